@@ -1,1 +1,78 @@
-//! Place holder.
+//! The command line: sign what a pipeline builds, log it, verify it offline.
+//!
+//! ```text
+//! commands/<one file a command>        help text, arguments, what it does
+//!   artifact      which files, and their digests          verify stands on these six only:
+//!   receipt_file  receipts on disk                        no socket, and no clock unless an
+//!   policy_file   which policy judges; pins; trust.toml   age is asked for
+//!   predicate     kinds of statements
+//!   clock         the present
+//!   report        messages, exit codes
+//!
+//!   keyfile       where the key is                        sign and submit stand on these too
+//!   ci_env        what the CI says of this run
+//!   signing       artifacts to pending receipts
+//!   target        which log
+//!   submission    pending receipts to logged ones
+//!   client        HTTP, the only sockets
+//! ```
+//! What is true of a receipt, an entry or a policy is decided in `attestation` and `tlog`. This crate finds
+//! bytes, asks, and reports. It builds without the log's database, and talks to a log on the wire only.
+
+#![forbid(unsafe_code)]
+
+pub mod artifact;
+pub mod ci_env;
+pub mod client;
+pub mod clock;
+mod commands;
+pub mod durable;
+pub mod environment;
+pub mod keyfile;
+pub mod patience;
+pub mod policy_file;
+pub mod predicate;
+pub mod receipt_file;
+pub mod report;
+pub mod signing;
+pub mod submission;
+pub mod target;
+
+use std::panic;
+use std::process::ExitCode;
+
+use report::{Console, Exit, Failure};
+
+/// Runs the program on the process's arguments; both binaries call it.
+pub fn main() -> ExitCode {
+    // A panic is our bug: it must neither look like a verdict nor like success.
+    panic::set_hook(Box::new(|panic| {
+        let mut console = Console::standard();
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let place = panic.location().map_or(String::new(), |place| format!("{}:{}", place.file(), place.line()));
+        let failure = Failure::new("this program has a bug")
+            .because(format!("{message} ({place})"))
+            .hint("nothing was decided; please report it with the command that led here");
+        console.failure(&failure);
+    }));
+    panic::catch_unwind(run).unwrap_or(Exit::Unable).into()
+}
+
+fn run() -> Exit {
+    let mut console = Console::standard();
+    let exit = match commands::run(std::env::args_os(), &mut console) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            console.failure(&failure);
+            failure.exit()
+        }
+    };
+    match console.finish() {
+        Ok(()) => exit,
+        Err(failure) => {
+            Console::standard().failure(&failure);
+            // Who reads stdout has not got what the code would promise.
+            Exit::Unable
+        }
+    }
+}

@@ -1,1 +1,34 @@
-//! Place holder.
+//! An append-only Merkle log of signed entries, on RocksDB, over HTTP.
+//!
+//! ```text
+//! http ──admit──▶ pool ──▶ sequencer: sequence ▶ integrate ▶ commit ▶ sign ▶ record ▶ publish
+//!   ▲                          │                                                        │
+//!   └───────── view ◀──────── store ◀───────────────────────────────────────────────────┘
+//! ```
+//! `admit`, `integrate`, `clock` and `registry` are rules: pure functions. `sequencer` is the only writer.
+//! `http` and `store` are shells. Mathematics and formats live in `tlog` and `attestation`.
+
+#![forbid(unsafe_code)]
+
+pub mod admit;
+pub mod clock;
+pub mod config;
+pub mod erase;
+pub mod fsck;
+pub mod http;
+pub mod init;
+pub mod integrate;
+pub mod metrics;
+pub mod pool;
+pub mod registry;
+pub mod sequencer;
+pub mod serve;
+pub mod signed_record;
+pub mod sigstore_note;
+pub mod store;
+pub mod view;
+
+mod directory;
+mod failure;
+
+pub use failure::Failure;

@@ -4,6 +4,8 @@
 //! u16 big-endian length || entry || u16 length || entry || …
 //! ```
 
+use crate::tile::TILE_WIDTH;
+
 /// An entry's length is a `u16` in a bundle, so no entry is longer.
 pub const MAX_ENTRY_BYTES: usize = u16::MAX as usize;
 
@@ -17,27 +19,34 @@ pub fn push(bundle: &mut Vec<u8>, entry: &[u8]) {
     bundle.extend_from_slice(entry);
 }
 
-/// Takes a bundle apart. Nothing may be left over.
+/// Takes a bundle apart. Nothing may be left over, and no more entries than a tile has hashes: empty
+/// ones take two bytes each, and a bundle comes from outside.
 pub fn parse(bundle: &[u8]) -> Result<Vec<&[u8]>, BundleError> {
     let mut entries = Vec::new();
     let mut rest = bundle;
     while !rest.is_empty() {
+        if entries.len() as u64 == TILE_WIDTH {
+            return Err(BundleError::TooMany);
+        }
         let entry = rest
             .split_first_chunk::<2>()
             .and_then(|(length, rest)| rest.split_at_checked(usize::from(u16::from_be_bytes(*length))));
-        let (entry, after) = entry.ok_or(BundleError { entry: entries.len() })?;
+        let (entry, after) = entry.ok_or(BundleError::Cut(entries.len()))?;
         entries.push(entry);
         rest = after;
     }
     Ok(entries)
 }
 
-/// A bundle that ends in the middle of an entry.
+/// Why bytes are no bundle.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the entry bundle ends in the middle of its entry {entry}")]
-pub struct BundleError {
-    /// The position of the cut entry in the bundle, from 0.
-    pub entry: usize,
+pub enum BundleError {
+    /// It ends in the middle of the entry at this position, from 0.
+    #[error("the entry bundle ends in the middle of its entry {0}")]
+    Cut(usize),
+    /// More than 256 entries.
+    #[error("an entry bundle has at most {TILE_WIDTH} entries")]
+    TooMany,
 }
 
 #[cfg(test)]
@@ -57,8 +66,10 @@ mod tests {
             assert!(parse(&bundle[..cut]).is_err(), "cut at {cut}");
         }
         bundle.push(0);
-        assert_eq!(parse(&bundle), Err(BundleError { entry: 3 }));
+        assert_eq!(parse(&bundle), Err(BundleError::Cut(3)));
         assert_eq!(parse(b""), Ok(vec![]));
+        assert_eq!(parse(&[0; 2 * 256]).map(|entries| entries.len()), Ok(256));
+        assert_eq!(parse(&[0; 2 * 257]), Err(BundleError::TooMany));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::fmt;
 use crate::encoding;
 use crate::key::{KeyName, SignerKey};
 use crate::merkle::empty_root;
-use crate::note::Note;
+use crate::note::{self, Note};
 use crate::{Hash, TreeSize};
 
 /// The largest size a checkpoint may name: Go's tools hold it in an `int64`.
@@ -38,9 +38,10 @@ impl Checkpoint {
         Self { origin: origin.to_owned(), size, root, extensions: Vec::new() }
     }
 
-    /// Reads the text of a note. What does not print as it was read is no checkpoint.
+    /// Reads the text of a note. What does not print as it was read, or can stand in no note, is no
+    /// checkpoint.
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
-        let lines = text.strip_suffix('\n').ok_or(CheckpointError::Lines)?;
+        let lines = text.strip_suffix('\n').filter(|_| note::is_text(text)).ok_or(CheckpointError::Lines)?;
         let mut lines = lines.split('\n');
         let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(CheckpointError::Lines);
@@ -87,8 +88,8 @@ pub enum CheckpointError {
     /// The empty tree with a root that is not SHA-256 of nothing.
     #[error("a tree of size 0 has another root than {0}")]
     EmptyRoot(Hash),
-    /// Fewer than three lines, an empty line, or no newline at the end.
-    #[error("a checkpoint is at least three non-empty lines: origin, size, root")]
+    /// Fewer than three lines, an empty line, another control character, or no newline at the end.
+    #[error("a checkpoint is at least three non-empty lines of plain text: origin, size, root")]
     Lines,
     /// Not 32 bytes in strict base64.
     #[error("the root `{0}` is not 32 bytes in canonical base64")]
@@ -117,6 +118,7 @@ mod tests {
             ("o\n1\n".into(), lines.clone()),
             (format!("o\n1\n{ROOT}"), lines.clone()),
             (format!("\n1\n{ROOT}\n"), lines.clone()),
+            (format!("o\r\n1\n{ROOT}\n"), lines.clone()),
             // CP-2
             (format!("o\n00\n{EMPTY}\n"), size("00")),
             (format!("o\n01\n{ROOT}\n"), size("01")),

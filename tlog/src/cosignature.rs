@@ -63,7 +63,8 @@ pub fn verify(
 ) -> Result<UnixTime, CosignatureError> {
     let (time, signature) = split(blob)?;
     if time.as_secs() == 0 {
-        // Time 0 makes no statement of "the largest seen": no cosignature of a checkpoint has it.
+        // The specification lets an ML-DSA cosigner say 0 when it does not say "the largest I have seen".
+        // Whom we believe about a checkpoint says that: 0 is for subtrees only.
         return Err(CosignatureError::Time(0));
     }
     let verified = match key.key() {

@@ -52,7 +52,7 @@ impl Note {
     /// # Panics
     /// If the text is no note text: programs sign what they wrote themselves.
     pub fn unsigned(text: String) -> Self {
-        assert!(is_text(&text), "a note text is non-empty lines of printable characters");
+        assert!(is_text(&text), "a note text ends in a newline and has no other control character");
         Self { text, signatures: Vec::new() }
     }
 
@@ -62,7 +62,7 @@ impl Note {
             return Err(NoteError::TooLong(bytes.len()));
         }
         let note = std::str::from_utf8(bytes).map_err(|_| NoteError::Characters)?;
-        if note.bytes().any(|b| b < 0x20 && b != b'\n') {
+        if has_control(note) {
             return Err(NoteError::Characters);
         }
         let (text, block) = note.rsplit_once("\n\n").ok_or(NoteError::NoSignatures)?;
@@ -117,22 +117,29 @@ impl Note {
     /// # Panics
     /// If the key only makes cosignatures: those need a time, see [`cosignature`].
     pub fn sign(&mut self, key: &SignerKey) {
+        self.sign_as(key, key.verifier().name().clone(), key.verifier().id());
+    }
+
+    /// Adds a signature by a key of type 0x01 under another name and id, for who names keys otherwise:
+    /// Sigstore's id is the hash of the SPKI.
+    ///
+    /// # Panics
+    /// As [`Note::sign`].
+    pub fn sign_as(&mut self, key: &SignerKey, name: KeyName, id: KeyId) {
         let PrivateKey::Ed25519(private) = key.private() else {
             panic!("{} makes cosignatures, not note signatures", key.verifier().name())
         };
-        self.add(NoteSignature {
-            name: key.verifier().name().clone(),
-            id: key.verifier().id(),
-            signature: private.sign(self.text.as_bytes()).to_vec(),
-        });
+        let signature = private.sign(self.text.as_bytes()).to_vec();
+        self.add(NoteSignature { name, id, signature });
     }
 
-    /// Adds a signature line, or puts it in the place of the one with the same name and id.
+    /// Adds a signature line, or puts it in the place of those with the same name and id: one that
+    /// stayed behind, forged, would fail the whole note elsewhere.
     pub fn add(&mut self, line: NoteSignature) {
-        match self.signatures.iter_mut().find(|old| old.name == line.name && old.id == line.id) {
-            Some(old) => *old = line,
-            None => self.signatures.push(line),
-        }
+        let same = |old: &NoteSignature| old.name == line.name && old.id == line.id;
+        let at = self.signatures.iter().position(same).unwrap_or(self.signatures.len());
+        self.signatures.retain(|old| !same(old));
+        self.signatures.insert(at, line);
     }
 }
 
@@ -238,6 +245,11 @@ pub enum NoteError {
     TooManySignatures(usize),
 }
 
-fn is_text(text: &str) -> bool {
-    text.ends_with('\n') && !text.bytes().any(|b| b < 0x20 && b != b'\n')
+/// Whether `text` can be the text of a note: a newline at its end, no other control character.
+pub(crate) fn is_text(text: &str) -> bool {
+    text.ends_with('\n') && !has_control(text)
+}
+
+fn has_control(text: &str) -> bool {
+    text.bytes().any(|b| b < 0x20 && b != b'\n')
 }

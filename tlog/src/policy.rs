@@ -18,6 +18,10 @@ use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::key::{KeyError, KeyName, PublicKey, VerifierKey};
 use crate::note::{Note, NoteError};
 
+/// The most logs, witnesses and groups of a policy, taken together (the specification asks for 32 of
+/// each). Groups nest: without an end, whoever writes a policy chooses the reader's stack.
+pub const MAX_DEFINITIONS: usize = 1_000;
+
 /// A policy, consistent in itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Policy {
@@ -110,7 +114,8 @@ impl Policy {
     }
 
     /// Believes the log: its checkpoint, if a key of this policy signed the note and the note's
-    /// origin is the log that key was configured for (CP-7).
+    /// origin is the log that key was configured for (CP-7). Extension lines are not to be believed when
+    /// that key is of type 0x06, which does not cover them.
     pub fn log_checkpoint(&self, note: &Note) -> Result<(Checkpoint, &Log), PolicyError> {
         let checkpoint = Checkpoint::parse(note.text())?;
         let logs: Vec<&Log> =
@@ -118,9 +123,10 @@ impl Policy {
         if logs.is_empty() {
             return Err(PolicyError::UnknownLog(checkpoint.origin));
         }
-        let keys: Vec<VerifierKey> = logs.iter().map(|log| log.vkey.clone()).collect();
+        // A bad line of another log's key fails the note, too: every key of the policy is known (NOTE-8).
+        let keys: Vec<VerifierKey> = self.logs.iter().map(|log| log.vkey.clone()).collect();
         let signed = note.verify(&keys)?;
-        let by = signed.first().and_then(|signed| logs.iter().find(|log| log.vkey == *signed.key));
+        let by = signed.iter().find_map(|signed| logs.iter().find(|log| log.vkey == *signed.key));
         match by {
             Some(log) => Ok((checkpoint, log)),
             None => Err(PolicyError::NoLogSignature(checkpoint.origin)),
@@ -292,6 +298,9 @@ impl FromStr for Policy {
                 continue;
             }
             policy.add_line(&words, &mut members, &mut ended).map_err(at)?;
+            if policy.logs.len() + policy.witnesses.len() + policy.groups.len() > MAX_DEFINITIONS {
+                return Err(at(Rule::TooMany));
+            }
         }
         if !ended {
             return Err(PolicyParseError { line: text.split('\n').count(), rule: Rule::NoQuorum });
@@ -371,6 +380,9 @@ pub enum Rule {
     /// Not `all`, `any` or 1 to the number of members.
     #[error("the threshold `{0}` is not `all`, `any` or a number from 1 to the number of members")]
     Threshold(String),
+    /// More than [`MAX_DEFINITIONS`].
+    #[error("a policy has at most {MAX_DEFINITIONS} logs, witnesses and groups")]
+    TooMany,
     /// A name that is not defined on an earlier line.
     #[error("`{0}` is not defined on an earlier line")]
     Undefined(String),

@@ -159,11 +159,12 @@ impl Edge {
 
     /// The edge with these hashes a level, level 0 first. `None` when they are not as many as `size` says.
     pub fn from_levels(size: TreeSize, levels: Vec<Vec<Hash>>) -> Option<Self> {
+        let height = u8::try_from(levels.len()).ok()?;
         let fits = levels
             .iter()
-            .zip(0..)
+            .zip(0..height)
             .all(|(hashes, level)| hashes.len() as u64 == hashes_at(level, size) % TILE_WIDTH);
-        let complete = hashes_at(levels.len() as u8, size) == 0;
+        let complete = hashes_at(height, size) == 0;
         (fits && complete).then_some(Self { levels, size: size.get() })
     }
 
@@ -219,6 +220,59 @@ impl Edge {
     }
 }
 
+/// Where a node stands in the tiles of a tree.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct InTile {
+    /// The widest tile with it that the tree implies.
+    pub tile: Tile,
+    /// How far above the tile's hashes it stands, 0 to 7.
+    pub height: u8,
+    /// Its position among the nodes of that height in the tile.
+    pub index: usize,
+}
+
+impl InTile {
+    /// Locates a node of a tree of `size`.
+    pub fn of(node: Node, size: TreeSize) -> Self {
+        let level = node.level / TILE_HEIGHT;
+        let height = node.level % TILE_HEIGHT;
+        let nodes_across = TILE_WIDTH >> height;
+        let tile_index = node.index / nodes_across;
+        let width = (hashes_at(level, size) - tile_index * TILE_WIDTH).min(TILE_WIDTH);
+        let tile = Tile { level, index: tile_index, width: width as u16 };
+        Self { tile, height, index: (node.index % nodes_across) as usize }
+    }
+}
+
+/// A tile with the complete subtrees inside it, for who proves many entries of one tile.
+#[derive(Clone, Debug)]
+pub struct TileTree {
+    /// By height: the tile's hashes, then one hash for each two below.
+    heights: Vec<Vec<Hash>>,
+}
+
+impl TileTree {
+    /// Hashes a tile through: at most 255 hashes for 256.
+    pub fn new(hashes: Vec<Hash>) -> Self {
+        let mut heights = vec![hashes];
+        while let Some(below) = heights.last().filter(|below| below.len() > 1) {
+            let above = below.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
+            heights.push(above);
+        }
+        Self { heights }
+    }
+
+    /// The tile's hashes.
+    pub fn hashes(&self) -> &[Hash] {
+        &self.heights[0]
+    }
+
+    /// The complete subtree at a height, by its position; `None` where the tile is too narrow.
+    pub fn get(&self, height: u8, index: usize) -> Option<Hash> {
+        self.heights.get(usize::from(height))?.get(index).copied()
+    }
+}
+
 /// Reads the hashes of a tree of `size` from its tiles: turns a [`HashReader`] question into whole
 /// tiles, each asked for once a question.
 pub struct TileHashReader<F> {
@@ -235,17 +289,6 @@ where
     pub fn new(size: TreeSize, read_tile: F) -> Self {
         Self { size, read_tile }
     }
-
-    /// Where a node's hashes stand: the tile, and the first and number of its hashes.
-    fn locate(&self, node: Node) -> (Tile, usize, usize) {
-        let level = node.level / TILE_HEIGHT;
-        let height = node.level % TILE_HEIGHT;
-        let first = node.index << height;
-        let index = first / TILE_WIDTH;
-        let width = (hashes_at(level, self.size) - index * TILE_WIDTH).min(TILE_WIDTH);
-        let tile = Tile { level, index, width: width as u16 };
-        (tile, (first % TILE_WIDTH) as usize, 1 << height)
-    }
 }
 
 impl<F, E> HashReader for TileHashReader<F>
@@ -258,7 +301,7 @@ where
         let mut tiles: Vec<(Tile, Vec<Hash>)> = Vec::new();
         let mut hashes = Vec::with_capacity(nodes.len());
         for node in nodes {
-            let (tile, first, count) = self.locate(*node);
+            let InTile { tile, height, index } = InTile::of(*node, self.size);
             let at = match tiles.iter().position(|(read, _)| *read == tile) {
                 Some(at) => at,
                 None => {
@@ -266,7 +309,7 @@ where
                     tiles.len() - 1
                 }
             };
-            hashes.push(root_of(&tiles[at].1[first..first + count]));
+            hashes.push(root_of(&tiles[at].1[index << height..(index + 1) << height]));
         }
         Ok(hashes)
     }
@@ -383,7 +426,7 @@ mod tests {
             assert_eq!(tile.is_in(size), want, "{}", tile.path());
         }
         let tiles: Vec<String> = Tile::touched(TreeSize::new(65_536), size).map(Tile::path).collect();
-        assert_eq!(tiles.len(), 18 + 1 + 0);
+        assert_eq!(tiles.len(), 18 + 1);
         assert_eq!(tiles[17], "tile/0/273.p/112");
         assert_eq!(tiles[18], "tile/1/001.p/17");
         assert_eq!(Tile::touched(TreeSize::EMPTY, size).count(), 274 + 2 + 1);

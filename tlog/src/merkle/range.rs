@@ -1,6 +1,6 @@
 //! The compact range: everything a tree must remember to grow.
 
-use super::{TreeSize, empty_root, fold_right, node_hash};
+use super::{HashReader, Node, Range, TreeSize, empty_root, fold_right, node_hash};
 use crate::Hash;
 
 /// The hashes of the complete subtrees that make up a tree, largest first: at most 64.
@@ -21,6 +21,12 @@ impl CompactRange {
     /// The range of a tree of `size`, if `hashes` has one hash for each set bit of it.
     pub fn from_hashes(size: TreeSize, hashes: Vec<Hash>) -> Option<Self> {
         (hashes.len() as u32 == size.get().count_ones()).then_some(Self { size: size.get(), hashes })
+    }
+
+    /// The range of a tree of `size` whose hashes `reader` has.
+    pub fn read<R: HashReader>(reader: &R, size: TreeSize) -> Result<Self, R::Error> {
+        let nodes: Vec<Node> = Range { start: 0, end: size.get() }.nodes().collect();
+        Ok(Self { size: size.get(), hashes: reader.read_hashes(&nodes)? })
     }
 
     /// The tree's size.
@@ -67,6 +73,7 @@ mod tests {
             assert_eq!(range.root(), leaves.mth(0, size));
             let copy = CompactRange::from_hashes(range.size(), range.hashes().to_vec());
             assert_eq!(copy.as_ref(), Some(&range));
+            assert_eq!(CompactRange::read(&leaves, range.size()), Ok(range.clone()));
             range.append(leaves.0[size]);
         }
         assert_eq!(CompactRange::from_hashes(TreeSize::new(3), vec![]), None);

@@ -8,7 +8,8 @@ use crate::Hash;
 
 /// Whether `[start, end)` is a subtree.
 pub fn is_valid(start: u64, end: u64) -> bool {
-    start < end && (end - start).checked_next_power_of_two().map_or(start == 0, |size| start % size == 0)
+    start < end
+        && (end - start).checked_next_power_of_two().map_or(start == 0, |size| start.is_multiple_of(size))
 }
 
 /// Checks that the entry with `leaf_hash` stands at `index` in the subtree `[start, end)` with `root`.

@@ -1,0 +1,153 @@
+//! Which artifacts a command is about, and their digests.
+//!
+//! An argument is, in this order:
+//! - a file or folder that exists: the file, or every file below the folder (`.git` and `.aip` left out)
+//! - `sha256:<hex>`: a digest, where the command can do without the file
+//! - a glob: `*`, `?`, `[…]` and `{…}` stay within a folder, `**` crosses folders; as in a shell a leading
+//!   dot is matched by a dot only
+//!
+//! Globs and folders skip what this program writes: receipts, signature manifests, unfinished files. A file
+//! that is named is taken as it is.
+
+pub mod checksums;
+pub mod hashing;
+pub mod receipts;
+mod select;
+
+use std::path::{Component, Path, PathBuf};
+
+use tlog::Hash;
+
+use crate::report::{Failure, Result};
+pub use select::select;
+
+/// An artifact that was asked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Artifact {
+    /// Where it is, or would be: what messages call it, and where its receipt is looked for.
+    pub place: Place,
+    /// What a statement calls it: its path below the folder, or below the fixed part of the glob, that was
+    /// asked for; its file name if it was asked for itself.
+    pub name: String,
+}
+
+/// Where an artifact is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// A file to read.
+    File(PathBuf),
+    /// Not here: somebody else computed its digest. The path is where the file would be, if it has one.
+    Elsewhere {
+        /// The digest.
+        sha256: Hash,
+        /// The path its receipt is named after.
+        path: Option<PathBuf>,
+    },
+}
+
+/// An artifact with its digest.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hashed {
+    /// The artifact.
+    pub artifact: Artifact,
+    /// Its SHA-256.
+    pub sha256: Hash,
+}
+
+impl Artifact {
+    /// The path that receipts are named after.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(path) => Some(path),
+            Place::Elsewhere { path, .. } => path.as_deref(),
+        }
+    }
+
+    /// What to call it in messages.
+    pub fn label(&self) -> String {
+        match self.path() {
+            Some(path) => path.to_string_lossy().into_owned(),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// Whether a file of this name is one of ours, which globs and folders skip.
+pub fn is_side_file(name: &str) -> bool {
+    let suffixes = [".receipt.json", ".tlog-proof", crate::durable::TEMPORARY];
+    name == ".aip-signature.json" || suffixes.iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// Reads `sha256:<64 lower-case hex digits>`.
+pub fn parse_digest(text: &str) -> Option<Hash> {
+    Hash::from_hex(text.strip_prefix("sha256:")?)
+}
+
+/// Reads `NAME@sha256:HEX`, a subject whose file is elsewhere.
+pub fn parse_subject(text: &str) -> Result<Hashed> {
+    let malformed = || {
+        Failure::new(format!("`{text}` is not NAME@sha256:HEX with 64 lower-case hex digits"))
+            .hint("`sha256sum FILE` prints the digits")
+    };
+    let (name, digest) = text.rsplit_once('@').ok_or_else(malformed)?;
+    let sha256 = parse_digest(digest).ok_or_else(malformed)?;
+    elsewhere(name, sha256, Path::new(""))
+}
+
+/// A subject of which only name and digest are known; its receipt is named after `name` below `folder`.
+fn elsewhere(name: &str, sha256: Hash, folder: &Path) -> Result<Hashed> {
+    if name.is_empty() || name.contains(char::is_control) {
+        return Err(Failure::new(format!("a subject's name is not empty and has no control characters: `{name}`")));
+    }
+    // The name comes from another job: it must not choose where a file is written.
+    let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if !inside || name.contains('\\') {
+        return Err(Failure::new(format!("the subject's name `{name}` leads out of its folder"))
+            .because("receipts are named after their subjects")
+            .hint("use a relative name without `..` and `\\`"));
+    }
+    let place = Place::Elsewhere { sha256, path: Some(folder.join(name)) };
+    Ok(Hashed { artifact: Artifact { place, name: name.to_owned() }, sha256 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "51bc0fc1f19104fa6e89ce50be9aa1f57c3346c1ca51ab49f5f00e14ce8f8076";
+
+    #[test]
+    fn a_subject_is_a_name_and_a_digest() {
+        let subject = parse_subject(&format!("ghcr.io/org/app@1@sha256:{HEX}")).expect("a subject");
+        assert_eq!((subject.artifact.name.as_str(), subject.sha256.to_string()), ("ghcr.io/org/app@1", HEX.into()));
+        for bad in [
+            "app",
+            "app@sha256:",
+            &format!("app@sha256:{}", HEX.to_uppercase()),
+            &format!("app@sha512:{HEX}"),
+            &format!("@sha256:{HEX}"),
+            &format!("../app@sha256:{HEX}"),
+            &format!("a/../../app@sha256:{HEX}"),
+            &format!("/etc/app@sha256:{HEX}"),
+            &format!("..\\app@sha256:{HEX}"),
+            &format!("a\nb@sha256:{HEX}"),
+        ] {
+            assert!(parse_subject(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn our_own_files_are_known_by_their_names() {
+        for (name, ours) in [
+            ("app.receipt.json", true),
+            ("app.cyclonedx.receipt.json", true),
+            (".aip-signature.json", true),
+            (".app.0011.aip-tmp", true),
+            ("receipt.json", false),
+            ("app.json", false),
+            ("aip-signature.json", false),
+        ] {
+            assert_eq!(is_side_file(name), ours, "{name}");
+        }
+    }
+}

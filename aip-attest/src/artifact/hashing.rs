@@ -1,0 +1,128 @@
+//! Digests of files: streamed, on all processors, with a progress bar where somebody is looking.
+
+use std::fs::File;
+use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+use sha2::Digest as _;
+use tlog::Hash;
+
+use super::{Artifact, Hashed, Place};
+use crate::report::{Failure, Result};
+
+/// An artifact with its digest, or why there is none.
+pub type Digested = std::result::Result<Hashed, (Artifact, Failure)>;
+
+/// Computes the digests of `artifacts`, in their order. A file is read in pieces: a large one takes no more
+/// memory than a small one.
+pub fn hash_all(artifacts: Vec<Artifact>) -> Vec<Digested> {
+    let progress = Progress::over(&artifacts);
+    let hash = |artifact: Artifact| match digest(&artifact, &progress) {
+        Ok(sha256) => Ok(Hashed { artifact, sha256 }),
+        Err(failure) => Err((artifact, failure)),
+    };
+    // One file needs no threads, and starting them takes longer than hashing it.
+    let hashed = match artifacts.len() {
+        0 | 1 => artifacts.into_iter().map(hash).collect(),
+        _ => artifacts.into_par_iter().map(hash).collect(),
+    };
+    progress.finish();
+    hashed
+}
+
+/// As [`hash_all`], for who needs every digest: the first failure ends it.
+pub fn hash_every(artifacts: Vec<Artifact>) -> Result<Vec<Hashed>> {
+    hash_all(artifacts).into_iter().map(|hashed| hashed.map_err(|(_, failure)| failure)).collect()
+}
+
+fn digest(artifact: &Artifact, progress: &Progress) -> Result<Hash> {
+    match &artifact.place {
+        Place::Elsewhere { sha256, .. } => Ok(*sha256),
+        Place::File(path) => digest_of_file(path, progress)
+            .map_err(|source| Failure::new(format!("cannot read `{}`", path.display())).caused_by(source)),
+    }
+}
+
+fn digest_of_file(path: &Path, progress: &Progress) -> std::io::Result<Hash> {
+    let mut file = File::open(path)?;
+    let mut sha256 = sha2::Sha256::new();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Hash::new(sha256.finalize().into())),
+            read => {
+                sha256.update(&buffer[..read]);
+                progress.add(read);
+            }
+        }
+    }
+}
+
+/// A bar on stderr, if that is a terminal and there is enough to wait for.
+struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    fn over(artifacts: &[Artifact]) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let length = |artifact: &Artifact| match &artifact.place {
+            Place::File(path) => path.metadata().map_or(0, |metadata| metadata.len()),
+            Place::Elsewhere { .. } => 0,
+        };
+        let bytes: u64 = artifacts.iter().map(length).sum();
+        if bytes < BYTES_WORTH_A_BAR {
+            return Self(None);
+        }
+        let style = ProgressStyle::with_template("hashing {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
+        let bar = ProgressBar::new(bytes);
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        Self(Some(bar))
+    }
+
+    fn add(&self, bytes: usize) {
+        if let Some(bar) = &self.0 {
+            bar.inc(bytes as u64);
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Large enough that system calls cost nothing, small enough for the processor's cache.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// A tenth of a second of hashing.
+const BYTES_WORTH_A_BAR: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_in_the_order_of_the_artifacts() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let artifact = |name: &str| {
+            let path = dir.path().join(name);
+            if !name.contains("missing") {
+                std::fs::write(&path, name.repeat(100_000)).expect("written");
+            }
+            Artifact { place: Place::File(path), name: name.to_owned() }
+        };
+        let hashed = hash_all(["a", "missing", "b"].map(artifact).to_vec());
+        let digest = |at: usize| hashed[at].as_ref().expect("hashed").sha256;
+        assert_eq!(digest(0), Hash::of("a".repeat(100_000).as_bytes()));
+        assert_eq!(digest(2), Hash::of("b".repeat(100_000).as_bytes()));
+        let (artifact, failure) = hashed[1].as_ref().expect_err("not there");
+        assert_eq!(artifact.name, "missing");
+        assert!(failure.one_line().contains("cannot read"));
+    }
+}

@@ -1,0 +1,301 @@
+//! From arguments to files: named ones, folders, globs; and from those to artifacts.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use globset::{GlobBuilder, GlobMatcher};
+use walkdir::{DirEntry, WalkDir};
+
+use super::{Artifact, Place, is_side_file, parse_digest};
+use crate::report::{Failure, Result};
+
+/// The artifacts that `arguments` name, in their order, each file once; those of a folder or a glob sorted
+/// by path. An argument that names nothing is an error.
+pub fn select<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Vec<Artifact>> {
+    let mut seen = BTreeSet::new();
+    let mut artifacts = Vec::new();
+    for argument in arguments {
+        for artifact in select_one(argument.as_ref())? {
+            let key = artifact.path().map_or_else(|| PathBuf::from(&artifact.name), lexical);
+            if seen.insert(key) {
+                artifacts.push(artifact);
+            }
+        }
+    }
+    Ok(artifacts)
+}
+
+fn select_one(argument: &OsStr) -> Result<Vec<Artifact>> {
+    match expand(argument, |name| !is_side_file(name))? {
+        Expanded::Named(path) => {
+            let name = Path::new(path.file_name().unwrap_or_default());
+            Ok(vec![artifact(&path, name)?])
+        }
+        Expanded::Found(files) if files.is_empty() => {
+            Err(Failure::new(format!("nothing matches `{}`", argument.to_string_lossy()))
+                .hint("receipts and other files of this program do not count"))
+        }
+        Expanded::Found(files) => files.iter().map(|file| artifact(&file.path, &file.name)).collect(),
+        Expanded::Missing => {
+            let text = argument.to_string_lossy();
+            let Some(sha256) = parse_digest(&text) else {
+                return Err(Failure::new(format!("there is no file `{text}`"))
+                    .hint("a folder, a glob such as 'dist/*', or several names work too"));
+            };
+            let place = Place::Elsewhere { sha256, path: None };
+            Ok(vec![Artifact { place, name: text.into_owned() }])
+        }
+    }
+}
+
+/// What an argument names.
+pub(super) enum Expanded {
+    /// A file that exists under this very name.
+    Named(PathBuf),
+    /// The files of a folder or a glob, sorted by path.
+    Found(Vec<FoundFile>),
+    /// No file, folder or glob.
+    Missing,
+}
+
+/// A file of a folder or a glob.
+pub(super) struct FoundFile {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Its path below the folder, or below the fixed part of the glob.
+    pub(super) name: PathBuf,
+}
+
+/// Looks an argument up. Of folders and globs only the files are taken whose names `takes` likes.
+pub(super) fn expand(argument: &OsStr, takes: impl Fn(&str) -> bool) -> Result<Expanded> {
+    let path = Path::new(argument);
+    if argument.is_empty() {
+        return Err(Failure::new("a file's name is empty"));
+    }
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => return Ok(Expanded::Found(walk(path, None, takes)?)),
+        Ok(metadata) => {
+            refuse_special(path, &metadata)?;
+            return Ok(Expanded::Named(path.to_path_buf()));
+        }
+        Err(_) if fs::symlink_metadata(path).is_ok() => {
+            return Err(Failure::new(format!("`{}` is a link that leads nowhere", path.display())));
+        }
+        Err(_) => {}
+    }
+    match argument.to_str() {
+        Some(text) if text.contains(GLOB_CHARACTERS) => {
+            let pattern = Pattern::parse(text)?;
+            let is_folder = pattern.root.is_dir();
+            Ok(Expanded::Found(if is_folder { walk(&pattern.root, Some(&pattern), takes)? } else { Vec::new() }))
+        }
+        _ => Ok(Expanded::Missing),
+    }
+}
+
+/// A glob: the folder that its fixed part names, and what matches below it.
+struct Pattern {
+    root: PathBuf,
+    matcher: GlobMatcher,
+    /// The parts that begin with a dot: a hidden name has to match one of them.
+    dotted: Vec<GlobMatcher>,
+    /// How deep a match can lie, unless `**` makes it any depth.
+    max_depth: usize,
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let fixed = parts.iter().take_while(|part| !part.contains(GLOB_CHARACTERS)).count();
+        let root = match parts[..fixed].join("/") {
+            root if fixed > 0 && root.is_empty() => "/".to_owned(),
+            root => root,
+        };
+        let glob = parts[fixed..].join("/");
+        let compile = |glob: &str| {
+            let glob = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
+            let glob = glob.map_err(|error| Failure::new(format!("`{text}` is no glob")).because(error.kind()))?;
+            Ok(glob.compile_matcher())
+        };
+        let dotted = parts[fixed..].iter().filter(|part| part.starts_with('.'));
+        // Braces may hold a `/`, so that only a glob without them has a depth.
+        let bounded = !glob.contains("**") && !glob.contains('{');
+        Ok(Self {
+            root: if root.is_empty() { PathBuf::from(".") } else { PathBuf::from(root) },
+            matcher: compile(&glob)?,
+            dotted: dotted.map(|part| compile(part)).collect::<Result<_>>()?,
+            max_depth: if bounded { parts.len() - fixed } else { usize::MAX },
+        })
+    }
+
+    /// Whether the glob takes `path`, which is relative to the root.
+    fn matches(&self, path: &Path) -> bool {
+        let is_allowed = |part: Component<'_>| {
+            let name = Path::new(part.as_os_str());
+            !name.to_string_lossy().starts_with('.') || self.dotted.iter().any(|glob| glob.is_match(name))
+        };
+        self.matcher.is_match(path) && path.components().all(is_allowed)
+    }
+}
+
+/// The files below `root`, all or those that `pattern` takes, sorted by path.
+///
+/// Links to files are followed. A folder is not entered by a link: its files would be signed under names
+/// that are not theirs. A glob passes over it as over any folder; who asked for everything is told.
+fn walk(root: &Path, pattern: Option<&Pattern>, takes: impl Fn(&str) -> bool) -> Result<Vec<FoundFile>> {
+    let mut found = Vec::new();
+    let depth = pattern.map_or(usize::MAX, |pattern| pattern.max_depth);
+    let entries = WalkDir::new(root).max_depth(depth).sort_by_file_name().into_iter();
+    for entry in entries.filter_entry(|entry| !is_internal(entry)) {
+        let entry = entry.map_err(|error| {
+            Failure::new(format!("cannot read the folder `{}`", root.display())).caused_by(error)
+        })?;
+        let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
+        if entry.file_type().is_dir() || pattern.is_some_and(|pattern| !pattern.matches(relative)) {
+            continue;
+        }
+        if !takes(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        let path = without_dot(entry.path());
+        let metadata = fs::metadata(&path)
+            .map_err(|error| Failure::new(format!("cannot read `{}`", path.display())).caused_by(error))?;
+        if metadata.is_dir() && pattern.is_some() {
+            continue;
+        }
+        if metadata.is_dir() {
+            return Err(Failure::new(format!("`{}` is a link to a folder", path.display()))
+                .hint("name the folder itself, so that its files have their own names, or use a glob"));
+        }
+        refuse_special(&path, &metadata)?;
+        found.push(FoundFile { path, name: relative.to_path_buf() });
+    }
+    Ok(found)
+}
+
+fn is_internal(entry: &DirEntry) -> bool {
+    let name = entry.file_name();
+    entry.depth() > 0 && entry.file_type().is_dir() && (name == ".git" || name == ".aip")
+}
+
+fn artifact(path: &Path, relative: &Path) -> Result<Artifact> {
+    let parts = relative.components().map(|part| part.as_os_str().to_str());
+    let name = parts.collect::<Option<Vec<&str>>>().map(|parts| parts.join("/"));
+    let name = name.ok_or_else(|| {
+        Failure::new(format!("the name of `{}` is not UTF-8", path.display()))
+            .because("a statement names its artifacts in UTF-8")
+            .hint("rename the file, or use --subject NAME@sha256:HEX")
+    })?;
+    Ok(Artifact { place: Place::File(path.to_path_buf()), name })
+}
+
+/// A pipe or device has no content to come back to.
+fn refuse_special(path: &Path, metadata: &fs::Metadata) -> Result<()> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("`{}` is not a regular file", path.display())))
+}
+
+fn without_dot(path: &Path) -> PathBuf {
+    path.strip_prefix(".").map_or_else(|_| path.to_path_buf(), Path::to_path_buf)
+}
+
+/// `a/./b` and `a/b` are one file; `..` is left as it is, since links may stand before it.
+fn lexical(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}
+
+const GLOB_CHARACTERS: [char; 4] = ['*', '?', '[', '{'];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a folder");
+        for file in files {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            fs::write(path, file).expect("written");
+        }
+        dir
+    }
+
+    fn names(dir: &Path, argument: &str) -> std::result::Result<Vec<String>, String> {
+        let found = select(&[dir.join(argument)]).map_err(|failure| failure.one_line())?;
+        Ok(found.into_iter().map(|artifact| artifact.name).collect())
+    }
+
+    #[test]
+    fn globs_and_folders_take_what_they_say() {
+        let dir = tree(&[
+            "dist/a b.whl",
+            "dist/app",
+            "dist/app.receipt.json",
+            "dist/.hidden",
+            "dist/.aip-signature.json",
+            "dist/lib/x.so",
+            "dist/lib/deep/y.so",
+            "dist/.git/config",
+            "dist/.cfg/z.so",
+            "dist/[odd]",
+        ]);
+        for (argument, want) in [
+            ("dist/*", vec!["[odd]", "a b.whl", "app"]),
+            ("dist/*.whl", vec!["a b.whl"]),
+            ("dist/.*", vec![".hidden"]),
+            ("dist/**/*.so", vec!["lib/deep/y.so", "lib/x.so"]),
+            ("dist/lib/*", vec!["x.so"]),
+            ("dist/**", vec!["[odd]", "a b.whl", "app", "lib/deep/y.so", "lib/x.so"]),
+            ("dist/{app,lib/x.so}", vec!["app", "lib/x.so"]),
+            ("dist/[ab]*", vec!["a b.whl", "app"]),
+            ("dist/[odd]", vec!["[odd]"]),
+            ("*/lib/*.so", vec!["dist/lib/x.so"]),
+            ("dist/app.receipt.json", vec!["app.receipt.json"]),
+            ("dist", vec![".cfg/z.so", ".hidden", "[odd]", "a b.whl", "app", "lib/deep/y.so", "lib/x.so"]),
+        ] {
+            let mut got = names(dir.path(), argument).expect(argument);
+            got.sort();
+            assert_eq!(got, want, "{argument}");
+        }
+    }
+
+    #[test]
+    fn an_argument_that_names_nothing_is_an_error() {
+        let dir = tree(&["dist/app.receipt.json"]);
+        for (argument, want) in [
+            ("dist/nothing", "there is no file"),
+            ("dist/*", "nothing matches"),
+            ("none/**/*", "nothing matches"),
+            ("dist", "nothing matches"),
+            ("dist/[", "is no glob"),
+        ] {
+            let error = names(dir.path(), argument).expect_err(argument);
+            assert!(error.contains(want), "{argument}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_named_twice_is_taken_once() {
+        let dir = tree(&["a", "b"]);
+        let twice = ["a", "./a", "*", "b"].map(|name| dir.path().join(name));
+        assert_eq!(select(&twice).expect("found").len(), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_special_files() {
+        use std::os::unix::fs::symlink;
+        let dir = tree(&["d/file", "e/other"]);
+        symlink("file", dir.path().join("d/link")).expect("a link");
+        assert_eq!(names(dir.path(), "d/*").expect("found"), ["file", "link"]);
+        symlink("nowhere", dir.path().join("dangling")).expect("a link");
+        assert!(names(dir.path(), "dangling").expect_err("refused").contains("leads nowhere"));
+        symlink("../e", dir.path().join("d/folder")).expect("a link");
+        assert!(names(dir.path(), "d").expect_err("refused").contains("is a link to a folder"));
+        assert!(select(&["/dev/null"]).expect_err("refused").one_line().contains("not a regular file"));
+    }
+}

@@ -1,0 +1,372 @@
+//! A log's HTTP interface, from the outside (`specs/http.md`). The only module that opens a socket.
+//!
+//! Everything that comes back is bounded: bodies by [`MAX_BODY_BYTES`] after decompression, answers by the
+//! caller's deadline. Redirects are not followed, since they would lead a token or a submission elsewhere.
+//! Nothing that comes back is believed here: who asked verifies.
+
+mod answer;
+
+use std::io::Read as _;
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use reqwest::blocking::{RequestBuilder, Response};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use zeroize::Zeroizing;
+
+pub use answer::{Answer, EntryList, ListedEntry, LoggedAnswer, Problem};
+
+use crate::environment;
+use crate::report::{Failure, Result, printable};
+
+/// The longest body that is read, decompressed.
+pub const MAX_BODY_BYTES: usize = 16 << 20;
+
+/// A log at its address.
+pub struct Client {
+    base: String,
+    http: reqwest::blocking::Client,
+    token: Option<Zeroizing<String>>,
+}
+
+impl Client {
+    /// A client for the log at `url`: `http` or `https`, with neither user, query nor fragment.
+    ///
+    /// `AIP_LOG_TOKEN` goes along, if it is set and the way is private.
+    pub fn new(url: &str) -> Result<Self> {
+        let base = normal_url(url)?;
+        let token = environment::var("AIP_LOG_TOKEN")?.map(Zeroizing::new);
+        if token.is_some() && !is_private_way(&base) {
+            return Err(Failure::new(format!("AIP_LOG_TOKEN would be sent to `{base}` in the clear"))
+                .hint("use the log's https URL, or unset AIP_LOG_TOKEN"));
+        }
+        // Without a provider of its own rustls has no default; a second call finds the first's.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::blocking::Client::builder()
+            .user_agent(concat!("aip-attest/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .build()
+            .map_err(|error| Failure::new("cannot set up an HTTP client").caused_by(error))?;
+        Ok(Self { base, http, token })
+    }
+
+    /// The address, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
+    /// The policy that the log publishes.
+    pub fn policy(&self) -> Result<String, ClientError> {
+        self.get_text("/policy")
+    }
+
+    /// The published checkpoint, a note.
+    pub fn checkpoint(&self) -> Result<Vec<u8>, ClientError> {
+        Ok(self.get("/checkpoint")?.body)
+    }
+
+    /// The hashes of the consistency proof between two sizes.
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<tlog::Hash>, ClientError> {
+        let path = format!("/api/v1/proofs/consistency/{old}/{new}");
+        let got = self.get(&path)?;
+        answer::consistency(&got.body).map_err(|what| self.malformed(&path, what))
+    }
+
+    /// One page of the entries about an artifact, newest first. `next` is the path of a further page, as
+    /// the log gave it.
+    pub fn entries(&self, artifact: &tlog::Hash, next: Option<&str>) -> Result<EntryList, ClientError> {
+        let first = format!("/api/v1/entries?artifact=sha256:{artifact}&order=desc&limit=100");
+        let path = next.unwrap_or(&first);
+        // The log says where its next page is: of this list it may say so, of nothing else.
+        if !path.starts_with("/api/v1/entries?") || path.contains(char::is_control) {
+            return Err(self.malformed(path, "the next page is not one of /api/v1/entries".into()));
+        }
+        let got = self.get(path)?;
+        answer::entries(&got.body).map_err(|what| self.malformed(path, what))
+    }
+
+    /// The receipt of the entry at an index.
+    pub fn receipt(&self, index: u64) -> Result<Vec<u8>, ClientError> {
+        Ok(self.get(&format!("/api/v1/entries/{index}/receipt"))?.body)
+    }
+
+    /// Submits a JSON array of `count` submissions; answers by `deadline`.
+    pub fn submit(&self, array: String, count: usize, deadline: Instant) -> Result<Vec<Answer>, ClientError> {
+        let path = "/api/v1/entries";
+        let wait = deadline.saturating_duration_since(Instant::now()).as_secs().clamp(1, LONGEST_WAIT);
+        let request = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .header(CONTENT_TYPE, "application/json")
+            .header("Prefer", format!("wait={wait}"))
+            .body(array)
+            // The log answers within `wait`; the rest is the way there and back.
+            .timeout(Duration::from_secs(wait) + CONNECT_TIMEOUT);
+        let got = self.send(path, self.authorized(request))?;
+        let answers = answer::results(&got.body, got.retry_after);
+        let answers = answers.map_err(|what| self.malformed(path, what))?;
+        if answers.len() == count {
+            return Ok(answers);
+        }
+        Err(self.malformed(path, format!("{} results for {count} submissions", answers.len())))
+    }
+
+    /// What became of a claim that was committed.
+    pub fn claim(&self, claim: &tlog::Hash) -> Result<Answer, ClientError> {
+        let path = format!("/api/v1/claims/{claim}");
+        let got = self.get(&path)?;
+        answer::result(&got.body, got.retry_after).map_err(|what| self.malformed(&path, what))
+    }
+
+    fn get_text(&self, path: &str) -> Result<String, ClientError> {
+        let got = self.get(path)?;
+        String::from_utf8(got.body).map_err(|_| self.malformed(path, "it is not UTF-8".into()))
+    }
+
+    fn get(&self, path: &str) -> Result<Got, ClientError> {
+        self.send(path, self.authorized(self.http.get(format!("{}{path}", self.base))))
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        let Some(token) = &self.token else { return request };
+        let bearer = Zeroizing::new(format!("Bearer {}", token.as_str()));
+        match HeaderValue::from_str(&bearer) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                request.header(AUTHORIZATION, value)
+            }
+            // A token that is no header value is none the log could have given.
+            Err(_) => request,
+        }
+    }
+
+    fn send(&self, path: &str, request: RequestBuilder) -> Result<Got, ClientError> {
+        let url = format!("{}{path}", self.base);
+        let sent = request.header(ACCEPT, "application/json, text/plain, */*").send();
+        let response = sent.map_err(|source| ClientError::Unreachable { url: url.clone(), source })?;
+        let status = response.status();
+        let retry_after = retry_after(&response);
+        if status.is_redirection() {
+            let to = response.headers().get("location").and_then(|to| to.to_str().ok()).unwrap_or("elsewhere");
+            return Err(ClientError::Redirect { url, to: printable(to).into_owned() });
+        }
+        let body = read_body(response, &url)?;
+        // `503` to an array carries one result for each submission, as `200` and `202` do.
+        if status.is_success() || (status == StatusCode::SERVICE_UNAVAILABLE && body.starts_with(b"[")) {
+            return Ok(Got { body, retry_after });
+        }
+        let problem = Problem::read(&body, status.as_u16());
+        Err(ClientError::Refused { url, problem: Box::new(problem), retry_after })
+    }
+
+    fn malformed(&self, path: &str, what: String) -> ClientError {
+        ClientError::Malformed { url: format!("{}{path}", self.base), what }
+    }
+}
+
+struct Got {
+    body: Vec<u8>,
+    retry_after: Option<Duration>,
+}
+
+/// Why a log gave no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// An answer that is not what the interface says.
+    #[error("the answer from `{url}` is malformed: {what}")]
+    Malformed {
+        /// What was asked.
+        url: String,
+        /// What is wrong with the answer.
+        what: String,
+    },
+    /// The answer points somewhere else.
+    #[error("`{url}` redirects to `{to}`")]
+    Redirect {
+        /// What was asked.
+        url: String,
+        /// Where it points.
+        to: String,
+    },
+    /// The log says no.
+    #[error("`{url}` answers {problem}")]
+    Refused {
+        /// What was asked.
+        url: String,
+        /// The log's own words.
+        problem: Box<Problem>,
+        /// When to try again, if the log says so.
+        retry_after: Option<Duration>,
+    },
+    /// A body without an end, or a small one that unpacks to a large one.
+    #[error("the answer from `{url}` is longer than {MAX_BODY_BYTES} bytes")]
+    TooLong {
+        /// What was asked.
+        url: String,
+    },
+    /// A body that trickles.
+    #[error("the answer from `{url}` did not end in {} s", REQUEST_TIMEOUT.as_secs())]
+    TooSlow {
+        /// What was asked.
+        url: String,
+    },
+    /// No connection, or one that broke.
+    #[error("cannot reach `{url}`")]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// The library's reason.
+        source: reqwest::Error,
+    },
+}
+
+impl ClientError {
+    /// Whether the same request may succeed later, and when to try.
+    pub fn retry(&self) -> Option<Option<Duration>> {
+        match self {
+            Self::Refused { problem, retry_after, .. } if problem.is_for_now() => Some(*retry_after),
+            Self::Unreachable { .. } | Self::TooSlow { .. } => Some(None),
+            _ => None,
+        }
+    }
+
+    /// The HTTP status of a refusal.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { problem, .. } => Some(problem.status),
+            _ => None,
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let hint = match &error {
+            ClientError::Malformed { .. } | ClientError::TooLong { .. } => {
+                Some("is this the address of a log? `/checkpoint` below it has to be a signed note".to_owned())
+            }
+            ClientError::Redirect { to, .. } => Some(format!("redirects are not followed: name the log at `{to}`")),
+            ClientError::Refused { problem, .. } => problem.hint.clone(),
+            ClientError::TooSlow { .. } | ClientError::Unreachable { .. } => {
+                Some("check the log's URL and your connection".to_owned())
+            }
+        };
+        let failure = match std::error::Error::source(&error) {
+            None => Self::new(&error),
+            Some(source) => Self::new(&error).caused_by(source),
+        };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// A log's URL in one spelling: no slash at the end, nothing behind the path.
+pub fn normal_url(url: &str) -> Result<String> {
+    let refuse = |why: &str| {
+        Failure::new(format!("`{url}` is no log's URL"))
+            .because(why)
+            .hint("a log's URL looks like https://log.example.com")
+    };
+    let parsed = reqwest::Url::parse(url).map_err(|error| refuse(&error.to_string()))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(refuse("it is neither http nor https"));
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err(refuse("it carries a user or password; a token goes into AIP_LOG_TOKEN"));
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(refuse("it has a query or a fragment"));
+    }
+    Ok(parsed.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Whether nobody on the way can read: TLS, or this machine.
+fn is_private_way(base: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(base) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let address = host.parse::<std::net::IpAddr>();
+    url.scheme() == "https" || host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Seconds, at most an hour; the other form of the header, a date, would need a clock.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(3600)))
+}
+
+/// Reads a body in pieces, and stops: the limit holds for what comes out of decompression.
+fn read_body(mut response: Response, url: &str) -> Result<Vec<u8>, ClientError> {
+    let deadline = Instant::now() + REQUEST_TIMEOUT;
+    let mut body = Vec::new();
+    let mut piece = [0; 32 * 1024];
+    loop {
+        let read = match response.read(&mut piece) {
+            Ok(0) => return Ok(body),
+            Ok(read) => read,
+            Err(source) => {
+                let broken = |source| ClientError::Malformed { url: url.to_owned(), what: format!("it breaks off: {source}") };
+                return Err(broken(source));
+            }
+        };
+        if body.len() + read > MAX_BODY_BYTES {
+            return Err(ClientError::TooLong { url: url.to_owned() });
+        }
+        body.extend_from_slice(&piece[..read]);
+        if Instant::now() > deadline {
+            return Err(ClientError::TooSlow { url: url.to_owned() });
+        }
+    }
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest that a log is asked to hold an answer back: proxies between cut longer ones.
+const LONGEST_WAIT: u64 = 25;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_has_one_spelling() {
+        for (url, want) in [
+            ("https://log.example.com/", "https://log.example.com"),
+            ("HTTPS://Log.Example.com:443//", "https://log.example.com"),
+            ("http://127.0.0.1:8080/a/b/", "http://127.0.0.1:8080/a/b"),
+        ] {
+            assert_eq!(normal_url(url).expect(url), want);
+        }
+        for bad in [
+            "",
+            "log.example.com",
+            "ftp://log.example.com",
+            "file:///etc/passwd",
+            "https://user:secret@log.example.com",
+            "https://log.example.com/?a=b",
+            "https://log.example.com/#x",
+            "https://",
+        ] {
+            assert!(normal_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_travels_privately_only() {
+        for (url, want) in [
+            ("https://log.example.com", true),
+            ("http://127.0.0.1:1", true),
+            ("http://[::1]:1", true),
+            ("http://localhost", true),
+            ("http://log.example.com", false),
+            ("http://localhost.example.com", false),
+            ("http://10.0.0.1", false),
+        ] {
+            assert_eq!(is_private_way(url), want, "{url}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What a log answers, read: results of submissions, lists, problems (RFC 9457).
+//!
+//! Unknown members are passed over, as a newer log may have them: what matters is verified later.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tlog::Hash;
+use tlog::encoding;
+
+use crate::report::printable;
+
+/// What became of one submission.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// In the published tree.
+    Logged(Box<LoggedAnswer>),
+    /// Durable, and certain to be published. Ask for the claim.
+    Committed {
+        /// When to ask, if the log says so.
+        retry_after: Option<Duration>,
+    },
+    /// Breaks a rule; sending it again will not help.
+    Refused(Problem),
+    /// Not taken now.
+    Unavailable {
+        /// Why.
+        problem: Problem,
+        /// When to send it again, if the log says so.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// What makes a receipt of a pending one. Not believed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedAnswer {
+    /// The leaf, with its time.
+    pub leaf: Vec<u8>,
+    /// A tlog-proof text.
+    pub proof: String,
+    /// A second note for stock cosign.
+    pub sigstore_note: Option<String>,
+}
+
+/// One page of entries.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EntryList {
+    /// The entries.
+    pub entries: Vec<ListedEntry>,
+    /// The path of the next page.
+    pub next: Option<String>,
+}
+
+/// An entry of a list. Not believed, but its signatures can be checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedEntry {
+    /// Its place.
+    pub index: u64,
+    /// Its bytes.
+    pub leaf: Vec<u8>,
+}
+
+/// A log's refusal (RFC 9457 problem details): its own words, safe for a terminal.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Problem {
+    /// The fixed identifier of the rule, the last part of `type`; empty if there is none.
+    pub rule: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The rule in words.
+    pub title: String,
+    /// Which value breaks it.
+    pub detail: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// Reads the body of a refusal; what is no problem details is shown as far as it can be.
+    pub fn read(body: &[u8], status: u16) -> Self {
+        serde_json::from_slice::<WireProblem>(body).map_or_else(
+            |_| Self {
+                rule: String::new(),
+                status,
+                title: excerpt(&String::from_utf8_lossy(body)),
+                detail: None,
+                hint: None,
+            },
+            |wire| wire.into_problem(status),
+        )
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn is_for_now(&self) -> bool {
+        matches!(self.status, 408 | 425 | 429 | 500 | 502..=504)
+    }
+
+    /// Whether the log found what was sent too large.
+    pub fn is_about_size(&self) -> bool {
+        self.status == 413
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        if !self.rule.is_empty() {
+            write!(f, " {}", self.rule)?;
+        }
+        if !self.title.is_empty() {
+            write!(f, ": {}", self.title)?;
+        }
+        self.detail.as_ref().map_or(Ok(()), |detail| write!(f, ": {detail}"))
+    }
+}
+
+/// The results of an array of submissions.
+pub(super) fn results(body: &[u8], retry_after: Option<Duration>) -> Result<Vec<Answer>, String> {
+    let results: Vec<WireResult> = parse(body)?;
+    results.into_iter().map(|result| result.into_answer(retry_after)).collect()
+}
+
+/// One result.
+pub(super) fn result(body: &[u8], retry_after: Option<Duration>) -> Result<Answer, String> {
+    parse::<WireResult>(body)?.into_answer(retry_after)
+}
+
+pub(super) fn entries(body: &[u8]) -> Result<EntryList, String> {
+    #[derive(Deserialize)]
+    struct Wire {
+        entries: Vec<WireEntry>,
+        next: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct WireEntry {
+        index: u64,
+        leaf: String,
+    }
+    let wire: Wire = parse(body)?;
+    let entry = |entry: WireEntry| Ok(ListedEntry { index: entry.index, leaf: base64("leaf", &entry.leaf)? });
+    Ok(EntryList { entries: wire.entries.into_iter().map(entry).collect::<Result<_, String>>()?, next: wire.next })
+}
+
+pub(super) fn consistency(body: &[u8]) -> Result<Vec<Hash>, String> {
+    #[derive(Deserialize)]
+    struct Wire {
+        hashes: Vec<String>,
+    }
+    let hash = |text: &String| Hash::from_base64(text).ok_or_else(|| "a hash is not 32 bytes in base64".to_owned());
+    parse::<Wire>(body)?.hashes.iter().map(hash).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+enum WireResult {
+    #[serde(rename_all = "camelCase")]
+    Logged {
+        leaf: String,
+        proof: String,
+        sigstore_note: Option<String>,
+    },
+    Committed {},
+    Refused {
+        error: WireProblem,
+    },
+    Unavailable {
+        error: WireProblem,
+    },
+}
+
+impl WireResult {
+    fn into_answer(self, retry_after: Option<Duration>) -> Result<Answer, String> {
+        Ok(match self {
+            Self::Logged { leaf, proof, sigstore_note } => {
+                let leaf = base64("leaf", &leaf)?;
+                Answer::Logged(Box::new(LoggedAnswer { leaf, proof, sigstore_note }))
+            }
+            Self::Committed {} => Answer::Committed { retry_after },
+            Self::Refused { error } => Answer::Refused(error.into_problem(400)),
+            Self::Unavailable { error } => {
+                Answer::Unavailable { problem: error.into_problem(503), retry_after }
+            }
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct WireProblem {
+    #[serde(rename = "type", default)]
+    kind: Value,
+    #[serde(default)]
+    title: Value,
+    #[serde(default)]
+    status: Value,
+    #[serde(default)]
+    detail: Value,
+    #[serde(default)]
+    hint: Value,
+}
+
+impl WireProblem {
+    fn into_problem(self, status: u16) -> Problem {
+        let text = |value: &Value| value.as_str().map(excerpt).filter(|text| !text.is_empty());
+        let kind = text(&self.kind).unwrap_or_default();
+        let said = self.status.as_u64().and_then(|status| u16::try_from(status).ok());
+        Problem {
+            rule: kind.strip_prefix("urn:aip:problem:").unwrap_or_default().to_owned(),
+            status: said.unwrap_or(status),
+            title: text(&self.title).unwrap_or_default(),
+            detail: text(&self.detail),
+            hint: text(&self.hint),
+        }
+    }
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| printable(&error.to_string()).into_owned())
+}
+
+fn base64(member: &str, text: &str) -> Result<Vec<u8>, String> {
+    encoding::decode_base64(text).ok_or_else(|| format!("`{member}` is not canonical base64"))
+}
+
+/// Foreign text, short and harmless.
+fn excerpt(text: &str) -> String {
+    let mut chars = text.trim().chars();
+    let start: String = chars.by_ref().take(MAX_EXCERPT_CHARS).collect();
+    let more = if chars.next().is_some() { "…" } else { "" };
+    format!("{}{more}", printable(&start))
+}
+
+const MAX_EXCERPT_CHARS: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_read_by_their_status() {
+        let body = br#"[{"status":"logged","index":7,"leaf":"e30=","proof":"p","sigstoreNote":"n","later":1},
+            {"status":"committed","claim":"00","url":"/x"},
+            {"status":"refused","error":{"type":"urn:aip:problem:claim-signature","title":"t","status":422,"hint":"h"}},
+            {"status":"unavailable","error":{"title":"full"}}]"#;
+        let answers = results(body, Some(Duration::from_secs(2))).expect("results");
+        let logged = LoggedAnswer { leaf: b"{}".to_vec(), proof: "p".into(), sigstore_note: Some("n".into()) };
+        assert_eq!(answers[0], Answer::Logged(Box::new(logged)));
+        assert_eq!(answers[1], Answer::Committed { retry_after: Some(Duration::from_secs(2)) });
+        let Answer::Refused(problem) = &answers[2] else { panic!("refused") };
+        assert_eq!((problem.to_string().as_str(), problem.is_for_now()), ("422 claim-signature: t", false));
+        let Answer::Unavailable { problem, .. } = &answers[3] else { panic!("unavailable") };
+        assert_eq!((problem.status, problem.is_for_now()), (503, true));
+        for bad in ["{}", "[1]", r#"[{"status":"else"}]"#, r#"[{"status":"logged","leaf":"!","proof":""}]"#] {
+            assert!(results(bad.as_bytes(), None).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn any_body_is_a_problem_that_a_terminal_survives() {
+        let html = Problem::read(b"<html>\x1b[2J Bad Gateway", 502);
+        assert_eq!(html.to_string(), "502: <html>\\u{1b}[2J Bad Gateway");
+        let long = Problem::read("x".repeat(10_000).as_bytes(), 500);
+        assert!(long.title.chars().count() == MAX_EXCERPT_CHARS + 1);
+        let odd = Problem::read(br#"{"type":5,"title":"a\u001bb","status":"x"}"#, 422);
+        assert_eq!(odd.to_string(), "422: a\\u{1b}b");
+    }
+}

@@ -1,0 +1,123 @@
+//! The commands: one file each, with its help text, its arguments and what it does.
+
+mod completions;
+mod fetch;
+mod github_action;
+mod init;
+mod inspect;
+mod key;
+mod man;
+mod policy;
+mod sign;
+mod submit;
+mod verify;
+mod whoami;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+
+use crate::report::{Console, Exit, Failure, Result};
+
+/// Sign what a pipeline builds, log it, and verify it offline
+#[derive(Parser)]
+#[command(
+    name = "aip-attest",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 yes; 1 checked and false; 2 could not, or could not check"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Init(init::Args),
+    Whoami(whoami::Args),
+    Key(key::Args),
+    Sign(sign::Args),
+    Submit(submit::Args),
+    Verify(verify::Args),
+    Fetch(fetch::Args),
+    Inspect(inspect::Args),
+    Policy(policy::Args),
+    GithubAction(github_action::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// Parses `arguments`, the first of which is the program's name, and runs the command.
+pub(crate) fn run(arguments: impl Iterator<Item = OsString>, console: &mut Console) -> Result<Exit> {
+    let arguments: Vec<OsString> = arguments.collect();
+    let name = program_name(arguments.first());
+    let parsed = cli(name).try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            // The library writes usage errors in the form of ours.
+            let _ = error.print();
+            return Ok(Exit::Unable);
+        }
+        Err(help) => {
+            console.raw(help.render().to_string().as_bytes());
+            return Ok(Exit::Yes);
+        }
+    };
+    match cli.command {
+        Command::Init(args) => init::run(args, console),
+        Command::Whoami(args) => whoami::run(args, console),
+        Command::Key(args) => key::run(args, console),
+        Command::Sign(args) => sign::run(args, console),
+        Command::Submit(args) => submit::run(args, console),
+        Command::Verify(args) => verify::run(args, console),
+        Command::Fetch(args) => fetch::run(args, console),
+        Command::Inspect(args) => inspect::run(args, console),
+        Command::Policy(args) => policy::run(args, console),
+        Command::GithubAction(args) => github_action::run(args, console),
+        Command::Completions(args) => completions::run(args, name, console),
+        Command::Man(args) => man::run(args, name, console),
+    }
+}
+
+/// The command line under the name it was called by.
+fn cli(name: &'static str) -> clap::Command {
+    Cli::command().name(name).bin_name(name)
+}
+
+/// One of the two names; who renamed the file gets the first.
+fn program_name(argument: Option<&OsString>) -> &'static str {
+    let stem = argument.and_then(|argument| Path::new(argument).file_stem());
+    if stem.is_some_and(|stem| stem == "aip") { "aip" } else { "aip-attest" }
+}
+
+/// Reads a duration such as `60s` or `7d`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; a duration looks like `60s` or `7d`"))
+}
+
+/// The moment after `timeout`.
+fn deadline(timeout: Duration) -> Result<Instant> {
+    Instant::now().checked_add(timeout).ok_or_else(|| Failure::new("the timeout is longer than any clock runs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        cli("aip-attest").debug_assert();
+    }
+
+    #[test]
+    fn both_names_are_known() {
+        for (argument, want) in [("/usr/bin/aip", "aip"), ("aip.exe", "aip"), ("x/aip-attest", "aip-attest"), ("z", "aip-attest")] {
+            assert_eq!(program_name(Some(&argument.into())), want);
+        }
+    }
+}

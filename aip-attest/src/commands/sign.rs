@@ -1,0 +1,199 @@
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use attestation::entry::Visibility;
+use serde_json::{Value, json};
+
+use crate::artifact::{self, Hashed, checksums, hashing};
+use crate::ci_env;
+use crate::keyfile;
+use crate::policy_file;
+use crate::policy_file::pins::Pins;
+use crate::predicate;
+use crate::receipt_file::Shelf;
+use crate::report::{Console, Exit, Failure, Result, printable};
+use crate::signing::{self, Report, Request, Says, Signed};
+use crate::target::Wish;
+
+/// Sign artifacts, log what was signed, and keep the receipts
+///
+/// One statement an artifact, or one about all with --together. Without a predicate it is SLSA provenance,
+/// filled from the environment of the CI system: self-asserted, and worth as much as its signer.
+///
+/// The receipt of `dist/app` is `dist/app.receipt.json`. It lies on disk before anything is sent. A log that
+/// does not answer in time leaves it pending (exit 2); the same command, or `submit`, sends the same bytes
+/// again.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The artifacts: files, folders, or globs such as 'dist/**/*.whl'
+    #[arg(value_name = "ARTIFACT")]
+    artifacts: Vec<OsString>,
+
+    /// A file that `sha256sum` wrote: sign what it lists, without the files (can be repeated)
+    #[arg(long, value_name = "FILE")]
+    checksums: Vec<PathBuf>,
+
+    /// An artifact that is not here (can be repeated)
+    #[arg(long, value_name = "NAME@sha256:HEX")]
+    subject: Vec<String>,
+
+    /// Sign one statement about all artifacts
+    #[arg(long)]
+    together: bool,
+
+    /// The log; else AIP_LOG_URL, the policy's, or the only one pinned
+    #[arg(long, value_name = "URL")]
+    log: Option<String>,
+
+    /// Ask no log: the receipt is signed only, and `submit` logs it later
+    #[arg(long, conflicts_with_all = ["log", "policy"])]
+    no_log: bool,
+
+    /// The policy that judges the log's answer
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+
+    /// Write receipts below this folder, by the paths of their artifacts
+    #[arg(long, value_name = "DIR")]
+    receipts: Option<PathBuf>,
+
+    /// Write the one receipt of --together here, instead of a copy for each artifact
+    #[arg(long, value_name = "FILE", requires = "together", conflicts_with = "receipts")]
+    receipt: Option<PathBuf>,
+
+    /// The kind of statement: a URI, or a word such as cyclonedx, spdx, test-result
+    #[arg(long, value_name = "TYPE", requires = "predicate")]
+    predicate_type: Option<String>,
+
+    /// What the statement says: a JSON object
+    #[arg(long, value_name = "FILE", requires = "predicate_type")]
+    predicate: Option<PathBuf>,
+
+    /// Log hashes only: the log learns neither names nor digests nor the kind of statement
+    #[arg(long, conflicts_with = "no_log")]
+    private: bool,
+
+    /// How long to wait for the log
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = super::parse_duration)]
+    timeout: Duration,
+
+    /// Print a JSON array, one element an artifact
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    // First of all: a missing identity or log is told before gigabytes are read.
+    let identity = keyfile::load(console)?;
+    let pins = Pins::load()?;
+    let log = match args.no_log {
+        true => None,
+        false => {
+            let named = policy_file::named(args.policy.as_deref(), &pins)?;
+            Some(Wish::new(args.log.as_deref(), named, &pins)?)
+        }
+    };
+    let claim = says(args.predicate_type.as_deref(), args.predicate.as_deref(), console)?;
+    let artifacts = artifacts(&args.artifacts, &args.checksums, &args.subject)?;
+    let request = Request {
+        artifacts,
+        claim,
+        together: args.together,
+        visibility: if args.private { Visibility::Private } else { Visibility::Public },
+        shelf: Shelf::new(args.receipts.clone()),
+        receipt: args.receipt.clone(),
+        log,
+        deadline: super::deadline(args.timeout)?,
+    };
+    let report = signing::sign(request, &identity, &pins, console)?;
+    if args.json {
+        let elements: Vec<Value> = report.signed.iter().map(json_of).collect();
+        console.json(&elements);
+    } else {
+        text(&report, console);
+    }
+    tell_failures(&report, console);
+    Ok(report.exit())
+}
+
+/// What the statement says: provenance of this run, or the predicate of a file.
+pub(super) fn says(predicate_type: Option<&str>, file: Option<&Path>, console: &mut Console) -> Result<Says> {
+    let (Some(predicate_type), Some(file)) = (predicate_type, file) else {
+        let provenance = ci_env::provenance();
+        match provenance.run() {
+            Some(run) => console.note(format!("provenance is self-asserted, from the environment of {run}")),
+            None => console.note("no CI run around: the provenance says `local`, and nothing about a source"),
+        }
+        return Ok(Says::Built(provenance));
+    };
+    let predicate_type = predicate::resolve(predicate_type).to_owned();
+    Ok(Says::Predicate { predicate_type, predicate: predicate::read(file)? })
+}
+
+/// All artifacts, with their digests.
+fn artifacts(files: &[OsString], checksum_files: &[PathBuf], subjects: &[String]) -> Result<Vec<Hashed>> {
+    if files.is_empty() && checksum_files.is_empty() && subjects.is_empty() {
+        return Err(Failure::new("nothing to sign: no artifact is named")
+            .hint("name files, folders or globs, or use --checksums or --subject"));
+    }
+    let mut all = hashing::hash_every(artifact::select(files)?)?;
+    for file in checksum_files {
+        all.extend(checksums::read(file)?);
+    }
+    for subject in subjects {
+        all.push(artifact::parse_subject(subject)?);
+    }
+    Ok(all)
+}
+
+fn text(report: &Report, console: &mut Console) {
+    for signed in &report.signed {
+        let index = signed.index().map_or(String::new(), |index| format!("  index {index}"));
+        console.line(format!(
+            "{:<8} {}  sha256:{}{index}  {}",
+            signed.state(),
+            printable(&signed.hashed.artifact.label()),
+            signed.hashed.sha256,
+            printable(&signed.path.to_string_lossy())
+        ));
+    }
+}
+
+/// An element of the JSON array; the action's output has the same form.
+pub(super) fn json_of(signed: &Signed) -> Value {
+    json!({
+        "path": signed.hashed.artifact.label(),
+        "signature": hex::encode(signed.receipt.envelope().signature()),
+        "name": signed.hashed.artifact.name,
+        "digest": format!("sha256:{}", signed.hashed.sha256),
+        "did": signed.receipt.did().to_string(),
+        "receipt": signed.path.to_string_lossy(),
+        "state": signed.state(),
+        "origin": signed.receipt.pending_entry().map(|entry| entry.claim().origin()),
+        "index": signed.index(),
+        "error": signed.failure.as_ref().map(|failure| json!({"message": failure.one_line(), "hint": failure.first_hint()})),
+    })
+}
+
+/// The failures, each once: what a thousand artifacts have in common is said once, with their number.
+pub(super) fn tell_failures(report: &Report, console: &mut Console) {
+    let mut told: Vec<(String, usize)> = Vec::new();
+    for failure in report.signed.iter().filter_map(|signed| signed.failure.as_ref()) {
+        let line = failure.one_line();
+        match told.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, times)) => *times += 1,
+            None => {
+                console.failure(failure);
+                told.push((line, 1));
+            }
+        }
+    }
+    for (line, times) in told.iter().filter(|(_, times)| *times > 1) {
+        console.note(format!("{times} artifacts: {line}"));
+    }
+    if let Some(failure) = &report.log_failure {
+        console.failure(failure);
+        console.hint("the receipts are signed and not logged: `aip-attest submit RECEIPT` logs them");
+    }
+}

@@ -1,0 +1,114 @@
+//! Stands on files only: nothing below opens a socket, and nothing reads the clock unless an age is asked for.
+
+mod judge;
+mod print;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use attestation::Did;
+use attestation::receipt::Demand;
+
+use crate::artifact::{self, hashing};
+use crate::policy_file::pins::Pins;
+use crate::predicate;
+use crate::receipt_file::Shelf;
+use crate::report::{Console, Exit, Result};
+use judge::Judge;
+
+/// Verify offline that artifacts were signed and logged
+///
+/// Reads the artifacts, their receipts and a policy, and nothing else: no network, and no clock unless an age
+/// is asked for. The first check that does not pass ends the verdict about an artifact; the rest reads "not
+/// checked".
+///
+/// The policy is --policy, else AIP_POLICY, else .aip/policy in the working tree, else the one that `policy
+/// pin` keeps for the receipt's log.
+///
+/// Exit codes: 0 every artifact is verified; 1 a check is false for one; 2 one could not be checked: no
+/// receipt, one that is not logged, no policy, an unreadable file.
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("who").required(true).args(["signer", "any_signer"])))]
+pub(crate) struct Args {
+    /// The artifacts: files, folders, globs; sha256:HEX with --receipt
+    #[arg(required = true, value_name = "ARTIFACT")]
+    artifacts: Vec<std::ffi::OsString>,
+
+    /// Whose signature is wanted (can be repeated: one of them)
+    #[arg(long, value_name = "DID")]
+    signer: Vec<Did>,
+
+    /// Take anybody's signature: says who signed, and proves nothing about whom you trust
+    #[arg(long)]
+    any_signer: bool,
+
+    /// The receipt, for every artifact that is named
+    #[arg(long, value_name = "FILE", conflicts_with = "receipts")]
+    receipt: Option<PathBuf>,
+
+    /// The folder that `sign --receipts` wrote to
+    #[arg(long, value_name = "DIR")]
+    receipts: Option<PathBuf>,
+
+    /// The policy: which logs and witnesses to believe
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+
+    /// The repository that provenance must name, such as https://github.com/octo/app
+    #[arg(long, value_name = "URI")]
+    source_uri: Option<String>,
+
+    /// The ref that provenance must name, such as refs/tags/v1.2.3
+    #[arg(long, value_name = "REF")]
+    source_ref: Option<String>,
+
+    /// The builder that provenance must name
+    #[arg(long, value_name = "URI")]
+    builder_id: Option<String>,
+
+    /// The kind of statement: a URI, or a word such as cyclonedx
+    #[arg(long, value_name = "TYPE")]
+    predicate_type: Option<String>,
+
+    /// The name that the signer gave the artifact: refuses an older release under a new name
+    #[arg(long, value_name = "NAME")]
+    subject_name: Option<String>,
+
+    /// How long ago it was logged at most, such as 30d
+    #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
+    max_age: Option<Duration>,
+
+    /// Print JSON: every check, and the statement of what is verified
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let predicate_type = args.predicate_type.as_deref().map(predicate::resolve);
+    let demands = [
+        args.source_uri.clone().map(Demand::SourceUri),
+        args.source_ref.clone().map(Demand::SourceRef),
+        args.builder_id.clone().map(Demand::BuilderId),
+        predicate_type.map(|kind| Demand::PredicateType(kind.to_owned())),
+        args.subject_name.clone().map(Demand::SubjectName),
+        args.max_age.map(Demand::MaxAge),
+    ];
+    let mut judge = Judge {
+        wanted: if args.any_signer { None } else { Some(args.signer.clone()) },
+        demands: demands.into_iter().flatten().collect(),
+        policy_flag: args.policy.clone(),
+        predicate_type: predicate_type.map(str::to_owned),
+        receipt: args.receipt.clone(),
+        shelf: Shelf::new(args.receipts.clone()),
+        pins: Pins::load()?,
+        policy: None,
+    };
+    let artifacts = artifact::select(&args.artifacts)?;
+    let found: Vec<_> = hashing::hash_all(artifacts).into_iter().map(|hashed| judge.judge(hashed, console)).collect();
+    if args.json {
+        print::json(&found, console);
+    } else {
+        print::text(&found, console);
+    }
+    Ok(found.iter().map(judge::Found::exit).fold(Exit::Yes, Exit::and))
+}

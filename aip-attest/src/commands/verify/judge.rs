@@ -1,0 +1,162 @@
+//! One artifact at a time: its receipt, the policy for it, the verdict.
+
+use std::path::PathBuf;
+
+use attestation::Did;
+use attestation::receipt::{Demand, Receipt, Report, Signers, Verdict, VerifyPolicy};
+use tlog::Hash;
+use tlog::policy::Policy;
+
+use crate::artifact::hashing::Digested;
+use crate::artifact::Hashed;
+use crate::clock;
+use crate::policy_file::pins::Pins;
+use crate::policy_file::{self, PolicyFile, Source};
+use crate::receipt_file::{self, Shelf};
+use crate::report::{Console, Exit, Failure, Result};
+
+/// What is asked of every receipt, and where receipts and policies are.
+pub(super) struct Judge {
+    /// One of these signers; anybody if there is no list.
+    pub(super) wanted: Option<Vec<Did>>,
+    pub(super) demands: Vec<Demand>,
+    pub(super) policy_flag: Option<PathBuf>,
+    pub(super) predicate_type: Option<String>,
+    pub(super) receipt: Option<PathBuf>,
+    pub(super) shelf: Shelf,
+    pub(super) pins: Pins,
+    /// The policy that was named, once it was looked for.
+    pub(super) policy: Option<Option<PolicyFile>>,
+}
+
+/// What was found out about an artifact.
+pub(super) struct Found {
+    pub(super) label: String,
+    pub(super) sha256: Option<Hash>,
+    pub(super) receipt: Option<PathBuf>,
+    /// The policy that judged.
+    pub(super) policy: Option<Source>,
+    /// The verdict, or why there is none.
+    pub(super) verdict: Result<Report>,
+    /// The signer, so that it can be named before anything is believed.
+    pub(super) claimed_did: Option<Did>,
+}
+
+impl Found {
+    pub(super) fn exit(&self) -> Exit {
+        match self.verdict.as_ref().map(Report::verdict) {
+            Ok(Verdict::Verified) => Exit::Yes,
+            Ok(Verdict::Failed) => Exit::False,
+            Ok(Verdict::CouldNotCheck) => Exit::Unable,
+            Err(failure) => failure.exit(),
+        }
+    }
+}
+
+impl Judge {
+    pub(super) fn judge(&mut self, digested: Digested, console: &mut Console) -> Found {
+        let (artifact, digest) = match digested {
+            Ok(Hashed { artifact, sha256 }) => (artifact, Ok(sha256)),
+            Err((artifact, failure)) => (artifact, Err(failure)),
+        };
+        let mut found = Found {
+            label: artifact.label(),
+            sha256: digest.as_ref().ok().copied(),
+            receipt: None,
+            policy: None,
+            verdict: Err(Failure::new("nothing was looked at")),
+            claimed_did: None,
+        };
+        let verdict = digest.and_then(|sha256| {
+            let (path, bytes) = self.find_receipt(artifact.path())?;
+            found.receipt = Some(path);
+            self.verdict(&bytes, &sha256, &mut found, console)
+        });
+        found.verdict = verdict;
+        found
+    }
+
+    /// The receipt's path and bytes. Not there, or not readable, is exit 2; what is in it decides the rest.
+    fn find_receipt(&self, artifact: Option<&std::path::Path>) -> Result<(PathBuf, Vec<u8>)> {
+        let candidates = match (&self.receipt, artifact) {
+            (Some(receipt), _) => vec![receipt.clone()],
+            (None, Some(artifact)) => self.shelf.candidates(artifact, self.predicate_type.as_deref())?,
+            (None, None) => {
+                return Err(Failure::new("a digest has no place to look for its receipt").hint("use --receipt FILE"));
+            }
+        };
+        for path in &candidates {
+            match receipt_file::read_bounded(path, receipt_file::MAX_BYTES) {
+                Ok(bytes) => return Ok((path.clone(), bytes)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    return Err(Failure::new(format!("cannot read the receipt `{}`", path.display())).caused_by(error));
+                }
+            }
+        }
+        Err(Failure::new(format!("there is no receipt `{}`", candidates[0].display()))
+            .hint("`aip-attest sign` writes it, `aip-attest fetch` gets it from the log; or use --receipt FILE"))
+    }
+
+    fn verdict(&mut self, bytes: &[u8], sha256: &Hash, found: &mut Found, console: &mut Console) -> Result<Report> {
+        let receipt = match Receipt::parse(bytes) {
+            Ok(receipt) => receipt,
+            // No policy is needed to tell that this is no receipt.
+            Err(_) => return Ok(attestation::receipt::verify(bytes, &self.demand(&nobody()), sha256, None)),
+        };
+        found.claimed_did = Some(receipt.did());
+        let Some(logged) = receipt.log_answer() else {
+            // Nor that it is not logged.
+            return Ok(receipt.verify(&self.demand(&nobody()), sha256, None));
+        };
+        let origin = logged.checkpoint().origin.clone();
+        let policy = self.policy_for(&origin, console)?;
+        found.policy = Some(policy.source.clone());
+        let mut demand = self.demand(&policy.policy);
+        demand.pins = self.pins.roots();
+        demand.demands.extend(stricter(&self.demands, policy.trust.demands(&policy.policy)));
+        let ages = |demand: &Demand| matches!(demand, Demand::MaxAge(_) | Demand::CheckpointFreshness(_));
+        let now = demand.demands.iter().any(ages).then(clock::now);
+        Ok(receipt.verify(&demand, sha256, now))
+    }
+
+    fn demand<'p>(&self, policy: &'p Policy) -> VerifyPolicy<'p> {
+        let signers = self.wanted.clone().map_or(Signers::Any, Signers::OneOf);
+        VerifyPolicy { demands: self.demands.clone(), ..VerifyPolicy::new(policy, signers) }
+    }
+
+    /// The named policy, else the pinned one for the receipt's log. The named one is read once.
+    fn policy_for(&mut self, origin: &str, console: &mut Console) -> Result<PolicyFile> {
+        let named = match &self.policy {
+            Some(named) => named.clone(),
+            None => {
+                let named = policy_file::named(self.policy_flag.as_deref(), &self.pins)?;
+                if let Some(policy) = &named
+                    && let Some(why) = self.pins.is_weaker(policy)
+                {
+                    console.warn(why);
+                }
+                self.policy.insert(named).clone()
+            }
+        };
+        match named {
+            Some(named) => Ok(named),
+            None => policy_file::for_origin(None, &self.pins, origin),
+        }
+    }
+}
+
+/// What the settings demand beyond the flags: of two limits of one kind the flag's counts only if it is the
+/// stricter, so both are checked by checking the smaller.
+fn stricter(flags: &[Demand], settings: Vec<Demand>) -> Vec<Demand> {
+    let covered = |setting: &Demand| match setting {
+        Demand::MaxAge(limit) => flags.iter().any(|flag| matches!(flag, Demand::MaxAge(age) if age <= limit)),
+        _ => false,
+    };
+    settings.into_iter().filter(|setting| !covered(setting)).collect()
+}
+
+/// A policy that believes no log.
+fn nobody() -> Policy {
+    "quorum none\n".parse().expect("a policy")
+}

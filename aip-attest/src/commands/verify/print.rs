@@ -1,0 +1,154 @@
+//! A verdict for people, and the same for programs.
+//!
+//! ```text
+//! {"schema": "aip.verify.v1", "verdict": "verified | failed | could-not-check",
+//!  "results": [{
+//!    "artifact": "…", "sha256": "…", "receipt": "…", "policy": "…", "verdict": "…",
+//!    "checks": [{"id": "…", "result": "passed | failed | could-not-check | not-checked", "detail": "…"}],
+//!    "error": {"message": "…", "hint": "…"},                    only where there is no verdict
+//!    "verified": {"did", "origin", "index", "loggedAt", "loggedAtMillis", "treeSize", "root",
+//!                 "cosigned": [{"witness", "time"}], "statement": {…}, "selfAsserted": true}}]}
+//! ```
+//! The schema changes its name when a member changes its meaning or goes; members may be added.
+
+use attestation::provenance::BuildFacts;
+use attestation::receipt::{Outcome, Report, Verified};
+use serde_json::{Value, json};
+
+use super::judge::Found;
+use crate::clock;
+use crate::report::{Console, Exit, printable};
+
+/// A line a check, in their order, and one for the verdict.
+pub(super) fn text(found: &[Found], console: &mut Console) {
+    for (at, found) in found.iter().enumerate() {
+        if at > 0 {
+            console.line("");
+        }
+        console.line(printable(&found.label));
+        match &found.verdict {
+            Ok(report) => text_of(found, report, console),
+            Err(failure) => {
+                console.line("could not check");
+                console.failure(failure);
+            }
+        }
+    }
+}
+
+fn text_of(found: &Found, report: &Report, console: &mut Console) {
+    for (check, outcome) in report.checks() {
+        let (word, detail) = words(outcome);
+        let line = format!("  {word:<15} {:<20} {}", check.id(), printable(&detail));
+        console.line(line.trim_end());
+    }
+    match (report.verified(), report.fault()) {
+        (Some(verified), _) => {
+            console.line(format!("verified: {}", summary(verified)));
+            if let Some(policy) = &found.policy {
+                console.line(format!("policy: {}", printable(&policy.to_string())));
+            }
+            if BuildFacts::read(verified.statement()).self_asserted {
+                console.line("provenance: self-asserted, worth as much as its signer");
+            }
+        }
+        (None, Some((check, fault))) if fault.could_not_check() => {
+            console.line(format!("could not check: {check}: {}", printable(&fault.to_string())));
+            if *fault == attestation::receipt::Fault::NotLogged {
+                console.hint("`aip-attest submit RECEIPT` logs it");
+            }
+        }
+        (None, Some((check, fault))) => {
+            console.line(format!("FAILED: {check}: {}", printable(&fault.to_string())));
+        }
+        (None, None) => {}
+    }
+}
+
+fn summary(verified: &Verified) -> String {
+    let checkpoint = verified.checkpoint();
+    let seen = verified.cosigned().iter().map(|by| by.time).max();
+    format!(
+        "signed by {}, logged {} in {} at index {}; state as of size {}{}",
+        verified.did(),
+        clock::rfc3339_millis(verified.logged_at().as_millis()),
+        printable(&checkpoint.origin),
+        verified.index(),
+        checkpoint.size,
+        seen.map_or(String::new(), |time| format!(", {}", clock::rfc3339(time))),
+    )
+}
+
+fn words(outcome: &Outcome) -> (&'static str, String) {
+    match outcome {
+        Outcome::Passed(what) => ("ok", what.clone()),
+        Outcome::NotPassed(fault) if fault.could_not_check() => ("could not check", fault.to_string()),
+        Outcome::NotPassed(fault) => ("FAILED", fault.to_string()),
+        Outcome::NotChecked => ("not checked", String::new()),
+    }
+}
+
+/// The same for programs.
+pub(super) fn json(found: &[Found], console: &mut Console) {
+    let exit = found.iter().map(Found::exit).fold(Exit::Yes, Exit::and);
+    let results: Vec<Value> = found.iter().map(json_of).collect();
+    console.json(&json!({"schema": "aip.verify.v1", "verdict": verdict(exit), "results": results}));
+}
+
+fn json_of(found: &Found) -> Value {
+    let mut result = json!({
+        "artifact": found.label,
+        "sha256": found.sha256.map(|hash| hash.to_string()),
+        "receipt": found.receipt.as_ref().map(|path| path.to_string_lossy()),
+        "policy": found.policy.as_ref().map(ToString::to_string),
+        "verdict": verdict(found.exit()),
+    });
+    match &found.verdict {
+        Err(failure) => {
+            result["error"] = json!({"message": failure.one_line(), "hint": failure.first_hint()});
+        }
+        Ok(report) => {
+            let check = |(check, outcome): &(attestation::receipt::Check, Outcome)| {
+                let result = match outcome {
+                    Outcome::Passed(_) => "passed",
+                    Outcome::NotPassed(fault) if fault.could_not_check() => "could-not-check",
+                    Outcome::NotPassed(_) => "failed",
+                    Outcome::NotChecked => "not-checked",
+                };
+                json!({"id": check.id(), "result": result, "detail": words(outcome).1})
+            };
+            result["checks"] = report.checks().iter().map(check).collect();
+            result["claimedDid"] = json!(found.claimed_did.map(|did| did.to_string()));
+            result["verified"] = report.verified().map_or(Value::Null, verified);
+        }
+    }
+    result
+}
+
+fn verified(verified: &Verified) -> Value {
+    let checkpoint = verified.checkpoint();
+    let cosigned = verified.cosigned().iter();
+    let cosigned = cosigned.map(|by| json!({"witness": by.witness, "time": clock::rfc3339(by.time)}));
+    let statement = verified.statement();
+    json!({
+        "did": verified.did().to_string(),
+        "origin": checkpoint.origin,
+        "index": verified.index().get(),
+        "loggedAt": clock::rfc3339_millis(verified.logged_at().as_millis()),
+        "loggedAtMillis": verified.logged_at().as_millis(),
+        "treeSize": checkpoint.size.get(),
+        "root": checkpoint.root.to_string(),
+        "cosigned": cosigned.collect::<Vec<Value>>(),
+        "selfAsserted": BuildFacts::read(statement).self_asserted,
+        // What was verified is what is shown: strict JSON has one reading.
+        "statement": serde_json::from_slice::<Value>(&statement.to_payload()).unwrap_or_default(),
+    })
+}
+
+fn verdict(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Yes => "verified",
+        Exit::False => "failed",
+        Exit::Unable => "could-not-check",
+    }
+}

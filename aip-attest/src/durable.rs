@@ -1,0 +1,144 @@
+//! Files that are there whole or not at all, and still there after a power cut.
+//!
+//! A file is written under another name in its own folder, synced, renamed, and its folder synced: a crash
+//! leaves the old file or the new one. The other name begins with a dot and ends in [`TEMPORARY`], so that
+//! what a crash leaves behind is neither an artifact nor a receipt.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::report::{Failure, Result};
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Readers {
+    /// Its owner: 0600, from the first byte.
+    Owner,
+    /// Whoever the umask lets.
+    Everyone,
+}
+
+/// What the names of unfinished files end in.
+pub const TEMPORARY: &str = ".aip-tmp";
+
+/// Puts `bytes` at `path`, durably. Makes the folders above it.
+pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<()> {
+    let folder = folder_of(path);
+    create_folder(folder, readers)?;
+    let temporary = temporary_name(path)?;
+    let written = write_and_rename(&temporary, path, bytes, readers);
+    if written.is_err() {
+        // The error that matters is the first; a file that cannot be removed is skipped by its name.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.and_then(|()| sync_folder(folder)).map_err(|source| cannot_write(path).caused_by(source))
+}
+
+/// Moves a file to another name in the same folder, durably.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to)
+        .and_then(|()| sync_folder(folder_of(to)))
+        .map_err(|source| cannot_write(to).caused_by(source))
+}
+
+/// Makes a folder and those above it; those it makes for [`Readers::Owner`] are 0700.
+pub fn create_folder(folder: &Path, readers: Readers) -> Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    if readers == Readers::Owner {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    #[cfg(not(unix))]
+    let _ = readers;
+    builder
+        .create(folder)
+        .map_err(|source| Failure::new(format!("cannot make the folder `{}`", folder.display())).caused_by(source))
+}
+
+fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
+    let mut file = create_new(temporary, readers)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(temporary, path)
+}
+
+fn create_new(path: &Path, readers: Readers) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if readers == Readers::Owner {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = readers;
+    options.open(path)
+}
+
+fn temporary_name(path: &Path) -> Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| cannot_write(path).because("it names no file"))?;
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)
+        .map_err(|source| Failure::new("the system gives no random bytes").because(source))?;
+    // A name may be 255 bytes long and has to stay so: what is behind the dot is only for people.
+    let start: String = name.to_string_lossy().chars().take(40).collect();
+    Ok(path.with_file_name(format!(".{start}.{}{TEMPORARY}", hex::encode(random))))
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn cannot_write(path: &Path) -> Failure {
+    Failure::new(format!("cannot write `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_leaves_no_other_name() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("a/b/file");
+        write(&path, b"one", Readers::Everyone).expect("written");
+        write(&path, b"two", Readers::Everyone).expect("written");
+        assert_eq!(fs::read(&path).expect("read"), b"two");
+        assert_eq!(fs::read_dir(dir.path().join("a/b")).expect("read").count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_file_and_its_folder_are_the_owners() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("private/file");
+        write(&path, b"secret", Readers::Owner).expect("written");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&dir.path().join("private"))), (0o600, 0o700));
+    }
+
+    #[test]
+    fn a_long_name_can_be_written() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("é".repeat(120));
+        write(&path, b"x", Readers::Everyone).expect("written");
+        assert!(path.exists());
+    }
+}

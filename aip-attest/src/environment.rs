@@ -1,0 +1,30 @@
+//! Environment variables: the one place that reads them.
+
+use std::path::PathBuf;
+
+use crate::report::{Failure, Result};
+
+/// The value of a variable; an empty one counts as not set, since that is how workflows pass nothing.
+pub fn var(name: &str) -> Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(value) if value.is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(Failure::new(format!("the variable {name} is not UTF-8"))),
+    }
+}
+
+/// A variable that names a file or folder.
+pub fn path(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The user's own folder `~/.aip`, if there is a home at all.
+pub fn home() -> Option<PathBuf> {
+    home_of_user().map(|home| home.join(".aip"))
+}
+
+/// The user's home.
+pub fn home_of_user() -> Option<PathBuf> {
+    path("HOME").or_else(|| path("USERPROFILE"))
+}

@@ -1,0 +1,242 @@
+//! Where a pipeline's key is kept: two environment variables, or a credentials file.
+//!
+//! In this order, the first that is there:
+//! 1. `AIP_DID` and `AIP_PRIVATE_KEY`, both set: nothing of it is ever written to a file
+//! 2. the file that `AIP_CREDENTIALS_PATH` names, and no other
+//! 3. `~/.aip/credentials.json`
+//! 4. `~/.openclaw/workspace/credentials/aip_credentials.json`
+//!
+//! A file counts when it has a DID and a private key, plain ([`credentials`]) or encrypted ([`encrypted`]).
+//! A DID that is not the key's own is refused wherever it comes from.
+
+pub mod credentials;
+pub mod encrypted;
+mod passphrase;
+
+use std::fmt::{self, Display};
+use std::fs;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use attestation::Did;
+use tlog::key::Ed25519PrivateKey;
+use zeroize::Zeroizing;
+
+use crate::durable::{self, Readers};
+use crate::environment;
+use crate::report::{Console, Failure, Result};
+use credentials::{Credentials, Profile};
+use encrypted::Encrypted;
+
+/// A signer with its key.
+pub struct Identity {
+    /// The signer's name, which is the hash of the key.
+    pub did: Did,
+    /// The key.
+    pub key: Ed25519PrivateKey,
+    /// What the file says beside.
+    pub profile: Profile,
+    /// Where it was found.
+    pub source: Source,
+}
+
+/// Where an identity was found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// `AIP_DID` and `AIP_PRIVATE_KEY`.
+    Environment,
+    /// A credentials file.
+    File(PathBuf),
+}
+
+impl Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment => f.write_str("environment (AIP_DID, AIP_PRIVATE_KEY)"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A credentials file as it was found: its key may still be locked.
+pub enum Stored {
+    /// Everything is readable.
+    Plain(Credentials),
+    /// The DID is readable, the key needs a passphrase.
+    Encrypted(Encrypted),
+}
+
+/// The identity to act as; asks for a passphrase if the file is encrypted.
+pub fn load(console: &mut Console) -> Result<Identity> {
+    if let Some(identity) = from_environment()? {
+        return Ok(identity);
+    }
+    let (path, stored) = find(console)?.ok_or_else(no_identity)?;
+    let credentials = match stored {
+        Stored::Plain(credentials) => credentials,
+        Stored::Encrypted(encrypted) => {
+            let passphrase = passphrase::ask_for(&path)?;
+            encrypted.decrypt(&passphrase).map_err(|error| cannot_read(&path).caused_by(error))?
+        }
+    };
+    let identity = identify(credentials, Source::File(path))?;
+    check_against_environment(&identity.did)?;
+    Ok(identity)
+}
+
+/// The identity in the environment, if it is there.
+pub fn from_environment() -> Result<Option<Identity>> {
+    let did = environment::var("AIP_DID")?;
+    let key = environment::var("AIP_PRIVATE_KEY")?.map(Zeroizing::new);
+    let (did, key) = match (did, key) {
+        (Some(did), Some(key)) => (did, key),
+        (None, Some(key)) => {
+            let failure = Failure::new("AIP_PRIVATE_KEY is set without AIP_DID");
+            return Err(match credentials::decode_private_key(&key) {
+                Ok(key) => failure.hint(format!("set AIP_DID too; this key's is {}", Did::of(&key.public_key()))),
+                Err(error) => failure.caused_by(error),
+            });
+        }
+        (_, None) => return Ok(None),
+    };
+    let key = credentials::decode_private_key(&key)
+        .map_err(|error| Failure::new("AIP_PRIVATE_KEY is no private key").caused_by(error))?;
+    let credentials = Credentials { did, key, profile: Profile::default() };
+    identify(credentials, Source::Environment).map(Some)
+}
+
+/// The credentials file, by the search order of files; `None` if there is none.
+pub fn find(console: &mut Console) -> Result<Option<(PathBuf, Stored)>> {
+    let (paths, only) = candidates();
+    for path in paths {
+        let Some(bytes) = read(&path, console)? else { continue };
+        match credentials::parse(&bytes) {
+            Ok(Some(stored)) => return Ok(Some((path, stored))),
+            // No DID or no key: the file does not count.
+            Ok(None) => {}
+            Err(error) => return Err(cannot_read(&path).caused_by(error)),
+        }
+        if only {
+            return Err(cannot_read(&path).because("it has no `did` or no `private_key`"));
+        }
+    }
+    if only {
+        return Err(no_identity());
+    }
+    Ok(None)
+}
+
+/// Where a new identity is written.
+pub fn destination() -> Result<PathBuf> {
+    let path = environment::path("AIP_CREDENTIALS_PATH")
+        .or_else(|| environment::home().map(|folder| folder.join("credentials.json")));
+    path.ok_or_else(|| {
+        Failure::new("there is no place for a credentials file: HOME is not set")
+            .hint("set AIP_CREDENTIALS_PATH to the file to write")
+    })
+}
+
+/// Writes a credentials file: 0600 in a folder of 0700, whole or not at all. What stood there before is
+/// kept beside it, since a key that is gone is gone for ever.
+pub fn save(path: &Path, file: &[u8], console: &mut Console) -> Result<()> {
+    if path.exists() {
+        let kept = first_free_name(path);
+        durable::rename(path, &kept)?;
+        console.note(format!("the identity before this one is kept in `{}`", kept.display()));
+    }
+    durable::write(path, file, Readers::Owner)
+}
+
+/// A passphrase for a new encrypted file: `AIP_PASSPHRASE`, else typed twice.
+pub fn new_passphrase() -> Result<Zeroizing<String>> {
+    passphrase::choose()
+}
+
+/// Takes a key and the DID it is said to have for an identity, if they belong together.
+fn identify(credentials: Credentials, source: Source) -> Result<Identity> {
+    let Credentials { did: said, key, profile } = credentials;
+    let did = Did::of(&key.public_key());
+    if said != did.to_string() {
+        let place = match &source {
+            Source::Environment => "AIP_DID".to_owned(),
+            Source::File(path) => format!("`did` in `{}`", path.display()),
+        };
+        return Err(Failure::new(format!("{place} is not the DID of its key"))
+            .because(format!("it says {said}, the key's own is {did}"))
+            .hint("copy DID and key from the same `aip-attest init`"));
+    }
+    Ok(Identity { did, key, profile, source })
+}
+
+/// Another identity than the one that `AIP_DID` alone asks for would sign in the wrong name.
+fn check_against_environment(did: &Did) -> Result<()> {
+    match environment::var("AIP_DID")? {
+        Some(said) if said != did.to_string() => {
+            Err(Failure::new("AIP_DID is not the DID of the key in the credentials file")
+                .because(format!("it says {said}, the file's is {did}"))
+                .hint("set AIP_PRIVATE_KEY too, or unset AIP_DID"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The files to look for, and whether nothing else counts.
+fn candidates() -> (Vec<PathBuf>, bool) {
+    if let Some(path) = environment::path("AIP_CREDENTIALS_PATH") {
+        return (vec![path], true);
+    }
+    let home = environment::home_of_user();
+    let names = [".aip/credentials.json", ".openclaw/workspace/credentials/aip_credentials.json"];
+    (home.iter().flat_map(|home| names.map(|name| home.join(name))).collect(), false)
+}
+
+fn read(path: &Path, console: &mut Console) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(cannot_read(path).caused_by(error)),
+    };
+    warn_of_other_readers(path, &file, console);
+    // Room for everything at once: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES + 1));
+    let read = file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| cannot_read(path).caused_by(error))?;
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(cannot_read(path).because(format!("it is longer than {MAX_FILE_BYTES} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+#[cfg(unix)]
+fn warn_of_other_readers(path: &Path, file: &fs::File, console: &mut Console) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = file.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        console.warn(format!("others can read `{path}` (mode {mode:o}): run `chmod 600 '{path}'`"));
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_other_readers(_: &Path, _: &fs::File, _: &mut Console) {}
+
+fn first_free_name(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let numbered = |number: u32| path.with_file_name(format!("{name}.{number}.old"));
+    (1..).map(numbered).find(|path| !path.exists()).expect("a folder holds fewer files than there are numbers")
+}
+
+fn no_identity() -> Failure {
+    let missing = match environment::path("AIP_CREDENTIALS_PATH") {
+        Some(path) => format!("there is no identity: `{}` does not exist", path.display()),
+        None => "there is no identity: neither AIP_DID and AIP_PRIVATE_KEY nor a credentials file".to_owned(),
+    };
+    Failure::new(missing).hint("`aip-attest init` makes one; in CI set both variables from secrets")
+}
+
+fn cannot_read(path: &Path) -> Failure {
+    Failure::new(format!("cannot read the credentials file `{}`", path.display()))
+}
+
+/// A credentials file is a few hundred bytes; this is room for whatever other tools add.
+const MAX_FILE_BYTES: usize = 64 * 1024;

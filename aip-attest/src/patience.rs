@@ -1,0 +1,60 @@
+//! Trying again, until a deadline: as the log asks, else after twice the time each time.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client::ClientError;
+use crate::report::{Console, Failure, Result};
+
+/// What is left of a caller's patience.
+pub struct Patience {
+    deadline: Instant,
+    pause: Duration,
+    told: bool,
+}
+
+impl Patience {
+    /// Tries until `deadline`.
+    pub fn until(deadline: Instant) -> Self {
+        Self { deadline, pause: FIRST_PAUSE, told: false }
+    }
+
+    /// The deadline.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Asks until there is an answer, a refusal, or no time left.
+    pub fn ask<T>(&mut self, console: &mut Console, ask: impl Fn() -> Result<T, ClientError>) -> Result<T> {
+        loop {
+            let error = match ask() {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let Some(retry_after) = error.retry() else { return Err(error.into()) };
+            if !self.pause(retry_after, console, &error.to_string()) {
+                return Err(Failure::from(error).because("there is no time left to try again"));
+            }
+        }
+    }
+
+    /// Waits before the next try, at least as long as the log asks; false if the deadline comes first. Says
+    /// why, once.
+    pub fn pause(&mut self, at_least: Option<Duration>, console: &mut Console, why: &str) -> bool {
+        let pause = self.pause.max(at_least.unwrap_or_default());
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if pause >= left {
+            return false;
+        }
+        if !self.told {
+            console.note(format!("{why}; trying again for {} s", left.as_secs()));
+            self.told = true;
+        }
+        thread::sleep(pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        true
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);

@@ -1,0 +1,119 @@
+//! Which policy judges: the one that is named, else the one in the working tree, else the pinned one.
+//!
+//! In this order, the first that is there:
+//! 1. `--policy FILE`
+//! 2. the file that `AIP_POLICY` names
+//! 3. `.aip/policy` in the working folder or one above it, up to the root of the repository; one that
+//!    contradicts a pinned key is refused
+//! 4. the policy that `policy pin` keeps for the log in question
+//!
+//! `trust.toml` beside a policy adds what C2SP policies have no words for ([`trust`]).
+
+pub mod pins;
+pub mod trust;
+
+use std::fmt::{self, Display};
+use std::path::{Path, PathBuf};
+
+use tlog::policy::Policy;
+
+use crate::environment;
+use crate::receipt_file::read_bounded;
+use crate::report::{Failure, Result};
+use pins::Pins;
+use trust::Trust;
+
+/// A policy with its settings, and where both come from.
+#[derive(Clone, Debug)]
+pub struct PolicyFile {
+    /// The policy.
+    pub policy: Policy,
+    /// Its text, as it was published.
+    pub text: String,
+    /// What `trust.toml` beside it adds.
+    pub trust: Trust,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Where a policy comes from, the strongest first.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// `--policy`.
+    Flag(PathBuf),
+    /// `AIP_POLICY`.
+    Environment(PathBuf),
+    /// `.aip/policy` in the working tree.
+    WorkingTree(PathBuf),
+    /// Pinned for this origin.
+    Pinned(String),
+    /// The log itself says so, and nobody has confirmed it.
+    Log(String),
+}
+
+impl Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(path) => write!(f, "{} (--policy)", path.display()),
+            Self::Environment(path) => write!(f, "{} (AIP_POLICY)", path.display()),
+            Self::WorkingTree(path) => write!(f, "{} (working tree)", path.display()),
+            Self::Pinned(origin) => write!(f, "pinned for {origin}"),
+            Self::Log(url) => write!(f, "the word of {url}, not pinned"),
+        }
+    }
+}
+
+/// The policy that is named by flag, environment or working tree, if any is.
+pub fn named(flag: Option<&Path>, pins: &Pins) -> Result<Option<PolicyFile>> {
+    if let Some(path) = flag {
+        return read(path, Source::Flag).map(Some);
+    }
+    if let Some(path) = environment::path("AIP_POLICY") {
+        return read(&path, Source::Environment).map(Some);
+    }
+    let Some(path) = in_working_tree() else { return Ok(None) };
+    let found = read(&path, Source::WorkingTree)?;
+    pins.refuse_contradiction(&found)?;
+    Ok(Some(found))
+}
+
+/// The policy for the log `origin`: a named one, else the pinned one.
+pub fn for_origin(flag: Option<&Path>, pins: &Pins, origin: &str) -> Result<PolicyFile> {
+    if let Some(named) = named(flag, pins)? {
+        return Ok(named);
+    }
+    pins.policy_for(origin)?.ok_or_else(|| {
+        Failure::new(format!("there is no policy for the log `{}`", crate::report::printable(origin)))
+            .hint("`aip-attest policy pin URL` keeps the log's policy, once you have compared its fingerprint")
+            .hint("or name a file with --policy or AIP_POLICY")
+    })
+}
+
+/// Reads a policy file and the settings beside it.
+pub fn read(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<PolicyFile> {
+    let cannot = || Failure::new(format!("cannot use the policy `{}`", path.display()));
+    let text = read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
+    let text = String::from_utf8(text).map_err(|_| cannot().because("it is not UTF-8"))?;
+    let policy = text.parse().map_err(|error| cannot().caused_by::<tlog::policy::PolicyParseError>(error))?;
+    let trust = trust::beside(path)?;
+    Ok(PolicyFile { policy, text, trust, source: source(path.to_path_buf()) })
+}
+
+/// `.aip/policy` in the working folder or above it, not beyond the root of a repository.
+fn in_working_tree() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    for folder in here.ancestors() {
+        let path = folder.join(".aip").join("policy");
+        if path.is_file() {
+            // Messages and outputs read better with the short name.
+            return Some(path.strip_prefix(&here).map(Path::to_path_buf).unwrap_or(path));
+        }
+        if folder.join(".git").exists() {
+            break;
+        }
+    }
+    None
+}
+
+/// Policies are a few lines; the limit is that of the note they judge.
+const MAX_BYTES: u64 = 1 << 20;

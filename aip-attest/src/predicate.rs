@@ -1,0 +1,72 @@
+//! Kinds of statements: their URIs, the short words for them, and predicates from files.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use tlog::Hash;
+
+use crate::receipt_file::read_bounded;
+use crate::report::{Failure, Result};
+
+/// The predicate type of SLSA provenance, which `sign` fills by itself.
+pub const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+
+/// The longest predicate that is read from a file.
+pub const MAX_BYTES: u64 = 32 << 20;
+
+/// Short words for well-known predicate types: accepted where a type is asked for, and part of the names of
+/// receipts. A word never gets another meaning.
+const WORDS: [(&str, &str); 9] = [
+    ("cyclonedx", "https://cyclonedx.org/bom"),
+    ("openvex", "https://openvex.dev/ns"),
+    ("provenance", PROVENANCE),
+    ("release", "https://in-toto.io/attestation/release"),
+    ("scai", "https://in-toto.io/attestation/scai/v0.3"),
+    ("spdx", "https://spdx.dev/Document"),
+    ("test-result", "https://in-toto.io/attestation/test-result/v0.1"),
+    ("vsa", "https://slsa.dev/verification_summary/v1"),
+    ("vulns", "https://in-toto.io/attestation/vulns/v0.2"),
+];
+
+/// The predicate type that `text` means: one of the short words, else the text itself.
+pub fn resolve(text: &str) -> &str {
+    WORDS.iter().find(|(word, _)| *word == text).map_or(text, |(_, uri)| uri)
+}
+
+/// The part of a receipt's name that tells its predicate type: the short word, else the URI's letters and
+/// digits, and enough of its hash that no two types share a name.
+pub fn file_word(predicate_type: &str) -> String {
+    if let Some((word, _)) = WORDS.iter().find(|(_, uri)| *uri == predicate_type) {
+        return (*word).to_owned();
+    }
+    let rest = predicate_type.split_once("://").map_or(predicate_type, |(_, rest)| rest);
+    let letters: String = rest.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
+    let hash = Hash::of(predicate_type.as_bytes()).to_string();
+    format!("{}-{}", letters.trim_matches('-'), &hash[..8])
+}
+
+/// Reads a predicate: a JSON object, with the strictness of everything that is signed.
+pub fn read(path: &Path) -> Result<Map<String, Value>> {
+    let cannot = || Failure::new(format!("cannot use the predicate `{}`", path.display()));
+    let bytes = read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
+    match attestation::json::parse(&bytes).map_err(|error| cannot().caused_by(error))? {
+        Value::Object(predicate) => Ok(predicate),
+        _ => Err(cannot().because("it is JSON, but not an object")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_stand_for_types_and_name_files() {
+        assert_eq!(resolve("spdx"), "https://spdx.dev/Document");
+        assert_eq!(resolve("https://example.com/x"), "https://example.com/x");
+        assert_eq!(file_word("https://spdx.dev/Document"), "spdx");
+        let word = file_word("https://example.com/../a b/v1");
+        assert!(word.starts_with("example-com----a-b-v1-"), "{word}");
+        assert_ne!(file_word("https://example.com/a.b"), file_word("https://example.com/a-b"));
+        assert!(file_word(&"世".repeat(256)).len() < 60);
+    }
+}

@@ -1,0 +1,307 @@
+//! What people and scripts see: messages, exit codes, and what becomes of a closed pipe.
+//!
+//! The rules are:
+//! - stdout carries data only; notes, warnings, errors and progress go to stderr
+//! - an error is `error:`, then `  caused by:` lines, then `hint:` lines: lower case, no full stop
+//! - a hint says what to do next
+//! - text from outside reaches a terminal with its control characters escaped ([`printable`])
+//! - exit 0: yes; 1: checked and false; 2: could not
+
+use std::borrow::Cow;
+use std::fmt::{self, Display, Write as _};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+/// A result whose error is meant for people.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// The answer of a command, as a script sees it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exit {
+    /// 0: done, or checked and true.
+    Yes,
+    /// 1: checked and false.
+    False,
+    /// 2: could not do it, or could not check it.
+    Unable,
+}
+
+impl Exit {
+    /// The answer about two things: false if any is false, else unable if any could not be checked.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::False, _) | (_, Self::False) => Self::False,
+            (Self::Unable, _) | (_, Self::Unable) => Self::Unable,
+            (Self::Yes, Self::Yes) => Self::Yes,
+        }
+    }
+
+    /// The number a shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Yes => 0,
+            Self::False => 1,
+            Self::Unable => 2,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Why a command stopped: what is wrong, whose fault it is, what to do.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    exit: Exit,
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl Failure {
+    /// Could not be done: exit 2.
+    pub fn new(message: impl Display) -> Self {
+        Self { exit: Exit::Unable, message: message.to_string(), causes: Vec::new(), hints: Vec::new() }
+    }
+
+    /// Checked and false: exit 1.
+    pub fn refuted(message: impl Display) -> Self {
+        Self { exit: Exit::False, ..Self::new(message) }
+    }
+
+    /// Adds what lies behind it, with the sources of an error behind that.
+    pub fn caused_by(mut self, cause: impl std::error::Error) -> Self {
+        let mut cause: Option<&dyn std::error::Error> = Some(&cause);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Libraries that repeat their source in their own message would say it twice.
+            if self.causes.last().is_none_or(|last| !last.ends_with(&text)) {
+                self.causes.push(text);
+            }
+            cause = error.source();
+        }
+        self
+    }
+
+    /// Adds what lies behind it, in words.
+    pub fn because(mut self, cause: impl Display) -> Self {
+        self.causes.push(cause.to_string());
+        self
+    }
+
+    /// Adds what to do next.
+    pub fn hint(mut self, hint: impl Display) -> Self {
+        self.hints.push(hint.to_string());
+        self
+    }
+
+    /// The exit code it leads to.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The message and its causes on one line, for annotations and JSON.
+    pub fn one_line(&self) -> String {
+        let parts: Vec<&str> = [self.message.as_str()].into_iter().chain(self.causes.iter().map(String::as_str)).collect();
+        printable(&parts.join(": ")).into_owned()
+    }
+
+    /// The first hint, for annotations and JSON.
+    pub fn first_hint(&self) -> Option<String> {
+        self.hints.first().map(|hint| printable(hint).into_owned())
+    }
+}
+
+/// `error:`, `  caused by:`, `hint:`, each on its line, without the last newline.
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", printable(&self.message))?;
+        self.causes.iter().try_for_each(|cause| write!(f, "\n  caused by: {}", printable(cause)))?;
+        self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {}", printable(hint)))
+    }
+}
+
+/// Where a command writes. The only place that writes to stdout or stderr.
+pub struct Console {
+    out: BufWriter<Box<dyn Write>>,
+    err: Box<dyn Write>,
+    out_error: Option<io::Error>,
+}
+
+impl Console {
+    /// The process's own stdout and stderr.
+    pub fn standard() -> Self {
+        Self::new(Box::new(io::stdout()), Box::new(io::stderr()))
+    }
+
+    /// Any two writers, for tests.
+    pub fn new(out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
+        Self { out: BufWriter::new(out), err, out_error: None }
+    }
+
+    /// A line of data.
+    pub fn line(&mut self, line: impl Display) {
+        let written = writeln!(self.out, "{line}");
+        self.keep(written);
+    }
+
+    /// Data as it is, without a newline behind it.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        let written = self.out.write_all(bytes);
+        self.keep(written);
+    }
+
+    /// A line that must not linger in a buffer: written past it, and the buffer is never given it.
+    pub fn secret(&mut self, line: &str) {
+        let flushed = self.out.flush();
+        self.keep(flushed);
+        let out = self.out.get_mut();
+        let written = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        self.keep(written);
+    }
+
+    /// Data as JSON, indented, with a newline behind it.
+    pub fn json(&mut self, value: &impl Serialize) {
+        let written = serde_json::to_string_pretty(value).map_err(io::Error::from);
+        let written = written.and_then(|text| writeln!(self.out, "{text}"));
+        self.keep(written);
+    }
+
+    /// Something worth knowing.
+    pub fn note(&mut self, note: impl Display) {
+        self.to_stderr("note", &note.to_string());
+    }
+
+    /// Something worth acting on.
+    pub fn warn(&mut self, warning: impl Display) {
+        self.to_stderr("warning", &warning.to_string());
+    }
+
+    /// What to do next.
+    pub fn hint(&mut self, hint: impl Display) {
+        self.to_stderr("hint", &hint.to_string());
+    }
+
+    /// An error that does not end the command.
+    pub fn failure(&mut self, failure: &Failure) {
+        // Data that belongs before the error has to appear before it.
+        let flushed = self.out.flush();
+        self.keep(flushed);
+        // A closed stderr leaves nobody to tell.
+        let _ = writeln!(self.err, "{failure}");
+    }
+
+    /// Writes out what is buffered. A reader that closed the pipe has seen enough: that is no error, and
+    /// the exit code stays the command's own. A full disk is one.
+    pub fn finish(mut self) -> Result<()> {
+        let flushed = self.out.flush();
+        self.keep(flushed);
+        match self.out_error {
+            None => Ok(()),
+            Some(source) => Err(Failure::new("cannot write to stdout").caused_by(source)),
+        }
+    }
+
+    fn to_stderr(&mut self, prefix: &str, text: &str) {
+        let flushed = self.out.flush();
+        self.keep(flushed);
+        let _ = writeln!(self.err, "{prefix}: {}", printable(text));
+    }
+
+    fn keep(&mut self, written: io::Result<()>) {
+        if let Err(error) = written
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            self.out_error.get_or_insert(error);
+        }
+    }
+}
+
+/// `text` with everything escaped that could move a cursor, colour a line or turn its direction:
+/// file names and signed text come from whoever wrote them.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hostile) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::new();
+    for c in text.chars() {
+        if is_hostile(c) {
+            // Writing to a string cannot fail.
+            let _ = write!(shown, "{}", c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn is_hostile(c: char) -> bool {
+    // Bidirectional controls and invisible separators, beside C0 and C1.
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn false_beats_unable_beats_yes() {
+        use Exit::{False, Unable, Yes};
+        for (a, b, want) in [
+            (Yes, Yes, Yes),
+            (Yes, Unable, Unable),
+            (Unable, Yes, Unable),
+            (Yes, False, False),
+            (Unable, False, False),
+            (False, Unable, False),
+        ] {
+            assert_eq!(a.and(b), want);
+        }
+    }
+
+    #[test]
+    fn a_failure_reads_as_error_causes_hints() {
+        let failure = Failure::new("cannot read `a\u{1b}[31m`")
+            .caused_by(io::Error::new(ErrorKind::NotFound, "no such file"))
+            .hint("look again");
+        let want = "error: cannot read `a\\u{1b}[31m`\n  caused by: no such file\nhint: look again";
+        assert_eq!(failure.to_string(), want);
+        assert_eq!(failure.one_line(), "cannot read `a\\u{1b}[31m`: no such file");
+    }
+
+    #[test]
+    fn hostile_text_cannot_move_the_cursor_or_turn_the_line() {
+        assert_eq!(printable("plain é 世"), "plain é 世");
+        assert_eq!(printable("a\u{1b}]0;x\u{7}b"), "a\\u{1b}]0;x\\u{7}b");
+        assert_eq!(printable("gpj.\u{202e}exe"), "gpj.\\u{202e}exe");
+        assert_eq!(printable("a\u{9b}31m"), "a\\u{9b}31m");
+    }
+
+    /// A writer that fails with one kind of error.
+    struct Failing(ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
+        for (kind, ok) in [(ErrorKind::BrokenPipe, true), (ErrorKind::StorageFull, false)] {
+            let mut console = Console::new(Box::new(Failing(kind)), Box::new(io::sink()));
+            console.line("data");
+            assert_eq!(console.finish().is_ok(), ok, "{kind}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! From pending receipts to logged ones: batches, retries, and the check of every answer.
+//!
+//! What is sent lies on disk before it is sent, so that a process that dies, or a log that does not answer,
+//! leaves something that can be sent again, byte for byte. A receipt is written once the answer has passed
+//! every check that `verify` makes: a log that lies is found out here and not by whoever downloads.
+
+mod batch;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use attestation::entry::DsseEntry;
+use attestation::receipt::{Receipt, Signers, Verdict, VerifyPolicy};
+use rayon::prelude::*;
+use tlog::proof::TlogProof;
+
+use crate::client::{Answer, ClientError, LoggedAnswer, Problem};
+use crate::patience::Patience;
+use crate::policy_file::pins::Pins;
+use crate::receipt_file;
+use crate::report::{Console, Exit, Failure, Result};
+use crate::target::Target;
+use batch::{Sending, Sendings};
+
+/// A pending receipt on its way.
+pub struct Job {
+    /// The receipt; pending, or logged and to be refreshed.
+    pub receipt: Receipt,
+    /// Where it lies; several copies if several artifacts share it.
+    pub paths: Vec<PathBuf>,
+}
+
+/// What became of a job.
+pub enum Outcome {
+    /// The receipt is logged, verified and written.
+    Logged(Box<Receipt>),
+    /// The receipt is left as it was, and why.
+    Left(Failure),
+}
+
+impl Outcome {
+    /// The exit code it leads to.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Logged(_) => Exit::Yes,
+            Self::Left(failure) => failure.exit(),
+        }
+    }
+}
+
+/// Submits `jobs`, whose receipts name the target's log, and waits for their receipts until `deadline`. One
+/// outcome for each job, in their order.
+pub fn submit(
+    jobs: &[Job],
+    target: &Target,
+    pins: &Pins,
+    deadline: Instant,
+    console: &mut Console,
+) -> Vec<Outcome> {
+    let mut round = Round {
+        jobs,
+        target,
+        pins,
+        sendings: Sendings::new(jobs.iter().map(|job| &job.receipt), console),
+        outcomes: jobs.iter().map(|_| None).collect(),
+        wait: Wait::default(),
+    };
+    let mut patience = Patience::until(deadline);
+    loop {
+        round.wait = Wait::default();
+        round.ask_for_committed(console);
+        round.send(&patience, console);
+        if round.is_done() {
+            break;
+        }
+        let why = round.wait.why.clone().unwrap_or_else(|| "the log has not answered yet".to_owned());
+        if !patience.pause(round.wait.at_least, console, &why) {
+            round.give_up(&why);
+            break;
+        }
+    }
+    round.outcomes.into_iter().map(|outcome| outcome.expect("every job has ended")).collect()
+}
+
+/// All jobs, and how far each has come.
+struct Round<'a> {
+    jobs: &'a [Job],
+    target: &'a Target,
+    pins: &'a Pins,
+    sendings: Sendings,
+    outcomes: Vec<Option<Outcome>>,
+    wait: Wait,
+}
+
+/// Why the round waits, and how long at least.
+#[derive(Default)]
+struct Wait {
+    at_least: Option<std::time::Duration>,
+    why: Option<String>,
+}
+
+impl Wait {
+    fn note(&mut self, at_least: Option<std::time::Duration>, why: impl FnOnce() -> String) {
+        self.at_least = self.at_least.max(at_least);
+        self.why.get_or_insert_with(why);
+    }
+}
+
+impl Round<'_> {
+    fn is_done(&self) -> bool {
+        self.outcomes.iter().all(Option::is_some)
+    }
+
+    /// Sends what waits, batch by batch.
+    fn send(&mut self, patience: &Patience, console: &mut Console) {
+        while let Some((batch, body)) = self.sendings.next_batch() {
+            match self.target.client.submit(body, batch.len(), patience.deadline()) {
+                Ok(answers) => {
+                    for (at, answer) in batch.into_iter().zip(answers) {
+                        self.take(at, answer, console);
+                    }
+                }
+                Err(error) => {
+                    self.take_error(&batch, error, console);
+                    if self.wait.why.is_some() {
+                        // What holds for this batch holds for the next one.
+                        break;
+                    }
+                }
+            }
+        }
+        self.sendings.end_round();
+    }
+
+    /// Asks for the claims that the log has committed to.
+    fn ask_for_committed(&mut self, console: &mut Console) {
+        let committed = self.sendings.committed();
+        let ask = |at: &usize| {
+            let entry = self.jobs[*at].receipt.pending_entry().expect("a job has an entry");
+            (*at, self.target.client.claim(&entry.claim().hash().get()))
+        };
+        let answers: Vec<_> = match committed.len() {
+            1 => committed.iter().map(ask).collect(),
+            _ => committed.par_iter().map(ask).collect(),
+        };
+        for (at, answer) in answers {
+            match answer {
+                Ok(answer) => self.take(at, answer, console),
+                Err(error) => match error.retry() {
+                    Some(retry_after) => self.wait.note(retry_after, || error.to_string()),
+                    // It was committed to, so that nothing else is sent: this is the log's fault.
+                    None => self.end(at, Outcome::Left(pending(error.into()))),
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, at: usize, answer: Answer, console: &mut Console) {
+        match answer {
+            Answer::Logged(answer) => {
+                let outcome = accept(&self.jobs[at], &answer, self.target, self.pins);
+                self.end(at, outcome.map_or_else(Outcome::Left, |receipt| Outcome::Logged(Box::new(receipt))));
+            }
+            Answer::Committed { retry_after } => {
+                self.sendings.set(at, Sending::Committed);
+                self.wait.note(retry_after, || "the log has committed to the entries and not yet published them".into());
+            }
+            Answer::Unavailable { problem, retry_after } => {
+                self.wait.note(retry_after, || format!("the log answers {problem}"));
+            }
+            Answer::Refused(problem) if problem.is_about_size() && self.sendings.drop_envelope(at) => {
+                console.note("the envelope is too large for the log: logged by hash, so keep the receipt");
+                self.wait.note(None, || "the envelope is too large for the log".into());
+            }
+            Answer::Refused(problem) => self.end(at, Outcome::Left(refusal(&problem))),
+        }
+    }
+
+    fn take_error(&mut self, batch: &[usize], error: ClientError, console: &mut Console) {
+        if let Some(retry_after) = error.retry() {
+            self.wait.note(retry_after, || error.to_string());
+            return;
+        }
+        if error.status() == Some(413) && self.sendings.make_smaller(batch) {
+            if batch.len() == 1 {
+                console.note("the envelope is too large for the log: logged by hash, so keep the receipt");
+            }
+            return;
+        }
+        let failure = || match &error {
+            ClientError::Refused { problem, .. } => refusal(problem),
+            other => pending(Failure::new(other).hint("is this the address of a log?")),
+        };
+        for at in batch {
+            self.end(*at, Outcome::Left(failure()));
+        }
+    }
+
+    fn give_up(&mut self, why: &str) {
+        for at in 0..self.jobs.len() {
+            if self.outcomes[at].is_none() {
+                let failure = Failure::new("the log gave no receipt in time").because(why);
+                self.end(at, Outcome::Left(pending(failure)));
+            }
+        }
+    }
+
+    fn end(&mut self, at: usize, outcome: Outcome) {
+        self.sendings.set(at, Sending::Ended);
+        self.outcomes[at] = Some(outcome);
+    }
+}
+
+/// Makes a receipt of an answer, verifies it as anybody would, and writes it.
+fn accept(job: &Job, answer: &LoggedAnswer, target: &Target, pins: &Pins) -> Result<Receipt> {
+    let broken = |why: String| {
+        Failure::refuted(format!("the answer of `{}` does not verify", target.client.url()))
+            .because(why)
+            .hint("the receipt stays as it was; ask whoever runs the log")
+    };
+    let entry = DsseEntry::parse(&answer.leaf).map_err(|error| broken(error.to_string()))?;
+    if Some(entry.pending()) != job.receipt.pending_entry() {
+        return Err(broken("the leaf is not the entry that was sent".to_owned()));
+    }
+    let proof = TlogProof::parse(&answer.proof).map_err(|error| broken(error.to_string()))?;
+    let receipt = job.receipt.clone().logged(entry, proof, answer.sigstore_note.clone());
+    let receipt = receipt.map_err(|error| broken(error.to_string()))?;
+    let demands = VerifyPolicy {
+        policy: &target.judge.policy,
+        signers: Signers::OneOf(vec![receipt.did()]),
+        pins: pins.roots(),
+        demands: Vec::new(),
+    };
+    let digest = receipt.statement().subjects()[0].sha256;
+    let report = receipt.verify(&demands, &digest, None);
+    if report.verdict() != Verdict::Verified {
+        let why = report.fault().map(|(check, fault)| format!("{check}: {fault}"));
+        return Err(broken(why.unwrap_or_default()));
+    }
+    // What is written is read by others: it has to be read back as what was verified.
+    if Receipt::parse(receipt.to_json().as_bytes()).as_ref() != Ok(&receipt) {
+        return Err(broken("the receipt does not read as it was written".to_owned()));
+    }
+    job.paths.iter().try_for_each(|path| receipt_file::write(path, &receipt))?;
+    Ok(receipt)
+}
+
+fn refusal(problem: &Problem) -> Failure {
+    let failure = Failure::new(format!("the log refuses the entry: {problem}"));
+    match &problem.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// The receipt stays pending, and here is how to go on.
+fn pending(failure: Failure) -> Failure {
+    failure.hint("the receipt stays pending: `aip-attest submit RECEIPT` sends the same bytes again")
+}

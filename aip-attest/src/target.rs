@@ -1,0 +1,156 @@
+//! Which log a statement goes to, and which policy judges its answer.
+
+use std::time::Instant;
+
+use tlog::note::Note;
+
+use crate::client::{Client, ClientError, normal_url};
+use crate::environment;
+use crate::patience::Patience;
+use crate::policy_file::pins::Pins;
+use crate::policy_file::{PolicyFile, Source};
+use crate::report::{Console, Failure, Result, printable};
+
+/// A log to submit to.
+pub struct Target {
+    /// The way there.
+    pub client: Client,
+    /// Its name, which every claim for it carries.
+    pub origin: String,
+    /// What judges its answers.
+    pub judge: PolicyFile,
+}
+
+/// What is known of the log before it is asked anything.
+pub struct Wish {
+    url: String,
+    /// The policy that is named or pinned, if one is.
+    policy: Option<PolicyFile>,
+    /// The log's name, where the policy leaves no doubt.
+    origin: Option<String>,
+}
+
+impl Wish {
+    /// The log that is wished for: `url` (`--log`), else `AIP_LOG_URL`, else the policy's, else the only
+    /// pinned one.
+    pub fn new(url: Option<&str>, named: Option<PolicyFile>, pins: &Pins) -> Result<Self> {
+        let environment = environment::var("AIP_LOG_URL")?;
+        let url = url.or(environment.as_deref()).map(normal_url).transpose()?;
+        match (url, named) {
+            (Some(url), Some(policy)) => {
+                let origin = origin_at(&policy, &url);
+                Ok(Self { url, policy: Some(policy), origin })
+            }
+            (Some(url), None) => match (pins.of_url(&url).next(), pins.of_url(&url).nth(1)) {
+                (Some(pin), None) => {
+                    let origin = Some(pin.origin().to_owned());
+                    Ok(Self { url, policy: Some(pins.policy_of(pin)?), origin })
+                }
+                _ => Ok(Self { url, policy: None, origin: None }),
+            },
+            (None, Some(policy)) => {
+                let urls: Vec<&str> = policy.policy.logs().iter().filter_map(|log| log.url.as_deref()).collect();
+                let [url] = urls[..] else {
+                    return Err(Failure::new(format!("the policy {} names {} logs with a URL", policy.source, urls.len()))
+                        .hint("name one with --log URL, or sign without one: --no-log"));
+                };
+                let url = normal_url(url)?;
+                let origin = origin_at(&policy, &url);
+                Ok(Self { url, policy: Some(policy), origin })
+            }
+            (None, None) => {
+                let mut pinned = pins.iter();
+                let (Some(pin), None) = (pinned.next(), pinned.next()) else {
+                    return Err(no_log(pins));
+                };
+                let origin = Some(pin.origin().to_owned());
+                Ok(Self { url: pin.url.clone(), policy: Some(pins.policy_of(pin)?), origin })
+            }
+        }
+    }
+
+    /// The address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Asks the log what is not known of it yet: its name, and its policy if none is named or pinned.
+    /// Tries until `deadline`.
+    pub fn meet(self, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Target> {
+        let client = Client::new(&self.url)?;
+        if let (Some(origin), Some(judge)) = (&self.origin, &self.policy) {
+            return Ok(Target { client, origin: origin.clone(), judge: judge.clone() });
+        }
+        let mut patience = Patience::until(deadline);
+        let note = patience.ask(console, || client.checkpoint())?;
+        let note = Note::parse(&note)
+            .map_err(|error| Failure::new(format!("`{}` serves no checkpoint", self.url)).caused_by(error))?;
+        let judge = match self.policy {
+            Some(policy) => policy,
+            None => believed_policy(&client, &note, pins, &mut patience, console)?,
+        };
+        let (checkpoint, _) = judge.policy.log_checkpoint(&note).map_err(|error| {
+            Failure::refuted(format!("the checkpoint of `{}` is not by a log of the policy {}", self.url, judge.source))
+                .caused_by(error)
+        })?;
+        if matches!(judge.source, Source::Log(_)) {
+            console.warn(format!(
+                "`{}` is not pinned: its own word is taken for origin `{}` and policy; \
+                 `aip-attest policy pin {}` makes it certain",
+                self.url,
+                printable(&checkpoint.origin),
+                self.url
+            ));
+        }
+        Ok(Target { client, origin: checkpoint.origin, judge })
+    }
+}
+
+/// The pinned policy of the log that this note is by, else the one that the log publishes.
+fn believed_policy(
+    client: &Client,
+    note: &Note,
+    pins: &Pins,
+    patience: &mut Patience,
+    console: &mut Console,
+) -> Result<PolicyFile> {
+    let origin = note.text().lines().next().unwrap_or_default();
+    // Who is pinned under another address stays judged by the pin.
+    if let Some(pinned) = pins.policy_for(origin)? {
+        return Ok(pinned);
+    }
+    let url = client.url().to_owned();
+    let text = patience.ask(console, || client.policy())?;
+    let policy = text
+        .parse()
+        .map_err(|error: tlog::policy::PolicyParseError| Failure::new(format!("`{url}/policy` is no policy")).caused_by(error))?;
+    let trust = crate::policy_file::trust::Trust::default();
+    Ok(PolicyFile { policy, text, trust, source: Source::Log(url) })
+}
+
+/// The name of the log at `url`, if the policy says which it is: the one with that address, or the only one.
+fn origin_at(policy: &PolicyFile, url: &str) -> Option<String> {
+    let logs = policy.policy.logs();
+    let mut here = logs.iter().filter(|log| log.url.as_deref().and_then(|url| normal_url(url).ok()).as_deref() == Some(url));
+    let log = match (here.next(), here.next(), logs) {
+        (Some(log), None, _) => log,
+        (None, None, [only]) => only,
+        _ => return None,
+    };
+    Some(log.vkey.name().as_str().to_owned())
+}
+
+fn no_log(pins: &Pins) -> Failure {
+    let message = match pins.iter().count() {
+        0 => "no log is named".to_owned(),
+        several => format!("no log is named, and {several} are pinned"),
+    };
+    Failure::new(message)
+        .hint("name one with --log URL or AIP_LOG_URL, or pin one: `aip-attest policy pin URL`")
+        .hint("or sign without a log: --no-log")
+}
+
+/// How a log that cannot be reached is told from one that says no.
+pub fn is_out_of_reach(error: &ClientError) -> bool {
+    error.retry().is_some()
+}

@@ -1,0 +1,947 @@
+//! What is logged about a signed statement: an entry that proves its signer by itself
+//! (`specs/entry.md`).
+//!
+//! ```text
+//! {"apiVersion":"0.0.1","kind":"dsse","spec":{
+//!   "aip":{"did":"did:aip:…"[,"loggedAt":<ms>],"origin":"example.com/log"[,"predicateType":"…"]
+//!          [,"signature":"<base64>"][,"subjects":["<base64 SHA-256>",…]]},
+//!   "envelopeHash":{"algorithm":"sha256","value":"<hex>"},
+//!   "payloadHash":{"algorithm":"sha256","value":"<hex>"},
+//!   "signatures":[{"signature":"<base64>","verifier":"<base64 of the PEM>"}]}}      JCS: one line, no spaces
+//!
+//! claim          without loggedAt and signature; SHA-256(claim) is the idempotency key
+//! signature      Ed25519 over PAE("application/vnd.aip.entry.v1+json", claim), by the verifier's key
+//! pending leaf   the claim with its signature        what a signer sends
+//! leaf           the pending leaf with its loggedAt  what a log holds
+//! ```
+//! Parsing and checking signatures are separate calls: a server admits each key once and looks a claim up
+//! before it spends a signature check on it. Parsed is not verified.
+//!
+//! In scope: the form, the signatures, the match of entry and envelope. Out of scope: whether the key is
+//! the DID's current key in this log, beyond [`Claim::check_genesis_key`]; whether the claim is known.
+
+use tlog::Hash;
+use tlog::checkpoint::is_origin;
+use tlog::key::{ED25519_SIGNATURE_BYTES, Ed25519PrivateKey, Ed25519PublicKey};
+
+use crate::did::{Did, DidError};
+use crate::dsse::{Envelope, EnvelopeError, pae};
+use crate::json::{JsonError, MAX_DEPTH, Object};
+use crate::quote::quoted;
+use crate::statement::{MAX_SUBJECTS, Statement, StatementError, check_predicate_type, is_event};
+
+mod wire;
+
+/// The type of a claim in its PAE, so that its signature counts as no statement's.
+pub const CLAIM_TYPE: &str = "application/vnd.aip.entry.v1+json";
+
+/// The longest leaf: an entry bundle gives its length as a `u16` (c2sp.org/tlog-tiles).
+pub const MAX_LEAF_BYTES: usize = u16::MAX as usize;
+
+/// The longest pending leaf: room is kept for the longest `"loggedAt":<16 digits>,`, so that whatever
+/// is admitted can be logged.
+pub const MAX_PENDING_LEAF_BYTES: usize = MAX_LEAF_BYTES - 28;
+
+/// What a signer asks a log to hold: that it signed this envelope, in this log.
+///
+/// A claim keeps the rules of its form, whoever made it; whether its signer did is
+/// [`PendingEntry::verify_claim_signature`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Claim {
+    did: Did,
+    origin: String,
+    listing: Option<Listing>,
+    envelope_hash: Hash,
+    payload_hash: Hash,
+    envelope_signature: [u8; ED25519_SIGNATURE_BYTES],
+    verifier: [u8; Ed25519PublicKey::BYTES],
+}
+
+/// What a public claim is found by.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Listing {
+    /// The statement's predicate type.
+    pub predicate_type: String,
+    /// The SHA-256 digests of the statement's subjects, sorted by their bytes, each once.
+    pub subjects: Vec<Hash>,
+}
+
+/// Whether a claim says what it is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Visibility {
+    /// It lists subjects and predicate type, and its envelope may be published.
+    Public,
+    /// It holds hashes only: nothing is found by them, and its envelope stays with the signer.
+    Private,
+}
+
+/// SHA-256 of a claim: the same claim is logged once, however often it is sent.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ClaimHash(Hash);
+
+impl ClaimHash {
+    /// The claim hash with this value, as an index may store it.
+    pub const fn new(hash: Hash) -> Self {
+        Self(hash)
+    }
+
+    /// The value.
+    pub const fn get(self) -> Hash {
+        self.0
+    }
+}
+
+impl Claim {
+    /// The claim that `did`, with its key `key`, signed `envelope` for the log `origin`. `statement` is
+    /// the envelope's; the caller has read it.
+    pub fn new(
+        envelope: &Envelope,
+        statement: &Statement,
+        did: Did,
+        key: &Ed25519PublicKey,
+        origin: &str,
+        visibility: Visibility,
+    ) -> Result<Self, EntryError> {
+        // Of a private claim only whoever has the envelope can tell; of a public one everybody.
+        if is_event(statement.predicate_type()) {
+            return Err(EntryError::EventPredicate(quoted(statement.predicate_type())));
+        }
+        let listing = match visibility {
+            Visibility::Private => None,
+            Visibility::Public => Some(Listing {
+                predicate_type: statement.predicate_type().to_owned(),
+                subjects: statement.digests(),
+            }),
+        };
+        let claim = Self {
+            did,
+            origin: origin.to_owned(),
+            listing,
+            envelope_hash: envelope.hash(),
+            payload_hash: envelope.payload_hash(),
+            envelope_signature: *envelope.signature(),
+            verifier: *key.as_bytes(),
+        };
+        claim.check()?;
+        Ok(claim)
+    }
+
+    /// The canonical bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        wire::encode(self, None, None)
+    }
+
+    /// The idempotency key.
+    pub fn hash(&self) -> ClaimHash {
+        ClaimHash(Hash::of(&self.to_bytes()))
+    }
+
+    /// What the claim's signature is over.
+    pub fn pae(&self) -> Vec<u8> {
+        pae(CLAIM_TYPE, &self.to_bytes())
+    }
+
+    /// Who signed.
+    pub fn did(&self) -> Did {
+        self.did
+    }
+
+    /// The log that the claim is for.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// What the claim is found by; `None` if it is private.
+    pub fn listing(&self) -> Option<&Listing> {
+        self.listing.as_ref()
+    }
+
+    /// SHA-256 of the envelope's JCS.
+    pub fn envelope_hash(&self) -> Hash {
+        self.envelope_hash
+    }
+
+    /// SHA-256 of the envelope's payload.
+    pub fn payload_hash(&self) -> Hash {
+        self.payload_hash
+    }
+
+    /// The envelope's signature, unchecked.
+    pub fn envelope_signature(&self) -> &[u8; ED25519_SIGNATURE_BYTES] {
+        &self.envelope_signature
+    }
+
+    /// The raw key of the signer. Nobody has admitted it: [`Ed25519PublicKey::from_bytes`] does, once a
+    /// key if the caller remembers.
+    pub fn verifier(&self) -> &[u8; Ed25519PublicKey::BYTES] {
+        &self.verifier
+    }
+
+    /// Whether the DID is the hash of the verifier's key, as it is until events change the key.
+    pub fn check_genesis_key(&self, key: &Ed25519PublicKey) -> Result<(), EntryError> {
+        self.check_key(key)?;
+        match Did::of(key) {
+            did if did == self.did => Ok(()),
+            key_did => Err(EntryError::NotGenesisKey { did: self.did, key_did }),
+        }
+    }
+
+    /// Checks that this claim is the one `key` makes of `envelope` for this claim's DID, log and
+    /// visibility: the claim is rebuilt and compared.
+    pub fn check_describes(
+        &self,
+        envelope: &Envelope,
+        statement: &Statement,
+        key: &Ed25519PublicKey,
+    ) -> Result<(), DescribeError> {
+        let visibility = if self.listing.is_some() { Visibility::Public } else { Visibility::Private };
+        let rebuilt = Self::new(envelope, statement, self.did, key, &self.origin, visibility)?;
+        match self.difference(&rebuilt) {
+            None => Ok(()),
+            Some(member) => Err(DescribeError::Differs { member }),
+        }
+    }
+
+    /// The first member in which two claims differ.
+    fn difference(&self, other: &Self) -> Option<&'static str> {
+        let types = |claim: &Self| Some(claim.listing.as_ref()?.predicate_type.clone());
+        [
+            (self.did != other.did, "spec.aip.did"),
+            (self.origin != other.origin, "spec.aip.origin"),
+            (types(self) != types(other), "spec.aip.predicateType"),
+            (self.listing != other.listing, "spec.aip.subjects"),
+            (self.envelope_hash != other.envelope_hash, "spec.envelopeHash"),
+            (self.payload_hash != other.payload_hash, "spec.payloadHash"),
+            (self.envelope_signature != other.envelope_signature, "spec.signatures[0].signature"),
+            (self.verifier != other.verifier, "spec.signatures[0].verifier"),
+        ]
+        .into_iter()
+        .find_map(|(differs, member)| differs.then_some(member))
+    }
+
+    fn check_key(&self, key: &Ed25519PublicKey) -> Result<(), EntryError> {
+        if *key.as_bytes() == self.verifier { Ok(()) } else { Err(EntryError::OtherKey) }
+    }
+
+    /// The rules that the types do not keep by themselves.
+    fn check(&self) -> Result<(), EntryError> {
+        if !is_origin(&self.origin) {
+            return Err(EntryError::Origin(quoted(&self.origin)));
+        }
+        let Some(Listing { predicate_type, subjects }) = &self.listing else {
+            return Ok(());
+        };
+        check_predicate_type(predicate_type)
+            .map_err(|_| EntryError::PredicateType(quoted(predicate_type)))?;
+        if is_event(predicate_type) {
+            return Err(EntryError::EventPredicate(quoted(predicate_type)));
+        }
+        if subjects.is_empty() || subjects.len() > MAX_SUBJECTS {
+            return Err(EntryError::SubjectCount(subjects.len()));
+        }
+        if !subjects.is_sorted_by(|a, b| a < b) {
+            return Err(EntryError::SubjectOrder);
+        }
+        Ok(())
+    }
+}
+
+/// A claim with its signature: what a signer sends to a log, and what a pending receipt holds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PendingEntry {
+    claim: Claim,
+    signature: [u8; ED25519_SIGNATURE_BYTES],
+}
+
+impl PendingEntry {
+    /// Signs a claim.
+    ///
+    /// # Panics
+    /// If `key` is not the key that the claim names: its signer makes both.
+    pub fn sign(claim: Claim, key: &Ed25519PrivateKey) -> Result<Self, EntryError> {
+        assert_eq!(claim.check_key(&key.public_key()), Ok(()), "a claim is signed by the key it names");
+        let signature = key.sign(&claim.pae());
+        let entry = Self { claim, signature };
+        let length = entry.to_bytes().len();
+        if length > MAX_PENDING_LEAF_BYTES { Err(EntryError::TooLong(length)) } else { Ok(entry) }
+    }
+
+    /// Reads a pending leaf. One spelling only; no signature is checked.
+    pub fn parse(bytes: &[u8]) -> Result<Self, EntryError> {
+        let (entry, logged_at) = wire::decode(bytes)?;
+        match logged_at {
+            None => Ok(entry),
+            Some(_) => Err(EntryError::LoggedAtTooEarly),
+        }
+    }
+
+    /// Checks that `key`, which the caller has admitted, is the one the entry names and signed the claim.
+    ///
+    /// That it is the DID's key is another question: [`Claim::check_genesis_key`].
+    pub fn verify_claim_signature(&self, key: &Ed25519PublicKey) -> Result<(), EntryError> {
+        self.claim.check_key(key)?;
+        if key.verify(&self.claim.pae(), &self.signature) { Ok(()) } else { Err(EntryError::ClaimSignature) }
+    }
+
+    /// Checks an envelope that is to be published with this entry, and answers its statement: `key`, which
+    /// the caller has admitted, signed it, and the entry says of it what it is.
+    ///
+    /// A private entry has no published envelope: who holds a receipt could publish it otherwise.
+    pub fn check_published(
+        &self,
+        envelope: &Envelope,
+        key: &Ed25519PublicKey,
+    ) -> Result<Statement, PublishError> {
+        if self.claim.listing.is_none() {
+            return Err(PublishError::Private);
+        }
+        let statement = Statement::parse(envelope.verify(key)?)?;
+        self.claim.check_describes(envelope, &statement, key)?;
+        Ok(statement)
+    }
+
+    /// The claim.
+    pub fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// The signature over the claim, unchecked.
+    pub fn signature(&self) -> &[u8; ED25519_SIGNATURE_BYTES] {
+        &self.signature
+    }
+
+    /// The pending leaf.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        wire::encode(&self.claim, None, Some(&self.signature))
+    }
+
+    /// The leaf, logged at this time: what is hashed into the tree.
+    pub fn to_leaf(&self, logged_at: LogTime) -> Vec<u8> {
+        wire::encode(&self.claim, Some(logged_at), Some(&self.signature))
+    }
+}
+
+/// An entry in a log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DsseEntry {
+    pending: PendingEntry,
+    logged_at: LogTime,
+}
+
+impl DsseEntry {
+    /// The entry as it was logged at this time.
+    pub fn new(pending: PendingEntry, logged_at: LogTime) -> Self {
+        Self { pending, logged_at }
+    }
+
+    /// Reads a leaf. One spelling only; no signature is checked.
+    pub fn parse(bytes: &[u8]) -> Result<Self, EntryError> {
+        let (pending, logged_at) = wire::decode(bytes)?;
+        Ok(Self { pending, logged_at: logged_at.ok_or(EntryError::LoggedAtMissing)? })
+    }
+
+    /// What the signer sent.
+    pub fn pending(&self) -> &PendingEntry {
+        &self.pending
+    }
+
+    /// The claim.
+    pub fn claim(&self) -> &Claim {
+        &self.pending.claim
+    }
+
+    /// When the log took it, by the log's clock.
+    pub fn logged_at(&self) -> LogTime {
+        self.logged_at
+    }
+
+    /// The leaf.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.pending.to_leaf(self.logged_at)
+    }
+}
+
+/// What stands at an index of a log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Entry {
+    /// A signed statement.
+    Dsse(Box<DsseEntry>),
+    /// A valid entry of a kind that this release does not read.
+    NotUnderstood {
+        /// Its kind.
+        kind: String,
+        /// Its version.
+        version: String,
+    },
+}
+
+impl Entry {
+    /// Reads a leaf of any kind.
+    ///
+    /// An entry of an unknown kind is strict JSON with exactly `apiVersion`, `kind` and `spec`; the rest
+    /// is for who knows the kind.
+    pub fn parse(bytes: &[u8]) -> Result<Self, EntryError> {
+        if bytes.starts_with(DSSE_HEAD.as_bytes()) {
+            return DsseEntry::parse(bytes).map(|entry| Self::Dsse(Box::new(entry)));
+        }
+        let (kind, version) = parse_other(bytes)?;
+        Ok(Self::NotUnderstood { kind, version })
+    }
+}
+
+/// Kind and version of an entry that does not begin as a `dsse` entry does.
+fn parse_other(bytes: &[u8]) -> Result<(String, String), EntryError> {
+    if bytes.len() > MAX_LEAF_BYTES {
+        return Err(EntryError::TooLong(bytes.len()));
+    }
+    let mut entry = Object::parse(bytes, MAX_DEPTH)?;
+    let version = entry.string("apiVersion")?;
+    let kind = entry.string("kind")?;
+    entry.object("spec")?;
+    entry.finish()?;
+    let is_name = |text: &str| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(allowed)
+    };
+    if !is_name(&kind) || !is_name(&version) {
+        return Err(EntryError::Name { kind: quoted(&kind), version: quoted(&version) });
+    }
+    // Whoever writes a `dsse` entry in another spelling has written none.
+    if (kind.as_str(), version.as_str()) == ("dsse", "0.0.1") {
+        return Err(EntryError::NotCanonical { at: 0, want: DSSE_HEAD });
+    }
+    Ok((kind, version))
+}
+
+/// A time in a log: milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
+///
+/// At most 2^53 - 1, the largest integer that JCS prints as an integer everywhere.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct LogTime(u64);
+
+impl LogTime {
+    /// The last time there is.
+    pub const MAX: Self = Self((1 << 53) - 1);
+
+    /// A time `milliseconds` after the epoch, unless it is later than [`LogTime::MAX`].
+    pub const fn from_millis(milliseconds: u64) -> Option<Self> {
+        if milliseconds <= Self::MAX.0 { Some(Self(milliseconds)) } else { None }
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+}
+
+/// Why an entry was refused.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum EntryError {
+    /// The claim's signature is not by the verifier's key over this claim.
+    #[error("the claim's signature is not by the verifier's key over this claim")]
+    ClaimSignature,
+    /// `did` is no `did:aip`.
+    #[error("entry: {0}")]
+    Did(#[from] DidError),
+    /// An event's predicate type in a `dsse` entry.
+    #[error("the predicate type {0} is an event's: it is logged as `aip-event`, not as `dsse`")]
+    EventPredicate(String),
+    /// Not JSON, or not with these members.
+    #[error("entry: {0}")]
+    Json(#[from] JsonError),
+    /// An entry of another kind than `dsse` `0.0.1`.
+    #[error("the entry is `{kind}` `{version}`, not `dsse` `0.0.1`")]
+    Kind {
+        /// Its kind.
+        kind: String,
+        /// Its version.
+        version: String,
+    },
+    /// A leaf of a log without its time.
+    #[error("the entry has no `loggedAt`: it was not logged")]
+    LoggedAtMissing,
+    /// A pending leaf with a time.
+    #[error("the entry has a `loggedAt`, which only the log gives")]
+    LoggedAtTooEarly,
+    /// A kind or version that is no name.
+    #[error("a kind and a version are 1 to 64 letters, digits, `-`, `_` and `.`: {kind} {version}")]
+    Name {
+        /// The kind, quoted.
+        kind: String,
+        /// The version, quoted.
+        version: String,
+    },
+    /// Another form of entry, or another spelling of the same.
+    #[error("not a `dsse` entry in canonical form (RFC 8785): at byte {at} should stand `{want}`")]
+    NotCanonical {
+        /// The first byte that differs, from 0.
+        at: usize,
+        /// What should stand there.
+        want: &'static str,
+    },
+    /// The DID is not the hash of the key.
+    #[error("the entry is of {did}, and its key is the first key of {key_did}")]
+    NotGenesisKey {
+        /// The DID of the entry.
+        did: Did,
+        /// The DID whose first key the verifier is.
+        key_did: Did,
+    },
+    /// No name of a log.
+    #[error("an origin is 1 to 255 bytes without spaces, control characters and `+`: {0}")]
+    Origin(String),
+    /// The key that was given is not the verifier's.
+    #[error("the entry names another key as its verifier")]
+    OtherKey,
+    /// Empty, too long, or with a control character.
+    #[error("a predicate type is 1 to 256 bytes without control characters: {0}")]
+    PredicateType(String),
+    /// `subjects` without `predicateType`, or the other way round.
+    #[error("`subjects` and `predicateType` are both there or both absent")]
+    Pair,
+    /// No claim signature.
+    #[error("the entry has no `spec.aip.signature`")]
+    SignatureMissing,
+    /// None, or more than 1,024.
+    #[error("the entry has {0} subjects, not 1 to {MAX_SUBJECTS}")]
+    SubjectCount(usize),
+    /// Unsorted, or one twice.
+    #[error("the entry's subjects are not sorted by their bytes, each once")]
+    SubjectOrder,
+    /// Longer than an entry may be.
+    #[error(
+        "the entry has {0} bytes, more than {MAX_LEAF_BYTES}, or {MAX_PENDING_LEAF_BYTES} before it is logged"
+    )]
+    TooLong(usize),
+    /// A value that is not what its member holds.
+    #[error("entry: `{member}` is not {want}")]
+    Value {
+        /// The path of the member.
+        member: &'static str,
+        /// What it should be.
+        want: &'static str,
+    },
+}
+
+/// Why a claim does not describe an envelope.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DescribeError {
+    /// The entry that describes the envelope differs here.
+    #[error("the entry's `{member}` is not what the envelope gives")]
+    Differs {
+        /// The member of the entry.
+        member: &'static str,
+    },
+    /// No entry describes this envelope.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+}
+
+/// Why an envelope is not published.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum PublishError {
+    /// The entry does not describe the envelope.
+    #[error(transparent)]
+    Describe(#[from] DescribeError),
+    /// The envelope's signature is bad.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// A private entry.
+    #[error("a private entry comes without its envelope")]
+    Private,
+    /// The payload is no statement.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+}
+
+/// How every `dsse` entry begins.
+const DSSE_HEAD: &str = r#"{"apiVersion":"0.0.1","kind":"dsse","#;
+
+/// The longest kind and version.
+const MAX_NAME_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::statement::Subject;
+
+    const ORIGIN: &str = "log.example.com/pipelines";
+
+    fn key() -> Ed25519PrivateKey {
+        let seed: Vec<u8> = (0..32).collect();
+        Ed25519PrivateKey::from_seed(&seed.try_into().expect("32 bytes"))
+    }
+
+    fn statement(subjects: u32) -> Statement {
+        let subject = |i: u32| Subject::new(format!("{i}"), Hash::of(&i.to_be_bytes()));
+        let predicate = serde_json::Map::new();
+        Statement::new((0..subjects).map(subject).collect(), "https://example.com/t", predicate)
+            .expect("within the rules")
+    }
+
+    fn claim_of(statement: &Statement, visibility: Visibility) -> Claim {
+        let envelope = Envelope::sign(&key(), statement.to_payload());
+        let key = key().public_key();
+        Claim::new(&envelope, statement, Did::of(&key), &key, ORIGIN, visibility).expect("a claim")
+    }
+
+    fn pending() -> PendingEntry {
+        PendingEntry::sign(claim_of(&statement(2), Visibility::Public), &key()).expect("an entry")
+    }
+
+    fn text(bytes: Vec<u8>) -> String {
+        String::from_utf8(bytes).expect("an entry is text")
+    }
+
+    fn pending_leaf() -> String {
+        text(pending().to_bytes())
+    }
+
+    fn leaf() -> String {
+        text(pending().to_leaf(LogTime::from_millis(1_790_000_000_000).expect("a time")))
+    }
+
+    /// What replaces something in the leaf, and how it is refused.
+    #[test]
+    fn other_spellings_and_shapes_are_refused_by_rule() {
+        let subjects =
+            serde_json::from_str::<Value>(&leaf()).expect("JSON")["spec"]["aip"]["subjects"].clone();
+        let [first, second] = [&subjects[0], &subjects[1]].map(Value::to_string);
+        let both = format!("[{first},{second}]");
+        let type_member = r#""predicateType":"https://example.com/t","#;
+        let long_type = format!(r#""predicateType":"{}","#, "t".repeat(257));
+        let long_origin = format!(r#""origin":"{}""#, "o".repeat(256));
+        let many = format!("[{}]", vec![first.as_str(); 1025].join(","));
+        for (name, from, to, want) in [
+            ("space", ",", ", ", "at byte 0 should stand"),
+            ("newline behind", "}]}}", "}]}}\n", "should stand `the end`"),
+            ("data behind", "}]}}", "}]}}{}", "should stand `the end`"),
+            ("byte order mark", r#"{"apiV"#, "\u{feff}{\"apiV", "byte order mark"),
+            (
+                "order",
+                r#""apiVersion":"0.0.1","kind":"dsse""#,
+                r#""kind":"dsse","apiVersion":"0.0.1""#,
+                "at byte 0 should stand",
+            ),
+            (
+                "escape",
+                r#""origin":"log"#,
+                r#""origin":"\u006cog"#,
+                "`spec.aip.origin` is not a text in its shortest spelling",
+            ),
+            (
+                "escaped slash",
+                "https://",
+                r"https:\/\/",
+                "`spec.aip.predicateType` is not a text in its shortest",
+            ),
+            ("escaped DID", "did:aip", r"did\u003aaip", "a DID begins with `did:aip:`"),
+            ("unknown member", r#""kind""#, r#""a":1,"kind""#, "unknown member `a`"),
+            ("unknown member inside", r#""did""#, r#""a":1,"did""#, r#"should stand `did"#),
+            ("duplicate member", r#""kind""#, r#""kind":"dsse","kind""#, "should stand `spec"),
+            ("version", "0.0.1", "0.0.2", "the entry is `dsse` `0.0.2`"),
+            ("kind", r#""dsse""#, r#""hashedrekord""#, "the entry is `hashedrekord` `0.0.1`"),
+            ("DID in upper case", "did:aip:5", "did:AIP:5", "a DID begins with `did:aip:`"),
+            ("DID of 31 digits", "did:aip:5", "did:aip:", "32 lower-case hex digits"),
+            (
+                "no origin",
+                r#""origin":"log.example.com/pipelines""#,
+                r#""origin":"""#,
+                "an origin is 1 to 255",
+            ),
+            ("space in origin", "/pipelines", " pipelines", "an origin is 1 to 255"),
+            ("plus in origin", "/pipelines", "+pipelines", "an origin is 1 to 255"),
+            ("newline in origin", "/pipelines", r"\npipelines", "an origin is 1 to 255"),
+            ("long origin", r#""origin":"log.example.com/pipelines""#, &long_origin, "an origin is 1 to 255"),
+            ("type without subjects", &format!(r#","subjects":{both}"#), "", "both there or both absent"),
+            ("subjects without type", type_member, "", "both there or both absent"),
+            ("null type", type_member, r#""predicateType":null,"#, "`spec.aip.predicateType` is not a text"),
+            ("empty type", type_member, r#""predicateType":"","#, "a predicate type is 1 to 256"),
+            ("long type", type_member, &long_type, "a predicate type is 1 to 256"),
+            ("control in type", "https://example.com/t", r"t\u0007", "a predicate type is 1 to 256"),
+            ("event", "https://example.com/t", "https://aip.dev/event/rotate", "is an event's"),
+            ("no subject", &both, "[]", "0 subjects"),
+            ("1,025 subjects", &both, &many, "1025 subjects"),
+            ("unsorted", &both, &format!("[{second},{first}]"), "not sorted"),
+            ("twice", &both, &format!("[{first},{first}]"), "not sorted"),
+            (
+                "short subject",
+                &both,
+                r#"["AAAA"]"#,
+                "`spec.aip.subjects` is not of 32 bytes each in canonical base64",
+            ),
+            (
+                "loose base64",
+                &both,
+                &both.replace('=', ""),
+                "`spec.aip.subjects` is not of 32 bytes each in canonical base64",
+            ),
+            ("null subjects", &both, "null", r#"should stand `},"envelopeHash""#),
+            ("no time", r#""loggedAt":1790000000000,"#, "", "has no `loggedAt`"),
+            ("null time", "1790000000000", "null", "`spec.aip.loggedAt` is not a plain decimal"),
+            (
+                "time as text",
+                "1790000000000",
+                r#""1790000000000""#,
+                "`spec.aip.loggedAt` is not a plain decimal",
+            ),
+            ("time as float", "1790000000000", "1790000000000.0", r#"should stand `,"origin":"#),
+            ("time with exponent", "1790000000000", "1e12", r#"should stand `,"origin":"#),
+            ("negative time", "1790000000000", "-1", "`spec.aip.loggedAt` is not a plain decimal"),
+            ("minus zero", "1790000000000", "-0", "`spec.aip.loggedAt` is not a plain decimal"),
+            ("leading zero", "1790000000000", "01", "`spec.aip.loggedAt` is not a plain decimal"),
+            ("2^53", "1790000000000", "9007199254740992", "`spec.aip.loggedAt` is not a plain decimal"),
+            ("2^64", "1790000000000", "18446744073709551616", "`spec.aip.loggedAt` is not a plain decimal"),
+            ("no signature", r#""signature":""#, r#""signatur":""#, "should stand"),
+            ("algorithm", "sha256", "sha512", "should stand `256"),
+            (
+                "upper-case hex",
+                r#""value":""#,
+                r#""value":"A"#,
+                "`spec.envelopeHash.value` is not 64 lower-case hex digits",
+            ),
+            ("no signatures", r#""signatures":[{"#, r#""signatures":[],"x":[{"#, "should stand `{"),
+            (
+                "PEM with CRLF",
+                "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0K",
+                "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0N",
+                "PEM",
+            ),
+            ("PEM as it is", "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0K", "-----BEGIN PUBLIC KEY-----", "PEM"),
+        ] {
+            let bad = leaf().replacen(from, to, 1);
+            assert_ne!(bad, leaf(), "{name}");
+            let error = DsseEntry::parse(bad.as_bytes()).expect_err(name).to_string();
+            assert!(error.contains(want), "{name}: {error}");
+            assert!(Entry::parse(bad.as_bytes()).is_err() || ["version", "kind"].contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_no_entry_though_it_holds_the_same_values() {
+        let Value::Object(entry) = serde_json::from_str(&leaf()).expect("JSON") else { panic!("an object") };
+        let array = Value::Array(entry.into_iter().map(|(_, value)| value).collect());
+        let error = DsseEntry::parse(array.to_string().as_bytes());
+        assert!(matches!(error, Err(EntryError::Json(JsonError::Type { .. }))));
+    }
+
+    #[test]
+    fn only_the_log_gives_the_time() {
+        assert_eq!(PendingEntry::parse(leaf().as_bytes()), Err(EntryError::LoggedAtTooEarly));
+        assert_eq!(DsseEntry::parse(pending_leaf().as_bytes()), Err(EntryError::LoggedAtMissing));
+        let last = text(pending().to_leaf(LogTime::MAX));
+        assert_eq!(DsseEntry::parse(last.as_bytes()).map(|entry| entry.logged_at()), Ok(LogTime::MAX));
+    }
+
+    #[test]
+    fn a_claim_alone_is_no_pending_leaf() {
+        let claim = pending().claim().to_bytes();
+        assert_eq!(PendingEntry::parse(&claim), Err(EntryError::SignatureMissing));
+    }
+
+    #[test]
+    fn exactly_one_signature_is_read() {
+        let (head, signatures) = pending_leaf()
+            .split_once(r#""signatures":"#)
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .expect("signatures");
+        let signature = signatures.trim_start_matches('[').trim_end_matches("]}}").to_owned();
+        for signatures in [String::new(), format!("{signature},{signature}")] {
+            let bad = format!(r#"{head}"signatures":[{signatures}]}}}}"#);
+            let error = PendingEntry::parse(bad.as_bytes());
+            assert!(matches!(error, Err(EntryError::NotCanonical { .. })), "{error:?}");
+        }
+    }
+
+    /// The longest entry that is admitted can be logged, at the latest time there is.
+    #[test]
+    fn what_is_admitted_can_be_logged() {
+        let entry =
+            PendingEntry::sign(claim_of(&statement(1024), Visibility::Public), &key()).expect("an entry");
+        assert!(entry.to_leaf(LogTime::MAX).len() <= MAX_LEAF_BYTES);
+        assert_eq!(PendingEntry::parse(&entry.to_bytes()), Ok(entry));
+        assert_eq!(MAX_LEAF_BYTES - MAX_PENDING_LEAF_BYTES, r#""loggedAt":9007199254740991,"#.len());
+        let long = vec![b' '; MAX_LEAF_BYTES + 1];
+        assert_eq!(Entry::parse(&long), Err(EntryError::TooLong(65_536)));
+        assert_eq!(DsseEntry::parse(&long), Err(EntryError::TooLong(65_536)));
+    }
+
+    #[test]
+    fn a_claim_is_believed_of_its_signer_only() {
+        let entry = pending();
+        let other = Ed25519PrivateKey::from_seed(&[9; 32]).public_key();
+        assert_eq!(entry.verify_claim_signature(&key().public_key()), Ok(()));
+        assert_eq!(entry.verify_claim_signature(&other), Err(EntryError::OtherKey));
+        let junk = PendingEntry { signature: [0; 64], ..entry.clone() };
+        assert_eq!(junk.verify_claim_signature(&key().public_key()), Err(EntryError::ClaimSignature));
+        // Its signature for another log is none for this one.
+        let elsewhere = Claim { origin: "other.example".to_owned(), ..entry.claim.clone() };
+        let elsewhere = PendingEntry::sign(elsewhere, &key()).expect("an entry");
+        let replayed = PendingEntry { signature: elsewhere.signature, ..entry };
+        assert_eq!(replayed.verify_claim_signature(&key().public_key()), Err(EntryError::ClaimSignature));
+    }
+
+    /// S13: no signature over a statement, a bare claim or a leaf is one over a claim, nor the reverse.
+    #[test]
+    fn s13_signatures_of_one_thing_are_not_of_another() {
+        let entry = pending();
+        let (claim, public) = (entry.claim.to_bytes(), key().public_key());
+        let leaf = entry.to_bytes();
+        for message in [
+            claim.clone(),
+            pae(crate::dsse::PAYLOAD_TYPE, &claim),
+            pae(CLAIM_TYPE, &leaf),
+            pae(CLAIM_TYPE, entry.claim.hash().get().as_bytes()),
+            pae("", &claim),
+        ] {
+            let entry = PendingEntry { signature: key().sign(&message), ..entry.clone() };
+            assert_eq!(entry.verify_claim_signature(&public), Err(EntryError::ClaimSignature));
+        }
+        // A claim that is passed off as a statement's payload.
+        let envelope = Envelope::parse(
+            serde_json::json!({
+                "payload": tlog::encoding::base64(&claim),
+                "payloadType": crate::dsse::PAYLOAD_TYPE,
+                "signatures": [{"sig": tlog::encoding::base64(&entry.signature)}],
+            })
+            .to_string()
+            .as_bytes(),
+        );
+        assert_eq!(envelope.expect("an envelope").verify(&public), Err(EnvelopeError::Signature));
+    }
+
+    #[test]
+    fn the_did_is_the_hash_of_the_genesis_key() {
+        let key = key().public_key();
+        let claim = pending().claim;
+        assert_eq!(claim.check_genesis_key(&key), Ok(()));
+        let did = Did::from_bytes([0; 16]);
+        let foreign = Claim { did, ..claim };
+        let key_did = Did::of(&key);
+        assert_eq!(foreign.check_genesis_key(&key), Err(EntryError::NotGenesisKey { did, key_did }));
+    }
+
+    #[test]
+    fn a_published_envelope_is_the_one_the_entry_describes() {
+        let public = key().public_key();
+        let entry = pending();
+        let envelope = Envelope::sign(&key(), statement(2).to_payload());
+        assert_eq!(entry.check_published(&envelope, &public), Ok(statement(2)));
+
+        let differs = |member| Err(PublishError::Describe(DescribeError::Differs { member }));
+        let altered = |alter: &dyn Fn(&mut Claim)| {
+            let mut claim = pending().claim;
+            alter(&mut claim);
+            PendingEntry { claim, ..pending() }.check_published(&envelope, &public)
+        };
+        let listing = |alter: &dyn Fn(&mut Listing)| {
+            altered(&|claim| alter(claim.listing.as_mut().expect("a public claim")))
+        };
+        assert_eq!(altered(&|claim| claim.envelope_hash = Hash::default()), differs("spec.envelopeHash"));
+        assert_eq!(altered(&|claim| claim.payload_hash = Hash::default()), differs("spec.payloadHash"));
+        assert_eq!(
+            altered(&|claim| claim.envelope_signature = [0; 64]),
+            differs("spec.signatures[0].signature")
+        );
+        assert_eq!(altered(&|claim| claim.verifier = [0; 32]), differs("spec.signatures[0].verifier"));
+        assert_eq!(
+            listing(&|listing| listing.predicate_type = "x".to_owned()),
+            differs("spec.aip.predicateType")
+        );
+        assert_eq!(listing(&|listing| listing.subjects.truncate(1)), differs("spec.aip.subjects"));
+        assert_eq!(listing(&|listing| listing.subjects.push(Hash::default())), differs("spec.aip.subjects"));
+
+        let other = Envelope::sign(&key(), statement(3).to_payload());
+        assert_eq!(entry.check_published(&other, &public), differs("spec.aip.subjects"));
+        let foreign = Envelope::sign(&Ed25519PrivateKey::from_seed(&[9; 32]), statement(2).to_payload());
+        let bad_signature = Err(PublishError::Envelope(EnvelopeError::Signature));
+        assert_eq!(entry.check_published(&foreign, &public), bad_signature);
+        let not_a_statement = Envelope::sign(&key(), b"{}".to_vec());
+        let result = entry.check_published(&not_a_statement, &public);
+        assert!(matches!(result, Err(PublishError::Statement(_))));
+        let private = claim_of(&statement(2), Visibility::Private);
+        let private = PendingEntry::sign(private, &key()).expect("an entry");
+        assert_eq!(private.check_published(&envelope, &public), Err(PublishError::Private));
+    }
+
+    #[test]
+    fn kinds_of_other_releases_are_valid_and_not_understood() {
+        for (kind, version) in [
+            ("aip-event", "1"),
+            ("aip-index", "1"),
+            ("aip-log", "1"),
+            ("hashedrekord", "0.0.2"),
+            ("dsse", "0.0.2"),
+        ] {
+            let leaf = format!(r#"{{"apiVersion":"{version}","kind":"{kind}","spec":{{"x":[1.5]}}}}"#);
+            let (kind, version) = (kind.to_owned(), version.to_owned());
+            assert_eq!(Entry::parse(leaf.as_bytes()), Ok(Entry::NotUnderstood { kind, version }));
+        }
+        for (leaf, want) in [
+            ("", "not JSON"),
+            ("[]", "not an object"),
+            ("{}", "`apiVersion` is missing"),
+            (r#"{"apiVersion":"1","kind":"x","spec":{},"y":1}"#, "unknown member `y`"),
+            (r#"{"apiVersion":"1","kind":"x","spec":[]}"#, "`spec` is not an object"),
+            (r#"{"apiVersion":1,"kind":"x","spec":{}}"#, "`apiVersion` is not a string"),
+            (r#"{"apiVersion":"1","kind":"","spec":{}}"#, "are 1 to 64 letters"),
+            (r#"{"apiVersion":"1","kind":"\u001b[2J","spec":{}}"#, "are 1 to 64 letters"),
+            (r#"{"apiVersion":"1","kind":"x","spec":{"a":1,"a":2}}"#, "stands twice"),
+            (r#"{"kind":"dsse","apiVersion":"0.0.1","spec":{}}"#, "at byte 0 should stand"),
+            (r#"{"apiVersion":"0.0.1","kind":"dsse","spec":{}}"#, r#"at byte 44 should stand `"aip""#),
+        ] {
+            let error = Entry::parse(leaf.as_bytes()).expect_err(leaf).to_string();
+            assert!(error.contains(want), "{leaf}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            did: [u8; 16],
+            origin in "[^\\s\\p{Cc}+]{1,40}",
+            predicate_type in "[^\\p{Cc}]{1,60}",
+            subjects in prop::collection::btree_set(any::<[u8; 32]>(), 1..5),
+            private: bool,
+            hashes: [[u8; 32]; 2],
+            verifier: [u8; 32],
+            signature in any::<[u8; 32]>().prop_map(|half| [half, half].concat()),
+            time in 0..=LogTime::MAX.as_millis(),
+        ) {
+            let subjects = subjects.into_iter().map(Hash::new).collect();
+            let signature: [u8; 64] = signature.try_into().expect("64 bytes");
+            let [envelope_hash, payload_hash] = hashes.map(Hash::new);
+            let listing = (!private).then_some(Listing { predicate_type, subjects });
+            let envelope_signature = signature;
+            let did = Did::from_bytes(did);
+            let claim = Claim { did, origin, listing, envelope_hash, payload_hash, envelope_signature, verifier };
+            let pending = PendingEntry { claim, signature };
+            let bytes = pending.to_bytes();
+            // A JSON reader that knows nothing of entries writes the same: the form is canonical.
+            let value: Value = serde_json::from_slice(&bytes).expect("JSON");
+            prop_assert_eq!(value.to_string().into_bytes(), bytes.clone());
+            prop_assert_eq!(PendingEntry::parse(&bytes), Ok(pending.clone()));
+            let logged_at = LogTime::from_millis(time).expect("in range");
+            let entry = DsseEntry::new(pending, logged_at);
+            prop_assert_eq!(DsseEntry::parse(&entry.to_bytes()), Ok(entry));
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes: Vec<u8>) {
+            let _ = Entry::parse(&bytes);
+        }
+
+        #[test]
+        fn a_mutated_entry_is_refused_or_says_something_else(at: prop::sample::Index, mask in 1..=u8::MAX) {
+            let mut bytes = leaf().into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] ^= mask;
+            if let Ok(entry) = DsseEntry::parse(&bytes) {
+                prop_assert_eq!(entry.to_bytes(), bytes);
+            }
+        }
+    }
+}

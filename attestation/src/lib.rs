@@ -1,0 +1,42 @@
+//! What a pipeline says about an artifact, and how anyone checks it: names, signatures, statements,
+//! log entries, receipts.
+//!
+//! Pure: no clock, file, socket, environment or thread. Time is an argument, a CI environment is a
+//! function from names to values, bytes come in and bytes go out (`clippy.toml` bans the rest).
+//!
+//! | module | what | specification |
+//! |---|---|---|
+//! | [`did`] | who signs: `did:aip`, `did:key`, PEM | `specs/identity.md` |
+//! | [`json`] | JSON with one meaning: no duplicates, bounded depth | RFC 8259, stricter |
+//! | [`dsse`] | a payload and one signature | DSSE v1, `specs/statement.md` |
+//! | [`statement`] | what is claimed about which artifacts | in-toto Statement v1, `specs/statement.md` |
+//! | [`provenance`] | the claim "this CI run built it" | SLSA provenance v1, `specs/statement.md` |
+//! | [`entry`] | what is logged | `specs/entry.md` |
+//! | [`receipt`] | statement, entry and proof in one file, and its checks | `specs/receipt.md` |
+//!
+//! # In scope
+//! Every rule that the log server, the monitor and the verifier must agree about.
+//!
+//! # Out of scope
+//! - Trees, notes, checkpoints, witness policies: crate `tlog`.
+//! - What a log already holds (is this claim known? is this its signer's current key?): the log server.
+//! - Reading files and environments, and printing: the command line.
+//! - Identity events, trust, messages: a later release. Their entries are valid leaves that this one
+//!   reports as not understood.
+//!
+//! # From a payload to a verdict
+//! [`statement::Statement`] → [`dsse::Envelope::sign`] → [`entry::Claim`] → [`entry::PendingEntry::sign`]
+//! → (the log) → [`entry::DsseEntry`] → [`receipt::Receipt`] → [`receipt::verify`] → [`receipt::Verified`].
+
+#![forbid(unsafe_code)]
+
+pub mod did;
+pub mod dsse;
+pub mod entry;
+pub mod json;
+pub mod provenance;
+mod quote;
+pub mod receipt;
+pub mod statement;
+
+pub use did::Did;

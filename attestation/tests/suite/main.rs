@@ -1,0 +1,7 @@
+//! Whole receipts: the project's vectors, every check made to fail alone, hostile input, mutations.
+
+mod checks;
+mod fixture;
+mod hostile;
+mod mutations;
+mod vectors;

@@ -1,0 +1,220 @@
+//! Admission: bytes become an [`Admitted`] entry, or the rule they break. Pure.
+//!
+//! In two steps, because a claim that is already in the log is answered before any signature is
+//! checked: [`read`] takes a submission apart, [`Candidate::admit`] believes it.
+
+use std::borrow::Cow;
+
+use attestation::dsse::{Envelope, EnvelopeError};
+use attestation::entry::{ClaimHash, DescribeError, EntryError, PendingEntry, PublishError};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tlog::Hash;
+use tlog::encoding;
+use tlog::key::Ed25519PublicKey;
+
+/// How large one entry may be.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryLimits {
+    /// The longest pending leaf, in bytes.
+    pub leaf_bytes: usize,
+    /// The longest envelope, in bytes of its canonical JSON.
+    pub envelope_bytes: usize,
+}
+
+/// A submission that reads well. Nobody has checked a signature of it.
+#[derive(Debug)]
+pub struct Candidate {
+    entry: PendingEntry,
+    claim: ClaimHash,
+    envelope: Option<Envelope>,
+}
+
+/// An entry that may be logged, as far as its bytes tell.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// The entry.
+    pub entry: PendingEntry,
+    /// Its idempotency key.
+    pub claim: ClaimHash,
+    /// The envelope to publish, by its hash, in canonical JSON.
+    pub envelope: Option<(Hash, Vec<u8>)>,
+}
+
+impl Admitted {
+    /// What it adds to the log, in bytes of leaf and envelope.
+    pub fn bytes(&self) -> usize {
+        self.entry.to_bytes().len() + self.envelope.as_ref().map_or(0, |(_, envelope)| envelope.len())
+    }
+}
+
+/// Reads one submission.
+pub fn read(json: &[u8], limits: &EntryLimits) -> Result<Candidate, Refusal> {
+    let submission: Submission<'_> = serde_json::from_slice(json).map_err(|e| Refusal::Submission(e.to_string()))?;
+    // Base64 takes four characters for three bytes: what cannot fit is not decoded.
+    if submission.leaf.len() / 4 * 3 > limits.leaf_bytes + 3 {
+        return Err(Refusal::LeafSize { got: submission.leaf.len() / 4 * 3, limit: limits.leaf_bytes });
+    }
+    let leaf = encoding::decode_base64(&submission.leaf).ok_or(Refusal::LeafEncoding)?;
+    if leaf.len() > limits.leaf_bytes {
+        return Err(Refusal::LeafSize { got: leaf.len(), limit: limits.leaf_bytes });
+    }
+    let entry = PendingEntry::parse(&leaf)?;
+    let envelope = match submission.envelope {
+        None => None,
+        Some(json) if json.get().len() > limits.envelope_bytes => {
+            return Err(Refusal::EnvelopeSize { got: json.get().len(), limit: limits.envelope_bytes });
+        }
+        Some(json) => Some(Envelope::parse(json.get().as_bytes())?),
+    };
+    let claim = entry.claim().hash();
+    Ok(Candidate { entry, claim, envelope })
+}
+
+impl Candidate {
+    /// The idempotency key.
+    pub fn claim(&self) -> ClaimHash {
+        self.claim
+    }
+
+    /// The entry, unchecked.
+    pub fn entry(&self) -> &PendingEntry {
+        &self.entry
+    }
+
+    /// The hash of the envelope that came along.
+    pub fn envelope_hash(&self) -> Option<Hash> {
+        self.envelope.as_ref().map(Envelope::hash)
+    }
+
+    /// Checks everything that bytes can tell: the entry is for the log `origin`, `key` (which the caller
+    /// has admitted) is its DID's, signed the claim, and, if the envelope is to be published, signed that.
+    pub fn admit(self, origin: &str, key: &Ed25519PublicKey) -> Result<Admitted, Refusal> {
+        if self.entry.claim().origin() != origin {
+            let got = self.entry.claim().origin().to_owned();
+            return Err(Refusal::Origin { got, want: origin.to_owned() });
+        }
+        self.entry.claim().check_genesis_key(key).map_err(Refusal::SignerKey)?;
+        self.entry.verify_claim_signature(key)?;
+        let envelope = match self.envelope {
+            None => None,
+            Some(envelope) => {
+                self.entry.check_published(&envelope, key)?;
+                Some((self.entry.claim().envelope_hash(), envelope.to_json().into_bytes()))
+            }
+        };
+        Ok(Admitted { entry: self.entry, claim: self.claim, envelope })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Submission<'a> {
+    #[serde(borrow)]
+    leaf: Cow<'a, str>,
+    #[serde(borrow, default)]
+    envelope: Option<&'a RawValue>,
+}
+
+/// The rule that a submission breaks. Sending it again does not help.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// The DID is not on the log's list.
+    #[error("this log takes entries of listed DIDs only, and {0} is not listed")]
+    DidNotAllowed(String),
+    /// The envelope breaks a rule of its format, or its signature is bad.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// The envelope was erased from this log.
+    #[error("the envelope {0} was erased from this log and is not published again")]
+    EnvelopeErased(Hash),
+    /// The envelope is too large.
+    #[error("the envelope has {got} bytes, more than {limit}")]
+    EnvelopeSize {
+        /// Its length in bytes.
+        got: usize,
+        /// The log's limit.
+        limit: usize,
+    },
+    /// The entry breaks a rule of its format, or the claim signature is bad.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// The leaf is not base64.
+    #[error("`leaf` is not canonical base64")]
+    LeafEncoding,
+    /// The leaf is too large.
+    #[error("the leaf has {got} bytes, more than {limit}")]
+    LeafSize {
+        /// Its length in bytes.
+        got: usize,
+        /// The log's limit.
+        limit: usize,
+    },
+    /// The entry consents to another log.
+    #[error("the entry is for the log `{got}`, this log is `{want}`")]
+    Origin {
+        /// The entry's origin.
+        got: String,
+        /// This log's origin.
+        want: String,
+    },
+    /// The envelope does not belong to the entry, or is private.
+    #[error(transparent)]
+    Publish(PublishError),
+    /// The key is no key to believe, or not the DID's.
+    #[error(transparent)]
+    SignerKey(EntryError),
+    /// The key is no key to believe.
+    #[error("the verifier key is refused: {0}")]
+    WeakKey(#[from] tlog::key::KeyError),
+    /// The submission is not JSON of its form.
+    #[error("a submission is a JSON object with `leaf` and, to publish, `envelope`: {0}")]
+    Submission(String),
+}
+
+impl From<PublishError> for Refusal {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Envelope(error) => Self::Envelope(error),
+            PublishError::Describe(DescribeError::Entry(error)) => Self::Entry(error),
+            error => Self::Publish(error),
+        }
+    }
+}
+
+impl Refusal {
+    /// The fixed identifier of the rule, for programs.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::DidNotAllowed(_) => "did-not-allowed",
+            Self::Envelope(EnvelopeError::Signature) => "envelope-signature",
+            Self::Envelope(_) => "envelope",
+            Self::EnvelopeErased(_) => "envelope-erased",
+            Self::EnvelopeSize { .. } => "envelope-size",
+            Self::Entry(EntryError::ClaimSignature) => "claim-signature",
+            Self::Entry(EntryError::Kind { .. } | EntryError::EventPredicate(_)) => "kind",
+            Self::Entry(EntryError::TooLong(_)) | Self::LeafSize { .. } => "leaf-size",
+            Self::Entry(_) | Self::LeafEncoding => "leaf",
+            Self::Origin { .. } => "origin",
+            Self::Publish(PublishError::Private) => "private-with-envelope",
+            Self::Publish(PublishError::Statement(_)) => "statement",
+            Self::Publish(_) => "envelope-differs",
+            Self::SignerKey(_) | Self::WeakKey(_) => "signer-key",
+            Self::Submission(_) => "submission",
+        }
+    }
+
+    /// What the submitter can do about it, where that is not plain.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::EnvelopeSize { .. } => Some("log the entry by hash: send it without `envelope`"),
+            Self::Entry(EntryError::Kind { .. } | EntryError::EventPredicate(_)) => {
+                Some("this release takes `dsse` 0.0.1 entries; identity and trust events come later")
+            }
+            Self::Origin { .. } => Some("sign the claim for this log's origin; `GET /policy` names it"),
+            Self::SignerKey(_) => Some("sign with the key whose hash the DID is"),
+            Self::Publish(PublishError::Private) => Some("send a private claim without its envelope"),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Log time: given once a batch, never going back, and not to be poisoned.
+//!
+//! `loggedAt` stays in the log for ever. A clock that jumps would write a wrong time into every entry
+//! from then on, so the guard compares the wall clock with the monotonic one and with the last entry,
+//! and sequencing stops until an operator has looked.
+
+use std::time::Duration;
+
+/// How far the wall clock may move against the monotonic clock, or lie behind the last entry.
+pub const MAX_JUMP: Duration = Duration::from_secs(5 * 60);
+
+/// The latest time a leaf can carry: JSON numbers are exact up to 2^53 - 1.
+pub const MAX_MILLIS: u64 = (1 << 53) - 1;
+
+/// Watches the wall clock. Pure: the caller reads both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct ClockGuard {
+    wall_at_start: u64,
+    mono_at_start: Duration,
+    accept_behind: bool,
+}
+
+impl ClockGuard {
+    /// Starts at a wall time (Unix milliseconds) and a monotonic time. `accept_behind` is the operator's
+    /// word that a wall clock behind the last entry is right: log time then stands still until it is reached.
+    pub fn new(wall: u64, mono: Duration, accept_behind: bool) -> Self {
+        Self { wall_at_start: wall, mono_at_start: mono, accept_behind }
+    }
+
+    /// The time for a batch after an entry logged at `last`: the wall clock, not before `last`.
+    pub fn log_time(&self, wall: u64, mono: Duration, last: u64) -> Result<u64, ClockJump> {
+        let elapsed = mono.saturating_sub(self.mono_at_start).as_millis() as u64;
+        let expected = self.wall_at_start.saturating_add(elapsed);
+        let max_jump = MAX_JUMP.as_millis() as u64;
+        if wall.abs_diff(expected) > max_jump {
+            return Err(ClockJump { wall, reference: expected, against: "the monotonic clock" });
+        }
+        if last.saturating_sub(wall) > max_jump && !self.accept_behind {
+            return Err(ClockJump { wall, reference: last, against: "the last logged entry" });
+        }
+        if wall > MAX_MILLIS {
+            return Err(ClockJump { wall, reference: MAX_MILLIS, against: "the largest time an entry can carry" });
+        }
+        Ok(wall.max(last))
+    }
+}
+
+/// The wall clock cannot be right.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the clock reads {wall} ms but {against} says {reference} ms: more than 5 minutes apart")]
+pub struct ClockJump {
+    /// What the wall clock read.
+    pub wall: u64,
+    /// What it was compared with.
+    pub reference: u64,
+    /// What that is.
+    pub against: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_monotone_and_a_jump_stops_it() {
+        const START: u64 = 1_790_000_000_000;
+        let minute = 60_000;
+        let guard = ClockGuard::new(START, Duration::from_secs(100), false);
+        let jump = |wall, reference, against| Err(ClockJump { wall, reference, against });
+        for (wall, seconds, last, want) in [
+            (START, 0, 0, Ok(START)),
+            (START + 1_000, 1, START, Ok(START + 1_000)),
+            // Backwards by less than the limit: the time stands still.
+            (START - 1_000, 1, START, Ok(START)),
+            (START + 4 * minute, 1, START, Ok(START + 4 * minute)),
+            (START + 6 * minute, 1, START, jump(START + 6 * minute, START + 1_000, "the monotonic clock")),
+            (START - 6 * minute, 0, START, jump(START - 6 * minute, START, "the monotonic clock")),
+            // Started with a clock behind the log.
+            (START, 0, START + 6 * minute, jump(START, START + 6 * minute, "the last logged entry")),
+            (START, 0, START + 4 * minute, Ok(START + 4 * minute)),
+            (u64::MAX, 0, 0, jump(u64::MAX, START, "the monotonic clock")),
+        ] {
+            assert_eq!(guard.log_time(wall, Duration::from_secs(100 + seconds), last), want, "{wall} {seconds} {last}");
+        }
+        let told = ClockGuard::new(START, Duration::ZERO, true);
+        assert_eq!(told.log_time(START, Duration::ZERO, START + 6 * minute), Ok(START + 6 * minute));
+    }
+}

@@ -1,0 +1,271 @@
+//! Settings: flags beat environment, environment beats the directory's `log.toml`.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::admit::EntryLimits;
+use crate::pool::PoolLimits;
+use crate::sigstore_note::SigstoreName;
+
+/// The directory's `log.toml`: what `init` fixed, and settings the operator may add.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LogFile {
+    /// The log's unique name. Never to be changed: everything signed says it.
+    pub origin: String,
+    /// The log's name for stock cosign. Never to be changed.
+    pub sigstore: SigstoreName,
+    /// Settings, as the flags of `serve`.
+    #[serde(default)]
+    pub settings: Settings,
+}
+
+impl LogFile {
+    /// Reads `log.toml` of a directory.
+    pub fn read(dir: &Path) -> Result<Self, ConfigError> {
+        let path = dir.join("log.toml");
+        let text = fs::read_to_string(&path).map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+        toml::from_str(&text).map_err(|e| ConfigError::Malformed { path, cause: e.to_string() })
+    }
+}
+
+/// Settings of `serve`, each with a default.
+#[derive(clap::Args, Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// Address and port to serve on [default: 127.0.0.1:8080]
+    #[arg(long, env = "AIP_LOG_LISTEN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// The second record of what was signed [default: the directory with `.signed` added]
+    #[arg(long, env = "AIP_LOG_SIGNED_RECORD")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_record: Option<PathBuf>,
+    /// Who may submit: `open`, `allow-list` or `token` [default: open]
+    #[arg(long, env = "AIP_LOG_ADMISSION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admission: Option<Admission>,
+    /// File of DIDs for `allow-list`, one a line
+    #[arg(long, env = "AIP_LOG_ALLOW_FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_file: Option<PathBuf>,
+    /// File of SHA-256 digests (hex) of tokens for `token`, one a line
+    #[arg(long, env = "AIP_LOG_TOKEN_FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// How long a round waits for more entries [default: 50ms]
+    #[arg(long, env = "AIP_LOG_ROUND_INTERVAL", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_interval: Option<Span>,
+    /// Waiting entries that start a round early [default: 256]
+    #[arg(long, env = "AIP_LOG_ROUND_EARLY", value_name = "ENTRIES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_early: Option<usize>,
+    /// Most entries of one round [default: 4096]
+    #[arg(long, env = "AIP_LOG_ROUND_ENTRIES", value_name = "ENTRIES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_entries: Option<usize>,
+    /// Most entries that wait [default: 16384]
+    #[arg(long, env = "AIP_LOG_POOL_ENTRIES", value_name = "ENTRIES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_entries: Option<usize>,
+    /// Most bytes of entries that wait [default: 268435456]
+    #[arg(long, env = "AIP_LOG_POOL_BYTES", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_bytes: Option<usize>,
+    /// How long a submission waits for its publication [default: 10s]
+    #[arg(long, env = "AIP_LOG_DEADLINE", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Span>,
+    /// Longest leaf, at most 65535 once it has its time [default: 65507]
+    #[arg(long, env = "AIP_LOG_MAX_LEAF_BYTES", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_leaf_bytes: Option<usize>,
+    /// Longest envelope [default: 1048576]
+    #[arg(long, env = "AIP_LOG_MAX_ENVELOPE_BYTES", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_envelope_bytes: Option<usize>,
+    /// Most entries of one request [default: 1000]
+    #[arg(long, env = "AIP_LOG_MAX_REQUEST_ENTRIES", value_name = "ENTRIES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_request_entries: Option<usize>,
+    /// Longest request body [default: 16777216]
+    #[arg(long, env = "AIP_LOG_MAX_BODY_BYTES", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_body_bytes: Option<usize>,
+    /// Entries a client address may send a minute, 0 for no limit [default: 60000]
+    #[arg(long, env = "AIP_LOG_ADDRESS_ENTRIES_PER_MINUTE", value_name = "ENTRIES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_entries_per_minute: Option<u32>,
+    /// Entries a DID may log a minute, 0 for no limit [default: 6000]
+    #[arg(long, env = "AIP_LOG_DID_ENTRIES_PER_MINUTE", value_name = "ENTRIES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub did_entries_per_minute: Option<u32>,
+    /// Bytes that all together may log a day (UTC), 0 for no limit [default: 10737418240]
+    #[arg(long, env = "AIP_LOG_BYTES_PER_DAY", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_day: Option<u64>,
+    /// Network of a reverse proxy whose X-Forwarded-For is believed (can be repeated)
+    #[arg(long = "trusted-proxy", env = "AIP_LOG_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Free disk space below which nothing is taken [default: 1073741824]
+    #[arg(long, env = "AIP_LOG_DISK_FLOOR_BYTES", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_floor_bytes: Option<u64>,
+    /// Most connections at a time [default: 4096]
+    #[arg(long, env = "AIP_LOG_MAX_CONNECTIONS", value_name = "CONNECTIONS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<usize>,
+    /// How long a client may take to send its request head [default: 10s]
+    #[arg(long, env = "AIP_LOG_HEADER_TIMEOUT", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header_timeout: Option<Span>,
+    /// How long a client may take to send a body [default: 30s]
+    #[arg(long, env = "AIP_LOG_BODY_TIMEOUT", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_timeout: Option<Span>,
+    /// Go on although the clock is behind the last logged entry: log time stands still until it is reached
+    #[arg(long, env = "AIP_LOG_ACCEPT_CLOCK")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub accept_clock: bool,
+}
+
+/// Who may submit.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Admission {
+    /// Everyone, within the budgets.
+    #[default]
+    Open,
+    /// The DIDs of `allow-file`.
+    AllowList,
+    /// Whoever shows a token of `token-file`.
+    Token,
+}
+
+/// A duration as people write it: `50ms`, `10s`, `1h 30m`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = humantime::DurationError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        humantime::parse_duration(text).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(self.0))
+    }
+}
+
+impl Settings {
+    /// These settings, with `file`'s where there is none.
+    #[must_use]
+    pub fn or(self, file: Self) -> Self {
+        Self {
+            listen: self.listen.or(file.listen),
+            signed_record: self.signed_record.or(file.signed_record),
+            admission: self.admission.or(file.admission),
+            allow_file: self.allow_file.or(file.allow_file),
+            token_file: self.token_file.or(file.token_file),
+            round_interval: self.round_interval.or(file.round_interval),
+            round_early: self.round_early.or(file.round_early),
+            round_entries: self.round_entries.or(file.round_entries),
+            pool_entries: self.pool_entries.or(file.pool_entries),
+            pool_bytes: self.pool_bytes.or(file.pool_bytes),
+            deadline: self.deadline.or(file.deadline),
+            max_leaf_bytes: self.max_leaf_bytes.or(file.max_leaf_bytes),
+            max_envelope_bytes: self.max_envelope_bytes.or(file.max_envelope_bytes),
+            max_request_entries: self.max_request_entries.or(file.max_request_entries),
+            max_body_bytes: self.max_body_bytes.or(file.max_body_bytes),
+            address_entries_per_minute: self.address_entries_per_minute.or(file.address_entries_per_minute),
+            did_entries_per_minute: self.did_entries_per_minute.or(file.did_entries_per_minute),
+            bytes_per_day: self.bytes_per_day.or(file.bytes_per_day),
+            trusted_proxies: if self.trusted_proxies.is_empty() { file.trusted_proxies } else { self.trusted_proxies },
+            disk_floor_bytes: self.disk_floor_bytes.or(file.disk_floor_bytes),
+            max_connections: self.max_connections.or(file.max_connections),
+            header_timeout: self.header_timeout.or(file.header_timeout),
+            body_timeout: self.body_timeout.or(file.body_timeout),
+            accept_clock: self.accept_clock || file.accept_clock,
+        }
+    }
+
+    /// Where the second record of what was signed is.
+    pub fn signed_record_path(&self, dir: &Path) -> PathBuf {
+        self.signed_record.clone().unwrap_or_else(|| default_signed_record(dir))
+    }
+
+    /// The bounds of one entry.
+    pub fn entry_limits(&self) -> EntryLimits {
+        let longest = attestation::entry::MAX_PENDING_LEAF_BYTES;
+        EntryLimits {
+            leaf_bytes: self.max_leaf_bytes.unwrap_or(longest).min(longest),
+            envelope_bytes: self.max_envelope_bytes.unwrap_or(1 << 20),
+        }
+    }
+
+    /// The bounds of the pool.
+    pub fn pool_limits(&self) -> PoolLimits {
+        PoolLimits {
+            entries: self.pool_entries.unwrap_or(16_384),
+            bytes: self.pool_bytes.unwrap_or(256 << 20),
+            round_entries: self.round_entries.unwrap_or(4_096).max(1),
+            round_early: self.round_early.unwrap_or(256).max(1),
+            round_interval: self.round_interval.map_or(Duration::from_millis(50), |span| span.0),
+        }
+    }
+}
+
+/// `<dir>.signed`, beside the directory: a copy of the directory does not bring it along.
+pub fn default_signed_record(dir: &Path) -> PathBuf {
+    let mut path = dir.components().as_path().as_os_str().to_owned();
+    path.push(".signed");
+    PathBuf::from(path)
+}
+
+/// The non-empty lines of a file that are no `#` comments.
+pub fn read_lines(path: &Path) -> Result<Vec<String>, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines.map(str::to_owned).collect())
+}
+
+/// Why the settings are refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file that is not what it should be.
+    #[error("`{}` is malformed: {cause}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A setting that another one needs.
+    #[error("`{0}` is needed with the admission `{1}`")]
+    Missing(&'static str, &'static str),
+    /// A file that cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,82 @@
+//! A log's directory: one process at a time.
+//!
+//! ```text
+//! D/log.toml   origin, name for cosign, settings       D/log.skey   the log's key, 0600
+//! D/policy     what consumers pin                      D/db/        RocksDB
+//! D/lock       held while a process uses the directory
+//! D.signed     the second record of what was signed, beside the directory
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tlog::key::{PublicKey, SignerKey};
+use zeroize::Zeroizing;
+
+use crate::Failure;
+use crate::config::LogFile;
+use crate::sequencer::Identity;
+use crate::store::rocks::RocksStore;
+
+/// A directory that this process holds.
+pub(crate) struct Directory {
+    path: PathBuf,
+    /// Held until the process ends; the kernel lets go of it even after kill -9.
+    _lock: File,
+}
+
+impl Directory {
+    /// Takes the directory. Refuses when another process has it.
+    pub(crate) fn lock(path: &Path) -> Result<Self, Failure> {
+        let lock = path.join("lock");
+        let hint = "`log-server init --dir D --origin O` makes a log";
+        let file = OpenOptions::new().read(true).write(true).open(&lock);
+        let file = file.map_err(|e| {
+            Failure::new(format!("`{}` is not the directory of a log", path.display())).caused_by(e).hint(hint)
+        })?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: file }),
+            Err(TryLockError::WouldBlock) => {
+                Err(Failure::new(format!("another process uses the directory `{}`", path.display()))
+                    .hint("a log has one writer: stop the other process first"))
+            }
+            Err(TryLockError::Error(e)) => {
+                Err(Failure::new(format!("cannot lock `{}`", lock.display())).caused_by(e))
+            }
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Result<LogFile, Failure> {
+        LogFile::read(&self.path).map_err(|e| Failure::new("the log's settings are refused").caused_by(e))
+    }
+
+    pub(crate) fn store(&self) -> Result<Arc<RocksStore>, Failure> {
+        let store = RocksStore::open(&self.path.join("db"));
+        store.map(Arc::new).map_err(|e| {
+            Failure::new(format!("cannot open the database in `{}`", self.path.display())).caused_by(e)
+        })
+    }
+
+    pub(crate) fn policy(&self) -> Result<String, Failure> {
+        let path = self.path.join("policy");
+        fs::read_to_string(&path).map_err(|e| Failure::new(format!("cannot read `{}`", path.display())).caused_by(e))
+    }
+
+    pub(crate) fn identity(&self, file: &LogFile) -> Result<Identity, Failure> {
+        let path = self.path.join("log.skey");
+        let mut text = Zeroizing::new(String::new());
+        let read = File::open(&path).and_then(|mut file| file.read_to_string(&mut text));
+        read.map_err(|e| Failure::new(format!("cannot read `{}`", path.display())).caused_by(e))?;
+        let key: SignerKey = text
+            .trim_end()
+            .parse()
+            .map_err(|e| Failure::new(format!("`{}` holds no key", path.display())).caused_by(e))?;
+        if !matches!(key.verifier().key(), PublicKey::Ed25519(_)) || key.verifier().name().as_str() != file.origin {
+            let fact = format!("`{}` is not the Ed25519 key of the log `{}`", path.display(), file.origin);
+            return Err(Failure::new(fact));
+        }
+        Ok(Identity { key, sigstore: file.sigstore.clone() })
+    }
+}

@@ -1,0 +1,52 @@
+//! `erase`: takes an envelope off the disk. The tree holds only its hash, and stays as it is.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tlog::Hash;
+
+use crate::Failure;
+use crate::directory::Directory;
+use crate::store::schema::{self, Read as _, StoredEnvelope, Tombstone};
+use crate::store::{Batch, Column, Store as _};
+
+/// Erase a published envelope; its entry, proofs and receipts stay valid
+///
+/// The log must not be running. A tombstone with the reason is kept, and the envelope is not taken again.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The envelope's hash: 64 hex digits
+    pub hash: String,
+    /// Why, for whoever asks for the envelope
+    #[arg(long)]
+    pub reason: String,
+    /// The log's directory
+    #[arg(long, env = "AIP_LOG_DIR", value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+/// Erases the envelope.
+pub fn run(args: &Args) -> Result<String, Failure> {
+    let hash = Hash::from_hex(&args.hash)
+        .ok_or_else(|| Failure::new(format!("`{}` is not 64 lower-case hex digits", args.hash.escape_debug())))?;
+    let directory = Directory::lock(&args.dir)?;
+    let store = directory.store()?;
+    let failed = |e| Failure::new(format!("cannot erase {hash}")).caused_by(e);
+    match store.envelope(&hash).map_err(failed)? {
+        Some(StoredEnvelope::Present(_)) => {}
+        Some(StoredEnvelope::Erased(tombstone)) => {
+            return Err(Failure::new(format!("{hash} was erased before: {}", tombstone.reason)));
+        }
+        None => {
+            return Err(Failure::new(format!("no envelope {hash} is in this log"))
+                .hint("`envelopeHash` in the entry's leaf names it; entries logged by hash have none here"));
+        }
+    }
+    let erased_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let tombstone = Tombstone { reason: args.reason.clone(), erased_at };
+    let mut batch = Batch::default();
+    schema::put_tombstone(&mut batch, &hash, &tombstone);
+    store.write(&batch).map_err(failed)?;
+    store.expunge(Column::Envelope, hash.as_bytes()).map_err(failed)?;
+    Ok(format!("erased {hash}"))
+}

@@ -1,0 +1,334 @@
+//! `fsck`: rebuilds everything from the entries and names the first damaged object.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use attestation::dsse::Envelope;
+use attestation::entry::{DsseEntry, Entry};
+use rayon::prelude::*;
+use tlog::checkpoint::Checkpoint;
+use tlog::key::{Ed25519PublicKey, VerifierKey};
+use tlog::merkle::leaf_hash;
+use tlog::note::Note;
+use tlog::policy::Policy;
+use tlog::tile::{Edge, TILE_WIDTH, Tile};
+use tlog::{Hash, LeafIndex, TreeSize, bundle};
+
+use crate::Failure;
+use crate::directory::Directory;
+use crate::registry::Keys;
+use crate::signed_record::SignedRecord;
+use crate::store::schema::{Read, StoredEnvelope};
+use crate::store::{Column, Order, Store};
+
+/// Check a log: rebuild every tile, index and the root from its entries
+///
+/// Exit code 0: all is as it must be. 1: the first damaged object is named. 2: could not be checked.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The directory of a log that is not running
+    #[arg(long, env = "AIP_LOG_DIR", value_name = "DIR", required_unless_present = "url", conflicts_with = "url")]
+    pub dir: Option<PathBuf>,
+    /// The URL of any log with C2SP tiles
+    #[arg(long)]
+    pub url: Option<String>,
+    /// The log's vkey, with --url [default: what the log's own /policy says]
+    #[arg(long, requires = "url")]
+    pub vkey: Option<VerifierKey>,
+}
+
+/// Checks a log and prints what was checked.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let size = match (&args.dir, &args.url) {
+        (Some(dir), _) => {
+            let directory = Directory::lock(dir)?;
+            let file = directory.settings()?;
+            let identity = directory.identity(&file)?;
+            let record_path = file.settings.signed_record_path(dir);
+            let record = SignedRecord::open(&record_path).and_then(|record| record.read());
+            let record = record.map_err(|e| {
+                Failure::new(format!("cannot read the signed-checkpoint record `{}`", record_path.display())).caused_by(e)
+            })?;
+            let store = directory.store()?;
+            check_store(&*store, identity.key.verifier(), &record)?
+        }
+        (None, Some(url)) => check_url(url, args.vkey.clone())?,
+        (None, None) => return Err(Failure::new("name a log: --dir or --url")),
+    };
+    println!("ok: {size} entries");
+    Ok(())
+}
+
+/// Checks a store: leaves, tiles, lookups, envelopes, root, signed checkpoints. Answers its size.
+pub fn check_store(store: &dyn Store, key: &VerifierKey, record: &str) -> Result<TreeSize, Failure> {
+    let state = store.tree_state().map_err(unreadable)?.ok_or_else(|| damaged("state: there is no tree", None))?;
+    let mut rebuild = Rebuild::default();
+    let mut rows = Rows::default();
+    for first in (0..state.size).step_by(TILE_WIDTH as usize) {
+        let last = (first + TILE_WIDTH).min(state.size);
+        let mut leaves = Vec::new();
+        let read = store.leaves(first, last, &mut |index, leaf| leaves.push((index, leaf.to_vec())));
+        // The store checks its blocks: what it cannot read is damage.
+        read.map_err(|e| damaged(&format!("leaf {}", first + leaves.len() as u64), Some(e.to_string())))?;
+        rebuild.check_leaves(&leaves, Some(key.name().as_str()))?;
+        for (index, leaf) in &leaves {
+            let entry = Entry::parse(leaf).map_err(|e| damaged(&format!("leaf {index}"), Some(e.to_string())))?;
+            rows.check(store, LeafIndex::new(*index), &entry)?;
+        }
+        rebuild.append(&leaves, |tile, hashes| match store.full_tile(tile) {
+            Ok(Some(stored)) if stored == hashes => Ok(()),
+            Ok(Some(_)) => Err(damaged(&tile.path(), Some("its hashes are not those of the entries".into()))),
+            Ok(None) => Err(damaged(&tile.path(), Some("it is missing".into()))),
+            Err(e) => Err(damaged(&tile.path(), Some(e.to_string()))),
+        })?;
+    }
+    if store.leaf(LeafIndex::new(state.size)).map_err(unreadable)?.is_some() {
+        return Err(damaged(&format!("leaf {}", state.size), Some("it is beyond the committed tree".into())));
+    }
+    rows.check_counts(store)?;
+    let root = rebuild.edge.root();
+    if root.to_string() != state.root {
+        return Err(damaged("state: the root", Some(format!("entries lead to {root}, the state says {}", state.root))));
+    }
+    let signed = store.signed().map_err(unreadable)?.unwrap_or_default();
+    for (name, note) in [("state: the signed checkpoint", signed.as_str()), ("the signed-checkpoint file", record)] {
+        let checkpoint = open_checkpoint(note.as_bytes(), key).map_err(|e| damaged(name, Some(e)))?;
+        let at = rebuild.root_at(store, checkpoint.size).map_err(|e| damaged(name, Some(e)))?;
+        if at != checkpoint.root {
+            return Err(damaged(name, Some(format!("its root is {}, the entries lead to {at}", checkpoint.root))));
+        }
+    }
+    Ok(rebuild.edge.size())
+}
+
+/// The entries of a log, hashed into a tree again.
+#[derive(Default)]
+struct Rebuild {
+    edge: Edge,
+}
+
+impl Rebuild {
+    /// Checks each leaf by itself: its form, its origin, its signature.
+    fn check_leaves(&self, leaves: &[(u64, Vec<u8>)], origin: Option<&str>) -> Result<(), Failure> {
+        let check = |(index, leaf): &(u64, Vec<u8>)| {
+            let bad = |cause: String| damaged(&format!("leaf {index}"), Some(cause));
+            let Entry::Dsse(entry) = Entry::parse(leaf).map_err(|e| bad(e.to_string()))? else { return Ok(()) };
+            let claim = DsseEntry::claim(&entry);
+            if origin.is_some_and(|origin| claim.origin() != origin) {
+                return Err(bad(format!("it is for the log `{}`", claim.origin())));
+            }
+            let key = Ed25519PublicKey::from_bytes(claim.verifier()).map_err(|e| bad(e.to_string()))?;
+            claim.check_genesis_key(&key).map_err(|e| bad(e.to_string()))?;
+            entry.pending().verify_claim_signature(&key).map_err(|e| bad(e.to_string()))
+        };
+        // All cores look; the first damaged leaf is the one that is named.
+        leaves.par_iter().map(check).find_first(Result::is_err).unwrap_or(Ok(()))
+    }
+
+    /// Appends leaves. `check_tile` sees each tile that became full.
+    fn append(
+        &mut self,
+        leaves: &[(u64, Vec<u8>)],
+        mut check_tile: impl FnMut(Tile, &[Hash]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut outcome = Ok(());
+        for (_, leaf) in leaves {
+            self.edge.append(leaf_hash(leaf), |tile, hashes| {
+                if outcome.is_ok() {
+                    outcome = check_tile(tile, hashes);
+                }
+            });
+        }
+        outcome
+    }
+
+    /// The root at an earlier size, from tiles that were checked.
+    fn root_at(&self, store: &dyn Store, size: TreeSize) -> Result<Hash, String> {
+        if size > self.edge.size() {
+            return Err(format!("it is of {size} entries, and there are {}", self.edge.size()));
+        }
+        let reader = tlog::tile::TileHashReader::new(self.edge.size(), |tile: Tile| {
+            if tile.is_full() {
+                store.full_tile(tile).map_err(|e| e.to_string())?.ok_or_else(|| format!("{} is missing", tile.path()))
+            } else {
+                Ok(self.edge.level(tile.level()).to_vec())
+            }
+        });
+        tlog::merkle::root(&reader, size)
+    }
+}
+
+/// How many rows the lookups must have.
+#[derive(Default)]
+struct Rows {
+    claims: u64,
+    subjects: u64,
+    dids: u64,
+}
+
+impl Rows {
+    /// Checks that an entry is found under each of its keys, and that its envelope is what it names.
+    fn check(&mut self, store: &dyn Store, index: LeafIndex, entry: &Entry) -> Result<(), Failure> {
+        let keys = Keys::of(entry);
+        let lost = |what: String| damaged(&format!("lookup of {what}"), Some(format!("it does not lead to leaf {index}")));
+        if let Some(claim) = &keys.claim {
+            if store.claim(claim).map_err(unreadable)? != Some(index) {
+                return Err(lost(format!("claim {claim}")));
+            }
+            self.claims += 1;
+        }
+        for subject in &keys.subjects {
+            if store.by_subject(subject, index.get(), Order::Ascending, 1).map_err(unreadable)? != [index] {
+                return Err(lost(format!("artifact {subject}")));
+            }
+            self.subjects += 1;
+        }
+        if let Some(did) = &keys.did {
+            if store.by_did(did, index.get(), Order::Ascending, 1).map_err(unreadable)? != [index] {
+                return Err(lost(did.to_string()));
+            }
+            self.dids += 1;
+        }
+        let (Some(hash), Entry::Dsse(entry)) = (&keys.envelope, entry) else { return Ok(()) };
+        let bad = |cause: String| damaged(&format!("envelope {hash}"), Some(cause));
+        let stored = store.envelope(hash).map_err(|e| bad(e.to_string()))?;
+        if let Some(StoredEnvelope::Present(bytes)) = stored {
+            let envelope = Envelope::parse(&bytes).map_err(|e| bad(e.to_string()))?;
+            if envelope.hash() != *hash || envelope.to_json().as_bytes() != bytes {
+                return Err(bad("its bytes are not those of its hash".into()));
+            }
+            if entry.claim().listing().is_some() {
+                let key = Ed25519PublicKey::from_bytes(entry.claim().verifier()).map_err(|e| bad(e.to_string()))?;
+                entry.pending().check_published(&envelope, &key).map_err(|e| bad(e.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every entry was found under its keys; as many rows as keys means that nothing else is found.
+    fn check_counts(&self, store: &dyn Store) -> Result<(), Failure> {
+        for (column, want) in
+            [(Column::Claim, self.claims), (Column::Subject, self.subjects), (Column::Did, self.dids)]
+        {
+            let mut got = 0u64;
+            let mut count = |_: &[u8], _: &[u8]| {
+                got += 1;
+                std::ops::ControlFlow::Continue(())
+            };
+            store.scan(column, &[], Order::Ascending, &mut count).map_err(unreadable)?;
+            if got != want {
+                let cause = format!("it has {got} rows, the entries give {want}");
+                return Err(damaged(&format!("lookup `{}`", column.name()), Some(cause)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks a log over HTTP: every bundle, every tile, the root. Answers its size.
+fn check_url(url: &str, vkey: Option<VerifierKey>) -> Result<TreeSize, Failure> {
+    let client = Client::new(url)?;
+    let vkey = match vkey {
+        Some(vkey) => vkey,
+        None => {
+            let policy = client.get("policy", MAX_TEXT_BYTES)?;
+            let policy: Result<Policy, _> = String::from_utf8_lossy(&policy).parse();
+            let policy = policy.map_err(|e| Failure::new("the log's policy is malformed").caused_by(e).hint("name its key with --vkey"))?;
+            let log = policy.logs().first().ok_or_else(|| Failure::new("the log's policy names no log").hint("name its key with --vkey"))?;
+            eprintln!("hint: {} is the log's own word for its key; --vkey says whose key it must be", log.vkey.id());
+            log.vkey.clone()
+        }
+    };
+    let checkpoint = open_checkpoint(&client.get("checkpoint", MAX_TEXT_BYTES)?, &vkey)
+        .map_err(|e| damaged("checkpoint", Some(e)))?;
+    let size = checkpoint.size;
+    let mut rebuild = Rebuild::default();
+    for tile in Tile::touched(TreeSize::EMPTY, size).take_while(|tile| tile.level() == 0) {
+        let bytes = client.get(&tile.entries_path(), MAX_BUNDLE_BYTES)?;
+        let bad = |cause: String| damaged(&tile.entries_path(), Some(cause));
+        let leaves = bundle::parse(&bytes).map_err(|e| bad(e.to_string()))?;
+        if leaves.len() != usize::from(tile.width()) {
+            return Err(bad(format!("it has {} entries, not {}", leaves.len(), tile.width())));
+        }
+        let leaves: Vec<_> = (tile.index() * TILE_WIDTH..).zip(leaves.into_iter().map(<[u8]>::to_vec)).collect();
+        rebuild.append(&leaves, |tile, hashes| client.check_tile(tile, hashes))?;
+    }
+    for tile in Tile::touched(TreeSize::EMPTY, size).filter(|tile| !tile.is_full()) {
+        client.check_tile(tile, rebuild.edge.level(tile.level()))?;
+    }
+    let root = rebuild.edge.root();
+    if root != checkpoint.root {
+        return Err(damaged("checkpoint", Some(format!("its root is {}, the entries lead to {root}", checkpoint.root))));
+    }
+    Ok(size)
+}
+
+struct Client {
+    http: reqwest::blocking::Client,
+    url: String,
+}
+
+impl Client {
+    fn new(url: &str) -> Result<Self, Failure> {
+        // A second call finds the first one's provider: both are the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::blocking::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|e| Failure::new("cannot make an HTTP client").caused_by(e))?;
+        Ok(Self { http, url: url.trim_end_matches('/').to_owned() })
+    }
+
+    fn get(&self, path: &str, limit: u64) -> Result<Vec<u8>, Failure> {
+        use std::io::Read as _;
+        let url = format!("{}/{path}", self.url);
+        let cannot = || Failure::new(format!("cannot read `{url}`"));
+        let response = self.http.get(&url).send().map_err(|e| cannot().caused_by(e))?;
+        if !response.status().is_success() {
+            return Err(Failure::no(format!("damaged: {path}: the log answers {}", response.status())));
+        }
+        let mut bytes = Vec::new();
+        response.take(limit + 1).read_to_end(&mut bytes).map_err(|e| cannot().caused_by(e))?;
+        if bytes.len() as u64 > limit {
+            return Err(Failure::no(format!("damaged: {path}: it has more than {limit} bytes")));
+        }
+        Ok(bytes)
+    }
+
+    fn check_tile(&self, tile: Tile, hashes: &[Hash]) -> Result<(), Failure> {
+        let bytes = self.get(&tile.path(), TILE_WIDTH * Hash::BYTES as u64)?;
+        let want: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+        if bytes == want { Ok(()) } else { Err(damaged(&tile.path(), Some("its hashes are not those of the entries".into()))) }
+    }
+}
+
+fn open_checkpoint(note: &[u8], key: &VerifierKey) -> Result<Checkpoint, String> {
+    let note = Note::parse(note).map_err(|e| e.to_string())?;
+    let keys = [key.clone()];
+    if note.verify(&keys).map_err(|e| e.to_string())?.is_empty() {
+        return Err(format!("it is not signed by {}", key.name()));
+    }
+    let checkpoint = Checkpoint::parse(note.text()).map_err(|e| e.to_string())?;
+    if checkpoint.origin != key.name().as_str() {
+        return Err(format!("it is of the log `{}`", checkpoint.origin));
+    }
+    Ok(checkpoint)
+}
+
+fn damaged(object: &str, cause: Option<String>) -> Failure {
+    Failure::no(match cause {
+        Some(cause) => format!("damaged: {object}: {cause}"),
+        None => format!("damaged: {object}"),
+    })
+}
+
+fn unreadable(error: crate::store::StoreError) -> Failure {
+    Failure::no("damaged: the database").caused_by(error)
+}
+
+/// The longest checkpoint and policy that are read.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
+
+/// 256 entries of 65,535 bytes, each behind its length.
+const MAX_BUNDLE_BYTES: u64 = 256 * (65_535 + 2);

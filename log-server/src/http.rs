@@ -1,0 +1,268 @@
+//! The HTTP interface (`specs/http.md`): routes, bounds, and the accept loop.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::connect_info::ConnectInfo;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tower::Service as _;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{Any, CorsLayer};
+
+use crate::admit::EntryLimits;
+use crate::pool::Pool;
+use crate::store::Store;
+use crate::view::{Published, TileCache, View};
+
+pub mod budget;
+pub mod error;
+pub mod lookup;
+pub mod openapi;
+pub mod read;
+pub mod submit;
+
+use budget::{Budgets, Gatekeeper};
+use error::Problem;
+
+/// Everything a handler may use.
+pub struct App {
+    /// The log's unique name.
+    pub origin: String,
+    /// The policy text that consumers pin.
+    pub policy: String,
+    /// Where everything is kept. Handlers read; the sequencer writes.
+    pub store: Arc<dyn Store>,
+    /// Full tiles in memory.
+    pub tiles: Arc<TileCache>,
+    /// What is published.
+    pub published: watch::Receiver<Arc<Published>>,
+    /// Why sequencing stands still because of the clock.
+    pub clock_stopped: watch::Receiver<Option<String>>,
+    /// Where admitted entries wait.
+    pub pool: Arc<Pool>,
+    /// Who may submit.
+    pub gatekeeper: Gatekeeper,
+    /// How much.
+    pub budgets: Budgets,
+    /// How large one entry may be.
+    pub entry_limits: EntryLimits,
+    /// How much one request may bring.
+    pub request_limits: RequestLimits,
+    /// Keys that were found to be of prime order.
+    pub keys: submit::KeyCache,
+    /// Free disk space is below the floor.
+    pub disk_low: AtomicBool,
+    /// What `/metrics` prints.
+    pub metrics: PrometheusHandle,
+    /// The wall clock, Unix milliseconds.
+    pub now: fn() -> u64,
+}
+
+/// How much one request may bring, and how long it may take.
+#[derive(Clone, Debug)]
+pub struct RequestLimits {
+    /// The longest body.
+    pub body_bytes: usize,
+    /// The most entries.
+    pub entries: usize,
+    /// How long a body may take.
+    pub body_timeout: Duration,
+    /// How long a submission waits for its publication.
+    pub deadline: Duration,
+}
+
+impl App {
+    /// What is published at this moment.
+    pub fn view(&self) -> View {
+        let published = self.published.borrow().clone();
+        View::new(self.store.clone(), self.tiles.clone(), published)
+    }
+}
+
+/// The routes. Tests call them without a socket.
+pub fn router(app: Arc<App>) -> Router {
+    let packed = Router::new()
+        .route("/tile/entries/{*path}", get(read::bundle))
+        .route("/api/v1/entries", get(lookup::entries).post(submit::submit))
+        .route("/api/v1/entries/{index}", get(lookup::entry))
+        .route("/api/v1/entries/{index}/proof", get(lookup::proof))
+        .route("/api/v1/entries/{index}/receipt", get(lookup::receipt))
+        .route("/api/v1/envelopes/{hash}", get(lookup::envelope))
+        .route("/openapi.json", get(openapi::openapi))
+        .layer(CompressionLayer::new().gzip(true).zstd(true));
+    let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::GET, Method::HEAD]);
+    packed
+        .route("/checkpoint", get(read::checkpoint))
+        .route("/policy", get(read::policy))
+        .route("/tile/{*path}", get(read::tile))
+        .route("/api/v1/claims/{hash}", get(submit::claim))
+        .route("/api/v1/proofs/inclusion/{index}/{size}", get(lookup::inclusion))
+        .route("/api/v1/proofs/consistency/{old}/{new}", get(lookup::consistency))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .fallback(no_such_resource)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(cors)
+        .layer(middleware::from_fn(count))
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
+}
+
+/// Serves until `stop` says so, then finishes what is under way. `max_connections` are open at a time;
+/// further ones wait to be accepted.
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    max_connections: usize,
+    header_timeout: Duration,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD_BYTES).max_headers(64);
+    let router = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let graceful = GracefulShutdown::new();
+    let slots = Arc::new(Semaphore::new(max_connections));
+    loop {
+        let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, or a connection that died in the queue: neither is the server's end.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let service = match router.clone().call(address).await {
+            Ok(service) => TowerToHyperService::new(service),
+            Err(never) => match never {},
+        };
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(slot);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(STOP_PATIENCE, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some connections were still open when the server stopped");
+    }
+}
+
+/// The address a request counts for: the peer's, or, behind trusted proxies, the last address in
+/// `X-Forwarded-For` that is not such a proxy.
+pub fn client_address(app: &App, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+    let trusted = |address: IpAddr| app.budgets.trusted_proxies.iter().any(|network| network.contains(&address));
+    let mut address = peer.ip().to_canonical();
+    let lines = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
+    let hops: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+    for hop in hops.into_iter().rev() {
+        if !trusted(address) {
+            break;
+        }
+        match hop.parse::<IpAddr>() {
+            Ok(hop) => address = hop.to_canonical(),
+            Err(_) => break,
+        }
+    }
+    address
+}
+
+#[utoipa::path(get, path = "/healthz", responses((status = 200, description = "The process runs", body = String)))]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+#[utoipa::path(get, path = "/readyz", responses(
+    (status = 200, description = "Entries are taken", body = String),
+    (status = 503, description = "Entries are not taken, for this reason", body = Problem, content_type = "application/problem+json"),
+))]
+async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
+    not_ready(&app).map_or(Ok("ready\n"), Err)
+}
+
+/// Why nothing is taken now, if so.
+pub fn not_ready(app: &App) -> Option<Problem> {
+    if app.disk_low.load(Ordering::Relaxed) {
+        return Some(Problem::unavailable("disk-floor", "free disk space is below the log's floor"));
+    }
+    let stopped = app.clock_stopped.borrow();
+    stopped.as_ref().map(|jump| {
+        Problem::unavailable("clock", "sequencing has stopped because of the clock")
+            .detail(jump.clone())
+            .hint("set the clock, then restart the log; a restart is the operator's word for it")
+    })
+}
+
+#[utoipa::path(get, path = "/metrics", responses((status = 200, description = "Prometheus text", body = String)))]
+async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render())
+}
+
+async fn no_such_resource(uri: Uri) -> Problem {
+    Problem::not_found("no-such-resource", format!("nothing is served at `{}`", uri.path()))
+        .hint("`/openapi.json` lists what is")
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", format!("`{}` does not take {method}", uri.path()))
+}
+
+/// Counts every answer; and an answer that is no success is never kept by a cache.
+async fn count(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let route = path.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let mut response = next.run(request).await;
+    crate::metrics::request(&route, response.status().as_u16());
+    if !response.status().is_success() {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    // A bug of ours. What it was stands on stderr; the client learns that it was not the request.
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed on this request").into_response()
+}
+
+/// JSON that no cache keeps.
+fn fresh_json<T: serde::Serialize>(value: T) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(value)).into_response()
+}
+
+/// JSON that never changes.
+fn immutable_json<T: serde::Serialize>(value: T) -> Response {
+    ([(header::CACHE_CONTROL, IMMUTABLE)], Json(value)).into_response()
+}
+
+/// For what is addressed by its content, or by an index or size that never changes meaning.
+const IMMUTABLE: &str = "public, max-age=604800, immutable";
+
+/// The longest request head: above it 431.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+
+/// How long requests under way may take once the server stops: longer than a submission's deadline.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+
+type Peer = ConnectInfo<SocketAddr>;

@@ -1,0 +1,164 @@
+//! Who may submit, and how much. DIDs cost nothing, so no limit on them alone would hold: there is one
+//! for each client address, one for each DID, and one for all together in bytes a day.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+
+use attestation::did::Did;
+use axum::http::{HeaderMap, StatusCode, header};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use ipnet::IpNet;
+use tlog::Hash;
+
+use super::error::Problem;
+use crate::config::{Admission, ConfigError, Settings, read_lines};
+
+/// Who may submit.
+#[derive(Debug)]
+pub enum Gatekeeper {
+    /// Everyone.
+    Open,
+    /// These DIDs.
+    AllowList(HashSet<Did>),
+    /// Whoever shows a token with one of these digests. Tokens themselves are nowhere kept.
+    Token(HashSet<Hash>),
+}
+
+impl Gatekeeper {
+    /// The gatekeeper that the settings describe.
+    pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
+        match settings.admission.unwrap_or_default() {
+            Admission::Open => Ok(Self::Open),
+            Admission::AllowList => {
+                let path = settings.allow_file.as_ref().ok_or(ConfigError::Missing("allow-file", "allow-list"))?;
+                let parse = |line: String| {
+                    line.parse().map_err(|_| ConfigError::Malformed { path: path.clone(), cause: format!("`{line}` is no did:aip") })
+                };
+                Ok(Self::AllowList(read_lines(path)?.into_iter().map(parse).collect::<Result<_, _>>()?))
+            }
+            Admission::Token => {
+                let path = settings.token_file.as_ref().ok_or(ConfigError::Missing("token-file", "token"))?;
+                let parse = |line: String| {
+                    // Not printed: somebody may have put the token itself there.
+                    let wrong = "a line is not 64 lower-case hex digits, the SHA-256 of a token";
+                    Hash::from_hex(&line).ok_or_else(|| ConfigError::Malformed { path: path.clone(), cause: wrong.into() })
+                };
+                Ok(Self::Token(read_lines(path)?.into_iter().map(parse).collect::<Result<_, _>>()?))
+            }
+        }
+    }
+
+    /// Whether a request shows what this log asks for.
+    pub fn check_request(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Self::Token(digests) = self else { return Ok(()) };
+        let token = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        match token {
+            Some(token) if digests.contains(&Hash::of(token)) => Ok(()),
+            Some(_) => Err(Problem::new(StatusCode::UNAUTHORIZED, "token", "this log does not know the token")),
+            None => Err(Problem::new(StatusCode::UNAUTHORIZED, "token", "this log asks for a bearer token")),
+        }
+    }
+
+    /// Whether a DID may log here.
+    pub fn allows(&self, did: &Did) -> bool {
+        match self {
+            Self::AllowList(dids) => dids.contains(did),
+            Self::Open | Self::Token(_) => true,
+        }
+    }
+}
+
+/// How much may be submitted.
+pub struct Budgets {
+    /// Networks of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    by_address: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    by_did: Option<DefaultKeyedRateLimiter<Did>>,
+    bytes_per_day: Option<u64>,
+    day: Mutex<Day>,
+}
+
+#[derive(Debug)]
+struct Day {
+    number: u64,
+    bytes: u64,
+}
+
+impl Budgets {
+    /// The budgets of the settings, with `day_bytes` spent on `day` so far.
+    pub fn from_settings(settings: &Settings, day: u64, day_bytes: u64) -> Self {
+        let quota = |entries: u32| NonZeroU32::new(entries).map(Quota::per_minute);
+        Self {
+            trusted_proxies: settings.trusted_proxies.clone(),
+            by_address: quota(settings.address_entries_per_minute.unwrap_or(60_000)).map(RateLimiter::keyed),
+            by_did: quota(settings.did_entries_per_minute.unwrap_or(6_000)).map(RateLimiter::keyed),
+            bytes_per_day: Some(settings.bytes_per_day.unwrap_or(10 << 30)).filter(|bytes| *bytes > 0),
+            day: Mutex::new(Day { number: day, bytes: day_bytes }),
+        }
+    }
+
+    /// Takes `entries` from what an address may send.
+    pub fn spend_address(&self, address: IpAddr, entries: usize) -> Result<(), Problem> {
+        let Some(limiter) = &self.by_address else { return Ok(()) };
+        let entries = u32::try_from(entries).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
+        match limiter.check_key_n(&network(address), entries) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(too_many("address-budget", format!("{address} has sent too many entries"))),
+            Err(_) => Err(too_many("address-budget", format!("{entries} entries are more than an address may send"))),
+        }
+    }
+
+    /// Takes one entry from what a DID may log. Asked once the claim's signature is checked, so that
+    /// nobody spends another's budget.
+    pub fn spend_did(&self, did: &Did) -> Result<(), Problem> {
+        match &self.by_did {
+            Some(limiter) if limiter.check_key(did).is_err() => {
+                Err(too_many("did-budget", format!("{did} has logged too many entries")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes `bytes` from what may be logged on the day of `now` (Unix milliseconds).
+    pub fn spend_day(&self, bytes: u64, now: u64) -> Result<(), Problem> {
+        let Some(limit) = self.bytes_per_day else { return Ok(()) };
+        let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
+        let today = now / DAY_MILLIS;
+        if day.number != today {
+            *day = Day { number: today, bytes: 0 };
+        }
+        if day.bytes.saturating_add(bytes) > limit {
+            let seconds = (DAY_MILLIS - now % DAY_MILLIS) / 1_000;
+            let problem = too_many("day-budget", "the log has taken as many bytes as it takes in a day");
+            return Err(problem.retry_after(seconds as u32 + 1));
+        }
+        day.bytes += bytes;
+        Ok(())
+    }
+
+    /// Forgets addresses and DIDs that are back at their full budget: memory stays bounded.
+    pub fn forget_idle(&self) {
+        if let Some(limiter) = &self.by_address {
+            limiter.retain_recent();
+        }
+        if let Some(limiter) = &self.by_did {
+            limiter.retain_recent();
+        }
+    }
+}
+
+/// One customer gets a /64 of IPv6: the whole of it is one address here.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+    }
+}
+
+fn too_many(rule: &str, title: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, rule, title).retry_after(60)
+}
+
+const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;

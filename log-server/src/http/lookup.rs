@@ -1,0 +1,280 @@
+//! Lookups: entries by index, artifact and DID; proofs, receipts, envelopes. Only what is published.
+
+use std::sync::Arc;
+
+use attestation::did::Did;
+use attestation::dsse::Envelope;
+use attestation::entry::{DsseEntry, Entry};
+use attestation::receipt::Receipt;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tlog::encoding;
+use tlog::key::Ed25519PublicKey;
+use tlog::merkle::leaf_hash;
+use tlog::{Hash, LeafIndex, TreeSize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::Problem;
+use super::{App, fresh_json, immutable_json};
+use crate::store::Order;
+use crate::store::schema::{Read as _, StoredEnvelope};
+use crate::view::View;
+
+/// An entry in an answer.
+#[derive(Serialize, ToSchema)]
+pub struct EntryJson {
+    index: u64,
+    /// The leaf, base64.
+    leaf: String,
+}
+
+/// A page of entries.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    /// The size of the tree that was searched.
+    tree_size: u64,
+    entries: Vec<EntryJson>,
+    /// The path of the next page.
+    next: Option<String>,
+}
+
+/// What to look for.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct Search {
+    /// Entries about this artifact: `sha256:` and its digest in hex
+    artifact: Option<String>,
+    /// Entries by this DID
+    did: Option<String>,
+    /// The first index to look at
+    from: Option<String>,
+    /// At most so many entries, up to 100
+    limit: Option<String>,
+    /// `asc` or `desc`
+    order: Option<String>,
+}
+
+/// Entries about an artifact, or by a DID.
+#[utoipa::path(get, path = "/api/v1/entries", params(Search), responses(
+    (status = 200, description = "A page of entries", body = Page),
+    (status = 400, description = "What to look for is not of its form", body = Problem, content_type = "application/problem+json")))]
+pub async fn entries(State(app): State<Arc<App>>, search: Result<Query<Search>, axum::extract::rejection::QueryRejection>) -> Result<Response, Problem> {
+    let Query(search) = search.map_err(|e| Problem::bad_request("query", e.body_text()))?;
+    let view = app.view();
+    let size = view.published().size();
+    let order = match search.order.as_deref() {
+        None | Some("asc") => Order::Ascending,
+        Some("desc") => Order::Descending,
+        Some(order) => return Err(Problem::bad_request("order", format!("`{order}` is not `asc` or `desc`"))),
+    };
+    let limit = search.limit.as_deref().map_or(Ok(MAX_PAGE as u64), |limit| number("limit", limit))?;
+    let limit = usize::try_from(limit).unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
+    let edge = match order {
+        Order::Ascending => 0,
+        // What is committed beyond the published tree is not shown.
+        Order::Descending => size.get().saturating_sub(1),
+    };
+    let from = search.from.as_deref().map_or(Ok(edge), |from| number("from", from))?;
+    let from = if order == Order::Descending { from.min(edge) } else { from };
+    let store = view.store();
+    // One more than the page tells whether there is a next one.
+    let (mut found, what) = match (search.artifact, search.did) {
+        (Some(artifact), None) => {
+            let digest = artifact.strip_prefix("sha256:").and_then(Hash::from_hex);
+            let digest = digest.ok_or_else(|| Problem::bad_request("artifact", "an artifact is `sha256:` and 64 lower-case hex digits"))?;
+            (store.by_subject(&digest, from, order, limit + 1)?, format!("artifact={artifact}"))
+        }
+        (None, Some(text)) => {
+            let did: Did = text.parse().map_err(|_| Problem::bad_request("did", "a DID is `did:aip:` and 32 lower-case hex digits"))?;
+            (store.by_did(&did, from, order, limit + 1)?, format!("did={text}"))
+        }
+        _ => return Err(Problem::bad_request("query", "say what to look for: `artifact` or `did`, one of them")),
+    };
+    found.retain(|index| size.contains(*index));
+    let next = found.get(limit).map(|next| {
+        let order = if order == Order::Ascending { "asc" } else { "desc" };
+        format!("/api/v1/entries?{what}&order={order}&limit={limit}&from={next}")
+    });
+    found.truncate(limit);
+    let entries = found.into_iter().map(|index| entry_json(&view, index)).collect::<Result<_, _>>()?;
+    Ok(fresh_json(Page { tree_size: size.get(), entries, next }))
+}
+
+/// An entry.
+#[utoipa::path(get, path = "/api/v1/entries/{index}", params(("index" = u64, Path, description = "leaf index")), responses(
+    (status = 200, description = "The entry", body = EntryJson),
+    (status = 404, description = "Not in the published tree", body = Problem, content_type = "application/problem+json")))]
+pub async fn entry(State(app): State<Arc<App>>, Path(index): Path<String>) -> Result<Response, Problem> {
+    let view = app.view();
+    let index = published_index(&view, &index)?;
+    Ok(immutable_json(entry_json(&view, index)?))
+}
+
+/// The proof that travels.
+#[utoipa::path(get, path = "/api/v1/entries/{index}/proof", params(("index" = u64, Path, description = "leaf index")), responses(
+    (status = 200, description = "A C2SP tlog-proof to the published checkpoint", body = String),
+    (status = 404, description = "Not in the published tree", body = Problem, content_type = "application/problem+json")))]
+pub async fn proof(State(app): State<Arc<App>>, Path(index): Path<String>) -> Result<Response, Problem> {
+    let view = app.view();
+    let index = published_index(&view, &index)?;
+    let proof = view.tlog_proof(index)?.to_string();
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, proof).into_response())
+}
+
+/// The receipt of an entry whose envelope is here.
+#[utoipa::path(get, path = "/api/v1/entries/{index}/receipt", params(("index" = u64, Path, description = "leaf index")), responses(
+    (status = 200, description = "The receipt", body = String, content_type = "application/vnd.aip.receipt.v1+json"),
+    (status = 404, description = "Not in the published tree, or its envelope never came", body = Problem, content_type = "application/problem+json"),
+    (status = 410, description = "Its envelope was erased", body = Problem, content_type = "application/problem+json")))]
+pub async fn receipt(State(app): State<Arc<App>>, Path(index): Path<String>) -> Result<Response, Problem> {
+    let view = app.view();
+    let index = published_index(&view, &index)?;
+    let leaf = published_leaf(&view, index)?;
+    let proof_url = format!("the proof is at /api/v1/entries/{index}/proof; whoever has the envelope can make the receipt");
+    let Ok(Entry::Dsse(entry)) = Entry::parse(&leaf) else {
+        return Err(Problem::not_found("no-receipt", "an entry of this kind has no receipt").hint(proof_url));
+    };
+    let hash = entry.claim().envelope_hash();
+    // A private entry's envelope is its signer's, even if the same one was published by another entry.
+    let stored = if entry.claim().listing().is_some() { view.store().envelope(&hash)? } else { None };
+    let envelope = match stored {
+        Some(StoredEnvelope::Present(envelope)) => envelope,
+        Some(StoredEnvelope::Erased(tombstone)) => return Err(erased(&hash, &tombstone.reason).hint(proof_url)),
+        None => return Err(Problem::not_found("by-hash", "the entry was logged by hash: its envelope never came").hint(proof_url)),
+    };
+    let receipt = make_receipt(&view, index, *entry, &envelope)
+        .ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the stored entry makes no receipt"))?;
+    let headers = [(header::CONTENT_TYPE, attestation::receipt::MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, receipt.to_json()).into_response())
+}
+
+/// An envelope by its hash.
+#[utoipa::path(get, path = "/api/v1/envelopes/{hash}", params(("hash" = String, Path, description = "SHA-256 of the canonical envelope, hex")), responses(
+    (status = 200, description = "The envelope, canonical JSON", body = String, content_type = "application/json"),
+    (status = 404, description = "Not here", body = Problem, content_type = "application/problem+json"),
+    (status = 410, description = "Erased", body = Problem, content_type = "application/problem+json")))]
+pub async fn envelope(State(app): State<Arc<App>>, Path(hash): Path<String>) -> Result<Response, Problem> {
+    let hash = Hash::from_hex(&hash).ok_or_else(|| Problem::bad_request("hash", "a hash is 64 lower-case hex digits"))?;
+    match app.store.envelope(&hash)? {
+        // Not immutable: it may be erased.
+        Some(StoredEnvelope::Present(envelope)) => {
+            Ok(([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], envelope).into_response())
+        }
+        Some(StoredEnvelope::Erased(tombstone)) => Err(erased(&hash, &tombstone.reason)),
+        None => Err(Problem::not_found("no-envelope", format!("no envelope {hash} is here"))),
+    }
+}
+
+/// An inclusion proof between an index and a size.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InclusionJson {
+    index: u64,
+    tree_size: u64,
+    leaf_hash: String,
+    root: String,
+    hashes: Vec<String>,
+}
+
+/// The inclusion proof of an entry in a tree of a size that was reached.
+#[utoipa::path(get, path = "/api/v1/proofs/inclusion/{index}/{size}",
+    params(("index" = u64, Path, description = "leaf index"), ("size" = u64, Path, description = "tree size")), responses(
+    (status = 200, description = "The proof; hashes in base64", body = InclusionJson),
+    (status = 404, description = "Not in the published tree", body = Problem, content_type = "application/problem+json")))]
+pub async fn inclusion(State(app): State<Arc<App>>, Path((index, size)): Path<(String, String)>) -> Result<Response, Problem> {
+    let view = app.view();
+    let size = published_size(&view, &size)?;
+    let index = published_index(&view, &index)?;
+    if !size.contains(index) {
+        return Err(Problem::not_found("index-outside", format!("a tree of {size} entries has no index {index}")));
+    }
+    Ok(immutable_json(InclusionJson {
+        index: index.get(),
+        tree_size: size.get(),
+        leaf_hash: leaf_hash(&published_leaf(&view, index)?).to_base64(),
+        root: view.root(size)?.to_base64(),
+        hashes: view.inclusion(index, size)?.iter().map(|hash| hash.to_base64()).collect(),
+    }))
+}
+
+/// A consistency proof between two sizes.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsistencyJson {
+    old: u64,
+    new: u64,
+    old_root: String,
+    new_root: String,
+    hashes: Vec<String>,
+}
+
+/// The proof that one tree is the beginning of another.
+#[utoipa::path(get, path = "/api/v1/proofs/consistency/{old}/{new}",
+    params(("old" = u64, Path, description = "older tree size"), ("new" = u64, Path, description = "newer tree size")), responses(
+    (status = 200, description = "The proof; hashes in base64", body = ConsistencyJson),
+    (status = 400, description = "The older tree is the larger one", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "Not reached by the published tree", body = Problem, content_type = "application/problem+json")))]
+pub async fn consistency(State(app): State<Arc<App>>, Path((old, new)): Path<(String, String)>) -> Result<Response, Problem> {
+    let view = app.view();
+    let (old, new) = (published_size(&view, &old)?, published_size(&view, &new)?);
+    if old > new {
+        return Err(Problem::bad_request("sizes", format!("{old} does not come before {new}")));
+    }
+    Ok(immutable_json(ConsistencyJson {
+        old: old.get(),
+        new: new.get(),
+        old_root: view.root(old)?.to_base64(),
+        new_root: view.root(new)?.to_base64(),
+        hashes: view.consistency(old, new)?.iter().map(|hash| hash.to_base64()).collect(),
+    }))
+}
+
+fn make_receipt(view: &View, index: LeafIndex, entry: DsseEntry, envelope: &[u8]) -> Option<Receipt> {
+    let key = Ed25519PublicKey::from_bytes(entry.claim().verifier()).ok()?;
+    let did = entry.claim().did();
+    let receipt = Receipt::signed(did, key, Envelope::parse(envelope).ok()?).ok()?;
+    let note = view.published().sigstore_note.clone();
+    receipt.logged(entry, view.tlog_proof(index).ok()?, Some(note)).ok()
+}
+
+fn entry_json(view: &View, index: LeafIndex) -> Result<EntryJson, Problem> {
+    Ok(EntryJson { index: index.get(), leaf: encoding::base64(&published_leaf(view, index)?) })
+}
+
+fn published_leaf(view: &View, index: LeafIndex) -> Result<Vec<u8>, Problem> {
+    view.leaf(index)?.ok_or_else(|| outside(view, index.get()))
+}
+
+fn published_index(view: &View, text: &str) -> Result<LeafIndex, Problem> {
+    let index = LeafIndex::new(number("index", text)?);
+    if view.published().size().contains(index) { Ok(index) } else { Err(outside(view, index.get())) }
+}
+
+fn published_size(view: &View, text: &str) -> Result<TreeSize, Problem> {
+    let size = TreeSize::new(number("size", text)?);
+    let published = view.published().size();
+    if size <= published {
+        return Ok(size);
+    }
+    Err(Problem::not_found("size-outside", format!("the published tree has {published} entries, not {size}")))
+}
+
+fn outside(view: &View, index: u64) -> Problem {
+    let size = view.published().size();
+    Problem::not_found("index-outside", format!("the published tree of {size} entries has no index {index}"))
+}
+
+fn number(name: &'static str, text: &str) -> Result<u64, Problem> {
+    encoding::parse_decimal(text).ok_or_else(|| Problem::bad_request(name, format!("`{name}` is a plain decimal, not {text:?}")))
+}
+
+fn erased(hash: &Hash, reason: &str) -> Problem {
+    Problem::new(StatusCode::GONE, "envelope-erased", format!("the envelope {hash} was erased")).detail(reason)
+}
+
+/// The most entries of one page.
+const MAX_PAGE: usize = 100;

@@ -1,0 +1,372 @@
+//! Submissions: admit, wait for commit and publication, answer.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use attestation::entry::ClaimHash;
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tlog::key::{Ed25519PublicKey, KeyError};
+use tlog::{Hash, LeafIndex, encoding};
+use tokio::sync::oneshot;
+use tokio::time::{Instant as Deadline, timeout_at};
+use utoipa::ToSchema;
+
+use super::error::Problem;
+use super::{App, Peer, client_address, not_ready};
+use crate::admit::{self, Refusal};
+use crate::metrics;
+use crate::pool::{Committed, Sequenced, Unavailable};
+use crate::store::schema::{Read as _, StoredEnvelope};
+use crate::view::View;
+
+/// What became of one submission.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "status")]
+pub enum Answer {
+    /// In the published tree.
+    Logged {
+        /// The leaf index.
+        index: u64,
+        /// The leaf with its `loggedAt`, base64.
+        leaf: String,
+        /// A C2SP tlog-proof.
+        proof: String,
+        /// The second note, for stock cosign.
+        sigstore_note: String,
+    },
+    /// Durable, and certain to be published.
+    Committed {
+        /// SHA-256 of the claim, hex.
+        claim: String,
+        /// Where to ask for it.
+        url: String,
+    },
+    /// Breaks a rule.
+    Refused {
+        /// Which.
+        error: Problem,
+    },
+    /// Not taken now.
+    Unavailable {
+        /// Why.
+        error: Problem,
+    },
+}
+
+/// One submission, for the description of the interface.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "only describes what `admit::read` takes")]
+pub struct SubmissionJson {
+    /// The pending leaf, base64.
+    leaf: String,
+    /// The DSSE envelope, to be published.
+    envelope: Option<serde_json::Value>,
+}
+
+/// Submits one entry or many.
+#[utoipa::path(post, path = "/api/v1/entries", request_body(description = "One submission, or an array of them", content = SubmissionJson), responses(
+    (status = 200, description = "Answered: one result, or an array in the order of the submissions", body = Answer),
+    (status = 202, description = "Committed and not yet published", body = Answer),
+    (status = 400, description = "Not of its form", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No token that this log knows", body = Problem, content_type = "application/problem+json"),
+    (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+    (status = 415, description = "Not plain JSON", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "Breaks a rule", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "A budget is spent", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Not taken now", body = Problem, content_type = "application/problem+json")))]
+pub async fn submit(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): Peer,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let start = Instant::now();
+    let address = client_address(&app, peer, &headers);
+    app.gatekeeper.check_request(&headers)?;
+    let body = read_body(&app, &headers, body).await?;
+    let patience = Patience::from_headers(&headers, app.request_limits.deadline);
+    let response = if body.trim_ascii_start().first() == Some(&b'[') {
+        submit_many(&app, address, &body, patience).await?
+    } else {
+        submit_one(&app, address, &body, patience).await?
+    };
+    metrics::submitted(start.elapsed());
+    Ok(response)
+}
+
+/// What became of a claim.
+#[utoipa::path(get, path = "/api/v1/claims/{hash}", params(("hash" = String, Path, description = "SHA-256 of the claim, hex")), responses(
+    (status = 200, description = "Published", body = Answer),
+    (status = 202, description = "Committed and not yet published", body = Answer),
+    (status = 404, description = "Unknown", body = Problem, content_type = "application/problem+json")))]
+pub async fn claim(State(app): State<Arc<App>>, Path(hash): Path<String>) -> Result<Response, Problem> {
+    let hash = Hash::from_hex(&hash).ok_or_else(|| Problem::bad_request("hash", "a hash is 64 lower-case hex digits"))?;
+    let claim = ClaimHash::new(hash);
+    let Some(index) = app.store.claim(&hash)? else {
+        return Err(Problem::not_found("no-claim", format!("no claim {hash} is in this log")));
+    };
+    Ok(answer_now(&app, claim, &committed(&app, index)?)?.into_one())
+}
+
+async fn submit_one(app: &Arc<App>, address: IpAddr, body: &[u8], patience: Patience) -> Result<Response, Problem> {
+    app.budgets.spend_address(address, 1)?;
+    let step = begin(app, body);
+    Ok(finish(app, step, patience).await?.into_one())
+}
+
+async fn submit_many(app: &Arc<App>, address: IpAddr, body: &[u8], patience: Patience) -> Result<Response, Problem> {
+    let submissions: Vec<&RawValue> =
+        serde_json::from_slice(body).map_err(|e| Problem::bad_request("body", format!("the body is no JSON array: {e}")))?;
+    let limit = app.request_limits.entries;
+    if submissions.is_empty() || submissions.len() > limit {
+        let title = format!("a request brings 1 to {limit} entries, not {}", submissions.len());
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-entries", title));
+    }
+    app.budgets.spend_address(address, submissions.len())?;
+    // Signatures are most of the work: all cores share it, off the threads that serve others.
+    let steps: Vec<Step> = tokio::task::block_in_place(|| {
+        submissions.par_iter().map(|submission| begin(app, submission.get().as_bytes())).collect()
+    });
+    let mut answers = Vec::with_capacity(steps.len());
+    for step in steps {
+        answers.push(finish(app, step, patience).await?);
+    }
+    let all_unavailable = answers.iter().all(|answer| matches!(answer, Answer::Unavailable { .. }));
+    let any_committed = answers.iter().any(|answer| matches!(answer, Answer::Committed { .. }));
+    let status = match (all_unavailable, any_committed) {
+        (true, _) => StatusCode::SERVICE_UNAVAILABLE,
+        (_, true) => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    };
+    let mut response = (status, Json(answers)).into_response();
+    if all_unavailable {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    Ok(response)
+}
+
+/// How far one submission has come without waiting.
+enum Step {
+    Refused(Refusal),
+    Unavailable(Problem),
+    Broken(Problem),
+    Known(ClaimHash, LeafIndex),
+    Waiting(ClaimHash, oneshot::Receiver<Sequenced>),
+}
+
+/// Admits one submission to the pool, or finds that its claim is in the log.
+fn begin(app: &App, json: &[u8]) -> Step {
+    let candidate = match admit::read(json, &app.entry_limits) {
+        Ok(candidate) => candidate,
+        Err(refusal) => return Step::Refused(refusal),
+    };
+    let claim = candidate.claim();
+    // Idempotency comes before every rule about state: a retry is answered even if its DID, its envelope
+    // or the log's mood has changed since.
+    match app.store.claim(&claim.get()) {
+        Ok(Some(index)) => return Step::Known(claim, index),
+        Ok(None) => {}
+        Err(error) => return Step::Broken(error.into()),
+    }
+    match admit_new(app, candidate) {
+        Ok(receiver) => Step::Waiting(claim, receiver),
+        Err(step) => *step,
+    }
+}
+
+fn admit_new(app: &App, candidate: admit::Candidate) -> Result<oneshot::Receiver<Sequenced>, Box<Step>> {
+    let refused = |refusal| Box::new(Step::Refused(refusal));
+    let unavailable = |problem| Box::new(Step::Unavailable(problem));
+    let did = candidate.entry().claim().did();
+    if !app.gatekeeper.allows(&did) {
+        return Err(refused(Refusal::DidNotAllowed(did.to_string())));
+    }
+    if let Some(problem) = not_ready(app) {
+        return Err(unavailable(problem));
+    }
+    let key = app.keys.admit(candidate.entry().claim().verifier()).map_err(|e| refused(e.into()))?;
+    if let Some(hash) = candidate.envelope_hash() {
+        let stored = app.store.envelope(&hash).map_err(|e| Box::new(Step::Broken(e.into())))?;
+        if matches!(stored, Some(StoredEnvelope::Erased(_))) {
+            return Err(refused(Refusal::EnvelopeErased(hash)));
+        }
+    }
+    let admitted = candidate.admit(&app.origin, &key).map_err(refused)?;
+    app.budgets.spend_did(&did).map_err(unavailable)?;
+    app.budgets.spend_day(admitted.bytes() as u64, (app.now)()).map_err(unavailable)?;
+    let receiver = app.pool.push(admitted).map_err(|full| unavailable(Problem::from(&full)))?;
+    metrics::admitted();
+    Ok(receiver)
+}
+
+/// Waits for a submission's commit and publication, as long as its client does.
+async fn finish(app: &Arc<App>, step: Step, patience: Patience) -> Result<Answer, Problem> {
+    let (claim, committed) = match step {
+        Step::Refused(refusal) => {
+            metrics::refused(refusal.rule());
+            return Ok(Answer::Refused { error: Problem::from(&refusal) });
+        }
+        Step::Unavailable(error) => {
+            metrics::unavailable("admission");
+            return Ok(Answer::Unavailable { error });
+        }
+        Step::Broken(problem) => return Err(problem),
+        Step::Known(claim, index) => {
+            metrics::duplicate();
+            (claim, committed(app, index)?)
+        }
+        Step::Waiting(claim, receiver) => match timeout_at(patience.until, receiver).await {
+            Ok(Ok(Ok(committed))) => (claim, committed),
+            Ok(Ok(Err(unavailable))) => {
+                metrics::unavailable("sequencing");
+                return Ok(Answer::Unavailable { error: Problem::from(&unavailable) });
+            }
+            // The sequencer dropped the waiter: a write failed and the process is stopping.
+            Ok(Err(_)) => return Ok(Answer::Unavailable { error: Problem::from(&Unavailable::Stopping) }),
+            Err(_) => {
+                metrics::unavailable("deadline");
+                let problem = Problem::unavailable("deadline", "the entry was not committed in time");
+                let error = problem.hint("send the same bytes again: nothing is logged twice");
+                return Ok(Answer::Unavailable { error });
+            }
+        },
+    };
+    if !patience.only_commit {
+        let mut published = app.published.clone();
+        // A deadline that passes here is answered by what is true: committed, not yet published.
+        let _ = timeout_at(patience.until, published.wait_for(|published| published.size().contains(committed.index))).await;
+    }
+    answer_now(app, claim, &committed)
+}
+
+/// What is true of a committed claim at this moment.
+fn answer_now(app: &App, claim: ClaimHash, committed: &Committed) -> Result<Answer, Problem> {
+    let view = app.view();
+    if !view.published().size().contains(committed.index) {
+        let claim = claim.get().to_string();
+        return Ok(Answer::Committed { url: format!("/api/v1/claims/{claim}"), claim });
+    }
+    logged(&view, committed)
+}
+
+fn logged(view: &View, committed: &Committed) -> Result<Answer, Problem> {
+    Ok(Answer::Logged {
+        index: committed.index.get(),
+        leaf: encoding::base64(&committed.leaf),
+        proof: view.tlog_proof(committed.index)?.to_string(),
+        sigstore_note: view.published().sigstore_note.clone(),
+    })
+}
+
+fn committed(app: &App, index: LeafIndex) -> Result<Committed, Problem> {
+    let leaf = app.store.leaf(index)?.ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the log lost an entry"))?;
+    Ok(Committed { index, leaf })
+}
+
+impl Answer {
+    /// As the answer to a request with one submission.
+    fn into_one(self) -> Response {
+        match self {
+            Self::Refused { error } | Self::Unavailable { error } => error.into_response(),
+            Self::Committed { ref url, .. } => {
+                let location = HeaderValue::from_str(url);
+                let mut response = (StatusCode::ACCEPTED, Json(&self)).into_response();
+                if let Ok(location) = location {
+                    response.headers_mut().insert(header::LOCATION, location);
+                }
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                response
+            }
+            Self::Logged { .. } => super::fresh_json(&self),
+        }
+    }
+}
+
+/// How long a client waits, and for what.
+#[derive(Clone, Copy)]
+struct Patience {
+    until: Deadline,
+    only_commit: bool,
+}
+
+impl Patience {
+    /// RFC 7240: `respond-async`, `wait=SECONDS`. Preferences that are not understood are ignored.
+    fn from_headers(headers: &HeaderMap, deadline: Duration) -> Self {
+        let mut wait = deadline;
+        let mut only_commit = false;
+        let lines = headers.get_all("prefer").iter().filter_map(|line| line.to_str().ok());
+        for preference in lines.flat_map(|line| line.split([',', ';'])).map(str::trim) {
+            if preference.eq_ignore_ascii_case("respond-async") {
+                only_commit = true;
+            } else if let Some(seconds) = preference.strip_prefix("wait=").and_then(encoding::parse_decimal) {
+                wait = wait.min(Duration::from_secs(seconds));
+            }
+        }
+        Self { until: Deadline::now() + wait, only_commit }
+    }
+}
+
+async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let unsupported = |rule, title: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, rule, title);
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(unsupported("content-encoding", "a request body is not compressed"));
+    }
+    let json = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
+    });
+    if !json {
+        return Err(unsupported("content-type", "a submission is `application/json`"));
+    }
+    let limit = app.request_limits.body_bytes;
+    let too_large = || {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-size", format!("a request body has at most {limit} bytes"))
+            .hint("send fewer entries at a time, or log large ones by hash")
+    };
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(app.request_limits.body_timeout, axum::body::to_bytes(body, limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) => {
+            Err(too_large())
+        }
+        Ok(Err(_)) => Err(Problem::bad_request("body", "the request body broke off")),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "the request body came too slowly")),
+    }
+}
+
+/// Keys that were found to be canonical and of prime order: that check costs more than a signature's.
+/// Bounded; when full it starts anew, since keys cost nothing and no choice of victims would hold.
+#[derive(Debug, Default)]
+pub struct KeyCache {
+    keys: RwLock<HashMap<[u8; Ed25519PublicKey::BYTES], Ed25519PublicKey>>,
+}
+
+impl KeyCache {
+    /// Admits a raw key.
+    fn admit(&self, raw: &[u8; Ed25519PublicKey::BYTES]) -> Result<Ed25519PublicKey, KeyError> {
+        if let Some(key) = self.keys.read().unwrap_or_else(PoisonError::into_inner).get(raw) {
+            return Ok(*key);
+        }
+        let key = Ed25519PublicKey::from_bytes(raw)?;
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= MAX_KEYS {
+            keys.clear();
+        }
+        keys.insert(*raw, key);
+        Ok(key)
+    }
+}
+
+/// Admitted keys kept in memory: about 4 MB.
+const MAX_KEYS: usize = 16_384;

@@ -1,0 +1,97 @@
+//! `init`: makes a log. Done once: a lost directory is never replaced by a new tree under the old key.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
+use tlog::TreeSize;
+use tlog::checkpoint::{Checkpoint, is_origin};
+use tlog::key::{KeyName, KeyType, SignerKey};
+use tlog::merkle::empty_root;
+
+use crate::Failure;
+use crate::config::{LogFile, Settings, default_signed_record};
+use crate::signed_record::{SignedRecord, sync_folder};
+use crate::sigstore_note::SigstoreName;
+use crate::store::rocks::RocksStore;
+use crate::store::schema::{self, TreeState};
+use crate::store::{Batch, Store as _};
+
+/// Make a log: its directory, key, policy and the record of what it signs
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The directory to make
+    #[arg(long, env = "AIP_LOG_DIR", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The log's unique name, such as `log.example.com/pipelines`: the URL without its scheme
+    #[arg(long, env = "AIP_LOG_ORIGIN")]
+    pub origin: String,
+    /// The second record of what was signed [default: the directory with `.signed` added]
+    #[arg(long, env = "AIP_LOG_SIGNED_RECORD", value_name = "FILE")]
+    pub signed_record: Option<PathBuf>,
+}
+
+/// Makes the log and answers its vkey.
+pub fn run(args: &Args) -> Result<String, Failure> {
+    if !is_origin(&args.origin) {
+        return Err(Failure::new(format!("`{}` cannot be an origin", args.origin.escape_debug()))
+            .hint("1 to 255 bytes without spaces and `+`, such as `log.example.com/pipelines`"));
+    }
+    let record = args.signed_record.clone().unwrap_or_else(|| default_signed_record(&args.dir));
+    if record.exists() {
+        return Err(Failure::new(format!("`{}` is there: a log with this record has signed before", record.display()))
+            .hint("choose another directory, or another --signed-record"));
+    }
+    let name = KeyName::new(&args.origin).expect("an origin is a key name");
+    let key = SignerKey::generate(name, KeyType::Ed25519, &mut UnwrapErr(SysRng));
+    let cannot = |e: io::Error| {
+        Failure::new(format!("cannot make a log in `{}`", args.dir.display()))
+            .caused_by(e)
+            .hint("the directory must not exist; if an `init` broke off, nothing was signed: remove it and try again")
+    };
+    make_directory(args, &key).map_err(cannot)?;
+    make_store(&args.dir.join("db"))
+        .map_err(|e| Failure::new("cannot make the database").caused_by(e))?;
+    // Last: from here on the log may be served, so everything else must be there.
+    let checkpoint = Checkpoint::new(&args.origin, TreeSize::EMPTY, empty_root());
+    SignedRecord::create(&record, &checkpoint.sign(&key).to_string()).map_err(|e| {
+        Failure::new(format!("cannot make the signed-checkpoint record `{}`", record.display())).caused_by(e)
+    })?;
+    Ok(key.verifier().to_string())
+}
+
+fn make_directory(args: &Args, key: &SignerKey) -> io::Result<()> {
+    let dir = &args.dir;
+    DirBuilder::new().mode(0o700).create(dir)?;
+    let vkey = key.verifier();
+    let file = LogFile {
+        origin: args.origin.clone(),
+        sigstore: SigstoreName::of(&args.origin, vkey.key()),
+        settings: Settings { signed_record: args.signed_record.clone(), ..Settings::default() },
+    };
+    let toml = toml::to_string(&file).map_err(io::Error::other)?;
+    let policy = format!(
+        "# The log `{}`. No witness cosigns it yet: whoever pins this believes the log alone.\nlog {vkey}\nquorum none\n",
+        args.origin
+    );
+    write_file(&dir.join("log.skey"), format!("{}\n", *key.to_skey()).as_bytes(), 0o600)?;
+    write_file(&dir.join("log.toml"), toml.as_bytes(), 0o644)?;
+    write_file(&dir.join("policy"), policy.as_bytes(), 0o644)?;
+    write_file(&dir.join("lock"), b"", 0o600)?;
+    sync_folder(dir)
+}
+
+fn make_store(path: &Path) -> Result<(), crate::store::StoreError> {
+    let mut batch = Batch::default();
+    schema::put_tree_state(&mut batch, &TreeState::empty());
+    RocksStore::create(path)?.write(&batch)
+}
+
+fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

@@ -1,0 +1,90 @@
+//! What is counted, by the words of "Life of an entry".
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Installs the recorder, once a process; answers what `/metrics` prints.
+pub fn install() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    let handle = HANDLE.get_or_init(|| {
+        let seconds = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+        let builder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("seconds".into()), &seconds)
+            .expect("the buckets are not empty");
+        builder.install_recorder().expect("nothing else installs a recorder in this process")
+    });
+    describe_counter!(ADMITTED, "Entries admitted to the pool");
+    describe_counter!(DUPLICATE, "Submissions of a claim that was in the log");
+    describe_counter!(REFUSED, "Submissions refused, by the rule they broke");
+    describe_counter!(UNAVAILABLE, "Submissions not taken, by the reason");
+    describe_counter!(COMMITTED, "Entries committed");
+    describe_counter!(ROUNDS, "Rounds that committed entries");
+    describe_gauge!(SIZE_COMMITTED, "Entries in the committed tree");
+    describe_gauge!(SIZE_PUBLISHED, "Entries in the published tree");
+    describe_histogram!(SUBMIT_SECONDS, "From a submission to its answer");
+    describe_histogram!(ROUND_SECONDS, "From the start of a round to its publication");
+    describe_counter!(REQUESTS, "HTTP requests, by route and status class");
+    handle.clone()
+}
+
+/// Entries went into the pool.
+pub fn admitted() {
+    counter!(ADMITTED).increment(1);
+}
+
+/// A claim was in the log already.
+pub fn duplicate() {
+    counter!(DUPLICATE).increment(1);
+}
+
+/// A submission broke a rule. The identifiers are a fixed list, so the label is bounded.
+pub fn refused(rule: &'static str) {
+    counter!(REFUSED, "rule" => rule).increment(1);
+}
+
+/// A submission was not taken for a reason of ours, of a fixed list.
+pub fn unavailable(reason: &'static str) {
+    counter!(UNAVAILABLE, "reason" => reason).increment(1);
+}
+
+/// A round was committed.
+pub fn committed(entries: usize, size: u64) {
+    counter!(COMMITTED).increment(entries as u64);
+    counter!(ROUNDS).increment(1);
+    gauge!(SIZE_COMMITTED).set(size as f64);
+}
+
+/// A checkpoint was published.
+pub fn published(size: u64) {
+    gauge!(SIZE_PUBLISHED).set(size as f64);
+}
+
+/// A submission was answered.
+pub fn submitted(after: Duration) {
+    histogram!(SUBMIT_SECONDS).record(after);
+}
+
+/// A round ended.
+pub fn round(took: Duration) {
+    histogram!(ROUND_SECONDS).record(took);
+}
+
+/// A request was answered. `route` is the router's pattern, never the path: the label is bounded.
+pub fn request(route: &str, status: u16) {
+    counter!(REQUESTS, "route" => route.to_owned(), "class" => format!("{}xx", status / 100)).increment(1);
+}
+
+const ADMITTED: &str = "log_entries_admitted_total";
+const DUPLICATE: &str = "log_entries_duplicate_total";
+const REFUSED: &str = "log_entries_refused_total";
+const UNAVAILABLE: &str = "log_entries_unavailable_total";
+const COMMITTED: &str = "log_entries_committed_total";
+const ROUNDS: &str = "log_rounds_total";
+const SIZE_COMMITTED: &str = "log_tree_size_committed";
+const SIZE_PUBLISHED: &str = "log_tree_size_published";
+const SUBMIT_SECONDS: &str = "log_submit_seconds";
+const ROUND_SECONDS: &str = "log_round_seconds";
+const REQUESTS: &str = "log_http_requests_total";

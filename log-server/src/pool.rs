@@ -1,0 +1,168 @@
+//! The pool: admitted entries that wait for the sequencer.
+//!
+//! Bounded in entries and bytes: what does not fit is refused at once, never queued. Owns each entry
+//! until the sequencer takes it; each waiter holds the other end of a channel and may go away.
+
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use attestation::entry::ClaimHash;
+use tlog::LeafIndex;
+use tokio::sync::oneshot;
+
+use crate::admit::Admitted;
+
+/// What a waiter learns: where its claim stands, durably; or why it was not taken now.
+pub type Sequenced = Result<Committed, Unavailable>;
+
+/// A claim that is durable in the log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Committed {
+    /// Where it stands.
+    pub index: LeafIndex,
+    /// The leaf, with its `loggedAt`.
+    pub leaf: Vec<u8>,
+}
+
+/// Why nothing is taken now. The same bytes may be sent again later.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Unavailable {
+    /// The pool is full.
+    #[error("more entries are waiting than the log takes at a time")]
+    Full,
+    /// The log's clock cannot be right.
+    #[error("sequencing has stopped: {0}")]
+    Clock(String),
+    /// The server stops.
+    #[error("the log is stopping")]
+    Stopping,
+}
+
+/// How much waits, and how a round is filled.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolLimits {
+    /// The most entries that wait.
+    pub entries: usize,
+    /// The most bytes that wait.
+    pub bytes: usize,
+    /// The most entries of one round.
+    pub round_entries: usize,
+    /// A round starts early when so many entries wait.
+    pub round_early: usize,
+    /// How long a round waits for more entries after the last one ended.
+    pub round_interval: Duration,
+}
+
+/// One entry and whoever waits for it.
+#[derive(Debug)]
+pub struct Pending {
+    /// The entry.
+    pub admitted: Admitted,
+    waiters: Vec<oneshot::Sender<Sequenced>>,
+}
+
+impl Pending {
+    /// Tells all who wait.
+    pub fn answer(self, sequenced: &Sequenced) {
+        for waiter in self.waiters {
+            // A waiter whose deadline passed has gone; the entry stands all the same.
+            let _ = waiter.send(sequenced.clone());
+        }
+    }
+}
+
+/// The pool.
+#[derive(Debug)]
+pub struct Pool {
+    limits: PoolLimits,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<Pending>,
+    by_claim: HashMap<ClaimHash, usize>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(limits: PoolLimits) -> Self {
+        Self { limits, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Adds an entry, or a waiter to the same claim that is already here.
+    pub fn push(&self, admitted: Admitted) -> Result<oneshot::Receiver<Sequenced>, Unavailable> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Unavailable::Stopping);
+        }
+        if let Some(at) = state.by_claim.get(&admitted.claim).copied() {
+            state.waiting[at].waiters.push(sender);
+            return Ok(receiver);
+        }
+        let bytes = admitted.bytes();
+        if state.waiting.len() >= self.limits.entries || state.bytes + bytes > self.limits.bytes {
+            return Err(Unavailable::Full);
+        }
+        let at = state.waiting.len();
+        state.by_claim.insert(admitted.claim, at);
+        state.bytes += bytes;
+        state.waiting.push(Pending { admitted, waiters: vec![sender] });
+        if at == 0 || at + 1 == self.limits.round_early {
+            self.changed.notify_all();
+        }
+        Ok(receiver)
+    }
+
+    /// Waits for entries and takes a round of them, oldest first. `None` once the pool is closed and
+    /// empty. `last_round` is when the last round ended.
+    pub fn take(&self, last_round: Instant) -> Option<Vec<Pending>> {
+        let mut state = self.lock();
+        loop {
+            if state.waiting.is_empty() {
+                if state.closed {
+                    return None;
+                }
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let left = self.limits.round_interval.saturating_sub(last_round.elapsed());
+            if left.is_zero() || state.closed || state.waiting.len() >= self.limits.round_early {
+                break;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let count = state.waiting.len().min(self.limits.round_entries);
+        let rest = state.waiting.split_off(count);
+        let round = std::mem::replace(&mut state.waiting, rest);
+        state.bytes = state.waiting.iter().map(|pending| pending.admitted.bytes()).sum();
+        state.by_claim = state.waiting.iter().map(|pending| pending.admitted.claim).zip(0..).collect();
+        Some(round)
+    }
+
+    /// Takes nothing more; what waits is still sequenced.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// How many entries wait.
+    pub fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The state is consistent after every statement, so a thread that panicked left no half of one.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

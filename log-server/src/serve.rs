@@ -1,0 +1,215 @@
+//! `serve`: puts the parts together, and takes them apart again when told to stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tlog::policy::Policy;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::Failure;
+use crate::config::Settings;
+use crate::directory::Directory;
+use crate::http::budget::{Budgets, Gatekeeper};
+use crate::http::submit::KeyCache;
+use crate::http::{self, App, RequestLimits};
+use crate::metrics;
+use crate::pool::Pool;
+use crate::sequencer::{Clocks, FatalError, OpenError, Sequencer};
+use crate::signed_record::SignedRecord;
+use crate::store::schema::Read as _;
+
+/// Serve a log until SIGTERM or SIGINT
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The log's directory
+    #[arg(long, env = "AIP_LOG_DIR", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Settings
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// Serves the log. Returns after a clean stop.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let directory = Directory::lock(&args.dir)?;
+    let file = directory.settings()?;
+    let identity = directory.identity(&file)?;
+    let settings = args.settings.or(file.settings);
+    let policy = directory.policy()?;
+    check_policy(&policy, &file.origin)?;
+    let gatekeeper =
+        Gatekeeper::from_settings(&settings).map_err(|e| Failure::new("the settings are refused").caused_by(e))?;
+    let record_path = settings.signed_record_path(&args.dir);
+    let record = SignedRecord::open(&record_path).map_err(|e| no_record(&record_path, e))?;
+    let store = directory.store()?;
+    let sequencer = Sequencer::open(store.clone(), identity, record, clocks(), settings.accept_clock);
+    let sequencer = sequencer.map_err(|e| cannot_open(&args.dir, e))?;
+    let state = store.tree_state().ok().flatten();
+    let (day, day_bytes) = state.map_or((0, 0), |state| (state.day, state.day_bytes));
+    let handle = metrics::install();
+    metrics::published(sequencer.published().borrow().size().get());
+    let app = Arc::new(App {
+        origin: file.origin,
+        policy,
+        store,
+        tiles: Arc::default(),
+        published: sequencer.published(),
+        clock_stopped: sequencer.clock_stopped(),
+        pool: Arc::new(Pool::new(settings.pool_limits())),
+        gatekeeper,
+        budgets: Budgets::from_settings(&settings, day, day_bytes),
+        entry_limits: settings.entry_limits(),
+        request_limits: RequestLimits {
+            body_bytes: settings.max_body_bytes.unwrap_or(16 << 20),
+            entries: settings.max_request_entries.unwrap_or(1_000),
+            body_timeout: settings.body_timeout.map_or(Duration::from_secs(30), |span| span.0),
+            deadline: settings.deadline.map_or(Duration::from_secs(10), |span| span.0),
+        },
+        keys: KeyCache::default(),
+        disk_low: AtomicBool::new(false),
+        metrics: handle,
+        now,
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::new("cannot start the server").caused_by(e))?;
+    runtime.block_on(serve(app, sequencer, &settings, &args.dir))?;
+    // The directory is let go of only now: everything that writes has ended.
+    drop(directory);
+    Ok(())
+}
+
+async fn serve(app: Arc<App>, sequencer: Sequencer, settings: &Settings, dir: &Path) -> Result<(), Failure> {
+    let address = settings.listen.unwrap_or(([127, 0, 0, 1], 8080).into());
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|e| Failure::new(format!("cannot listen on {address}")).caused_by(e))?;
+    let cannot_wait = |e| Failure::new("cannot wait for signals").caused_by(e);
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait)?;
+    let (stop, stopping) = watch::channel(false);
+    let writer = spawn_sequencer(sequencer, app.pool.clone())?;
+    let watchdog = tokio::spawn(watch_over(app.clone(), dir.to_owned(), settings.disk_floor_bytes.unwrap_or(1 << 30)));
+    let bound = listener.local_addr().unwrap_or(address);
+    tracing::info!(origin = app.origin, address = %bound, size = app.published.borrow().size().get(), "serving");
+    let max_connections = settings.max_connections.unwrap_or(4_096);
+    let header_timeout = settings.header_timeout.map_or(Duration::from_secs(10), |span| span.0);
+    let server = tokio::spawn(http::serve(listener, app.clone(), max_connections, header_timeout, stopping));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: nothing new is taken, who waits is answered");
+    app.pool.close();
+    let _ = stop.send(true);
+    let served = server.await;
+    watchdog.abort();
+    let written = tokio::task::spawn_blocking(move || writer.join()).await;
+    match (served, written) {
+        (Ok(()), Ok(Ok(()))) => Ok(()),
+        _ => Err(Failure::new("a part of the server had failed before it stopped")),
+    }
+}
+
+/// The writer's thread. A failed write ends the process at once: what is on the disk is known only
+/// after reading it again (I5), and nobody may be answered before that.
+fn spawn_sequencer(mut sequencer: Sequencer, pool: Arc<Pool>) -> Result<thread::JoinHandle<()>, Failure> {
+    let run = move || {
+        let mut last_round = Instant::now();
+        while let Some(batch) = pool.take(last_round) {
+            let start = Instant::now();
+            let round = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sequencer.round(batch)));
+            match round {
+                Ok(Ok(())) => metrics::round(start.elapsed()),
+                Ok(Err(FatalError(error))) => {
+                    tracing::error!(%error, "a write failed: stopping, to start again from what is on the disk");
+                    std::process::exit(EXIT_FATAL);
+                }
+                Err(_) => {
+                    tracing::error!("the sequencer panicked: stopping, to start again from what is on the disk");
+                    std::process::exit(EXIT_FATAL);
+                }
+            }
+            last_round = Instant::now();
+        }
+    };
+    let thread = thread::Builder::new().name("sequencer".into()).spawn(run);
+    thread.map_err(|e| Failure::new("cannot start the sequencer").caused_by(e))
+}
+
+/// Looks after what changes outside: free disk space. And forgets budgets that are full again.
+async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(500));
+    for tick in 0u64.. {
+        ticks.tick().await;
+        if tick % 120 == 0 {
+            app.budgets.forget_idle();
+        }
+        match rustix::fs::statvfs(&dir) {
+            Ok(disk) => {
+                let low = disk.f_bavail.saturating_mul(disk.f_frsize) < disk_floor_bytes;
+                if app.disk_low.swap(low, Ordering::Relaxed) != low {
+                    tracing::warn!(low, disk_floor_bytes, "free disk space against the floor");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot tell how much disk space is free"),
+        }
+    }
+}
+
+/// A policy that asks for witnesses must not be served by a log that asks none.
+fn check_policy(text: &str, origin: &str) -> Result<(), Failure> {
+    let policy: Policy = text.parse().map_err(|e| Failure::new("the log's own policy is malformed").caused_by(e))?;
+    if !policy.logs().iter().any(|log| log.vkey.name().as_str() == origin) {
+        return Err(Failure::new(format!("the log's own policy does not name the log `{origin}`")));
+    }
+    if policy.quorum_name().is_some() {
+        return Err(Failure::new("the log's policy asks for a quorum of witnesses, and this release asks none")
+            .hint("set `quorum none`; receipts then rest on the log alone"));
+    }
+    Ok(())
+}
+
+fn no_record(path: &Path, cause: std::io::Error) -> Failure {
+    Failure::new(format!("the record of what was signed, `{}`, cannot be read", path.display()))
+        .caused_by(cause)
+        .hint(
+            "`init` made it beside the directory; name it with --signed-record if it moved. Without it nobody knows \
+             what this log has signed, and signing again could fork it: if it is lost, the origin is over and a \
+             successor begins with `init` under another origin",
+        )
+}
+
+fn cannot_open(dir: &Path, error: OpenError) -> Failure {
+    let hint = match &error {
+        OpenError::RolledBack { .. } | OpenError::Contradiction { .. } => Some(
+            "going on would sign a second tree under one key, which every verifier would hold against this log. Bring \
+             back a directory that holds at least what was signed: a newer backup, or a mirror's tiles replayed up to \
+             that size. If there is none, the origin is over: begin a successor with `init` under another origin",
+        ),
+        OpenError::Damaged { .. } => Some("`log-server fsck --dir` names the first damaged object; restore a backup"),
+        OpenError::NoTree => Some("nothing was signed: remove the directory and run `init` again"),
+        OpenError::BadRecord { .. } => Some("the record belongs to another log; name the right one with --signed-record"),
+        OpenError::Publish(_) | OpenError::Store(_) => None,
+    };
+    let failure = Failure::new(format!("refusing to serve `{}`", dir.display())).caused_by(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+fn clocks() -> Clocks {
+    let start = Instant::now();
+    Box::new(move || (now(), start.elapsed()))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// The exit code after a failed write.
+const EXIT_FATAL: i32 = 70;

@@ -1,0 +1,74 @@
+//! The second record of what was signed: one small file outside the database.
+//!
+//! A database that is restored from an older copy does not know that it has signed more. This file
+//! does: it lives beside the directory, is made only by `init`, and holds the last signed checkpoint.
+//! It is replaced by write, fsync, rename, fsync of the folder, so that a crash leaves the old or the
+//! new note and never half of one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The file.
+#[derive(Debug)]
+pub struct SignedRecord {
+    path: PathBuf,
+}
+
+impl SignedRecord {
+    /// Makes the file with its first note. Refuses one that is there: its key has signed before.
+    pub fn create(path: &Path, note: &str) -> io::Result<Self> {
+        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        file.write_all(note.as_bytes())?;
+        file.sync_all()?;
+        sync_folder(path)?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// The file that `init` made. A missing one is an error: nobody knows what was signed.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        File::open(path)?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// The last signed checkpoint, a signed note.
+    pub fn read(&self) -> io::Result<String> {
+        fs::read_to_string(&self.path)
+    }
+
+    /// Replaces the note. Durable once this returns; after an error the process must stop.
+    pub fn write(&self, note: &str) -> io::Result<()> {
+        let new = self.path.with_added_extension("new");
+        let mut file = File::create(&new)?;
+        file.write_all(note.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, &self.path)?;
+        sync_folder(&self.path)
+    }
+}
+
+/// Makes a rename or a new file in `path`'s folder durable.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_made_once_and_keeps_the_last_note() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("log.signed");
+        assert!(SignedRecord::open(&path).is_err(), "a missing record is not replaced");
+        let record = SignedRecord::create(&path, "one").expect("a new record");
+        assert!(SignedRecord::create(&path, "two").is_err(), "a record is made once");
+        record.write("three").expect("a write");
+        // A crash between writing the new file and renaming it leaves the old note in force.
+        fs::write(path.with_added_extension("new"), "half of fo").expect("a write");
+        assert_eq!(SignedRecord::open(&path).and_then(|record| record.read()).expect("a read"), "three");
+        record.write("four").expect("a write");
+        assert_eq!(record.read().expect("a read"), "four");
+    }
+}

@@ -1,0 +1,154 @@
+//! The port to the disk: ordered bytes in columns, written in atomic, durable batches.
+//!
+//! What the columns hold is [`schema`]'s business. Immutable objects (leaves, tiles, indexes,
+//! envelopes) are written once, with the same bytes on a retry; the small mutable state (the tree's
+//! size, the signed and the published checkpoint, tombstones) is the rest, so that a later store may
+//! keep the two in different places.
+
+use std::ops::ControlFlow;
+
+pub mod faulty;
+pub mod memory;
+pub mod rocks;
+pub mod schema;
+
+/// The columns of the store.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Column {
+    /// Leaf index → leaf bytes.
+    Leaf,
+    /// Tile level and index → 256 hashes. Full tiles only.
+    Tile,
+    /// SHA-256 of the claim → leaf index.
+    Claim,
+    /// Subject digest and leaf index → nothing.
+    Subject,
+    /// DID and leaf index → nothing.
+    Did,
+    /// Envelope hash → envelope, or its tombstone.
+    Envelope,
+    /// Named mutable state.
+    State,
+}
+
+impl Column {
+    /// Every column.
+    pub const ALL: [Self; 7] =
+        [Self::Leaf, Self::Tile, Self::Claim, Self::Subject, Self::Did, Self::Envelope, Self::State];
+
+    /// The column's name on disk.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Leaf => "leaf",
+            Self::Tile => "tile",
+            Self::Claim => "claim",
+            Self::Subject => "subject",
+            Self::Did => "did",
+            Self::Envelope => "envelope",
+            Self::State => "state",
+        }
+    }
+}
+
+/// Which way a scan goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Order {
+    /// From small keys to large ones.
+    Ascending,
+    /// From large keys to small ones.
+    Descending,
+}
+
+/// What is written together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    puts: Vec<(Column, Vec<u8>, Vec<u8>)>,
+}
+
+impl Batch {
+    /// Adds one key and its value.
+    pub fn put(&mut self, column: Column, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.puts.push((column, key.into(), value.into()));
+    }
+
+    /// What the batch holds.
+    pub fn puts(&self) -> &[(Column, Vec<u8>, Vec<u8>)] {
+        &self.puts
+    }
+}
+
+/// A store of ordered bytes.
+///
+/// - [`write`](Self::write) is atomic and durable: once it returns `Ok`, the batch survives a power
+///   cut. If it returns `Err`, the batch may or may not be there: the caller stops, and learns which
+///   from the disk when it starts again. It is never retried.
+/// - A read sees every batch whose `write` has returned.
+/// - Many threads may read; one thread writes.
+pub trait Store: Send + Sync + 'static {
+    /// The value of a key.
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Shows `visit` the keys from `from` on, in `order`, until it breaks.
+    fn scan(
+        &self,
+        column: Column,
+        from: &[u8],
+        order: Order,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
+    /// Writes a batch.
+    fn write(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// Makes sure that what a key held before its last write is on no disk of the store any more.
+    fn expunge(&self, column: Column, key: &[u8]) -> Result<(), StoreError>;
+}
+
+/// The disk, or the database on it, failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the store failed to {action}: {cause}")]
+pub struct StoreError {
+    /// What was being done.
+    pub action: &'static str,
+    /// What the database said.
+    pub cause: String,
+}
+
+impl StoreError {
+    /// An error while doing `action`.
+    pub fn new(action: &'static str, cause: impl std::fmt::Display) -> Self {
+        Self { action, cause: cause.to_string() }
+    }
+}
+
+/// What every store keeps, run by each implementation's tests.
+#[cfg(test)]
+pub(crate) fn contract(store: &dyn Store) {
+    let mut batch = Batch::default();
+    for key in [1u8, 3, 2] {
+        batch.put(Column::Leaf, [key], [key * 10]);
+    }
+    batch.put(Column::State, *b"x", *b"y");
+    store.write(&batch).expect("a write");
+    assert_eq!(store.get(Column::Leaf, &[2]).expect("a read"), Some(vec![20]));
+    assert_eq!(store.get(Column::Tile, &[2]).expect("a read"), None);
+    let keys = |from: &[u8], order| {
+        let mut keys = Vec::new();
+        let mut visit = |key: &[u8], _: &[u8]| {
+            keys.push(key[0]);
+            if keys.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        store.scan(Column::Leaf, from, order, &mut visit).expect("a scan");
+        keys
+    };
+    assert_eq!(keys(&[0], Order::Ascending), [1, 2]);
+    assert_eq!(keys(&[2], Order::Ascending), [2, 3]);
+    assert_eq!(keys(&[2], Order::Descending), [2, 1]);
+    assert_eq!(keys(&[9], Order::Descending), [3, 2]);
+    assert_eq!(keys(&[9], Order::Ascending), []);
+    let mut batch = Batch::default();
+    batch.put(Column::Leaf, [2], [99]);
+    store.write(&batch).expect("a write");
+    store.expunge(Column::Leaf, &[2]).expect("an expunge");
+    assert_eq!(store.get(Column::Leaf, &[2]).expect("a read"), Some(vec![99]));
+}

@@ -1,0 +1,60 @@
+//! A store whose writes fail when a test says so.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Batch, Column, Order, Store, StoreError};
+
+/// Another store with one write that fails, and everything after it: as after a failed fsync.
+#[derive(Debug)]
+pub struct FaultyStore<S> {
+    inner: Arc<S>,
+    writes_left: AtomicU64,
+    persisted: bool,
+}
+
+impl<S: Store> FaultyStore<S> {
+    /// Lets `writes` writes through, then fails. `persisted` says whether the batch of the failing
+    /// write is there afterwards all the same: both happen on a real disk.
+    pub fn new(inner: Arc<S>, writes: u64, persisted: bool) -> Self {
+        Self { inner, writes_left: AtomicU64::new(writes), persisted }
+    }
+}
+
+impl<S: Store> Store for FaultyStore<S> {
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(column, key)
+    }
+
+    fn scan(
+        &self,
+        column: Column,
+        from: &[u8],
+        order: Order,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.inner.scan(column, from, order, visit)
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        match self.writes_left.load(Ordering::SeqCst) {
+            0 => Err(StoreError::new("write", "it has failed before")),
+            1 => {
+                self.writes_left.store(0, Ordering::SeqCst);
+                if self.persisted {
+                    self.inner.write(batch)?;
+                }
+                Err(StoreError::new("write", "injected fault"))
+            }
+            left => {
+                self.writes_left.store(left - 1, Ordering::SeqCst);
+                self.inner.write(batch)
+            }
+        }
+    }
+
+    fn expunge(&self, column: Column, key: &[u8]) -> Result<(), StoreError> {
+        self.inner.expunge(column, key)
+    }
+}

@@ -1,0 +1,167 @@
+//! The store on disk: RocksDB, every write synced.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use rocksdb::{
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamilyDescriptor, CompactOptions, DB,
+    DBCompressionType, Direction, FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
+};
+
+use super::{Batch, Column, Order, Store, StoreError};
+
+/// A RocksDB directory.
+pub struct RocksStore {
+    db: DB,
+    synced: WriteOptions,
+}
+
+impl RocksStore {
+    /// Makes a new, empty store. Refuses one that is there.
+    pub fn create(path: &Path) -> Result<Self, StoreError> {
+        let mut options = options();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_error_if_exists(true);
+        Self::with(&options, path)
+    }
+
+    /// Opens a store that was made by [`RocksStore::create`]: a missing one is an error, never a new
+    /// tree under the old key.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::with(&options(), path)
+    }
+
+    fn with(options: &Options, path: &Path) -> Result<Self, StoreError> {
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let columns = Column::ALL.map(|column| column_options(column, &cache));
+        let db = DB::open_cf_descriptors(options, path, columns).map_err(|e| StoreError::new("open", e))?;
+        let mut synced = WriteOptions::default();
+        synced.set_sync(true);
+        Ok(Self { db, synced })
+    }
+
+    fn column(&self, column: Column) -> &rocksdb::ColumnFamily {
+        self.db.cf_handle(column.name()).expect("every column was opened")
+    }
+}
+
+impl Store for RocksStore {
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.db.get_cf(self.column(column), key).map_err(|e| StoreError::new("read", e))
+    }
+
+    fn scan(
+        &self,
+        column: Column,
+        from: &[u8],
+        order: Order,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let direction = match order {
+            Order::Ascending => Direction::Forward,
+            Order::Descending => Direction::Reverse,
+        };
+        for pair in self.db.iterator_cf(self.column(column), IteratorMode::From(from, direction)) {
+            let (key, value) = pair.map_err(|e| StoreError::new("scan", e))?;
+            if visit(&key, &value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut writes = WriteBatch::default();
+        for (column, key, value) in batch.puts() {
+            writes.put_cf(self.column(*column), key, value);
+        }
+        self.db.write_opt(writes, &self.synced).map_err(|e| StoreError::new("write", e))
+    }
+
+    fn expunge(&self, column: Column, key: &[u8]) -> Result<(), StoreError> {
+        // An overwritten value lives on in the write-ahead log and in older files: flushing every
+        // column retires the log, compacting the key to the last level drops the rest.
+        let mut flush = FlushOptions::default();
+        flush.set_wait(true);
+        let columns: Vec<_> = Column::ALL.iter().map(|column| self.column(*column)).collect();
+        self.db.flush_cfs_opt(&columns, &flush).map_err(|e| StoreError::new("flush", e))?;
+        let mut compact = CompactOptions::default();
+        compact.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        self.db.compact_range_cf_opt(self.column(column), Some(key), Some(key), &compact);
+        Ok(())
+    }
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.set_max_open_files(MAX_OPEN_FILES);
+    options.set_max_total_wal_size(WAL_BYTES);
+    options.set_max_background_jobs(2);
+    options.set_keep_log_file_num(4);
+    // Every block is checked when read: a flipped bit is an error, never an answer.
+    options.set_paranoid_checks(true);
+    options
+}
+
+fn column_options(column: Column, cache: &Cache) -> ColumnFamilyDescriptor {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_format_version(6);
+    let mut options = Options::default();
+    options.set_write_buffer_size(match column {
+        Column::Leaf | Column::Envelope => LARGE_BUFFER_BYTES,
+        _ => SMALL_BUFFER_BYTES,
+    });
+    match column {
+        // JSON around base64: worth packing, and read in runs of a bundle.
+        Column::Leaf | Column::Envelope => {
+            table.set_block_size(32 << 10);
+            options.set_compression_type(DBCompressionType::Lz4);
+            options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        }
+        // Hashes do not pack. A claim is looked up for every submission, mostly in vain.
+        Column::Claim => {
+            table.set_bloom_filter(10.0, false);
+            options.set_compression_type(DBCompressionType::None);
+        }
+        Column::Tile => {
+            table.set_block_size(16 << 10);
+            options.set_compression_type(DBCompressionType::None);
+        }
+        Column::Subject | Column::Did | Column::State => options.set_compression_type(DBCompressionType::Lz4),
+    }
+    options.set_block_based_table_factory(&table);
+    ColumnFamilyDescriptor::new(column.name(), options)
+}
+
+/// Blocks kept in memory, indexes and filters included.
+const BLOCK_CACHE_BYTES: usize = 128 << 20;
+
+/// Memory for writes before they are sorted into a file, a column.
+const LARGE_BUFFER_BYTES: usize = 32 << 20;
+const SMALL_BUFFER_BYTES: usize = 8 << 20;
+
+/// Bounds the write-ahead log, and with it the time to open after a crash.
+const WAL_BYTES: u64 = 128 << 20;
+
+/// Below the usual limit of 1,024 descriptors, with room for connections.
+const MAX_OPEN_FILES: i32 = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rocks_store_keeps_the_contract_and_what_was_written() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("db");
+        super::super::contract(&RocksStore::create(&path).expect("a new store"));
+        let store = RocksStore::open(&path).expect("the store again");
+        assert_eq!(store.get(Column::Leaf, &[2]).expect("a read"), Some(vec![99]));
+        drop(store);
+        assert!(RocksStore::create(&path).is_err(), "a store is made once");
+        assert!(RocksStore::open(&folder.path().join("missing")).is_err(), "a lost store is not replaced");
+    }
+}

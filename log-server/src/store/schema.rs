@@ -1,0 +1,240 @@
+//! What the columns hold, typed: the only place that knows how keys are spelled.
+//!
+//! ```text
+//! leaf      u64 BE index                  leaf bytes
+//! tile      u8 level || u64 BE index      256 × 32 bytes
+//! claim     32-byte claim hash            u64 BE index
+//! subject   32-byte digest || u64 BE index   (empty)
+//! did       16 bytes of the DID || u64 BE index   (empty)
+//! envelope  32-byte envelope hash         0x01 || envelope bytes   or   0x00 || tombstone (JSON)
+//! state     "tree"                        TreeState (JSON)
+//!           "signed", "published"         the signed note
+//! ```
+//! Keys sort by index, so that lookups page. Every index is a pure function of a leaf: `registry`.
+
+use std::ops::ControlFlow;
+
+use attestation::did::Did;
+use serde::{Deserialize, Serialize};
+use tlog::tile::{Tile, parse_hashes};
+use tlog::{Hash, LeafIndex, TreeSize};
+
+use super::{Batch, Column, Order, Store, StoreError};
+
+/// The tree as committed: what the next round starts from.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreeState {
+    /// Committed entries.
+    pub size: u64,
+    /// The root over them, hex.
+    pub root: String,
+    /// The last `loggedAt`, Unix milliseconds: time never goes back.
+    pub logged_at: u64,
+    /// The day (days since 1970-01-01 UTC) that `day_bytes` counts.
+    pub day: u64,
+    /// Bytes of leaves and envelopes admitted on `day`.
+    pub day_bytes: u64,
+}
+
+/// What is known about an envelope.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum StoredEnvelope {
+    /// Canonical JSON of the envelope.
+    Present(Vec<u8>),
+    /// Erased, for this reason.
+    Erased(Tombstone),
+}
+
+/// Why and when an envelope was erased.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tombstone {
+    /// The operator's words.
+    pub reason: String,
+    /// Unix milliseconds.
+    pub erased_at: u64,
+}
+
+/// Adds a leaf.
+pub fn put_leaf(batch: &mut Batch, index: LeafIndex, leaf: &[u8]) {
+    batch.put(Column::Leaf, index.get().to_be_bytes(), leaf);
+}
+
+/// Adds a full tile.
+pub fn put_tile(batch: &mut Batch, tile: Tile, hashes: &[Hash]) {
+    let bytes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+    batch.put(Column::Tile, tile_key(tile), bytes);
+}
+
+/// Adds the index of a claim.
+pub fn put_claim(batch: &mut Batch, claim: &Hash, index: LeafIndex) {
+    batch.put(Column::Claim, *claim.as_bytes(), index.get().to_be_bytes());
+}
+
+/// Adds an artifact to the lookup by digest.
+pub fn put_subject(batch: &mut Batch, subject: &Hash, index: LeafIndex) {
+    batch.put(Column::Subject, lookup_key(subject.as_bytes(), index.get()), []);
+}
+
+/// Adds an entry to the lookup by DID.
+pub fn put_did(batch: &mut Batch, did: &Did, index: LeafIndex) {
+    batch.put(Column::Did, lookup_key(did.as_bytes(), index.get()), []);
+}
+
+/// Adds an envelope.
+pub fn put_envelope(batch: &mut Batch, hash: &Hash, envelope: &[u8]) {
+    batch.put(Column::Envelope, *hash.as_bytes(), [&[PRESENT], envelope].concat());
+}
+
+/// Replaces an envelope by its tombstone.
+pub fn put_tombstone(batch: &mut Batch, hash: &Hash, tombstone: &Tombstone) {
+    let json = serde_json::to_vec(tombstone).expect("strings and numbers are JSON");
+    batch.put(Column::Envelope, *hash.as_bytes(), [&[ERASED], &json[..]].concat());
+}
+
+/// Sets the tree state.
+pub fn put_tree_state(batch: &mut Batch, state: &TreeState) {
+    batch.put(Column::State, *b"tree", serde_json::to_vec(state).expect("strings and numbers are JSON"));
+}
+
+/// Sets the last signed checkpoint.
+pub fn put_signed(batch: &mut Batch, note: &str) {
+    batch.put(Column::State, *b"signed", note);
+}
+
+/// Sets the published checkpoint.
+pub fn put_published(batch: &mut Batch, note: &str) {
+    batch.put(Column::State, *b"published", note);
+}
+
+/// Typed reads, on every store.
+pub trait Read: Store {
+    /// A leaf.
+    fn leaf(&self, index: LeafIndex) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(Column::Leaf, &index.get().to_be_bytes())
+    }
+
+    /// Shows `visit` the leaves `from..to` in order. A missing one is damage.
+    fn leaves(&self, from: u64, to: u64, visit: &mut dyn FnMut(u64, &[u8])) -> Result<(), StoreError> {
+        let mut next = from;
+        let mut each = |key: &[u8], leaf: &[u8]| {
+            if next >= to || key != next.to_be_bytes() {
+                return ControlFlow::Break(());
+            }
+            visit(next, leaf);
+            next += 1;
+            if next == to { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        if from < to {
+            self.scan(Column::Leaf, &from.to_be_bytes(), Order::Ascending, &mut each)?;
+        }
+        if next < to {
+            return Err(StoreError::new("read", format!("leaf {next} is missing")));
+        }
+        Ok(())
+    }
+
+    /// A full tile.
+    fn full_tile(&self, tile: Tile) -> Result<Option<Vec<Hash>>, StoreError> {
+        let Some(bytes) = self.get(Column::Tile, &tile_key(tile))? else { return Ok(None) };
+        let hashes = parse_hashes(tile.full(), &bytes);
+        hashes.map(Some).ok_or_else(|| StoreError::new("read", format!("{} has the wrong length", tile.full().path())))
+    }
+
+    /// Where a claim was logged.
+    fn claim(&self, claim: &Hash) -> Result<Option<LeafIndex>, StoreError> {
+        let Some(index) = self.get(Column::Claim, claim.as_bytes())? else { return Ok(None) };
+        let index: [u8; 8] = index.try_into().map_err(|_| StoreError::new("read", format!("claim {claim} has no index")))?;
+        Ok(Some(LeafIndex::new(u64::from_be_bytes(index))))
+    }
+
+    /// Up to `limit` indexes of entries about an artifact, from `from` on in `order`.
+    fn by_subject(&self, subject: &Hash, from: u64, order: Order, limit: usize) -> Result<Vec<LeafIndex>, StoreError> {
+        lookup(self, Column::Subject, subject.as_bytes(), from, order, limit)
+    }
+
+    /// Up to `limit` indexes of entries by a DID, from `from` on in `order`.
+    fn by_did(&self, did: &Did, from: u64, order: Order, limit: usize) -> Result<Vec<LeafIndex>, StoreError> {
+        lookup(self, Column::Did, did.as_bytes(), from, order, limit)
+    }
+
+    /// An envelope, or its tombstone.
+    fn envelope(&self, hash: &Hash) -> Result<Option<StoredEnvelope>, StoreError> {
+        let Some(bytes) = self.get(Column::Envelope, hash.as_bytes())? else { return Ok(None) };
+        let damaged = || StoreError::new("read", format!("envelope {hash} is damaged"));
+        match bytes.split_first() {
+            Some((&PRESENT, envelope)) => Ok(Some(StoredEnvelope::Present(envelope.to_vec()))),
+            Some((&ERASED, json)) => {
+                serde_json::from_slice(json).map(|tombstone| Some(StoredEnvelope::Erased(tombstone))).map_err(|_| damaged())
+            }
+            _ => Err(damaged()),
+        }
+    }
+
+    /// The committed tree; none before `init`.
+    fn tree_state(&self) -> Result<Option<TreeState>, StoreError> {
+        let Some(bytes) = self.get(Column::State, b"tree")? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|e| StoreError::new("read the tree state", e))
+    }
+
+    /// The last signed checkpoint.
+    fn signed(&self) -> Result<Option<String>, StoreError> {
+        note(self.get(Column::State, b"signed")?)
+    }
+
+    /// The published checkpoint.
+    fn published(&self) -> Result<Option<String>, StoreError> {
+        note(self.get(Column::State, b"published")?)
+    }
+}
+
+impl<S: Store + ?Sized> Read for S {}
+
+impl TreeState {
+    /// The tree before the first entry.
+    pub fn empty() -> Self {
+        Self { size: 0, root: tlog::merkle::empty_root().to_string(), logged_at: 0, day: 0, day_bytes: 0 }
+    }
+
+    /// The number of entries.
+    pub fn tree_size(&self) -> TreeSize {
+        TreeSize::new(self.size)
+    }
+}
+
+fn lookup<S: Store + ?Sized>(
+    store: &S,
+    column: Column,
+    prefix: &[u8],
+    from: u64,
+    order: Order,
+    limit: usize,
+) -> Result<Vec<LeafIndex>, StoreError> {
+    let mut found = Vec::new();
+    let mut each = |key: &[u8], _: &[u8]| {
+        let index = key.strip_prefix(prefix).and_then(|index| <[u8; 8]>::try_from(index).ok());
+        let Some(index) = index.filter(|_| found.len() < limit) else { return ControlFlow::Break(()) };
+        found.push(LeafIndex::new(u64::from_be_bytes(index)));
+        ControlFlow::Continue(())
+    };
+    store.scan(column, &lookup_key(prefix, from), order, &mut each)?;
+    Ok(found)
+}
+
+fn lookup_key(prefix: &[u8], index: u64) -> Vec<u8> {
+    [prefix, &index.to_be_bytes()].concat()
+}
+
+fn tile_key(tile: Tile) -> [u8; 9] {
+    let mut key = [tile.level(); 9];
+    key[1..].copy_from_slice(&tile.index().to_be_bytes());
+    key
+}
+
+fn note(bytes: Option<Vec<u8>>) -> Result<Option<String>, StoreError> {
+    bytes.map(String::from_utf8).transpose().map_err(|e| StoreError::new("read a checkpoint", e))
+}
+
+const ERASED: u8 = 0;
+const PRESENT: u8 = 1;

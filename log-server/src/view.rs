@@ -1,0 +1,190 @@
+//! What the public sees: the published tree, and proofs from it.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use attestation::entry::ClaimHash;
+use tlog::checkpoint::Checkpoint;
+use tlog::merkle::{self, HashReader, Node, consistency, inclusion};
+use tlog::note::Note;
+use tlog::proof::TlogProof;
+use tlog::tile::{Edge, InTile, Tile, TileTree};
+use tlog::{Hash, LeafIndex, TreeSize};
+
+use crate::store::schema::Read as _;
+use crate::store::{Store, StoreError};
+
+/// A published checkpoint with everything that is needed to prove against it. Immutable.
+#[derive(Debug)]
+pub struct Published {
+    /// What was published.
+    pub checkpoint: Checkpoint,
+    /// The checkpoint with its signatures.
+    pub note: Note,
+    /// The second note over the same tree, for stock cosign.
+    pub sigstore_note: String,
+    edge: Edge,
+    /// The edge's tiles hashed through, by level, made when first asked for.
+    edge_trees: Vec<OnceLock<Arc<TileTree>>>,
+}
+
+impl Published {
+    /// A published tree. `edge` is the edge of the same tree.
+    pub fn new(checkpoint: Checkpoint, note: Note, sigstore_note: String, edge: Edge) -> Self {
+        assert_eq!(checkpoint.size, edge.size(), "the edge of the published tree");
+        let edge_trees = (0..8).map(|_| OnceLock::new()).collect();
+        Self { checkpoint, note, sigstore_note, edge, edge_trees }
+    }
+
+    /// The number of published entries.
+    pub fn size(&self) -> TreeSize {
+        self.checkpoint.size
+    }
+
+    fn edge_tree(&self, level: u8) -> Arc<TileTree> {
+        let tree = || Arc::new(TileTree::new(self.edge.level(level).to_vec()));
+        self.edge_trees[usize::from(level)].get_or_init(tree).clone()
+    }
+}
+
+/// Reads the published tree. Cheap to clone.
+#[derive(Clone)]
+pub struct View {
+    store: Arc<dyn Store>,
+    cache: Arc<TileCache>,
+    published: Arc<Published>,
+}
+
+impl View {
+    /// A view of what is `published` in `store`.
+    pub fn new(store: Arc<dyn Store>, cache: Arc<TileCache>, published: Arc<Published>) -> Self {
+        Self { store, cache, published }
+    }
+
+    /// What it shows.
+    pub fn published(&self) -> &Published {
+        &self.published
+    }
+
+    /// The store behind it. What it holds beyond the published size is not public yet.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The hashes of a tile; `None` if the published tree does not imply it.
+    pub fn tile(&self, tile: Tile) -> Result<Option<Vec<Hash>>, StoreError> {
+        if !tile.is_in(self.published.size()) {
+            return Ok(None);
+        }
+        let tree = self.tile_tree(tile)?;
+        Ok(Some(tree.hashes()[..usize::from(tile.width())].to_vec()))
+    }
+
+    /// The entry bundle under a level-0 tile; `None` if the published tree does not imply it.
+    pub fn bundle(&self, tile: Tile) -> Result<Option<Vec<u8>>, StoreError> {
+        if !tile.is_in(self.published.size()) {
+            return Ok(None);
+        }
+        let first = tile.index() * tlog::tile::TILE_WIDTH;
+        let mut bundle = Vec::new();
+        let mut push = |_, leaf: &[u8]| tlog::bundle::push(&mut bundle, leaf);
+        self.store.leaves(first, first + u64::from(tile.width()), &mut push)?;
+        Ok(Some(bundle))
+    }
+
+    /// A published leaf.
+    pub fn leaf(&self, index: LeafIndex) -> Result<Option<Vec<u8>>, StoreError> {
+        if !self.published.size().contains(index) {
+            return Ok(None);
+        }
+        self.store.leaf(index)
+    }
+
+    /// Where a claim is published.
+    pub fn claim(&self, claim: ClaimHash) -> Result<Option<LeafIndex>, StoreError> {
+        Ok(self.store.claim(&claim.get())?.filter(|index| self.published.size().contains(*index)))
+    }
+
+    /// The root of the first `size` entries, at most the published ones.
+    pub fn root(&self, size: TreeSize) -> Result<Hash, StoreError> {
+        merkle::root(self, size)
+    }
+
+    /// The inclusion proof of a published entry in the tree of `size`.
+    pub fn inclusion(&self, index: LeafIndex, size: TreeSize) -> Result<Vec<Hash>, StoreError> {
+        inclusion::prove(self, index, size)
+    }
+
+    /// The consistency proof between two published sizes.
+    pub fn consistency(&self, old: TreeSize, new: TreeSize) -> Result<Vec<Hash>, StoreError> {
+        consistency::prove(self, old, new)
+    }
+
+    /// The proof that travels: inclusion with the published checkpoint.
+    pub fn tlog_proof(&self, index: LeafIndex) -> Result<TlogProof, StoreError> {
+        let hashes = self.inclusion(index, self.published.size())?;
+        Ok(TlogProof { extra: None, index, hashes, checkpoint: self.published.note.clone() })
+    }
+
+    /// The widest tile of the published tree at this place.
+    fn tile_tree(&self, tile: Tile) -> Result<Arc<TileTree>, StoreError> {
+        if tile.full().is_in(self.published.size()) {
+            self.cache.get(&*self.store, tile.full())
+        } else {
+            Ok(self.published.edge_tree(tile.level()))
+        }
+    }
+}
+
+/// Nodes of any tree up to the published one: complete subtrees are the same in all of them.
+impl HashReader for View {
+    type Error = StoreError;
+
+    fn read_hashes(&self, nodes: &[Node]) -> Result<Vec<Hash>, StoreError> {
+        let mut last: Option<(Tile, Arc<TileTree>)> = None;
+        let mut hashes = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let InTile { tile, height, index } = InTile::of(*node, self.published.size());
+            let tree = match last.take().filter(|(read, _)| *read == tile) {
+                Some((_, tree)) => tree,
+                None => self.tile_tree(tile)?,
+            };
+            let hash = tree.get(height, index);
+            hashes.push(hash.ok_or_else(|| StoreError::new("read", format!("{} is too narrow", tile.path())))?);
+            last = Some((tile, tree));
+        }
+        Ok(hashes)
+    }
+}
+
+/// Full tiles, hashed through, as many as fit. They never change, so nothing is ever stale.
+#[derive(Debug)]
+pub struct TileCache {
+    slots: Vec<Mutex<Option<(Tile, Arc<TileTree>)>>>,
+}
+
+impl TileCache {
+    /// An empty cache: 512 tiles of about 16 KiB.
+    pub fn new() -> Self {
+        Self { slots: (0..512).map(|_| Mutex::default()).collect() }
+    }
+
+    fn get(&self, store: &dyn Store, tile: Tile) -> Result<Arc<TileTree>, StoreError> {
+        // Neighbouring tiles get neighbouring slots; levels are spread.
+        let slot = (tile.index().wrapping_add(u64::from(tile.level()) * 157) % self.slots.len() as u64) as usize;
+        let mut slot = self.slots[slot].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, tree)) = slot.as_ref().filter(|(cached, _)| *cached == tile) {
+            return Ok(tree.clone());
+        }
+        let hashes = store.full_tile(tile)?;
+        let hashes = hashes.ok_or_else(|| StoreError::new("read", format!("{} is missing", tile.path())))?;
+        let tree = Arc::new(TileTree::new(hashes));
+        *slot = Some((tile, tree.clone()));
+        Ok(tree)
+    }
+}
+
+impl Default for TileCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
