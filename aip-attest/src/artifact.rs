@@ -97,10 +97,13 @@ pub fn parse_subject(text: &str) -> Result<Hashed> {
 /// A subject of which only name and digest are known; its receipt is named after `name` below `folder`.
 fn elsewhere(name: &str, sha256: Hash, folder: &Path) -> Result<Hashed> {
     if name.is_empty() || name.contains(char::is_control) {
-        return Err(Failure::new(format!("a subject's name is not empty and has no control characters: `{name}`")));
+        return Err(Failure::new(format!(
+            "a subject's name is not empty and has no control characters: `{name}`"
+        )));
     }
     // The name comes from another job: it must not choose where a file is written.
-    let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let inside =
+        Path::new(name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if !inside || name.contains('\\') {
         return Err(Failure::new(format!("the subject's name `{name}` leads out of its folder"))
             .because("receipts are named after their subjects")
@@ -119,7 +122,10 @@ mod tests {
     #[test]
     fn a_subject_is_a_name_and_a_digest() {
         let subject = parse_subject(&format!("ghcr.io/org/app@1@sha256:{HEX}")).expect("a subject");
-        assert_eq!((subject.artifact.name.as_str(), subject.sha256.to_string()), ("ghcr.io/org/app@1", HEX.into()));
+        assert_eq!(
+            (subject.artifact.name.as_str(), subject.sha256.to_string()),
+            ("ghcr.io/org/app@1", HEX.into())
+        );
         for bad in [
             "app",
             "app@sha256:",

@@ -149,7 +149,8 @@ impl Client {
         let status = response.status();
         let retry_after = retry_after(&response);
         if status.is_redirection() {
-            let to = response.headers().get("location").and_then(|to| to.to_str().ok()).unwrap_or("elsewhere");
+            let to =
+                response.headers().get("location").and_then(|to| to.to_str().ok()).unwrap_or("elsewhere");
             return Err(ClientError::Redirect { url, to: printable(to).into_owned() });
         }
         let body = read_body(response, &url)?;
@@ -244,10 +245,12 @@ impl ClientError {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let hint = match &error {
-            ClientError::Malformed { .. } | ClientError::TooLong { .. } => {
-                Some("is this the address of a log? `/checkpoint` below it has to be a signed note".to_owned())
+            ClientError::Malformed { .. } | ClientError::TooLong { .. } => Some(
+                "is this the address of a log? `/checkpoint` below it has to be a signed note".to_owned(),
+            ),
+            ClientError::Redirect { to, .. } => {
+                Some(format!("redirects are not followed: name the log at `{to}`"))
             }
-            ClientError::Redirect { to, .. } => Some(format!("redirects are not followed: name the log at `{to}`")),
             ClientError::Refused { problem, .. } => problem.hint.clone(),
             ClientError::TooSlow { .. } | ClientError::Unreachable { .. } => {
                 Some("check the log's URL and your connection".to_owned())
@@ -308,7 +311,10 @@ fn read_body(mut response: Response, url: &str) -> Result<Vec<u8>, ClientError> 
             Ok(0) => return Ok(body),
             Ok(read) => read,
             Err(source) => {
-                let broken = |source| ClientError::Malformed { url: url.to_owned(), what: format!("it breaks off: {source}") };
+                let broken = |source| ClientError::Malformed {
+                    url: url.to_owned(),
+                    what: format!("it breaks off: {source}"),
+                };
                 return Err(broken(source));
             }
         };

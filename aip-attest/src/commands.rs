@@ -55,7 +55,8 @@ enum Command {
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>, console: &mut Console) -> Result<Exit> {
     let arguments: Vec<OsString> = arguments.collect();
     let name = program_name(arguments.first());
-    let parsed = cli(name).try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed =
+        cli(name).try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
@@ -102,7 +103,9 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// The moment after `timeout`.
 fn deadline(timeout: Duration) -> Result<Instant> {
-    Instant::now().checked_add(timeout).ok_or_else(|| Failure::new("the timeout is longer than any clock runs"))
+    Instant::now()
+        .checked_add(timeout)
+        .ok_or_else(|| Failure::new("the timeout is longer than any clock runs"))
 }
 
 #[cfg(test)]
@@ -116,7 +119,9 @@ mod tests {
 
     #[test]
     fn both_names_are_known() {
-        for (argument, want) in [("/usr/bin/aip", "aip"), ("aip.exe", "aip"), ("x/aip-attest", "aip-attest"), ("z", "aip-attest")] {
+        for (argument, want) in
+            [("/usr/bin/aip", "aip"), ("aip.exe", "aip"), ("x/aip-attest", "aip-attest"), ("z", "aip-attest")]
+        {
             assert_eq!(program_name(Some(&argument.into())), want);
         }
     }

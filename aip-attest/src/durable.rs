@@ -53,9 +53,9 @@ pub fn create_folder(folder: &Path, readers: Readers) -> Result<()> {
     }
     #[cfg(not(unix))]
     let _ = readers;
-    builder
-        .create(folder)
-        .map_err(|source| Failure::new(format!("cannot make the folder `{}`", folder.display())).caused_by(source))
+    builder.create(folder).map_err(|source| {
+        Failure::new(format!("cannot make the folder `{}`", folder.display())).caused_by(source)
+    })
 }
 
 fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {

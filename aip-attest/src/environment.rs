@@ -10,7 +10,9 @@ pub fn var(name: &str) -> Result<Option<String>> {
         Ok(value) if value.is_empty() => Ok(None),
         Ok(value) => Ok(Some(value)),
         Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => Err(Failure::new(format!("the variable {name} is not UTF-8"))),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Failure::new(format!("the variable {name} is not UTF-8")))
+        }
     }
 }
 

@@ -61,7 +61,7 @@ impl Display for Source {
 /// A credentials file as it was found: its key may still be locked.
 pub enum Stored {
     /// Everything is readable.
-    Plain(Credentials),
+    Plain(Box<Credentials>),
     /// The DID is readable, the key needs a passphrase.
     Encrypted(Encrypted),
 }
@@ -73,7 +73,7 @@ pub fn load(console: &mut Console) -> Result<Identity> {
     }
     let (path, stored) = find(console)?.ok_or_else(no_identity)?;
     let credentials = match stored {
-        Stored::Plain(credentials) => credentials,
+        Stored::Plain(credentials) => *credentials,
         Stored::Encrypted(encrypted) => {
             let passphrase = passphrase::ask_for(&path)?;
             encrypted.decrypt(&passphrase).map_err(|error| cannot_read(&path).caused_by(error))?
@@ -93,7 +93,9 @@ pub fn from_environment() -> Result<Option<Identity>> {
         (None, Some(key)) => {
             let failure = Failure::new("AIP_PRIVATE_KEY is set without AIP_DID");
             return Err(match credentials::decode_private_key(&key) {
-                Ok(key) => failure.hint(format!("set AIP_DID too; this key's is {}", Did::of(&key.public_key()))),
+                Ok(key) => {
+                    failure.hint(format!("set AIP_DID too; this key's is {}", Did::of(&key.public_key())))
+                }
                 Err(error) => failure.caused_by(error),
             });
         }
@@ -223,7 +225,10 @@ fn warn_of_other_readers(_: &Path, _: &fs::File, _: &mut Console) {}
 fn first_free_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let numbered = |number: u32| path.with_file_name(format!("{name}.{number}.old"));
-    (1..).map(numbered).find(|path| !path.exists()).expect("a folder holds fewer files than there are numbers")
+    (1..)
+        .map(numbered)
+        .find(|path| !path.exists())
+        .expect("a folder holds fewer files than there are numbers")
 }
 
 fn no_identity() -> Failure {

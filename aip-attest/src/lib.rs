@@ -49,7 +49,8 @@ pub fn main() -> ExitCode {
     panic::set_hook(Box::new(|panic| {
         let mut console = Console::standard();
         let message = panic.payload_as_str().unwrap_or("no message");
-        let place = panic.location().map_or(String::new(), |place| format!("{}:{}", place.file(), place.line()));
+        let place =
+            panic.location().map_or(String::new(), |place| format!("{}:{}", place.file(), place.line()));
         let failure = Failure::new("this program has a bug")
             .because(format!("{message} ({place})"))
             .hint("nothing was decided; please report it with the command that led here");

@@ -33,7 +33,7 @@ impl Patience {
             };
             let Some(retry_after) = error.retry() else { return Err(error.into()) };
             if !self.pause(retry_after, console, &error.to_string()) {
-                return Err(Failure::from(error).because("there is no time left to try again"));
+                return Err(Failure::from(error).because("there is no time left to try again").for_now());
             }
         }
     }

@@ -15,7 +15,7 @@ pub mod trust;
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
-use tlog::policy::Policy;
+use tlog::policy::{Policy, PolicyParseError};
 
 use crate::environment;
 use crate::receipt_file::read_bounded;
@@ -84,7 +84,9 @@ pub fn for_origin(flag: Option<&Path>, pins: &Pins, origin: &str) -> Result<Poli
     }
     pins.policy_for(origin)?.ok_or_else(|| {
         Failure::new(format!("there is no policy for the log `{}`", crate::report::printable(origin)))
-            .hint("`aip-attest policy pin URL` keeps the log's policy, once you have compared its fingerprint")
+            .hint(
+                "`aip-attest policy pin URL` keeps the log's policy, once you have compared its fingerprint",
+            )
             .hint("or name a file with --policy or AIP_POLICY")
     })
 }
@@ -94,7 +96,7 @@ pub fn read(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<Polic
     let cannot = || Failure::new(format!("cannot use the policy `{}`", path.display()));
     let text = read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
     let text = String::from_utf8(text).map_err(|_| cannot().because("it is not UTF-8"))?;
-    let policy = text.parse().map_err(|error| cannot().caused_by::<tlog::policy::PolicyParseError>(error))?;
+    let policy = text.parse().map_err(|error: PolicyParseError| cannot().caused_by(error))?;
     let trust = trust::beside(path)?;
     Ok(PolicyFile { policy, text, trust, source: source(path.to_path_buf()) })
 }

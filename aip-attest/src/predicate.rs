@@ -40,7 +40,8 @@ pub fn file_word(predicate_type: &str) -> String {
         return (*word).to_owned();
     }
     let rest = predicate_type.split_once("://").map_or(predicate_type, |(_, rest)| rest);
-    let letters: String = rest.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
+    let letters: String =
+        rest.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
     let hash = Hash::of(predicate_type.as_bytes()).to_string();
     format!("{}-{}", letters.trim_matches('-'), &hash[..8])
 }

@@ -39,7 +39,10 @@ impl Shelf {
     /// The receipt of an artifact for a predicate type.
     pub fn path(&self, artifact: &Path, predicate_type: &str) -> Result<PathBuf> {
         let mut name = artifact.file_name().map(OsString::from).ok_or_else(|| {
-            Failure::new(format!("`{}` names no file, so no receipt can be named after it", artifact.display()))
+            Failure::new(format!(
+                "`{}` names no file, so no receipt can be named after it",
+                artifact.display()
+            ))
         })?;
         if predicate_type != predicate::PROVENANCE {
             name.push(".");

@@ -56,22 +56,30 @@ impl From<Exit> for ExitCode {
 
 /// Why a command stopped: what is wrong, whose fault it is, what to do.
 #[derive(Clone, Debug)]
-pub struct Failure {
+pub struct Failure(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
     exit: Exit,
     message: String,
     causes: Vec<String>,
     hints: Vec<String>,
+    for_now: bool,
 }
 
 impl Failure {
     /// Could not be done: exit 2.
     pub fn new(message: impl Display) -> Self {
-        Self { exit: Exit::Unable, message: message.to_string(), causes: Vec::new(), hints: Vec::new() }
+        let message = message.to_string();
+        let (causes, hints) = (Vec::new(), Vec::new());
+        Self(Box::new(Parts { exit: Exit::Unable, message, causes, hints, for_now: false }))
     }
 
     /// Checked and false: exit 1.
     pub fn refuted(message: impl Display) -> Self {
-        Self { exit: Exit::False, ..Self::new(message) }
+        let mut failure = Self::new(message);
+        failure.0.exit = Exit::False;
+        failure
     }
 
     /// Adds what lies behind it, with the sources of an error behind that.
@@ -80,8 +88,8 @@ impl Failure {
         while let Some(error) = cause {
             let text = error.to_string();
             // Libraries that repeat their source in their own message would say it twice.
-            if self.causes.last().is_none_or(|last| !last.ends_with(&text)) {
-                self.causes.push(text);
+            if self.0.causes.last().is_none_or(|last| !last.ends_with(&text)) {
+                self.0.causes.push(text);
             }
             cause = error.source();
         }
@@ -90,39 +98,51 @@ impl Failure {
 
     /// Adds what lies behind it, in words.
     pub fn because(mut self, cause: impl Display) -> Self {
-        self.causes.push(cause.to_string());
+        self.0.causes.push(cause.to_string());
         self
     }
 
     /// Adds what to do next.
     pub fn hint(mut self, hint: impl Display) -> Self {
-        self.hints.push(hint.to_string());
+        self.0.hints.push(hint.to_string());
         self
+    }
+
+    /// Marks it as one that may be gone later, with nothing changed here: a log that does not answer.
+    pub fn for_now(mut self) -> Self {
+        self.0.for_now = true;
+        self
+    }
+
+    /// Whether the same may succeed later.
+    pub fn is_for_now(&self) -> bool {
+        self.0.for_now
     }
 
     /// The exit code it leads to.
     pub fn exit(&self) -> Exit {
-        self.exit
+        self.0.exit
     }
 
     /// The message and its causes on one line, for annotations and JSON.
     pub fn one_line(&self) -> String {
-        let parts: Vec<&str> = [self.message.as_str()].into_iter().chain(self.causes.iter().map(String::as_str)).collect();
+        let parts: Vec<&str> =
+            [self.0.message.as_str()].into_iter().chain(self.0.causes.iter().map(String::as_str)).collect();
         printable(&parts.join(": ")).into_owned()
     }
 
     /// The first hint, for annotations and JSON.
     pub fn first_hint(&self) -> Option<String> {
-        self.hints.first().map(|hint| printable(hint).into_owned())
+        self.0.hints.first().map(|hint| printable(hint).into_owned())
     }
 }
 
 /// `error:`, `  caused by:`, `hint:`, each on its line, without the last newline.
 impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", printable(&self.message))?;
-        self.causes.iter().try_for_each(|cause| write!(f, "\n  caused by: {}", printable(cause)))?;
-        self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {}", printable(hint)))
+        write!(f, "error: {}", printable(&self.0.message))?;
+        self.0.causes.iter().try_for_each(|cause| write!(f, "\n  caused by: {}", printable(cause)))?;
+        self.0.hints.iter().try_for_each(|hint| write!(f, "\nhint: {}", printable(hint)))
     }
 }
 
@@ -161,7 +181,8 @@ impl Console {
         let flushed = self.out.flush();
         self.keep(flushed);
         let out = self.out.get_mut();
-        let written = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        let written =
+            out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
         self.keep(written);
     }
 
@@ -174,17 +195,24 @@ impl Console {
 
     /// Something worth knowing.
     pub fn note(&mut self, note: impl Display) {
-        self.to_stderr("note", &note.to_string());
+        self.say("note", &note.to_string());
     }
 
     /// Something worth acting on.
     pub fn warn(&mut self, warning: impl Display) {
-        self.to_stderr("warning", &warning.to_string());
+        self.say("warning", &warning.to_string());
     }
 
     /// What to do next.
     pub fn hint(&mut self, hint: impl Display) {
-        self.to_stderr("hint", &hint.to_string());
+        self.say("hint", &hint.to_string());
+    }
+
+    /// A question, on stderr, with the cursor behind it.
+    pub fn prompt(&mut self, question: &str) {
+        let flushed = self.out.flush();
+        self.keep(flushed);
+        let _ = write!(self.err, "{question}").and_then(|()| self.err.flush());
     }
 
     /// An error that does not end the command.
@@ -207,7 +235,7 @@ impl Console {
         }
     }
 
-    fn to_stderr(&mut self, prefix: &str, text: &str) {
+    fn say(&mut self, prefix: &str, text: &str) {
         let flushed = self.out.flush();
         self.keep(flushed);
         let _ = writeln!(self.err, "{prefix}: {}", printable(text));

@@ -145,7 +145,8 @@ fn prepare(request: &Request, identity: &Identity) -> Result<Vec<Group>> {
     let mut taken = std::collections::BTreeSet::new();
     for artifacts in groups {
         let subject = |hashed: &Hashed| Subject::new(hashed.artifact.name.as_str(), hashed.sha256);
-        let statement = Statement::new(artifacts.iter().map(subject).collect(), predicate_type, predicate.clone());
+        let statement =
+            Statement::new(artifacts.iter().map(subject).collect(), predicate_type, predicate.clone());
         let statement = statement.map_err(cannot_sign)?;
         let paths = match &request.receipt {
             Some(path) => vec![path.clone()],
@@ -162,7 +163,8 @@ fn prepare(request: &Request, identity: &Identity) -> Result<Vec<Group>> {
                 .hint("sign them apart, with --receipts for one of them"));
         }
         let envelope = Envelope::sign(&identity.key, statement.to_payload());
-        let receipt = Receipt::signed(identity.did, identity.key.public_key(), envelope).map_err(cannot_sign)?;
+        let receipt =
+            Receipt::signed(identity.did, identity.key.public_key(), envelope).map_err(cannot_sign)?;
         prepared.push(Group { artifacts, paths, statement, receipt });
     }
     Ok(prepared)
@@ -200,7 +202,8 @@ impl Group {
         {
             return Ok(found);
         }
-        let claim = Claim::new(self.receipt.envelope(), &self.statement, identity.did, &key, origin, visibility);
+        let claim =
+            Claim::new(self.receipt.envelope(), &self.statement, identity.did, &key, origin, visibility);
         let entry = claim.and_then(|claim| PendingEntry::sign(claim, &identity.key)).map_err(cannot_sign)?;
         let receipt = self.receipt.clone().pending(entry);
         self.write(&receipt, console)?;
@@ -284,9 +287,7 @@ impl Group {
 
 fn is_of_another_entry(path: &std::path::Path, receipt: &Receipt) -> bool {
     let claim = |receipt: &Receipt| receipt.pending_entry().map(|entry| entry.claim().hash());
-    receipt_file::read(path).is_ok_and(|old| {
-        old.log_answer().is_some() && claim(&old) != claim(receipt)
-    })
+    receipt_file::read(path).is_ok_and(|old| old.log_answer().is_some() && claim(&old) != claim(receipt))
 }
 
 fn no_receipt_name(hashed: &Hashed) -> Failure {

@@ -159,11 +159,16 @@ impl Round<'_> {
         match answer {
             Answer::Logged(answer) => {
                 let outcome = accept(&self.jobs[at], &answer, self.target, self.pins);
-                self.end(at, outcome.map_or_else(Outcome::Left, |receipt| Outcome::Logged(Box::new(receipt))));
+                self.end(
+                    at,
+                    outcome.map_or_else(Outcome::Left, |receipt| Outcome::Logged(Box::new(receipt))),
+                );
             }
             Answer::Committed { retry_after } => {
                 self.sendings.set(at, Sending::Committed);
-                self.wait.note(retry_after, || "the log has committed to the entries and not yet published them".into());
+                self.wait.note(retry_after, || {
+                    "the log has committed to the entries and not yet published them".into()
+                });
             }
             Answer::Unavailable { problem, retry_after } => {
                 self.wait.note(retry_after, || format!("the log answers {problem}"));
@@ -199,7 +204,7 @@ impl Round<'_> {
     fn give_up(&mut self, why: &str) {
         for at in 0..self.jobs.len() {
             if self.outcomes[at].is_none() {
-                let failure = Failure::new("the log gave no receipt in time").because(why);
+                let failure = Failure::new("the log gave no receipt in time").because(why).for_now();
                 self.end(at, Outcome::Left(pending(failure)));
             }
         }

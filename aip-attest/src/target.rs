@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use tlog::Hash;
 use tlog::note::Note;
 
-use crate::client::{Client, ClientError, normal_url};
+use crate::client::{Client, normal_url};
 use crate::environment;
 use crate::patience::Patience;
-use crate::policy_file::pins::Pins;
+use crate::policy_file::pins::{Pin, Pins};
 use crate::policy_file::{PolicyFile, Source};
 use crate::report::{Console, Failure, Result, printable};
 
@@ -28,6 +29,8 @@ pub struct Wish {
     policy: Option<PolicyFile>,
     /// The log's name, where the policy leaves no doubt.
     origin: Option<String>,
+    /// The fingerprint that the policy must have, wherever it comes from.
+    fingerprint: Option<Hash>,
 }
 
 impl Wish {
@@ -37,47 +40,55 @@ impl Wish {
         let environment = environment::var("AIP_LOG_URL")?;
         let url = url.or(environment.as_deref()).map(normal_url).transpose()?;
         match (url, named) {
-            (Some(url), Some(policy)) => {
-                let origin = origin_at(&policy, &url);
-                Ok(Self { url, policy: Some(policy), origin })
-            }
-            (Some(url), None) => match (pins.of_url(&url).next(), pins.of_url(&url).nth(1)) {
-                (Some(pin), None) => {
-                    let origin = Some(pin.origin().to_owned());
-                    Ok(Self { url, policy: Some(pins.policy_of(pin)?), origin })
+            (Some(url), Some(policy)) => Ok(Self::judged(url, policy)),
+            (Some(url), None) => {
+                let pinned: Vec<&Pin> = pins.of_url(&url).collect();
+                match pinned[..] {
+                    [pin] => Self::pinned(pin, pins),
+                    _ => Ok(Self { url, policy: None, origin: None, fingerprint: None }),
                 }
-                _ => Ok(Self { url, policy: None, origin: None }),
-            },
+            }
             (None, Some(policy)) => {
-                let urls: Vec<&str> = policy.policy.logs().iter().filter_map(|log| log.url.as_deref()).collect();
+                let urls: Vec<&str> =
+                    policy.policy.logs().iter().filter_map(|log| log.url.as_deref()).collect();
                 let [url] = urls[..] else {
-                    return Err(Failure::new(format!("the policy {} names {} logs with a URL", policy.source, urls.len()))
-                        .hint("name one with --log URL, or sign without one: --no-log"));
+                    let message =
+                        format!("the policy {} names {} logs with a URL", policy.source, urls.len());
+                    return Err(
+                        Failure::new(message).hint("name one with --log URL, or sign without one: --no-log")
+                    );
                 };
-                let url = normal_url(url)?;
-                let origin = origin_at(&policy, &url);
-                Ok(Self { url, policy: Some(policy), origin })
+                Ok(Self::judged(normal_url(url)?, policy))
             }
-            (None, None) => {
-                let mut pinned = pins.iter();
-                let (Some(pin), None) = (pinned.next(), pinned.next()) else {
-                    return Err(no_log(pins));
-                };
-                let origin = Some(pin.origin().to_owned());
-                Ok(Self { url: pin.url.clone(), policy: Some(pins.policy_of(pin)?), origin })
-            }
+            (None, None) => match pins.iter().collect::<Vec<_>>()[..] {
+                [pin] => Self::pinned(pin, pins),
+                _ => Err(no_log(pins)),
+            },
         }
     }
 
-    /// The address.
-    pub fn url(&self) -> &str {
-        &self.url
+    fn judged(url: String, policy: PolicyFile) -> Self {
+        let origin = origin_at(&policy, &url);
+        Self { url, policy: Some(policy), origin, fingerprint: None }
+    }
+
+    fn pinned(pin: &Pin, pins: &Pins) -> Result<Self> {
+        let (url, origin) = (pin.url.clone(), Some(pin.origin().to_owned()));
+        Ok(Self { url, policy: Some(pins.policy_of(pin)?), origin, fingerprint: None })
+    }
+
+    /// Demands that the policy has this fingerprint, the SHA-256 of its whole text.
+    pub fn with_fingerprint(self, fingerprint: Option<Hash>) -> Self {
+        Self { fingerprint, ..self }
     }
 
     /// Asks the log what is not known of it yet: its name, and its policy if none is named or pinned.
     /// Tries until `deadline`.
     pub fn meet(self, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Target> {
         let client = Client::new(&self.url)?;
+        if let Some(policy) = &self.policy {
+            refuse_other_fingerprint(self.fingerprint, policy)?;
+        }
         if let (Some(origin), Some(judge)) = (&self.origin, &self.policy) {
             return Ok(Target { client, origin: origin.clone(), judge: judge.clone() });
         }
@@ -89,11 +100,15 @@ impl Wish {
             Some(policy) => policy,
             None => believed_policy(&client, &note, pins, &mut patience, console)?,
         };
+        refuse_other_fingerprint(self.fingerprint, &judge)?;
         let (checkpoint, _) = judge.policy.log_checkpoint(&note).map_err(|error| {
-            Failure::refuted(format!("the checkpoint of `{}` is not by a log of the policy {}", self.url, judge.source))
-                .caused_by(error)
+            Failure::refuted(format!(
+                "the checkpoint of `{}` is not by a log of the policy {}",
+                self.url, judge.source
+            ))
+            .caused_by(error)
         })?;
-        if matches!(judge.source, Source::Log(_)) {
+        if matches!(judge.source, Source::Log(_)) && self.fingerprint.is_none() {
             console.warn(format!(
                 "`{}` is not pinned: its own word is taken for origin `{}` and policy; \
                  `aip-attest policy pin {}` makes it certain",
@@ -103,6 +118,18 @@ impl Wish {
             ));
         }
         Ok(Target { client, origin: checkpoint.origin, judge })
+    }
+}
+
+fn refuse_other_fingerprint(want: Option<Hash>, policy: &PolicyFile) -> Result<()> {
+    let got = Hash::of(policy.text.as_bytes());
+    match want {
+        Some(want) if want != got => {
+            Err(Failure::refuted(format!("the policy {} has another fingerprint", policy.source))
+                .because(format!("expected sha256:{want}, got sha256:{got}"))
+                .hint("find out why before you accept the other one"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -121,9 +148,9 @@ fn believed_policy(
     }
     let url = client.url().to_owned();
     let text = patience.ask(console, || client.policy())?;
-    let policy = text
-        .parse()
-        .map_err(|error: tlog::policy::PolicyParseError| Failure::new(format!("`{url}/policy` is no policy")).caused_by(error))?;
+    let policy = text.parse().map_err(|error: tlog::policy::PolicyParseError| {
+        Failure::new(format!("`{url}/policy` is no policy")).caused_by(error)
+    })?;
     let trust = crate::policy_file::trust::Trust::default();
     Ok(PolicyFile { policy, text, trust, source: Source::Log(url) })
 }
@@ -131,7 +158,9 @@ fn believed_policy(
 /// The name of the log at `url`, if the policy says which it is: the one with that address, or the only one.
 fn origin_at(policy: &PolicyFile, url: &str) -> Option<String> {
     let logs = policy.policy.logs();
-    let mut here = logs.iter().filter(|log| log.url.as_deref().and_then(|url| normal_url(url).ok()).as_deref() == Some(url));
+    let mut here = logs
+        .iter()
+        .filter(|log| log.url.as_deref().and_then(|url| normal_url(url).ok()).as_deref() == Some(url));
     let log = match (here.next(), here.next(), logs) {
         (Some(log), None, _) => log,
         (None, None, [only]) => only,
@@ -148,9 +177,4 @@ fn no_log(pins: &Pins) -> Failure {
     Failure::new(message)
         .hint("name one with --log URL or AIP_LOG_URL, or pin one: `aip-attest policy pin URL`")
         .hint("or sign without a log: --no-log")
-}
-
-/// How a log that cannot be reached is told from one that says no.
-pub fn is_out_of_reach(error: &ClientError) -> bool {
-    error.retry().is_some()
 }

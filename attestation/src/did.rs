@@ -13,8 +13,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use tlog::Hash;
 use tlog::encoding;
 use tlog::key::{Ed25519PublicKey, KeyError};
@@ -80,13 +79,6 @@ impl fmt::Debug for Did {
 impl Serialize for Did {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.to_string())
-    }
-}
-
-impl<'de> Deserialize<'de> for Did {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <&str>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
     }
 }
 

@@ -28,6 +28,39 @@
 //! [`statement::Statement`] → [`dsse::Envelope::sign`] → [`entry::Claim`] → [`entry::PendingEntry::sign`]
 //! → (the log) → [`entry::DsseEntry`] → [`receipt::Receipt`] → [`receipt::verify`] → [`receipt::Verified`].
 
+//!
+//! ```
+//! use attestation::Did;
+//! use attestation::dsse::Envelope;
+//! use attestation::entry::{Claim, PendingEntry, Visibility};
+//! use attestation::provenance::{PREDICATE_TYPE, Provenance};
+//! use attestation::receipt::Receipt;
+//! use attestation::statement::{Statement, Subject};
+//! use tlog::Hash;
+//! use tlog::key::Ed25519PrivateKey;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = Ed25519PrivateKey::from_seed(&[7; 32]);
+//! let (public, did) = (key.public_key(), Did::of(&key.public_key()));
+//!
+//! let subject = Subject::new("app.tar.gz", Hash::of(b"the artifact"));
+//! let statement = Statement::new(vec![subject], PREDICATE_TYPE, Provenance::local().to_predicate())?;
+//! let envelope = Envelope::sign(&key, statement.to_payload());
+//!
+//! let origin = "log.example.com/pipelines";
+//! let claim = Claim::new(&envelope, &statement, did, &public, origin, Visibility::Public)?;
+//! let entry = PendingEntry::sign(claim, &key)?;
+//! let receipt = Receipt::signed(did, public, envelope)?.pending(entry);
+//!
+//! // What a log does with the pending leaf that is sent to it.
+//! let sent = receipt.pending_entry().ok_or("a pending receipt")?.to_bytes();
+//! let entry = PendingEntry::parse(&sent)?;
+//! entry.claim().check_genesis_key(&public)?;
+//! entry.verify_claim_signature(&public)?;
+//! # Ok(())
+//! # }
+//! ```
+
 #![forbid(unsafe_code)]
 
 pub mod did;

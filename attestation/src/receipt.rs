@@ -24,11 +24,11 @@ use crate::json::{JsonError, MAX_DEPTH, Object};
 use crate::quote::quoted;
 use crate::statement::{Statement, StatementError};
 
+mod report;
 mod verify;
 
-pub use verify::{
-    Check, Demand, Fault, Outcome, Pin, Report, Signers, Verdict, Verified, VerifyPolicy, verify,
-};
+pub use report::{Check, Fault, Outcome, Report, Verdict};
+pub use verify::{Demand, Pin, Signers, Verified, VerifyPolicy, verify};
 
 /// The media type in a receipt's first member.
 pub const MEDIA_TYPE: &str = "application/vnd.aip.receipt.v1+json";

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use log_server::{Failure, erase, fsck, init, serve};
+use log_server::{erase, fsck, init, serve};
 
 /// An append-only Merkle log of signed entries
 #[derive(Parser)]

@@ -18,7 +18,8 @@ use crate::report::{Failure, Result};
 /// The subjects that the file at `path` lists. Their receipts are named after them, beside the file.
 pub fn read(path: &Path) -> Result<Vec<Hashed>> {
     let cannot = || Failure::new(format!("cannot read the checksums in `{}`", path.display()));
-    let text = crate::receipt_file::read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
+    let text =
+        crate::receipt_file::read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
     let text = String::from_utf8(text).map_err(|_| cannot().because("it is not UTF-8"))?;
     let mut seen: BTreeMap<String, Hash> = BTreeMap::new();
     let mut subjects = Vec::new();
@@ -103,7 +104,8 @@ mod tests {
 
     #[test]
     fn each_form_of_a_line_is_read() {
-        let text = format!("{A}  a b.whl\n{A} *dist/app\r\n\nSHA256 (c (1)) = {}\n{A}  a b.whl\n", A.to_uppercase());
+        let text =
+            format!("{A}  a b.whl\n{A} *dist/app\r\n\nSHA256 (c (1)) = {}\n{A}  a b.whl\n", A.to_uppercase());
         assert_eq!(read_text(&text).expect("read"), ["a b.whl", "dist/app", "c (1)"]);
     }
 

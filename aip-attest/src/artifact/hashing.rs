@@ -13,16 +13,18 @@ use super::{Artifact, Hashed, Place};
 use crate::report::{Failure, Result};
 
 /// An artifact with its digest, or why there is none.
-pub type Digested = std::result::Result<Hashed, (Artifact, Failure)>;
+pub struct Digested {
+    /// The artifact.
+    pub artifact: Artifact,
+    /// Its SHA-256.
+    pub sha256: Result<Hash>,
+}
 
 /// Computes the digests of `artifacts`, in their order. A file is read in pieces: a large one takes no more
 /// memory than a small one.
 pub fn hash_all(artifacts: Vec<Artifact>) -> Vec<Digested> {
     let progress = Progress::over(&artifacts);
-    let hash = |artifact: Artifact| match digest(&artifact, &progress) {
-        Ok(sha256) => Ok(Hashed { artifact, sha256 }),
-        Err(failure) => Err((artifact, failure)),
-    };
+    let hash = |artifact: Artifact| Digested { sha256: digest(&artifact, &progress), artifact };
     // One file needs no threads, and starting them takes longer than hashing it.
     let hashed = match artifacts.len() {
         0 | 1 => artifacts.into_iter().map(hash).collect(),
@@ -34,7 +36,8 @@ pub fn hash_all(artifacts: Vec<Artifact>) -> Vec<Digested> {
 
 /// As [`hash_all`], for who needs every digest: the first failure ends it.
 pub fn hash_every(artifacts: Vec<Artifact>) -> Result<Vec<Hashed>> {
-    hash_all(artifacts).into_iter().map(|hashed| hashed.map_err(|(_, failure)| failure)).collect()
+    let hashed = |Digested { artifact, sha256 }| Ok(Hashed { artifact, sha256: sha256? });
+    hash_all(artifacts).into_iter().map(hashed).collect()
 }
 
 fn digest(artifact: &Artifact, progress: &Progress) -> Result<Hash> {
@@ -118,11 +121,10 @@ mod tests {
             Artifact { place: Place::File(path), name: name.to_owned() }
         };
         let hashed = hash_all(["a", "missing", "b"].map(artifact).to_vec());
-        let digest = |at: usize| hashed[at].as_ref().expect("hashed").sha256;
+        let digest = |at: usize| *hashed[at].sha256.as_ref().expect("hashed");
         assert_eq!(digest(0), Hash::of("a".repeat(100_000).as_bytes()));
         assert_eq!(digest(2), Hash::of("b".repeat(100_000).as_bytes()));
-        let (artifact, failure) = hashed[1].as_ref().expect_err("not there");
-        assert_eq!(artifact.name, "missing");
+        let failure = hashed[1].sha256.as_ref().expect_err("not there");
         assert!(failure.one_line().contains("cannot read"));
     }
 }

@@ -89,7 +89,11 @@ pub(super) fn expand(argument: &OsStr, takes: impl Fn(&str) -> bool) -> Result<E
         Some(text) if text.contains(GLOB_CHARACTERS) => {
             let pattern = Pattern::parse(text)?;
             let is_folder = pattern.root.is_dir();
-            Ok(Expanded::Found(if is_folder { walk(&pattern.root, Some(&pattern), takes)? } else { Vec::new() }))
+            Ok(Expanded::Found(if is_folder {
+                walk(&pattern.root, Some(&pattern), takes)?
+            } else {
+                Vec::new()
+            }))
         }
         _ => Ok(Expanded::Missing),
     }
@@ -116,7 +120,8 @@ impl Pattern {
         let glob = parts[fixed..].join("/");
         let compile = |glob: &str| {
             let glob = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
-            let glob = glob.map_err(|error| Failure::new(format!("`{text}` is no glob")).because(error.kind()))?;
+            let glob =
+                glob.map_err(|error| Failure::new(format!("`{text}` is no glob")).because(error.kind()))?;
             Ok(glob.compile_matcher())
         };
         let dotted = parts[fixed..].iter().filter(|part| part.starts_with('.'));

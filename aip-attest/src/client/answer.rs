@@ -140,7 +140,10 @@ pub(super) fn entries(body: &[u8]) -> Result<EntryList, String> {
     }
     let wire: Wire = parse(body)?;
     let entry = |entry: WireEntry| Ok(ListedEntry { index: entry.index, leaf: base64("leaf", &entry.leaf)? });
-    Ok(EntryList { entries: wire.entries.into_iter().map(entry).collect::<Result<_, String>>()?, next: wire.next })
+    Ok(EntryList {
+        entries: wire.entries.into_iter().map(entry).collect::<Result<_, String>>()?,
+        next: wire.next,
+    })
 }
 
 pub(super) fn consistency(body: &[u8]) -> Result<Vec<Hash>, String> {
@@ -148,7 +151,8 @@ pub(super) fn consistency(body: &[u8]) -> Result<Vec<Hash>, String> {
     struct Wire {
         hashes: Vec<String>,
     }
-    let hash = |text: &String| Hash::from_base64(text).ok_or_else(|| "a hash is not 32 bytes in base64".to_owned());
+    let hash =
+        |text: &String| Hash::from_base64(text).ok_or_else(|| "a hash is not 32 bytes in base64".to_owned());
     parse::<Wire>(body)?.hashes.iter().map(hash).collect()
 }
 
@@ -244,7 +248,8 @@ mod tests {
             {"status":"refused","error":{"type":"urn:aip:problem:claim-signature","title":"t","status":422,"hint":"h"}},
             {"status":"unavailable","error":{"title":"full"}}]"#;
         let answers = results(body, Some(Duration::from_secs(2))).expect("results");
-        let logged = LoggedAnswer { leaf: b"{}".to_vec(), proof: "p".into(), sigstore_note: Some("n".into()) };
+        let logged =
+            LoggedAnswer { leaf: b"{}".to_vec(), proof: "p".into(), sigstore_note: Some("n".into()) };
         assert_eq!(answers[0], Answer::Logged(Box::new(logged)));
         assert_eq!(answers[1], Answer::Committed { retry_after: Some(Duration::from_secs(2)) });
         let Answer::Refused(problem) = &answers[2] else { panic!("refused") };

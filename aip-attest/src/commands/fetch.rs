@@ -100,12 +100,19 @@ struct Found {
 fn one(hashed: Vec<Hashed>) -> Result<Hashed> {
     match <[Hashed; 1]>::try_from(hashed) {
         Ok([hashed]) => Ok(hashed),
-        Err(several) => Err(Failure::new(format!("{} artifacts are named, and one is fetched at a time", several.len()))),
+        Err(several) => {
+            Err(Failure::new(format!("{} artifacts are named, and one is fetched at a time", several.len())))
+        }
     }
 }
 
 /// All entries about a digest, newest first. What does not prove its signer is left out.
-fn list(target: &Target, digest: &Hash, patience: &mut Patience, console: &mut Console) -> Result<Vec<Found>> {
+fn list(
+    target: &Target,
+    digest: &Hash,
+    patience: &mut Patience,
+    console: &mut Console,
+) -> Result<Vec<Found>> {
     let (mut found, mut next, mut junk) = (Vec::new(), None::<String>, 0);
     for _ in 0..MAX_PAGES {
         let page = patience.ask(console, || target.client.entries(digest, next.as_deref()))?;
@@ -123,10 +130,15 @@ fn list(target: &Target, digest: &Hash, patience: &mut Patience, console: &mut C
         }
     }
     if junk > 0 {
-        console.warn(format!("{junk} entries in the log's list prove no signer of this artifact, and are left out"));
+        console.warn(format!(
+            "{junk} entries in the log's list prove no signer of this artifact, and are left out"
+        ));
     }
     if next.is_some() {
-        return Err(Failure::new(format!("the log lists more than {} entries about this artifact", MAX_PAGES * 100)));
+        return Err(Failure::new(format!(
+            "the log lists more than {} entries about this artifact",
+            MAX_PAGES * 100
+        )));
     }
     Ok(found)
 }
@@ -158,7 +170,13 @@ fn choose<'f>(args: &Args, wanted: &[&'f Found]) -> Option<&'f Found> {
     wanted.iter().copied().filter(|_| is_clear).max_by_key(|found| found.index)
 }
 
-fn report_choice(found: &[Found], wanted: &[&Found], hashed: &Hashed, args: &Args, console: &mut Console) -> Result<Exit> {
+fn report_choice(
+    found: &[Found],
+    wanted: &[&Found],
+    hashed: &Hashed,
+    args: &Args,
+    console: &mut Console,
+) -> Result<Exit> {
     if wanted.is_empty() {
         let failure = Failure::new(format!("the log lists no such entry about sha256:{}", hashed.sha256));
         return Err(match found.len() {
@@ -194,7 +212,8 @@ fn get(
         failure.hint("its envelope never came to the log, or was erased: the signer has the receipt")
     })?;
     let broken = |why: String| {
-        Failure::refuted(format!("the receipt that `{}` gives does not verify", target.client.url())).because(why)
+        Failure::refuted(format!("the receipt that `{}` gives does not verify", target.client.url()))
+            .because(why)
     };
     let receipt = Receipt::parse(&bytes).map_err(|error| broken(error.to_string()))?;
     if receipt.log_answer().map(|logged| &logged.entry) != Some(&*chosen.entry) {
@@ -214,7 +233,9 @@ fn keep_other_files(path: &std::path::Path) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    receipt_file::read(path).map(|_| ()).map_err(|failure| failure.hint("what is there is left alone: use --output"))
+    receipt_file::read(path)
+        .map(|_| ())
+        .map_err(|failure| failure.hint("what is there is left alone: use --output"))
 }
 
 fn json_of(found: &Found) -> Value {

@@ -55,7 +55,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         username: args.username.or_else(|| positional.next()),
         registered_at: Some(clock::now().as_secs()),
     };
-    let key = Ed25519PrivateKey::from_seed(&random::<32>()?);
+    let key = Ed25519PrivateKey::from_seed(&*random()?);
     let file = match args.encrypt {
         false => credentials::to_plain(&key, &profile),
         true => {
@@ -79,4 +79,3 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>> {
         .map_err(|error| Failure::new("the system gives no random bytes").because(error))?;
     Ok(bytes)
 }
-

@@ -11,22 +11,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, name: &'static str, console: &mut Console) -> Result<Exit> {
-    let mut command = super::cli(name);
-    command.build();
+    let command = super::cli(name);
     let Some(folder) = args.folder else {
         console.raw(&page(command)?);
         return Ok(Exit::Yes);
     };
-    let mut commands = vec![(name.to_owned(), command)];
-    while let Some((name, command)) = commands.pop() {
-        for sub in command.get_subcommands() {
-            let name = format!("{name}-{}", sub.get_name());
-            commands.push((name.clone(), sub.clone().name(name)));
-        }
-        let path = folder.join(format!("{name}.1"));
-        durable::write(&path, &page(command)?, Readers::Everyone)?;
-        console.line(path.display());
-    }
+    durable::create_folder(&folder, Readers::Everyone)?;
+    clap_mangen::generate_to(command, &folder)
+        .map_err(|error| Failure::new(format!("cannot write to `{}`", folder.display())).caused_by(error))?;
+    console.note(format!("the manual pages are in `{}`", folder.display()));
     Ok(Exit::Yes)
 }
 

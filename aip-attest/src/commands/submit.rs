@@ -90,9 +90,13 @@ fn submit_to(
     console: &mut Console,
 ) -> Result<Vec<(PathBuf, Outcome)>> {
     if let Some(origin) = origin.filter(|origin| *origin != target.origin) {
-        return Err(Failure::new(format!("`{}` is the log `{}`", target.client.url(), printable(&target.origin)))
-            .because(format!("{} receipts are for `{}`", receipts.len(), printable(origin)))
-            .hint("a claim is for one log: name that log, or sign again for this one"));
+        return Err(Failure::new(format!(
+            "`{}` is the log `{}`",
+            target.client.url(),
+            printable(&target.origin)
+        ))
+        .because(format!("{} receipts are for `{}`", receipts.len(), printable(origin)))
+        .hint("a claim is for one log: name that log, or sign again for this one"));
     }
     let mut jobs = Vec::new();
     for (receipt, path) in receipts {
@@ -107,17 +111,28 @@ fn submit_to(
 }
 
 /// Makes a signed receipt a pending one, on disk.
-fn claim(receipt: Receipt, path: &Path, target: &Target, args: &Args, console: &mut Console) -> Result<Receipt> {
+fn claim(
+    receipt: Receipt,
+    path: &Path,
+    target: &Target,
+    args: &Args,
+    console: &mut Console,
+) -> Result<Receipt> {
     let identity = keyfile::load(console)?;
     let key = identity.key.public_key();
     let cannot = || Failure::new(format!("cannot claim the receipt `{}`", path.display()));
     if identity.did != receipt.did() {
-        return Err(cannot().because(format!("it is by {}, the key here is {}'s", receipt.did(), identity.did)));
+        return Err(cannot().because(format!(
+            "it is by {}, the key here is {}'s",
+            receipt.did(),
+            identity.did
+        )));
     }
     // Whoever signs the claim says that it signed the statement: so look whether it did.
     receipt.envelope().verify(&key).map_err(|error| cannot().caused_by(error))?;
     let visibility = if args.private { Visibility::Private } else { Visibility::Public };
-    let claim = Claim::new(receipt.envelope(), receipt.statement(), identity.did, &key, &target.origin, visibility);
+    let claim =
+        Claim::new(receipt.envelope(), receipt.statement(), identity.did, &key, &target.origin, visibility);
     let entry = claim.and_then(|claim| PendingEntry::sign(claim, &identity.key));
     let receipt = receipt.pending(entry.map_err(|error| cannot().caused_by(error))?);
     receipt_file::write(path, &receipt)?;
@@ -133,7 +148,9 @@ fn report(done: &[(PathBuf, Outcome)], as_json: bool, console: &mut Console) {
         let element = |(path, outcome): &(PathBuf, Outcome)| {
             let error = match outcome {
                 Outcome::Logged(_) => Value::Null,
-                Outcome::Left(failure) => json!({"message": failure.one_line(), "hint": failure.first_hint()}),
+                Outcome::Left(failure) => {
+                    json!({"message": failure.one_line(), "hint": failure.first_hint()})
+                }
             };
             json!({"receipt": path.to_string_lossy(), "index": index(outcome), "error": error})
         };

@@ -104,7 +104,8 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         policy: None,
     };
     let artifacts = artifact::select(&args.artifacts)?;
-    let found: Vec<_> = hashing::hash_all(artifacts).into_iter().map(|hashed| judge.judge(hashed, console)).collect();
+    let found: Vec<_> =
+        hashing::hash_all(artifacts).into_iter().map(|hashed| judge.judge(hashed, console)).collect();
     if args.json {
         print::json(&found, console);
     } else {

@@ -62,7 +62,10 @@ fn find(console: &mut Console) -> Result<(Who, Source)> {
             Some((path, Stored::Encrypted(encrypted))) => {
                 refuse_other_did(&encrypted.did)?;
                 let profile = Profile::default();
-                return Ok((Who { did: encrypted.did, did_key: None, public_key: None, profile }, Source::File(path)));
+                return Ok((
+                    Who { did: encrypted.did, did_key: None, public_key: None, profile },
+                    Source::File(path),
+                ));
             }
             // Read again, and compared with the key this time.
             _ => keyfile::load(console)?,

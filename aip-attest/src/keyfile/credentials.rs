@@ -42,7 +42,9 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Stored>, CredentialsError> {
     let file: File = serde_json::from_slice(bytes).map_err(|error| CredentialsError::json(&error))?;
     match file.format.as_deref() {
         None => {}
-        Some(encrypted::FORMAT) => return Encrypted::from_file(file).map(|file| Some(Stored::Encrypted(file))),
+        Some(encrypted::FORMAT) => {
+            return Encrypted::from_file(file).map(|file| Some(Stored::Encrypted(file)));
+        }
         Some(other) => return Err(CredentialsError::Format(other.to_owned())),
     }
     let (Some(did), Some(key)) = (file.did, file.private_key) else { return Ok(None) };
@@ -54,7 +56,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Stored>, CredentialsError> {
     }
     let profile =
         Profile { platform: file.platform, username: file.username, registered_at: file.registered_at };
-    Ok(Some(Stored::Plain(Credentials { did, key, profile })))
+    Ok(Some(Stored::Plain(Box::new(Credentials { did, key, profile }))))
 }
 
 /// Reads a private key as any tool of this family spells it: hex or base64 (spaces around are ignored), of
@@ -179,7 +181,8 @@ struct Secret(Zeroizing<String>);
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The library's own error would repeat a value of another type.
-        let text = String::deserialize(deserializer).map_err(|_| D::Error::custom("a key is not a string"))?;
+        let text =
+            String::deserialize(deserializer).map_err(|_| D::Error::custom("a key is not a string"))?;
         Ok(Self(Zeroizing::new(text)))
     }
 }
@@ -237,7 +240,8 @@ mod tests {
 
     #[test]
     fn a_key_is_read_in_each_spelling() {
-        let both = [hex::decode(SEED_HEX).expect("hex"), encoding::decode_base64(PUBLIC).expect("base64")].concat();
+        let both =
+            [hex::decode(SEED_HEX).expect("hex"), encoding::decode_base64(PUBLIC).expect("base64")].concat();
         for text in [
             SEED.to_owned(),
             format!(" {SEED}\n"),
@@ -252,7 +256,8 @@ mod tests {
         other[63] ^= 1;
         for (text, want) in [
             ("", CredentialsError::PrivateKeyLength(0)),
-            ("AAAA", CredentialsError::PrivateKeyLength(3)),
+            ("AAAA", CredentialsError::PrivateKeyLength(2)),
+            ("AAAx", CredentialsError::PrivateKeyLength(3)),
             ("secret!", CredentialsError::PrivateKeyEncoding),
             (&encoding::base64(&other), CredentialsError::PublicKey),
         ] {
@@ -287,7 +292,7 @@ mod tests {
             (r#"{"did":"x"}"#, Ok(())),
             (r#"{"private_key":"x"}"#, Ok(())),
             ("", Err(CredentialsError::Json { line: 1, column: 0 })),
-            (r#"{"private_key":5}"#, Err(CredentialsError::Json { line: 1, column: 16 })),
+            (r#"{"private_key":5}"#, Err(CredentialsError::Json { line: 1, column: 17 })),
             (r#"{"did":"x","private_key":"#, Err(CredentialsError::Json { line: 1, column: 25 })),
             (r#"{"did":"x","private_key":"s3cret"}"#, Err(CredentialsError::PrivateKeyEncoding)),
             (r#"{"format":"v9"}"#, Err(CredentialsError::Format("v9".into()))),

@@ -49,7 +49,7 @@ impl Encrypted {
             .decrypt_in_place(Nonce::from_slice(&self.nonce), b"", &mut *plaintext)
             .map_err(|_| CredentialsError::Decryption)?;
         match credentials::parse(&plaintext)? {
-            Some(Stored::Plain(credentials)) if credentials.did == self.did => Ok(credentials),
+            Some(Stored::Plain(credentials)) if credentials.did == self.did => Ok(*credentials),
             _ => Err(CredentialsError::Member("ciphertext")),
         }
     }
@@ -127,8 +127,7 @@ mod tests {
         assert_eq!(encrypted.decrypt("correct horsf").map(|_| ()), Err(CredentialsError::Decryption));
         let opened = encrypted.decrypt("correct horse").expect("opened");
         assert_eq!(*opened.key.seed(), *std::array::from_fn::<u8, 32, _>(|i| i as u8).as_slice());
-        let again =
-            encrypt(&opened.key, &opened.profile, "correct horse", encrypted.salt, encrypted.nonce);
+        let again = encrypt(&opened.key, &opened.profile, "correct horse", encrypted.salt, encrypted.nonce);
         assert_eq!(parse(&again).sealed, encrypted.sealed);
     }
 
@@ -136,9 +135,6 @@ mod tests {
     fn an_altered_file_is_refused() {
         let mut altered = parse(FILE);
         altered.did = "did:aip:00000000000000000000000000000000".to_owned();
-        assert_eq!(
-            altered.decrypt("correct horse").map(|_| ()),
-            Err(CredentialsError::Member("ciphertext"))
-        );
+        assert_eq!(altered.decrypt("correct horse").map(|_| ()), Err(CredentialsError::Member("ciphertext")));
     }
 }

@@ -63,7 +63,8 @@ impl Terminal {
         let mut line = Zeroizing::new(String::with_capacity(1024));
         BufReader::new(&self.file).read_line(&mut line).map_err(broken)?;
         self.file.write_all(b"\n").map_err(broken)?;
-        line.truncate(line.trim_end_matches(['\r', '\n']).len());
+        let length = line.trim_end_matches(['\r', '\n']).len();
+        line.truncate(length);
         Ok(line)
     }
 

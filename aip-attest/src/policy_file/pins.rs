@@ -69,8 +69,11 @@ impl Pins {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         };
-        let mut paths: Vec<PathBuf> =
-            entries.map_err(|error| cannot().caused_by(error))?.into_iter().map(|entry| entry.path()).collect();
+        let mut paths: Vec<PathBuf> = entries
+            .map_err(|error| cannot().caused_by(error))?
+            .into_iter()
+            .map(|entry| entry.path())
+            .collect();
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
         paths.sort();
         for path in paths {
@@ -136,8 +139,14 @@ impl Pins {
             let mut same_origin = found.policy.logs().iter().filter(|log| log.vkey.name() == pin.vkey.name());
             if same_origin.any(|log| self.of_key(&log.vkey).is_none()) {
                 return Err(Failure::new(format!("the policy {} contradicts a pin", found.source))
-                    .because(format!("it has another key for the log `{}` than the pinned {}", pin.origin(), pin.vkey))
-                    .hint("if the log changed its key, pin it again: `aip-attest policy pin URL --replace`"));
+                    .because(format!(
+                        "it has another key for the log `{}` than the pinned {}",
+                        pin.origin(),
+                        pin.vkey
+                    ))
+                    .hint(
+                        "if the log changed its key, pin it again: `aip-attest policy pin URL --replace`",
+                    ));
             }
         }
         Ok(())

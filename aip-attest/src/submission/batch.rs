@@ -16,9 +16,7 @@ const MAX_ENVELOPE_BYTES: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Sending {
     /// To be sent, in this round if it was not yet.
-    Waiting {
-        sent: bool,
-    },
+    Waiting { sent: bool },
     /// The log has committed to it.
     Committed,
     /// Nothing more is sent.

@@ -1,17 +1,17 @@
 //! The checks of a receipt, in their fixed order. The first that does not pass ends them.
 
-use std::fmt;
 use std::time::Duration;
 
 use tlog::checkpoint::Checkpoint;
 use tlog::key::VerifierKey;
-use tlog::merkle::{ProofError, leaf_hash};
-use tlog::policy::{Cosigned, Policy, PolicyError};
+use tlog::merkle::leaf_hash;
+use tlog::policy::{Cosigned, Policy};
 use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
-use super::{Logged, MEDIA_TYPE, Receipt, ReceiptError};
+use super::report::Progress;
+use super::{Check, Fault, Logged, MEDIA_TYPE, Receipt, Report};
 use crate::did::Did;
-use crate::entry::{DescribeError, EntryError, LogTime, PendingEntry};
+use crate::entry::{DescribeError, LogTime, PendingEntry};
 use crate::provenance::{self, BuildFacts};
 use crate::statement::Statement;
 
@@ -35,7 +35,7 @@ impl<'a> VerifyPolicy<'a> {
     }
 
     /// The demands in the order of their checks.
-    fn demands(&self) -> Vec<&Demand> {
+    pub(super) fn demands(&self) -> Vec<&Demand> {
         let mut demands: Vec<&Demand> = self.demands.iter().collect();
         demands.sort_by_key(|demand| demand.check());
         demands
@@ -104,146 +104,6 @@ pub struct Pin {
     pub size: TreeSize,
     /// The root at that size.
     pub root: Hash,
-}
-
-/// A check, in the order in which they are made. Its identifier never changes: scripts depend on it.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Check {
-    /// The receipt and all that is in it keeps the rules of its format.
-    Format,
-    /// The artifact is a subject of the statement.
-    ArtifactDigest,
-    /// The receipt's key signed the statement.
-    Signature,
-    /// The leaf is the one that the signer made of this envelope, for this log.
-    Leaf,
-    /// A log of the policy signed the checkpoint, and no pinned root contradicts it.
-    LogSignature,
-    /// The policy's quorum of witnesses cosigned the checkpoint.
-    WitnessQuorum,
-    /// The leaf is in the tree of the checkpoint.
-    Inclusion,
-    /// The signer is a wanted one, and the key is its own.
-    Signer,
-    /// The key was the signer's at that point of the log.
-    SignerState,
-    /// The source repository is the wanted one.
-    SourceUri,
-    /// The source ref is the wanted one.
-    SourceRef,
-    /// The builder is the wanted one.
-    BuilderId,
-    /// The predicate type is the wanted one.
-    PredicateType,
-    /// The artifact has the wanted name.
-    SubjectName,
-    /// The entry is young enough.
-    MaxAge,
-    /// The checkpoint is young enough.
-    CheckpointFreshness,
-    /// The checkpoint is large enough.
-    MinCheckpoint,
-}
-
-impl Check {
-    const ALWAYS: [Self; 9] = [
-        Self::Format,
-        Self::ArtifactDigest,
-        Self::Signature,
-        Self::Leaf,
-        Self::LogSignature,
-        Self::WitnessQuorum,
-        Self::Inclusion,
-        Self::Signer,
-        Self::SignerState,
-    ];
-
-    /// The identifier, for people and programs.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::Format => "format",
-            Self::ArtifactDigest => "artifact-digest",
-            Self::Signature => "signature",
-            Self::Leaf => "leaf",
-            Self::LogSignature => "log-signature",
-            Self::WitnessQuorum => "witness-quorum",
-            Self::Inclusion => "inclusion",
-            Self::Signer => "signer",
-            Self::SignerState => "signer-state",
-            Self::SourceUri => "source-uri",
-            Self::SourceRef => "source-ref",
-            Self::BuilderId => "builder-id",
-            Self::PredicateType => "predicate-type",
-            Self::SubjectName => "subject-name",
-            Self::MaxAge => "max-age",
-            Self::CheckpointFreshness => "checkpoint-freshness",
-            Self::MinCheckpoint => "min-checkpoint",
-        }
-    }
-}
-
-impl fmt::Display for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.id())
-    }
-}
-
-/// What came of a check.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Outcome {
-    /// It holds. Says what was found.
-    Passed(String),
-    /// It does not hold, or could not be checked: [`Fault::could_not_check`].
-    NotPassed(Fault),
-    /// An earlier check did not pass.
-    NotChecked,
-}
-
-/// What came of all checks together.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    /// Every check passed.
-    Verified,
-    /// A check was made and does not hold.
-    Failed,
-    /// A check could not be made.
-    CouldNotCheck,
-}
-
-/// What verifying a receipt found.
-#[derive(Clone, Debug)]
-pub struct Report {
-    checks: Vec<(Check, Outcome)>,
-    verified: Option<Verified>,
-}
-
-impl Report {
-    /// Every check that the policy asks for, in order, with its outcome.
-    pub fn checks(&self) -> &[(Check, Outcome)] {
-        &self.checks
-    }
-
-    /// The check that did not pass, and why.
-    pub fn fault(&self) -> Option<(Check, &Fault)> {
-        self.checks.iter().find_map(|(check, outcome)| match outcome {
-            Outcome::NotPassed(fault) => Some((*check, fault)),
-            Outcome::Passed(_) | Outcome::NotChecked => None,
-        })
-    }
-
-    /// What came of all checks together.
-    pub fn verdict(&self) -> Verdict {
-        match self.fault() {
-            None => Verdict::Verified,
-            Some((_, fault)) if fault.could_not_check() => Verdict::CouldNotCheck,
-            Some(_) => Verdict::Failed,
-        }
-    }
-
-    /// What may be believed now, if every check passed.
-    pub fn verified(&self) -> Option<&Verified> {
-        self.verified.as_ref()
-    }
 }
 
 /// What a receipt proves once every check has passed. [`Receipt::verify`] is the only way to get one, so a
@@ -478,152 +338,6 @@ fn age(check: Check, time: u64, limit: Duration, now: Option<UnixTime>) -> Resul
     match Duration::from_millis(now.saturating_sub(time)) {
         age if age > limit => Err(Fault::TooOld { check, age, limit }),
         age => Ok(format!("{} s old, at most {} s", age.as_secs(), limit.as_secs())),
-    }
-}
-
-/// Why a check did not pass.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Fault {
-    /// A time lies further ahead of the verifier's clock than clocks differ.
-    #[error("its time is {} s ahead of this clock", ahead.as_secs())]
-    AheadOfClock {
-        /// The check.
-        check: Check,
-        /// By how much.
-        ahead: Duration,
-    },
-    /// No subject has the digest.
-    #[error("no subject of the statement has the sha256 {0}")]
-    ArtifactDigest(Hash),
-    /// The receipt is malformed.
-    #[error(transparent)]
-    Format(#[from] ReceiptError),
-    /// The key is not the DID's first, and this release reads no events.
-    #[error(
-        "identity not evaluated: the key is not the first key of the DID, and this release reads no events"
-    )]
-    IdentityNotEvaluated,
-    /// The leaf is not in the tree.
-    #[error(transparent)]
-    Inclusion(ProofError),
-    /// The leaf is not the signer's for this envelope.
-    #[error(transparent)]
-    Leaf(#[from] DescribeError),
-    /// The leaf was claimed for another log.
-    #[error("the leaf was claimed for `{leaf}`, the checkpoint is of `{checkpoint}`")]
-    LeafOrigin {
-        /// The origin in the leaf.
-        leaf: String,
-        /// The origin in the checkpoint.
-        checkpoint: String,
-    },
-    /// No log of the policy vouches for the checkpoint.
-    #[error(transparent)]
-    LogSignature(PolicyError),
-    /// An age was asked for, and no time given.
-    #[error("`{0}` needs the present time")]
-    NoClock(Check),
-    /// No cosignature that counts: nothing says how old the checkpoint is.
-    #[error("no cosignature that counts says when the checkpoint was seen")]
-    NoCosignatureTime,
-    /// Signed or pending.
-    #[error("not logged")]
-    NotLogged,
-    /// The verifier has seen the log larger.
-    #[error("the checkpoint has size {got}, less than {want}")]
-    OldCheckpoint {
-        /// The size of the checkpoint.
-        got: TreeSize,
-        /// The least size that is accepted.
-        want: TreeSize,
-    },
-    /// The verifier has seen another root at this size.
-    #[error("the log has forked: its root at size {size} is {got}, pinned is {pinned}")]
-    PinnedRoot {
-        /// The size of both trees.
-        size: TreeSize,
-        /// The root that was seen.
-        pinned: Hash,
-        /// The root in the receipt.
-        got: Hash,
-    },
-    /// The key did not sign the statement.
-    #[error("the signature is not by the receipt's key over this statement")]
-    Signature,
-    /// The key is not the DID's.
-    #[error(transparent)]
-    SignerKey(EntryError),
-    /// Nobody asked for this signer.
-    #[error("{0} is none of the wanted signers")]
-    SignerNotWanted(Did),
-    /// Older than the policy allows.
-    #[error("it is {} s old, more than {} s", age.as_secs(), limit.as_secs())]
-    TooOld {
-        /// The check.
-        check: Check,
-        /// How old.
-        age: Duration,
-        /// How old at most.
-        limit: Duration,
-    },
-    /// The statement says something else, or nothing.
-    #[error("{want:?} is wanted, the statement says {}", if got.is_empty() { "nothing".to_owned() } else { format!("{got:?}") })]
-    Unwanted {
-        /// The check.
-        check: Check,
-        /// What the statement says.
-        got: Vec<String>,
-        /// What the policy wants.
-        want: String,
-    },
-    /// Too few witnesses, or a bad line of a known one.
-    #[error(transparent)]
-    WitnessQuorum(PolicyError),
-}
-
-impl Fault {
-    /// Whether nothing was found false: the check could not be made.
-    pub fn could_not_check(&self) -> bool {
-        matches!(
-            self,
-            Self::IdentityNotEvaluated | Self::NoClock(_) | Self::NoCosignatureTime | Self::NotLogged
-        )
-    }
-}
-
-/// The checks so far, in order; the rest has not been made.
-struct Progress {
-    checks: Vec<(Check, Outcome)>,
-    passed: usize,
-}
-
-impl Progress {
-    fn new(policy: &VerifyPolicy) -> Self {
-        let demanded = policy.demands().into_iter().map(Demand::check);
-        let checks = Check::ALWAYS.into_iter().chain(demanded);
-        Self { checks: checks.map(|check| (check, Outcome::NotChecked)).collect(), passed: 0 }
-    }
-
-    fn pass(&mut self, check: Check, found: impl Into<String>) {
-        let next = &mut self.checks[self.passed];
-        assert_eq!(next.0, check, "checks are made in their order");
-        next.1 = Outcome::Passed(found.into());
-        self.passed += 1;
-    }
-
-    /// The report: a fault belongs to the first check that has not passed.
-    fn end(mut self, result: Result<Verified, Fault>) -> Report {
-        let verified = match result {
-            Ok(verified) => {
-                assert_eq!(self.passed, self.checks.len(), "what is verified has passed every check");
-                Some(verified)
-            }
-            Err(fault) => {
-                self.checks[self.passed].1 = Outcome::NotPassed(fault);
-                None
-            }
-        };
-        Report { checks: self.checks, verified }
     }
 }
 

@@ -33,7 +33,11 @@ fn receipts_of_another_shape_are_refused_by_rule() {
         ("no DID", with(|r| drop(r.as_object_mut().expect("an object").remove("did"))), "`did` is missing"),
         ("null leaf", with(|r| r["leaf"] = Value::Null), "member `leaf` is not a string"),
         ("leaf in loose base64", with(|r| r["leaf"] = json!("e30")), "`leaf` is not canonical base64"),
-        ("leaf of another kind", with(|r| r["leaf"] = json!(base64(b"{}"))), "leaf: not a `dsse` entry"),
+        (
+            "leaf of another kind",
+            with(|r| r["leaf"] = json!(base64(OTHER_KIND))),
+            "leaf: the entry is `hashedrekord`",
+        ),
         ("short key", with(|r| r["publicKey"] = json!("AAAA")), "`publicKey` is not 32 bytes"),
         ("hex key", with(|r| r["publicKey"] = json!("00".repeat(32))), "`publicKey` is not 32 bytes"),
         (
@@ -176,6 +180,8 @@ fn white_space_and_order_of_members_do_not_matter() {
         assert_eq!(verify(text.as_bytes()).verdict(), Verdict::Verified);
     }
 }
+
+const OTHER_KIND: &[u8] = br#"{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{}}"#;
 
 fn two_signatures(receipt: &mut Value) {
     let signature = receipt["envelope"]["signatures"][0].clone();

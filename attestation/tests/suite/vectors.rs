@@ -4,7 +4,7 @@ use attestation::Did;
 use attestation::did::{to_did_key, to_pem};
 use attestation::dsse::Envelope;
 use attestation::entry::{Claim, DsseEntry, Entry, LogTime, PendingEntry, Visibility};
-use attestation::receipt::{Receipt, Signers, State, Verdict, VerifyPolicy};
+use attestation::receipt::{Check, Receipt, Signers, State, Verdict, VerifyPolicy};
 use attestation::statement::Statement;
 use serde_json::Value;
 use tlog::Hash;
@@ -144,4 +144,29 @@ fn log_times_end_where_json_integers_do() {
     assert_eq!(LogTime::from_millis((1 << 53) - 1), Some(LogTime::MAX));
     assert_eq!(LogTime::from_millis(1 << 53), None);
     assert_eq!(LogTime::MAX.as_millis(), 9_007_199_254_740_991);
+}
+
+/// The samples in the prose are the vectors: nobody implements from stale bytes.
+#[test]
+fn the_prose_shows_the_bytes_of_the_vectors() {
+    let case = &cases()[0];
+    let entry = include_str!("../../../specs/entry.md");
+    for name in ["claim", "idempotency_key", "leaf"] {
+        assert!(entry.contains(&format!("\n{}\n", text(case, name))), "{name}");
+    }
+    let statement = include_str!("../../../specs/statement.md");
+    let envelope = Envelope::parse(&bytes(&case["envelope"])).expect("an envelope");
+    assert!(statement.contains(&format!("\n{}\n", envelope.to_json())));
+    let payload = String::from_utf8(envelope.unverified_payload().to_vec()).expect("UTF-8");
+    assert!(statement.contains(&format!("\n{payload}\n")));
+    let identity = include_str!("../../../specs/identity.md");
+    let key = fixture::signer().public_key();
+    for name in [to_did_key(&key), to_pem(&key), Did::of(&key).to_string(), hex::encode(key.as_bytes())] {
+        assert!(identity.contains(&name), "{name}");
+    }
+    assert!(identity.contains(attestation::statement::EVENT_PREDICATE_BASE));
+    let receipt = include_str!("../../../specs/receipt.md");
+    for check in Check::ALL {
+        assert!(receipt.contains(&format!("`{}`", check.id())), "{check}");
+    }
 }

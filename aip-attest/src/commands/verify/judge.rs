@@ -8,7 +8,6 @@ use tlog::Hash;
 use tlog::policy::Policy;
 
 use crate::artifact::hashing::Digested;
-use crate::artifact::Hashed;
 use crate::clock;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::{self, PolicyFile, Source};
@@ -55,10 +54,7 @@ impl Found {
 
 impl Judge {
     pub(super) fn judge(&mut self, digested: Digested, console: &mut Console) -> Found {
-        let (artifact, digest) = match digested {
-            Ok(Hashed { artifact, sha256 }) => (artifact, Ok(sha256)),
-            Err((artifact, failure)) => (artifact, Err(failure)),
-        };
+        let Digested { artifact, sha256: digest } = digested;
         let mut found = Found {
             label: artifact.label(),
             sha256: digest.as_ref().ok().copied(),
@@ -82,7 +78,9 @@ impl Judge {
             (Some(receipt), _) => vec![receipt.clone()],
             (None, Some(artifact)) => self.shelf.candidates(artifact, self.predicate_type.as_deref())?,
             (None, None) => {
-                return Err(Failure::new("a digest has no place to look for its receipt").hint("use --receipt FILE"));
+                return Err(
+                    Failure::new("a digest has no place to look for its receipt").hint("use --receipt FILE")
+                );
             }
         };
         for path in &candidates {
@@ -90,15 +88,23 @@ impl Judge {
                 Ok(bytes) => return Ok((path.clone(), bytes)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    return Err(Failure::new(format!("cannot read the receipt `{}`", path.display())).caused_by(error));
+                    return Err(Failure::new(format!("cannot read the receipt `{}`", path.display()))
+                        .caused_by(error));
                 }
             }
         }
-        Err(Failure::new(format!("there is no receipt `{}`", candidates[0].display()))
-            .hint("`aip-attest sign` writes it, `aip-attest fetch` gets it from the log; or use --receipt FILE"))
+        Err(Failure::new(format!("there is no receipt `{}`", candidates[0].display())).hint(
+            "`aip-attest sign` writes it, `aip-attest fetch` gets it from the log; or use --receipt FILE",
+        ))
     }
 
-    fn verdict(&mut self, bytes: &[u8], sha256: &Hash, found: &mut Found, console: &mut Console) -> Result<Report> {
+    fn verdict(
+        &mut self,
+        bytes: &[u8],
+        sha256: &Hash,
+        found: &mut Found,
+        console: &mut Console,
+    ) -> Result<Report> {
         let receipt = match Receipt::parse(bytes) {
             Ok(receipt) => receipt,
             // No policy is needed to tell that this is no receipt.

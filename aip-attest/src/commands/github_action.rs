@@ -1,0 +1,142 @@
+//! The work of `action.yml`, which maps the action's inputs into the environment and does nothing else.
+//!
+//! Everything is written to stdout, with the runner's workflow commands stopped but for our own: a file name
+//! cannot become one.
+
+mod inputs;
+mod outputs;
+mod runner;
+
+use std::time::Duration;
+
+use attestation::entry::Visibility;
+
+use crate::artifact::{self, hashing};
+use crate::keyfile;
+use crate::policy_file;
+use crate::policy_file::pins::Pins;
+use crate::receipt_file::Shelf;
+use crate::report::{Console, Exit, Failure, Result};
+use crate::signing::{self, Report, Request};
+use crate::target::Wish;
+use inputs::{IfNoKey, Inputs, OnLogFailure};
+use outputs::Outputs;
+use runner::Runner;
+
+/// Do the work of the GitHub Action
+///
+/// For action.yml: reads its inputs from AIP_INPUT_* and the identity from AIP_DID and AIP_PRIVATE_KEY, and
+/// writes GITHUB_OUTPUT, GITHUB_STEP_SUMMARY and annotations.
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(Args {}: Args, _: &mut Console) -> Result<Exit> {
+    let mut runner = Runner::start()?;
+    let exit = match act(&mut runner) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            runner.error(&failure);
+            failure.exit()
+        }
+    };
+    runner.finish()?;
+    Ok(exit)
+}
+
+fn act(runner: &mut Runner) -> Result<Exit> {
+    let inputs = Inputs::read()?;
+    runner::refuse_untrusted_event(inputs.allow_untrusted_event)?;
+    // Only the environment: a credentials file of the machine is not this workflow's identity.
+    let Some(identity) = identity()? else {
+        return no_key(&inputs, runner);
+    };
+    let pins = Pins::load()?;
+    let log = log(&inputs, &pins, runner)?;
+    let knows_log = log.is_some();
+    let claim =
+        super::sign::says(inputs.predicate_type.as_deref(), inputs.predicate.as_deref(), runner.console())?;
+    let request = Request {
+        artifacts: hashing::hash_every(artifact::select(&inputs.sign_paths)?)?,
+        claim,
+        together: false,
+        visibility: if inputs.private { Visibility::Private } else { Visibility::Public },
+        shelf: Shelf::new(Some(inputs.receipts_dir.clone())),
+        receipt: None,
+        log,
+        deadline: super::deadline(TIMEOUT)?,
+    };
+    let report = signing::sign(request, &identity, &pins, runner.console())?;
+    Outputs::of(&identity.did, &report, &inputs.receipts_dir).write(runner)?;
+    Ok(verdict(&report, knows_log, &inputs, runner))
+}
+
+fn identity() -> Result<Option<keyfile::Identity>> {
+    match crate::environment::var("AIP_PRIVATE_KEY")? {
+        None => Ok(None),
+        Some(_) => keyfile::from_environment(),
+    }
+}
+
+fn no_key(inputs: &Inputs, runner: &mut Runner) -> Result<Exit> {
+    let failure = Failure::new("there is no private key: the input `private-key` is empty");
+    match inputs.if_no_key {
+        IfNoKey::Fail => Err(failure
+            .hint("pull requests from forks have no secrets: set `if-no-key: skip` to let them pass unsigned")
+            .hint("set the secrets AIP_DID and AIP_PRIVATE_KEY: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`")),
+        IfNoKey::Skip => {
+            runner.warning(&failure.hint("nothing was signed, as `if-no-key: skip` wants it"));
+            Outputs::nothing(&inputs.receipts_dir).write(runner)?;
+            Ok(Exit::Yes)
+        }
+    }
+}
+
+/// The log to submit to; `None` if no input, variable or policy names one.
+fn log(inputs: &Inputs, pins: &Pins, runner: &mut Runner) -> Result<Option<Wish>> {
+    let named = policy_file::named(inputs.policy.as_deref(), pins)?;
+    let is_named = inputs.log_url.is_some()
+        || crate::environment::var("AIP_LOG_URL")?.is_some()
+        || named.is_some()
+        || pins.iter().next().is_some();
+    if !is_named {
+        let failure = Failure::new("no log is known: the receipts are signed, and not logged")
+            .hint("set `log-url`, or put the log's policy into .aip/policy");
+        match inputs.require_log {
+            true => runner.error(&failure),
+            false => runner.warning(&failure),
+        }
+        return Ok(None);
+    }
+    let wish = Wish::new(inputs.log_url.as_deref(), named, pins)?;
+    Ok(Some(wish.with_fingerprint(inputs.policy_sha256)))
+}
+
+/// What did not work, as annotations, and whether the step fails for it.
+fn verdict(report: &Report, knows_log: bool, inputs: &Inputs, runner: &mut Runner) -> Exit {
+    if !knows_log && inputs.require_log {
+        return Exit::Unable;
+    }
+    let mut exit = Exit::Yes;
+    let mut told: Vec<String> = Vec::new();
+    let failures = report.signed.iter().filter_map(|signed| signed.failure.as_ref());
+    for failure in failures.chain(&report.log_failure) {
+        // Only what may be gone later can be deferred: a log that lies or refuses will do so again.
+        let is_deferred = failure.is_for_now() && inputs.on_log_failure == OnLogFailure::Defer;
+        if !is_deferred {
+            exit = exit.and(failure.exit());
+        }
+        // A thousand artifacts that fail for one reason are one annotation.
+        if told.contains(&failure.one_line()) {
+            continue;
+        }
+        told.push(failure.one_line());
+        match is_deferred {
+            true => runner.warning(failure),
+            false => runner.error(failure),
+        }
+    }
+    exit
+}
+
+/// How long a log is waited for. A step that waits longer holds up a build for a log that is down.
+const TIMEOUT: Duration = Duration::from_secs(60);

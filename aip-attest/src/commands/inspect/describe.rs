@@ -1,0 +1,244 @@
+//! Tells the formats apart, and reads each with the parser that everything else uses.
+
+use std::fmt::Display;
+
+use attestation::did::{self, Did};
+use attestation::dsse::Envelope;
+use attestation::entry::{Claim, DsseEntry, Entry, PendingEntry};
+use attestation::provenance::BuildFacts;
+use attestation::receipt::{Receipt, State};
+use attestation::statement::Statement;
+use serde_json::Value;
+use tlog::checkpoint::Checkpoint;
+use tlog::encoding::base64;
+use tlog::key::{SignerKey, VerifierKey};
+use tlog::note::Note;
+use tlog::policy::Policy;
+use tlog::proof::TlogProof;
+
+use super::tree::Described;
+use crate::clock;
+use crate::keyfile::{Stored, credentials};
+use crate::report::{Failure, Result};
+
+/// What these bytes are.
+pub(super) fn file(bytes: &[u8]) -> Result<Described> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Failure::new("this is none of our formats: it is not UTF-8"))?;
+    if text.trim_start().starts_with('{') {
+        return json(bytes);
+    }
+    if text.starts_with("c2sp.org/tlog-proof@") {
+        return Ok(proof(&TlogProof::parse(text).map_err(|error| malformed("tlog-proof", error))?));
+    }
+    if text.contains("\n\n— ") {
+        return Ok(note(&Note::parse(bytes).map_err(|error| malformed("signed note", error))?));
+    }
+    if text.starts_with("PRIVATE+KEY+") {
+        let key: SignerKey = text.trim_end().parse().map_err(|error| malformed("skey", error))?;
+        return Ok(vkey(key.verifier()).text("private key", "is in the file, and not shown"));
+    }
+    if let Some(described) = name(text.trim_end()) {
+        return Ok(described);
+    }
+    if text.starts_with("-----BEGIN PUBLIC KEY-----") {
+        let key = did::from_pem(text).map_err(|error| malformed("public key", error))?;
+        return Ok(Described::new("public key")
+            .text("did", Did::of(&key))
+            .text("did:key", did::to_did_key(&key)));
+    }
+    match text.parse::<Policy>() {
+        Ok(found) => Ok(policy(&found)),
+        Err(error) if text.lines().any(|line| line.starts_with("quorum ")) => Err(malformed("policy", error)),
+        Err(_) => Err(Failure::new("this is none of our formats").hint(
+            "known are receipts, envelopes, statements, entries, notes, tlog-proofs, policies and keys",
+        )),
+    }
+}
+
+/// What a word is, if it is a name of ours.
+pub(super) fn name(text: &str) -> Option<Described> {
+    if let Ok(found) = text.parse::<Did>() {
+        return Some(Described::new("did").text("did", found));
+    }
+    if let Ok(key) = did::from_did_key(text) {
+        return Some(
+            Described::new("did:key").text("did", Did::of(&key)).text("public key", base64(key.as_bytes())),
+        );
+    }
+    text.parse().ok().map(|key| vkey(&key))
+}
+
+/// The members tell what an object is.
+fn json(bytes: &[u8]) -> Result<Described> {
+    let value = attestation::json::parse(bytes).map_err(|error| malformed("JSON", error))?;
+    let has = |member: &str| value.get(member).is_some();
+    if has("mediaType") {
+        Ok(receipt(&Receipt::parse(bytes).map_err(|error| malformed("receipt", error))?))
+    } else if has("payloadType") {
+        let found = Envelope::parse(bytes).map_err(|error| malformed("envelope", error))?;
+        envelope(&found)
+    } else if has("_type") {
+        Ok(statement(&Statement::parse(bytes).map_err(|error| malformed("statement", error))?))
+    } else if has("apiVersion") {
+        entry(bytes, &value)
+    } else if has("private_key") || has("format") {
+        credentials_file(bytes)
+    } else if let Some(Value::String(text)) = value.get("policy") {
+        let found: Policy = text.parse().map_err(|error| malformed("pin", error))?;
+        let member = |name: &str| value.get(name).map_or(String::new(), |value| value.to_string());
+        let pin = Described::new("pin").text("url", member("url")).text("size", member("size"));
+        Ok(pin.text("root", member("root")).inner("policy", policy(&found)))
+    } else {
+        Err(Failure::new("this JSON is none of our formats"))
+    }
+}
+
+fn receipt(receipt: &Receipt) -> Described {
+    let state = match receipt.state() {
+        State::Signed => "signed: no log has been asked",
+        State::Pending(_) => "pending: to be sent to its log",
+        State::Logged(_) => "logged",
+    };
+    let mut described = Described::new("receipt")
+        .text("state", state)
+        .text("did", receipt.did())
+        .text("did:key", did::to_did_key(receipt.public_key()))
+        .inner("statement", statement(receipt.statement()))
+        .text("signature", base64(receipt.envelope().signature()));
+    match receipt.state() {
+        State::Signed => {}
+        State::Pending(entry) => described = described.inner("entry", pending(entry)),
+        State::Logged(logged) => {
+            described =
+                described.inner("entry", logged_entry(&logged.entry)).inner("proof", proof(&logged.proof));
+            if logged.sigstore_note.is_some() {
+                described = described.text("sigstore note", "present");
+            }
+            if !logged.identity.is_empty() {
+                described = described.text("identity events", logged.identity.len());
+            }
+        }
+    }
+    described
+}
+
+fn envelope(envelope: &Envelope) -> Result<Described> {
+    let payload = Statement::parse(envelope.unverified_payload());
+    let payload = payload.map_err(|error| malformed("envelope's statement", error))?;
+    Ok(Described::new("envelope")
+        .text("hash", envelope.hash())
+        .text("signature", base64(envelope.signature()))
+        .inner("statement", statement(&payload)))
+}
+
+fn statement(statement: &Statement) -> Described {
+    let subjects = statement.subjects().iter();
+    let subjects = subjects.map(|subject| format!("{}  sha256:{}", subject.name, subject.sha256));
+    let described = Described::new("statement")
+        .text("predicate type", statement.predicate_type())
+        .lines("subjects", subjects);
+    let described = match BuildFacts::read(statement).self_asserted {
+        true => described.text("provenance", "self-asserted, worth as much as its signer"),
+        false => described,
+    };
+    described.json("predicate", Value::Object(statement.predicate().clone()))
+}
+
+fn entry(bytes: &[u8], value: &Value) -> Result<Described> {
+    if value.pointer("/spec/aip/loggedAt").is_none() && value.get("kind").is_some_and(|kind| kind == "dsse") {
+        let found = PendingEntry::parse(bytes).map_err(|error| malformed("pending entry", error))?;
+        return Ok(pending(&found));
+    }
+    match Entry::parse(bytes).map_err(|error| malformed("entry", error))? {
+        Entry::Dsse(found) => Ok(logged_entry(&found)),
+        Entry::NotUnderstood { kind, version } => {
+            Ok(Described::new("entry, not understood").text("entry kind", kind).text("version", version))
+        }
+    }
+}
+
+fn pending(entry: &PendingEntry) -> Described {
+    claim(Described::new("pending entry"), entry.claim())
+}
+
+fn logged_entry(entry: &DsseEntry) -> Described {
+    let time = clock::rfc3339_millis(entry.logged_at().as_millis());
+    let leaf_hash = tlog::merkle::leaf_hash(&entry.to_bytes());
+    claim(Described::new("entry"), entry.claim()).text("logged at", time).text("leaf hash", leaf_hash)
+}
+
+fn claim(described: Described, claim: &Claim) -> Described {
+    let described = described
+        .text("did", claim.did())
+        .text("origin", claim.origin())
+        .text("claim hash", claim.hash().get())
+        .text("envelope hash", claim.envelope_hash());
+    match claim.listing() {
+        None => described.text("visibility", "private: it names no subjects and no predicate type"),
+        Some(listing) => described
+            .text("predicate type", &listing.predicate_type)
+            .lines("subjects", listing.subjects.iter().map(|hash| format!("sha256:{hash}"))),
+    }
+}
+
+fn proof(proof: &TlogProof) -> Described {
+    Described::new("tlog-proof")
+        .text("index", proof.index)
+        .text("hashes", proof.hashes.len())
+        .inner("checkpoint", note(&proof.checkpoint))
+}
+
+fn note(note: &Note) -> Described {
+    let described = match Checkpoint::parse(note.text()) {
+        Ok(checkpoint) => Described::new("checkpoint")
+            .text("origin", &checkpoint.origin)
+            .text("size", checkpoint.size)
+            .text("root", checkpoint.root.to_base64())
+            .lines("extensions", checkpoint.extensions),
+        Err(_) => Described::new("signed note").lines("text", note.text().lines().map(str::to_owned)),
+    };
+    let signatures = note.signatures().iter();
+    described.lines("signatures", signatures.map(|line| format!("{} (key {})", line.name(), line.id())))
+}
+
+fn policy(policy: &Policy) -> Described {
+    let quorum = policy.quorum_name().unwrap_or("none");
+    Described::new("policy")
+        .lines("logs", policy.logs().iter().map(|log| log.vkey.to_string()))
+        .lines(
+            "witnesses",
+            policy.witnesses().iter().map(|witness| format!("{} {}", witness.name, witness.vkey)),
+        )
+        .lines(
+            "groups",
+            policy.groups().iter().map(|group| format!("{} needs {}", group.name, group.threshold)),
+        )
+        .text("quorum", quorum)
+        .text("fewest cosignatures", policy.weakest_quorum())
+}
+
+fn vkey(key: &VerifierKey) -> Described {
+    Described::new("vkey")
+        .text("name", key.name())
+        .text("key id", key.id())
+        .text("type", format!("{:?}", key.key().key_type()))
+        .text("full id", key.full_id())
+}
+
+fn credentials_file(bytes: &[u8]) -> Result<Described> {
+    match credentials::parse(bytes).map_err(|error| malformed("credentials file", error))? {
+        None => Err(malformed("credentials file", "it has no `did` or no `private_key`")),
+        Some(Stored::Encrypted(encrypted)) => {
+            Ok(Described::new("credentials, encrypted").text("did", encrypted.did))
+        }
+        Some(Stored::Plain(found)) => Ok(Described::new("credentials")
+            .text("did", found.did)
+            .text("the key's own did", Did::of(&found.key.public_key()))
+            .text("private key", "is in the file, and not shown")),
+    }
+}
+
+fn malformed(what: &str, error: impl Display) -> Failure {
+    Failure::new(format!("this looks like a {what} and is malformed")).because(error)
+}

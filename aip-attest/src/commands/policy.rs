@@ -1,0 +1,27 @@
+mod check;
+mod pin;
+mod show;
+
+use crate::report::{Console, Exit, Result};
+
+/// Pin, show and check policies: which logs and witnesses to believe
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Pin(pin::Args),
+    Show(show::Args),
+    Check(check::Args),
+}
+
+pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    match args.command {
+        Command::Pin(args) => pin::run(args, console),
+        Command::Show(args) => show::run(args, console),
+        Command::Check(args) => check::run(args, console),
+    }
+}

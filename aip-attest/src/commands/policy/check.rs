@@ -1,0 +1,95 @@
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tlog::Hash;
+use tlog::policy::Policy;
+
+use crate::policy_file::pins::Pins;
+use crate::policy_file::{self, PolicyFile, Source};
+use crate::report::{Console, Exit, Failure, Result, printable};
+
+/// Read a policy and print what it asks for
+///
+/// Without a file: the one that AIP_POLICY names, or .aip/policy in the working tree. Warns of a policy that
+/// needs no witness.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The policy
+    file: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let found = match &args.file {
+        Some(path) => policy_file::read(path, Source::Flag),
+        None => policy_file::named(None, &Pins::load()?)
+            .and_then(|named| named.ok_or_else(|| Failure::new("no policy is named").hint("name a file"))),
+    }?;
+    if args.json {
+        console.json(&json_of(&found));
+    } else {
+        print(&found.policy, console);
+        console.line(format!("sha256:{}", Hash::of(found.text.as_bytes())));
+    }
+    warn(&found.policy, console);
+    Ok(Exit::Yes)
+}
+
+/// Every log, witness and group, and the quorum.
+pub(super) fn print(policy: &Policy, console: &mut Console) {
+    let url =
+        |url: &Option<String>| url.as_deref().map_or(String::new(), |url| format!("  {}", printable(url)));
+    for log in policy.logs() {
+        console.line(format!("log      {}{}", log.vkey, url(&log.url)));
+    }
+    for witness in policy.witnesses() {
+        console.line(format!("witness  {}  {}{}", printable(&witness.name), witness.vkey, url(&witness.url)));
+    }
+    for group in policy.groups() {
+        console.line(format!(
+            "group    {}  needs {} of its members",
+            printable(&group.name),
+            group.threshold
+        ));
+    }
+    console.line(match policy.quorum_name() {
+        None => "quorum   none".to_owned(),
+        Some(name) => {
+            format!(
+                "quorum   {}  met by no fewer than {} cosignatures",
+                printable(name),
+                policy.weakest_quorum()
+            )
+        }
+    });
+}
+
+/// What a policy does not ask for.
+pub(super) fn warn(policy: &Policy, console: &mut Console) {
+    if policy.logs().is_empty() {
+        console.warn("the policy names no log: nothing passes it");
+    }
+    if policy.weakest_quorum() == 0 {
+        console.warn("the policy needs no witness: a log that shows different trees to different people is not found out");
+    }
+}
+
+fn json_of(found: &PolicyFile) -> Value {
+    let policy = &found.policy;
+    let log = |log: &tlog::policy::Log| json!({"origin": log.vkey.name().as_str(), "vkey": log.vkey.to_string(), "url": log.url});
+    let witness = |witness: &tlog::policy::Witness| json!({"name": witness.name, "vkey": witness.vkey.to_string(), "url": witness.url});
+    let group = |group: &tlog::policy::Group| json!({"name": group.name, "threshold": group.threshold});
+    json!({
+        "schema": "aip.policy.check.v1",
+        "source": found.source.to_string(),
+        "sha256": Hash::of(found.text.as_bytes()).to_string(),
+        "logs": policy.logs().iter().map(log).collect::<Vec<_>>(),
+        "witnesses": policy.witnesses().iter().map(witness).collect::<Vec<_>>(),
+        "groups": policy.groups().iter().map(group).collect::<Vec<_>>(),
+        "quorum": policy.quorum_name(),
+        "weakestQuorum": policy.weakest_quorum(),
+    })
+}

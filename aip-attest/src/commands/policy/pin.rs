@@ -1,0 +1,199 @@
+mod difference;
+
+use std::io::{BufRead as _, IsTerminal as _};
+use std::time::Duration;
+
+use tlog::Hash;
+use tlog::checkpoint::Checkpoint;
+use tlog::key::VerifierKey;
+use tlog::merkle::consistency;
+use tlog::note::Note;
+use tlog::policy::Policy;
+
+use super::check;
+use crate::artifact::parse_digest;
+use crate::client::{Client, normal_url};
+use crate::patience::Patience;
+use crate::policy_file::pins::{Pin, Pins};
+use crate::report::{Console, Exit, Failure, Result};
+
+/// Keep a log's policy and key, once you have compared its fingerprint
+///
+/// From then on `verify` works without naming a policy, and what the log shows is compared with what was seen
+/// of it before: never smaller, never another root. The fingerprint is of the whole policy text; compare it
+/// with one that reached you on another way.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The log
+    url: String,
+
+    /// Pin what the log says, without asking
+    #[arg(long, conflicts_with = "expect")]
+    yes: bool,
+
+    /// Pin without asking, if the policy has this fingerprint
+    #[arg(long, value_name = "sha256:HEX")]
+    expect: Option<String>,
+
+    /// Accept a policy that is met by less than the one that is pinned
+    #[arg(long)]
+    accept_weaker: bool,
+
+    /// Replace another key that is pinned for this log
+    #[arg(long)]
+    replace: bool,
+
+    /// How long to try
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::super::parse_duration)]
+    timeout: Duration,
+}
+
+pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let expect = args.expect.as_deref().map(|text| {
+        parse_digest(text)
+            .ok_or_else(|| Failure::new(format!("`{text}` is not sha256: with 64 lower-case hex digits")))
+    });
+    let expect = expect.transpose()?;
+    let url = normal_url(&args.url)?;
+    let pins = Pins::load()?;
+    let client = Client::new(&url)?;
+    let mut patience = Patience::until(super::super::deadline(args.timeout)?);
+    let offered = Offer::fetch(&client, &mut patience, console)?;
+    if let Some(expect) = expect.filter(|expect| *expect != offered.fingerprint()) {
+        return Err(Failure::refuted("the log's policy has another fingerprint")
+            .because(format!("expected sha256:{expect}, got sha256:{}", offered.fingerprint()))
+            .hint("do not pin it before you know why"));
+    }
+    let others: Vec<&Pin> = pins.of_origin(offered.origin()).filter(|pin| pin.vkey != offered.vkey).collect();
+    if let (Some(other), false) = (others.first(), args.replace) {
+        return Err(Failure::new(format!("another key is pinned for the log `{}`", offered.origin()))
+            .because(format!("pinned is {}, offered is {}", other.vkey, offered.vkey))
+            .hint("a log announces a change of its key; if it did, --replace"));
+    }
+    let known = pins.of_key(&offered.vkey);
+    if let Some(known) = known {
+        offered.extends(known, &client, &mut patience, console)?;
+    }
+    let before = known.or(others.first().copied());
+    if before.is_none_or(|before| before.text != offered.text || before.vkey != offered.vkey) {
+        show(&offered, before, console);
+        if let Some(why) = before.and_then(|before| difference::weaker(&before.policy, &offered.policy))
+            && !args.accept_weaker
+        {
+            return Err(Failure::new("the offered policy is weaker than the pinned one")
+                .because(why)
+                .hint("if you know why, --accept-weaker"));
+        }
+        if !args.yes && expect.is_none() {
+            confirm(&offered, console)?;
+        }
+    }
+    pins.save(&offered.as_pin(url))?;
+    for other in others {
+        pins.remove(&other.vkey)?;
+    }
+    console.line(format!("pinned {} at size {}", offered.origin(), offered.checkpoint.size));
+    Ok(Exit::Yes)
+}
+
+/// What a log says of itself; consistent in itself, and no more.
+struct Offer {
+    text: String,
+    policy: Policy,
+    vkey: VerifierKey,
+    checkpoint: Checkpoint,
+}
+
+impl Offer {
+    /// The log's policy, and its checkpoint, which the policy has to accept.
+    fn fetch(client: &Client, patience: &mut Patience, console: &mut Console) -> Result<Self> {
+        let text = patience.ask(console, || client.policy())?;
+        let policy: Policy = text.parse().map_err(|error: tlog::policy::PolicyParseError| {
+            Failure::new(format!("`{}/policy` is no policy", client.url())).caused_by(error)
+        })?;
+        let note = patience.ask(console, || client.checkpoint())?;
+        let note = Note::parse(&note).map_err(|error| {
+            Failure::new(format!("`{}` serves no checkpoint", client.url())).caused_by(error)
+        })?;
+        let refuted = |error: tlog::policy::PolicyError| {
+            Failure::refuted("the log's checkpoint does not satisfy the log's policy").caused_by(error)
+        };
+        let (checkpoint, log) = policy.log_checkpoint(&note).map_err(refuted)?;
+        let vkey = log.vkey.clone();
+        policy.quorum(&note).map_err(refuted)?;
+        Ok(Self { text, policy, vkey, checkpoint })
+    }
+
+    fn origin(&self) -> &str {
+        &self.checkpoint.origin
+    }
+
+    /// SHA-256 of the whole text: what people compare.
+    fn fingerprint(&self) -> Hash {
+        Hash::of(self.text.as_bytes())
+    }
+
+    /// Refuses a tree that does not extend the one that was seen.
+    fn extends(
+        &self,
+        known: &Pin,
+        client: &Client,
+        patience: &mut Patience,
+        console: &mut Console,
+    ) -> Result<()> {
+        let (old, new) = (known.size, self.checkpoint.size);
+        let forked = |why: String| {
+            Failure::refuted(format!("the log `{}` contradicts what was seen of it", self.origin()))
+                .because(why)
+                .hint("keep both checkpoints: they are evidence against the log")
+        };
+        if new < old {
+            return Err(forked(format!("its tree has size {new}, and had {old} before")));
+        }
+        let proof = match old == new {
+            true => Vec::new(),
+            false => patience.ask(console, || client.consistency(old.get(), new.get()))?,
+        };
+        consistency::verify(old, new, &proof, &known.root, &self.checkpoint.root)
+            .map_err(|error| forked(format!("size {old} is not the beginning of size {new}: {error}")))
+    }
+
+    fn as_pin(&self, url: String) -> Pin {
+        Pin {
+            url,
+            vkey: self.vkey.clone(),
+            policy: self.policy.clone(),
+            text: self.text.clone(),
+            size: self.checkpoint.size,
+            root: self.checkpoint.root,
+        }
+    }
+}
+
+fn show(offered: &Offer, before: Option<&Pin>, console: &mut Console) {
+    match before {
+        None => check::print(&offered.policy, console),
+        Some(before) => {
+            difference::lines(&before.text, &offered.text).iter().for_each(|line| console.line(line))
+        }
+    }
+    console.line(format!("fingerprint sha256:{}", offered.fingerprint()));
+    check::warn(&offered.policy, console);
+}
+
+fn confirm(offered: &Offer, console: &mut Console) -> Result<()> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new("nobody is there to confirm the policy")
+            .hint(format!("compare the fingerprint, then --expect sha256:{}", offered.fingerprint())));
+    }
+    console.prompt("pin this policy? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::new("cannot read the answer").caused_by(error))?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure::new("not pinned"))
+}

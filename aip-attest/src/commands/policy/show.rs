@@ -1,0 +1,72 @@
+use serde_json::{Value, json};
+use tlog::Hash;
+
+use crate::policy_file::pins::{Pin, Pins};
+use crate::report::{Console, Exit, Failure, Result, printable};
+
+/// List the pinned logs, or print the policy of one
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Print the policy that is pinned for this log, as it was published
+    origin: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let pins = Pins::load()?;
+    let pinned: Vec<&Pin> = match &args.origin {
+        None => pins.iter().collect(),
+        Some(origin) => pins.of_origin(origin).collect(),
+    };
+    if let (Some(origin), true) = (&args.origin, pinned.is_empty()) {
+        return Err(
+            Failure::new(format!("no log `{origin}` is pinned")).hint("`aip-attest policy show` lists them")
+        );
+    }
+    if args.json {
+        let pins: Vec<Value> = pinned.iter().map(|pin| json_of(pin)).collect();
+        console.json(&json!({"schema": "aip.policy.show.v1", "pins": pins}));
+    } else if args.origin.is_some() {
+        pinned.iter().for_each(|pin| console.raw(pin.text.as_bytes()));
+    } else {
+        pinned.iter().for_each(|pin| print(pin, console));
+        if pinned.is_empty() {
+            console.note("no log is pinned");
+            console.hint("`aip-attest policy pin URL` pins one");
+        }
+    }
+    Ok(Exit::Yes)
+}
+
+fn print(pin: &Pin, console: &mut Console) {
+    console.line(printable(pin.origin()));
+    console.line(format!("  url      {}", printable(&pin.url)));
+    console.line(format!("  key      {}", pin.vkey));
+    console.line(format!("  policy   sha256:{}", Hash::of(pin.text.as_bytes())));
+    console.line(format!("  quorum   {}", quorum(pin)));
+    console.line(format!("  seen     size {}, root {}", pin.size, pin.root.to_base64()));
+}
+
+fn quorum(pin: &Pin) -> String {
+    match pin.policy.quorum_name() {
+        None => "none: the log's own word is enough".to_owned(),
+        Some(name) => format!("{} (at least {} cosignatures)", printable(name), pin.policy.weakest_quorum()),
+    }
+}
+
+fn json_of(pin: &Pin) -> Value {
+    json!({
+        "origin": pin.origin(),
+        "url": pin.url,
+        "vkey": pin.vkey.to_string(),
+        "policySha256": Hash::of(pin.text.as_bytes()).to_string(),
+        "policy": pin.text,
+        "quorum": pin.policy.quorum_name(),
+        "weakestQuorum": pin.policy.weakest_quorum(),
+        "size": pin.size.get(),
+        "root": pin.root.to_string(),
+    })
+}

@@ -1,0 +1,221 @@
+//! A real log: the program, a directory, a port on loopback.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::blocking::{Client, Response};
+use serde_json::Value;
+use tempfile::TempDir;
+use tlog::key::VerifierKey;
+use tlog::policy::Policy;
+
+use crate::program;
+
+/// The origin of every log here.
+pub const ORIGIN: &str = "localhost/log";
+
+/// A log's directory, and the server on it while it runs.
+pub struct Log {
+    folder: TempDir,
+    /// The log's key.
+    pub vkey: VerifierKey,
+    port: u16,
+    server: Option<Child>,
+    http: Client,
+}
+
+impl Log {
+    /// Makes a log. It does not run yet.
+    pub fn init() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = folder.path().join("log");
+        let init = Command::new(program("log-server"))
+            .args(["init", "--origin", ORIGIN, "--dir"])
+            .arg(&dir)
+            .output()
+            .expect("log-server runs");
+        assert!(init.status.success(), "init: {}", String::from_utf8_lossy(&init.stderr));
+        let vkey = String::from_utf8_lossy(&init.stdout).trim().parse().expect("init prints the vkey");
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = Client::builder().timeout(Duration::from_secs(60)).build().expect("an HTTP client");
+        Self { folder, vkey, port: free_port(), server: None, http }
+    }
+
+    /// Makes a log and serves it.
+    pub fn start(flags: &[&str]) -> Self {
+        let mut log = Self::init();
+        log.serve(flags);
+        log
+    }
+
+    /// The log's directory.
+    pub fn dir(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// The folder around it: also that of the signed record.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The log's URL.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Where the log listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// The policy that believes this log alone.
+    pub fn policy(&self) -> Policy {
+        format!("log {}\nquorum none\n", self.vkey).parse().expect("a policy")
+    }
+
+    /// Serves the log and waits until it answers. Answers how long that took.
+    pub fn serve(&mut self, flags: &[&str]) -> Duration {
+        assert!(self.server.is_none(), "the log runs already");
+        let start = Instant::now();
+        let mut server = self.command(flags).stderr(Stdio::piped()).spawn().expect("log-server runs");
+        let stderr = BufReader::new(server.stderr.take().expect("a pipe"));
+        let mut lines = String::new();
+        let mut stderr = stderr;
+        loop {
+            let read = stderr.read_line(&mut lines).expect("a line");
+            if lines.contains(" serving ") {
+                break;
+            }
+            assert!(read > 0, "the log did not start:\n{lines}");
+        }
+        // Keeps the pipe drained, so that the server never blocks on it.
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        self.server = Some(server);
+        start.elapsed()
+    }
+
+    /// Serves the log, which must refuse; answers what it said.
+    pub fn serve_refused(&self, flags: &[&str]) -> Output {
+        let output = self.command(flags).output().expect("log-server runs");
+        assert!(!output.status.success(), "the log was served");
+        output
+    }
+
+    fn command(&self, flags: &[&str]) -> Command {
+        let mut command = Command::new(program("log-server"));
+        command.arg("serve").arg("--dir").arg(self.dir()).args(["--listen", &self.address().to_string()]);
+        command.args(flags).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    /// The server's process id.
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().expect("the log runs").id()
+    }
+
+    /// Ends the server as a power switch would end a process.
+    pub fn kill(&mut self) {
+        let mut server = self.server.take().expect("the log runs");
+        server.kill().expect("the server is ours");
+        server.wait().expect("a process that was killed ends");
+    }
+
+    /// Asks the server to stop (SIGTERM) and waits for it. Answers its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut server = self.server.take().expect("the log runs");
+        terminate(server.id());
+        server.wait().expect("a process that was told to stop ends").code()
+    }
+
+    /// Whether the server has ended by itself; its exit code then.
+    pub fn ended(&mut self) -> Option<Option<i32>> {
+        let server = self.server.as_mut().expect("the log runs");
+        let ended = server.try_wait().expect("the server is ours").map(|status| status.code());
+        if ended.is_some() {
+            self.server = None;
+        }
+        ended
+    }
+
+    /// `log-server fsck` on the directory.
+    pub fn fsck(&self) -> Output {
+        Command::new(program("log-server")).arg("fsck").arg("--dir").arg(self.dir()).output().expect("log-server runs")
+    }
+
+    /// The client that this log is read with.
+    pub fn http(&self) -> &Client {
+        &self.http
+    }
+
+    /// GETs a path.
+    pub fn get(&self, path: &str) -> Response {
+        self.http.get(format!("{}{path}", self.url())).send().expect("an answer")
+    }
+
+    /// GETs a path, which must be there, as bytes.
+    pub fn bytes(&self, path: &str) -> Vec<u8> {
+        let response = self.get(path);
+        assert!(response.status().is_success(), "{path}: {}", response.status());
+        response.bytes().expect("a body").to_vec()
+    }
+
+    /// GETs a path as JSON, whatever the status.
+    pub fn json(&self, path: &str) -> (u16, Value) {
+        let response = self.get(path);
+        (response.status().as_u16(), response.json().expect("JSON"))
+    }
+
+    /// POSTs submissions. Answers the status and the JSON.
+    pub fn submit(&self, body: &Value) -> (u16, Value) {
+        self.submit_with(body, &[])
+    }
+
+    /// POSTs submissions with further headers.
+    pub fn submit_with(&self, body: &Value, headers: &[(&str, &str)]) -> (u16, Value) {
+        let mut request = self.http.post(format!("{}/api/v1/entries", self.url())).json(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().expect("an answer");
+        (response.status().as_u16(), response.json().expect("JSON"))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if self.server.is_some() {
+            self.kill();
+        }
+    }
+}
+
+/// Sends SIGTERM.
+pub fn terminate(pid: u32) {
+    let killed = Command::new("kill").args(["-TERM", &pid.to_string()]).status();
+    assert!(killed.expect("kill runs").success(), "the process is ours");
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Copies a folder, as a backup would.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), &to).expect("a copy");
+            File::open(&to).and_then(|file| file.sync_all()).expect("a copy");
+        }
+    }
+}
