@@ -173,7 +173,7 @@ impl Round<'_> {
             Answer::Unavailable { problem, retry_after } => {
                 self.wait.note(retry_after, || format!("the log answers {problem}"));
             }
-            Answer::Refused(problem) if problem.is_about_size() && self.sendings.drop_envelope(at) => {
+            Answer::Refused(problem) if problem.is_about_envelope() && self.sendings.drop_envelope(at) => {
                 console.note("the envelope is too large for the log: logged by hash, so keep the receipt");
                 self.wait.note(None, || "the envelope is too large for the log".into());
             }

@@ -103,13 +103,13 @@ fn a_bad_submission_does_not_sink_the_others_and_names_its_rule() {
 
 #[test]
 fn limits_are_named_when_they_refuse() {
-    let log = Log::start(&["--max-request-entries", "2", "--max-body-bytes", "3000", "--max-leaf-bytes", "900"]);
+    let log = Log::start(&["--max-request-entries", "2", "--max-body-bytes", "6000", "--max-leaf-bytes", "900"]);
     let signer = Signer::new(1);
     let small = signer.sign(ORIGIN, b"x", Private, 0).by_hash();
     for (body, want) in [
         (json!([small, small, small]), (413, "request-entries")),
         (json!([]), (413, "request-entries")),
-        (json!([{"leaf": "A".repeat(4_000)}]), (413, "body-size")),
+        (json!([{"leaf": "A".repeat(8_000)}]), (413, "body-size")),
         (signer.sign(ORIGIN, b"x", Public, 0).by_hash(), (413, "leaf-size")),
     ] {
         let (status, problem) = log.submit(&body);
@@ -411,7 +411,7 @@ fn tokens_lists_and_budgets_decide_who_submits_how_much() {
     let logged = || (200, "no rule".to_owned());
     assert_eq!(send(&one, b"1", "192.0.2.1"), logged());
     assert_eq!(send(&one, b"2", "192.0.2.1"), logged());
-    assert_eq!(send(&one, b"3", "192.0.2.1"), (503, "did-budget".into()));
+    assert_eq!(send(&one, b"3", "192.0.2.1"), (429, "did-budget".into()));
     for content in 4..9u8 {
         assert_eq!(send(&Signer::new(u64::from(content)), &[content], "192.0.2.1"), logged());
     }
@@ -422,7 +422,7 @@ fn tokens_lists_and_budgets_decide_who_submits_how_much() {
     log.stop();
     log.serve(&["--bytes-per-day", "1"]);
     let (status, problem) = log.submit(&two.sign(ORIGIN, b"z", Public, 0).by_hash());
-    assert_eq!((status, rule(&problem)), (503, "day-budget"));
+    assert_eq!((status, rule(&problem)), (429, "day-budget"));
     log.stop();
     // Below the floor of free disk space nothing is taken, and everything is read.
     log.serve(&["--disk-floor-bytes", "18446744073709551615"]);

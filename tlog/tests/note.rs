@@ -221,7 +221,7 @@ fn note_6_s12_a_key_name_has_no_space_and_no_plus() {
 fn note_7_lines_of_unknown_keys_are_ignored() {
     let (known, other) = (alice(), bob());
     let (known, other) = (known.verifier(), other.verifier());
-    let mut note = signed(TEXT, &[alice()]);
+    let mut note = Note::unsigned(TEXT.to_owned());
     let junk = || vec![7; 64];
     for line in [
         NoteSignature::new(known.name().clone(), other.id(), junk()),
@@ -231,6 +231,7 @@ fn note_7_lines_of_unknown_keys_are_ignored() {
     ] {
         note.add(line);
     }
+    note.sign(&alice());
     let keys = [known.clone()];
     let by = note.verify(&keys).expect("only strangers' lines are bad");
     assert_eq!(by.iter().map(|signed| (signed.key, signed.time)).collect::<Vec<_>>(), [(known, None)]);

@@ -97,9 +97,9 @@ impl Problem {
         matches!(self.status, 408 | 425 | 429 | 500 | 502..=504)
     }
 
-    /// Whether the log found what was sent too large.
-    pub fn is_about_size(&self) -> bool {
-        self.status == 413
+    /// Whether the log takes the entry, but not its envelope: that is too large for it.
+    pub fn is_about_envelope(&self) -> bool {
+        self.rule == "envelope-size"
     }
 }
 

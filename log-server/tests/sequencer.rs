@@ -1,0 +1,238 @@
+//! The sequencer against a disk that fails: {which write} × {persisted all the same or not}, and after each
+//! the same question: does the log hold everything it answered, and did it sign nothing else?
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use attestation::did::Did;
+use attestation::dsse::Envelope;
+use attestation::entry::{Claim, PendingEntry, Visibility};
+use attestation::statement::{Statement, Subject};
+use log_server::admit::Admitted;
+use log_server::fsck;
+use log_server::pool::{Committed, Pool, PoolLimits, Sequenced, Unavailable};
+use log_server::sequencer::{Clocks, FatalError, Identity, OpenError, Sequencer};
+use log_server::signed_record::SignedRecord;
+use log_server::sigstore_note::SigstoreName;
+use log_server::store::faulty::FaultyStore;
+use log_server::store::memory::MemoryStore;
+use log_server::store::schema::{self, Read as _, TreeState};
+use log_server::store::{Batch, Store};
+use tlog::checkpoint::Checkpoint;
+use tlog::key::{Ed25519PrivateKey, KeyName, KeyType, SignerKey};
+use tlog::{Hash, LeafIndex, TreeSize};
+use tokio::sync::oneshot::Receiver;
+
+const ORIGIN: &str = "example.com/log";
+const START: u64 = 1_790_000_000_000;
+
+/// A log in memory, with its record on disk.
+struct Bench {
+    store: Arc<MemoryStore>,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let mut batch = Batch::default();
+        schema::put_tree_state(&mut batch, &TreeState::empty());
+        store.write(&batch).expect("a write");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let note = Checkpoint::new(ORIGIN, TreeSize::EMPTY, tlog::merkle::empty_root()).sign(&key()).to_string();
+        SignedRecord::create(&folder.path().join("signed"), &note).expect("a new record");
+        Self { store, folder }
+    }
+
+    fn record(&self) -> SignedRecord {
+        SignedRecord::open(&self.folder.path().join("signed")).expect("the record")
+    }
+
+    fn open(&self) -> Result<Sequencer, OpenError> {
+        open(self.store.clone(), self.record(), clocks(START))
+    }
+
+    /// Everything in the store is as it must be, and both records are kept.
+    fn check(&self) -> TreeSize {
+        let record = self.record().read().expect("the record");
+        fsck::check_store(&*self.store, key().verifier(), &record).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+}
+
+fn open(store: Arc<dyn Store>, record: SignedRecord, clocks: Clocks) -> Result<Sequencer, OpenError> {
+    let sigstore = SigstoreName { host: "example.com".into(), tree_id: 7 };
+    Sequencer::open(store, Identity { key: key(), sigstore }, record, clocks, false)
+}
+
+fn key() -> SignerKey {
+    SignerKey::from_seed(KeyName::new(ORIGIN).expect("a name"), KeyType::Ed25519, &[1; 32])
+}
+
+fn clocks(wall: u64) -> Clocks {
+    Box::new(move || (wall, Duration::ZERO))
+}
+
+fn entry(number: u64) -> Admitted {
+    let key = Ed25519PrivateKey::from_seed(&[2; 32]);
+    let subject = Subject::new("a", Hash::of(&number.to_be_bytes()));
+    let statement = Statement::new(vec![subject], "https://example.com/p", serde_json::Map::new()).expect("a statement");
+    let envelope = Envelope::sign(&key, statement.to_payload());
+    let did = Did::of(&key.public_key());
+    let claim = Claim::new(&envelope, &statement, did, &key.public_key(), ORIGIN, Visibility::Public).expect("a claim");
+    let entry = PendingEntry::sign(claim, &key).expect("it fits");
+    let claim = entry.claim().hash();
+    Admitted { claim, envelope: Some((entry.claim().envelope_hash(), envelope.to_json().into_bytes())), entry }
+}
+
+fn pool() -> Pool {
+    let limits = PoolLimits {
+        entries: 10_000,
+        bytes: 100 << 20,
+        round_entries: 10_000,
+        round_early: 1,
+        round_interval: Duration::ZERO,
+    };
+    Pool::new(limits)
+}
+
+/// One round over these entries; what each waiter was told, if anything.
+fn round(sequencer: &mut Sequencer, numbers: &[u64]) -> (Result<(), FatalError>, Vec<Option<Sequenced>>) {
+    let pool = pool();
+    let waiters: Vec<Receiver<Sequenced>> =
+        numbers.iter().map(|number| pool.push(entry(*number)).expect("room")).collect();
+    let batch = pool.take(Instant::now()).expect("entries wait");
+    let outcome = sequencer.round(batch);
+    (outcome, waiters.into_iter().map(|mut waiter| waiter.try_recv().ok()).collect())
+}
+
+fn index(sequenced: &Option<Sequenced>) -> Option<u64> {
+    sequenced.as_ref().and_then(|answer| answer.as_ref().ok()).map(|committed| committed.index.get())
+}
+
+#[test]
+fn rounds_of_any_width_make_a_log_that_checks() {
+    let bench = Bench::new();
+    let mut sequencer = bench.open().expect("a log");
+    let mut next = 0;
+    for width in [1, 255, 1, 256, 300, 3] {
+        let numbers: Vec<u64> = (next..next + width).collect();
+        let (outcome, told) = round(&mut sequencer, &numbers);
+        outcome.expect("a round");
+        assert_eq!(told.iter().map(index).collect::<Vec<_>>(), numbers.iter().copied().map(Some).collect::<Vec<_>>());
+        next += width;
+        assert_eq!(sequencer.published().borrow().size().get(), next);
+        assert_eq!(bench.check().get(), next);
+        sequencer = bench.open().expect("the log again");
+    }
+}
+
+#[test]
+fn a_claim_is_sequenced_once_whatever_round_it_comes_in() {
+    let bench = Bench::new();
+    let mut sequencer = bench.open().expect("a log");
+    let (_, first) = round(&mut sequencer, &[1, 2, 1]);
+    assert_eq!(first.iter().map(index).collect::<Vec<_>>(), [Some(0), Some(1), Some(0)]);
+    let (_, again) = round(&mut sequencer, &[2, 3, 1]);
+    assert_eq!(again.iter().map(index).collect::<Vec<_>>(), [Some(1), Some(2), Some(0)]);
+    let leaf = |told: &Option<Sequenced>| told.clone().and_then(Result::ok).map(|Committed { leaf, .. }| leaf);
+    assert_eq!(leaf(&first[1]), leaf(&again[0]), "the answer is the first entry");
+    let mut sequencer = bench.open().expect("the log again");
+    assert_eq!(round(&mut sequencer, &[3]).1.iter().map(index).collect::<Vec<_>>(), [Some(2)]);
+    assert_eq!(bench.check().get(), 3);
+}
+
+#[test]
+fn after_any_failed_write_the_log_opens_with_everything_it_answered() {
+    // A round writes three times: commit, signed, published. Opening a log writes the last two.
+    for writes in 1..=12 {
+        for persisted in [false, true] {
+            let bench = Bench::new();
+            let faulty = Arc::new(FaultyStore::new(bench.store.clone(), writes, persisted));
+            let mut answered = Vec::new();
+            let mut failed = false;
+            if let Ok(mut sequencer) = open(faulty, bench.record(), clocks(START)) {
+                for first in 0..4 {
+                    let numbers: Vec<u64> = (first * 200..first * 200 + 150).collect();
+                    let (outcome, told) = round(&mut sequencer, &numbers);
+                    answered.extend(numbers.iter().zip(&told).filter_map(|(number, told)| Some((*number, index(told)?))));
+                    if outcome.is_err() {
+                        failed = true;
+                        break;
+                    }
+                }
+            } else {
+                failed = true;
+            }
+            assert!(failed, "write {writes} did not fail");
+            let sequencer = bench.open().unwrap_or_else(|e| panic!("write {writes}, persisted {persisted}: {e}"));
+            assert_eq!(bench.check(), sequencer.published().borrow().size(), "what is committed is published");
+            for (number, index) in answered {
+                let at = bench.store.claim(&entry(number).claim.get()).expect("a read");
+                assert_eq!(at, Some(LeafIndex::new(index)), "write {writes}, persisted {persisted}: entry {number}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_store_behind_either_record_is_refused() {
+    let bench = Bench::new();
+    round(&mut bench.open().expect("a log"), &[1, 2, 3]).0.expect("a round");
+    let older = Bench::new();
+    round(&mut older.open().expect("a log"), &[1, 2]).0.expect("a round");
+    // The file says 3, the store holds 2.
+    let rolled_back = open(older.store.clone(), bench.record(), clocks(START));
+    assert!(matches!(rolled_back, Err(OpenError::RolledBack { size: 2, signed: 3 })));
+    // As many entries, but others.
+    let other = Bench::new();
+    round(&mut other.open().expect("a log"), &[1, 2, 4]).0.expect("a round");
+    let forked = open(other.store.clone(), bench.record(), clocks(START));
+    assert!(matches!(forked, Err(OpenError::Contradiction { size: 3, .. })));
+    // Another log's record, and a record nobody signed.
+    for note in ["", "no note", "example.com/log\n3\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n"] {
+        write_record(bench.folder.path(), note);
+        assert!(matches!(bench.open(), Err(OpenError::BadRecord { .. })), "{note:?}");
+    }
+}
+
+fn write_record(folder: &Path, note: &str) {
+    std::fs::write(folder.join("signed"), note).expect("a write");
+}
+
+#[test]
+fn a_damaged_right_side_is_not_signed() {
+    let bench = Bench::new();
+    round(&mut bench.open().expect("a log"), &(0..300).collect::<Vec<_>>()).0.expect("a round");
+    let leaf = bench.store.leaf(LeafIndex::new(299)).expect("a read").expect("a leaf");
+    let mut damage = Batch::default();
+    schema::put_leaf(&mut damage, LeafIndex::new(299), &[&leaf[..leaf.len() - 1], b"?"].concat());
+    bench.store.write(&damage).expect("a write");
+    assert!(matches!(bench.open(), Err(OpenError::Damaged { .. })));
+}
+
+#[test]
+fn a_jumping_clock_stops_sequencing_and_time_never_goes_back() {
+    let bench = Bench::new();
+    let mut sequencer = bench.open().expect("a log");
+    round(&mut sequencer, &[1]).0.expect("a round");
+    // Started again with a clock ten minutes behind the last entry.
+    let mut behind = open(bench.store.clone(), bench.record(), clocks(START - 600_000)).expect("a log");
+    let (outcome, told) = round(&mut behind, &[2]);
+    outcome.expect("nothing failed");
+    assert!(matches!(told[..], [Some(Err(Unavailable::Clock(_)))]));
+    assert!(behind.clock_stopped().borrow().is_some());
+    // An hour ahead of the monotonic clock.
+    let jumped = std::sync::atomic::AtomicBool::new(false);
+    let clock: Clocks = Box::new(move || {
+        let wall = if jumped.swap(true, std::sync::atomic::Ordering::Relaxed) { START + 3_600_000 } else { START };
+        (wall, Duration::ZERO)
+    });
+    let mut ahead = open(bench.store.clone(), bench.record(), clock).expect("a log");
+    assert!(matches!(round(&mut ahead, &[2]).1[..], [Some(Err(Unavailable::Clock(_)))]));
+    assert_eq!(bench.check(), TreeSize::new(1));
+    // A second behind: it goes on, and the time stands still.
+    let mut nearly = open(bench.store.clone(), bench.record(), clocks(START - 1_000)).expect("a log");
+    assert_eq!(round(&mut nearly, &[2]).1.iter().map(index).collect::<Vec<_>>(), [Some(1)]);
+    assert_eq!(bench.store.tree_state().expect("a read").map(|state| state.logged_at), Some(START));
+}
