@@ -32,6 +32,7 @@ source_sum() {
 if [ -n "${AIP_ATTEST_BIN:-}" ]; then
     bin=$AIP_ATTEST_BIN
     [ -x "$bin" ] || fail "AIP_ATTEST_BIN names no program"
+    case $bin in /*) ;; *) bin=$PWD/$bin ;; esac
 elif bin=$(command -v aip-attest) && is_ours "$bin"; then
     echo "aip-attest $version is on PATH: $bin"
 else
@@ -53,6 +54,8 @@ fi
 links=$temp/aip-attest-bin
 mkdir -p "$links"
 for name in aip-attest aip; do
+    # What an earlier use of the action in this job put there must not come to point to itself.
+    [ "$bin" != "$links/$name" ] || continue
     ln -sf "$bin" "$links/$name" 2>/dev/null || cp -f "$bin" "$links/$name"
 done
 echo "$links" >>"$GITHUB_PATH"

@@ -233,6 +233,21 @@ impl ClientError {
         }
     }
 
+    /// What lies at the bottom of it, such as `Connection refused`: what the libraries say between is how
+    /// they are built.
+    fn root_cause(&self) -> Option<String> {
+        let mut cause = std::error::Error::source(self)?;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        Some(cause.to_string())
+    }
+
+    /// The error and its cause on one line.
+    pub fn one_line(&self) -> String {
+        self.root_cause().map_or_else(|| self.to_string(), |cause| format!("{self}: {cause}"))
+    }
+
     /// The HTTP status of a refusal.
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -256,9 +271,9 @@ impl From<ClientError> for Failure {
                 Some("check the log's URL and your connection".to_owned())
             }
         };
-        let failure = match std::error::Error::source(&error) {
+        let failure = match error.root_cause() {
             None => Self::new(&error),
-            Some(source) => Self::new(&error).caused_by(source),
+            Some(cause) => Self::new(&error).because(cause),
         };
         match hint {
             Some(hint) => failure.hint(hint),

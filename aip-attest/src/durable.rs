@@ -4,6 +4,7 @@
 //! leaves the old file or the new one. The other name begins with a dot and ends in [`TEMPORARY`], so that
 //! what a crash leaves behind is neither an artifact nor a receipt.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,32 @@ pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<()> {
     written.and_then(|()| sync_folder(folder)).map_err(|source| cannot_write(path).caused_by(source))
 }
 
+/// Puts each of `files` at its path, as [`write`] does, and waits for the disk once a folder instead of once
+/// a file. After an error some may be there and some not, each whole.
+pub fn write_all(files: &[(&Path, Vec<u8>)], readers: Readers) -> Result<()> {
+    let folders: BTreeSet<&Path> = files.iter().map(|(path, _)| folder_of(path)).collect();
+    folders.iter().try_for_each(|folder| create_folder(folder, readers))?;
+    let write = |(path, bytes): &(&Path, Vec<u8>)| {
+        let temporary = temporary_name(path)?;
+        let written = write_and_rename(&temporary, path, bytes, readers);
+        written.map_err(|source| {
+            let _ = fs::remove_file(&temporary);
+            cannot_write(path).caused_by(source)
+        })
+    };
+    // Threads that wait for the disk, not for a processor: the disk takes many at a time.
+    let share = files.len().div_ceil(WRITERS).max(1);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> =
+            files.chunks(share).map(|files| scope.spawn(move || files.iter().try_for_each(write))).collect();
+        writers
+            .into_iter()
+            .try_for_each(|writer| writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })?;
+    let sync = |folder: &Path| sync_folder(folder).map_err(|source| cannot_write(folder).caused_by(source));
+    folders.into_iter().try_for_each(sync)
+}
+
 /// Moves a file to another name in the same folder, durably.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to)
@@ -57,6 +84,9 @@ pub fn create_folder(folder: &Path, readers: Readers) -> Result<()> {
         Failure::new(format!("cannot make the folder `{}`", folder.display())).caused_by(source)
     })
 }
+
+/// How many files are written at a time.
+const WRITERS: usize = 16;
 
 fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     let mut file = create_new(temporary, readers)?;

@@ -32,7 +32,7 @@ impl Patience {
                 Err(error) => error,
             };
             let Some(retry_after) = error.retry() else { return Err(error.into()) };
-            if !self.pause(retry_after, console, &error.to_string()) {
+            if !self.pause(retry_after, console, &error.one_line()) {
                 return Err(Failure::from(error).because("there is no time left to try again").for_now());
             }
         }

@@ -1,6 +1,5 @@
 //! From artifacts to receipts: statements, signatures, and what lies on disk before a log is asked.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -110,11 +109,14 @@ pub fn sign(request: Request, identity: &Identity, pins: &Pins, console: &mut Co
         // Without its name there is nothing to claim: the signatures are kept, and `submit` goes on.
         Err(failure) => return write_signed(groups, Some(failure), console),
     };
-    let mut jobs = Vec::new();
+    let (mut jobs, mut new) = (Vec::new(), Vec::new());
     for group in &groups {
-        let receipt = group.pending(identity, &target.origin, request.visibility, console)?;
+        let (receipt, is_new) = group.pending(identity, &target.origin, request.visibility)?;
+        new.push(is_new);
         jobs.push(Job { receipt, paths: group.paths.clone() });
     }
+    // On disk before the first byte is sent: whatever happens now can be sent again as it is.
+    write(jobs.iter().zip(new).filter(|(_, is_new)| *is_new).map(|(job, _)| job), console)?;
     let outcomes = submission::submit(&jobs, &target, pins, request.deadline, console);
     let mut signed = Vec::new();
     for ((group, job), outcome) in groups.into_iter().zip(jobs).zip(outcomes) {
@@ -171,43 +173,50 @@ fn prepare(request: &Request, identity: &Identity) -> Result<Vec<Group>> {
 }
 
 fn write_signed(groups: Vec<Group>, log_failure: Option<Failure>, console: &mut Console) -> Result<Report> {
-    let mut signed = Vec::new();
+    let (mut signed, mut new) = (Vec::new(), Vec::new());
     for group in groups {
         // What is there may have come further, and says the same: it is not put back.
         let receipt = match group.find_same()? {
             Some(further) => further,
             None => {
-                group.write(&group.receipt, console)?;
+                new.push(Job { receipt: group.receipt.clone(), paths: group.paths.clone() });
                 group.receipt.clone()
             }
         };
         signed.extend(group.signed(&receipt));
     }
+    write(new.iter(), console)?;
     Ok(Report { signed, log_failure })
 }
 
+/// Writes receipts to their places, durably.
+fn write<'j>(jobs: impl Iterator<Item = &'j Job>, console: &mut Console) -> Result<()> {
+    let mut files = Vec::new();
+    for job in jobs {
+        for path in &job.paths {
+            if path.exists() && is_of_another_entry(path, &job.receipt) {
+                console.note(format!("the receipt of another entry in `{}` is replaced", path.display()));
+            }
+            files.push((path.as_path(), &job.receipt));
+        }
+    }
+    receipt_file::write_all(&files)
+}
+
 impl Group {
-    /// The pending receipt for the log `origin`, on disk: the one of an earlier try of the same run if there
-    /// is one, else a new one.
-    fn pending(
-        &self,
-        identity: &Identity,
-        origin: &str,
-        visibility: Visibility,
-        console: &mut Console,
-    ) -> Result<Receipt> {
+    /// The pending receipt for the log `origin`: the one of an earlier try of the same run if it lies there,
+    /// else a new one. And whether it is new.
+    fn pending(&self, identity: &Identity, origin: &str, visibility: Visibility) -> Result<(Receipt, bool)> {
         let key = identity.key.public_key();
         if let Some(found) = self.find()?
             && self.is_same_run(&found, origin, visibility)
         {
-            return Ok(found);
+            return Ok((found, false));
         }
         let claim =
             Claim::new(self.receipt.envelope(), &self.statement, identity.did, &key, origin, visibility);
         let entry = claim.and_then(|claim| PendingEntry::sign(claim, &identity.key)).map_err(cannot_sign)?;
-        let receipt = self.receipt.clone().pending(entry);
-        self.write(&receipt, console)?;
-        Ok(receipt)
+        Ok((self.receipt.clone().pending(entry), true))
     }
 
     /// The receipt that lies where this group's would.
@@ -251,17 +260,6 @@ impl Group {
             && found.envelope().verify(key).is_ok()
             && entry.claim().check_describes(found.envelope(), found.statement(), key).is_ok()
             && entry.verify_claim_signature(key).is_ok()
-    }
-
-    /// Writes the receipt to each of its places, durably.
-    fn write(&self, receipt: &Receipt, console: &mut Console) -> Result<()> {
-        for path in &self.paths {
-            if fs::symlink_metadata(path).is_ok() && is_of_another_entry(path, receipt) {
-                console.note(format!("the receipt of another entry in `{}` is replaced", path.display()));
-            }
-            receipt_file::write(path, receipt)?;
-        }
-        Ok(())
     }
 
     fn ended(self, job: Job, outcome: Outcome) -> Vec<Signed> {

@@ -115,11 +115,7 @@ impl Round<'_> {
     fn send(&mut self, patience: &Patience, console: &mut Console) {
         while let Some((batch, body)) = self.sendings.next_batch() {
             match self.target.client.submit(body, batch.len(), patience.deadline()) {
-                Ok(answers) => {
-                    for (at, answer) in batch.into_iter().zip(answers) {
-                        self.take(at, answer, console);
-                    }
-                }
+                Ok(answers) => self.take(batch.into_iter().zip(answers), console),
                 Err(error) => {
                     self.take_error(&batch, error, console);
                     if self.wait.why.is_some() {
@@ -143,47 +139,77 @@ impl Round<'_> {
             1 => committed.iter().map(ask).collect(),
             _ => committed.par_iter().map(ask).collect(),
         };
+        let mut taken = Vec::new();
         for (at, answer) in answers {
             match answer {
-                Ok(answer) => self.take(at, answer, console),
+                Ok(answer) => taken.push((at, answer)),
                 Err(error) => match error.retry() {
-                    Some(retry_after) => self.wait.note(retry_after, || error.to_string()),
+                    Some(retry_after) => self.wait.note(retry_after, || error.one_line()),
                     // It was committed to, so that nothing else is sent: this is the log's fault.
                     None => self.end(at, Outcome::Left(pending(error.into()))),
                 },
             }
         }
+        self.take(taken, console);
     }
 
-    fn take(&mut self, at: usize, answer: Answer, console: &mut Console) {
-        match answer {
-            Answer::Logged(answer) => {
-                let outcome = accept(&self.jobs[at], &answer, self.target, self.pins);
-                self.end(
-                    at,
-                    outcome.map_or_else(Outcome::Left, |receipt| Outcome::Logged(Box::new(receipt))),
-                );
+    /// Takes the answers to one request.
+    fn take(&mut self, answers: impl IntoIterator<Item = (usize, Answer)>, console: &mut Console) {
+        let mut logged = Vec::new();
+        for (at, answer) in answers {
+            match answer {
+                Answer::Logged(answer) => logged.push((at, answer)),
+                Answer::Committed { retry_after } => {
+                    self.sendings.set(at, Sending::Committed);
+                    let why = "the log has committed to the entries and not yet published them";
+                    self.wait.note(retry_after, || why.to_owned());
+                }
+                Answer::Unavailable { problem, retry_after } => {
+                    self.wait.note(retry_after, || format!("the log answers {problem}"));
+                }
+                Answer::Refused(problem)
+                    if problem.is_about_envelope() && self.sendings.drop_envelope(at) =>
+                {
+                    console
+                        .note("the envelope is too large for the log: logged by hash, so keep the receipt");
+                    self.wait.note(None, || "the envelope is too large for the log".to_owned());
+                }
+                Answer::Refused(problem) => self.end(at, Outcome::Left(refusal(&problem))),
             }
-            Answer::Committed { retry_after } => {
-                self.sendings.set(at, Sending::Committed);
-                self.wait.note(retry_after, || {
-                    "the log has committed to the entries and not yet published them".into()
-                });
+        }
+        self.take_logged(&logged);
+    }
+
+    /// Verifies what makes receipts, and writes what passed every check before more is asked.
+    fn take_logged(&mut self, answers: &[(usize, Box<LoggedAnswer>)]) {
+        let check = |(at, answer): &(usize, Box<LoggedAnswer>)| {
+            (*at, accept(&self.jobs[*at].receipt, answer, self.target, self.pins))
+        };
+        let checked: Vec<_> = answers.par_iter().map(check).collect();
+        let mut passed = Vec::new();
+        for (at, receipt) in checked {
+            match receipt {
+                Ok(receipt) => passed.push((at, receipt)),
+                Err(failure) => self.end(at, Outcome::Left(failure)),
             }
-            Answer::Unavailable { problem, retry_after } => {
-                self.wait.note(retry_after, || format!("the log answers {problem}"));
-            }
-            Answer::Refused(problem) if problem.is_about_envelope() && self.sendings.drop_envelope(at) => {
-                console.note("the envelope is too large for the log: logged by hash, so keep the receipt");
-                self.wait.note(None, || "the envelope is too large for the log".into());
-            }
-            Answer::Refused(problem) => self.end(at, Outcome::Left(refusal(&problem))),
+        }
+        let jobs = self.jobs;
+        let places = |at: usize| jobs[at].paths.iter().map(PathBuf::as_path);
+        let files: Vec<_> =
+            passed.iter().flat_map(|(at, receipt)| places(*at).map(move |path| (path, receipt))).collect();
+        let written = receipt_file::write_all(&files);
+        for (at, receipt) in passed {
+            let outcome = written.as_ref().map_or_else(
+                |failure| Outcome::Left(failure.clone()),
+                |()| Outcome::Logged(Box::new(receipt)),
+            );
+            self.end(at, outcome);
         }
     }
 
     fn take_error(&mut self, batch: &[usize], error: ClientError, console: &mut Console) {
         if let Some(retry_after) = error.retry() {
-            self.wait.note(retry_after, || error.to_string());
+            self.wait.note(retry_after, || error.one_line());
             return;
         }
         if error.status() == Some(413) && self.sendings.make_smaller(batch) {
@@ -216,19 +242,19 @@ impl Round<'_> {
     }
 }
 
-/// Makes a receipt of an answer, verifies it as anybody would, and writes it.
-fn accept(job: &Job, answer: &LoggedAnswer, target: &Target, pins: &Pins) -> Result<Receipt> {
+/// Makes a receipt of an answer, and verifies it as anybody would.
+fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -> Result<Receipt> {
     let broken = |why: String| {
         Failure::refuted(format!("the answer of `{}` does not verify", target.client.url()))
             .because(why)
             .hint("the receipt stays as it was; ask whoever runs the log")
     };
     let entry = DsseEntry::parse(&answer.leaf).map_err(|error| broken(error.to_string()))?;
-    if Some(entry.pending()) != job.receipt.pending_entry() {
+    if Some(entry.pending()) != sent.pending_entry() {
         return Err(broken("the leaf is not the entry that was sent".to_owned()));
     }
     let proof = TlogProof::parse(&answer.proof).map_err(|error| broken(error.to_string()))?;
-    let receipt = job.receipt.clone().logged(entry, proof, answer.sigstore_note.clone());
+    let receipt = sent.clone().logged(entry, proof, answer.sigstore_note.clone());
     let receipt = receipt.map_err(|error| broken(error.to_string()))?;
     let demands = VerifyPolicy {
         policy: &target.judge.policy,
@@ -246,7 +272,6 @@ fn accept(job: &Job, answer: &LoggedAnswer, target: &Target, pins: &Pins) -> Res
     if Receipt::parse(receipt.to_json().as_bytes()).as_ref() != Ok(&receipt) {
         return Err(broken("the receipt does not read as it was written".to_owned()));
     }
-    job.paths.iter().try_for_each(|path| receipt_file::write(path, &receipt))?;
     Ok(receipt)
 }
 

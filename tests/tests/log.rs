@@ -103,7 +103,7 @@ fn a_bad_submission_does_not_sink_the_others_and_names_its_rule() {
 
 #[test]
 fn limits_are_named_when_they_refuse() {
-    let log = Log::start(&["--max-request-entries", "2", "--max-body-bytes", "6000", "--max-leaf-bytes", "900"]);
+    let log = Log::start(&["--max-request-entries", "2", "--max-body-bytes", "6000", "--max-leaf-bytes", "800"]);
     let signer = Signer::new(1);
     let small = signer.sign(ORIGIN, b"x", Private, 0).by_hash();
     for (body, want) in [
