@@ -50,7 +50,8 @@ impl Admitted {
 
 /// Reads one submission.
 pub fn read(json: &[u8], limits: &EntryLimits) -> Result<Candidate, Refusal> {
-    let submission: Submission<'_> = serde_json::from_slice(json).map_err(|e| Refusal::Submission(e.to_string()))?;
+    let submission: Submission<'_> =
+        serde_json::from_slice(json).map_err(|e| Refusal::Submission(e.to_string()))?;
     // Base64 takes four characters for three bytes: what cannot fit is not decoded.
     if submission.leaf.len() / 4 * 3 > limits.leaf_bytes + 3 {
         return Err(Refusal::LeafSize { got: submission.leaf.len() / 4 * 3, limit: limits.leaf_bytes });

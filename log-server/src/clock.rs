@@ -39,7 +39,11 @@ impl ClockGuard {
             return Err(ClockJump { wall, reference: last, against: "the last logged entry" });
         }
         if wall > MAX_MILLIS {
-            return Err(ClockJump { wall, reference: MAX_MILLIS, against: "the largest time an entry can carry" });
+            return Err(ClockJump {
+                wall,
+                reference: MAX_MILLIS,
+                against: "the largest time an entry can carry",
+            });
         }
         Ok(wall.max(last))
     }
@@ -80,7 +84,11 @@ mod tests {
             (START, 0, START + 4 * minute, Ok(START + 4 * minute)),
             (u64::MAX, 0, 0, jump(u64::MAX, START, "the monotonic clock")),
         ] {
-            assert_eq!(guard.log_time(wall, Duration::from_secs(100 + seconds), last), want, "{wall} {seconds} {last}");
+            assert_eq!(
+                guard.log_time(wall, Duration::from_secs(100 + seconds), last),
+                want,
+                "{wall} {seconds} {last}"
+            );
         }
         let told = ClockGuard::new(START, Duration::ZERO, true);
         assert_eq!(told.log_time(START, Duration::ZERO, START + 6 * minute), Ok(START + 6 * minute));

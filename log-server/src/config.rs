@@ -30,7 +30,8 @@ impl LogFile {
     /// Reads `log.toml` of a directory.
     pub fn read(dir: &Path) -> Result<Self, ConfigError> {
         let path = dir.join("log.toml");
-        let text = fs::read_to_string(&path).map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+        let text = fs::read_to_string(&path)
+            .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
         toml::from_str(&text).map_err(|e| ConfigError::Malformed { path, cause: e.to_string() })
     }
 }
@@ -112,7 +113,12 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_per_day: Option<u64>,
     /// Network of a reverse proxy whose X-Forwarded-For is believed (can be repeated)
-    #[arg(long = "trusted-proxy", env = "AIP_LOG_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    #[arg(
+        long = "trusted-proxy",
+        env = "AIP_LOG_TRUSTED_PROXIES",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<IpNet>,
     /// Free disk space below which nothing is taken [default: 1073741824]
@@ -197,7 +203,11 @@ impl Settings {
             address_entries_per_minute: self.address_entries_per_minute.or(file.address_entries_per_minute),
             did_entries_per_minute: self.did_entries_per_minute.or(file.did_entries_per_minute),
             bytes_per_day: self.bytes_per_day.or(file.bytes_per_day),
-            trusted_proxies: if self.trusted_proxies.is_empty() { file.trusted_proxies } else { self.trusted_proxies },
+            trusted_proxies: if self.trusted_proxies.is_empty() {
+                file.trusted_proxies
+            } else {
+                self.trusted_proxies
+            },
             disk_floor_bytes: self.disk_floor_bytes.or(file.disk_floor_bytes),
             max_connections: self.max_connections.or(file.max_connections),
             header_timeout: self.header_timeout.or(file.header_timeout),
@@ -241,7 +251,8 @@ pub fn default_signed_record(dir: &Path) -> PathBuf {
 
 /// The non-empty lines of a file that are no `#` comments.
 pub fn read_lines(path: &Path) -> Result<Vec<String>, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines.map(str::to_owned).collect())
 }

@@ -34,7 +34,9 @@ impl Directory {
         let hint = "`log-server init --dir D --origin O` makes a log";
         let file = OpenOptions::new().read(true).write(true).open(&lock);
         let file = file.map_err(|e| {
-            Failure::new(format!("`{}` is not the directory of a log", path.display())).caused_by(e).hint(hint)
+            Failure::new(format!("`{}` is not the directory of a log", path.display()))
+                .caused_by(e)
+                .hint(hint)
         })?;
         match file.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: file }),
@@ -61,7 +63,8 @@ impl Directory {
 
     pub(crate) fn policy(&self) -> Result<String, Failure> {
         let path = self.path.join("policy");
-        fs::read_to_string(&path).map_err(|e| Failure::new(format!("cannot read `{}`", path.display())).caused_by(e))
+        fs::read_to_string(&path)
+            .map_err(|e| Failure::new(format!("cannot read `{}`", path.display())).caused_by(e))
     }
 
     pub(crate) fn identity(&self, file: &LogFile) -> Result<Identity, Failure> {
@@ -73,7 +76,9 @@ impl Directory {
             .trim_end()
             .parse()
             .map_err(|e| Failure::new(format!("`{}` holds no key", path.display())).caused_by(e))?;
-        if !matches!(key.verifier().key(), PublicKey::Ed25519(_)) || key.verifier().name().as_str() != file.origin {
+        if !matches!(key.verifier().key(), PublicKey::Ed25519(_))
+            || key.verifier().name().as_str() != file.origin
+        {
             let fact = format!("`{}` is not the Ed25519 key of the log `{}`", path.display(), file.origin);
             return Err(Failure::new(fact));
         }

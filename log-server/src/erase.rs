@@ -27,8 +27,9 @@ pub struct Args {
 
 /// Erases the envelope.
 pub fn run(args: &Args) -> Result<String, Failure> {
-    let hash = Hash::from_hex(&args.hash)
-        .ok_or_else(|| Failure::new(format!("`{}` is not 64 lower-case hex digits", args.hash.escape_debug())))?;
+    let hash = Hash::from_hex(&args.hash).ok_or_else(|| {
+        Failure::new(format!("`{}` is not 64 lower-case hex digits", args.hash.escape_debug()))
+    })?;
     let directory = Directory::lock(&args.dir)?;
     let store = directory.store()?;
     let failed = |e| Failure::new(format!("cannot erase {hash}")).caused_by(e);

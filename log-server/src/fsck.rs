@@ -27,7 +27,13 @@ use crate::store::{Column, Order, Store};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The directory of a log that is not running
-    #[arg(long, env = "AIP_LOG_DIR", value_name = "DIR", required_unless_present = "url", conflicts_with = "url")]
+    #[arg(
+        long,
+        env = "AIP_LOG_DIR",
+        value_name = "DIR",
+        required_unless_present = "url",
+        conflicts_with = "url"
+    )]
     pub dir: Option<PathBuf>,
     /// The URL of any log with C2SP tiles
     #[arg(long)]
@@ -47,7 +53,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let record_path = file.settings.signed_record_path(dir);
             let record = SignedRecord::open(&record_path).and_then(|record| record.read());
             let record = record.map_err(|e| {
-                Failure::new(format!("cannot read the signed-checkpoint record `{}`", record_path.display())).caused_by(e)
+                Failure::new(format!("cannot read the signed-checkpoint record `{}`", record_path.display()))
+                    .caused_by(e)
             })?;
             let store = directory.store()?;
             check_store(&*store, identity.key.verifier(), &record)?
@@ -61,7 +68,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 /// Checks a store: leaves, tiles, lookups, envelopes, root, signed checkpoints. Answers its size.
 pub fn check_store(store: &dyn Store, key: &VerifierKey, record: &str) -> Result<TreeSize, Failure> {
-    let state = store.tree_state().map_err(unreadable)?.ok_or_else(|| damaged("state: there is no tree", None))?;
+    let state =
+        store.tree_state().map_err(unreadable)?.ok_or_else(|| damaged("state: there is no tree", None))?;
     let mut rebuild = Rebuild::default();
     let mut rows = Rows::default();
     for first in (0..state.size).step_by(TILE_WIDTH as usize) {
@@ -72,7 +80,8 @@ pub fn check_store(store: &dyn Store, key: &VerifierKey, record: &str) -> Result
         read.map_err(|e| damaged(&format!("leaf {}", first + leaves.len() as u64), Some(e.to_string())))?;
         rebuild.check_leaves(&leaves, Some(key.name().as_str()))?;
         for (index, leaf) in &leaves {
-            let entry = Entry::parse(leaf).map_err(|e| damaged(&format!("leaf {index}"), Some(e.to_string())))?;
+            let entry =
+                Entry::parse(leaf).map_err(|e| damaged(&format!("leaf {index}"), Some(e.to_string())))?;
             rows.check(store, LeafIndex::new(*index), &entry)?;
         }
         rebuild.append(&leaves, |tile, hashes| match store.full_tile(tile) {
@@ -88,14 +97,22 @@ pub fn check_store(store: &dyn Store, key: &VerifierKey, record: &str) -> Result
     rows.check_counts(store)?;
     let root = rebuild.edge.root();
     if root.to_string() != state.root {
-        return Err(damaged("state: the root", Some(format!("entries lead to {root}, the state says {}", state.root))));
+        return Err(damaged(
+            "state: the root",
+            Some(format!("entries lead to {root}, the state says {}", state.root)),
+        ));
     }
     let signed = store.signed().map_err(unreadable)?.unwrap_or_default();
-    for (name, note) in [("state: the signed checkpoint", signed.as_str()), ("the signed-checkpoint file", record)] {
+    for (name, note) in
+        [("state: the signed checkpoint", signed.as_str()), ("the signed-checkpoint file", record)]
+    {
         let checkpoint = open_checkpoint(note.as_bytes(), key).map_err(|e| damaged(name, Some(e)))?;
         let at = rebuild.root_at(store, checkpoint.size).map_err(|e| damaged(name, Some(e)))?;
         if at != checkpoint.root {
-            return Err(damaged(name, Some(format!("its root is {}, the entries lead to {at}", checkpoint.root))));
+            return Err(damaged(
+                name,
+                Some(format!("its root is {}, the entries lead to {at}", checkpoint.root)),
+            ));
         }
     }
     Ok(rebuild.edge.size())
@@ -112,7 +129,9 @@ impl Rebuild {
     fn check_leaves(&self, leaves: &[(u64, Vec<u8>)], origin: Option<&str>) -> Result<(), Failure> {
         let check = |(index, leaf): &(u64, Vec<u8>)| {
             let bad = |cause: String| damaged(&format!("leaf {index}"), Some(cause));
-            let Entry::Dsse(entry) = Entry::parse(leaf).map_err(|e| bad(e.to_string()))? else { return Ok(()) };
+            let Entry::Dsse(entry) = Entry::parse(leaf).map_err(|e| bad(e.to_string()))? else {
+                return Ok(());
+            };
             let claim = DsseEntry::claim(&entry);
             if origin.is_some_and(|origin| claim.origin() != origin) {
                 return Err(bad(format!("it is for the log `{}`", claim.origin())));
@@ -149,7 +168,10 @@ impl Rebuild {
         }
         let reader = tlog::tile::TileHashReader::new(self.edge.size(), |tile: Tile| {
             if tile.is_full() {
-                store.full_tile(tile).map_err(|e| e.to_string())?.ok_or_else(|| format!("{} is missing", tile.path()))
+                store
+                    .full_tile(tile)
+                    .map_err(|e| e.to_string())?
+                    .ok_or_else(|| format!("{} is missing", tile.path()))
             } else {
                 Ok(self.edge.level(tile.level()).to_vec())
             }
@@ -170,7 +192,9 @@ impl Rows {
     /// Checks that an entry is found under each of its keys, and that its envelope is what it names.
     fn check(&mut self, store: &dyn Store, index: LeafIndex, entry: &Entry) -> Result<(), Failure> {
         let keys = Keys::of(entry);
-        let lost = |what: String| damaged(&format!("lookup of {what}"), Some(format!("it does not lead to leaf {index}")));
+        let lost = |what: String| {
+            damaged(&format!("lookup of {what}"), Some(format!("it does not lead to leaf {index}")))
+        };
         if let Some(claim) = &keys.claim {
             if store.claim(claim).map_err(unreadable)? != Some(index) {
                 return Err(lost(format!("claim {claim}")));
@@ -198,7 +222,8 @@ impl Rows {
                 return Err(bad("its bytes are not those of its hash".into()));
             }
             if entry.claim().listing().is_some() {
-                let key = Ed25519PublicKey::from_bytes(entry.claim().verifier()).map_err(|e| bad(e.to_string()))?;
+                let key =
+                    Ed25519PublicKey::from_bytes(entry.claim().verifier()).map_err(|e| bad(e.to_string()))?;
                 entry.pending().check_published(&envelope, &key).map_err(|e| bad(e.to_string()))?;
             }
         }
@@ -233,9 +258,16 @@ fn check_url(url: &str, vkey: Option<VerifierKey>) -> Result<TreeSize, Failure> 
         None => {
             let policy = client.get("policy", MAX_TEXT_BYTES)?;
             let policy: Result<Policy, _> = String::from_utf8_lossy(&policy).parse();
-            let policy = policy.map_err(|e| Failure::new("the log's policy is malformed").caused_by(e).hint("name its key with --vkey"))?;
-            let log = policy.logs().first().ok_or_else(|| Failure::new("the log's policy names no log").hint("name its key with --vkey"))?;
-            eprintln!("hint: {} is the log's own word for its key; --vkey says whose key it must be", log.vkey.id());
+            let policy = policy.map_err(|e| {
+                Failure::new("the log's policy is malformed").caused_by(e).hint("name its key with --vkey")
+            })?;
+            let log = policy.logs().first().ok_or_else(|| {
+                Failure::new("the log's policy names no log").hint("name its key with --vkey")
+            })?;
+            eprintln!(
+                "hint: {} is the log's own word for its key; --vkey says whose key it must be",
+                log.vkey.id()
+            );
             log.vkey.clone()
         }
     };
@@ -250,7 +282,8 @@ fn check_url(url: &str, vkey: Option<VerifierKey>) -> Result<TreeSize, Failure> 
         if leaves.len() != usize::from(tile.width()) {
             return Err(bad(format!("it has {} entries, not {}", leaves.len(), tile.width())));
         }
-        let leaves: Vec<_> = (tile.index() * TILE_WIDTH..).zip(leaves.into_iter().map(<[u8]>::to_vec)).collect();
+        let leaves: Vec<_> =
+            (tile.index() * TILE_WIDTH..).zip(leaves.into_iter().map(<[u8]>::to_vec)).collect();
         rebuild.append(&leaves, |tile, hashes| client.check_tile(tile, hashes))?;
     }
     for tile in Tile::touched(TreeSize::EMPTY, size).filter(|tile| !tile.is_full()) {
@@ -258,7 +291,10 @@ fn check_url(url: &str, vkey: Option<VerifierKey>) -> Result<TreeSize, Failure> 
     }
     let root = rebuild.edge.root();
     if root != checkpoint.root {
-        return Err(damaged("checkpoint", Some(format!("its root is {}, the entries lead to {root}", checkpoint.root))));
+        return Err(damaged(
+            "checkpoint",
+            Some(format!("its root is {}, the entries lead to {root}", checkpoint.root)),
+        ));
     }
     Ok(size)
 }
@@ -299,7 +335,11 @@ impl Client {
     fn check_tile(&self, tile: Tile, hashes: &[Hash]) -> Result<(), Failure> {
         let bytes = self.get(&tile.path(), TILE_WIDTH * Hash::BYTES as u64)?;
         let want: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
-        if bytes == want { Ok(()) } else { Err(damaged(&tile.path(), Some("its hashes are not those of the entries".into()))) }
+        if bytes == want {
+            Ok(())
+        } else {
+            Err(damaged(&tile.path(), Some("its hashes are not those of the entries".into())))
+        }
     }
 }
 

@@ -133,7 +133,10 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD_BYTES).max_headers(64);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(64);
     let router = router(app).into_make_service_with_connect_info::<SocketAddr>();
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(max_connections));
@@ -174,7 +177,8 @@ pub async fn serve(
 /// The address a request counts for: the peer's, or, behind trusted proxies, the last address in
 /// `X-Forwarded-For` that is not such a proxy.
 pub fn client_address(app: &App, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
-    let trusted = |address: IpAddr| app.budgets.trusted_proxies.iter().any(|network| network.contains(&address));
+    let trusted =
+        |address: IpAddr| app.budgets.trusted_proxies.iter().any(|network| network.contains(&address));
     let mut address = peer.ip().to_canonical();
     let lines = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
     let hops: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
@@ -190,12 +194,12 @@ pub fn client_address(app: &App, peer: SocketAddr, headers: &HeaderMap) -> IpAdd
     address
 }
 
-#[utoipa::path(get, path = "/healthz", responses((status = 200, description = "The process runs", body = String)))]
+#[utoipa::path(get, tag = "operation", path = "/healthz", responses((status = 200, description = "The process runs", body = String)))]
 async fn healthz() -> &'static str {
     "ok\n"
 }
 
-#[utoipa::path(get, path = "/readyz", responses(
+#[utoipa::path(get, tag = "operation", path = "/readyz", responses(
     (status = 200, description = "Entries are taken", body = String),
     (status = 503, description = "Entries are not taken, for this reason", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -216,7 +220,7 @@ pub fn not_ready(app: &App) -> Option<Problem> {
     })
 }
 
-#[utoipa::path(get, path = "/metrics", responses((status = 200, description = "Prometheus text", body = String)))]
+#[utoipa::path(get, tag = "operation", path = "/metrics", responses((status = 200, description = "Prometheus text", body = String)))]
 async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render())
 }
@@ -243,7 +247,8 @@ async fn count(path: Option<MatchedPath>, request: Request, next: Next) -> Respo
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     // A bug of ours. What it was stands on stderr; the client learns that it was not the request.
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed on this request").into_response()
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed on this request")
+        .into_response()
 }
 
 /// JSON that no cache keeps.

@@ -42,8 +42,11 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     }
     let record = args.signed_record.clone().unwrap_or_else(|| default_signed_record(&args.dir));
     if record.exists() {
-        return Err(Failure::new(format!("`{}` is there: a log with this record has signed before", record.display()))
-            .hint("choose another directory, or another --signed-record"));
+        return Err(Failure::new(format!(
+            "`{}` is there: a log with this record has signed before",
+            record.display()
+        ))
+        .hint("choose another directory, or another --signed-record"));
     }
     let name = KeyName::new(&args.origin).expect("an origin is a key name");
     let key = SignerKey::generate(name, KeyType::Ed25519, &mut UnwrapErr(SysRng));
@@ -53,8 +56,7 @@ pub fn run(args: &Args) -> Result<String, Failure> {
             .hint("the directory must not exist; if an `init` broke off, nothing was signed: remove it and try again")
     };
     make_directory(args, &key).map_err(cannot)?;
-    make_store(&args.dir.join("db"))
-        .map_err(|e| Failure::new("cannot make the database").caused_by(e))?;
+    make_store(&args.dir.join("db")).map_err(|e| Failure::new("cannot make the database").caused_by(e))?;
     // Last: from here on the log may be served, so everything else must be there.
     let checkpoint = Checkpoint::new(&args.origin, TreeSize::EMPTY, empty_root());
     SignedRecord::create(&record, &checkpoint.sign(&key).to_string()).map_err(|e| {

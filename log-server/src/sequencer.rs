@@ -144,7 +144,8 @@ impl Sequencer {
 
     /// Gives index and time, and computes everything the round writes. Nothing is written here.
     fn sequence(&self, batch: Vec<Pending>, time: u64) -> Result<Round, FatalError> {
-        let logged_at = LogTime::from_millis(time).expect("the clock guard refuses times a leaf cannot carry");
+        let logged_at =
+            LogTime::from_millis(time).expect("the clock guard refuses times a leaf cannot carry");
         let mut writes = Batch::default();
         let (mut known, mut new) = (Vec::new(), Vec::new());
         let mut hashes = Vec::with_capacity(batch.len());
@@ -292,7 +293,11 @@ pub enum OpenError {
 }
 
 /// The larger of the two records of what was signed.
-fn last_signed(store: &dyn Store, record: &SignedRecord, identity: &Identity) -> Result<Checkpoint, OpenError> {
+fn last_signed(
+    store: &dyn Store,
+    record: &SignedRecord,
+    identity: &Identity,
+) -> Result<Checkpoint, OpenError> {
     let bad = |record, cause: String| OpenError::BadRecord { record, cause };
     let read = |name, text: &str| {
         let note = Note::parse(text.as_bytes()).map_err(|e| bad(name, e.to_string()))?;
@@ -319,7 +324,12 @@ fn last_signed(store: &dyn Store, record: &SignedRecord, identity: &Identity) ->
 }
 
 /// Whether the stored tree is at least what was signed, with its root.
-fn check_extends(store: &dyn Store, state: &TreeState, tree: &Tree, signed: &Checkpoint) -> Result<(), OpenError> {
+fn check_extends(
+    store: &dyn Store,
+    state: &TreeState,
+    tree: &Tree,
+    signed: &Checkpoint,
+) -> Result<(), OpenError> {
     if state.size < signed.size.get() {
         return Err(OpenError::RolledBack { size: state.size, signed: signed.size.get() });
     }

@@ -42,8 +42,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let settings = args.settings.or(file.settings);
     let policy = directory.policy()?;
     check_policy(&policy, &file.origin)?;
-    let gatekeeper =
-        Gatekeeper::from_settings(&settings).map_err(|e| Failure::new("the settings are refused").caused_by(e))?;
+    let gatekeeper = Gatekeeper::from_settings(&settings)
+        .map_err(|e| Failure::new("the settings are refused").caused_by(e))?;
     let record_path = settings.signed_record_path(&args.dir);
     let record = SignedRecord::open(&record_path).map_err(|e| no_record(&record_path, e))?;
     let store = directory.store()?;
@@ -92,7 +92,8 @@ async fn serve(app: Arc<App>, sequencer: Sequencer, settings: &Settings, dir: &P
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait)?;
     let (stop, stopping) = watch::channel(false);
     let writer = spawn_sequencer(sequencer, app.pool.clone())?;
-    let watchdog = tokio::spawn(watch_over(app.clone(), dir.to_owned(), settings.disk_floor_bytes.unwrap_or(1 << 30)));
+    let watchdog =
+        tokio::spawn(watch_over(app.clone(), dir.to_owned(), settings.disk_floor_bytes.unwrap_or(1 << 30)));
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(origin = app.origin, address = %bound, size = app.published.borrow().size().get(), "serving");
     let max_connections = settings.max_connections.unwrap_or(4_096);
@@ -129,7 +130,9 @@ fn spawn_sequencer(mut sequencer: Sequencer, pool: Arc<Pool>) -> Result<thread::
                     std::process::exit(EXIT_FATAL);
                 }
                 Err(_) => {
-                    tracing::error!("the sequencer panicked: stopping, to start again from what is on the disk");
+                    tracing::error!(
+                        "the sequencer panicked: stopping, to start again from what is on the disk"
+                    );
                     std::process::exit(EXIT_FATAL);
                 }
             }
@@ -162,13 +165,16 @@ async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
 
 /// A policy that asks for witnesses must not be served by a log that asks none.
 fn check_policy(text: &str, origin: &str) -> Result<(), Failure> {
-    let policy: Policy = text.parse().map_err(|e| Failure::new("the log's own policy is malformed").caused_by(e))?;
+    let policy: Policy =
+        text.parse().map_err(|e| Failure::new("the log's own policy is malformed").caused_by(e))?;
     if !policy.logs().iter().any(|log| log.vkey.name().as_str() == origin) {
         return Err(Failure::new(format!("the log's own policy does not name the log `{origin}`")));
     }
     if policy.quorum_name().is_some() {
-        return Err(Failure::new("the log's policy asks for a quorum of witnesses, and this release asks none")
-            .hint("set `quorum none`; receipts then rest on the log alone"));
+        return Err(Failure::new(
+            "the log's policy asks for a quorum of witnesses, and this release asks none",
+        )
+        .hint("set `quorum none`; receipts then rest on the log alone"));
     }
     Ok(())
 }
@@ -190,9 +196,13 @@ fn cannot_open(dir: &Path, error: OpenError) -> Failure {
              back a directory that holds at least what was signed: a newer backup, or a mirror's tiles replayed up to \
              that size. If there is none, the origin is over: begin a successor with `init` under another origin",
         ),
-        OpenError::Damaged { .. } => Some("`log-server fsck --dir` names the first damaged object; restore a backup"),
+        OpenError::Damaged { .. } => {
+            Some("`log-server fsck --dir` names the first damaged object; restore a backup")
+        }
         OpenError::NoTree => Some("nothing was signed: remove the directory and run `init` again"),
-        OpenError::BadRecord { .. } => Some("the record belongs to another log; name the right one with --signed-record"),
+        OpenError::BadRecord { .. } => {
+            Some("the record belongs to another log; name the right one with --signed-record")
+        }
         OpenError::Publish(_) | OpenError::Store(_) => None,
     };
     let failure = Failure::new(format!("refusing to serve `{}`", dir.display())).caused_by(error);

@@ -149,7 +149,8 @@ impl HashReader for View {
                 None => self.tile_tree(tile)?,
             };
             let hash = tree.get(height, index);
-            hashes.push(hash.ok_or_else(|| StoreError::new("read", format!("{} is too narrow", tile.path())))?);
+            hashes
+                .push(hash.ok_or_else(|| StoreError::new("read", format!("{} is too narrow", tile.path())))?);
             last = Some((tile, tree));
         }
         Ok(hashes)
@@ -170,7 +171,8 @@ impl TileCache {
 
     fn get(&self, store: &dyn Store, tile: Tile) -> Result<Arc<TileTree>, StoreError> {
         // Neighbouring tiles get neighbouring slots; levels are spread.
-        let slot = (tile.index().wrapping_add(u64::from(tile.level()) * 157) % self.slots.len() as u64) as usize;
+        let slot =
+            (tile.index().wrapping_add(u64::from(tile.level()) * 157) % self.slots.len() as u64) as usize;
         let mut slot = self.slots[slot].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, tree)) = slot.as_ref().filter(|(cached, _)| *cached == tile) {
             return Ok(tree.clone());

@@ -40,7 +40,8 @@ impl Bench {
         schema::put_tree_state(&mut batch, &TreeState::empty());
         store.write(&batch).expect("a write");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let note = Checkpoint::new(ORIGIN, TreeSize::EMPTY, tlog::merkle::empty_root()).sign(&key()).to_string();
+        let note =
+            Checkpoint::new(ORIGIN, TreeSize::EMPTY, tlog::merkle::empty_root()).sign(&key()).to_string();
         SignedRecord::create(&folder.path().join("signed"), &note).expect("a new record");
         Self { store, folder }
     }
@@ -56,7 +57,8 @@ impl Bench {
     /// Everything in the store is as it must be, and both records are kept.
     fn check(&self) -> TreeSize {
         let record = self.record().read().expect("the record");
-        fsck::check_store(&*self.store, key().verifier(), &record).unwrap_or_else(|failure| panic!("{failure}"))
+        fsck::check_store(&*self.store, key().verifier(), &record)
+            .unwrap_or_else(|failure| panic!("{failure}"))
     }
 }
 
@@ -76,13 +78,19 @@ fn clocks(wall: u64) -> Clocks {
 fn entry(number: u64) -> Admitted {
     let key = Ed25519PrivateKey::from_seed(&[2; 32]);
     let subject = Subject::new("a", Hash::of(&number.to_be_bytes()));
-    let statement = Statement::new(vec![subject], "https://example.com/p", serde_json::Map::new()).expect("a statement");
+    let statement =
+        Statement::new(vec![subject], "https://example.com/p", serde_json::Map::new()).expect("a statement");
     let envelope = Envelope::sign(&key, statement.to_payload());
     let did = Did::of(&key.public_key());
-    let claim = Claim::new(&envelope, &statement, did, &key.public_key(), ORIGIN, Visibility::Public).expect("a claim");
+    let claim = Claim::new(&envelope, &statement, did, &key.public_key(), ORIGIN, Visibility::Public)
+        .expect("a claim");
     let entry = PendingEntry::sign(claim, &key).expect("it fits");
     let claim = entry.claim().hash();
-    Admitted { claim, envelope: Some((entry.claim().envelope_hash(), envelope.to_json().into_bytes())), entry }
+    Admitted {
+        claim,
+        envelope: Some((entry.claim().envelope_hash(), envelope.to_json().into_bytes())),
+        entry,
+    }
 }
 
 fn pool() -> Pool {
@@ -119,7 +127,10 @@ fn rounds_of_any_width_make_a_log_that_checks() {
         let numbers: Vec<u64> = (next..next + width).collect();
         let (outcome, told) = round(&mut sequencer, &numbers);
         outcome.expect("a round");
-        assert_eq!(told.iter().map(index).collect::<Vec<_>>(), numbers.iter().copied().map(Some).collect::<Vec<_>>());
+        assert_eq!(
+            told.iter().map(index).collect::<Vec<_>>(),
+            numbers.iter().copied().map(Some).collect::<Vec<_>>()
+        );
         next += width;
         assert_eq!(sequencer.published().borrow().size().get(), next);
         assert_eq!(bench.check().get(), next);
@@ -135,7 +146,8 @@ fn a_claim_is_sequenced_once_whatever_round_it_comes_in() {
     assert_eq!(first.iter().map(index).collect::<Vec<_>>(), [Some(0), Some(1), Some(0)]);
     let (_, again) = round(&mut sequencer, &[2, 3, 1]);
     assert_eq!(again.iter().map(index).collect::<Vec<_>>(), [Some(1), Some(2), Some(0)]);
-    let leaf = |told: &Option<Sequenced>| told.clone().and_then(Result::ok).map(|Committed { leaf, .. }| leaf);
+    let leaf =
+        |told: &Option<Sequenced>| told.clone().and_then(Result::ok).map(|Committed { leaf, .. }| leaf);
     assert_eq!(leaf(&first[1]), leaf(&again[0]), "the answer is the first entry");
     let mut sequencer = bench.open().expect("the log again");
     assert_eq!(round(&mut sequencer, &[3]).1.iter().map(index).collect::<Vec<_>>(), [Some(2)]);
@@ -155,7 +167,9 @@ fn after_any_failed_write_the_log_opens_with_everything_it_answered() {
                 for first in 0..4 {
                     let numbers: Vec<u64> = (first * 200..first * 200 + 150).collect();
                     let (outcome, told) = round(&mut sequencer, &numbers);
-                    answered.extend(numbers.iter().zip(&told).filter_map(|(number, told)| Some((*number, index(told)?))));
+                    answered.extend(
+                        numbers.iter().zip(&told).filter_map(|(number, told)| Some((*number, index(told)?))),
+                    );
                     if outcome.is_err() {
                         failed = true;
                         break;
@@ -165,11 +179,20 @@ fn after_any_failed_write_the_log_opens_with_everything_it_answered() {
                 failed = true;
             }
             assert!(failed, "write {writes} did not fail");
-            let sequencer = bench.open().unwrap_or_else(|e| panic!("write {writes}, persisted {persisted}: {e}"));
-            assert_eq!(bench.check(), sequencer.published().borrow().size(), "what is committed is published");
+            let sequencer =
+                bench.open().unwrap_or_else(|e| panic!("write {writes}, persisted {persisted}: {e}"));
+            assert_eq!(
+                bench.check(),
+                sequencer.published().borrow().size(),
+                "what is committed is published"
+            );
             for (number, index) in answered {
                 let at = bench.store.claim(&entry(number).claim.get()).expect("a read");
-                assert_eq!(at, Some(LeafIndex::new(index)), "write {writes}, persisted {persisted}: entry {number}");
+                assert_eq!(
+                    at,
+                    Some(LeafIndex::new(index)),
+                    "write {writes}, persisted {persisted}: entry {number}"
+                );
             }
         }
     }
@@ -225,7 +248,8 @@ fn a_jumping_clock_stops_sequencing_and_time_never_goes_back() {
     // An hour ahead of the monotonic clock.
     let jumped = std::sync::atomic::AtomicBool::new(false);
     let clock: Clocks = Box::new(move || {
-        let wall = if jumped.swap(true, std::sync::atomic::Ordering::Relaxed) { START + 3_600_000 } else { START };
+        let wall =
+            if jumped.swap(true, std::sync::atomic::Ordering::Relaxed) { START + 3_600_000 } else { START };
         (wall, Duration::ZERO)
     });
     let mut ahead = open(bench.store.clone(), bench.record(), clock).expect("a log");

@@ -176,7 +176,7 @@ live_scene() {
 }
 
 # A home and a folder of its own, so that neither the user's keys nor a policy in the checkout are taken.
-attest() { (cd "$live" && limited env -i PATH="$PATH" HOME="$live/home" "$aip_attest" "$@"); }
+attest() { (cd "$live/artifacts" && limited env -i PATH="$PATH" HOME="$live/home" "$aip_attest" "$@"); }
 
 # Several sizes, among them a tree of one leaf and one of more than a full tile; several predicates; public and private.
 sign_artifacts() {
@@ -186,7 +186,7 @@ sign_artifacts() {
         while [ "$count" -gt 0 ]; do
             number=$((number + 1)) count=$((count - 1))
             echo "artifact $number" >"$live/artifacts/$number.bin"
-            files="$files artifacts/$number.bin"
+            files="$files $number.bin"
         done
         # shellcheck disable=SC2086 # names of ours, without blanks
         sign $files || return 1
@@ -194,14 +194,14 @@ sign_artifacts() {
     echo 'artifact with a bill of materials' >"$live/artifacts/sbom.bin"
     echo '{"bomFormat":"CycloneDX","specVersion":"1.6","vulnerabilities":[{"ratings":[{"score":9.8}]}]}' >"$live/sbom.json"
     echo 'private artifact' >"$live/artifacts/private.bin"
-    sign --predicate-type https://cyclonedx.org/bom --predicate sbom.json artifacts/sbom.bin &&
-        sign --private artifacts/private.bin || return 1
+    sign --predicate-type https://cyclonedx.org/bom --predicate ../sbom.json sbom.bin &&
+        sign --private private.bin || return 1
     artifacts=$(ls "$live/artifacts" | wc -l) receipts=$(ls "$live/receipts" | wc -l)
     [ "$artifacts" -eq "$receipts" ] || { echo "$artifacts artifacts, $receipts receipts" && return 1; }
 }
 
 sign() {
-    attest sign "$@" --log "$url" --receipts receipts || return 1
+    attest sign "$@" --log "$url" --receipts ../receipts || return 1
     http_get "$url/checkpoint" >"$live/checkpoint" || return 1
     mv "$live/checkpoint" "$live/checkpoints/$(sed -n 2p "$live/checkpoint")"
 }

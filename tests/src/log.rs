@@ -143,7 +143,12 @@ impl Log {
 
     /// `log-server fsck` on the directory.
     pub fn fsck(&self) -> Output {
-        Command::new(program("log-server")).arg("fsck").arg("--dir").arg(self.dir()).output().expect("log-server runs")
+        Command::new(program("log-server"))
+            .arg("fsck")
+            .arg("--dir")
+            .arg(self.dir())
+            .output()
+            .expect("log-server runs")
     }
 
     /// The client that this log is read with.

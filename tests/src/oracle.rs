@@ -19,7 +19,8 @@ pub struct Seen {
 impl Seen {
     /// The root of the first `size` leaves.
     pub fn root(&self, size: TreeSize) -> Hash {
-        let hashes: Vec<Hash> = self.leaves[..size.get() as usize].iter().map(|leaf| leaf_hash(leaf)).collect();
+        let hashes: Vec<Hash> =
+            self.leaves[..size.get() as usize].iter().map(|leaf| leaf_hash(leaf)).collect();
         root_of(&hashes)
     }
 }

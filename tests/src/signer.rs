@@ -43,7 +43,8 @@ impl Signer {
     /// statement longer.
     pub fn sign(&self, origin: &str, content: &[u8], visibility: Visibility, padding: usize) -> Signed {
         let artifact = Hash::of(content);
-        let predicate = json!({"builder": {"id": "https://example.com/builder"}, "padding": "x".repeat(padding)});
+        let predicate =
+            json!({"builder": {"id": "https://example.com/builder"}, "padding": "x".repeat(padding)});
         let Value::Object(predicate) = predicate else { unreachable!("written as an object") };
         let subject = Subject::new("artifact.bin", artifact);
         let statement = Statement::new(vec![subject], "https://slsa.dev/provenance/v1", predicate);

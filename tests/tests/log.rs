@@ -34,7 +34,10 @@ fn an_entry_is_logged_once_and_its_receipt_verifies() {
     assert_verifies(&log, &signer, &private, &answer);
     // The same claim again is the same entry: now, in an array, and after a restart.
     let again = log.submit(&published.published()).1;
-    assert_eq!((again["index"].as_u64(), &again["leaf"]), (Some(0), &log.submit(&published.by_hash()).1["leaf"]));
+    assert_eq!(
+        (again["index"].as_u64(), &again["leaf"]),
+        (Some(0), &log.submit(&published.by_hash()).1["leaf"])
+    );
     let many = log.submit(&json!([published.by_hash(), private.by_hash(), published.published()])).1;
     let indexes: Vec<_> = many.as_array().expect("results").iter().map(|one| one["index"].as_u64()).collect();
     assert_eq!(indexes, [Some(0), Some(1), Some(0)]);
@@ -46,7 +49,12 @@ fn an_entry_is_logged_once_and_its_receipt_verifies() {
     assert_eq!(check_log(&log).checkpoint.size, TreeSize::new(2));
     assert_eq!(log.stop(), Some(0));
     let fsck = log.fsck();
-    assert_eq!(String::from_utf8_lossy(&fsck.stdout), "ok: 2 entries\n", "{}", String::from_utf8_lossy(&fsck.stderr));
+    assert_eq!(
+        String::from_utf8_lossy(&fsck.stdout),
+        "ok: 2 entries\n",
+        "{}",
+        String::from_utf8_lossy(&fsck.stderr)
+    );
 }
 
 #[test]
@@ -59,7 +67,8 @@ fn a_bad_submission_does_not_sink_the_others_and_names_its_rule() {
     junk_claim["leaf"] = {
         let leaf = String::from_utf8(good.entry.to_bytes()).expect("JSON");
         let other = signer.sign(ORIGIN, b"other", Public, 0);
-        let (own, others) = (tlog::encoding::base64(good.entry.signature()), tlog::encoding::base64(other.entry.signature()));
+        let (own, others) =
+            (tlog::encoding::base64(good.entry.signature()), tlog::encoding::base64(other.entry.signature()));
         tlog::encoding::base64(leaf.replace(&own, &others).as_bytes()).into()
     };
     let mut wrong_envelope = signer.sign(ORIGIN, b"a", Public, 0).published();
@@ -86,24 +95,49 @@ fn a_bad_submission_does_not_sink_the_others_and_names_its_rule() {
     ]);
     let (status, answers) = log.submit(&submissions);
     assert_eq!(status, 200);
-    let rules: Vec<&str> = answers.as_array().expect("results").iter().map(|one| match one["status"].as_str() {
-        Some("refused") => rule(&one["error"]),
-        other => other.unwrap_or("none"),
-    }).collect();
-    assert_eq!(rules, [
-        "origin", "claim-signature", "envelope-differs", "envelope-signature", "private-with-envelope", "envelope-size",
-        "leaf", "leaf", "kind", "leaf", "leaf-size", "submission", "submission", "logged",
-    ]);
+    let rules: Vec<&str> = answers
+        .as_array()
+        .expect("results")
+        .iter()
+        .map(|one| match one["status"].as_str() {
+            Some("refused") => rule(&one["error"]),
+            other => other.unwrap_or("none"),
+        })
+        .collect();
+    assert_eq!(
+        rules,
+        [
+            "origin",
+            "claim-signature",
+            "envelope-differs",
+            "envelope-signature",
+            "private-with-envelope",
+            "envelope-size",
+            "leaf",
+            "leaf",
+            "kind",
+            "leaf",
+            "leaf-size",
+            "submission",
+            "submission",
+            "logged",
+        ]
+    );
     // One submission: the problem itself, with its status.
     let (status, problem) = log.submit(&elsewhere.by_hash());
     assert_eq!((status, rule(&problem)), (422, "origin"));
-    assert!(problem["title"].as_str().is_some_and(|title| title.contains("other.example/log") && title.contains(ORIGIN)));
+    assert!(
+        problem["title"]
+            .as_str()
+            .is_some_and(|title| title.contains("other.example/log") && title.contains(ORIGIN))
+    );
     assert_eq!(checkpoint(&log).size, TreeSize::new(1));
 }
 
 #[test]
 fn limits_are_named_when_they_refuse() {
-    let log = Log::start(&["--max-request-entries", "2", "--max-body-bytes", "6000", "--max-leaf-bytes", "800"]);
+    let log =
+        Log::start(&["--max-request-entries", "2", "--max-body-bytes", "6000", "--max-leaf-bytes", "800"]);
     let signer = Signer::new(1);
     let small = signer.sign(ORIGIN, b"x", Private, 0).by_hash();
     for (body, want) in [
@@ -173,12 +207,17 @@ fn what_is_published_is_found_and_proved() {
         while let Some(path) = next {
             let (status, page) = log.json(&path);
             assert_eq!(status, 200, "{page}");
-            indexes.extend(page["entries"].as_array().expect("entries").iter().filter_map(|one| one["index"].as_u64()));
+            indexes.extend(
+                page["entries"].as_array().expect("entries").iter().filter_map(|one| one["index"].as_u64()),
+            );
             next = page["next"].as_str().map(str::to_owned);
         }
-        let mut want: Vec<u64> = signed.iter().zip(answers.as_array().expect("results"))
+        let mut want: Vec<u64> = signed
+            .iter()
+            .zip(answers.as_array().expect("results"))
             .filter(|(signed, _)| signed.entry.claim().did() == signers[0].did())
-            .filter_map(|(_, answer)| answer["index"].as_u64()).collect();
+            .filter_map(|(_, answer)| answer["index"].as_u64())
+            .collect();
         want.sort_unstable();
         want.dedup();
         if order == "desc" {
@@ -188,7 +227,9 @@ fn what_is_published_is_found_and_proved() {
     }
     // Proofs at any size, immutable.
     let size = seen.checkpoint.size;
-    for (index, at) in [(0, 1), (0, size.get()), (255, 256), (255, 300), (256, 257), (size.get() - 1, size.get())] {
+    for (index, at) in
+        [(0, 1), (0, size.get()), (255, 256), (255, 300), (256, 257), (size.get() - 1, size.get())]
+    {
         let (status, proof) = log.json(&format!("/api/v1/proofs/inclusion/{index}/{at}"));
         assert_eq!(status, 200, "{proof}");
         let hash = |text: &Value| text.as_str().and_then(tlog::Hash::from_base64).expect("a hash");
@@ -196,13 +237,17 @@ fn what_is_published_is_found_and_proved() {
         let root = seen.root(TreeSize::new(at));
         assert_eq!(hash(&proof["root"]), root);
         let leaf = tlog::merkle::leaf_hash(&seen.leaves[index as usize]);
-        let verified = tlog::merkle::inclusion::verify(&leaf, LeafIndex::new(index), TreeSize::new(at), &hashes, &root);
+        let verified =
+            tlog::merkle::inclusion::verify(&leaf, LeafIndex::new(index), TreeSize::new(at), &hashes, &root);
         assert_eq!(verified, Ok(()), "{index} of {at}");
         let (status, proof) = log.json(&format!("/api/v1/proofs/consistency/{at}/{size}"));
         assert_eq!(status, 200, "{proof}");
         let hashes: Vec<_> = proof["hashes"].as_array().expect("hashes").iter().map(hash).collect();
         let new_root = seen.checkpoint.root;
-        assert_eq!(tlog::merkle::consistency::verify(TreeSize::new(at), size, &hashes, &root, &new_root), Ok(()));
+        assert_eq!(
+            tlog::merkle::consistency::verify(TreeSize::new(at), size, &hashes, &root, &new_root),
+            Ok(())
+        );
     }
     for (path, want) in [
         ("/api/v1/proofs/inclusion/5/5".to_owned(), (404, "index-outside")),
@@ -229,16 +274,28 @@ fn what_is_published_is_found_and_proved() {
 fn tiles_are_served_as_the_specification_has_it() {
     let log = Log::start(&[]);
     let signer = Signer::new(1);
-    let batch: Vec<Value> = (0..300u32).map(|i| signer.sign(ORIGIN, &i.to_be_bytes(), Public, 0).by_hash()).collect();
+    let batch: Vec<Value> =
+        (0..300u32).map(|i| signer.sign(ORIGIN, &i.to_be_bytes(), Public, 0).by_hash()).collect();
     assert_eq!(log.submit(&Value::Array(batch)).0, 200);
     let header = |path: &str, name: &str| {
         log.get(path).headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     };
     assert_eq!(header("/checkpoint", "content-type").as_deref(), Some("text/plain; charset=utf-8"));
     assert_eq!(header("/checkpoint", "cache-control").as_deref(), Some("no-store"));
-    for path in ["/tile/0/000", "/tile/0/000.p/7", "/tile/0/001.p/44", "/tile/1/000.p/1", "/tile/entries/000", "/tile/entries/001.p/44"] {
+    for path in [
+        "/tile/0/000",
+        "/tile/0/000.p/7",
+        "/tile/0/001.p/44",
+        "/tile/1/000.p/1",
+        "/tile/entries/000",
+        "/tile/entries/001.p/44",
+    ] {
         assert_eq!(header(path, "content-type").as_deref(), Some("application/octet-stream"), "{path}");
-        assert_eq!(header(path, "cache-control").as_deref(), Some("public, max-age=604800, immutable"), "{path}");
+        assert_eq!(
+            header(path, "cache-control").as_deref(),
+            Some("public, max-age=604800, immutable"),
+            "{path}"
+        );
         assert_eq!(header(path, "access-control-allow-origin").as_deref(), Some("*"), "{path}");
         let head = log.http().head(format!("{}{path}", log.url())).send().expect("an answer");
         assert_eq!(head.status().as_u16(), 200, "{path}");
@@ -246,10 +303,28 @@ fn tiles_are_served_as_the_specification_has_it() {
         assert_eq!(post.status().as_u16(), 405, "{path}");
     }
     for path in [
-        "/tile/0/001", "/tile/0/001.p/45", "/tile/1/000.p/2", "/tile/1/000", "/tile/2/000.p/1", "/tile/entries/001",
-        "/tile/0/0", "/tile/0/x000", "/tile/00/000", "/tile/0/000.p/0", "/tile/0/000.p/256", "/tile/0/000.p/01",
-        "/tile/64/000", "/tile/0/000/", "/tile/0/..%2f000", "/tile/0/%30%30%30", "/tile/0/000.p", "/tile//0/000",
-        "/tile/entries/0/000", "/tile/0/000%00", "/..%2f..%2fetc/passwd", "/tile/0/x001/000",
+        "/tile/0/001",
+        "/tile/0/001.p/45",
+        "/tile/1/000.p/2",
+        "/tile/1/000",
+        "/tile/2/000.p/1",
+        "/tile/entries/001",
+        "/tile/0/0",
+        "/tile/0/x000",
+        "/tile/00/000",
+        "/tile/0/000.p/0",
+        "/tile/0/000.p/256",
+        "/tile/0/000.p/01",
+        "/tile/64/000",
+        "/tile/0/000/",
+        "/tile/0/..%2f000",
+        "/tile/0/%30%30%30",
+        "/tile/0/000.p",
+        "/tile//0/000",
+        "/tile/entries/0/000",
+        "/tile/0/000%00",
+        "/..%2f..%2fetc/passwd",
+        "/tile/0/x001/000",
     ] {
         let response = log.get(path);
         assert_eq!(response.status().as_u16(), 404, "{path}");
@@ -260,7 +335,8 @@ fn tiles_are_served_as_the_specification_has_it() {
     let full = log.bytes("/tile/0/000");
     assert_eq!(full.len(), 8_192);
     assert_eq!(log.bytes("/tile/0/000.p/7"), full[..7 * 32]);
-    let plain = log.http().get(format!("{}/tile/entries/000", log.url())).header("accept-encoding", "identity");
+    let plain =
+        log.http().get(format!("{}/tile/entries/000", log.url())).header("accept-encoding", "identity");
     let plain = plain.send().expect("an answer");
     assert!(plain.headers().get("content-encoding").is_none());
     assert_eq!(plain.headers()["vary"], "accept-encoding");
@@ -356,7 +432,10 @@ fn one_process_uses_a_directory_and_init_is_done_once() {
     assert!(words.contains("another process uses the directory"), "{words}");
     assert_eq!(log.fsck().status.code(), Some(2));
     let init = std::process::Command::new(tests::program("log-server"))
-        .args(["init", "--origin", ORIGIN, "--dir"]).arg(log.dir()).output().expect("log-server runs");
+        .args(["init", "--origin", ORIGIN, "--dir"])
+        .arg(log.dir())
+        .output()
+        .expect("log-server runs");
     assert_eq!(init.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&init.stderr).contains("has signed before"));
 }
@@ -366,14 +445,19 @@ fn sigterm_answers_who_waits_and_closes_clean() {
     let mut log = Log::start(&["--round-interval", "500ms"]);
     let signer = Signer::new(1);
     log.submit(&signer.sign(ORIGIN, b"first", Public, 0).by_hash());
-    let waiting: Vec<_> = (0..20u32).map(|i| {
-        let body = signer.sign(ORIGIN, &i.to_be_bytes(), Public, 0).by_hash();
-        let request = log.http().post(format!("{}/api/v1/entries", log.url())).json(&body);
-        std::thread::spawn(move || request.send().expect("an answer").status().as_u16())
-    }).collect();
+    let waiting: Vec<_> = (0..20u32)
+        .map(|i| {
+            let body = signer.sign(ORIGIN, &i.to_be_bytes(), Public, 0).by_hash();
+            let request = log.http().post(format!("{}/api/v1/entries", log.url())).json(&body);
+            std::thread::spawn(move || request.send().expect("an answer").status().as_u16())
+        })
+        .collect();
     // The pool is what SIGTERM must not lose: wait until all are in it.
-    let pending = |log: &Log| String::from_utf8_lossy(&log.bytes("/metrics")).lines()
-        .find_map(|line| line.strip_prefix("log_entries_admitted_total ")?.parse::<u64>().ok());
+    let pending = |log: &Log| {
+        String::from_utf8_lossy(&log.bytes("/metrics"))
+            .lines()
+            .find_map(|line| line.strip_prefix("log_entries_admitted_total ")?.parse::<u64>().ok())
+    };
     while pending(&log).is_none_or(|admitted| admitted < 21) {
         std::thread::yield_now();
     }
@@ -402,7 +486,14 @@ fn tokens_lists_and_budgets_decide_who_submits_how_much() {
     assert_eq!((status, rule(&problem)), (403, "did-not-allowed"));
     assert_eq!(log.submit(&two.sign(ORIGIN, b"y", Public, 0).by_hash()).0, 200);
     log.stop();
-    log.serve(&["--did-entries-per-minute", "2", "--address-entries-per-minute", "8", "--trusted-proxy", "127.0.0.0/8"]);
+    log.serve(&[
+        "--did-entries-per-minute",
+        "2",
+        "--address-entries-per-minute",
+        "8",
+        "--trusted-proxy",
+        "127.0.0.0/8",
+    ]);
     let send = |signer: &Signer, content: &[u8], address: &str| {
         let entry = signer.sign(ORIGIN, content, Public, 0).by_hash();
         let (status, answer) = log.submit_with(&entry, &[("x-forwarded-for", address)]);

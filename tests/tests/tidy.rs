@@ -26,7 +26,12 @@ fn needs(package: &str, depth: &str) -> Vec<String> {
 fn files() -> Vec<PathBuf> {
     let output = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output().expect("git runs");
     let names = String::from_utf8(output.stdout).expect("names in UTF-8");
-    names.split('\0').filter(|name| !name.is_empty()).map(|name| root().join(name)).filter(|path| path.is_file()).collect()
+    names
+        .split('\0')
+        .filter(|name| !name.is_empty())
+        .map(|name| root().join(name))
+        .filter(|path| path.is_file())
+        .collect()
 }
 
 /// Design §2: tlog ← attestation ← {log-server, witness, aip-attest} ← tests.
@@ -42,7 +47,8 @@ fn the_arrows_point_one_way() {
     ] {
         let needs = needs(package, "99");
         let library = package.replace('-', "_");
-        for other in ours.iter().filter(|other| **other != library && needs.iter().any(|need| need == *other)) {
+        for other in ours.iter().filter(|other| **other != library && needs.iter().any(|need| need == *other))
+        {
             assert!(may_need.contains(other), "{package} must not depend on {other}");
         }
     }
@@ -63,11 +69,16 @@ fn the_command_line_builds_without_rocksdb_and_the_core_without_a_runtime() {
 /// Dependencies stand once, in the workspace, with a reason.
 #[test]
 fn crates_name_no_versions() {
-    for path in files().iter().filter(|path| path.ends_with("Cargo.toml") && !path.starts_with(root().join("tests/interop"))) {
+    for path in files()
+        .iter()
+        .filter(|path| path.ends_with("Cargo.toml") && !path.starts_with(root().join("tests/interop")))
+    {
         let text = std::fs::read_to_string(path).expect("a manifest");
         let table: toml::Table = text.parse().expect("TOML");
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            for (name, dependency) in table.get(section).and_then(|section| section.as_table()).into_iter().flatten() {
+            for (name, dependency) in
+                table.get(section).and_then(|section| section.as_table()).into_iter().flatten()
+            {
                 let inherits = dependency.get("workspace").and_then(toml::Value::as_bool) == Some(true);
                 assert!(inherits, "{}: `{name}` must say `workspace = true`", path.display());
             }
@@ -78,7 +89,8 @@ fn crates_name_no_versions() {
 #[test]
 fn nothing_is_left_undone_and_no_file_is_a_bag() {
     // Written in two parts, so that this file keeps its own rule.
-    let undone = [["to", "do!("], ["unimpl", "emented!("], ["FIX", "ME"], ["X", "XX"], ["#[ign", "ore"]].map(|parts| parts.concat());
+    let undone = [["to", "do!("], ["unimpl", "emented!("], ["FIX", "ME"], ["X", "XX"], ["#[ign", "ore"]]
+        .map(|parts| parts.concat());
     for path in files().iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs")) {
         let text = std::fs::read_to_string(path).expect("UTF-8");
         let name = path.strip_prefix(root()).expect("below the root").display().to_string();
@@ -88,7 +100,10 @@ fn nothing_is_left_undone_and_no_file_is_a_bag() {
         let lines = text.lines().count();
         assert!(lines <= 1_000, "{name} has {lines} lines: it is more than one thing");
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        assert!(!["utils", "util", "helpers", "misc", "manager"].contains(&stem), "{name}: a name says what is in it");
+        assert!(
+            !["utils", "util", "helpers", "misc", "manager"].contains(&stem),
+            "{name}: a name says what is in it"
+        );
     }
 }
 
@@ -98,7 +113,9 @@ fn links_between_documents_lead_somewhere() {
     for path in files().iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
         let text = std::fs::read_to_string(path).expect("UTF-8");
         let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
-        for link in links.filter(|link| !link.contains("://") && !link.starts_with('#') && !link.starts_with("mailto:")) {
+        for link in links
+            .filter(|link| !link.contains("://") && !link.starts_with('#') && !link.starts_with("mailto:"))
+        {
             let file = link.split('#').next().expect("a first part");
             let target = path.parent().expect("a folder").join(file);
             assert!(target.exists(), "{}: `{link}` leads nowhere", path.display());

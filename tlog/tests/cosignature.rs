@@ -240,7 +240,7 @@ fn cos_4_extension_lines_are_covered_by_ed25519_only() {
 }
 
 #[test]
-fn cos_5_an_ml_dsa_message_has_room_for_255_bytes_of_name_and_origin() {
+fn cos_5_an_ml_dsa_message_has_room_for_1_to_255_bytes_of_name_and_origin() {
     let long = "n".repeat(256);
     for (length, want) in [(255, Ok(())), (256, Err(CosignatureError::NameLength(256)))] {
         let name = &long[..length];
@@ -253,6 +253,8 @@ fn cos_5_an_ml_dsa_message_has_room_for_255_bytes_of_name_and_origin() {
         let ed25519 = signer(name, KeyType::Ed25519Cosignature, 1);
         assert_eq!(cosign(&ed25519, &of(name), NOW).map(drop), Ok(()));
     }
+    let nameless = Checkpoint { origin: String::new(), ..checkpoint() };
+    assert_eq!(cosign(&witnesses()[1], &nameless, NOW), Err(CosignatureError::NameLength(0)));
 }
 
 #[test]

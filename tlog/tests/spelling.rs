@@ -188,6 +188,7 @@ fn printed() -> impl Strategy<Value = String> {
         tile().prop_map(Tile::path),
         tile().prop_map(Tile::entries_path),
         hash().prop_map(Hash::to_base64),
+        hash().prop_map(|hash| hash.to_string()),
         number().prop_map(|number| number.to_string()),
     ]
 }

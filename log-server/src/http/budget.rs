@@ -32,9 +32,13 @@ impl Gatekeeper {
         match settings.admission.unwrap_or_default() {
             Admission::Open => Ok(Self::Open),
             Admission::AllowList => {
-                let path = settings.allow_file.as_ref().ok_or(ConfigError::Missing("allow-file", "allow-list"))?;
+                let path =
+                    settings.allow_file.as_ref().ok_or(ConfigError::Missing("allow-file", "allow-list"))?;
                 let parse = |line: String| {
-                    line.parse().map_err(|_| ConfigError::Malformed { path: path.clone(), cause: format!("`{line}` is no did:aip") })
+                    line.parse().map_err(|_| ConfigError::Malformed {
+                        path: path.clone(),
+                        cause: format!("`{line}` is no did:aip"),
+                    })
                 };
                 Ok(Self::AllowList(read_lines(path)?.into_iter().map(parse).collect::<Result<_, _>>()?))
             }
@@ -43,7 +47,8 @@ impl Gatekeeper {
                 let parse = |line: String| {
                     // Not printed: somebody may have put the token itself there.
                     let wrong = "a line is not 64 lower-case hex digits, the SHA-256 of a token";
-                    Hash::from_hex(&line).ok_or_else(|| ConfigError::Malformed { path: path.clone(), cause: wrong.into() })
+                    Hash::from_hex(&line)
+                        .ok_or_else(|| ConfigError::Malformed { path: path.clone(), cause: wrong.into() })
                 };
                 Ok(Self::Token(read_lines(path)?.into_iter().map(parse).collect::<Result<_, _>>()?))
             }
@@ -53,10 +58,13 @@ impl Gatekeeper {
     /// Whether a request shows what this log asks for.
     pub fn check_request(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let Self::Token(digests) = self else { return Ok(()) };
-        let token = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let token =
+            headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         match token {
             Some(token) if digests.contains(&Hash::of(token)) => Ok(()),
-            Some(_) => Err(Problem::new(StatusCode::UNAUTHORIZED, "token", "this log does not know the token")),
+            Some(_) => {
+                Err(Problem::new(StatusCode::UNAUTHORIZED, "token", "this log does not know the token"))
+            }
             None => Err(Problem::new(StatusCode::UNAUTHORIZED, "token", "this log asks for a bearer token")),
         }
     }
@@ -106,7 +114,10 @@ impl Budgets {
         match limiter.check_key_n(&network(address), entries) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(too_many("address-budget", format!("{address} has sent too many entries"))),
-            Err(_) => Err(too_many("address-budget", format!("{entries} entries are more than an address may send"))),
+            Err(_) => Err(too_many(
+                "address-budget",
+                format!("{entries} entries are more than an address may send"),
+            )),
         }
     }
 

@@ -124,7 +124,8 @@ impl From<&Unavailable> for Problem {
             Unavailable::Clock(_) => "clock",
             Unavailable::Stopping => "stopping",
         };
-        Self::unavailable(rule, unavailable.to_string()).hint("send the same bytes again later: nothing is logged twice")
+        Self::unavailable(rule, unavailable.to_string())
+            .hint("send the same bytes again later: nothing is logged twice")
     }
 }
 

@@ -43,6 +43,7 @@ pub struct Page {
 
 /// What to look for.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Search {
     /// Entries about this artifact: `sha256:` and its digest in hex
@@ -58,17 +59,22 @@ pub struct Search {
 }
 
 /// Entries about an artifact, or by a DID.
-#[utoipa::path(get, path = "/api/v1/entries", params(Search), responses(
+#[utoipa::path(get, tag = "lookup", path = "/api/v1/entries", params(Search), responses(
     (status = 200, description = "A page of entries", body = Page),
     (status = 400, description = "What to look for is not of its form", body = Problem, content_type = "application/problem+json")))]
-pub async fn entries(State(app): State<Arc<App>>, search: Result<Query<Search>, axum::extract::rejection::QueryRejection>) -> Result<Response, Problem> {
+pub async fn entries(
+    State(app): State<Arc<App>>,
+    search: Result<Query<Search>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
     let Query(search) = search.map_err(|e| Problem::bad_request("query", e.body_text()))?;
     let view = app.view();
     let size = view.published().size();
     let order = match search.order.as_deref() {
         None | Some("asc") => Order::Ascending,
         Some("desc") => Order::Descending,
-        Some(order) => return Err(Problem::bad_request("order", format!("`{order}` is not `asc` or `desc`"))),
+        Some(order) => {
+            return Err(Problem::bad_request("order", format!("`{order}` is not `asc` or `desc`")));
+        }
     };
     let limit = search.limit.as_deref().map_or(Ok(MAX_PAGE as u64), |limit| number("limit", limit))?;
     let limit = usize::try_from(limit).unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
@@ -84,14 +90,23 @@ pub async fn entries(State(app): State<Arc<App>>, search: Result<Query<Search>, 
     let (mut found, what) = match (search.artifact, search.did) {
         (Some(artifact), None) => {
             let digest = artifact.strip_prefix("sha256:").and_then(Hash::from_hex);
-            let digest = digest.ok_or_else(|| Problem::bad_request("artifact", "an artifact is `sha256:` and 64 lower-case hex digits"))?;
+            let digest = digest.ok_or_else(|| {
+                Problem::bad_request("artifact", "an artifact is `sha256:` and 64 lower-case hex digits")
+            })?;
             (store.by_subject(&digest, from, order, limit + 1)?, format!("artifact={artifact}"))
         }
         (None, Some(text)) => {
-            let did: Did = text.parse().map_err(|_| Problem::bad_request("did", "a DID is `did:aip:` and 32 lower-case hex digits"))?;
+            let did: Did = text.parse().map_err(|_| {
+                Problem::bad_request("did", "a DID is `did:aip:` and 32 lower-case hex digits")
+            })?;
             (store.by_did(&did, from, order, limit + 1)?, format!("did={text}"))
         }
-        _ => return Err(Problem::bad_request("query", "say what to look for: `artifact` or `did`, one of them")),
+        _ => {
+            return Err(Problem::bad_request(
+                "query",
+                "say what to look for: `artifact` or `did`, one of them",
+            ));
+        }
     };
     found.retain(|index| size.contains(*index));
     let next = found.get(limit).map(|next| {
@@ -104,7 +119,7 @@ pub async fn entries(State(app): State<Arc<App>>, search: Result<Query<Search>, 
 }
 
 /// An entry.
-#[utoipa::path(get, path = "/api/v1/entries/{index}", params(("index" = u64, Path, description = "leaf index")), responses(
+#[utoipa::path(get, tag = "lookup", path = "/api/v1/entries/{index}", params(("index" = u64, Path, description = "leaf index")), responses(
     (status = 200, description = "The entry", body = EntryJson),
     (status = 404, description = "Not in the published tree", body = Problem, content_type = "application/problem+json")))]
 pub async fn entry(State(app): State<Arc<App>>, Path(index): Path<String>) -> Result<Response, Problem> {
@@ -114,7 +129,7 @@ pub async fn entry(State(app): State<Arc<App>>, Path(index): Path<String>) -> Re
 }
 
 /// The proof that travels.
-#[utoipa::path(get, path = "/api/v1/entries/{index}/proof", params(("index" = u64, Path, description = "leaf index")), responses(
+#[utoipa::path(get, tag = "lookup", path = "/api/v1/entries/{index}/proof", params(("index" = u64, Path, description = "leaf index")), responses(
     (status = 200, description = "A C2SP tlog-proof to the published checkpoint", body = String),
     (status = 404, description = "Not in the published tree", body = Problem, content_type = "application/problem+json")))]
 pub async fn proof(State(app): State<Arc<App>>, Path(index): Path<String>) -> Result<Response, Problem> {
@@ -126,7 +141,7 @@ pub async fn proof(State(app): State<Arc<App>>, Path(index): Path<String>) -> Re
 }
 
 /// The receipt of an entry whose envelope is here.
-#[utoipa::path(get, path = "/api/v1/entries/{index}/receipt", params(("index" = u64, Path, description = "leaf index")), responses(
+#[utoipa::path(get, tag = "lookup", path = "/api/v1/entries/{index}/receipt", params(("index" = u64, Path, description = "leaf index")), responses(
     (status = 200, description = "The receipt", body = String, content_type = "application/vnd.aip.receipt.v1+json"),
     (status = 404, description = "Not in the published tree, or its envelope never came", body = Problem, content_type = "application/problem+json"),
     (status = 410, description = "Its envelope was erased", body = Problem, content_type = "application/problem+json")))]
@@ -134,7 +149,9 @@ pub async fn receipt(State(app): State<Arc<App>>, Path(index): Path<String>) -> 
     let view = app.view();
     let index = published_index(&view, &index)?;
     let leaf = published_leaf(&view, index)?;
-    let proof_url = format!("the proof is at /api/v1/entries/{index}/proof; whoever has the envelope can make the receipt");
+    let proof_url = format!(
+        "the proof is at /api/v1/entries/{index}/proof; whoever has the envelope can make the receipt"
+    );
     let Ok(Entry::Dsse(entry)) = Entry::parse(&leaf) else {
         return Err(Problem::not_found("no-receipt", "an entry of this kind has no receipt").hint(proof_url));
     };
@@ -143,26 +160,38 @@ pub async fn receipt(State(app): State<Arc<App>>, Path(index): Path<String>) -> 
     let stored = if entry.claim().listing().is_some() { view.store().envelope(&hash)? } else { None };
     let envelope = match stored {
         Some(StoredEnvelope::Present(envelope)) => envelope,
-        Some(StoredEnvelope::Erased(tombstone)) => return Err(erased(&hash, &tombstone.reason).hint(proof_url)),
-        None => return Err(Problem::not_found("by-hash", "the entry was logged by hash: its envelope never came").hint(proof_url)),
+        Some(StoredEnvelope::Erased(tombstone)) => {
+            return Err(erased(&hash, &tombstone.reason).hint(proof_url));
+        }
+        None => {
+            return Err(Problem::not_found(
+                "by-hash",
+                "the entry was logged by hash: its envelope never came",
+            )
+            .hint(proof_url));
+        }
     };
-    let receipt = make_receipt(&view, index, *entry, &envelope)
-        .ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the stored entry makes no receipt"))?;
-    let headers = [(header::CONTENT_TYPE, attestation::receipt::MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
+    let receipt = make_receipt(&view, index, *entry, &envelope).ok_or_else(|| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the stored entry makes no receipt")
+    })?;
+    let headers =
+        [(header::CONTENT_TYPE, attestation::receipt::MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, receipt.to_json()).into_response())
 }
 
 /// An envelope by its hash.
-#[utoipa::path(get, path = "/api/v1/envelopes/{hash}", params(("hash" = String, Path, description = "SHA-256 of the canonical envelope, hex")), responses(
+#[utoipa::path(get, tag = "lookup", path = "/api/v1/envelopes/{hash}", params(("hash" = String, Path, description = "SHA-256 of the canonical envelope, hex")), responses(
     (status = 200, description = "The envelope, canonical JSON", body = String, content_type = "application/json"),
     (status = 404, description = "Not here", body = Problem, content_type = "application/problem+json"),
     (status = 410, description = "Erased", body = Problem, content_type = "application/problem+json")))]
 pub async fn envelope(State(app): State<Arc<App>>, Path(hash): Path<String>) -> Result<Response, Problem> {
-    let hash = Hash::from_hex(&hash).ok_or_else(|| Problem::bad_request("hash", "a hash is 64 lower-case hex digits"))?;
+    let hash = Hash::from_hex(&hash)
+        .ok_or_else(|| Problem::bad_request("hash", "a hash is 64 lower-case hex digits"))?;
     match app.store.envelope(&hash)? {
         // Not immutable: it may be erased.
         Some(StoredEnvelope::Present(envelope)) => {
-            Ok(([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], envelope).into_response())
+            Ok(([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], envelope)
+                .into_response())
         }
         Some(StoredEnvelope::Erased(tombstone)) => Err(erased(&hash, &tombstone.reason)),
         None => Err(Problem::not_found("no-envelope", format!("no envelope {hash} is here"))),
@@ -181,16 +210,22 @@ pub struct InclusionJson {
 }
 
 /// The inclusion proof of an entry in a tree of a size that was reached.
-#[utoipa::path(get, path = "/api/v1/proofs/inclusion/{index}/{size}",
+#[utoipa::path(get, tag = "lookup", path = "/api/v1/proofs/inclusion/{index}/{size}",
     params(("index" = u64, Path, description = "leaf index"), ("size" = u64, Path, description = "tree size")), responses(
     (status = 200, description = "The proof; hashes in base64", body = InclusionJson),
     (status = 404, description = "Not in the published tree", body = Problem, content_type = "application/problem+json")))]
-pub async fn inclusion(State(app): State<Arc<App>>, Path((index, size)): Path<(String, String)>) -> Result<Response, Problem> {
+pub async fn inclusion(
+    State(app): State<Arc<App>>,
+    Path((index, size)): Path<(String, String)>,
+) -> Result<Response, Problem> {
     let view = app.view();
     let size = published_size(&view, &size)?;
     let index = published_index(&view, &index)?;
     if !size.contains(index) {
-        return Err(Problem::not_found("index-outside", format!("a tree of {size} entries has no index {index}")));
+        return Err(Problem::not_found(
+            "index-outside",
+            format!("a tree of {size} entries has no index {index}"),
+        ));
     }
     Ok(immutable_json(InclusionJson {
         index: index.get(),
@@ -213,12 +248,15 @@ pub struct ConsistencyJson {
 }
 
 /// The proof that one tree is the beginning of another.
-#[utoipa::path(get, path = "/api/v1/proofs/consistency/{old}/{new}",
+#[utoipa::path(get, tag = "lookup", path = "/api/v1/proofs/consistency/{old}/{new}",
     params(("old" = u64, Path, description = "older tree size"), ("new" = u64, Path, description = "newer tree size")), responses(
     (status = 200, description = "The proof; hashes in base64", body = ConsistencyJson),
     (status = 400, description = "The older tree is the larger one", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "Not reached by the published tree", body = Problem, content_type = "application/problem+json")))]
-pub async fn consistency(State(app): State<Arc<App>>, Path((old, new)): Path<(String, String)>) -> Result<Response, Problem> {
+pub async fn consistency(
+    State(app): State<Arc<App>>,
+    Path((old, new)): Path<(String, String)>,
+) -> Result<Response, Problem> {
     let view = app.view();
     let (old, new) = (published_size(&view, &old)?, published_size(&view, &new)?);
     if old > new {
@@ -269,11 +307,13 @@ fn outside(view: &View, index: u64) -> Problem {
 }
 
 fn number(name: &'static str, text: &str) -> Result<u64, Problem> {
-    encoding::parse_decimal(text).ok_or_else(|| Problem::bad_request(name, format!("`{name}` is a plain decimal, not {text:?}")))
+    encoding::parse_decimal(text)
+        .ok_or_else(|| Problem::bad_request(name, format!("`{name}` is a plain decimal, not {text:?}")))
 }
 
 fn erased(hash: &Hash, reason: &str) -> Problem {
-    Problem::new(StatusCode::GONE, "envelope-erased", format!("the envelope {hash} was erased")).detail(reason)
+    Problem::new(StatusCode::GONE, "envelope-erased", format!("the envelope {hash} was erased"))
+        .detail(reason)
 }
 
 /// The most entries of one page.

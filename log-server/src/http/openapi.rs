@@ -6,19 +6,35 @@ use utoipa::OpenApi;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Transparency log for CI pipelines", description = "See specs/http.md.", license(name = "MIT", identifier = "MIT")),
+    info(
+        title = "Transparency log for CI pipelines",
+        description = "See specs/http.md.",
+        license(name = "MIT", identifier = "MIT")
+    ),
     paths(
-        super::submit::submit, super::submit::claim,
-        super::lookup::entries, super::lookup::entry, super::lookup::proof, super::lookup::receipt,
-        super::lookup::envelope, super::lookup::inclusion, super::lookup::consistency,
-        super::read::checkpoint, super::read::policy, super::read::tile, super::read::bundle,
-        super::healthz, super::readyz, super::metrics, openapi,
+        super::submit::submit,
+        super::submit::claim,
+        super::lookup::entries,
+        super::lookup::entry,
+        super::lookup::proof,
+        super::lookup::receipt,
+        super::lookup::envelope,
+        super::lookup::inclusion,
+        super::lookup::consistency,
+        super::read::checkpoint,
+        super::read::policy,
+        super::read::tile,
+        super::read::bundle,
+        super::healthz,
+        super::readyz,
+        super::metrics,
+        openapi,
     )
 )]
 struct Api;
 
 /// This description.
-#[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json")))]
+#[utoipa::path(get, tag = "operation", path = "/openapi.json", responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json")))]
 pub async fn openapi() -> impl IntoResponse {
     let json = Api::openapi().to_json().expect("the description is JSON");
     ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], json)

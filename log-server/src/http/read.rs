@@ -11,20 +11,20 @@ use super::error::Problem;
 use super::{App, IMMUTABLE};
 
 /// The published checkpoint.
-#[utoipa::path(get, path = "/checkpoint", responses((status = 200, description = "The published checkpoint, a signed note", body = String)))]
+#[utoipa::path(get, tag = "tiles", path = "/checkpoint", responses((status = 200, description = "The published checkpoint, a signed note", body = String)))]
 pub async fn checkpoint(State(app): State<Arc<App>>) -> impl IntoResponse {
     let note = app.published.borrow().note.to_string();
     ([(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-store")], note)
 }
 
 /// The policy that a consumer of this log pins.
-#[utoipa::path(get, path = "/policy", responses((status = 200, description = "C2SP tlog-policy text", body = String)))]
+#[utoipa::path(get, tag = "tiles", path = "/policy", responses((status = 200, description = "C2SP tlog-policy text", body = String)))]
 pub async fn policy(State(app): State<Arc<App>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-cache")], app.policy.clone())
 }
 
 /// A tile, full or partial.
-#[utoipa::path(get, path = "/tile/{path}",
+#[utoipa::path(get, tag = "tiles", path = "/tile/{path}",
     params(("path" = String, Path, description = "level, index and width as in c2sp.org/tlog-tiles, such as `0/x001/234.p/5`")),
     responses((status = 200, description = "Hashes of 32 bytes", content_type = "application/octet-stream"),
               (status = 404, description = "The published tree does not imply it", body = Problem, content_type = "application/problem+json")))]
@@ -35,7 +35,7 @@ pub async fn tile(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Pro
 }
 
 /// An entry bundle, full or partial.
-#[utoipa::path(get, path = "/tile/entries/{path}",
+#[utoipa::path(get, tag = "tiles", path = "/tile/entries/{path}",
     params(("path" = String, Path, description = "index and width as in c2sp.org/tlog-tiles, such as `x001/234.p/5`")),
     responses((status = 200, description = "Entries, each behind its length in two bytes", content_type = "application/octet-stream"),
               (status = 404, description = "The published tree does not imply it", body = Problem, content_type = "application/problem+json")))]
@@ -59,7 +59,8 @@ fn not_in_tree(uri: &Uri) -> Problem {
 }
 
 fn octets(bytes: Vec<u8>) -> Response {
-    ([(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, IMMUTABLE)], bytes).into_response()
+    ([(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, IMMUTABLE)], bytes)
+        .into_response()
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";

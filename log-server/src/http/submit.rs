@@ -73,7 +73,7 @@ pub struct SubmissionJson {
 }
 
 /// Submits one entry or many.
-#[utoipa::path(post, path = "/api/v1/entries", request_body(description = "One submission, or an array of them", content = SubmissionJson), responses(
+#[utoipa::path(post, tag = "submit", path = "/api/v1/entries", request_body(description = "One submission, or an array of them", content = SubmissionJson), responses(
     (status = 200, description = "Answered: one result, or an array in the order of the submissions", body = Answer),
     (status = 202, description = "Committed and not yet published", body = Answer),
     (status = 400, description = "Not of its form", body = Problem, content_type = "application/problem+json"),
@@ -104,12 +104,13 @@ pub async fn submit(
 }
 
 /// What became of a claim.
-#[utoipa::path(get, path = "/api/v1/claims/{hash}", params(("hash" = String, Path, description = "SHA-256 of the claim, hex")), responses(
+#[utoipa::path(get, tag = "submit", path = "/api/v1/claims/{hash}", params(("hash" = String, Path, description = "SHA-256 of the claim, hex")), responses(
     (status = 200, description = "Published", body = Answer),
     (status = 202, description = "Committed and not yet published", body = Answer),
     (status = 404, description = "Unknown", body = Problem, content_type = "application/problem+json")))]
 pub async fn claim(State(app): State<Arc<App>>, Path(hash): Path<String>) -> Result<Response, Problem> {
-    let hash = Hash::from_hex(&hash).ok_or_else(|| Problem::bad_request("hash", "a hash is 64 lower-case hex digits"))?;
+    let hash = Hash::from_hex(&hash)
+        .ok_or_else(|| Problem::bad_request("hash", "a hash is 64 lower-case hex digits"))?;
     let claim = ClaimHash::new(hash);
     let Some(index) = app.store.claim(&hash)? else {
         return Err(Problem::not_found("no-claim", format!("no claim {hash} is in this log")));
@@ -117,15 +118,25 @@ pub async fn claim(State(app): State<Arc<App>>, Path(hash): Path<String>) -> Res
     Ok(answer_now(&app, claim, &committed(&app, index)?)?.into_one())
 }
 
-async fn submit_one(app: &Arc<App>, address: IpAddr, body: &[u8], patience: Patience) -> Result<Response, Problem> {
+async fn submit_one(
+    app: &Arc<App>,
+    address: IpAddr,
+    body: &[u8],
+    patience: Patience,
+) -> Result<Response, Problem> {
     app.budgets.spend_address(address, 1)?;
     let step = begin(app, body);
     Ok(finish(app, step, patience).await?.into_one())
 }
 
-async fn submit_many(app: &Arc<App>, address: IpAddr, body: &[u8], patience: Patience) -> Result<Response, Problem> {
-    let submissions: Vec<&RawValue> =
-        serde_json::from_slice(body).map_err(|e| Problem::bad_request("body", format!("the body is no JSON array: {e}")))?;
+async fn submit_many(
+    app: &Arc<App>,
+    address: IpAddr,
+    body: &[u8],
+    patience: Patience,
+) -> Result<Response, Problem> {
+    let submissions: Vec<&RawValue> = serde_json::from_slice(body)
+        .map_err(|e| Problem::bad_request("body", format!("the body is no JSON array: {e}")))?;
     let limit = app.request_limits.entries;
     if submissions.is_empty() || submissions.len() > limit {
         let title = format!("a request brings 1 to {limit} entries, not {}", submissions.len());
@@ -243,7 +254,11 @@ async fn finish(app: &Arc<App>, step: Step, patience: Patience) -> Result<Answer
     if !patience.only_commit {
         let mut published = app.published.clone();
         // A deadline that passes here is answered by what is true: committed, not yet published.
-        let _ = timeout_at(patience.until, published.wait_for(|published| published.size().contains(committed.index))).await;
+        let _ = timeout_at(
+            patience.until,
+            published.wait_for(|published| published.size().contains(committed.index)),
+        )
+        .await;
     }
     answer_now(app, claim, &committed)
 }
@@ -268,7 +283,10 @@ fn logged(view: &View, committed: &Committed) -> Result<Answer, Problem> {
 }
 
 fn committed(app: &App, index: LeafIndex) -> Result<Committed, Problem> {
-    let leaf = app.store.leaf(index)?.ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the log lost an entry"))?;
+    let leaf = app
+        .store
+        .leaf(index)?
+        .ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the log lost an entry"))?;
     Ok(Committed { index, leaf })
 }
 
@@ -328,20 +346,30 @@ async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, 
     }
     let limit = app.request_limits.body_bytes;
     let too_large = || {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-size", format!("a request body has at most {limit} bytes"))
-            .hint("send fewer entries at a time, or log large ones by hash")
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-size",
+            format!("a request body has at most {limit} bytes"),
+        )
+        .hint("send fewer entries at a time, or log large ones by hash")
     };
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
     match tokio::time::timeout(app.request_limits.body_timeout, axum::body::to_bytes(body, limit)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) => {
+        Ok(Err(error))
+            if std::error::Error::source(&error)
+                .is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) =>
+        {
             Err(too_large())
         }
         Ok(Err(_)) => Err(Problem::bad_request("body", "the request body broke off")),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "the request body came too slowly")),
+        Err(_) => {
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "the request body came too slowly"))
+        }
     }
 }
 

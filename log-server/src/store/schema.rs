@@ -139,18 +139,27 @@ pub trait Read: Store {
     fn full_tile(&self, tile: Tile) -> Result<Option<Vec<Hash>>, StoreError> {
         let Some(bytes) = self.get(Column::Tile, &tile_key(tile))? else { return Ok(None) };
         let hashes = parse_hashes(tile.full(), &bytes);
-        hashes.map(Some).ok_or_else(|| StoreError::new("read", format!("{} has the wrong length", tile.full().path())))
+        hashes
+            .map(Some)
+            .ok_or_else(|| StoreError::new("read", format!("{} has the wrong length", tile.full().path())))
     }
 
     /// Where a claim was logged.
     fn claim(&self, claim: &Hash) -> Result<Option<LeafIndex>, StoreError> {
         let Some(index) = self.get(Column::Claim, claim.as_bytes())? else { return Ok(None) };
-        let index: [u8; 8] = index.try_into().map_err(|_| StoreError::new("read", format!("claim {claim} has no index")))?;
+        let index: [u8; 8] =
+            index.try_into().map_err(|_| StoreError::new("read", format!("claim {claim} has no index")))?;
         Ok(Some(LeafIndex::new(u64::from_be_bytes(index))))
     }
 
     /// Up to `limit` indexes of entries about an artifact, from `from` on in `order`.
-    fn by_subject(&self, subject: &Hash, from: u64, order: Order, limit: usize) -> Result<Vec<LeafIndex>, StoreError> {
+    fn by_subject(
+        &self,
+        subject: &Hash,
+        from: u64,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<LeafIndex>, StoreError> {
         lookup(self, Column::Subject, subject.as_bytes(), from, order, limit)
     }
 
@@ -165,9 +174,9 @@ pub trait Read: Store {
         let damaged = || StoreError::new("read", format!("envelope {hash} is damaged"));
         match bytes.split_first() {
             Some((&PRESENT, envelope)) => Ok(Some(StoredEnvelope::Present(envelope.to_vec()))),
-            Some((&ERASED, json)) => {
-                serde_json::from_slice(json).map(|tombstone| Some(StoredEnvelope::Erased(tombstone))).map_err(|_| damaged())
-            }
+            Some((&ERASED, json)) => serde_json::from_slice(json)
+                .map(|tombstone| Some(StoredEnvelope::Erased(tombstone)))
+                .map_err(|_| damaged()),
             _ => Err(damaged()),
         }
     }

@@ -1,0 +1,82 @@
+//! The benchmarks: what `./run bench` prints. Figures of a shared machine are worth little, ratios of one
+//! run are worth more: every peer runs beside us, turn about, and what is claimed is the median of the
+//! rounds' ratios.
+//!
+//! | module | benchmark |
+//! |---|---|
+//! | [`trees`] | integrate and proof verification, against `rs_merkle` |
+//! | [`add`] | durable, signature-checked adds, beside Tessera's POSIX log |
+//! | [`syncs`] | what a round syncs, counted by `strace` |
+//! | [`tiles`] | reads of tiles, against nginx |
+//! | [`start`] | start, memory and publication of a log with many entries |
+//! | [`cold`] | one verification by a process that just started, against cosign |
+//!
+//! [`load`] makes the load, [`corpus`] what it sends, [`peers`] runs the others, [`measure`] reads clocks
+//! and counters, [`report`] prints.
+
+pub mod add;
+pub mod cold;
+pub mod corpus;
+pub mod load;
+pub mod measure;
+pub mod peers;
+pub mod report;
+pub mod start;
+pub mod syncs;
+pub mod tiles;
+pub mod trees;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Rounds of each comparison.
+    pub rounds: usize,
+    /// Entries of one round of adds, after [`Effort::warm_up`].
+    pub entries: usize,
+    /// Entries sent before a round of adds is measured: each signer's key is admitted once.
+    pub warm_up: usize,
+    /// Leaves of the trees in memory.
+    pub leaves: usize,
+    /// Seconds of one round of reads.
+    pub read_seconds: u64,
+    /// Entries of the large log.
+    pub large_log: u64,
+    /// Cold starts of one verification.
+    pub cold_runs: usize,
+}
+
+impl Effort {
+    /// Minutes: for every change.
+    pub const QUICK: Self = Self {
+        rounds: 3,
+        entries: 40_000,
+        warm_up: 4_000,
+        leaves: 1 << 20,
+        read_seconds: 2,
+        large_log: 300_000,
+        cold_runs: 15,
+    };
+
+    /// As long as it takes: for figures that are published.
+    pub const FULL: Self = Self {
+        rounds: 7,
+        entries: 200_000,
+        warm_up: 4_000,
+        leaves: 1 << 20,
+        read_seconds: 5,
+        large_log: 10_000_000,
+        cold_runs: 41,
+    };
+}
+
+/// Connections of the load generator that each send one entry at a time.
+pub const SINGLE_CONNECTIONS: usize = 512;
+
+/// Connections of the load generator that each send [`BATCH`] entries at a time.
+pub const BATCH_CONNECTIONS: usize = 16;
+
+/// Entries of one batch request.
+pub const BATCH: usize = 100;
+
+/// Connections of the load generator that read.
+pub const READ_CONNECTIONS: usize = 64;
