@@ -59,6 +59,9 @@ pub enum Order {
     Descending,
 }
 
+/// Sees one key and its value, and says whether the scan goes on.
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+
 /// What is written together.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -89,13 +92,7 @@ pub trait Store: Send + Sync + 'static {
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Shows `visit` the keys from `from` on, in `order`, until it breaks.
-    fn scan(
-        &self,
-        column: Column,
-        from: &[u8],
-        order: Order,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError>;
+    fn scan(&self, column: Column, from: &[u8], order: Order, visit: Visit<'_>) -> Result<(), StoreError>;
 
     /// Writes a batch.
     fn write(&self, batch: &Batch) -> Result<(), StoreError>;

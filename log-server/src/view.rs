@@ -157,10 +157,12 @@ impl HashReader for View {
     }
 }
 
+type Slot = Option<(Tile, Arc<TileTree>)>;
+
 /// Full tiles, hashed through, as many as fit. They never change, so nothing is ever stale.
 #[derive(Debug)]
 pub struct TileCache {
-    slots: Vec<Mutex<Option<(Tile, Arc<TileTree>)>>>,
+    slots: Vec<Mutex<Slot>>,
 }
 
 impl TileCache {

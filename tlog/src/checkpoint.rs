@@ -92,10 +92,10 @@ pub enum CheckpointError {
     #[error("a checkpoint is at least three non-empty lines of plain text: origin, size, root")]
     Lines,
     /// Not 32 bytes in strict base64.
-    #[error("the root `{0}` is not 32 bytes in canonical base64")]
+    #[error("the root {} is not 32 bytes in canonical base64", encoding::quoted(.0))]
     Root(String),
     /// No plain decimal up to 2^63 - 1.
-    #[error("the tree size `{0}` is not a plain decimal up to 2^63 - 1")]
+    #[error("the tree size {} is not a plain decimal up to 2^63 - 1", encoding::quoted(.0))]
     Size(String),
 }
 

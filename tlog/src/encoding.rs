@@ -20,6 +20,17 @@ pub fn decode_base64_array<const N: usize>(text: &str) -> Option<[u8; N]> {
     decode_base64(text)?.try_into().ok()
 }
 
+/// Quotes a text of unknown origin for an error message: control and direction characters escaped, cut
+/// after 100 characters.
+pub fn quoted(text: &str) -> String {
+    let cut: String = text.chars().take(100).collect();
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    let plain = |c: char| {
+        if c.is_ascii_graphic() || c == ' ' { c.to_string() } else { c.escape_unicode().to_string() }
+    };
+    format!("`{}{more}`", cut.chars().map(plain).collect::<String>())
+}
+
 /// Reads an ASCII decimal: no sign, no leading zero, no space, at most `u64::MAX`.
 ///
 /// `u64::from_str` accepts `+1` and `007`; a signed text must have one spelling only.

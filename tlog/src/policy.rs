@@ -15,6 +15,7 @@ use std::str::FromStr;
 
 use crate::UnixTime;
 use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::encoding::quoted;
 use crate::key::{KeyError, KeyName, PublicKey, VerifierKey};
 use crate::note::{Note, NoteError};
 
@@ -316,7 +317,7 @@ pub enum PolicyError {
     #[error("malformed checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
     /// No key of this log signed.
-    #[error("no key that the policy has for `{0}` signed the checkpoint")]
+    #[error("no key that the policy has for {} signed the checkpoint", quoted(.0))]
     NoLogSignature(String),
     /// A known key's line is bad.
     #[error(transparent)]
@@ -330,7 +331,7 @@ pub enum PolicyError {
         cosigned: Vec<String>,
     },
     /// The policy has no key for this origin.
-    #[error("the policy names no log with the origin `{0}`")]
+    #[error("the policy names no log with the origin {}", quoted(.0))]
     UnknownLog(String),
 }
 
@@ -357,10 +358,10 @@ pub enum Rule {
     #[error("the key of `{0}` is already in the policy")]
     KeyTaken(KeyName),
     /// A first word that is no keyword.
-    #[error("unknown keyword `{0}`")]
+    #[error("unknown keyword {}", quoted(.0))]
     Keyword(String),
     /// One name twice, or `none`.
-    #[error("the name `{0}` is taken")]
+    #[error("the name {} is taken", quoted(.0))]
     NameTaken(String),
     /// No quorum line.
     #[error("a policy needs one `quorum` line")]
@@ -372,22 +373,22 @@ pub enum Rule {
     #[error("a witness's key makes cosignatures: type 0x04 or 0x06")]
     NotAWitnessKey,
     /// A member of two groups.
-    #[error("`{0}` is already a member of a group")]
+    #[error("{} is already a member of a group", quoted(.0))]
     SecondMembership(String),
     /// Two quorum lines.
     #[error("a policy has one `quorum` line, this is a second")]
     SecondQuorum,
     /// Not `all`, `any` or 1 to the number of members.
-    #[error("the threshold `{0}` is not `all`, `any` or a number from 1 to the number of members")]
+    #[error("the threshold {} is not `all`, `any` or a number from 1 to the number of members", quoted(.0))]
     Threshold(String),
     /// More than [`MAX_DEFINITIONS`].
     #[error("a policy has at most {MAX_DEFINITIONS} logs, witnesses and groups")]
     TooMany,
     /// A name that is not defined on an earlier line.
-    #[error("`{0}` is not defined on an earlier line")]
+    #[error("{} is not defined on an earlier line", quoted(.0))]
     Undefined(String),
     /// Not an http or https URL.
-    #[error("`{0}` is not an http or https URL")]
+    #[error("{} is not an http or https URL", quoted(.0))]
     Url(String),
     /// Too few or too many words.
     #[error("wrong number of words")]

@@ -233,12 +233,16 @@ pub struct InTile {
 
 impl InTile {
     /// Locates a node of a tree of `size`.
+    ///
+    /// # Panics
+    /// If the tree has no such complete subtree: who asks has checked index and size.
     pub fn of(node: Node, size: TreeSize) -> Self {
         let level = node.level / TILE_HEIGHT;
         let height = node.level % TILE_HEIGHT;
         let nodes_across = TILE_WIDTH >> height;
         let tile_index = node.index / nodes_across;
-        let width = (hashes_at(level, size) - tile_index * TILE_WIDTH).min(TILE_WIDTH);
+        let hashes = hashes_at(level, size).checked_sub(tile_index * TILE_WIDTH);
+        let width = hashes.expect("a node of the tree").min(TILE_WIDTH);
         let tile = Tile { level, index: tile_index, width: width as u16 };
         Self { tile, height, index: (node.index % nodes_across) as usize }
     }

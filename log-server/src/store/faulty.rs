@@ -1,10 +1,9 @@
 //! A store whose writes fail when a test says so.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Batch, Column, Order, Store, StoreError};
+use super::{Batch, Column, Order, Store, StoreError, Visit};
 
 /// Another store with one write that fails, and everything after it: as after a failed fsync.
 #[derive(Debug)]
@@ -27,13 +26,7 @@ impl<S: Store> Store for FaultyStore<S> {
         self.inner.get(column, key)
     }
 
-    fn scan(
-        &self,
-        column: Column,
-        from: &[u8],
-        order: Order,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, column: Column, from: &[u8], order: Order, visit: Visit<'_>) -> Result<(), StoreError> {
         self.inner.scan(column, from, order, visit)
     }
 

@@ -1,15 +1,16 @@
 //! A store in memory, for tests: keeps the contract but for durability.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::ControlFlow;
 use std::sync::{PoisonError, RwLock};
 
-use super::{Batch, Column, Order, Store, StoreError};
+use super::{Batch, Column, Order, Store, StoreError, Visit};
+
+type Values = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// The columns, in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    columns: RwLock<HashMap<Column, BTreeMap<Vec<u8>, Vec<u8>>>>,
+    columns: RwLock<HashMap<Column, Values>>,
 }
 
 impl Store for MemoryStore {
@@ -18,13 +19,7 @@ impl Store for MemoryStore {
         Ok(columns.get(&column).and_then(|values| values.get(key)).cloned())
     }
 
-    fn scan(
-        &self,
-        column: Column,
-        from: &[u8],
-        order: Order,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, column: Column, from: &[u8], order: Order, visit: Visit<'_>) -> Result<(), StoreError> {
         let columns = self.columns.read().unwrap_or_else(PoisonError::into_inner);
         let Some(values) = columns.get(&column) else { return Ok(()) };
         let mut pairs: Box<dyn Iterator<Item = _>> = match order {

@@ -1,6 +1,5 @@
 //! The store on disk: RocksDB, every write synced.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use rocksdb::{
@@ -8,7 +7,7 @@ use rocksdb::{
     DBCompressionType, Direction, FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
 };
 
-use super::{Batch, Column, Order, Store, StoreError};
+use super::{Batch, Column, Order, Store, StoreError, Visit};
 
 /// A RocksDB directory.
 pub struct RocksStore {
@@ -51,13 +50,7 @@ impl Store for RocksStore {
         self.db.get_cf(self.column(column), key).map_err(|e| StoreError::new("read", e))
     }
 
-    fn scan(
-        &self,
-        column: Column,
-        from: &[u8],
-        order: Order,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, column: Column, from: &[u8], order: Order, visit: Visit<'_>) -> Result<(), StoreError> {
         let direction = match order {
             Order::Ascending => Direction::Forward,
             Order::Descending => Direction::Reverse,

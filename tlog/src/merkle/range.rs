@@ -26,7 +26,8 @@ impl CompactRange {
     /// The range of a tree of `size` whose hashes `reader` has.
     pub fn read<R: HashReader>(reader: &R, size: TreeSize) -> Result<Self, R::Error> {
         let nodes: Vec<Node> = Range { start: 0, end: size.get() }.nodes().collect();
-        Ok(Self { size: size.get(), hashes: reader.read_hashes(&nodes)? })
+        let hashes = reader.read_hashes(&nodes)?;
+        Ok(Self::from_hashes(size, hashes).expect("a hash reader answers every node"))
     }
 
     /// The tree's size.
