@@ -19,7 +19,7 @@ use std::path::{Component, Path, PathBuf};
 use tlog::Hash;
 
 use crate::report::{Failure, Result};
-pub use select::select;
+pub use select::{select, select_each};
 
 /// An artifact that was asked for.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -175,6 +175,14 @@ struct Got {
 /// Why a log gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// The connection ended in the middle of an answer.
+    #[error("the answer from `{url}` breaks off")]
+    BrokenOff {
+        /// What was asked.
+        url: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// An answer that is not what the interface says.
     #[error("the answer from `{url}` is malformed: {what}")]
     Malformed {
@@ -228,7 +236,7 @@ impl ClientError {
     pub fn retry(&self) -> Option<Option<Duration>> {
         match self {
             Self::Refused { problem, retry_after, .. } if problem.is_for_now() => Some(*retry_after),
-            Self::Unreachable { .. } | Self::TooSlow { .. } => Some(None),
+            Self::BrokenOff { .. } | Self::TooSlow { .. } | Self::Unreachable { .. } => Some(None),
             _ => None,
         }
     }
@@ -267,7 +275,7 @@ impl From<ClientError> for Failure {
                 Some(format!("redirects are not followed: name the log at `{to}`"))
             }
             ClientError::Refused { problem, .. } => problem.hint.clone(),
-            ClientError::TooSlow { .. } | ClientError::Unreachable { .. } => {
+            ClientError::BrokenOff { .. } | ClientError::TooSlow { .. } | ClientError::Unreachable { .. } => {
                 Some("check the log's URL and your connection".to_owned())
             }
         };
@@ -325,13 +333,7 @@ fn read_body(mut response: Response, url: &str) -> Result<Vec<u8>, ClientError> 
         let read = match response.read(&mut piece) {
             Ok(0) => return Ok(body),
             Ok(read) => read,
-            Err(source) => {
-                let broken = |source| ClientError::Malformed {
-                    url: url.to_owned(),
-                    what: format!("it breaks off: {source}"),
-                };
-                return Err(broken(source));
-            }
+            Err(source) => return Err(ClientError::BrokenOff { url: url.to_owned(), source }),
         };
         if body.len() + read > MAX_BODY_BYTES {
             return Err(ClientError::TooLong { url: url.to_owned() });

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! commands/<one file a command>        help text, arguments, what it does
-//!   artifact      which files, and their digests          verify stands on these six only:
+//!   artifact      which files, and their digests          verify stands on these only:
 //!   receipt_file  receipts on disk                        no socket, and no clock unless an
 //!   policy_file   which policy judges; pins; trust.toml   age is asked for
 //!   predicate     kinds of statements
 //!   clock         the present
+//!   environment   variables, the home
+//!   durable       files that survive a power cut
 //!   report        messages, exit codes
 //!
 //!   keyfile       where the key is                        sign and submit stand on these too

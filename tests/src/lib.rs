@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod log;
 pub mod oracle;
 pub mod signer;

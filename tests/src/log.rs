@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client, Response};
@@ -79,23 +80,41 @@ impl Log {
 
     /// Serves the log and waits until it answers. Answers how long that took.
     pub fn serve(&mut self, flags: &[&str]) -> Duration {
+        self.serve_under(&[], flags)
+    }
+
+    /// As [`serve`](Self::serve), started by a program that becomes the server, such as `prlimit`.
+    pub fn serve_under(&mut self, starter: &[&str], flags: &[&str]) -> Duration {
+        self.try_serve(starter, flags).unwrap_or_else(|words| panic!("the log did not start:\n{words}"))
+    }
+
+    /// As [`serve_under`](Self::serve_under), for a log that may refuse: what it said then.
+    pub fn try_serve(&mut self, starter: &[&str], flags: &[&str]) -> Result<Duration, String> {
         assert!(self.server.is_none(), "the log runs already");
         let start = Instant::now();
-        let mut server = self.command(flags).stderr(Stdio::piped()).spawn().expect("log-server runs");
-        let stderr = BufReader::new(server.stderr.take().expect("a pipe"));
-        let mut lines = String::new();
-        let mut stderr = stderr;
-        loop {
-            let read = stderr.read_line(&mut lines).expect("a line");
-            if lines.contains(" serving ") {
-                break;
+        let serve = self.command(flags);
+        let mut command = match starter {
+            [] => serve,
+            [starter, args @ ..] => {
+                let mut command = Command::new(starter);
+                command.args(args).arg(serve.get_program()).args(serve.get_args());
+                command.stdin(Stdio::null()).stdout(Stdio::null());
+                command
             }
-            assert!(read > 0, "the log did not start:\n{lines}");
+        };
+        let mut server = command.stderr(Stdio::piped()).spawn().expect("log-server runs");
+        let mut stderr = BufReader::new(server.stderr.take().expect("a pipe"));
+        let mut lines = String::new();
+        while !lines.contains(" serving ") {
+            if stderr.read_line(&mut lines).expect("a line") == 0 {
+                let status = server.wait().expect("a process that closed its end ends");
+                return Err(format!("{lines}{status}"));
+            }
         }
         // Keeps the pipe drained, so that the server never blocks on it.
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         self.server = Some(server);
-        start.elapsed()
+        Ok(start.elapsed())
     }
 
     /// Serves the log, which must refuse; answers what it said.
@@ -204,10 +223,15 @@ pub fn terminate(pid: u32) {
     assert!(killed.expect("kill runs").success(), "the process is ours");
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago. It is below those that the system gives to clients: one of thousands
+/// of connections under way would take it otherwise before the server does.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    let port = || 20_000 + (start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000) as u16;
+    std::iter::repeat_with(port)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }
 
 /// Copies a folder, as a backup would.

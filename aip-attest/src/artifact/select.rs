@@ -14,17 +14,26 @@ use crate::report::{Failure, Result};
 /// The artifacts that `arguments` name, in their order, each file once; those of a folder or a glob sorted
 /// by path. An argument that names nothing is an error.
 pub fn select<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Vec<Artifact>> {
+    select_each(arguments).into_iter().map(|selected| selected.map_err(|(_, failure)| failure)).collect()
+}
+
+/// As [`select`], for who goes on after an argument that names nothing: that argument, and why.
+pub fn select_each<S: AsRef<OsStr>>(arguments: &[S]) -> Vec<Result<Artifact, (String, Failure)>> {
     let mut seen = BTreeSet::new();
-    let mut artifacts = Vec::new();
+    let mut selected = Vec::new();
     for argument in arguments {
-        for artifact in select_one(argument.as_ref())? {
-            let key = artifact.path().map_or_else(|| PathBuf::from(&artifact.name), lexical);
-            if seen.insert(key) {
-                artifacts.push(artifact);
+        let argument = argument.as_ref();
+        match select_one(argument) {
+            Err(failure) => selected.push(Err((argument.to_string_lossy().into_owned(), failure))),
+            Ok(artifacts) => {
+                let mut is_new = |artifact: &Artifact| {
+                    seen.insert(artifact.path().map_or_else(|| PathBuf::from(&artifact.name), lexical))
+                };
+                selected.extend(artifacts.into_iter().filter(|artifact| is_new(artifact)).map(Ok));
             }
         }
     }
-    Ok(artifacts)
+    selected
 }
 
 fn select_one(argument: &OsStr) -> Result<Vec<Artifact>> {

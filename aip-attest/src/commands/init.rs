@@ -3,6 +3,7 @@ use tlog::key::Ed25519PrivateKey;
 use zeroize::Zeroizing;
 
 use crate::clock;
+use crate::environment;
 use crate::keyfile::credentials::{self, Profile};
 use crate::keyfile::{self, Stored, encrypted};
 use crate::report::{Console, Exit, Failure, Result};
@@ -66,7 +67,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     keyfile::save(&path, file.as_bytes(), console)?;
     console.line(format!("DID: {}", Did::of(&key.public_key())));
     console.note(format!("the key is in `{}`: whoever has it signs in this name", path.display()));
-    if std::env::var_os("AIP_PRIVATE_KEY").is_some() {
+    if environment::var("AIP_PRIVATE_KEY")?.is_some() {
         console.warn("AIP_PRIVATE_KEY is set and comes before the file");
     }
     console.hint("in CI set AIP_DID and AIP_PRIVATE_KEY from secrets: see `aip-attest key export --help`");

@@ -3,6 +3,7 @@
 mod judge;
 mod print;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::Shelf;
 use crate::report::{Console, Exit, Result};
-use judge::Judge;
+use judge::{Found, Judge};
 
 /// Verify offline that artifacts were signed and logged
 ///
@@ -32,7 +33,7 @@ use judge::Judge;
 pub(crate) struct Args {
     /// The artifacts: files, folders, globs; sha256:HEX with --receipt
     #[arg(required = true, value_name = "ARTIFACT")]
-    artifacts: Vec<std::ffi::OsString>,
+    artifacts: Vec<OsString>,
 
     /// Whose signature is wanted (can be repeated: one of them)
     #[arg(long, value_name = "DID")]
@@ -103,13 +104,28 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         pins: Pins::load()?,
         policy: None,
     };
-    let artifacts = artifact::select(&args.artifacts)?;
-    let found: Vec<_> =
-        hashing::hash_all(artifacts).into_iter().map(|hashed| judge.judge(hashed, console)).collect();
+    let found = judge_all(&args.artifacts, &mut judge, console);
     if args.json {
         print::json(&found, console);
     } else {
         print::text(&found, console);
     }
-    Ok(found.iter().map(judge::Found::exit).fold(Exit::Yes, Exit::and))
+    Ok(found.iter().map(Found::exit).fold(Exit::Yes, Exit::and))
+}
+
+/// Judges every artifact, and says of every argument that names none why not: one that is not there must not
+/// keep the others from being found false.
+fn judge_all(arguments: &[OsString], judge: &mut Judge, console: &mut Console) -> Vec<Found> {
+    let (mut artifacts, mut missing) = (Vec::new(), Vec::new());
+    for (selected, at) in artifact::select_each(arguments).into_iter().zip(0..) {
+        match selected {
+            Ok(artifact) => artifacts.push(artifact),
+            Err((argument, failure)) => missing.push((at, Found::missing(argument, failure))),
+        }
+    }
+    let digested = hashing::hash_all(artifacts).into_iter();
+    let mut found: Vec<Found> = digested.map(|digested| judge.judge(digested, console)).collect();
+    // In the order of the arguments: what is missing goes back to its place.
+    missing.into_iter().for_each(|(at, missing)| found.insert(at, missing));
+    found
 }

@@ -127,7 +127,8 @@ pub fn run(address: SocketAddr, connections: usize, requests: &Arc<Requests>, pl
         }
         let start = Instant::now();
         let work = Arc::new(Work { requests: requests.clone(), plan, next: AtomicUsize::new(0), start });
-        let tasks: Vec<_> = streams.into_iter().map(|stream| tokio::spawn(converse(stream, work.clone()))).collect();
+        let tasks: Vec<_> =
+            streams.into_iter().map(|stream| tokio::spawn(converse(stream, work.clone()))).collect();
         let mut outcome = Outcome::default();
         for task in tasks {
             outcome.add(task.await.expect("the load generator does not panic"));
@@ -156,26 +157,26 @@ impl Outcome {
 /// One connection's part of the work: a request, its answer, the next.
 async fn converse(mut stream: TcpStream, work: Arc<Work>) -> Outcome {
     let mut outcome = Outcome::default();
-    let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+    let mut answer = Answer::new();
     while let Some((number, due)) = work.next() {
         if matches!(work.plan, Plan::Paced { .. }) {
             tokio::time::sleep_until(due.into()).await;
         }
-        let answer = match send(&mut stream, work.requests.request(number)).await {
-            Ok(()) => receive(&mut stream, &mut buffer).await,
+        let status = match send(&mut stream, work.requests.request(number)).await {
+            Ok(()) => answer.receive(&mut stream).await,
             Err(error) => Err(error),
         };
-        match answer {
-            Ok(Head { status: 200, length }) => {
+        match status {
+            Ok(200) => {
                 outcome.answered += 1;
                 outcome.latencies.push(u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX));
                 if outcome.samples.is_empty() {
-                    outcome.samples.push((number, buffer[length..].to_vec()));
+                    outcome.samples.push((number, answer.body().to_vec()));
                 }
             }
-            Ok(Head { status, length }) => {
+            Ok(status) => {
                 outcome.failed += 1;
-                let body = String::from_utf8_lossy(&buffer[length..]).into_owned();
+                let body = String::from_utf8_lossy(answer.body());
                 outcome.first_failure.get_or_insert(format!("status {status}: {body}"));
             }
             Err(error) => {
@@ -196,39 +197,65 @@ async fn send(stream: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// One answer after the other, read into the same memory.
+struct Answer {
+    bytes: Vec<u8>,
+    filled: usize,
+    head: Head,
+}
+
+#[derive(Clone, Copy, Default)]
 struct Head {
     status: u16,
     /// Where the body begins.
-    length: usize,
+    body: usize,
+    /// Where it ends.
+    end: usize,
 }
 
-/// Reads one answer into `buffer`.
-async fn receive(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Head> {
-    buffer.clear();
-    let mut expected: Option<(Head, usize)> = None;
-    loop {
-        let mut chunk = [0; BUFFER_BYTES];
-        let mut chunk = ReadBuf::new(&mut chunk);
-        std::future::poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut chunk)).await?;
-        if chunk.filled().is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        buffer.extend_from_slice(chunk.filled());
-        if expected.is_none() {
-            expected = parse_head(buffer)?;
-        }
-        if expected.as_ref().is_some_and(|(_, total)| buffer.len() >= *total) {
-            break;
+impl Answer {
+    fn new() -> Self {
+        Self { bytes: vec![0; 16 << 10], filled: 0, head: Head::default() }
+    }
+
+    fn body(&self) -> &[u8] {
+        &self.bytes[self.head.body..self.head.end]
+    }
+
+    /// Reads one answer; answers its status.
+    async fn receive(&mut self, stream: &mut TcpStream) -> io::Result<u16> {
+        self.filled = 0;
+        self.head = Head::default();
+        loop {
+            if self.filled == self.bytes.len() {
+                self.bytes.resize(2 * self.filled, 0);
+            }
+            let mut free = ReadBuf::new(&mut self.bytes[self.filled..]);
+            std::future::poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut free)).await?;
+            let read = free.filled().len();
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.filled += read;
+            if self.head.status == 0 {
+                self.head = parse_head(&self.bytes[..self.filled])?.unwrap_or_default();
+            }
+            match self.head {
+                Head { status: 0, .. } => {}
+                Head { end, .. } if self.filled > end => {
+                    return Err(io::Error::other("more than one answer"));
+                }
+                Head { status, end, .. } if self.filled == end => return Ok(status),
+                _ => {}
+            }
         }
     }
-    let (head, total) = expected.expect("read above");
-    if buffer.len() > total { Err(io::Error::other("more than one answer")) } else { Ok(head) }
 }
 
-/// The head of an answer and the length of the whole, once the head is there.
-fn parse_head(buffer: &[u8]) -> io::Result<Option<(Head, usize)>> {
-    let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
-    let head = std::str::from_utf8(&buffer[..end]).map_err(io::Error::other)?;
+/// The head of an answer, once it is all there.
+fn parse_head(bytes: &[u8]) -> io::Result<Option<Head>> {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+    let head = std::str::from_utf8(&bytes[..end]).map_err(io::Error::other)?;
     let status = head.get(9..12).and_then(|status| status.parse().ok());
     let length = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -237,7 +264,5 @@ fn parse_head(buffer: &[u8]) -> io::Result<Option<(Head, usize)>> {
     let (Some(status), Some(length)) = (status, length) else {
         return Err(io::Error::other("an answer without status or Content-Length"));
     };
-    Ok(Some((Head { status, length: end + 4 }, end + 4 + length)))
+    Ok(Some(Head { status, body: end + 4, end: end + 4 + length }))
 }
-
-const BUFFER_BYTES: usize = 16 << 10;

@@ -104,6 +104,7 @@ pub fn machine() -> String {
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split(':').nth(1));
     let folder = std::env::temp_dir();
     let filesystem = Command::new("stat").args(["-f", "-c", "%T"]).arg(&folder).output();
-    let filesystem = filesystem.map_or("?".into(), |stat| String::from_utf8_lossy(&stat.stdout).trim().to_owned());
+    let filesystem =
+        filesystem.map_or("?".into(), |stat| String::from_utf8_lossy(&stat.stdout).trim().to_owned());
     format!("{cpus} CPUs, {}, logs below {} ({filesystem})", model.unwrap_or("?").trim(), folder.display())
 }

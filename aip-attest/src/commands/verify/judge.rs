@@ -42,6 +42,12 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// What there is to say of an argument that names nothing.
+    pub(super) fn missing(label: String, failure: Failure) -> Self {
+        let (sha256, receipt, policy, claimed_did) = (None, None, None, None);
+        Self { label, sha256, receipt, policy, verdict: Err(failure), claimed_did }
+    }
+
     pub(super) fn exit(&self) -> Exit {
         match self.verdict.as_ref().map(Report::verdict) {
             Ok(Verdict::Verified) => Exit::Yes,

@@ -1,0 +1,398 @@
+//! The GitHub Action, executed as the runner executes it.
+
+use attestation::receipt::Receipt;
+use serde_json::{Value, json};
+
+use crate::log::{Answer, Log};
+use crate::runner::{Run, root, run, run_from};
+use crate::world::{PROGRAM, SIGNER_SEED, World, did, policy};
+
+fn key() -> String {
+    tlog::encoding::base64(&SIGNER_SEED)
+}
+
+/// The announced use, with more inputs behind it.
+fn with<'a>(did: &'a str, key: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [&[("did", did), ("private-key", key), ("sign-paths", "dist/*")], more].concat()
+}
+
+fn announced(world: &World, more: &[(&str, &str)], job: &[(&str, &str)]) -> Run {
+    run(world, &with(&did().to_string(), &key(), more), job)
+}
+
+fn signatures(run: &Run) -> Vec<Value> {
+    serde_json::from_str(&run.outputs["signatures"]).expect("a JSON array")
+}
+
+fn world() -> World {
+    let world = World::new();
+    world.file("dist/a b-1.0.whl", b"wheel");
+    world.file("dist/app", b"app");
+    world
+}
+
+#[test]
+fn as_announced_without_a_log_it_signs_and_says_what_is_missing() {
+    let world = world();
+    let run = announced(&world, &[], &[]);
+    run.expect(true, &["::warning title=aip-attest::no log is known"]);
+    assert_eq!(run.outputs["did"], did().to_string());
+    assert_eq!((run.outputs["signed"].as_str(), run.outputs["pending"].as_str()), ("2", "2"));
+    let signatures = signatures(&run);
+    let paths: Vec<&str> = signatures.iter().map(|one| one["path"].as_str().expect("text")).collect();
+    assert_eq!(paths, ["dist/a b-1.0.whl", "dist/app"]);
+    for one in &signatures {
+        let receipt = one["receipt"].as_str().expect("text");
+        assert!(receipt.starts_with("aip-receipts/dist/"), "{receipt}");
+        let receipt = Receipt::parse(world.read(receipt).as_bytes()).expect("a receipt");
+        assert_eq!(one["signature"], hex::encode(receipt.envelope().signature()));
+        assert_eq!(one["digest"], format!("sha256:{}", receipt.statement().subjects()[0].sha256));
+    }
+    // Nothing but receipts, and nothing beside what is uploaded.
+    assert!(world.files().iter().all(|file| !file.starts_with("dist/") || !file.ends_with(".json")));
+    let file = std::fs::read_to_string(&run.outputs["signatures-file"]).expect("the file of signatures");
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&file).expect("JSON"), signatures);
+    assert!(run.summary.contains("| dist/a b-1.0.whl |"), "{}", run.summary);
+    // The key is nowhere: neither printed nor on disk.
+    assert!(!run.printed.contains(&key()));
+    for name in world.files() {
+        assert!(
+            !std::fs::read(world.path(&name))
+                .expect("read")
+                .windows(20)
+                .any(|part| part == &key().as_bytes()[..20]),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn with_a_log_the_receipts_are_logged_and_verify() {
+    let (log, world) = (Log::start(), world());
+    let run = announced(&world, &[("log-url", &log.url())], &[]);
+    run.expect(true, &["is not pinned: its own word is taken"]);
+    assert_eq!((run.outputs["signed"].as_str(), run.outputs["pending"].as_str()), ("2", "0"));
+    assert_eq!(signatures(&run)[1]["index"], 1);
+    world.file("policy", log.policy().as_bytes());
+    let verify = [
+        "verify",
+        "dist/*",
+        "--receipts",
+        "aip-receipts",
+        "--policy",
+        "policy",
+        "--signer",
+        &did().to_string(),
+    ];
+    world.run(&verify).expect(0, &["verified:"]);
+    // A fingerprint makes the log's word certain.
+    let fingerprint = log.fingerprint();
+    let run = announced(&world, &[("log-url", &log.url()), ("policy-sha256", &fingerprint)], &[]);
+    run.expect(true, &[]);
+    assert!(!run.printed.contains("is not pinned"), "{run:#?}");
+    let other = "0".repeat(64);
+    let run = announced(&world, &[("log-url", &log.url()), ("policy-sha256", &other)], &[]);
+    run.expect(false, &["::error title=aip-attest::", "has another fingerprint"]);
+    // The policy of the working tree names the log.
+    world.file(
+        ".aip/policy",
+        format!("{}\n", log.policy().replacen('\n', &format!(" {}\n", log.url()), 1)).as_bytes(),
+    );
+    let run = announced(&world, &[("private", "true"), ("receipts-dir", "private receipts")], &[]);
+    run.expect(true, &[]);
+    assert_eq!(run.outputs["pending"], "0");
+    assert!(!log.bodies().last().expect("a body").contains("envelope"));
+    // AIP_LOG_URL of the job.
+    std::fs::remove_dir_all(world.path(".aip")).expect("removed");
+    announced(&world, &[], &[("AIP_LOG_URL", &log.url())]).expect(true, &[]);
+}
+
+#[test]
+fn other_predicates_have_names_of_their_own() {
+    let world = world();
+    world.file("sbom.json", br#"{"bomFormat":"CycloneDX"}"#);
+    let run = announced(&world, &[("predicate-type", "cyclonedx"), ("predicate", "sbom.json")], &[]);
+    run.expect(true, &[]);
+    assert!(world.path("aip-receipts/dist/app.cyclonedx.receipt.json").exists());
+    announced(&world, &[("predicate-type", "cyclonedx")], &[]).expect(false, &["go together"]);
+}
+
+#[test]
+fn a_thousand_files_fit_and_the_summary_says_what_it_leaves_out() {
+    let world = World::new();
+    for number in 0..1000 {
+        world.file(&format!("dist/{} file {number}.bin", "x".repeat(100)), format!("{number}").as_bytes());
+    }
+    let run = announced(&world, &[], &[]);
+    run.expect(true, &["the output `signatures` is empty"]);
+    assert_eq!((run.outputs["signed"].as_str(), run.outputs["signatures"].as_str()), ("1000", "[]"));
+    let file = std::fs::read_to_string(&run.outputs["signatures-file"]).expect("the file of signatures");
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&file).expect("JSON").len(), 1000);
+    assert!(run.summary.contains("… and 900 more that are not shown"), "{}", &run.summary[..500]);
+    assert!(run.summary.len() < 1 << 20);
+}
+
+#[test]
+fn what_is_wrong_fails_the_step_and_says_what() {
+    let world = world();
+    let own = did().to_string();
+    for (with, want) in [
+        (with(&own, "", &[]), "there is no private key"),
+        (with("", key().leak(), &[]), "AIP_PRIVATE_KEY is set without AIP_DID"),
+        (with("did:aip:00000000000000000000000000000000", key().leak(), &[]), "is not the DID of its key"),
+        (with(&own, "not a key", &[]), "AIP_PRIVATE_KEY is no private key"),
+        (with(&own, key().leak(), &[("sign-paths", "dist/*.none")]), "nothing matches `dist/*.none`"),
+        (with(&own, key().leak(), &[("sign-paths", "")]), "there is nothing to sign"),
+        (with(&own, key().leak(), &[("sign-paths", "dist/*\nmissing")]), "there is no file `missing`"),
+        (with(&own, key().leak(), &[("private", "yes")]), "the input `private` is `yes`, not false or true"),
+        (with(&own, key().leak(), &[("on-log-failure", "ignore")]), "not fail or defer"),
+        (with(&own, key().leak(), &[("if-no-key", "")]), "no log is known"),
+        (with(&own, key().leak(), &[("policy", "nowhere")]), "cannot use the policy `nowhere`"),
+        (with(&own, key().leak(), &[("policy-sha256", "abc")]), "not 64 lower-case hex digits"),
+        (with(&own, key().leak(), &[("log-url", "file:///etc/passwd")]), "it is neither http nor https"),
+        (
+            with(&own, key().leak(), &[("verify-did", "did:aip:x")]),
+            "the trust gate, which this release does not have",
+        ),
+        (
+            with(&own, key().leak(), &[("trust-threshold", "0.5")]),
+            "the trust gate, which this release does not have",
+        ),
+        (with(&own, key().leak(), &[("require-log", "true")]), "no log is known"),
+    ] {
+        let is_fine = with.contains(&("if-no-key", ""));
+        let run = run(&world, &with, &[]);
+        run.expect(is_fine, &[want]);
+        let level = if is_fine { "::warning " } else { "::error " };
+        assert!(run.commands.iter().any(|command| command.starts_with(level)), "{run:#?}");
+    }
+}
+
+#[test]
+fn a_fork_without_secrets_can_pass_unsigned() {
+    let world = world();
+    let inputs = [("sign-paths", "dist/*"), ("if-no-key", "skip")];
+    let run = run(&world, &inputs, &[]);
+    run.expect(true, &["::warning title=aip-attest::there is no private key"]);
+    assert_eq!((run.outputs["signed"].as_str(), run.outputs["signatures"].as_str()), ("0", "[]"));
+    // A credentials file of the machine is not this workflow's identity.
+    world.file(
+        ".aip/credentials.json",
+        json!({"did": did().to_string(), "private_key": key()}).to_string().as_bytes(),
+    );
+    let again = crate::runner::run(&world, &inputs, &[]);
+    again.expect(true, &["there is no private key"]);
+}
+
+#[test]
+fn identity_may_come_from_the_jobs_environment() {
+    let world = world();
+    let (own, key) = (did().to_string(), key());
+    let run = run(&world, &[("sign-paths", "dist/*")], &[("AIP_DID", &own), ("AIP_PRIVATE_KEY", &key)]);
+    run.expect(true, &[]);
+    assert_eq!(run.outputs["did"], own);
+}
+
+#[test]
+fn a_log_that_is_down_fails_or_is_deferred() {
+    let world = world();
+    world.file("policy", policy().as_bytes());
+    let log = Log::start();
+    world.file("log-policy", log.policy().as_bytes());
+    // A refusal and a lie are not deferred: they would be the same tomorrow.
+    for (answer, want) in
+        [(Answer::RefuseFirst, "the log refuses the entry"), (Answer::OtherProof, "does not verify")]
+    {
+        log.say([answer]);
+        let inputs = [("log-url", log.url()), ("on-log-failure", "defer".into())];
+        let inputs: Vec<(&str, &str)> = inputs.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        announced(&world, &inputs, &[]).expect(false, &["::error ", want]);
+        std::fs::remove_dir_all(world.path("aip-receipts")).expect("removed");
+    }
+}
+
+#[test]
+fn strangers_events_sign_nothing_unless_allowed() {
+    let world = world();
+    let event = |head: u64| {
+        let event = json!({"repository": {"id": 1}, "workflow_run": {"head_repository": {"id": head}}});
+        world.file("event.json", event.to_string().as_bytes()).to_string_lossy().into_owned()
+    };
+    let (own, fork) = (event(1), event(2));
+    for (name, path, allow, passes) in [
+        ("push", None, "false", true),
+        ("pull_request", None, "false", true),
+        ("pull_request_target", None, "false", false),
+        ("pull_request_target", None, "true", true),
+        ("workflow_run", Some(&fork), "false", false),
+        ("workflow_run", Some(&fork), "true", true),
+        ("workflow_run", None, "false", false),
+    ] {
+        let mut job = vec![("GITHUB_EVENT_NAME", name)];
+        job.extend(path.map(|path| ("GITHUB_EVENT_PATH", path.as_str())));
+        let run = announced(&world, &[("allow-untrusted-event", allow)], &job);
+        let want: &[&str] = if passes { &[] } else { &["nothing is signed in the event"] };
+        run.expect(passes, want);
+    }
+    let _ = event(1);
+    announced(&world, &[], &[("GITHUB_EVENT_NAME", "workflow_run"), ("GITHUB_EVENT_PATH", &own)])
+        .expect(true, &[]);
+}
+
+/// Inputs, names and variables that would run something if they reached a shell, and names that would be
+/// workflow commands if they stood at the start of a line.
+#[test]
+fn hostile_inputs_execute_nothing() {
+    let payloads = [
+        "$(touch pwned)",
+        "`touch pwned`",
+        "'; touch pwned; '",
+        "\"; touch pwned; \"",
+        "x' + __import__('os').popen('touch pwned').read() + '",
+        "${IFS}touch${IFS}pwned",
+        "|touch pwned",
+        "& touch pwned &",
+        "\ntouch pwned\n",
+        "dist/*; touch pwned",
+        "$(touch pwned)dist/*",
+        "-rf / ; touch pwned",
+        "%0Atouch pwned",
+        "::set-env name=PATH::/tmp",
+        "\n::add-path::/tmp",
+        "##[set-output name=did]x",
+        "did<<EOF\nx\nEOF",
+        "${{ secrets.AIP_PRIVATE_KEY }}",
+        "../../../../etc/passwd\0".trim_end_matches('\0'),
+        "\u{1b}]0;touch pwned\u{7}",
+    ];
+    let names = [
+        "sign-paths",
+        "log-url",
+        "policy",
+        "policy-sha256",
+        "receipts-dir",
+        "predicate-type",
+        "predicate",
+        "private",
+        "on-log-failure",
+        "if-no-key",
+        "require-log",
+        "allow-untrusted-event",
+        "verify-did",
+        "trust-threshold",
+        "did",
+        "private-key",
+    ];
+    let (own, key) = (did().to_string(), key());
+    let mut runs = 0;
+    // Each payload in two inputs, so that each input meets several, and all of them in `sign-paths`.
+    for (payload, at) in payloads.iter().zip(0..) {
+        for name in [names[at % names.len()], "sign-paths"] {
+            let world = world();
+            let with = with(&own, &key, &[(name, payload)]);
+            let run = run(&world, &with, &[]);
+            check_harmless(&world, &run);
+            runs += 1;
+        }
+    }
+    println!("{runs} runs with {} hostile inputs, 0 executions", payloads.len());
+}
+
+#[test]
+fn hostile_file_names_execute_nothing() {
+    let world = World::new();
+    let names = [
+        "$(touch pwned)",
+        "`touch pwned`",
+        "'; touch pwned; '",
+        "\"; touch pwned; \"",
+        "::error::pwned",
+        "##[error]pwned",
+        "a|b",
+        "<img src=x onerror=alert(1)>",
+        "[x](javascript:alert(1))",
+        "-rf",
+        "a\\b",
+        "${{ github.token }}",
+    ];
+    for name in names {
+        world.file(&format!("dist/{name}"), name.as_bytes());
+    }
+    let run = announced(&world, &[], &[]);
+    run.expect(true, &[]);
+    check_harmless(&world, &run);
+    assert_eq!(run.outputs["signed"], names.len().to_string());
+    assert!(
+        !run.summary.contains("<img") && !run.summary.contains("[x](") && !run.summary.contains("a|b"),
+        "{}",
+        run.summary
+    );
+    let signed: Vec<String> =
+        signatures(&run).iter().map(|one| one["name"].as_str().expect("text").to_owned()).collect();
+    assert!(names.iter().all(|name| signed.iter().any(|signed| signed == name)), "{signed:?}");
+}
+
+fn check_harmless(world: &World, run: &Run) {
+    for file in world.files() {
+        assert!(file != "pwned" && !file.ends_with("/pwned"), "{file}: {run:#?}");
+    }
+    for command in &run.commands {
+        let ours = ["::error title=aip-attest::", "::warning title=aip-attest::"];
+        assert!(ours.iter().any(|start| command.starts_with(start)), "{command}: {run:#?}");
+    }
+    assert!(run.outputs["did"].is_empty() || run.outputs["did"] == did().to_string(), "{run:#?}");
+}
+
+/// Where the program comes from: PATH, the tool cache, else built once; both names end up on the path.
+#[test]
+fn the_program_is_found_or_built_once() {
+    let world = world();
+    // A cargo that "builds" by copying, and says how it was called.
+    let cargo = format!(
+        "#!/bin/sh\necho \"$@\" >> '{}'\necho \"key=$AIP_PRIVATE_KEY\" >> '{0}'\nwhile [ \"$1\" != --root ]; do shift; done\nmkdir -p \"$2/bin\" && cp '{PROGRAM}' \"$2/bin/aip-attest\"\n",
+        world.path("cargo.log").display(),
+    );
+    make_executable(&world.file("tools/cargo", cargo.as_bytes()));
+    let path = format!("{}:/usr/bin:/bin", world.path("tools").display());
+    let cache = world.path("cache").to_string_lossy().into_owned();
+    let (own, key) = (did().to_string(), key());
+    let job = [("PATH", path.as_str()), ("RUNNER_TOOL_CACHE", &cache), ("AIP_PRIVATE_KEY", &key)];
+    for _ in 0..2 {
+        run_from(&world, &root(), &with(&own, &key, &[]), &job).expect(true, &[]);
+    }
+    let log = world.read("cargo.log");
+    assert_eq!(log.lines().count(), 2, "built once: {log}");
+    assert!(
+        log.contains("install --locked") && log.contains(&format!("--path {}/aip-attest", root().display())),
+        "{log}"
+    );
+    assert!(log.contains("key=\n"), "the build sees no key: {log}");
+    for name in ["aip", "aip-attest"] {
+        assert!(world.path(&format!(".runner/temp/aip-attest-bin/{name}")).exists());
+    }
+}
+
+#[test]
+fn the_same_version_on_path_is_taken_and_another_is_not() {
+    let world = world();
+    make_executable(&world.file("old/aip-attest", b"#!/bin/sh\necho aip-attest 0.0.0\n"));
+    let same = world.path("same");
+    std::fs::create_dir_all(&same).expect("a folder");
+    std::fs::copy(PROGRAM, same.join("aip-attest")).expect("copied");
+    let (own, key) = (did().to_string(), key());
+    let with = with(&own, &key, &[]);
+    let path = format!("{}:/usr/bin:/bin", same.display());
+    run_from(&world, &root(), &with, &[("PATH", &path)]).expect(true, &["is on PATH"]);
+    let path = format!("{}:/usr/bin:/bin", world.path("old").display());
+    let cache = world.path("cache").to_string_lossy().into_owned();
+    let run = run_from(&world, &root(), &with, &[("PATH", &path), ("RUNNER_TOOL_CACHE", &cache)]);
+    run.expect(false, &["there is no cargo to build it"]);
+    let run = run_from(&world, &root(), &with, &[("AIP_ATTEST_BIN", "/nowhere")]);
+    run.expect(false, &["AIP_ATTEST_BIN names no program"]);
+}
+
+#[cfg(unix)]
+fn make_executable(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+}

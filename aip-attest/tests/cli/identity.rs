@@ -1,0 +1,182 @@
+//! `init`, `whoami`, `key export`: where keys are, who may read them, and that nothing else prints one.
+
+use serde_json::json;
+
+use crate::world::{Ran, SIGNER_SEED, World, did, vectors};
+
+const SEED: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// The Python client's files, written for the passphrase `correct horse`.
+const ENCRYPTED: &str = r#"{"format":"aip-encrypted-v1","did":"did:aip:56475aa75463474c0285df5dbf2bcab7",
+"salt":"ythGXossfHbZOwuC2se5pA==","ciphertext":"Rgc8YR0UsJKtp3KKlo/7KH+m7V0BWIAw8+mSGnTvmQjljX70obY3GofEUrn/0qzJ3vcALQRXcWSMNjzUlpU4WJGaTLDbXPBTfou12Z9QoVLLDPe8C0QUH3u8CWEoDmztZB8VbjbmwukNXrgK1KNawXwMRBOPuL01EfyH+bt9PQfNFVw6IUkgHLjQqBZCbpWowaTv8LPSi2BzXKLWAObJIXvOgkSgbkX91TiC8ip/qjzGVeMoScV6kMIwDLhH5YewD6aOo3I7zETQG0wRIkmQjkvQeg=="}"#;
+
+fn plain(did: &str) -> String {
+    json!({"did": did, "private_key": SEED}).to_string()
+}
+
+fn says(ran: &Ran, did: &str) -> bool {
+    ran.code == 0 && ran.stdout.lines().next() == Some(&format!("DID: {did}"))
+}
+
+#[test]
+fn init_as_announced_makes_an_identity_and_keeps_it() {
+    let world = World::new();
+    let made =
+        world.run_as(crate::world::OTHER_PROGRAM, &["init", "--platform", "github", "--username", "my-org"]);
+    made.expect(0, &["DID: did:aip:", "whoever has it signs in this name"]);
+    let file = world.json(".aip/credentials.json");
+    let members: Vec<&str> =
+        vec!["did", "platform", "private_key", "public_key", "registered_at", "username"];
+    assert_eq!(file.as_object().expect("an object").keys().collect::<Vec<_>>(), members);
+    assert_eq!((&file["platform"], &file["username"]), (&json!("github"), &json!("my-org")));
+    let did = file["did"].as_str().expect("text").to_owned();
+    assert!(says(&made, &did));
+    assert!(says(&world.run(&["init"]), &did), "there is one already");
+    let whoami = world.run(&["whoami"]);
+    whoami.expect(0, &["DID (key): did:key:z6Mk", "Platform: github/my-org", "Source: "]);
+    assert!(says(&whoami, &did));
+    // Nobody else reads the key, and no other command shows it.
+    let key = file["private_key"].as_str().expect("text");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |name| std::fs::metadata(world.path(name)).expect("there").permissions().mode() & 0o777;
+        assert_eq!((mode(".aip"), mode(".aip/credentials.json")), (0o700, 0o600));
+    }
+    world.file("app", b"x");
+    for arguments in [
+        &["init"][..],
+        &["whoami", "--json"],
+        &["sign", "app", "--no-log"],
+        &["inspect", ".aip/credentials.json"],
+    ] {
+        let ran = world.run(arguments);
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        assert!(!ran.stdout.contains(key) && !ran.stderr.contains(key), "{arguments:?}");
+    }
+    let exported = world.run(&["key", "export"]);
+    assert_eq!((exported.code, exported.stdout.as_str()), (0, format!("{key}\n").as_str()));
+    assert_eq!(exported.stderr, "");
+}
+
+#[test]
+fn init_takes_the_positional_form_and_replaces_only_by_force() {
+    let world = World::new();
+    world.run(&["init", "github", "my-org"]).expect(0, &["DID: did:aip:"]);
+    let first = world.read(".aip/credentials.json");
+    world.run(&["init", "gitlab", "x", "--force"]).expect(0, &["is kept in", "credentials.json.1.old"]);
+    assert_ne!(world.read(".aip/credentials.json"), first);
+    assert_eq!(world.read(".aip/credentials.json.1.old"), first);
+    world.run(&["init", "--force"]).expect(0, &["credentials.json.2.old"]);
+    world.run(&["init", "github", "my-org", "more"]).expect(2, &["error:"]);
+    world.run(&["init", "github", "--platform", "github"]).expect(2, &["cannot be used with"]);
+    // Elsewhere, if the variable says so.
+    let world = World::new();
+    let path = world.path("secret/key.json");
+    let world = world.env("AIP_CREDENTIALS_PATH", path.to_str().expect("UTF-8"));
+    world.run(&["init"]).expect(0, &["DID:"]);
+    assert_eq!(world.files(), ["secret/key.json"]);
+    // What is no identity is not overwritten.
+    world.file("secret/key.json", b"{\"something\":\"else\"}");
+    world.run(&["init"]).expect(2, &["it has no `did` or no `private_key`"]);
+    assert_eq!(world.read("secret/key.json"), "{\"something\":\"else\"}");
+}
+
+#[test]
+fn keys_are_looked_for_in_their_order() {
+    let own = did().to_string();
+    let world = World::new();
+    world.run(&["whoami"]).expect(2, &["there is no identity", "aip-attest init"]);
+    world.file(".openclaw/workspace/credentials/aip_credentials.json", plain(&own).as_bytes());
+    assert!(says(&world.run(&["whoami"]), &own));
+    // A file without a key does not count; one with a key comes before the other place.
+    world.file(".aip/credentials.json", b"{\"did\":\"did:aip:x\"}");
+    assert!(says(&world.run(&["whoami"]), &own));
+    world.file(".aip/credentials.json", b"{\"did\":\"did:aip:x\",");
+    world.run(&["whoami"]).expect(2, &["cannot read the credentials file", "line 1"]);
+    world.run(&["init", "--force"]).expect(0, &[]);
+    let other = world.run(&["whoami"]);
+    assert!(!says(&other, &own));
+    // The named file counts alone.
+    let world = world.env("AIP_CREDENTIALS_PATH", "nowhere.json");
+    world.run(&["whoami"]).expect(2, &["`nowhere.json` does not exist"]);
+    world.file("nowhere.json", plain(&own).as_bytes());
+    assert!(says(&world.run(&["whoami"]), &own));
+    // The environment comes before every file.
+    let world =
+        world.env("AIP_DID", &own).env("AIP_PRIVATE_KEY", SEED).env("AIP_CREDENTIALS_PATH", "none.json");
+    let ran = world.run(&["whoami"]);
+    ran.expect(0, &["Source: environment"]);
+    assert!(says(&ran, &own));
+    assert_eq!(world.run(&["key", "export"]).stdout, format!("{SEED}\n"));
+}
+
+#[test]
+fn a_did_that_is_not_the_keys_is_exit_2() {
+    let other = "did:aip:00000000000000000000000000000000";
+    let own = did().to_string();
+    let key = tlog::encoding::base64(&SIGNER_SEED);
+    let env = |did: &str, key: &str| World::new().env("AIP_DID", did).env("AIP_PRIVATE_KEY", key);
+    for arguments in [&["whoami"][..], &["sign", "app", "--no-log"], &["key", "export"]] {
+        let world = env(other, &key);
+        world.file("app", b"x");
+        world.run(arguments).expect(2, &["AIP_DID is not the DID of its key", &own]);
+        assert_eq!(world.files(), ["app"]);
+    }
+    env(&own, "").run(&["whoami"]).expect(2, &["there is no identity"]);
+    env("", &key).run(&["whoami"]).expect(2, &["AIP_PRIVATE_KEY is set without AIP_DID", &own]);
+    // In a file too, and in a file against the variable.
+    let world = World::new();
+    world.file(".aip/credentials.json", plain(other).as_bytes());
+    world.run(&["whoami"]).expect(2, &["is not the DID of its key"]);
+    world.file(".aip/credentials.json", plain(&own).as_bytes());
+    world
+        .env("AIP_DID", other)
+        .run(&["whoami"])
+        .expect(2, &["AIP_DID is not the DID of the key in the credentials file"]);
+    // Keys that are none are not repeated in the message.
+    for bad in ["s3cret-but-wrong", "AAAA", "00", &"zz".repeat(32)] {
+        let ran = env(&own, bad).run(&["sign", "x", "--no-log"]);
+        ran.expect(2, &["AIP_PRIVATE_KEY is no private key"]);
+        assert!(!ran.stderr.contains(bad), "{ran:#?}");
+    }
+    // Hex, and seed with public key, are keys.
+    let vectors = vectors("entry.json");
+    let public = hex::decode(vectors["signer"]["public_hex"].as_str().expect("text")).expect("hex");
+    let both = tlog::encoding::base64(&[&SIGNER_SEED[..], &public].concat());
+    for key in [hex::encode(SIGNER_SEED), both] {
+        env(&own, &key).run(&["whoami"]).expect(0, &[&own]);
+    }
+}
+
+#[test]
+fn an_encrypted_file_is_written_and_read() {
+    let own = did().to_string();
+    let world = World::new().env("AIP_PASSPHRASE", "correct horse");
+    world.file(".aip/credentials.json", ENCRYPTED.as_bytes());
+    assert_eq!(world.run(&["key", "export"]).stdout, format!("{SEED}\n"));
+    let whoami = world.run(&["whoami"]);
+    whoami.expect(0, &["the file is encrypted"]);
+    assert!(says(&whoami, &own));
+    let world = world.env("AIP_PASSPHRASE", "wrong");
+    world.run(&["key", "export"]).expect(2, &["the passphrase does not open it"]);
+    world.run(&["init", "--encrypt", "--force"]).expect(0, &["DID: did:aip:"]);
+    let file = world.read(".aip/credentials.json");
+    assert!(file.contains("aip-encrypted-v1") && !file.contains("private_key"));
+    world.file("app", b"x");
+    world.run(&["sign", "app", "--no-log"]).expect(0, &["signed"]);
+    // No passphrase and nobody to ask.
+    if std::fs::File::open("/dev/tty").is_err() {
+        world.env("AIP_PASSPHRASE", "").run(&["key", "export"]).expect(2, &["set AIP_PASSPHRASE"]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new();
+    let path = world.file(".aip/credentials.json", plain(&did().to_string()).as_bytes());
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).expect("opened");
+    world.run(&["whoami"]).expect(0, &["warning: others can read", "mode 644", "chmod 600"]);
+}

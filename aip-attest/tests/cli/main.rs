@@ -1,0 +1,15 @@
+//! The command line as people and scripts meet it: arguments in; stdout, stderr and exit code out.
+
+mod action;
+mod checks;
+mod hostile;
+mod identity;
+mod inspecting;
+mod log;
+mod network;
+mod policies;
+mod runner;
+mod signing;
+mod structure;
+mod verifying;
+mod world;

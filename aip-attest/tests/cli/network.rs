@@ -1,0 +1,324 @@
+//! The client against a log on loopback that does what real ones and bad ones do.
+
+use std::time::{Duration, Instant};
+
+use attestation::receipt::{Receipt, State};
+use serde_json::json;
+
+use crate::log::{Answer, Log};
+use crate::world::{OTHER_PROGRAM, Ran, World, did, witness_key};
+
+fn state(world: &World, name: &str) -> &'static str {
+    match Receipt::parse(world.read(name).as_bytes()).expect("a receipt").state() {
+        State::Signed => "signed",
+        State::Pending(_) => "pending",
+        State::Logged(_) => "logged",
+    }
+}
+
+/// A log, and a folder with an identity and one artifact.
+fn log_and_world() -> (Log, World) {
+    let world = World::with_key();
+    world.file("app", b"app");
+    (Log::start(), world)
+}
+
+fn sign(world: &World, log: &Log, arguments: &[&str]) -> Ran {
+    world.run(&[&["sign", "--log", &log.url()], arguments].concat())
+}
+
+#[test]
+fn sign_pin_verify() {
+    let (log, world) = log_and_world();
+    world.file("dist/a b.whl", b"wheel");
+    world.file("dist/app", b"app");
+    let url = log.url();
+    let ran = sign(&world, &log, &["dist/*"]);
+    ran.expect(0, &["logged   dist/app", "is not pinned: its own word is taken"]);
+    let fingerprint = log.fingerprint();
+    world.run(&["policy", "pin", &url]).expect(2, &["nobody is there to confirm", &fingerprint]);
+    let other = format!("sha256:{}", "0".repeat(64));
+    world.run(&["policy", "pin", &url, "--expect", &other]).expect(1, &["another fingerprint"]);
+    assert!(!world.path(".aip").exists());
+    let ran = world.run(&["policy", "pin", &url, "--expect", &fingerprint]);
+    ran.expect(0, &["pinned log.example.com/pipelines at size 2"]);
+    let ran = world.run_as(OTHER_PROGRAM, &["verify", "dist/app", "--signer", &did().to_string()]);
+    ran.expect(0, &["verified:", "policy: pinned for log.example.com/pipelines"]);
+    // The only pinned log needs no name, and its word is not taken any more.
+    let ran = world.run(&["sign", "dist/app", "--receipts", "again"]);
+    ran.expect(0, &["logged   dist/app"]);
+    assert!(!ran.stderr.contains("is not pinned"), "{ran:#?}");
+    // What is logged can be refreshed.
+    world.run(&["submit", "dist/app"]).expect(0, &["logged   dist/app.receipt.json"]);
+    world.run(&["verify", "dist", "--any-signer"]).expect(0, &["verified:"]);
+}
+
+#[test]
+fn a_private_claim_comes_without_its_envelope() {
+    let log = Log::start();
+    let world = World::with_key();
+    world.file("secret-name", b"app");
+    sign(&world, &log, &["secret-name", "--private"]).expect(0, &["logged"]);
+    let sent = log.bodies().concat();
+    assert!(!sent.contains("envelope"), "{sent}");
+    let leaf = tlog::encoding::decode_base64(sent.split('"').nth(3).expect("a leaf")).expect("base64");
+    let leaf = String::from_utf8(leaf).expect("JSON");
+    let digest = tlog::encoding::base64(tlog::Hash::of(b"app").as_bytes());
+    for secret in ["subjects", "predicateType", "secret-name", &digest] {
+        assert!(!leaf.contains(secret), "{leaf}");
+    }
+}
+
+#[test]
+fn a_signed_receipt_is_claimed_and_logged_later() {
+    let (log, world) = log_and_world();
+    world.run(&["sign", "app", "--no-log"]).expect(0, &["signed"]);
+    world
+        .run(&["submit", "app", "--log", &log.url(), "--private"])
+        .expect(0, &["logged   app.receipt.json  index 0"]);
+    assert!(!log.bodies().concat().contains("envelope"));
+    // Without --private it would have been another entry.
+    world.run(&["sign", "app", "--no-log", "--receipts", "r"]).expect(0, &[]);
+    world.run(&["submit", "r", "--log", &log.url(), "--json"]).expect(0, &["\"index\": 1"]);
+}
+
+#[test]
+fn retry_after_and_202_are_followed() {
+    let (log, world) = log_and_world();
+    log.say([Answer::busy(), Answer::Unavailable, Answer::Committed]);
+    let start = Instant::now();
+    sign(&world, &log, &["app"]).expect(0, &["logged   app", "trying again"]);
+    assert!(start.elapsed() >= Duration::from_secs(1), "Retry-After was 1");
+    // The same bytes each time, and the claim was asked for once it was committed to.
+    let bodies = log.bodies();
+    assert!(bodies.len() == 3 && bodies.iter().all(|body| body == &bodies[0]), "{bodies:#?}");
+    assert!(log.paths().iter().any(|path| path.starts_with("/api/v1/claims/")), "{:?}", log.paths());
+}
+
+#[test]
+fn a_log_that_stays_busy_leaves_the_receipt_pending() {
+    let (log, world) = log_and_world();
+    log.say((0..100).map(|_| Answer::busy()));
+    let ran = sign(&world, &log, &["app", "--timeout", "2s", "--json"]);
+    ran.expect(2, &["the log gave no receipt in time", "the-pool-is-full"]);
+    assert_eq!(
+        (ran.json()[0]["state"].as_str(), state(&world, "app.receipt.json")),
+        (Some("pending"), "pending")
+    );
+    log.say([]);
+    world.run(&["submit", "app.receipt.json", "--log", &log.url()]).expect(0, &["logged"]);
+    assert_eq!(state(&world, "app.receipt.json"), "logged");
+}
+
+#[test]
+fn what_is_refused_is_said_in_the_logs_words_and_the_others_go_on() {
+    let (log, world) = log_and_world();
+    world.file("b", b"b");
+    log.say([Answer::RefuseFirst]);
+    let ran = sign(&world, &log, &["app", "b"]);
+    ran.expect(2, &["pending  app", "logged   b", "422 claim-signature: no \\u{1b}good", "hint: do better"]);
+    assert_eq!((state(&world, "app.receipt.json"), state(&world, "b.receipt.json")), ("pending", "logged"));
+}
+
+#[test]
+fn what_is_too_large_for_the_log_is_sent_in_parts_or_by_hash() {
+    let (log, world) = log_and_world();
+    world.file("b", b"b");
+    world.file("c", b"c");
+    log.say([Answer::TooLarge, Answer::TooLarge]);
+    sign(&world, &log, &["app", "b", "c"]).expect(0, &["logged   c"]);
+    let sizes: Vec<usize> = log.bodies().iter().map(|body| body.matches("\"leaf\"").count()).collect();
+    assert_eq!(sizes, [3, 2, 1, 1, 1]);
+    // An envelope beyond what any log publishes goes by hash from the start.
+    world.file("big.json", format!("{{\"x\":\"{}\"}}", "y".repeat(1 << 20)).as_bytes());
+    let ran = sign(&world, &log, &["app", "--predicate-type", "spdx", "--predicate", "big.json"]);
+    ran.expect(0, &["logged by hash, so keep the receipt", "app.spdx.receipt.json"]);
+    assert!(!log.bodies().last().expect("a body").contains("envelope"));
+    world.file("policy", log.policy().as_bytes());
+    let ran = world.run(&["verify", "app", "--predicate-type", "spdx", "--any-signer", "--policy", "policy"]);
+    ran.expect(0, &["verified:"]);
+}
+
+/// What a log answers is verified before it becomes a receipt: each of these is a lie.
+#[test]
+fn answers_that_do_not_verify_leave_the_receipt_pending() {
+    for (lie, want) in [
+        (Answer::OtherLeaf, "the leaf is not the entry that was sent"),
+        (Answer::NoSignature, "log-signature:"),
+        (Answer::NoWitness, "witness-quorum:"),
+        (Answer::OtherProof, "inclusion:"),
+        (Answer::NoProof, "does not verify"),
+    ] {
+        let (log, world) = log_and_world();
+        log.say([lie]);
+        sign(&world, &log, &["app"]).expect(1, &["does not verify", want, "pending  app"]);
+        assert_eq!(state(&world, "app.receipt.json"), "pending", "{want}");
+    }
+}
+
+#[test]
+fn answers_that_are_none_are_exit_2() {
+    let redirect = "Location: https://evil.example\r\n".to_owned();
+    for (answer, want) in [
+        (Answer::raw(200, "[]"), "0 results for 1 submissions"),
+        (Answer::raw(200, "<html>"), "is malformed"),
+        (Answer::raw(404, "<html>\u{1b}[2J"), "404: <html>\\u{1b}[2J"),
+        (
+            Answer::Raw { status: 302, headers: redirect, body: Vec::new() },
+            "redirects to `https://evil.example`",
+        ),
+        (Answer::raw(401, r#"{"type":"urn:aip:problem:token","title":"no token"}"#), "401 token: no token"),
+    ] {
+        let (log, world) = log_and_world();
+        log.say([answer]);
+        sign(&world, &log, &["app"]).expect(2, &[want]);
+        assert_eq!(state(&world, "app.receipt.json"), "pending");
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_asked_for_again() {
+    let (log, world) = log_and_world();
+    let headers = "Content-Length: 1000\r\n".to_owned();
+    log.say([Answer::Raw { status: 200, headers, body: b"[{".to_vec() }]);
+    sign(&world, &log, &["app"]).expect(0, &["logged   app", "breaks off"]);
+}
+
+/// S17: a body without an end, and a small one that unpacks to a large one, are left at 16 MiB.
+#[test]
+fn s17_bodies_without_end_are_left() {
+    for gzip in [false, true] {
+        let (log, world) = log_and_world();
+        log.say([Answer::Endless { gzip }]);
+        let start = Instant::now();
+        sign(&world, &log, &["app"]).expect(2, &["is longer than 16777216 bytes"]);
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_token_goes_along_where_it_is_private() {
+    let (log, world) = log_and_world();
+    let world = world.env("AIP_LOG_TOKEN", "t0ken");
+    let ran = sign(&world, &log, &["app"]);
+    ran.expect(0, &["logged"]);
+    assert!(log.heads().iter().all(|head| head.to_lowercase().contains("authorization: bearer t0ken")));
+    assert!(!ran.stderr.contains("t0ken") && !ran.stdout.contains("t0ken"));
+    world.run(&["sign", "app", "--log", "http://log.example.com"]).expect(2, &["in the clear"]);
+}
+
+#[test]
+fn pinning_again_shows_what_changed_and_refuses_less() {
+    let log = Log::start();
+    let world = World::new();
+    let pin = |flags: &[&str]| world.run(&[&["policy", "pin", &log.url()], flags].concat());
+    pin(&["--yes"]).expect(0, &["pinned log.example.com/pipelines at size 0"]);
+    // The same policy needs no confirmation.
+    pin(&[]).expect(0, &["pinned"]);
+    let key = log.policy().lines().next().expect("a line").to_owned();
+    log.set_policy(format!("{key}\nquorum none\n"));
+    pin(&["--yes"]).expect(2, &["- quorum w", "+ quorum none", "met by 0 cosignatures", "--accept-weaker"]);
+    pin(&["--accept-weaker"]).expect(2, &["nobody is there to confirm"]);
+    pin(&["--accept-weaker", "--yes"]).expect(0, &["pinned"]);
+    // More is no reason to refuse.
+    log.set_policy(format!("{key}\nwitness w {}\nquorum w\n", witness_key().verifier()));
+    pin(&["--yes"]).expect(0, &["+ quorum w"]);
+    // A policy that its own log does not satisfy.
+    log.set_policy(format!("{key}\nwitness v {}\nquorum v\n", crate::log::other_witness().verifier()));
+    pin(&["--yes"]).expect(1, &["the log's checkpoint does not satisfy the log's policy"]);
+    world.run(&["policy", "show"]).expect(0, &["log.example.com/pipelines", "seen     size 0"]);
+}
+
+#[test]
+fn another_key_for_a_pinned_log_needs_replace() {
+    let (log, other) = (Log::start(), Log::start_with_key([7; 32]));
+    let world = World::new();
+    world.run(&["policy", "pin", &log.url(), "--yes"]).expect(0, &[]);
+    world.run(&["policy", "pin", &other.url(), "--yes"]).expect(2, &["another key is pinned", "--replace"]);
+    world.run(&["policy", "pin", &other.url(), "--yes", "--replace"]).expect(0, &["pinned"]);
+    let pins = world.run(&["policy", "show", "--json"]).json();
+    assert_eq!(pins["pins"].as_array().map(Vec::len), Some(1));
+    assert_eq!(pins["pins"][0]["url"], other.url());
+}
+
+#[test]
+fn a_log_that_goes_back_or_forks_is_found_out() {
+    let (log, world) = log_and_world();
+    world.file("b", b"b");
+    world.file("c", b"c");
+    let pin = || world.run(&["policy", "pin", &log.url(), "--yes"]);
+    sign(&world, &log, &["app", "b"]).expect(0, &[]);
+    pin().expect(0, &["at size 2"]);
+    sign(&world, &log, &["c"]).expect(0, &[]);
+    pin().expect(0, &["at size 3"]);
+    log.truncate(1);
+    pin().expect(1, &["contradicts what was seen of it", "size 1, and had 3 before"]);
+    // The same size with other entries.
+    log.truncate(0);
+    sign(&world, &log, &["c", "b", "app", "--receipts", "r"]).expect(1, &["the log has forked"]);
+    pin().expect(1, &["contradicts what was seen of it"]);
+    // Larger, and not an extension.
+    world.file("d", b"d");
+    sign(&world, &log, &["d"]).expect(0, &["logged"]);
+    pin().expect(1, &["is not the beginning of size 4"]);
+    let pins = world.run(&["policy", "show", "--json"]).json();
+    assert_eq!(pins["pins"][0]["size"], 3, "a contradiction changes no pin");
+}
+
+#[test]
+fn fetch_finds_a_receipt_by_digest() {
+    let (log, world) = log_and_world();
+    let url = log.url();
+    world.file("other", b"other");
+    world.file("policy", log.policy().as_bytes());
+    sign(&world, &log, &["app", "--receipts", "r"]).expect(0, &[]);
+    let fetch = |arguments: &[&str]| {
+        world
+            .run(&[&["fetch"], arguments, &["--log", &url, "--policy", "policy", "--timeout", "3s"]].concat())
+    };
+    fetch(&["app"]).expect(0, &["fetched  app.receipt.json  index 0"]);
+    world.run(&["verify", "app", "--any-signer", "--policy", "policy"]).expect(0, &["verified:"]);
+    fetch(&["other"]).expect(2, &["the log lists no such entry"]);
+    // A second entry by the same DID, of another kind; and one by somebody else.
+    world.file("p.json", b"{}");
+    sign(&world, &log, &["app", "--predicate-type", "vsa", "--predicate", "p.json"]).expect(0, &[]);
+    fetch(&["app"]).expect(2, &["index 0", "index 1", "2 entries are about this artifact", "--signer"]);
+    let own = did().to_string();
+    fetch(&["app", "--signer", &own, "-o", "newest.json"]).expect(0, &["index 1"]);
+    fetch(&["app", "--predicate-type", "provenance", "-o", "first.json"]).expect(0, &["index 0"]);
+    let stranger = World::new();
+    stranger.run(&["init"]).expect(0, &[]);
+    stranger.file("app", b"app");
+    sign(&stranger, &log, &["app"]).expect(0, &[]);
+    let theirs = stranger.run(&["whoami", "--json"]).json()["did"].as_str().expect("text").to_owned();
+    fetch(&["app", "--signer", &own, "--signer", &theirs]).expect(2, &["3 entries"]);
+    fetch(&["app", "--signer", &theirs, "-o", "theirs.json"]).expect(0, &["index 2"]);
+    assert_eq!(fetch(&["app", "--json"]).json()["entries"].as_array().map(Vec::len), Some(3));
+    // A digest stands for the file.
+    let digest = format!("sha256:{}", tlog::Hash::of(b"app"));
+    fetch(&[&digest, "--signer", &own]).expect(2, &["use --output"]);
+    fetch(&[&digest, "--signer", &own, "--output", "by-digest.json"]).expect(0, &["by-digest.json"]);
+    // Not over a file that is somebody's.
+    world.file("notes", b"mine");
+    fetch(&["app", "--signer", &own, "-o", "notes"]).expect(2, &["left alone"]);
+    // An erased envelope.
+    log.erase();
+    fetch(&["app", "--signer", &own, "-o", "late.json"]).expect(2, &["410", "the signer has the receipt"]);
+}
+
+#[test]
+fn fetch_believes_no_list() {
+    let (log, world) = log_and_world();
+    world.file("other", b"other");
+    sign(&world, &log, &["other"]).expect(0, &[]);
+    // Entries about something else, and bytes that are none.
+    log.list_anyway();
+    let ran = world.run(&["fetch", "app", "--log", &log.url()]);
+    ran.expect(2, &["prove no signer of this artifact", "the log lists no such entry"]);
+    // A next page elsewhere.
+    log.say([Answer::raw(
+        200,
+        &json!({"entries": [], "next": "//evil.example/api/v1/entries?x"}).to_string(),
+    )]);
+    world.run(&["fetch", "app", "--log", &log.url()]).expect(2, &["the next page is not one of"]);
+}

@@ -1,0 +1,222 @@
+//! Executes `action.yml` the way the runner does: inputs become variables, steps run in bash, what they write
+//! to the runner's files becomes outputs, and lines that begin with `::` are commands.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::{Map, Value};
+
+use crate::world::{PROGRAM, World};
+
+/// A run of the action.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// Whether every step passed.
+    pub(crate) passed: bool,
+    pub(crate) outputs: BTreeMap<String, String>,
+    /// The commands that the runner took, with what they say.
+    pub(crate) commands: Vec<String>,
+    pub(crate) summary: String,
+    /// Everything that was printed, by all steps.
+    pub(crate) printed: String,
+}
+
+impl Run {
+    pub(crate) fn expect(&self, passed: bool, parts: &[&str]) -> &Self {
+        assert_eq!(self.passed, passed, "{self:#?}");
+        let all = format!("{}\n{}", self.commands.join("\n"), self.printed);
+        for part in parts {
+            assert!(all.contains(part), "{part:?} is not in {self:#?}");
+        }
+        self
+    }
+}
+
+/// The root of the project.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the root")
+}
+
+/// Runs the action in `world` with these inputs (`with:`) and variables of the job (`env:`).
+pub(crate) fn run(world: &World, with: &[(&str, &str)], job: &[(&str, &str)]) -> Run {
+    run_from(world, &root(), with, &[&[("AIP_ATTEST_BIN", PROGRAM)], job].concat())
+}
+
+/// As [`run`], from another checkout of the action, and without naming the program.
+pub(crate) fn run_from(world: &World, action: &Path, with: &[(&str, &str)], job: &[(&str, &str)]) -> Run {
+    let action_yml = yaml(&fs::read_to_string(root().join("action.yml")).expect("action.yml"));
+    let inputs = inputs(&action_yml, with);
+    let job: BTreeMap<String, String> =
+        job.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let mut steps: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut run = Run {
+        passed: true,
+        outputs: BTreeMap::new(),
+        commands: Vec::new(),
+        summary: String::new(),
+        printed: String::new(),
+    };
+    for step in action_yml["runs"]["steps"].as_array().expect("steps") {
+        let evaluate = |text: &str| evaluate(text, &inputs, &job, &steps);
+        let file = |name: &str| world.file(&format!(".runner/{name}"), b"");
+        let (output, path, summary) = (file("output"), file("path"), file("summary"));
+        let script = step["run"].as_str().expect("a script");
+        assert!(!script.contains("${{"), "an input in a script: {script}");
+        let mut command = world.command("bash");
+        command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script]).envs(&job);
+        command.env("PATH", job.get("PATH").map_or("/usr/bin:/bin", String::as_str));
+        command
+            .env("GITHUB_ACTIONS", "true")
+            .env("GITHUB_ACTION_PATH", action)
+            .env("RUNNER_TEMP", world.path(".runner/temp"));
+        command.env("GITHUB_OUTPUT", &output).env("GITHUB_PATH", &path).env("GITHUB_STEP_SUMMARY", &summary);
+        for (name, value) in step["env"].as_object().expect("an environment") {
+            command.env(name, evaluate(value.as_str().expect("text")));
+        }
+        let done = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("bash runs");
+        let stdout = String::from_utf8(done.stdout).expect("UTF-8");
+        run.printed.push_str(&stdout);
+        run.printed.push_str(&String::from_utf8_lossy(&done.stderr));
+        run.commands.extend(commands(&stdout));
+        run.commands.extend(commands(&String::from_utf8_lossy(&done.stderr)));
+        run.summary.push_str(&fs::read_to_string(&summary).expect("a summary"));
+        let id = step["id"].as_str().expect("an id").to_owned();
+        steps.insert(id, outputs(&fs::read_to_string(&output).expect("outputs")));
+        if !done.status.success() {
+            run.passed = false;
+            break;
+        }
+    }
+    for (name, output) in action_yml["outputs"].as_object().expect("outputs") {
+        run.outputs
+            .insert(name.clone(), evaluate(output["value"].as_str().expect("text"), &inputs, &job, &steps));
+    }
+    run
+}
+
+/// The values of all inputs. One that the action does not have is a mistake in the test.
+fn inputs(action: &Value, with: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let known = action["inputs"].as_object().expect("inputs");
+    let default = |(name, input): (&String, &Value)| {
+        (name.clone(), input["default"].as_str().expect("a default").to_owned())
+    };
+    let mut inputs: BTreeMap<String, String> = known.iter().map(default).collect();
+    for (name, value) in with {
+        assert!(inputs.insert((*name).to_owned(), (*value).to_owned()).is_some(), "no input {name}");
+    }
+    inputs
+}
+
+/// `${{ a || b }}` of inputs, variables and outputs of steps; anything else is text.
+fn evaluate(
+    text: &str,
+    inputs: &BTreeMap<String, String>,
+    job: &BTreeMap<String, String>,
+    steps: &BTreeMap<String, BTreeMap<String, String>>,
+) -> String {
+    let Some(expression) = text.strip_prefix("${{ ").and_then(|text| text.strip_suffix(" }}")) else {
+        assert!(!text.contains("${{"), "{text}");
+        return text.to_owned();
+    };
+    let value = |term: &str| -> String {
+        let parts: Vec<&str> = term.split('.').collect();
+        match parts[..] {
+            ["inputs", name] => inputs.get(name).unwrap_or_else(|| panic!("{term}")).clone(),
+            ["env", name] => job.get(name).cloned().unwrap_or_default(),
+            ["steps", id, "outputs", name] => {
+                steps.get(id).and_then(|step| step.get(name)).cloned().unwrap_or_default()
+            }
+            _ => panic!("{term}"),
+        }
+    };
+    expression.split(" || ").map(value).find(|value| !value.is_empty()).unwrap_or_default()
+}
+
+/// `name=value` and `name<<END … END`.
+fn outputs(text: &str) -> BTreeMap<String, String> {
+    let mut outputs = BTreeMap::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let heredoc = line.split_once("<<").filter(|(name, _)| !name.contains('='));
+        if let Some((name, end)) = heredoc {
+            let value: Vec<&str> = lines.by_ref().take_while(|line| *line != end).collect();
+            outputs.insert(name.to_owned(), value.join("\n"));
+        } else {
+            let (name, value) = line.split_once('=').expect("an output");
+            outputs.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    outputs
+}
+
+/// The workflow commands among lines, as the runner finds them: also behind spaces, and in the older form
+/// anywhere in a line.
+fn commands(text: &str) -> Vec<String> {
+    let (mut commands, mut stopped) = (Vec::new(), None::<String>);
+    for line in text.lines() {
+        let command = line.trim_start().starts_with("::").then(|| line.trim_start().to_owned());
+        let command = command.or_else(|| line.find("##[").map(|at| line[at..].to_owned()));
+        match (command, &stopped) {
+            (Some(command), Some(token)) if command == format!("::{token}::") => stopped = None,
+            (Some(command), None) => match command.strip_prefix("::stop-commands::") {
+                Some(token) => stopped = Some(token.to_owned()),
+                None => commands.push(command),
+            },
+            _ => {}
+        }
+    }
+    commands
+}
+
+/// YAML as far as `action.yml` uses it: maps by indentation, one list of maps, scalars in three quotings.
+fn yaml(text: &str) -> Value {
+    let lines: Vec<(usize, &str)> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
+        .map(|line| (line.len() - line.trim_start().len(), line.trim()))
+        .collect();
+    let (value, rest) = block(&lines);
+    assert!(rest.is_empty(), "{rest:?}");
+    value
+}
+
+fn block<'a, 'l>(lines: &'a [(usize, &'l str)]) -> (Value, &'a [(usize, &'l str)]) {
+    let (indent, first) = lines[0];
+    let (mut map, mut list, mut rest) = (Map::new(), Vec::new(), lines);
+    while let Some((at, line)) = rest.first().copied().filter(|(at, _)| *at >= indent) {
+        assert_eq!(at, indent, "{line}");
+        if let Some(item) = line.strip_prefix("- ") {
+            // The item is a map of which the first line stands behind the dash.
+            let end = rest[1..].iter().position(|(at, _)| *at <= indent).map_or(rest.len(), |end| end + 1);
+            let item: Vec<(usize, &str)> =
+                [(indent + 2, item)].into_iter().chain(rest[1..end].iter().copied()).collect();
+            list.push(block(&item).0);
+            rest = &rest[end..];
+            continue;
+        }
+        let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("{line}"));
+        rest = &rest[1..];
+        if value.trim().is_empty() {
+            let (inner, after) = block(rest);
+            map.insert(name.to_owned(), inner);
+            rest = after;
+        } else {
+            map.insert(name.to_owned(), scalar(value.trim()).into());
+        }
+    }
+    (if first.starts_with("- ") { list.into() } else { map.into() }, rest)
+}
+
+fn scalar(text: &str) -> String {
+    let inside = |quote| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
+    match (inside('\''), inside('"')) {
+        (Some(text), _) => text.replace("''", "'"),
+        (_, Some(text)) => text.to_owned(),
+        _ => {
+            assert!(!text.contains(": ") && !text.contains(" #"), "no plain scalar: {text}");
+            text.to_owned()
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What the layout of the crate promises: who may open a socket, read the clock, the environment, or print.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each source file by its path below `src`, without comments and tests.
+fn sources() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut files, mut folders) = (BTreeMap::new(), vec![root.clone()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path: PathBuf = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("text");
+            let code = text.split("#[cfg(test)]\nmod tests").next().expect("code");
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let name = path.strip_prefix(&root).expect("inside").to_string_lossy().into_owned();
+            files.insert(name, lines.collect::<Vec<_>>().join("\n"));
+        }
+    }
+    files
+}
+
+#[test]
+fn what_touches_the_world_is_in_one_place_each() {
+    for (what, allowed) in [
+        ("reqwest", &["client.rs"][..]),
+        ("TcpStream", &[]),
+        ("SystemTime::now", &["clock.rs"]),
+        ("env::var", &["environment.rs", "ci_env.rs"]),
+        ("println!", &[]),
+        ("eprint", &[]),
+        ("io::stdout", &["report.rs", "commands/key.rs", "commands/github_action/runner.rs"]),
+        ("process::exit", &[]),
+        ("unsafe {", &[]),
+    ] {
+        for (file, code) in sources() {
+            assert!(!code.contains(what) || allowed.contains(&file.as_str()), "{what} in {file}");
+        }
+    }
+}
+
+/// `verify` opens no socket: nothing that it stands on, directly or not, is the client or uses it.
+#[test]
+fn verify_stands_on_nothing_that_opens_a_socket() {
+    let sources = sources();
+    let top = |file: &str| file.split(['/', '.']).next().expect("a name").to_owned();
+    let uses = |code: &str| -> BTreeSet<String> {
+        let names = code.split("crate::").skip(1);
+        names
+            .map(|rest| {
+                rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().expect("a name").to_owned()
+            })
+            .collect()
+    };
+    let verify = sources.iter().filter(|(file, _)| file.starts_with("commands/verify"));
+    let mut reached: BTreeSet<String> = verify.flat_map(|(_, code)| uses(code)).collect();
+    loop {
+        let modules =
+            sources.iter().filter(|(file, _)| reached.contains(&top(file)) && !file.starts_with("commands"));
+        let more: BTreeSet<String> = modules.flat_map(|(_, code)| uses(code)).collect();
+        if more.is_subset(&reached) {
+            break;
+        }
+        reached.extend(more);
+    }
+    let want =
+        ["artifact", "clock", "durable", "environment", "policy_file", "predicate", "receipt_file", "report"];
+    assert_eq!(reached.iter().map(String::as_str).collect::<Vec<_>>(), want);
+}

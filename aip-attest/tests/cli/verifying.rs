@@ -1,0 +1,283 @@
+//! `verify` around its checks: what is missing, several artifacts, where receipts and policies are looked for.
+
+use serde_json::json;
+
+use crate::world::{Forge, ORIGIN, World, did, log_key, policy};
+
+#[test]
+fn the_manual() {
+    let world = World::with_receipt();
+    world.file("other", b"hello artifact");
+    world.transcript(
+        "
+$ aip verify app --policy policy --signer $DID
+? 0
+app
+  ok              format               application/vnd.aip.receipt.v1+json
+  ok              artifact-digest      app
+  ok              signature            did:key:z6MkehRgf7yJbgaGfYsdoAsKdBPE3dj2CYhowQdcjqSJgvVd
+  ok              leaf                 claimed for log.example.com/pipelines
+  ok              log-signature        log.example.com/pipelines of size 2
+  ok              witness-quorum       w
+  ok              inclusion            index 0
+  ok              signer               $DID
+  ok              signer-state         identity not evaluated, genesis key assumed; state as of size 2
+verified: signed by $DID, logged [..] in log.example.com/pipelines at index 0; state as of size 2, [..]
+policy: policy (--policy)
+
+$ aip-attest verify other --receipt app.receipt.json --policy policy --signer $DID
+? 1
+other
+  ok              format               application/vnd.aip.receipt.v1+json
+  FAILED          artifact-digest      no subject of the statement has the sha256 d1cc3064[..]
+  not checked     signature
+  not checked     leaf
+  not checked     log-signature
+  not checked     witness-quorum
+  not checked     inclusion
+  not checked     signer
+  not checked     signer-state
+FAILED: artifact-digest: no subject of the statement has the sha256 [..]
+
+$ aip-attest verify app --receipt nowhere.receipt.json --policy policy --any-signer
+? 2
+app
+could not check
+! error: there is no receipt `nowhere.receipt.json`
+! hint: `aip-attest sign` writes it, `aip-attest fetch` gets it from the log; or use --receipt FILE
+
+$ aip-attest verify app --any-signer
+? 2
+app
+could not check
+! error: there is no policy for the log `log.example.com/pipelines`
+! hint: `aip-attest policy pin URL` keeps the log's policy, once you have compared its fingerprint
+! hint: or name a file with --policy or AIP_POLICY
+
+$ aip-attest verify nowhere --any-signer
+? 2
+nowhere
+could not check
+! error: there is no file `nowhere`
+! hint: a folder, a glob such as 'dist/*', or several names work too
+
+$ aip-attest verify /dev/null --any-signer
+? 2
+/dev/null
+could not check
+! error: `/dev/null` is not a regular file
+",
+    );
+}
+
+#[test]
+fn what_cannot_be_checked_is_exit_2() {
+    let world = World::with_receipt();
+    world.file("bad-policy", b"quorum nobody\n");
+    let missing = ["verify", "app", "--signer", "did:aip:0", "--policy", "policy"];
+    for (arguments, want) in [
+        (&["verify", "app", "--policy", "policy"][..], "--signer"),
+        (&["verify", "--any-signer"], "<ARTIFACT>"),
+        (&missing, "32 lower-case hex digits"),
+        (&["verify", "app", "--any-signer", "--policy", "nowhere"], "cannot use the policy `nowhere`"),
+        (
+            &["verify", "app", "--any-signer", "--policy", "bad-policy"],
+            "policy line 1: `nobody` is not defined",
+        ),
+        (
+            &["verify", "app", "--any-signer", "--policy", "policy", "--receipts", "r"],
+            "there is no receipt `r/app.receipt.json`",
+        ),
+        (&["verify", "app", "--any-signer", "--signer", &did().to_string()], "cannot be used with"),
+        (&["verify", "app", "--any-signer", "--max-age", "soon"], "a duration looks like"),
+        (&["verify", "sha256:00", "--any-signer"], "there is no file"),
+    ] {
+        let ran = world.run(arguments);
+        assert_eq!(ran.code, 2, "{arguments:?}: {ran:#?}");
+        assert!(ran.stderr.contains(want), "{arguments:?}: {ran:#?}");
+    }
+    // A folder in the place of a receipt is nothing that can be read.
+    std::fs::remove_file(world.path("app.receipt.json")).expect("removed");
+    std::fs::create_dir(world.path("app.receipt.json")).expect("made");
+    world
+        .run(&["verify", "app", "--any-signer", "--policy", "policy"])
+        .expect(2, &["cannot read the receipt"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_unreadable_artifact_is_exit_2_and_the_others_are_judged() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::with_receipt();
+    let path = world.file("locked", b"x");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).expect("locked");
+    if std::fs::read(&path).is_ok() {
+        println!("not run: this user reads everything");
+        return;
+    }
+    let ran = world.run(&["verify", "app", "locked", "--any-signer", "--policy", "policy"]);
+    ran.expect(2, &["verified: signed by", "cannot read `locked`"]);
+}
+
+#[test]
+fn of_several_one_false_is_1_and_one_unchecked_is_2() {
+    let world = World::with_receipt();
+    world.file("lost", b"no receipt");
+    world.file("changed", b"changed");
+    world.file("changed.receipt.json", Forge::of("changed", b"original").receipt().as_bytes());
+    let verify = |artifacts: &[&str]| {
+        let arguments = [&["verify", "--any-signer", "--policy", "policy"], artifacts].concat();
+        world.run(&arguments).code
+    };
+    assert_eq!(verify(&["app"]), 0);
+    assert_eq!(verify(&["app", "lost"]), 2);
+    assert_eq!(verify(&["lost", "changed", "app"]), 1);
+    assert_eq!(verify(&["nowhere", "app"]), 2);
+    assert_eq!(verify(&["nowhere", "changed", "none/*"]), 1);
+    assert_eq!(verify(&["app", "changed"]), 1);
+    // A glob takes artifacts only; `policy` has no receipt either.
+    assert_eq!(verify(&["ap*"]), 0);
+    assert_eq!(verify(&["."]), 1);
+}
+
+#[test]
+fn json_carries_the_verified_statement_and_only_a_verified_one() {
+    let world = World::with_receipt();
+    let ran = world.run(&["verify", "app", "--any-signer", "--policy", "policy", "--json"]);
+    let json = ran.json();
+    assert_eq!(
+        (json["schema"].as_str(), json["verdict"].as_str()),
+        (Some("aip.verify.v1"), Some("verified"))
+    );
+    let verified = &json["results"][0]["verified"];
+    assert_eq!(verified["did"], did().to_string());
+    assert_eq!(verified["statement"]["subject"][0]["name"], "app");
+    assert_eq!(verified["cosigned"][0]["witness"], "w");
+    assert_eq!((verified["index"].as_u64(), verified["treeSize"].as_u64()), (Some(0), Some(2)));
+    world.file("app", b"changed");
+    let json = world.run(&["verify", "app", "--any-signer", "--policy", "policy", "--json"]).json();
+    assert_eq!((&json["verdict"], &json["results"][0]["verified"]), (&json!("failed"), &json!(null)));
+    std::fs::remove_file(world.path("app.receipt.json")).expect("removed");
+    let json = world.run(&["verify", "app", "--any-signer", "--policy", "policy", "--json"]).json();
+    assert_eq!(json["verdict"], "could-not-check");
+    assert!(json["results"][0]["error"]["message"].as_str().expect("text").contains("there is no receipt"));
+}
+
+#[test]
+fn receipts_are_found_where_they_were_written() {
+    let world = World::with_key();
+    world.file("policy", policy().as_bytes());
+    world.file("dist/lib/a b.so", b"a b");
+    world.file("receipts/dist/lib/a b.so.receipt.json", Forge::of("lib/a b.so", b"a b").receipt().as_bytes());
+    let absolute = world.path("dist/lib/a b.so");
+    for artifact in
+        ["dist/lib/a b.so", "./dist/lib/a b.so", "dist", "dist/**", absolute.to_str().expect("UTF-8")]
+    {
+        let ran =
+            world.run(&["verify", artifact, "--receipts", "receipts", "--policy", "policy", "--any-signer"]);
+        ran.expect(0, &["verified:"]);
+    }
+    // Another kind of statement has a name of its own.
+    let sbom = Forge::saying("app", b"app", "https://cyclonedx.org/bom", serde_json::Map::new()).receipt();
+    world.file("app", b"app");
+    world.file("app.cyclonedx.receipt.json", sbom.as_bytes());
+    let verify = ["verify", "app", "--policy", "policy", "--any-signer"];
+    world.run(&verify).expect(2, &["there is no receipt `app.receipt.json`"]);
+    world.run(&[&verify[..], &["--predicate-type", "cyclonedx"]].concat()).expect(0, &["verified:"]);
+    // A digest stands for an artifact that is elsewhere.
+    let digest = format!("sha256:{}", tlog::Hash::of(b"app"));
+    let ran = world.run(&[
+        "verify",
+        &digest,
+        "--receipt",
+        "app.cyclonedx.receipt.json",
+        "--policy",
+        "policy",
+        "--any-signer",
+    ]);
+    ran.expect(0, &["verified:"]);
+}
+
+#[test]
+fn policies_are_looked_for_in_their_order() {
+    let world = World::with_receipt();
+    let verify = ["verify", "app", "--any-signer"];
+    let without_witness = format!("log {}\nquorum none\n", log_key().verifier());
+    let pin = |policy: &str| {
+        json!({
+            "version": 1, "url": "https://log.example.com", "vkey": log_key().verifier().to_string(),
+            "policy": policy, "size": 0, "root": tlog::merkle::empty_root().to_base64(),
+        })
+    };
+    let pin_file = format!(".aip/pins/{}.json", log_key().verifier().full_id());
+    world.file(&pin_file, pin(&policy()).to_string().as_bytes());
+    world.run(&verify).expect(0, &[&format!("policy: pinned for {ORIGIN}")]);
+    // The working tree comes before the pin; what asks for less than the pin is said aloud.
+    world.file(".aip/policy", without_witness.as_bytes());
+    world.run(&verify).expect(
+        0,
+        &["policy: .aip/policy (working tree)", "warning: the policy .aip/policy", "by no fewer than 1"],
+    );
+    let world = world.env("AIP_POLICY", "policy");
+    world.run(&verify).expect(0, &["policy: policy (AIP_POLICY)"]);
+    world.file("flag", policy().as_bytes());
+    world.run(&[&verify[..], &["--policy", "flag"]].concat()).expect(0, &["policy: flag (--policy)"]);
+}
+
+#[test]
+fn a_checkout_cannot_contradict_a_pinned_key() {
+    let world = World::with_receipt();
+    let forged = tlog::key::SignerKey::from_seed(
+        tlog::key::KeyName::new(ORIGIN).expect("a name"),
+        tlog::key::KeyType::Ed25519,
+        &[7; 32],
+    );
+    let pin = json!({
+        "version": 1, "url": "https://log.example.com", "vkey": log_key().verifier().to_string(),
+        "policy": policy(), "size": 0, "root": tlog::merkle::empty_root().to_base64(),
+    });
+    world.file(&format!(".aip/pins/{}.json", log_key().verifier().full_id()), pin.to_string().as_bytes());
+    world.file(
+        "app.receipt.json",
+        Forge { log: forged, ..Forge::of("app", b"hello artifact\n") }.receipt().as_bytes(),
+    );
+    let forged = tlog::key::SignerKey::from_seed(
+        tlog::key::KeyName::new(ORIGIN).expect("a name"),
+        tlog::key::KeyType::Ed25519,
+        &[7; 32],
+    );
+    world.file(".aip/policy", format!("log {}\nquorum none\n", forged.verifier()).as_bytes());
+    world.run(&["verify", "app", "--any-signer"]).expect(2, &["contradicts a pin", "--replace"]);
+}
+
+#[test]
+fn a_closed_pipe_changes_no_exit_code() {
+    let world = World::with_receipt();
+    for (artifact, want) in [("app", 0), ("policy", 2)] {
+        let mut child = world
+            .command(crate::world::PROGRAM)
+            .args(["verify", artifact, "--any-signer", "--policy", "policy"])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        drop(child.stdout.take());
+        drop(child.stderr.take());
+        assert_eq!(child.wait().expect("it ends").code(), Some(want), "{artifact}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_verdict_that_could_not_be_written_is_no_verdict() {
+    let world = World::with_receipt();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
+    let output = world
+        .command(crate::world::PROGRAM)
+        .args(["verify", "app", "--any-signer", "--policy", "policy"])
+        .stdout(full)
+        .output()
+        .expect("the program runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write to stdout"));
+}

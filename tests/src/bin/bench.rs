@@ -1,0 +1,65 @@
+//! `bench [--quick | --full] [SECTION …]`: runs the benchmarks and prints their tables. `tests/bench.sh`
+//! builds it, installs the peers, and names them in `BENCH_…` variables.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use tests::bench::corpus::Corpus;
+use tests::bench::measure::{load_average, machine};
+use tests::bench::report::Budgets;
+use tests::bench::{Effort, add, cold, start, trees};
+
+fn main() -> ExitCode {
+    let mut effort = Effort::QUICK;
+    let mut sections = Vec::new();
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--quick" => effort = Effort::QUICK,
+            "--full" => effort = Effort::FULL,
+            section if SECTIONS.contains(&section) => sections.push(argument),
+            other => {
+                eprintln!(
+                    "bench: `{other}`? There are --quick, --full, and the sections {}",
+                    SECTIONS.join(", ")
+                );
+                return ExitCode::from(2);
+            }
+        }
+    }
+    let wanted = |section: &str| sections.is_empty() || sections.iter().any(|wanted| wanted == section);
+    let start = Instant::now();
+    println!("{}\nload average at the start {}", machine(), load_average());
+    println!(
+        "Claims are ratios of one run: the median of {} rounds, turn about (smallest–largest).",
+        effort.rounds
+    );
+    let mut budgets = Budgets::default();
+    if wanted("trees") {
+        trees::run(&effort);
+    }
+    if wanted("add") || wanted("large") || wanted("cold") {
+        let signing = Instant::now();
+        let corpus = Corpus::sign(effort.warm_up + effort.entries);
+        println!(
+            "\n({} statements signed beforehand, in {:.0} s)",
+            corpus.len(),
+            signing.elapsed().as_secs_f64()
+        );
+        if wanted("add") {
+            add::run(&effort, &corpus, &mut budgets);
+        }
+        if wanted("large") {
+            start::run(&effort, &corpus, &mut budgets);
+        }
+        if wanted("cold") {
+            cold::run(&effort, &corpus, &mut budgets);
+        }
+    }
+    budgets.print();
+    println!("\n{:.0} s in all, load average at the end {}", start.elapsed().as_secs_f64(), load_average());
+    ExitCode::SUCCESS
+}
+
+const SECTIONS: [&str; 4] = ["trees", "add", "large", "cold"];
