@@ -5,6 +5,8 @@
 //! Nothing that comes back is believed here: who asked verifies.
 
 mod answer;
+mod error;
+mod url;
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};
@@ -15,6 +17,8 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AF
 use zeroize::Zeroizing;
 
 pub use answer::{Answer, EntryList, ListedEntry, LoggedAnswer, Problem};
+pub use error::ClientError;
+pub use url::normal_url;
 
 use crate::environment;
 use crate::report::{Failure, Result, printable};
@@ -172,152 +176,6 @@ struct Got {
     retry_after: Option<Duration>,
 }
 
-/// Why a log gave no answer that can be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The connection ended in the middle of an answer.
-    #[error("the answer from `{url}` breaks off")]
-    BrokenOff {
-        /// What was asked.
-        url: String,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// An answer that is not what the interface says.
-    #[error("the answer from `{url}` is malformed: {what}")]
-    Malformed {
-        /// What was asked.
-        url: String,
-        /// What is wrong with the answer.
-        what: String,
-    },
-    /// The answer points somewhere else.
-    #[error("`{url}` redirects to `{to}`")]
-    Redirect {
-        /// What was asked.
-        url: String,
-        /// Where it points.
-        to: String,
-    },
-    /// The log says no.
-    #[error("`{url}` answers {problem}")]
-    Refused {
-        /// What was asked.
-        url: String,
-        /// The log's own words.
-        problem: Box<Problem>,
-        /// When to try again, if the log says so.
-        retry_after: Option<Duration>,
-    },
-    /// A body without an end, or a small one that unpacks to a large one.
-    #[error("the answer from `{url}` is longer than {MAX_BODY_BYTES} bytes")]
-    TooLong {
-        /// What was asked.
-        url: String,
-    },
-    /// A body that trickles.
-    #[error("the answer from `{url}` did not end in {} s", REQUEST_TIMEOUT.as_secs())]
-    TooSlow {
-        /// What was asked.
-        url: String,
-    },
-    /// No connection, or one that broke.
-    #[error("cannot reach `{url}`")]
-    Unreachable {
-        /// What was asked.
-        url: String,
-        /// The library's reason.
-        source: reqwest::Error,
-    },
-}
-
-impl ClientError {
-    /// Whether the same request may succeed later, and when to try.
-    pub fn retry(&self) -> Option<Option<Duration>> {
-        match self {
-            Self::Refused { problem, retry_after, .. } if problem.is_for_now() => Some(*retry_after),
-            Self::BrokenOff { .. } | Self::TooSlow { .. } | Self::Unreachable { .. } => Some(None),
-            _ => None,
-        }
-    }
-
-    /// What lies at the bottom of it, such as `Connection refused`: what the libraries say between is how
-    /// they are built.
-    fn root_cause(&self) -> Option<String> {
-        let mut cause = std::error::Error::source(self)?;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
-        Some(cause.to_string())
-    }
-
-    /// The error and its cause on one line.
-    pub fn one_line(&self) -> String {
-        self.root_cause().map_or_else(|| self.to_string(), |cause| format!("{self}: {cause}"))
-    }
-
-    /// The HTTP status of a refusal.
-    pub fn status(&self) -> Option<u16> {
-        match self {
-            Self::Refused { problem, .. } => Some(problem.status),
-            _ => None,
-        }
-    }
-}
-
-impl From<ClientError> for Failure {
-    fn from(error: ClientError) -> Self {
-        let hint = match &error {
-            ClientError::Malformed { .. } | ClientError::TooLong { .. } => Some(
-                "is this the address of a log? `/checkpoint` below it has to be a signed note".to_owned(),
-            ),
-            ClientError::Redirect { to, .. } => {
-                Some(format!("redirects are not followed: name the log at `{to}`"))
-            }
-            ClientError::Refused { problem, .. } => problem.hint.clone(),
-            ClientError::BrokenOff { .. } | ClientError::TooSlow { .. } | ClientError::Unreachable { .. } => {
-                Some("check the log's URL and your connection".to_owned())
-            }
-        };
-        let failure = match error.root_cause() {
-            None => Self::new(&error),
-            Some(cause) => Self::new(&error).because(cause),
-        };
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    }
-}
-
-/// A log's URL in one spelling: no slash at the end, nothing behind the path.
-pub fn normal_url(url: &str) -> Result<String> {
-    let refuse = |why: &str| {
-        Failure::new(format!("`{url}` is no log's URL"))
-            .because(why)
-            .hint("a log's URL looks like https://log.example.com")
-    };
-    let parsed = reqwest::Url::parse(url).map_err(|error| refuse(&error.to_string()))?;
-    if !matches!(parsed.scheme(), "http" | "https") {
-        return Err(refuse("it is neither http nor https"));
-    }
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(refuse("it carries a user or password; a token goes into AIP_LOG_TOKEN"));
-    }
-    if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(refuse("it has a query or a fragment"));
-    }
-    Ok(parsed.as_str().trim_end_matches('/').to_owned())
-}
-
-/// Whether nobody on the way can read: TLS, or this machine.
-fn is_private_way(base: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(base) else { return false };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let address = host.parse::<std::net::IpAddr>();
-    url.scheme() == "https" || host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
 /// Seconds, at most an hour; the other form of the header, a date, would need a clock.
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
@@ -350,46 +208,3 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest that a log is asked to hold an answer back: proxies between cut longer ones.
 const LONGEST_WAIT: u64 = 25;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_has_one_spelling() {
-        for (url, want) in [
-            ("https://log.example.com/", "https://log.example.com"),
-            ("HTTPS://Log.Example.com:443//", "https://log.example.com"),
-            ("http://127.0.0.1:8080/a/b/", "http://127.0.0.1:8080/a/b"),
-        ] {
-            assert_eq!(normal_url(url).expect(url), want);
-        }
-        for bad in [
-            "",
-            "log.example.com",
-            "ftp://log.example.com",
-            "file:///etc/passwd",
-            "https://user:secret@log.example.com",
-            "https://log.example.com/?a=b",
-            "https://log.example.com/#x",
-            "https://",
-        ] {
-            assert!(normal_url(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_token_travels_privately_only() {
-        for (url, want) in [
-            ("https://log.example.com", true),
-            ("http://127.0.0.1:1", true),
-            ("http://[::1]:1", true),
-            ("http://localhost", true),
-            ("http://log.example.com", false),
-            ("http://localhost.example.com", false),
-            ("http://10.0.0.1", false),
-        ] {
-            assert_eq!(is_private_way(url), want, "{url}");
-        }
-    }
-}

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::Failure;
 use crate::config::LogFile;
 use crate::sequencer::Identity;
+use crate::store::StoreError;
 use crate::store::rocks::RocksStore;
 
 /// A directory that this process holds.
@@ -55,7 +56,14 @@ impl Directory {
     }
 
     pub(crate) fn store(&self) -> Result<Arc<RocksStore>, Failure> {
-        let store = RocksStore::open(&self.path.join("db"));
+        self.opened(RocksStore::open(&self.path.join("db")))
+    }
+
+    pub(crate) fn store_read_only(&self) -> Result<Arc<RocksStore>, Failure> {
+        self.opened(RocksStore::open_read_only(&self.path.join("db")))
+    }
+
+    fn opened(&self, store: Result<RocksStore, StoreError>) -> Result<Arc<RocksStore>, Failure> {
         store.map(Arc::new).map_err(|e| {
             Failure::new(format!("cannot open the database in `{}`", self.path.display())).caused_by(e)
         })

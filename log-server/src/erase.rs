@@ -36,6 +36,8 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     match store.envelope(&hash).map_err(failed)? {
         Some(StoredEnvelope::Present(_)) => {}
         Some(StoredEnvelope::Erased(tombstone)) => {
+            // An earlier run may have broken off between the tombstone and this.
+            store.expunge(Column::Envelope, hash.as_bytes()).map_err(failed)?;
             return Err(Failure::new(format!("{hash} was erased before: {}", tombstone.reason)));
         }
         None => {

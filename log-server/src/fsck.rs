@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 Failure::new(format!("cannot read the signed-checkpoint record `{}`", record_path.display()))
                     .caused_by(e)
             })?;
-            let store = directory.store()?;
+            let store = directory.store_read_only()?;
             check_store(&*store, identity.key.verifier(), &record)?
         }
         (None, Some(url)) => check_url(url, args.vkey.clone())?,
@@ -102,10 +102,13 @@ pub fn check_store(store: &dyn Store, key: &VerifierKey, record: &str) -> Result
             Some(format!("entries lead to {root}, the state says {}", state.root)),
         ));
     }
-    let signed = store.signed().map_err(unreadable)?.unwrap_or_default();
-    for (name, note) in
-        [("state: the signed checkpoint", signed.as_str()), ("the signed-checkpoint file", record)]
-    {
+    // The first start signs the empty tree in the database; until then only `init`'s file does.
+    let signed = match store.signed().map_err(unreadable)? {
+        None if state.size == 0 => None,
+        signed => Some(signed.unwrap_or_default()),
+    };
+    let signed = signed.as_deref().map(|note| ("state: the signed checkpoint", note));
+    for (name, note) in signed.into_iter().chain([("the signed-checkpoint file", record)]) {
         let checkpoint = open_checkpoint(note.as_bytes(), key).map_err(|e| damaged(name, Some(e)))?;
         let at = rebuild.root_at(store, checkpoint.size).map_err(|e| damaged(name, Some(e)))?;
         if at != checkpoint.root {

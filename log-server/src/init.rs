@@ -40,6 +40,10 @@ pub fn run(args: &Args) -> Result<String, Failure> {
         return Err(Failure::new(format!("`{}` cannot be an origin", args.origin.escape_debug()))
             .hint("1 to 255 bytes without spaces and `+`, such as `log.example.com/pipelines`"));
     }
+    if args.origin.starts_with(['/', ':']) {
+        return Err(Failure::new(format!("the origin `{}` has no host", args.origin.escape_debug()))
+            .hint("begin with the host, such as `log.example.com/pipelines`: stock cosign compares it"));
+    }
     let record = args.signed_record.clone().unwrap_or_else(|| default_signed_record(&args.dir));
     if record.exists() {
         return Err(Failure::new(format!(
@@ -82,7 +86,9 @@ fn make_directory(args: &Args, key: &SignerKey) -> io::Result<()> {
     write_file(&dir.join("log.skey"), format!("{}\n", *key.to_skey()).as_bytes(), 0o600)?;
     write_file(&dir.join("log.toml"), toml.as_bytes(), 0o644)?;
     write_file(&dir.join("policy"), policy.as_bytes(), 0o644)?;
-    write_file(&dir.join("lock"), b"", 0o600)?;
+    let lock = dir.join("lock");
+    write_file(&lock, b"", 0o600)?;
+    sync_folder(&lock)?;
     sync_folder(dir)
 }
 

@@ -69,10 +69,10 @@ fn the_command_line_builds_without_rocksdb_and_the_core_without_a_runtime() {
 /// Dependencies stand once, in the workspace, with a reason.
 #[test]
 fn crates_name_no_versions() {
-    for path in files()
-        .iter()
-        .filter(|path| path.ends_with("Cargo.toml") && ["tests/interop", "tests/fuzz"].iter().all(|own| !path.starts_with(root().join(own))))
-    {
+    for path in files().iter().filter(|path| {
+        path.ends_with("Cargo.toml")
+            && ["tests/interop", "tests/fuzz"].iter().all(|own| !path.starts_with(root().join(own)))
+    }) {
         let text = std::fs::read_to_string(path).expect("a manifest");
         let table: toml::Table = text.parse().expect("TOML");
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {

@@ -4,4 +4,5 @@ mod checks;
 mod fixture;
 mod hostile;
 mod mutations;
+mod sigstore;
 mod vectors;

@@ -31,10 +31,18 @@ impl RocksStore {
         Self::with(&options(), path)
     }
 
+    /// Opens a store to look at it. An open that may write drops what follows the first damaged record of
+    /// the write-ahead log for good, and with it what could still be saved.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        Self::of(DB::open_cf_descriptors_read_only(&options(), path, columns(), false))
+    }
+
     fn with(options: &Options, path: &Path) -> Result<Self, StoreError> {
-        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
-        let columns = Column::ALL.map(|column| column_options(column, &cache));
-        let db = DB::open_cf_descriptors(options, path, columns).map_err(|e| StoreError::new("open", e))?;
+        Self::of(DB::open_cf_descriptors(options, path, columns()))
+    }
+
+    fn of(db: Result<DB, rocksdb::Error>) -> Result<Self, StoreError> {
+        let db = db.map_err(|e| StoreError::new("open", e))?;
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         Ok(Self { db, synced })
@@ -97,6 +105,11 @@ fn options() -> Options {
     options
 }
 
+fn columns() -> [ColumnFamilyDescriptor; Column::ALL.len()] {
+    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+    Column::ALL.map(|column| column_options(column, &cache))
+}
+
 fn column_options(column: Column, cache: &Cache) -> ColumnFamilyDescriptor {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
@@ -154,6 +167,11 @@ mod tests {
         let store = RocksStore::open(&path).expect("the store again");
         assert_eq!(store.get(Column::Leaf, &[2]).expect("a read"), Some(vec![99]));
         drop(store);
+        let looking = RocksStore::open_read_only(&path).expect("the store to look at");
+        assert_eq!(looking.get(Column::Leaf, &[2]).expect("a read"), Some(vec![99]));
+        let mut batch = Batch::default();
+        batch.put(Column::Leaf, [2], [1]);
+        assert!(looking.write(&batch).is_err(), "looking changes nothing");
         assert!(RocksStore::create(&path).is_err(), "a store is made once");
         assert!(RocksStore::open(&folder.path().join("missing")).is_err(), "a lost store is not replaced");
     }

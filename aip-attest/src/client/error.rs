@@ -1,0 +1,124 @@
+//! Why a log gave no answer that can be used.
+
+use std::time::Duration;
+
+use super::{MAX_BODY_BYTES, Problem};
+use crate::report::Failure;
+
+/// Why a log gave no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The connection ended in the middle of an answer.
+    #[error("the answer from `{url}` breaks off")]
+    BrokenOff {
+        /// What was asked.
+        url: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// An answer that is not what the interface says.
+    #[error("the answer from `{url}` is malformed: {what}")]
+    Malformed {
+        /// What was asked.
+        url: String,
+        /// What is wrong with the answer.
+        what: String,
+    },
+    /// The answer points somewhere else.
+    #[error("`{url}` redirects to `{to}`")]
+    Redirect {
+        /// What was asked.
+        url: String,
+        /// Where it points.
+        to: String,
+    },
+    /// The log says no.
+    #[error("`{url}` answers {problem}")]
+    Refused {
+        /// What was asked.
+        url: String,
+        /// The log's own words.
+        problem: Box<Problem>,
+        /// When to try again, if the log says so.
+        retry_after: Option<Duration>,
+    },
+    /// A body without an end, or a small one that unpacks to a large one.
+    #[error("the answer from `{url}` is longer than {MAX_BODY_BYTES} bytes")]
+    TooLong {
+        /// What was asked.
+        url: String,
+    },
+    /// A body that trickles.
+    #[error("the answer from `{url}` did not end in {} s", REQUEST_TIMEOUT.as_secs())]
+    TooSlow {
+        /// What was asked.
+        url: String,
+    },
+    /// No connection, or one that broke.
+    #[error("cannot reach `{url}`")]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// The library's reason.
+        source: reqwest::Error,
+    },
+}
+
+impl ClientError {
+    /// Whether the same request may succeed later, and when to try.
+    pub fn retry(&self) -> Option<Option<Duration>> {
+        match self {
+            Self::Refused { problem, retry_after, .. } if problem.is_for_now() => Some(*retry_after),
+            Self::BrokenOff { .. } | Self::TooSlow { .. } | Self::Unreachable { .. } => Some(None),
+            _ => None,
+        }
+    }
+
+    /// What lies at the bottom of it, such as `Connection refused`: what the libraries say between is how
+    /// they are built.
+    fn root_cause(&self) -> Option<String> {
+        let mut cause = std::error::Error::source(self)?;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        Some(cause.to_string())
+    }
+
+    /// The error and its cause on one line.
+    pub fn one_line(&self) -> String {
+        self.root_cause().map_or_else(|| self.to_string(), |cause| format!("{self}: {cause}"))
+    }
+
+    /// The HTTP status of a refusal.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { problem, .. } => Some(problem.status),
+            _ => None,
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let hint = match &error {
+            ClientError::Malformed { .. } | ClientError::TooLong { .. } => Some(
+                "is this the address of a log? `/checkpoint` below it has to be a signed note".to_owned(),
+            ),
+            ClientError::Redirect { to, .. } => {
+                Some(format!("redirects are not followed: name the log at `{to}`"))
+            }
+            ClientError::Refused { problem, .. } => problem.hint.clone(),
+            ClientError::BrokenOff { .. } | ClientError::TooSlow { .. } | ClientError::Unreachable { .. } => {
+                Some("check the log's URL and your connection".to_owned())
+            }
+        };
+        let failure = match error.root_cause() {
+            None => Self::new(&error),
+            Some(cause) => Self::new(&error).because(cause),
+        };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
