@@ -42,7 +42,7 @@ else
         echo "aip-attest $version is in the tool cache: $bin"
     else
         command -v cargo >/dev/null ||
-            fail "aip-attest $version is not here and there is no cargo to build it: install Rust, or set AIP_ATTEST_BIN"
+            fail "there is no aip-attest $version, and there is no cargo to build it: install Rust, or set AIP_ATTEST_BIN"
         echo "building aip-attest $version"
         CARGO_TARGET_DIR=$temp/aip-attest-target \
             cargo install --locked --force --path "$root/aip-attest" --root "$cache"

@@ -26,34 +26,30 @@ use crate::report::{Failure, Result, printable};
 /// The longest body that is read, decompressed.
 pub const MAX_BODY_BYTES: usize = 16 << 20;
 
-/// A log at its address.
+/// A log at its address, for as long as somebody waits for it.
 pub struct Client {
     base: String,
     http: reqwest::blocking::Client,
-    token: Option<Zeroizing<String>>,
+    authorization: Option<HeaderValue>,
+    deadline: Instant,
 }
 
 impl Client {
     /// A client for the log at `url`: `http` or `https`, with neither user, query nor fragment.
     ///
-    /// `AIP_LOG_TOKEN` goes along, if it is set and the way is private.
-    pub fn new(url: &str) -> Result<Self> {
+    /// `AIP_LOG_TOKEN` goes along, if it is set and the way is private. No request lasts beyond `deadline`.
+    pub fn new(url: &str, deadline: Instant) -> Result<Self> {
         let base = normal_url(url)?;
-        let token = environment::var("AIP_LOG_TOKEN")?.map(Zeroizing::new);
-        if token.is_some() && !is_private_way(&base) {
-            return Err(Failure::new(format!("AIP_LOG_TOKEN would be sent to `{base}` in the clear"))
-                .hint("use the log's https URL, or unset AIP_LOG_TOKEN"));
-        }
+        let authorization = authorization(&base)?;
         // Without a provider of its own rustls has no default; a second call finds the first's.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::blocking::Client::builder()
             .user_agent(concat!("aip-attest/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
             .build()
             .map_err(|error| Failure::new("cannot set up an HTTP client").caused_by(error))?;
-        Ok(Self { base, http, token })
+        Ok(Self { base, http, authorization, deadline })
     }
 
     /// The address, without a slash at the end.
@@ -96,19 +92,18 @@ impl Client {
         Ok(self.get(&format!("/api/v1/entries/{index}/receipt"))?.body)
     }
 
-    /// Submits a JSON array of `count` submissions; answers by `deadline`.
-    pub fn submit(&self, array: String, count: usize, deadline: Instant) -> Result<Vec<Answer>, ClientError> {
+    /// Submits a JSON array of `count` submissions.
+    pub fn submit(&self, array: String, count: usize) -> Result<Vec<Answer>, ClientError> {
         let path = "/api/v1/entries";
-        let wait = deadline.saturating_duration_since(Instant::now()).as_secs().clamp(1, LONGEST_WAIT);
+        // The log answers before the request ends, so that what it knows by then is not lost.
+        let wait = self.left().as_secs().saturating_sub(1).clamp(1, LONGEST_WAIT);
         let request = self
             .http
             .post(format!("{}{path}", self.base))
             .header(CONTENT_TYPE, "application/json")
             .header("Prefer", format!("wait={wait}"))
-            .body(array)
-            // The log answers within `wait`; the rest is the way there and back.
-            .timeout(Duration::from_secs(wait) + CONNECT_TIMEOUT);
-        let got = self.send(path, self.authorized(request))?;
+            .body(array);
+        let got = self.send(path, request)?;
         let answers = answer::results(&got.body, got.retry_after);
         let answers = answers.map_err(|what| self.malformed(path, what))?;
         if answers.len() == count {
@@ -130,25 +125,23 @@ impl Client {
     }
 
     fn get(&self, path: &str) -> Result<Got, ClientError> {
-        self.send(path, self.authorized(self.http.get(format!("{}{path}", self.base))))
+        self.send(path, self.http.get(format!("{}{path}", self.base)))
     }
 
-    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
-        let Some(token) = &self.token else { return request };
-        let bearer = Zeroizing::new(format!("Bearer {}", token.as_str()));
-        match HeaderValue::from_str(&bearer) {
-            Ok(mut value) => {
-                value.set_sensitive(true);
-                request.header(AUTHORIZATION, value)
-            }
-            // A token that is no header value is none the log could have given.
-            Err(_) => request,
-        }
+    /// How long a request may last from now on; a moment even after the deadline.
+    fn left(&self) -> Duration {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        left.clamp(SHORTEST_REQUEST, LONGEST_REQUEST)
     }
 
     fn send(&self, path: &str, request: RequestBuilder) -> Result<Got, ClientError> {
         let url = format!("{}{path}", self.base);
-        let sent = request.header(ACCEPT, "application/json, text/plain, */*").send();
+        let deadline = Instant::now() + self.left();
+        let request = request.header(ACCEPT, "application/json, text/plain, */*").timeout(self.left());
+        let sent = match &self.authorization {
+            None => request.send(),
+            Some(authorization) => request.header(AUTHORIZATION, authorization).send(),
+        };
         let response = sent.map_err(|source| ClientError::Unreachable { url: url.clone(), source })?;
         let status = response.status();
         let retry_after = retry_after(&response);
@@ -157,7 +150,7 @@ impl Client {
                 response.headers().get("location").and_then(|to| to.to_str().ok()).unwrap_or("elsewhere");
             return Err(ClientError::Redirect { url, to: printable(to).into_owned() });
         }
-        let body = read_body(response, &url)?;
+        let body = read_body(response, &url, deadline)?;
         // `503` to an array carries one result for each submission, as `200` and `202` do.
         if status.is_success() || (status == StatusCode::SERVICE_UNAVAILABLE && body.starts_with(b"[")) {
             return Ok(Got { body, retry_after });
@@ -176,6 +169,20 @@ struct Got {
     retry_after: Option<Duration>,
 }
 
+/// The header with `AIP_LOG_TOKEN`, which is told neither to strangers on the way nor in a message.
+fn authorization(base: &str) -> Result<Option<HeaderValue>> {
+    let Some(token) = environment::var("AIP_LOG_TOKEN")?.map(Zeroizing::new) else { return Ok(None) };
+    if !url::is_private_way(base) {
+        return Err(Failure::new(format!("AIP_LOG_TOKEN would be sent to `{base}` in the clear"))
+            .hint("use the log's https URL, or unset AIP_LOG_TOKEN"));
+    }
+    let bearer = Zeroizing::new(format!("Bearer {}", token.as_str()));
+    let mut value = HeaderValue::from_str(&bearer)
+        .map_err(|_| Failure::new("AIP_LOG_TOKEN has characters that no token has"))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
 /// Seconds, at most an hour; the other form of the header, a date, would need a clock.
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
@@ -183,8 +190,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
 }
 
 /// Reads a body in pieces, and stops: the limit holds for what comes out of decompression.
-fn read_body(mut response: Response, url: &str) -> Result<Vec<u8>, ClientError> {
-    let deadline = Instant::now() + REQUEST_TIMEOUT;
+fn read_body(mut response: Response, url: &str, deadline: Instant) -> Result<Vec<u8>, ClientError> {
     let mut body = Vec::new();
     let mut piece = [0; 32 * 1024];
     loop {
@@ -204,7 +210,8 @@ fn read_body(mut response: Response, url: &str) -> Result<Vec<u8>, ClientError> 
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const SHORTEST_REQUEST: Duration = Duration::from_secs(1);
+const LONGEST_REQUEST: Duration = Duration::from_secs(30);
 
 /// The longest that a log is asked to hold an answer back: proxies between cut longer ones.
 const LONGEST_WAIT: u64 = 25;

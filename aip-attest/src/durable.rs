@@ -36,7 +36,7 @@ pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<()> {
     written.and_then(|()| sync_folder(folder)).map_err(|source| cannot_write(path).caused_by(source))
 }
 
-/// Puts each of `files` at its path, as [`write`] does, and waits for the disk once a folder instead of once
+/// Puts each of `files` at its path, as [`write()`] does, and waits for the disk once a folder instead of once
 /// a file. After an error some may be there and some not, each whole.
 pub fn write_all(files: &[(&Path, Vec<u8>)], readers: Readers) -> Result<()> {
     let folders: BTreeSet<&Path> = files.iter().map(|(path, _)| folder_of(path)).collect();

@@ -9,6 +9,7 @@
 //!   clock         the present
 //!   environment   variables, the home
 //!   durable       files that survive a power cut
+//!   progress      a bar, where somebody is looking
 //!   report        messages, exit codes
 //!
 //!   keyfile       where the key is                        sign and submit stand on these too
@@ -34,6 +35,7 @@ pub mod keyfile;
 pub mod patience;
 pub mod policy_file;
 pub mod predicate;
+pub mod progress;
 pub mod receipt_file;
 pub mod report;
 pub mod signing;

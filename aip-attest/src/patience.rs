@@ -19,11 +19,6 @@ impl Patience {
         Self { deadline, pause: FIRST_PAUSE, told: false }
     }
 
-    /// The deadline.
-    pub fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
     /// Asks until there is an answer, a refusal, or no time left.
     pub fn ask<T>(&mut self, console: &mut Console, ask: impl Fn() -> Result<T, ClientError>) -> Result<T> {
         loop {

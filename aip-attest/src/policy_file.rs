@@ -3,8 +3,8 @@
 //! In this order, the first that is there:
 //! 1. `--policy FILE`
 //! 2. the file that `AIP_POLICY` names
-//! 3. `.aip/policy` in the working folder or one above it, up to the root of the repository; one that
-//!    contradicts a pinned key is refused
+//! 3. `.aip/policy` in the working folder or, in a repository, above it; one that contradicts a pinned key is
+//!    refused
 //! 4. the policy that `policy pin` keeps for the log in question
 //!
 //! `trust.toml` beside a policy adds what C2SP policies have no words for ([`trust`]).
@@ -101,20 +101,16 @@ pub fn read(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<Polic
     Ok(PolicyFile { policy, text, trust, source: source(path.to_path_buf()) })
 }
 
-/// `.aip/policy` in the working folder or above it, not beyond the root of a repository.
+/// `.aip/policy` in the working folder or, inside of a repository, above it up to the repository's root.
+/// Outside of one the folders above belong to others: in `/tmp`, to everybody.
 fn in_working_tree() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
-    for folder in here.ancestors() {
-        let path = folder.join(".aip").join("policy");
-        if path.is_file() {
-            // Messages and outputs read better with the short name.
-            return Some(path.strip_prefix(&here).map(Path::to_path_buf).unwrap_or(path));
-        }
-        if folder.join(".git").exists() {
-            break;
-        }
-    }
-    None
+    let is_root = |folder: &&Path| folder.join(".git").exists();
+    let root = here.ancestors().find(is_root).unwrap_or(&here);
+    let inside = here.ancestors().take_while(|folder| folder.starts_with(root));
+    let path = inside.map(|folder| folder.join(".aip").join("policy")).find(|path| path.is_file())?;
+    // Messages and outputs read better with the short name.
+    Some(path.strip_prefix(&here).map(Path::to_path_buf).unwrap_or(path))
 }
 
 /// Policies are a few lines; the limit is that of the note they judge.

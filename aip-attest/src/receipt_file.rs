@@ -78,7 +78,7 @@ pub fn write(path: &Path, receipt: &Receipt) -> Result<()> {
     durable::write(path, receipt.to_json().as_bytes(), Readers::Everyone)
 }
 
-/// Writes many receipts, as [`write`] does, in the time of a few.
+/// Writes many receipts, as [`write()`] does, in the time of a few.
 pub fn write_all(receipts: &[(&Path, &Receipt)]) -> Result<()> {
     let files: Vec<(&Path, Vec<u8>)> =
         receipts.iter().map(|(path, receipt)| (*path, receipt.to_json().into_bytes())).collect();

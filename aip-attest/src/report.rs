@@ -13,6 +13,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 /// A result whose error is meant for people.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -131,6 +132,11 @@ impl Failure {
         printable(&parts.join(": ")).into_owned()
     }
 
+    /// The failure in JSON.
+    pub fn to_json(&self) -> Value {
+        json!({"message": self.one_line(), "hint": self.first_hint()})
+    }
+
     /// The first hint, for annotations and JSON.
     pub fn first_hint(&self) -> Option<String> {
         self.0.hints.first().map(|hint| printable(hint).into_owned())
@@ -164,9 +170,9 @@ impl Console {
         Self { out: BufWriter::new(out), err, out_error: None }
     }
 
-    /// A line of data.
+    /// A line of data, which stays one: [`printable`].
     pub fn line(&mut self, line: impl Display) {
-        let written = writeln!(self.out, "{line}");
+        let written = writeln!(self.out, "{}", printable(&line.to_string()));
         self.keep(written);
     }
 
@@ -186,10 +192,10 @@ impl Console {
         self.keep(written);
     }
 
-    /// Data as JSON, indented, with a newline behind it.
+    /// Data as JSON, indented, with a newline behind it. What [`printable`] escapes is escaped as JSON does.
     pub fn json(&mut self, value: &impl Serialize) {
         let written = serde_json::to_string_pretty(value).map_err(io::Error::from);
-        let written = written.and_then(|text| writeln!(self.out, "{text}"));
+        let written = written.and_then(|text| writeln!(self.out, "{}", printable_json(&text)));
         self.keep(written);
     }
 
@@ -268,6 +274,22 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// The same of a JSON text, which stays the same JSON: outside of strings only line ends are control
+/// characters, and inside all below U+0020 are escaped already.
+fn printable_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_hostile(c) && c != '\n' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 fn is_hostile(c: char) -> bool {
     // Bidirectional controls and invisible separators, beside C0 and C1.
     c.is_control()
@@ -309,6 +331,14 @@ mod tests {
         assert_eq!(printable("a\u{1b}]0;x\u{7}b"), "a\\u{1b}]0;x\\u{7}b");
         assert_eq!(printable("gpj.\u{202e}exe"), "gpj.\\u{202e}exe");
         assert_eq!(printable("a\u{9b}31m"), "a\\u{9b}31m");
+    }
+
+    #[test]
+    fn json_stays_the_same_json() {
+        let value = serde_json::json!({"a\u{202e}": "\u{9b}31m\u{1b}\u{7f}é"});
+        let shown = printable_json(&serde_json::to_string_pretty(&value).expect("JSON"));
+        assert!(!shown.contains(|c| is_hostile(c) && c != '\n'), "{shown:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
     }
 
     /// A writer that fails with one kind of error.

@@ -17,6 +17,7 @@ use tlog::proof::TlogProof;
 use crate::client::{Answer, ClientError, LoggedAnswer, Problem};
 use crate::patience::Patience;
 use crate::policy_file::pins::Pins;
+use crate::progress::Progress;
 use crate::receipt_file;
 use crate::report::{Console, Exit, Failure, Result};
 use crate::target::Target;
@@ -63,13 +64,14 @@ pub fn submit(
         pins,
         sendings: Sendings::new(jobs.iter().map(|job| &job.receipt), console),
         outcomes: jobs.iter().map(|_| None).collect(),
+        progress: Progress::over_entries(jobs.len()),
         wait: Wait::default(),
     };
     let mut patience = Patience::until(deadline);
     loop {
         round.wait = Wait::default();
         round.ask_for_committed(console);
-        round.send(&patience, console);
+        round.send(console);
         if round.is_done() {
             break;
         }
@@ -79,6 +81,7 @@ pub fn submit(
             break;
         }
     }
+    round.progress.finish();
     round.outcomes.into_iter().map(|outcome| outcome.expect("every job has ended")).collect()
 }
 
@@ -89,6 +92,7 @@ struct Round<'a> {
     pins: &'a Pins,
     sendings: Sendings,
     outcomes: Vec<Option<Outcome>>,
+    progress: Progress,
     wait: Wait,
 }
 
@@ -112,9 +116,9 @@ impl Round<'_> {
     }
 
     /// Sends what waits, batch by batch.
-    fn send(&mut self, patience: &Patience, console: &mut Console) {
+    fn send(&mut self, console: &mut Console) {
         while let Some((batch, body)) = self.sendings.next_batch() {
-            match self.target.client.submit(body, batch.len(), patience.deadline()) {
+            match self.target.client.submit(body, batch.len()) {
                 Ok(answers) => self.take(batch.into_iter().zip(answers), console),
                 Err(error) => {
                     self.take_error(&batch, error, console);
@@ -238,6 +242,7 @@ impl Round<'_> {
 
     fn end(&mut self, at: usize, outcome: Outcome) {
         self.sendings.set(at, Sending::Ended);
+        self.progress.add(1);
         self.outcomes[at] = Some(outcome);
     }
 }

@@ -85,7 +85,7 @@ impl Wish {
     /// Asks the log what is not known of it yet: its name, and its policy if none is named or pinned.
     /// Tries until `deadline`.
     pub fn meet(self, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Target> {
-        let client = Client::new(&self.url)?;
+        let client = Client::new(&self.url, deadline)?;
         if let Some(policy) = &self.policy {
             refuse_other_fingerprint(self.fingerprint, policy)?;
         }

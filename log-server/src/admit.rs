@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use attestation::dsse::{Envelope, EnvelopeError};
 use attestation::entry::{ClaimHash, DescribeError, EntryError, PendingEntry, PublishError};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tlog::Hash;
 use tlog::encoding;
@@ -113,8 +113,13 @@ impl Candidate {
 struct Submission<'a> {
     #[serde(borrow)]
     leaf: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "whatever_is_there")]
     envelope: Option<&'a RawValue>,
+}
+
+/// Also `null`, which is no envelope: taken for none, an entry would stay by hash for ever.
+fn whatever_is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// The rule that a submission breaks. Sending it again does not help.

@@ -100,6 +100,10 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_MAX_BODY_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body_bytes: Option<usize>,
+    /// Most bytes of request bodies at a time, beside the first 65536 of each [default: 268435456]
+    #[arg(long, env = "AIP_LOG_MAX_BODIES_BYTES", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bodies_bytes: Option<usize>,
     /// Entries a client address may send a minute, 0 for no limit [default: 60000]
     #[arg(long, env = "AIP_LOG_ADDRESS_ENTRIES_PER_MINUTE", value_name = "ENTRIES")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,6 +141,10 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_BODY_TIMEOUT", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_timeout: Option<Span>,
+    /// How long a client may leave an answer unread [default: 30s]
+    #[arg(long, env = "AIP_LOG_ANSWER_TIMEOUT", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_timeout: Option<Span>,
     /// Go on although the clock is behind the last logged entry: log time stands still until it is reached
     #[arg(long, env = "AIP_LOG_ACCEPT_CLOCK")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -200,6 +208,7 @@ impl Settings {
             max_envelope_bytes: self.max_envelope_bytes.or(file.max_envelope_bytes),
             max_request_entries: self.max_request_entries.or(file.max_request_entries),
             max_body_bytes: self.max_body_bytes.or(file.max_body_bytes),
+            max_bodies_bytes: self.max_bodies_bytes.or(file.max_bodies_bytes),
             address_entries_per_minute: self.address_entries_per_minute.or(file.address_entries_per_minute),
             did_entries_per_minute: self.did_entries_per_minute.or(file.did_entries_per_minute),
             bytes_per_day: self.bytes_per_day.or(file.bytes_per_day),
@@ -212,6 +221,7 @@ impl Settings {
             max_connections: self.max_connections.or(file.max_connections),
             header_timeout: self.header_timeout.or(file.header_timeout),
             body_timeout: self.body_timeout.or(file.body_timeout),
+            answer_timeout: self.answer_timeout.or(file.answer_timeout),
             accept_clock: self.accept_clock || file.accept_clock,
         }
     }

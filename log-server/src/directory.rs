@@ -4,7 +4,7 @@
 //! D/log.toml   origin, name for cosign, settings       D/log.skey   the log's key, 0600
 //! D/policy     what consumers pin                      D/db/        RocksDB
 //! D/lock       held while a process uses the directory
-//! D.signed     the second record of what was signed, beside the directory
+//! D.signed     the second record of what was signed, beside the directory; D.signed.lock like D/lock
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};

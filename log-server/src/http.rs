@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::connect_info::ConnectInfo;
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -16,7 +16,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
+use serde::de::DeserializeOwned;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower::Service as _;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -28,6 +29,7 @@ use crate::pool::Pool;
 use crate::store::Store;
 use crate::view::{Published, TileCache, View};
 
+pub mod body;
 pub mod budget;
 pub mod error;
 pub mod lookup;
@@ -62,6 +64,8 @@ pub struct App {
     pub entry_limits: EntryLimits,
     /// How much one request may bring.
     pub request_limits: RequestLimits,
+    /// How much all requests together may bring at a time.
+    pub bodies: body::Bodies,
     /// Keys that were found to be of prime order.
     pub keys: submit::KeyCache,
     /// Free disk space is below the floor.
@@ -83,6 +87,17 @@ pub struct RequestLimits {
     pub body_timeout: Duration,
     /// How long a submission waits for its publication.
     pub deadline: Duration,
+}
+
+/// How many connections there are, and how long each may be slow.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    /// The most connections at a time; further ones wait to be accepted.
+    pub connections: usize,
+    /// How long a request head may take.
+    pub header_timeout: Duration,
+    /// How long an answer may wait for its client to read on.
+    pub answer_timeout: Duration,
 }
 
 impl App {
@@ -123,25 +138,26 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Serves until `stop` says so, then finishes what is under way. `max_connections` are open at a time;
-/// further ones wait to be accepted.
+/// Serves until `stop` says so, then finishes what is under way.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
-    max_connections: usize,
-    header_timeout: Duration,
+    limits: ConnectionLimits,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
+        .header_read_timeout(limits.header_timeout)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(64);
     let router = router(app).into_make_service_with_connect_info::<SocketAddr>();
     let graceful = GracefulShutdown::new();
-    let slots = Arc::new(Semaphore::new(max_connections));
+    let slots = Arc::new(Semaphore::new(limits.connections));
     loop {
-        let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let slot = tokio::select! {
+            slot = slots.clone().acquire_owned() => slot.expect("the semaphore is never closed"),
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
@@ -156,6 +172,7 @@ pub async fn serve(
             }
         };
         let _ = stream.set_nodelay(true);
+        limit_unread(&stream, limits.answer_timeout);
         let service = match router.clone().call(address).await {
             Ok(service) => TowerToHyperService::new(service),
             Err(never) => match never {},
@@ -173,6 +190,18 @@ pub async fn serve(
         tracing::warn!("some connections were still open when the server stopped");
     }
 }
+
+/// A client that asks and does not read the answer would hold its connection, and the answer, for ever.
+#[cfg(target_os = "linux")]
+fn limit_unread(stream: &TcpStream, answer_timeout: Duration) {
+    let milliseconds = u32::try_from(answer_timeout.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
+        tracing::debug!(%error, "a connection that cannot be limited");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_unread(_: &TcpStream, _: Duration) {}
 
 /// The address a request counts for: the peer's, or, behind trusted proxies, the last address in
 /// `X-Forwarded-For` that is not such a proxy.
@@ -249,6 +278,18 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     // A bug of ours. What it was stands on stderr; the client learns that it was not the request.
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed on this request")
         .into_response()
+}
+
+/// The parts of a path; what cannot be decoded is a problem like any other.
+pub struct Parts<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Parts<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::from_request_parts(parts, state).await;
+        path.map(|Path(parts)| Self(parts)).map_err(|e| Problem::bad_request("path", e.body_text()))
+    }
 }
 
 /// JSON that no cache keeps.

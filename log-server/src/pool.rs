@@ -59,6 +59,7 @@ pub struct PoolLimits {
 pub struct Pending {
     /// The entry.
     pub admitted: Admitted,
+    bytes: usize,
     waiters: Vec<oneshot::Sender<Sequenced>>,
 }
 
@@ -88,31 +89,44 @@ struct State {
     closed: bool,
 }
 
+impl State {
+    fn join(&mut self, claim: &ClaimHash) -> Option<oneshot::Receiver<Sequenced>> {
+        let at = *self.by_claim.get(claim)?;
+        let (sender, receiver) = oneshot::channel();
+        self.waiting[at].waiters.push(sender);
+        Some(receiver)
+    }
+}
+
 impl Pool {
     /// An empty pool.
     pub fn new(limits: PoolLimits) -> Self {
         Self { limits, state: Mutex::default(), changed: Condvar::new() }
     }
 
+    /// Adds a waiter to a claim that is already here, if it is.
+    pub fn join(&self, claim: &ClaimHash) -> Option<oneshot::Receiver<Sequenced>> {
+        self.lock().join(claim)
+    }
+
     /// Adds an entry, or a waiter to the same claim that is already here.
     pub fn push(&self, admitted: Admitted) -> Result<oneshot::Receiver<Sequenced>, Unavailable> {
-        let (sender, receiver) = oneshot::channel();
+        let bytes = admitted.bytes();
         let mut state = self.lock();
         if state.closed {
             return Err(Unavailable::Stopping);
         }
-        if let Some(at) = state.by_claim.get(&admitted.claim).copied() {
-            state.waiting[at].waiters.push(sender);
+        if let Some(receiver) = state.join(&admitted.claim) {
             return Ok(receiver);
         }
-        let bytes = admitted.bytes();
         if state.waiting.len() >= self.limits.entries || state.bytes + bytes > self.limits.bytes {
             return Err(Unavailable::Full);
         }
+        let (sender, receiver) = oneshot::channel();
         let at = state.waiting.len();
         state.by_claim.insert(admitted.claim, at);
         state.bytes += bytes;
-        state.waiting.push(Pending { admitted, waiters: vec![sender] });
+        state.waiting.push(Pending { admitted, bytes, waiters: vec![sender] });
         if at == 0 || at + 1 == self.limits.round_early {
             self.changed.notify_all();
         }
@@ -140,7 +154,7 @@ impl Pool {
         let count = state.waiting.len().min(self.limits.round_entries);
         let rest = state.waiting.split_off(count);
         let round = std::mem::replace(&mut state.waiting, rest);
-        state.bytes = state.waiting.iter().map(|pending| pending.admitted.bytes()).sum();
+        state.bytes -= round.iter().map(|pending| pending.bytes).sum::<usize>();
         state.by_claim = state.waiting.iter().map(|pending| pending.admitted.claim).zip(0..).collect();
         Some(round)
     }

@@ -80,8 +80,9 @@ impl Sequencer {
     ) -> Result<Self, OpenError> {
         let state = store.tree_state()?.ok_or(OpenError::NoTree)?;
         let tree = load_tree(&*store, &state)?;
-        let signed = last_signed(&*store, &record, &identity)?;
-        check_extends(&*store, &state, &tree, &signed)?;
+        for signed in signed_before(&*store, &record, &identity)? {
+            check_extends(&*store, &state, &tree, &signed)?;
+        }
         let (wall, mono) = clocks();
         let empty = Published::new(
             Checkpoint::new(identity.origin(), TreeSize::EMPTY, merkle::empty_root()),
@@ -292,12 +293,13 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-/// The larger of the two records of what was signed.
-fn last_signed(
+/// Both records of what was signed. The tree must extend each of them: a smaller one of another tree tells
+/// of a fork as well as a larger one.
+fn signed_before(
     store: &dyn Store,
     record: &SignedRecord,
     identity: &Identity,
-) -> Result<Checkpoint, OpenError> {
+) -> Result<Vec<Checkpoint>, OpenError> {
     let bad = |record, cause: String| OpenError::BadRecord { record, cause };
     let read = |name, text: &str| {
         let note = Note::parse(text.as_bytes()).map_err(|e| bad(name, e.to_string()))?;
@@ -313,14 +315,11 @@ fn last_signed(
         Ok(checkpoint)
     };
     let file = record.read().map_err(|e| bad(FILE_RECORD, e.to_string()))?;
-    let file = read(FILE_RECORD, &file)?;
-    match store.signed()? {
-        None => Ok(file),
-        Some(text) => {
-            let database = read("the database's record", &text)?;
-            Ok(if database.size > file.size { database } else { file })
-        }
+    let mut signed = vec![read(FILE_RECORD, &file)?];
+    if let Some(text) = store.signed()? {
+        signed.push(read("the database's record", &text)?);
     }
+    Ok(signed)
 }
 
 /// Whether the stored tree is at least what was signed, with its root.

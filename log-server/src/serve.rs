@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,9 +16,10 @@ use tokio::sync::watch;
 use crate::Failure;
 use crate::config::Settings;
 use crate::directory::Directory;
+use crate::http::body::Bodies;
 use crate::http::budget::{Budgets, Gatekeeper};
 use crate::http::submit::KeyCache;
-use crate::http::{self, App, RequestLimits};
+use crate::http::{self, App, ConnectionLimits, RequestLimits};
 use crate::metrics;
 use crate::pool::Pool;
 use crate::sequencer::{Clocks, FatalError, OpenError, Sequencer};
@@ -41,11 +44,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let identity = directory.identity(&file)?;
     let settings = args.settings.or(file.settings);
     let policy = directory.policy()?;
-    check_policy(&policy, &file.origin)?;
+    check_policy(&policy, identity.key.verifier())?;
     let gatekeeper = Gatekeeper::from_settings(&settings)
         .map_err(|e| Failure::new("the settings are refused").caused_by(e))?;
     let record_path = settings.signed_record_path(&args.dir);
-    let record = SignedRecord::open(&record_path).map_err(|e| no_record(&record_path, e))?;
+    let record = SignedRecord::take(&record_path).map_err(|e| no_record(&record_path, e))?;
     let store = directory.store()?;
     let sequencer = Sequencer::open(store.clone(), identity, record, clocks(), settings.accept_clock);
     let sequencer = sequencer.map_err(|e| cannot_open(&args.dir, e))?;
@@ -70,6 +73,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             body_timeout: settings.body_timeout.map_or(Duration::from_secs(30), |span| span.0),
             deadline: settings.deadline.map_or(Duration::from_secs(10), |span| span.0),
         },
+        bodies: Bodies::new(settings.max_bodies_bytes.unwrap_or(256 << 20)),
         keys: KeyCache::default(),
         disk_low: AtomicBool::new(false),
         metrics: handle,
@@ -78,7 +82,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new("cannot start the server").caused_by(e))?;
     runtime.block_on(serve(app, sequencer, &settings, &args.dir))?;
-    // The directory is let go of only now: everything that writes has ended.
+    // The directory is let go of only now: everything that uses it has ended.
+    drop(runtime);
     drop(directory);
     Ok(())
 }
@@ -96,9 +101,12 @@ async fn serve(app: Arc<App>, sequencer: Sequencer, settings: &Settings, dir: &P
         tokio::spawn(watch_over(app.clone(), dir.to_owned(), settings.disk_floor_bytes.unwrap_or(1 << 30)));
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(origin = app.origin, address = %bound, size = app.published.borrow().size().get(), "serving");
-    let max_connections = settings.max_connections.unwrap_or(4_096);
-    let header_timeout = settings.header_timeout.map_or(Duration::from_secs(10), |span| span.0);
-    let server = tokio::spawn(http::serve(listener, app.clone(), max_connections, header_timeout, stopping));
+    let limits = ConnectionLimits {
+        connections: connections_that_fit(settings.max_connections.unwrap_or(4_096)),
+        header_timeout: settings.header_timeout.map_or(Duration::from_secs(10), |span| span.0),
+        answer_timeout: settings.answer_timeout.map_or(Duration::from_secs(30), |span| span.0),
+    };
+    let server = tokio::spawn(http::serve(listener, app.clone(), limits, stopping));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -143,11 +151,33 @@ fn spawn_sequencer(mut sequencer: Sequencer, pool: Arc<Pool>) -> Result<thread::
     thread.map_err(|e| Failure::new("cannot start the sequencer").caused_by(e))
 }
 
-/// Looks after what changes outside: free disk space. And forgets budgets that are full again.
+/// How many connections fit beside the files of the store. Each round opens files: if there were none left,
+/// the writer would fail, and with it the log.
+fn connections_that_fit(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    // The lower of the two limits is there for programs that use select(2).
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let files = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
+    let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let fit = files.saturating_sub(STORE_FILES).max(1);
+    if fit < wanted {
+        tracing::warn!(
+            files,
+            connections = fit,
+            wanted,
+            "few open files are allowed, so fewer connections are"
+        );
+    }
+    wanted.min(fit)
+}
+
+/// Looks after what changes outside: free disk space. And keeps metrics and budgets from growing.
 async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     for tick in 0u64.. {
         ticks.tick().await;
+        // Histograms keep every sample until somebody asks; nobody may ever ask.
+        app.metrics.run_upkeep();
         if tick % 120 == 0 {
             app.budgets.forget_idle();
         }
@@ -164,11 +194,13 @@ async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
 }
 
 /// A policy that asks for witnesses must not be served by a log that asks none.
-fn check_policy(text: &str, origin: &str) -> Result<(), Failure> {
+/// Nor one that names another key: whoever pinned that would believe none of its receipts.
+fn check_policy(text: &str, vkey: &VerifierKey) -> Result<(), Failure> {
     let policy: Policy =
         text.parse().map_err(|e| Failure::new("the log's own policy is malformed").caused_by(e))?;
-    if !policy.logs().iter().any(|log| log.vkey.name().as_str() == origin) {
-        return Err(Failure::new(format!("the log's own policy does not name the log `{origin}`")));
+    if !policy.logs().iter().any(|log| log.vkey == *vkey) {
+        return Err(Failure::new("the log's own policy does not name its key")
+            .hint(format!("the directory's `policy` needs the line `log {vkey}`")));
     }
     if policy.quorum_name().is_some() {
         return Err(Failure::new(
@@ -180,6 +212,12 @@ fn check_policy(text: &str, origin: &str) -> Result<(), Failure> {
 }
 
 fn no_record(path: &Path, cause: std::io::Error) -> Failure {
+    if cause.kind() == std::io::ErrorKind::WouldBlock {
+        let fact = format!("another process signs with the record `{}`", path.display());
+        return Failure::new(fact).hint(
+            "it serves another copy of this directory; a log has one writer: stop one of them, and remove its copy",
+        );
+    }
     Failure::new(format!("the record of what was signed, `{}`, cannot be read", path.display()))
         .caused_by(cause)
         .hint(
@@ -220,6 +258,9 @@ fn clocks() -> Clocks {
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
+
+/// Open files of the store, with room for its journals, the record and the listener.
+const STORE_FILES: usize = 384;
 
 /// The exit code after a failed write.
 const EXIT_FATAL: i32 = 70;

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct SignedRecord {
     path: PathBuf,
+    /// Held until the process ends, by the one that signs.
+    _lock: Option<File>,
 }
 
 impl SignedRecord {
@@ -22,13 +24,24 @@ impl SignedRecord {
         file.write_all(note.as_bytes())?;
         file.sync_all()?;
         sync_folder(path)?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), _lock: None })
     }
 
     /// The file that `init` made. A missing one is an error: nobody knows what was signed.
     pub fn open(path: &Path) -> io::Result<Self> {
         File::open(path)?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), _lock: None })
+    }
+
+    /// As [`open`](Self::open), for the process that signs. A second one, on a copy of the directory, gets
+    /// [`io::ErrorKind::WouldBlock`]: the two would sign two trees under one key. The lock is a file of its
+    /// own beside the record, since the record itself is replaced.
+    pub fn take(path: &Path) -> io::Result<Self> {
+        let record = Self::open(path)?;
+        let lock = path.with_added_extension("lock");
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(lock)?;
+        lock.try_lock()?;
+        Ok(Self { _lock: Some(lock), ..record })
     }
 
     /// The last signed checkpoint, a signed note.
@@ -68,6 +81,11 @@ mod tests {
         // A crash between writing the new file and renaming it leaves the old note in force.
         fs::write(path.with_added_extension("new"), "half of fo").expect("a write");
         assert_eq!(SignedRecord::open(&path).and_then(|record| record.read()).expect("a read"), "three");
+        let taken = SignedRecord::take(&path).expect("nobody else has it");
+        let second = SignedRecord::take(&path).expect_err("one process signs");
+        assert_eq!(second.kind(), io::ErrorKind::WouldBlock);
+        drop(taken);
+        SignedRecord::take(&path).expect("nobody has it any more");
         record.write("four").expect("a write");
         assert_eq!(record.read().expect("a read"), "four");
     }

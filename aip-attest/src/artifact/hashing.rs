@@ -1,15 +1,15 @@
 //! Digests of files: streamed, on all processors, with a progress bar where somebody is looking.
 
 use std::fs::File;
-use std::io::{IsTerminal as _, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use sha2::Digest as _;
 use tlog::Hash;
 
 use super::{Artifact, Hashed, Place};
+use crate::progress::Progress;
 use crate::report::{Failure, Result};
 
 /// An artifact with its digest, or why there is none.
@@ -23,7 +23,7 @@ pub struct Digested {
 /// Computes the digests of `artifacts`, in their order. A file is read in pieces: a large one takes no more
 /// memory than a small one.
 pub fn hash_all(artifacts: Vec<Artifact>) -> Vec<Digested> {
-    let progress = Progress::over(&artifacts);
+    let progress = Progress::over_bytes(bytes_of(&artifacts));
     let hash = |artifact: Artifact| Digested { sha256: digest(&artifact, &progress), artifact };
     // One file needs no threads, and starting them takes longer than hashing it.
     let hashed = match artifacts.len() {
@@ -57,54 +57,22 @@ fn digest_of_file(path: &Path, progress: &Progress) -> std::io::Result<Hash> {
             0 => return Ok(Hash::new(sha256.finalize().into())),
             read => {
                 sha256.update(&buffer[..read]);
-                progress.add(read);
+                progress.add(read as u64);
             }
         }
     }
 }
 
-/// A bar on stderr, if that is a terminal and there is enough to wait for.
-struct Progress(Option<ProgressBar>);
-
-impl Progress {
-    fn over(artifacts: &[Artifact]) -> Self {
-        if !std::io::stderr().is_terminal() {
-            return Self(None);
-        }
-        let length = |artifact: &Artifact| match &artifact.place {
-            Place::File(path) => path.metadata().map_or(0, |metadata| metadata.len()),
-            Place::Elsewhere { .. } => 0,
-        };
-        let bytes: u64 = artifacts.iter().map(length).sum();
-        if bytes < BYTES_WORTH_A_BAR {
-            return Self(None);
-        }
-        let style = ProgressStyle::with_template("hashing {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
-        let bar = ProgressBar::new(bytes);
-        if let Ok(style) = style {
-            bar.set_style(style);
-        }
-        Self(Some(bar))
-    }
-
-    fn add(&self, bytes: usize) {
-        if let Some(bar) = &self.0 {
-            bar.inc(bytes as u64);
-        }
-    }
-
-    fn finish(&self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
-    }
+fn bytes_of(artifacts: &[Artifact]) -> u64 {
+    let length = |artifact: &Artifact| match &artifact.place {
+        Place::File(path) => path.metadata().map_or(0, |metadata| metadata.len()),
+        Place::Elsewhere { .. } => 0,
+    };
+    artifacts.iter().map(length).sum()
 }
 
 /// Large enough that system calls cost nothing, small enough for the processor's cache.
 const BUFFER_BYTES: usize = 256 * 1024;
-
-/// A tenth of a second of hashing.
-const BYTES_WORTH_A_BAR: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {

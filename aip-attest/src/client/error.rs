@@ -49,7 +49,7 @@ pub enum ClientError {
         url: String,
     },
     /// A body that trickles.
-    #[error("the answer from `{url}` did not end in {} s", REQUEST_TIMEOUT.as_secs())]
+    #[error("the answer from `{url}` did not end in time")]
     TooSlow {
         /// What was asked.
         url: String,

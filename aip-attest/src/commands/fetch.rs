@@ -17,7 +17,7 @@ use crate::policy_file;
 use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::{self, Shelf};
-use crate::report::{Console, Exit, Failure, Result, printable};
+use crate::report::{Console, Exit, Failure, Result};
 use crate::target::{Target, Wish};
 
 /// Get the receipt of an artifact from the log, by its digest
@@ -52,7 +52,8 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
 
     /// How long to try
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::parse_duration)]
+    #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "30s")]
+    #[arg(value_parser = super::parse_duration)]
     timeout: Duration,
 
     /// Print JSON: the receipt that was written, or the list of entries
@@ -84,9 +85,10 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     keep_other_files(&path)?;
     receipt_file::write(&path, &receipt)?;
     if args.json {
-        console.json(&json!({"schema": "aip.fetch.v1", "receipt": path.to_string_lossy(), "entries": [json_of(chosen)]}));
+        let (path, entries) = (path.to_string_lossy(), [json_of(chosen)]);
+        console.json(&json!({"schema": "aip.fetch.v1", "receipt": path, "entries": entries}));
     } else {
-        console.line(format!("fetched  {}  index {}", printable(&path.to_string_lossy()), chosen.index));
+        console.line(format!("fetched  {}  index {}", path.to_string_lossy(), chosen.index));
     }
     Ok(Exit::Yes)
 }
@@ -192,7 +194,7 @@ fn report_choice(
             let claim = found.entry.claim();
             let kind = claim.listing().map_or("", |listing| &listing.predicate_type);
             let time = clock::rfc3339_millis(found.entry.logged_at().as_millis());
-            console.line(format!("index {}  {}  {time}  {}", found.index, claim.did(), printable(kind)));
+            console.line(format!("index {}  {}  {time}  {kind}", found.index, claim.did()));
         }
     }
     Err(Failure::new(format!("{} entries are about this artifact", wanted.len()))

@@ -63,7 +63,7 @@ fn act(runner: &mut Runner) -> Result<Exit> {
         shelf: Shelf::new(Some(inputs.receipts_dir.clone())),
         receipt: None,
         log,
-        deadline: super::deadline(TIMEOUT)?,
+        deadline: super::deadline(timeout()?)?,
     };
     let report = signing::sign(request, &identity, &pins, runner.console())?;
     Outputs::of(&identity.did, &report, &inputs.receipts_dir).write(runner)?;
@@ -82,7 +82,7 @@ fn no_key(inputs: &Inputs, runner: &mut Runner) -> Result<Exit> {
     match inputs.if_no_key {
         IfNoKey::Fail => Err(failure
             .hint("pull requests from forks have no secrets: set `if-no-key: skip` to let them pass unsigned")
-            .hint("set the secrets AIP_DID and AIP_PRIVATE_KEY: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`")),
+            .hint("set the secrets AIP_DID and AIP_PRIVATE_KEY: see `aip-attest key export --help`")),
         IfNoKey::Skip => {
             runner.warning(&failure.hint("nothing was signed, as `if-no-key: skip` wants it"));
             Outputs::nothing(&inputs.receipts_dir).write(runner)?;
@@ -138,5 +138,11 @@ fn verdict(report: &Report, knows_log: bool, inputs: &Inputs, runner: &mut Runne
     exit
 }
 
-/// How long a log is waited for. A step that waits longer holds up a build for a log that is down.
+/// How long a log is waited for: `AIP_TIMEOUT`, as for the commands.
+fn timeout() -> Result<Duration> {
+    let Some(text) = crate::environment::var("AIP_TIMEOUT")? else { return Ok(TIMEOUT) };
+    super::parse_duration(&text).map_err(|why| Failure::new(format!("AIP_TIMEOUT is `{text}`")).because(why))
+}
+
+/// A step that waits longer holds up a build for a log that is down.
 const TIMEOUT: Duration = Duration::from_secs(60);

@@ -12,7 +12,7 @@ use crate::policy_file;
 use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::Shelf;
-use crate::report::{Console, Exit, Failure, Result, printable};
+use crate::report::{Console, Exit, Failure, Result};
 use crate::signing::{self, Report, Request, Says, Signed};
 use crate::target::Wish;
 
@@ -75,7 +75,8 @@ pub(crate) struct Args {
     private: bool,
 
     /// How long to wait for the log
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = super::parse_duration)]
+    #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "60s")]
+    #[arg(value_parser = super::parse_duration)]
     timeout: Duration,
 
     /// Print a JSON array, one element an artifact
@@ -153,9 +154,9 @@ fn text(report: &Report, console: &mut Console) {
         console.line(format!(
             "{:<8} {}  sha256:{}{index}  {}",
             signed.state(),
-            printable(&signed.hashed.artifact.label()),
+            signed.hashed.artifact.label(),
             signed.hashed.sha256,
-            printable(&signed.path.to_string_lossy())
+            signed.path.to_string_lossy()
         ));
     }
 }
@@ -172,7 +173,7 @@ pub(super) fn json_of(signed: &Signed) -> Value {
         "state": signed.state(),
         "origin": signed.receipt.pending_entry().map(|entry| entry.claim().origin()),
         "index": signed.index(),
-        "error": signed.failure.as_ref().map(|failure| json!({"message": failure.one_line(), "hint": failure.first_hint()})),
+        "error": signed.failure.as_ref().map(Failure::to_json),
     })
 }
 

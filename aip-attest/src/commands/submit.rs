@@ -12,7 +12,7 @@ use crate::keyfile;
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
 use crate::receipt_file;
-use crate::report::{Console, Exit, Failure, Result, printable};
+use crate::report::{Console, Exit, Failure, Result};
 use crate::submission::{self, Job, Outcome};
 use crate::target::{Target, Wish};
 
@@ -40,7 +40,8 @@ pub(crate) struct Args {
     private: bool,
 
     /// How long to wait for the log
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = super::parse_duration)]
+    #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "60s")]
+    #[arg(value_parser = super::parse_duration)]
     timeout: Duration,
 
     /// Print a JSON array, one element a receipt
@@ -90,13 +91,9 @@ fn submit_to(
     console: &mut Console,
 ) -> Result<Vec<(PathBuf, Outcome)>> {
     if let Some(origin) = origin.filter(|origin| *origin != target.origin) {
-        return Err(Failure::new(format!(
-            "`{}` is the log `{}`",
-            target.client.url(),
-            printable(&target.origin)
-        ))
-        .because(format!("{} receipts are for `{}`", receipts.len(), printable(origin)))
-        .hint("a claim is for one log: name that log, or sign again for this one"));
+        return Err(Failure::new(format!("`{}` is the log `{}`", target.client.url(), target.origin))
+            .because(format!("{} receipts are for `{origin}`", receipts.len()))
+            .hint("a claim is for one log: name that log, or sign again for this one"));
     }
     let mut jobs = Vec::new();
     for (receipt, path) in receipts {
@@ -148,9 +145,7 @@ fn report(done: &[(PathBuf, Outcome)], as_json: bool, console: &mut Console) {
         let element = |(path, outcome): &(PathBuf, Outcome)| {
             let error = match outcome {
                 Outcome::Logged(_) => Value::Null,
-                Outcome::Left(failure) => {
-                    json!({"message": failure.one_line(), "hint": failure.first_hint()})
-                }
+                Outcome::Left(failure) => failure.to_json(),
             };
             json!({"receipt": path.to_string_lossy(), "index": index(outcome), "error": error})
         };
@@ -160,7 +155,7 @@ fn report(done: &[(PathBuf, Outcome)], as_json: bool, console: &mut Console) {
         match (outcome, index(outcome)) {
             (Outcome::Left(failure), _) => console.failure(failure),
             (Outcome::Logged(_), Some(index)) if !as_json => {
-                console.line(format!("logged   {}  index {index}", printable(&path.to_string_lossy())));
+                console.line(format!("logged   {}  index {index}", path.to_string_lossy()));
             }
             (Outcome::Logged(_), _) => {}
         }

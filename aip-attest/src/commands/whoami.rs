@@ -4,7 +4,7 @@ use serde_json::json;
 use crate::environment;
 use crate::keyfile::credentials::Profile;
 use crate::keyfile::{self, Source, Stored};
-use crate::report::{Console, Exit, Failure, Result, printable};
+use crate::report::{Console, Exit, Failure, Result};
 
 /// Print the DID that signs here, and where its key is
 ///
@@ -32,16 +32,16 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         }));
         return Ok(Exit::Yes);
     }
-    console.line(format!("DID: {}", printable(&who.did)));
+    console.line(format!("DID: {}", who.did));
     if let (Some(did_key), Some(public_key)) = (&who.did_key, &who.public_key) {
         console.line(format!("DID (key): {did_key}"));
         console.line(format!("Public key: {public_key}"));
     }
     if let Profile { platform: Some(platform), username, .. } = &who.profile {
         let username = username.as_deref().unwrap_or("?");
-        console.line(format!("Platform: {}/{}", printable(platform), printable(username)));
+        console.line(format!("Platform: {platform}/{username}"));
     }
-    console.line(format!("Source: {}", printable(&source.to_string())));
+    console.line(format!("Source: {source}"));
     if who.did_key.is_none() {
         console.note("the file is encrypted: the DID is what it says, unproven until the key is opened");
     }

@@ -109,9 +109,15 @@ mod tests {
     use super::*;
 
     /// Written by the Python client, for the passphrase `correct horse`.
-    const FILE: &str = r#"{"format":"aip-encrypted-v1","did":"did:aip:56475aa75463474c0285df5dbf2bcab7",
-        "salt":"ythGXossfHbZOwuC2se5pA==",
-        "ciphertext":"Rgc8YR0UsJKtp3KKlo/7KH+m7V0BWIAw8+mSGnTvmQjljX70obY3GofEUrn/0qzJ3vcALQRXcWSMNjzUlpU4WJGaTLDbXPBTfou12Z9QoVLLDPe8C0QUH3u8CWEoDmztZB8VbjbmwukNXrgK1KNawXwMRBOPuL01EfyH+bt9PQfNFVw6IUkgHLjQqBZCbpWowaTv8LPSi2BzXKLWAObJIXvOgkSgbkX91TiC8ip/qjzGVeMoScV6kMIwDLhH5YewD6aOo3I7zETQG0wRIkmQjkvQeg=="}"#;
+    const FILE: &str = concat!(
+        r#"{"format":"aip-encrypted-v1","did":"did:aip:56475aa75463474c0285df5dbf2bcab7","#,
+        r#""salt":"ythGXossfHbZOwuC2se5pA==","ciphertext":""#,
+        "Rgc8YR0UsJKtp3KKlo/7KH+m7V0BWIAw8+mSGnTvmQjljX70obY3GofEUrn/0qzJ3vcALQRXcWSMNjzU",
+        "lpU4WJGaTLDbXPBTfou12Z9QoVLLDPe8C0QUH3u8CWEoDmztZB8VbjbmwukNXrgK1KNawXwMRBOPuL01",
+        "EfyH+bt9PQfNFVw6IUkgHLjQqBZCbpWowaTv8LPSi2BzXKLWAObJIXvOgkSgbkX91TiC8ip/qjzGVeMo",
+        "ScV6kMIwDLhH5YewD6aOo3I7zETQG0wRIkmQjkvQeg==",
+        r#""}"#,
+    );
 
     fn parse(file: &str) -> Encrypted {
         match credentials::parse(file.as_bytes()) {

@@ -73,6 +73,7 @@ impl Terminal {
         let Ok(stdin) = self.file.try_clone() else { return false };
         let status = Command::new("stty")
             .arg(if on { "echo" } else { "-echo" })
+            .env_remove("AIP_PRIVATE_KEY")
             .stdin(stdin)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

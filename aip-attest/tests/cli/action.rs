@@ -196,9 +196,18 @@ fn identity_may_come_from_the_jobs_environment() {
 #[test]
 fn a_log_that_is_down_fails_or_is_deferred() {
     let world = world();
-    world.file("policy", policy().as_bytes());
+    world.file(".aip/policy", policy().replacen('\n', " http://127.0.0.1:9\n", 1).as_bytes());
+    let quick = [("AIP_TIMEOUT", "1s")];
+    announced(&world, &[], &quick).expect(false, &["::error ", "the log gave no receipt in time"]);
+    let run = announced(&world, &[("on-log-failure", "defer")], &quick);
+    run.expect(true, &["::warning ", "the log gave no receipt in time"]);
+    assert_eq!((run.outputs["signed"].as_str(), run.outputs["pending"].as_str()), ("2", "2"));
+    std::fs::remove_dir_all(world.path(".aip")).expect("removed");
+    // Not even its name is known: signed, and deferred all the same.
+    let inputs = [("log-url", "http://127.0.0.1:9"), ("on-log-failure", "defer"), ("receipts-dir", "r")];
+    announced(&world, &inputs, &quick).expect(true, &["::warning ", "cannot reach"]);
+    announced(&world, &inputs[..1], &quick).expect(false, &["::error ", "cannot reach"]);
     let log = Log::start();
-    world.file("log-policy", log.policy().as_bytes());
     // A refusal and a lie are not deferred: they would be the same tomorrow.
     for (answer, want) in
         [(Answer::RefuseFirst, "the log refuses the entry"), (Answer::OtherProof, "does not verify")]
@@ -349,7 +358,11 @@ fn the_program_is_found_or_built_once() {
     let world = world();
     // A cargo that "builds" by copying, and says how it was called.
     let cargo = format!(
-        "#!/bin/sh\necho \"$@\" >> '{}'\necho \"key=$AIP_PRIVATE_KEY\" >> '{0}'\nwhile [ \"$1\" != --root ]; do shift; done\nmkdir -p \"$2/bin\" && cp '{PROGRAM}' \"$2/bin/aip-attest\"\n",
+        "#!/bin/sh\n\
+         echo \"$@\" >> '{}'\n\
+         echo \"key=$AIP_PRIVATE_KEY\" >> '{0}'\n\
+         while [ \"$1\" != --root ]; do shift; done\n\
+         mkdir -p \"$2/bin\" && cp '{PROGRAM}' \"$2/bin/aip-attest\"\n",
         world.path("cargo.log").display(),
     );
     make_executable(&world.file("tools/cargo", cargo.as_bytes()));

@@ -7,8 +7,15 @@ use crate::world::{Ran, SIGNER_SEED, World, did, vectors};
 const SEED: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// The Python client's files, written for the passphrase `correct horse`.
-const ENCRYPTED: &str = r#"{"format":"aip-encrypted-v1","did":"did:aip:56475aa75463474c0285df5dbf2bcab7",
-"salt":"ythGXossfHbZOwuC2se5pA==","ciphertext":"Rgc8YR0UsJKtp3KKlo/7KH+m7V0BWIAw8+mSGnTvmQjljX70obY3GofEUrn/0qzJ3vcALQRXcWSMNjzUlpU4WJGaTLDbXPBTfou12Z9QoVLLDPe8C0QUH3u8CWEoDmztZB8VbjbmwukNXrgK1KNawXwMRBOPuL01EfyH+bt9PQfNFVw6IUkgHLjQqBZCbpWowaTv8LPSi2BzXKLWAObJIXvOgkSgbkX91TiC8ip/qjzGVeMoScV6kMIwDLhH5YewD6aOo3I7zETQG0wRIkmQjkvQeg=="}"#;
+const ENCRYPTED: &str = concat!(
+    r#"{"format":"aip-encrypted-v1","did":"did:aip:56475aa75463474c0285df5dbf2bcab7","#,
+    r#""salt":"ythGXossfHbZOwuC2se5pA==","ciphertext":""#,
+    "Rgc8YR0UsJKtp3KKlo/7KH+m7V0BWIAw8+mSGnTvmQjljX70obY3GofEUrn/0qzJ3vcALQRXcWSMNjzU",
+    "lpU4WJGaTLDbXPBTfou12Z9QoVLLDPe8C0QUH3u8CWEoDmztZB8VbjbmwukNXrgK1KNawXwMRBOPuL01",
+    "EfyH+bt9PQfNFVw6IUkgHLjQqBZCbpWowaTv8LPSi2BzXKLWAObJIXvOgkSgbkX91TiC8ip/qjzGVeMo",
+    "ScV6kMIwDLhH5YewD6aOo3I7zETQG0wRIkmQjkvQeg==",
+    r#""}"#,
+);
 
 fn plain(did: &str) -> String {
     json!({"did": did, "private_key": SEED}).to_string()

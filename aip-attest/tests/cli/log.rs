@@ -233,7 +233,10 @@ impl State {
         let submissions: Vec<Value> = serde_json::from_slice(body).expect("an array");
         let mut results = Vec::new();
         for (submission, number) in submissions.iter().zip(0..) {
-            let problem = |status: u16, rule: &str| json!({"type": format!("urn:aip:problem:{rule}"), "title": "no \u{1b}good", "status": status, "hint": "do better"});
+            let problem = |status: u16, rule: &str| {
+                let kind = format!("urn:aip:problem:{rule}");
+                json!({"type": kind, "title": "no \u{1b}good", "status": status, "hint": "do better"})
+            };
             match &lie {
                 Some(Answer::Unavailable) => {
                     results.push(json!({"status": "unavailable", "error": problem(503, "deadline")}));

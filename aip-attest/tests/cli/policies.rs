@@ -26,14 +26,14 @@ $ aip-attest policy check alone
 log      log.example.com/pipelines+1d6673ac+AdBKsjJ0K7SrOhNovUYV5ObQIkq3GgFrr4UgozLJd4c3  https://log.example.com
 quorum   none
 sha256:[..]
-! warning: the policy needs no witness: a log that shows different trees to different people is not found out
+! warning: the policy needs no witness: a log that shows people different trees is not found out
 
 $ aip-attest policy check nothing
 ? 0
 quorum   none
 sha256:[..]
 ! warning: the policy names no log: nothing passes it
-! warning: the policy needs no witness: a log that shows different trees to different people is not found out
+! warning: the policy needs no witness: a log that shows people different trees is not found out
 
 $ aip-attest policy check broken
 ? 2

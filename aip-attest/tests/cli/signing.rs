@@ -104,7 +104,8 @@ fn provenance_comes_from_the_ci_environment_and_nothing_else_does() {
         .env("MY_SECRET", "hunter2");
     world.file("app", b"app");
     let ran = world.run(&["sign", "app", "--no-log"]);
-    ran.expect(0, &["provenance is self-asserted, from the environment of https://github.com/octo/app/actions/runs/42/attempts/1"]);
+    let run = "https://github.com/octo/app/actions/runs/42/attempts/1";
+    ran.expect(0, &[&format!("provenance is self-asserted, from the environment of {run}")]);
     let signed = receipt(&world, "app.receipt.json");
     let predicate = Value::Object(signed.statement().predicate().clone());
     let source = predicate.pointer("/buildDefinition/externalParameters/workflow/repository");

@@ -28,7 +28,7 @@ fn sources() -> BTreeMap<String, String> {
 #[test]
 fn what_touches_the_world_is_in_one_place_each() {
     for (what, allowed) in [
-        ("reqwest", &["client.rs"][..]),
+        ("reqwest", &["client"][..]),
         ("TcpStream", &[]),
         ("SystemTime::now", &["clock.rs"]),
         ("env::var", &["environment.rs", "ci_env.rs"]),
@@ -39,7 +39,10 @@ fn what_touches_the_world_is_in_one_place_each() {
         ("unsafe {", &[]),
     ] {
         for (file, code) in sources() {
-            assert!(!code.contains(what) || allowed.contains(&file.as_str()), "{what} in {file}");
+            assert!(
+                !code.contains(what) || allowed.iter().any(|allowed| file.starts_with(allowed)),
+                "{what} in {file}"
+            );
         }
     }
 }
@@ -68,7 +71,16 @@ fn verify_stands_on_nothing_that_opens_a_socket() {
         }
         reached.extend(more);
     }
-    let want =
-        ["artifact", "clock", "durable", "environment", "policy_file", "predicate", "receipt_file", "report"];
+    let want = [
+        "artifact",
+        "clock",
+        "durable",
+        "environment",
+        "policy_file",
+        "predicate",
+        "progress",
+        "receipt_file",
+        "report",
+    ];
     assert_eq!(reached.iter().map(String::as_str).collect::<Vec<_>>(), want);
 }

@@ -149,6 +149,12 @@ impl Budgets {
         Ok(())
     }
 
+    /// Gives back what [`spend_day`](Self::spend_day) took for an entry that was not taken after all.
+    pub fn return_day(&self, bytes: u64) {
+        let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
+        day.bytes = day.bytes.saturating_sub(bytes);
+    }
+
     /// Forgets addresses and DIDs that are back at their full budget: memory stays bounded.
     pub fn forget_idle(&self) {
         if let Some(limiter) = &self.by_address {

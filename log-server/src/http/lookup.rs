@@ -6,7 +6,7 @@ use attestation::did::Did;
 use attestation::dsse::Envelope;
 use attestation::entry::{DsseEntry, Entry};
 use attestation::receipt::Receipt;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use tlog::{Hash, LeafIndex, TreeSize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::Problem;
-use super::{App, fresh_json, immutable_json};
+use super::{App, Parts, fresh_json, immutable_json};
 use crate::store::Order;
 use crate::store::schema::{Read as _, StoredEnvelope};
 use crate::view::View;
@@ -122,7 +122,7 @@ pub async fn entries(
 #[utoipa::path(get, tag = "lookup", path = "/api/v1/entries/{index}", params(("index" = u64, Path, description = "leaf index")), responses(
     (status = 200, description = "The entry", body = EntryJson),
     (status = 404, description = "Not in the published tree", body = Problem, content_type = "application/problem+json")))]
-pub async fn entry(State(app): State<Arc<App>>, Path(index): Path<String>) -> Result<Response, Problem> {
+pub async fn entry(State(app): State<Arc<App>>, Parts(index): Parts<String>) -> Result<Response, Problem> {
     let view = app.view();
     let index = published_index(&view, &index)?;
     Ok(immutable_json(entry_json(&view, index)?))
@@ -132,7 +132,7 @@ pub async fn entry(State(app): State<Arc<App>>, Path(index): Path<String>) -> Re
 #[utoipa::path(get, tag = "lookup", path = "/api/v1/entries/{index}/proof", params(("index" = u64, Path, description = "leaf index")), responses(
     (status = 200, description = "A C2SP tlog-proof to the published checkpoint", body = String),
     (status = 404, description = "Not in the published tree", body = Problem, content_type = "application/problem+json")))]
-pub async fn proof(State(app): State<Arc<App>>, Path(index): Path<String>) -> Result<Response, Problem> {
+pub async fn proof(State(app): State<Arc<App>>, Parts(index): Parts<String>) -> Result<Response, Problem> {
     let view = app.view();
     let index = published_index(&view, &index)?;
     let proof = view.tlog_proof(index)?.to_string();
@@ -145,7 +145,7 @@ pub async fn proof(State(app): State<Arc<App>>, Path(index): Path<String>) -> Re
     (status = 200, description = "The receipt", body = String, content_type = "application/vnd.aip.receipt.v1+json"),
     (status = 404, description = "Not in the published tree, or its envelope never came", body = Problem, content_type = "application/problem+json"),
     (status = 410, description = "Its envelope was erased", body = Problem, content_type = "application/problem+json")))]
-pub async fn receipt(State(app): State<Arc<App>>, Path(index): Path<String>) -> Result<Response, Problem> {
+pub async fn receipt(State(app): State<Arc<App>>, Parts(index): Parts<String>) -> Result<Response, Problem> {
     let view = app.view();
     let index = published_index(&view, &index)?;
     let leaf = published_leaf(&view, index)?;
@@ -184,7 +184,7 @@ pub async fn receipt(State(app): State<Arc<App>>, Path(index): Path<String>) -> 
     (status = 200, description = "The envelope, canonical JSON", body = String, content_type = "application/json"),
     (status = 404, description = "Not here", body = Problem, content_type = "application/problem+json"),
     (status = 410, description = "Erased", body = Problem, content_type = "application/problem+json")))]
-pub async fn envelope(State(app): State<Arc<App>>, Path(hash): Path<String>) -> Result<Response, Problem> {
+pub async fn envelope(State(app): State<Arc<App>>, Parts(hash): Parts<String>) -> Result<Response, Problem> {
     let hash = Hash::from_hex(&hash)
         .ok_or_else(|| Problem::bad_request("hash", "a hash is 64 lower-case hex digits"))?;
     match app.store.envelope(&hash)? {
@@ -216,7 +216,7 @@ pub struct InclusionJson {
     (status = 404, description = "Not in the published tree", body = Problem, content_type = "application/problem+json")))]
 pub async fn inclusion(
     State(app): State<Arc<App>>,
-    Path((index, size)): Path<(String, String)>,
+    Parts((index, size)): Parts<(String, String)>,
 ) -> Result<Response, Problem> {
     let view = app.view();
     let size = published_size(&view, &size)?;
@@ -255,7 +255,7 @@ pub struct ConsistencyJson {
     (status = 404, description = "Not reached by the published tree", body = Problem, content_type = "application/problem+json")))]
 pub async fn consistency(
     State(app): State<Arc<App>>,
-    Path((old, new)): Path<(String, String)>,
+    Parts((old, new)): Parts<(String, String)>,
 ) -> Result<Response, Problem> {
     let view = app.view();
     let (old, new) = (published_size(&view, &old)?, published_size(&view, &new)?);

@@ -1,18 +1,20 @@
 //! Submissions: admit, wait for commit and publication, answer.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use attestation::entry::ClaimHash;
 use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Path, State};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rayon::prelude::*;
 use serde::Serialize;
+use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use tlog::key::{Ed25519PublicKey, KeyError};
 use tlog::{Hash, LeafIndex, encoding};
@@ -20,8 +22,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant as Deadline, timeout_at};
 use utoipa::ToSchema;
 
+use super::body::{self, Received};
 use super::error::Problem;
-use super::{App, Peer, client_address, not_ready};
+use super::{App, Parts, Peer, client_address, not_ready};
 use crate::admit::{self, Refusal};
 use crate::metrics;
 use crate::pool::{Committed, Sequenced, Unavailable};
@@ -92,12 +95,12 @@ pub async fn submit(
     let start = Instant::now();
     let address = client_address(&app, peer, &headers);
     app.gatekeeper.check_request(&headers)?;
-    let body = read_body(&app, &headers, body).await?;
+    let body = body::read(&app, &headers, body).await?;
     let patience = Patience::from_headers(&headers, app.request_limits.deadline);
     let response = if body.trim_ascii_start().first() == Some(&b'[') {
-        submit_many(&app, address, &body, patience).await?
+        submit_many(&app, address, body, patience).await?
     } else {
-        submit_one(&app, address, &body, patience).await?
+        submit_one(&app, address, body, patience).await?
     };
     metrics::submitted(start.elapsed());
     Ok(response)
@@ -108,7 +111,7 @@ pub async fn submit(
     (status = 200, description = "Published", body = Answer),
     (status = 202, description = "Committed and not yet published", body = Answer),
     (status = 404, description = "Unknown", body = Problem, content_type = "application/problem+json")))]
-pub async fn claim(State(app): State<Arc<App>>, Path(hash): Path<String>) -> Result<Response, Problem> {
+pub async fn claim(State(app): State<Arc<App>>, Parts(hash): Parts<String>) -> Result<Response, Problem> {
     let hash = Hash::from_hex(&hash)
         .ok_or_else(|| Problem::bad_request("hash", "a hash is 64 lower-case hex digits"))?;
     let claim = ClaimHash::new(hash);
@@ -121,25 +124,27 @@ pub async fn claim(State(app): State<Arc<App>>, Path(hash): Path<String>) -> Res
 async fn submit_one(
     app: &Arc<App>,
     address: IpAddr,
-    body: &[u8],
+    body: Received<'_>,
     patience: Patience,
 ) -> Result<Response, Problem> {
     app.budgets.spend_address(address, 1)?;
-    let step = begin(app, body);
+    let step = begin(app, &body);
+    // Whoever waits holds no body.
+    drop(body);
     Ok(finish(app, step, patience).await?.into_one())
 }
 
 async fn submit_many(
     app: &Arc<App>,
     address: IpAddr,
-    body: &[u8],
+    body: Received<'_>,
     patience: Patience,
 ) -> Result<Response, Problem> {
-    let submissions: Vec<&RawValue> = serde_json::from_slice(body)
-        .map_err(|e| Problem::bad_request("body", format!("the body is no JSON array: {e}")))?;
     let limit = app.request_limits.entries;
-    if submissions.is_empty() || submissions.len() > limit {
-        let title = format!("a request brings 1 to {limit} entries, not {}", submissions.len());
+    let (submissions, count) = elements(&body, limit)
+        .map_err(|e| Problem::bad_request("body", format!("the body is no JSON array: {e}")))?;
+    if count == 0 || count > limit {
+        let title = format!("a request brings 1 to {limit} entries, not {count}");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-entries", title));
     }
     app.budgets.spend_address(address, submissions.len())?;
@@ -147,6 +152,8 @@ async fn submit_many(
     let steps: Vec<Step> = tokio::task::block_in_place(|| {
         submissions.par_iter().map(|submission| begin(app, submission.get().as_bytes())).collect()
     });
+    drop(submissions);
+    drop(body);
     let mut answers = Vec::with_capacity(steps.len());
     for step in steps {
         answers.push(finish(app, step, patience).await?);
@@ -163,6 +170,35 @@ async fn submit_many(
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     Ok(response)
+}
+
+/// The first `keep` elements of a JSON array, and how many there are. Eight million are a small body.
+fn elements(body: &[u8], keep: usize) -> Result<(Vec<&RawValue>, usize), serde_json::Error> {
+    struct Elements(usize);
+
+    impl<'de> Visitor<'de> for Elements {
+        type Value = (Vec<&'de RawValue>, usize);
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+            let (mut kept, mut count) = (Vec::new(), 0);
+            while let Some(element) = array.next_element()? {
+                if count < self.0 {
+                    kept.push(element);
+                }
+                count += 1;
+            }
+            Ok((kept, count))
+        }
+    }
+
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let elements = reader.deserialize_seq(Elements(keep))?;
+    reader.end()?;
+    Ok(elements)
 }
 
 /// How far one submission has come without waiting.
@@ -187,6 +223,9 @@ fn begin(app: &App, json: &[u8]) -> Step {
         Ok(Some(index)) => return Step::Known(claim, index),
         Ok(None) => {}
         Err(error) => return Step::Broken(error.into()),
+    }
+    if let Some(receiver) = app.pool.join(&claim) {
+        return Step::Waiting(claim, receiver);
     }
     match admit_new(app, candidate) {
         Ok(receiver) => Step::Waiting(claim, receiver),
@@ -213,8 +252,12 @@ fn admit_new(app: &App, candidate: admit::Candidate) -> Result<oneshot::Receiver
     }
     let admitted = candidate.admit(&app.origin, &key).map_err(refused)?;
     app.budgets.spend_did(&did).map_err(unavailable)?;
-    app.budgets.spend_day(admitted.bytes() as u64, (app.now)()).map_err(unavailable)?;
-    let receiver = app.pool.push(admitted).map_err(|full| unavailable(Problem::from(&full)))?;
+    let bytes = admitted.bytes() as u64;
+    app.budgets.spend_day(bytes, (app.now)()).map_err(unavailable)?;
+    let receiver = app.pool.push(admitted).map_err(|full| {
+        app.budgets.return_day(bytes);
+        unavailable(Problem::from(&full))
+    })?;
     metrics::admitted();
     Ok(receiver)
 }
@@ -330,46 +373,6 @@ impl Patience {
             }
         }
         Self { until: Deadline::now() + wait, only_commit }
-    }
-}
-
-async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-    let unsupported = |rule, title: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, rule, title);
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(unsupported("content-encoding", "a request body is not compressed"));
-    }
-    let json = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
-    });
-    if !json {
-        return Err(unsupported("content-type", "a submission is `application/json`"));
-    }
-    let limit = app.request_limits.body_bytes;
-    let too_large = || {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body-size",
-            format!("a request body has at most {limit} bytes"),
-        )
-        .hint("send fewer entries at a time, or log large ones by hash")
-    };
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
-    }
-    match tokio::time::timeout(app.request_limits.body_timeout, axum::body::to_bytes(body, limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error))
-            if std::error::Error::source(&error)
-                .is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) =>
-        {
-            Err(too_large())
-        }
-        Ok(Err(_)) => Err(Problem::bad_request("body", "the request body broke off")),
-        Err(_) => {
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "the request body came too slowly"))
-        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! Clocks and counters: time, CPU time and memory of a process, space on disk, medians.
 
 use std::fs;
+use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tlog::key::Ed25519PrivateKey;
 
 /// The value in the middle, the smallest and the largest.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +98,26 @@ pub fn bytes_on_disk(folder: &Path, which: &dyn Fn(&str) -> bool) -> u64 {
 pub fn load_average() -> String {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     load.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// How long one strict Ed25519 verification takes while every CPU does nothing else, in microseconds: what
+/// admission is bound by, and the measure of how much of the machine others take at this moment.
+pub fn verification_micros() -> f64 {
+    const VERIFICATIONS: u32 = 2_000;
+    let key = Ed25519PrivateKey::from_seed(&[7; 32]);
+    let message = [42; 1_024];
+    let (public, signature) = (key.public_key(), key.sign(&message));
+    let verify = || {
+        let start = Instant::now();
+        assert!((0..VERIFICATIONS).all(|_| black_box(&public).verify(&message, &signature)));
+        start.elapsed().as_secs_f64() * 1e6 / f64::from(VERIFICATIONS)
+    };
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let times: Vec<f64> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cpus).map(|_| scope.spawn(verify)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    times.iter().sum::<f64>() / times.len() as f64
 }
 
 /// The machine in a line.

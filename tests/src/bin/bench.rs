@@ -1,5 +1,5 @@
-//! `bench [--quick | --full] [SECTION …]`: runs the benchmarks and prints their tables. `tests/bench.sh`
-//! builds it, installs the peers, and names them in `BENCH_…` variables.
+//! `bench [--quick | --full] [--rounds N] [--entries N] [SECTION …]`: runs the benchmarks and prints their
+//! tables. `tests/bench.sh` builds it, installs the peers, and names them in `BENCH_…` variables.
 
 #![forbid(unsafe_code)]
 
@@ -14,18 +14,19 @@ use tests::bench::{Effort, add, cold, start, trees};
 fn main() -> ExitCode {
     let mut effort = Effort::QUICK;
     let mut sections = Vec::new();
-    for argument in std::env::args().skip(1) {
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next()?.parse().ok().filter(|number| *number > 0);
         match argument.as_str() {
             "--quick" => effort = Effort::QUICK,
             "--full" => effort = Effort::FULL,
+            "--rounds" | "--entries" => match (argument.as_str(), number()) {
+                ("--rounds", Some(rounds)) => effort.rounds = rounds,
+                ("--entries", Some(entries)) => effort.entries = entries,
+                _ => return usage(&argument),
+            },
             section if SECTIONS.contains(&section) => sections.push(argument),
-            other => {
-                eprintln!(
-                    "bench: `{other}`? There are --quick, --full, and the sections {}",
-                    SECTIONS.join(", ")
-                );
-                return ExitCode::from(2);
-            }
+            _ => return usage(&argument),
         }
     }
     let wanted = |section: &str| sections.is_empty() || sections.iter().any(|wanted| wanted == section);
@@ -60,6 +61,14 @@ fn main() -> ExitCode {
     budgets.print();
     println!("\n{:.0} s in all, load average at the end {}", start.elapsed().as_secs_f64(), load_average());
     ExitCode::SUCCESS
+}
+
+fn usage(argument: &str) -> ExitCode {
+    let sections = SECTIONS.join(", ");
+    eprintln!(
+        "bench: `{argument}`? There are --quick, --full, --rounds N, --entries N, and the sections {sections}"
+    );
+    ExitCode::from(2)
 }
 
 const SECTIONS: [&str; 4] = ["trees", "add", "large", "cold"];

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::report::{Console, printable};
+use crate::report::Console;
 
 /// A thing with its fields, in the order in which they are read.
 pub(super) struct Described {
@@ -52,10 +52,10 @@ impl Described {
         let indent = "  ".repeat(depth);
         for (name, field) in &self.fields {
             match field {
-                Field::Text(text) => console.line(format!("{indent}{name}: {}", printable(text))),
+                Field::Text(text) => console.line(format!("{indent}{name}: {text}")),
                 Field::Lines(lines) => {
                     console.line(format!("{indent}{name}:"));
-                    lines.iter().for_each(|line| console.line(format!("{indent}  {}", printable(line))));
+                    lines.iter().for_each(|line| console.line(format!("{indent}  {line}")));
                 }
                 Field::Inner(inner) => {
                     console.line(format!("{indent}{name}: {}", inner.kind));
@@ -64,7 +64,7 @@ impl Described {
                 Field::Json(value) => {
                     console.line(format!("{indent}{name}:"));
                     for line in format!("{value:#}").lines() {
-                        console.line(format!("{indent}  {}", printable(line)));
+                        console.line(format!("{indent}  {line}"));
                     }
                 }
             }

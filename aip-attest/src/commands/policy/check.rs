@@ -2,11 +2,11 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tlog::Hash;
-use tlog::policy::Policy;
+use tlog::policy::{Group, Log, Policy, Witness};
 
 use crate::policy_file::pins::Pins;
 use crate::policy_file::{self, PolicyFile, Source};
-use crate::report::{Console, Exit, Failure, Result, printable};
+use crate::report::{Console, Exit, Failure, Result};
 
 /// Read a policy and print what it asks for
 ///
@@ -40,29 +40,20 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 
 /// Every log, witness and group, and the quorum.
 pub(super) fn print(policy: &Policy, console: &mut Console) {
-    let url =
-        |url: &Option<String>| url.as_deref().map_or(String::new(), |url| format!("  {}", printable(url)));
+    let url = |url: &Option<String>| url.as_deref().map_or(String::new(), |url| format!("  {url}"));
     for log in policy.logs() {
         console.line(format!("log      {}{}", log.vkey, url(&log.url)));
     }
     for witness in policy.witnesses() {
-        console.line(format!("witness  {}  {}{}", printable(&witness.name), witness.vkey, url(&witness.url)));
+        console.line(format!("witness  {}  {}{}", witness.name, witness.vkey, url(&witness.url)));
     }
     for group in policy.groups() {
-        console.line(format!(
-            "group    {}  needs {} of its members",
-            printable(&group.name),
-            group.threshold
-        ));
+        console.line(format!("group    {}  needs {} of its members", group.name, group.threshold));
     }
     console.line(match policy.quorum_name() {
         None => "quorum   none".to_owned(),
         Some(name) => {
-            format!(
-                "quorum   {}  met by no fewer than {} cosignatures",
-                printable(name),
-                policy.weakest_quorum()
-            )
+            format!("quorum   {name}  met by no fewer than {} cosignatures", policy.weakest_quorum())
         }
     });
 }
@@ -73,15 +64,21 @@ pub(super) fn warn(policy: &Policy, console: &mut Console) {
         console.warn("the policy names no log: nothing passes it");
     }
     if policy.weakest_quorum() == 0 {
-        console.warn("the policy needs no witness: a log that shows different trees to different people is not found out");
+        console.warn("the policy needs no witness: a log that shows people different trees is not found out");
     }
 }
 
 fn json_of(found: &PolicyFile) -> Value {
     let policy = &found.policy;
-    let log = |log: &tlog::policy::Log| json!({"origin": log.vkey.name().as_str(), "vkey": log.vkey.to_string(), "url": log.url});
-    let witness = |witness: &tlog::policy::Witness| json!({"name": witness.name, "vkey": witness.vkey.to_string(), "url": witness.url});
-    let group = |group: &tlog::policy::Group| json!({"name": group.name, "threshold": group.threshold});
+    let log = |log: &Log| {
+        let origin = log.vkey.name().as_str();
+        json!({"origin": origin, "vkey": log.vkey.to_string(), "url": log.url})
+    };
+    let witness = |witness: &Witness| {
+        let vkey = witness.vkey.to_string();
+        json!({"name": witness.name, "vkey": vkey, "url": witness.url})
+    };
+    let group = |group: &Group| json!({"name": group.name, "threshold": group.threshold});
     json!({
         "schema": "aip.policy.check.v1",
         "source": found.source.to_string(),

@@ -44,7 +44,8 @@ pub(crate) struct Args {
     replace: bool,
 
     /// How long to try
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::super::parse_duration)]
+    #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "30s")]
+    #[arg(value_parser = super::super::parse_duration)]
     timeout: Duration,
 }
 
@@ -56,8 +57,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let expect = expect.transpose()?;
     let url = normal_url(&args.url)?;
     let pins = Pins::load()?;
-    let client = Client::new(&url)?;
-    let mut patience = Patience::until(super::super::deadline(args.timeout)?);
+    let deadline = super::super::deadline(args.timeout)?;
+    let client = Client::new(&url, deadline)?;
+    let mut patience = Patience::until(deadline);
     let offered = Offer::fetch(&client, &mut patience, console)?;
     if let Some(expect) = expect.filter(|expect| *expect != offered.fingerprint()) {
         return Err(Failure::refuted("the log's policy has another fingerprint")

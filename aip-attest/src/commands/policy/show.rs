@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use tlog::Hash;
 
 use crate::policy_file::pins::{Pin, Pins};
-use crate::report::{Console, Exit, Failure, Result, printable};
+use crate::report::{Console, Exit, Failure, Result};
 
 /// List the pinned logs, or print the policy of one
 #[derive(clap::Args)]
@@ -42,8 +42,8 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 }
 
 fn print(pin: &Pin, console: &mut Console) {
-    console.line(printable(pin.origin()));
-    console.line(format!("  url      {}", printable(&pin.url)));
+    console.line(pin.origin());
+    console.line(format!("  url      {}", pin.url));
     console.line(format!("  key      {}", pin.vkey));
     console.line(format!("  policy   sha256:{}", Hash::of(pin.text.as_bytes())));
     console.line(format!("  quorum   {}", quorum(pin)));
@@ -53,7 +53,7 @@ fn print(pin: &Pin, console: &mut Console) {
 fn quorum(pin: &Pin) -> String {
     match pin.policy.quorum_name() {
         None => "none: the log's own word is enough".to_owned(),
-        Some(name) => format!("{} (at least {} cosignatures)", printable(name), pin.policy.weakest_quorum()),
+        Some(name) => format!("{name} (at least {} cosignatures)", pin.policy.weakest_quorum()),
     }
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::judge::Found;
 use crate::clock;
-use crate::report::{Console, Exit, printable};
+use crate::report::{Console, Exit};
 
 /// A line a check, in their order, and one for the verdict.
 pub(super) fn text(found: &[Found], console: &mut Console) {
@@ -25,7 +25,7 @@ pub(super) fn text(found: &[Found], console: &mut Console) {
         if at > 0 {
             console.line("");
         }
-        console.line(printable(&found.label));
+        console.line(&found.label);
         match &found.verdict {
             Ok(report) => text_of(found, report, console),
             Err(failure) => {
@@ -39,27 +39,27 @@ pub(super) fn text(found: &[Found], console: &mut Console) {
 fn text_of(found: &Found, report: &Report, console: &mut Console) {
     for (check, outcome) in report.checks() {
         let (word, detail) = words(outcome);
-        let line = format!("  {word:<15} {:<20} {}", check.id(), printable(&detail));
+        let line = format!("  {word:<15} {:<20} {detail}", check.id());
         console.line(line.trim_end());
     }
     match (report.verified(), report.fault()) {
         (Some(verified), _) => {
             console.line(format!("verified: {}", summary(verified)));
             if let Some(policy) = &found.policy {
-                console.line(format!("policy: {}", printable(&policy.to_string())));
+                console.line(format!("policy: {policy}"));
             }
             if BuildFacts::read(verified.statement()).self_asserted {
                 console.line("provenance: self-asserted, worth as much as its signer");
             }
         }
         (None, Some((check, fault))) if fault.could_not_check() => {
-            console.line(format!("could not check: {check}: {}", printable(&fault.to_string())));
+            console.line(format!("could not check: {check}: {fault}"));
             if *fault == attestation::receipt::Fault::NotLogged {
                 console.hint("`aip-attest submit RECEIPT` logs it");
             }
         }
         (None, Some((check, fault))) => {
-            console.line(format!("FAILED: {check}: {}", printable(&fault.to_string())));
+            console.line(format!("FAILED: {check}: {fault}"));
         }
         (None, None) => {}
     }
@@ -72,7 +72,7 @@ fn summary(verified: &Verified) -> String {
         "signed by {}, logged {} in {} at index {}; state as of size {}{}",
         verified.did(),
         clock::rfc3339_millis(verified.logged_at().as_millis()),
-        printable(&checkpoint.origin),
+        checkpoint.origin,
         verified.index(),
         checkpoint.size,
         seen.map_or(String::new(), |time| format!(", {}", clock::rfc3339(time))),
@@ -105,7 +105,7 @@ fn json_of(found: &Found) -> Value {
     });
     match &found.verdict {
         Err(failure) => {
-            result["error"] = json!({"message": failure.one_line(), "hint": failure.first_hint()});
+            result["error"] = failure.to_json();
         }
         Ok(report) => {
             let check = |(check, outcome): &(attestation::receipt::Check, Outcome)| {

@@ -2,8 +2,6 @@
 
 use tlog::policy::{Policy, Witness};
 
-use crate::report::printable;
-
 /// Why `new` is met by less than `old`, if it is.
 pub(super) fn weaker(old: &Policy, new: &Policy) -> Option<String> {
     let (before, after) = (old.weakest_quorum(), new.weakest_quorum());
@@ -22,7 +20,7 @@ pub(super) fn lines(old: &str, new: &str) -> Vec<String> {
     let only_in = |one: &str, other: &str, sign: char| -> Vec<String> {
         let others: Vec<&str> = other.lines().collect();
         let lines = one.lines().filter(|line| !others.contains(line));
-        lines.map(|line| format!("{sign} {}", printable(line))).collect()
+        lines.map(|line| format!("{sign} {line}")).collect()
     };
     [only_in(old, new, '-'), only_in(new, old, '+')].concat()
 }
@@ -56,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_difference_shows_what_went_and_came() {
-        assert_eq!(lines("a\nb\n", "a\nc\u{1b}\n"), ["- b", "+ c\\u{1b}"]);
+        assert_eq!(lines("a\nb\n", "a\nc\n"), ["- b", "+ c"]);
         assert_eq!(lines("a\n", "a\n"), [""; 0]);
     }
 }
