@@ -71,17 +71,14 @@ pub fn named(flag: Option<&Path>, pins: &Pins) -> Result<Option<PolicyFile>> {
     if let Some(path) = environment::path("AIP_POLICY") {
         return read(&path, Source::Environment).map(Some);
     }
-    let Some(path) = in_working_tree() else { return Ok(None) };
+    let Some(path) = in_working_tree()? else { return Ok(None) };
     let found = read(&path, Source::WorkingTree)?;
     pins.refuse_contradiction(&found)?;
     Ok(Some(found))
 }
 
-/// The policy for the log `origin`: a named one, else the pinned one.
-pub fn for_origin(flag: Option<&Path>, pins: &Pins, origin: &str) -> Result<PolicyFile> {
-    if let Some(named) = named(flag, pins)? {
-        return Ok(named);
-    }
+/// The policy that is pinned for the log `origin`, where none is named.
+pub fn pinned(pins: &Pins, origin: &str) -> Result<PolicyFile> {
     pins.policy_for(origin)?.ok_or_else(|| {
         Failure::new(format!("there is no policy for the log `{}`", crate::report::printable(origin)))
             .hint(
@@ -103,14 +100,37 @@ pub fn read(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<Polic
 
 /// `.aip/policy` in the working folder or, inside of a repository, above it up to the repository's root.
 /// Outside of one the folders above belong to others: in `/tmp`, to everybody.
-fn in_working_tree() -> Option<PathBuf> {
-    let here = std::env::current_dir().ok()?;
+fn in_working_tree() -> Result<Option<PathBuf>> {
+    let Ok(here) = std::env::current_dir() else { return Ok(None) };
     let is_root = |folder: &&Path| folder.join(".git").exists();
     let root = here.ancestors().find(is_root).unwrap_or(&here);
     let inside = here.ancestors().take_while(|folder| folder.starts_with(root));
-    let path = inside.map(|folder| folder.join(".aip").join("policy")).find(|path| path.is_file())?;
+    let mut paths = inside.map(|folder| folder.join(".aip").join("policy"));
+    let Some(path) = paths.find(|path| path.is_file()) else { return Ok(None) };
     // Messages and outputs read better with the short name.
-    Some(path.strip_prefix(&here).map(Path::to_path_buf).unwrap_or(path))
+    if let Ok(short) = path.strip_prefix(&here) {
+        return Ok(Some(short.to_path_buf()));
+    }
+    refuse_other_owner(&path, &here)?;
+    Ok(Some(path))
+}
+
+/// A stranger can make a repository around the folder that somebody else works in.
+#[cfg(unix)]
+fn refuse_other_owner(path: &Path, here: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = |path: &Path| path.metadata().map(|metadata| metadata.uid());
+    match (owner(path), owner(here)) {
+        (Ok(policy), Ok(folder)) if policy == folder || policy == 0 => Ok(()),
+        _ => Err(Failure::new(format!("the policy `{}` is not yours", path.display()))
+            .because("it belongs to another user than the working folder")
+            .hint("if you trust it, name it with --policy or AIP_POLICY")),
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_other_owner(_: &Path, _: &Path) -> Result<()> {
+    Ok(())
 }
 
 /// Policies are a few lines; the limit is that of the note they judge.

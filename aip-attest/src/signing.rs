@@ -247,7 +247,7 @@ impl Group {
         let same_run = match (old.invocation_id, new.invocation_id) {
             (Some(old), Some(new)) => old == new,
             // No run is named: only the same words are the same statement.
-            _ => found.statement().predicate() == self.statement.predicate(),
+            _ => found.envelope().unverified_payload() == self.receipt.envelope().unverified_payload(),
         };
         same_run
             && found.did() == self.receipt.did()

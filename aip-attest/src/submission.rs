@@ -214,6 +214,10 @@ impl Round<'_> {
     fn take_error(&mut self, batch: &[usize], error: ClientError, console: &mut Console) {
         if let Some(retry_after) = error.retry() {
             self.wait.note(retry_after, || error.one_line());
+            if error.status() == Some(429) && batch.len() > 1 {
+                // A budget may be smaller than the batch, so that all of it at once never fits.
+                self.sendings.make_smaller(batch);
+            }
             return;
         }
         if error.status() == Some(413) && self.sendings.make_smaller(batch) {

@@ -4,6 +4,7 @@
 //! checked: [`read`] takes a submission apart, [`Candidate::admit`] believes it.
 
 use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 
 use attestation::dsse::{Envelope, EnvelopeError};
 use attestation::entry::{ClaimHash, DescribeError, EntryError, PendingEntry, PublishError};
@@ -50,8 +51,7 @@ impl Admitted {
 
 /// Reads one submission.
 pub fn read(json: &[u8], limits: &EntryLimits) -> Result<Candidate, Refusal> {
-    let submission: Submission<'_> =
-        serde_json::from_slice(json).map_err(|e| Refusal::Submission(e.to_string()))?;
+    let submission: Submission<'_> = serde_json::from_slice(json).map_err(|e| Refusal::Submission(cut(e)))?;
     // Base64 takes four characters for three bytes: what cannot fit is not decoded.
     if submission.leaf.len() / 4 * 3 > limits.leaf_bytes + 3 {
         return Err(Refusal::LeafSize { got: submission.leaf.len() / 4 * 3, limit: limits.leaf_bytes });
@@ -177,6 +177,28 @@ pub enum Refusal {
     #[error("a submission is a JSON object with `leaf` and, to publish, `envelope`: {0}")]
     Submission(String),
 }
+
+/// The beginning of a message: what a library says of a submission may repeat all of it.
+pub(crate) fn cut(message: impl fmt::Display) -> String {
+    struct Cut(String);
+
+    impl fmt::Write for Cut {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let end = text.floor_char_boundary(MAX_MESSAGE_BYTES.saturating_sub(self.0.len()));
+            self.0.push_str(&text[..end]);
+            if end < text.len() { Err(fmt::Error) } else { Ok(()) }
+        }
+    }
+
+    let mut cut = Cut(String::new());
+    if write!(cut, "{message}").is_err() {
+        cut.0.push('…');
+    }
+    cut.0
+}
+
+/// The longest message about a submission.
+const MAX_MESSAGE_BYTES: usize = 1_000;
 
 impl From<PublishError> for Refusal {
     fn from(error: PublishError) -> Self {

@@ -384,7 +384,7 @@ fn bodies_cost_no_more_memory_than_they_have_bytes() {
         ("one member name", filled(b"{\"", b"a", b"\":1}"), (400, "submission")),
         ("one leaf", filled(b"{\"leaf\":\"", b"A", b"\"}"), (413, "leaf-size")),
         ("one leaf with escapes", filled(b"{\"leaf\":\"", b"\\u0041", b"\"}"), (413, "leaf-size")),
-        ("one envelope", filled(b"{\"leaf\":\"\",\"envelope\":\"", b"A", b"\"}"), (400, "leaf")),
+        ("one envelope", filled(b"{\"leaf\":\"\",\"envelope\":\"", b"A", b"\"}"), (422, "leaf")),
         ("arrays in arrays", filled(b"", b"[", b""), (400, "body")),
         ("objects in objects", filled(b"", b"{\"a\":", b""), (400, "submission")),
         ("spaces", filled(b"", b" ", b""), (400, "submission")),
@@ -469,7 +469,6 @@ fn json_that_is_not_strict_is_refused_by_name() {
             submission(&format!(r#"{{"leaf":"LEAF","envelope":{open}{close}}}"#)),
         ),
         ("depth 100,000 that never closes", open.clone().into_bytes()),
-        ("depth 100,000 in an array", format!("[{open}{close}]").into_bytes()),
         ("depth 100,000 of objects", "{\"leaf\":".repeat(100_000).into_bytes()),
         ("a byte order mark", [b"\xef\xbb\xbf", good.as_bytes()].concat()),
         ("UTF-16", good.encode_utf16().flat_map(u16::to_le_bytes).collect()),
@@ -498,6 +497,10 @@ fn json_that_is_not_strict_is_refused_by_name() {
         answer.rule();
         count += 1;
     }
+    // In an array the others are not sunk by it.
+    let array = answer(&log, &post(format!("[{open}{close},{good}]").as_bytes()));
+    let results: Value = serde_json::from_slice(&array.body).expect("JSON");
+    assert_eq!((&results[0]["status"], &results[1]["index"]), (&json!("refused"), &json!(1)), "{results}");
     // In a leaf: other bytes for the same values, and other values.
     let text = String::from_utf8(signed.entry.to_bytes()).expect("JSON");
     let leaves: Vec<(&str, Vec<u8>)> = vec![
@@ -598,7 +601,7 @@ fn json_that_is_not_strict_is_refused_by_name() {
         count += 1;
     }
     eprintln!("S11: {count} of {count} refused by name");
-    assert_eq!(checkpoint(&log).size, TreeSize::new(1), "none of them is an entry");
+    assert_eq!(checkpoint(&log).size, TreeSize::new(2), "none of them is an entry");
     assert_lives(&mut log, b"after");
 }
 
@@ -812,9 +815,10 @@ fn a_number_is_a_plain_decimal_or_refused() {
     }
     // A preference that is none is ignored (RFC 7240).
     let entry = signer.sign(ORIGIN, &0u32.to_be_bytes(), Public, 0).by_hash();
+    let index = log.submit(&entry).1["index"].as_u64();
     for number in numbers.iter().chain(&large).filter(|number| !number.is_empty()) {
         let (status, answer) = log.submit_with(&entry, &[("prefer", &format!("wait={number}"))]);
-        assert_eq!((status, answer["index"].as_u64()), (200, Some(0)), "wait={number}");
+        assert_eq!((status, answer["index"].as_u64()), (200, index), "wait={number}");
         count += 1;
     }
     eprintln!("S9: {count} numbers");
@@ -1033,17 +1037,17 @@ fn log_on_small_disk(bytes: u64) -> Option<(Log, SmallDisk)> {
 /// once there is room.
 #[test]
 fn below_the_floor_of_free_space_writes_stop_and_reads_go_on() {
-    let Some((mut log, _disk)) = log_on_small_disk(400 << 20) else {
+    let Some((mut log, _disk)) = log_on_small_disk(160 << 20) else {
         return eprintln!("not run: disk full: a tmpfs cannot be mounted here");
     };
     let signer = Signer::new(1);
-    log.serve(&["--disk-floor-bytes", "100000000"]);
+    log.serve(&["--disk-floor-bytes", "30000000"]);
     let mut promised = Promised::default();
     let mut few = 0..20u32;
     let mut content = || Some(signer.sign(ORIGIN, &few.next()?.to_be_bytes(), Public, 0));
     assert_eq!(promised.load(&log, &signer, &mut content), None);
     let ballast = log.dir().join("ballast");
-    fill(&ballast, 90 << 20, &log.dir());
+    fill(&ballast, 20 << 20, &log.dir());
     let start = Instant::now();
     until("the log is not ready", Duration::from_secs(10), || log.get("/readyz").status().as_u16() == 503);
     eprintln!("R5: not ready {:?} after the disk was full", start.elapsed());
@@ -1061,7 +1065,7 @@ fn below_the_floor_of_free_space_writes_stop_and_reads_go_on() {
 /// not there, and with room again everything that was is.
 #[test]
 fn on_a_full_disk_nothing_is_acknowledged_that_is_not_kept() {
-    let Some((mut log, _disk)) = log_on_small_disk(200 << 20) else {
+    let Some((mut log, _disk)) = log_on_small_disk(48 << 20) else {
         return eprintln!("not run: disk full: a tmpfs cannot be mounted here");
     };
     let signer = Signer::new(1);
@@ -1074,8 +1078,7 @@ fn on_a_full_disk_nothing_is_acknowledged_that_is_not_kept() {
         let before = promised.receipts.len();
         let mut content = || {
             number += 1;
-            // Large, so that some hundred fill even what the database has set aside for its journal.
-            (number % 500 != 0).then(|| signer.sign(ORIGIN, &number.to_be_bytes(), Public, 500_000))
+            Some(signer.sign(ORIGIN, &number.to_be_bytes(), Public, 20_000))
         };
         let answer = promised.load(&log, &signer, &mut content);
         assert!(answer.as_ref().is_none_or(|(status, _)| *status == 503), "{answer:?}");
@@ -1090,7 +1093,7 @@ fn on_a_full_disk_nothing_is_acknowledged_that_is_not_kept() {
         let (code, words) = fsck(&log);
         assert_eq!(code, Some(0), "with {left} bytes left: {words}");
     }
-    log.serve(&[]);
+    log.serve(&["--disk-floor-bytes", "0"]);
     promised.assert_kept(&log, &signer);
     assert_lives(&mut log, b"after");
 }
@@ -1263,11 +1266,11 @@ fn connections_leave_the_writer_its_files() {
     }
     log.serve_under(
         &["prlimit", "--nofile=1024:1024"],
-        &["--header-timeout", "2s", "--round-interval", "2ms"],
+        &["--header-timeout", "5s", "--round-interval", "2ms"],
     );
     assert_lives(&mut log, b"before");
     // As many as there is room for, up to the last descriptor; then nobody is let in for a while.
-    let patience = Duration::from_millis(200);
+    let patience = Duration::from_millis(1_500);
     let idle: Vec<TcpStream> =
         (0..1_200).map_while(|_| TcpStream::connect_timeout(&log.address(), patience).ok()).collect();
     assert_lives(&mut log, b"beside all these connections");

@@ -129,6 +129,11 @@ fn what_is_too_large_for_the_log_is_sent_in_parts_or_by_hash() {
     sign(&world, &log, &["app", "b", "c"]).expect(0, &["logged   c"]);
     let sizes: Vec<usize> = log.bodies().iter().map(|body| body.matches("\"leaf\"").count()).collect();
     assert_eq!(sizes, [3, 2, 1, 1, 1]);
+    // A budget that no batch of two fits into.
+    let busy = || Answer::Raw { status: 429, headers: "Retry-After: 0\r\n".into(), body: b"{}".to_vec() };
+    log.say([busy()]);
+    sign(&world, &log, &["b", "c", "--receipts", "again"]).expect(0, &["logged   c"]);
+    assert_eq!(log.bodies().last().expect("a body").matches("\"leaf\"").count(), 1);
     // An envelope beyond what any log publishes goes by hash from the start.
     world.file("big.json", format!("{{\"x\":\"{}\"}}", "y".repeat(1 << 20)).as_bytes());
     let ran = sign(&world, &log, &["app", "--predicate-type", "spdx", "--predicate", "big.json"]);

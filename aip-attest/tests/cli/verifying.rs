@@ -225,6 +225,25 @@ fn policies_are_looked_for_in_their_order() {
 }
 
 #[test]
+fn folders_above_count_inside_of_a_repository_only() {
+    let world = World::with_receipt();
+    world.file("sub/deep/app", b"hello artifact\n");
+    world.file("sub/deep/app.receipt.json", world.read("app.receipt.json").as_bytes());
+    world.file(".aip/policy", policy().as_bytes());
+    let verify = || {
+        let mut command = world.command(crate::world::PROGRAM);
+        command.current_dir(world.path("sub/deep")).args(["verify", "app", "--any-signer"]);
+        command.output().expect("the program runs").status.code()
+    };
+    assert_eq!(verify(), Some(2), "there is no repository");
+    std::fs::create_dir(world.path(".git")).expect("made");
+    assert_eq!(verify(), Some(0));
+    // A repository inside ends the search.
+    std::fs::create_dir(world.path("sub/.git")).expect("made");
+    assert_eq!(verify(), Some(2));
+}
+
+#[test]
 fn a_checkout_cannot_contradict_a_pinned_key() {
     let world = World::with_receipt();
     let forged = tlog::key::SignerKey::from_seed(

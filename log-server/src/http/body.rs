@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::App;
 use super::error::Problem;
 
-/// Memory for what bodies have beyond their first [`SMALL_BODY_BYTES`]. Those are bounded by the number of
+/// Memory for what bodies have beyond their first `SMALL_BODY_BYTES`. Those are bounded by the number of
 /// connections, so that who sends a body of the usual size never waits for who sends large ones.
 #[derive(Debug)]
 pub struct Bodies {
@@ -57,16 +57,18 @@ pub async fn read<'a>(app: &'a App, headers: &HeaderMap, body: Body) -> Result<R
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large(limit));
     }
-    let collected = tokio::time::timeout(app.request_limits.body_timeout, collect(app, body, limit)).await;
+    let bytes = Vec::with_capacity(announced.map_or(0, |length| length as usize));
+    let collected = tokio::time::timeout(app.request_limits.body_timeout, collect(app, body, bytes)).await;
     collected.unwrap_or_else(|_| {
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "the request body came too slowly"))
     })
 }
 
 /// One buffer, whatever the chunks: a body of one-byte chunks kept as it comes would take many times its bytes.
-async fn collect(app: &App, mut body: Body, limit: usize) -> Result<Received<'_>, Problem> {
+async fn collect(app: &App, mut body: Body, bytes: Vec<u8>) -> Result<Received<'_>, Problem> {
+    let limit = app.request_limits.body_bytes;
     let share = app.bodies.large.try_acquire_many(0).expect("nothing is always there");
-    let mut received = Received { bytes: Vec::new(), share };
+    let mut received = Received { bytes, share };
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::bad_request("body", "the request body broke off"))?;
         // Trailers say nothing here.

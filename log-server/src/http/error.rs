@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::admit::Refusal;
+use crate::admit::{self, Refusal};
 use crate::pool::Unavailable;
 use crate::store::StoreError;
 
@@ -109,21 +109,12 @@ impl From<&Refusal> for Problem {
             Refusal::EnvelopeErased(_) => StatusCode::GONE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        let problem = Self::new(status, refusal.rule(), cut(refusal.to_string()));
+        let problem = Self::new(status, refusal.rule(), admit::cut(refusal));
         match refusal.hint() {
             Some(hint) => problem.hint(hint),
             None => problem,
         }
     }
-}
-
-/// The beginning of a text: what a library says of a submission may repeat all of it.
-fn cut(mut text: String) -> String {
-    if text.len() > MAX_TITLE_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_TITLE_BYTES));
-        text.push('…');
-    }
-    text
 }
 
 impl From<&Unavailable> for Problem {
@@ -145,5 +136,3 @@ impl From<StoreError> for Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the log could not read its own data")
     }
 }
-
-const MAX_TITLE_BYTES: usize = 1_000;

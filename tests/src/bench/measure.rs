@@ -4,7 +4,7 @@ use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tlog::key::Ed25519PrivateKey;
 
@@ -100,24 +100,23 @@ pub fn load_average() -> String {
     load.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
-/// How long one strict Ed25519 verification takes while every CPU does nothing else, in microseconds: what
-/// admission is bound by, and the measure of how much of the machine others take at this moment.
+/// What one strict Ed25519 verification costs while every CPU is busy with them, in microseconds of CPU time:
+/// what admission is bound by, and a measure of how fast the machine is at this moment.
 pub fn verification_micros() -> f64 {
-    const VERIFICATIONS: u32 = 2_000;
+    const VERIFICATIONS: u32 = 3_000;
     let key = Ed25519PrivateKey::from_seed(&[7; 32]);
     let message = [42; 1_024];
     let (public, signature) = (key.public_key(), key.sign(&message));
-    let verify = || {
-        let start = Instant::now();
-        assert!((0..VERIFICATIONS).all(|_| black_box(&public).verify(&message, &signature)));
-        start.elapsed().as_secs_f64() * 1e6 / f64::from(VERIFICATIONS)
-    };
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let times: Vec<f64> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..cpus).map(|_| scope.spawn(verify)).collect();
-        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    let before = cpu_of_self();
+    std::thread::scope(|scope| {
+        for _ in 0..cpus {
+            scope.spawn(|| {
+                assert!((0..VERIFICATIONS).all(|_| black_box(&public).verify(&message, &signature)))
+            });
+        }
     });
-    times.iter().sum::<f64>() / times.len() as f64
+    (cpu_of_self() - before).as_secs_f64() * 1e6 / f64::from(VERIFICATIONS) / cpus as f64
 }
 
 /// The machine in a line.

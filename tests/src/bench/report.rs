@@ -45,7 +45,7 @@ impl Table {
 pub fn section(title: &str) {
     let verification = verification_micros();
     println!(
-        "\n{title}\n  (load average {}; one Ed25519 verification takes {verification:.0} µs now)",
+        "\n{title}\n  (load average {}; one Ed25519 verification costs {verification:.0} µs of CPU now)",
         load_average()
     );
 }

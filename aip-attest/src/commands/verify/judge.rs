@@ -153,7 +153,7 @@ impl Judge {
         };
         match named {
             Some(named) => Ok(named),
-            None => policy_file::for_origin(None, &self.pins, origin),
+            None => policy_file::pinned(&self.pins, origin),
         }
     }
 }
