@@ -288,6 +288,9 @@ fn refusal(problem: &Problem) -> Failure {
     let failure = Failure::new(format!("the log refuses the entry: {problem}"));
     match &problem.hint {
         Some(hint) => failure.hint(hint),
+        None if problem.status == 401 => {
+            failure.hint("set AIP_LOG_TOKEN to a token of this log, then try again")
+        }
         None => failure,
     }
 }

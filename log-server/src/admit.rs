@@ -27,8 +27,17 @@ pub struct EntryLimits {
 #[derive(Debug)]
 pub struct Candidate {
     entry: PendingEntry,
+    leaf_bytes: usize,
     claim: ClaimHash,
-    envelope: Option<Envelope>,
+    envelope: Option<Sent>,
+}
+
+/// An envelope that came along, with its canonical JSON and the hash of that.
+#[derive(Debug)]
+struct Sent {
+    envelope: Envelope,
+    json: Vec<u8>,
+    hash: Hash,
 }
 
 /// An entry that may be logged, as far as its bytes tell.
@@ -40,12 +49,19 @@ pub struct Admitted {
     pub claim: ClaimHash,
     /// The envelope to publish, by its hash, in canonical JSON.
     pub envelope: Option<(Hash, Vec<u8>)>,
+    leaf_bytes: usize,
 }
 
 impl Admitted {
+    /// An entry that was admitted elsewhere.
+    pub fn new(entry: PendingEntry, envelope: Option<(Hash, Vec<u8>)>) -> Self {
+        let (leaf_bytes, claim) = (entry.to_bytes().len(), entry.claim().hash());
+        Self { entry, claim, envelope, leaf_bytes }
+    }
+
     /// What it adds to the log, in bytes of leaf and envelope.
     pub fn bytes(&self) -> usize {
-        self.entry.to_bytes().len() + self.envelope.as_ref().map_or(0, |(_, envelope)| envelope.len())
+        self.leaf_bytes + self.envelope.as_ref().map_or(0, |(_, envelope)| envelope.len())
     }
 }
 
@@ -66,10 +82,14 @@ pub fn read(json: &[u8], limits: &EntryLimits) -> Result<Candidate, Refusal> {
         Some(json) if json.get().len() > limits.envelope_bytes => {
             return Err(Refusal::EnvelopeSize { got: json.get().len(), limit: limits.envelope_bytes });
         }
-        Some(json) => Some(Envelope::parse(json.get().as_bytes())?),
+        Some(json) => {
+            let envelope = Envelope::parse(json.get().as_bytes())?;
+            let json = envelope.to_json().into_bytes();
+            Some(Sent { envelope, hash: Hash::of(&json), json })
+        }
     };
     let claim = entry.claim().hash();
-    Ok(Candidate { entry, claim, envelope })
+    Ok(Candidate { entry, leaf_bytes: leaf.len(), claim, envelope })
 }
 
 impl Candidate {
@@ -85,7 +105,7 @@ impl Candidate {
 
     /// The hash of the envelope that came along.
     pub fn envelope_hash(&self) -> Option<Hash> {
-        self.envelope.as_ref().map(Envelope::hash)
+        self.envelope.as_ref().map(|sent| sent.hash)
     }
 
     /// Checks everything that bytes can tell: the entry is for the log `origin`, `key` (which the caller
@@ -99,12 +119,12 @@ impl Candidate {
         self.entry.verify_claim_signature(key)?;
         let envelope = match self.envelope {
             None => None,
-            Some(envelope) => {
-                self.entry.check_published(&envelope, key)?;
-                Some((self.entry.claim().envelope_hash(), envelope.to_json().into_bytes()))
+            Some(sent) => {
+                self.entry.check_published(&sent.envelope, key)?;
+                Some((sent.hash, sent.json))
             }
         };
-        Ok(Admitted { entry: self.entry, claim: self.claim, envelope })
+        Ok(Admitted { entry: self.entry, claim: self.claim, envelope, leaf_bytes: self.leaf_bytes })
     }
 }
 

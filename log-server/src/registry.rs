@@ -1,7 +1,7 @@
 //! The lookups: what is found by what. A pure function of a leaf, so that anyone can rebuild them.
 
 use attestation::did::Did;
-use attestation::entry::{Claim, DsseEntry, Entry};
+use attestation::entry::{Claim, ClaimHash, Entry};
 use tlog::Hash;
 
 /// Under which keys an entry is found.
@@ -18,10 +18,10 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The keys of a claim.
-    pub fn of_claim(claim: &Claim) -> Self {
+    /// The keys of a claim, whose hash is `hash`.
+    pub fn of_claim(claim: &Claim, hash: ClaimHash) -> Self {
         Self {
-            claim: Some(claim.hash().get()),
+            claim: Some(hash.get()),
             subjects: claim.listing().map(|listing| listing.subjects.clone()).unwrap_or_default(),
             did: Some(claim.did()),
             envelope: Some(claim.envelope_hash()),
@@ -31,7 +31,7 @@ impl Keys {
     /// The keys of an entry. An entry of a kind that is not understood has none.
     pub fn of(entry: &Entry) -> Self {
         match entry {
-            Entry::Dsse(entry) => Self::of_claim(DsseEntry::claim(entry)),
+            Entry::Dsse(entry) => Self::of_claim(entry.claim(), entry.claim().hash()),
             Entry::NotUnderstood { .. } => Self::default(),
         }
     }

@@ -163,7 +163,8 @@ impl Sequencer {
             let leaf = pending.admitted.entry.to_leaf(logged_at);
             hashes.push(leaf_hash(&leaf));
             schema::put_leaf(&mut writes, index, &leaf);
-            put_keys(&mut writes, &Keys::of_claim(pending.admitted.entry.claim()), index);
+            let keys = Keys::of_claim(pending.admitted.entry.claim(), pending.admitted.claim);
+            put_keys(&mut writes, &keys, index);
             if let Some((hash, envelope)) = &pending.admitted.envelope {
                 // An envelope that was erased stays erased, whoever sends it again.
                 if self.store.envelope(hash)?.is_none() {

@@ -85,12 +85,8 @@ fn entry(number: u64) -> Admitted {
     let claim = Claim::new(&envelope, &statement, did, &key.public_key(), ORIGIN, Visibility::Public)
         .expect("a claim");
     let entry = PendingEntry::sign(claim, &key).expect("it fits");
-    let claim = entry.claim().hash();
-    Admitted {
-        claim,
-        envelope: Some((entry.claim().envelope_hash(), envelope.to_json().into_bytes())),
-        entry,
-    }
+    let envelope = (entry.claim().envelope_hash(), envelope.to_json().into_bytes());
+    Admitted::new(entry, Some(envelope))
 }
 
 fn pool() -> Pool {

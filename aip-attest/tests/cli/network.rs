@@ -172,7 +172,10 @@ fn answers_that_are_none_are_exit_2() {
             Answer::Raw { status: 302, headers: redirect, body: Vec::new() },
             "redirects to `https://evil.example`",
         ),
-        (Answer::raw(401, r#"{"type":"urn:aip:problem:token","title":"no token"}"#), "401 token: no token"),
+        (
+            Answer::raw(401, r#"{"type":"urn:aip:problem:token","title":"no token"}"#),
+            "hint: set AIP_LOG_TOKEN",
+        ),
     ] {
         let (log, world) = log_and_world();
         log.say([answer]);

@@ -127,16 +127,19 @@ fn column_options(column: Column, cache: &Cache) -> ColumnFamilyDescriptor {
             options.set_compression_type(DBCompressionType::Lz4);
             options.set_bottommost_compression_type(DBCompressionType::Zstd);
         }
-        // Hashes do not pack. A claim is looked up for every submission, mostly in vain.
-        Column::Claim => {
-            table.set_bloom_filter(10.0, false);
-            options.set_compression_type(DBCompressionType::None);
-        }
+        // Hashes do not pack.
+        Column::Claim => options.set_compression_type(DBCompressionType::None),
         Column::Tile => {
             table.set_block_size(16 << 10);
             options.set_compression_type(DBCompressionType::None);
         }
         Column::Subject | Column::Did | Column::State => options.set_compression_type(DBCompressionType::Lz4),
+    }
+    if matches!(column, Column::Claim | Column::Envelope) {
+        // Both are looked up for every submission, mostly in vain: in files and in memory.
+        table.set_bloom_filter(10.0, false);
+        options.set_memtable_whole_key_filtering(true);
+        options.set_memtable_prefix_bloom_ratio(0.02);
     }
     options.set_block_based_table_factory(&table);
     ColumnFamilyDescriptor::new(column.name(), options)
