@@ -1,42 +1,66 @@
 #!/bin/sh
-# Measures this project beside its peers, in one run on one machine: `./run bench [--quick | --full] [SECTION …]`.
-# Installs the peers into the cache folder; what cannot be had is reported as not run. `bench` prints the tables.
-set -eu
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-target=${CARGO_TARGET_DIR:-$root/target}
-cache=${AIP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aip}/interop
-mkdir -p "$cache/bin"
+# Runs the benchmarks: builds in release, installs the peers into a cache, and prints tables.
+#
+#     sh tests/bench.sh [--quick | --full] [--rounds N] [--entries N] [trees | add | large | cold …]
+#
+# --quick, the default, takes less than four minutes once everything is built; --full as long as it takes. A
+# peer that cannot be had is reported as "not run", with the reason. Nothing is installed into the system: nginx
+# is unpacked from its package, Tessera and cosign are built by Go, at pinned versions.
+#
+#   AIP_CACHE   where the peers are kept (default: $XDG_CACHE_HOME/aip or ~/.cache/aip)
+#   TMPDIR      where the logs are written: a real disk, or nothing is durable (default: /tmp)
+set -u
 
-# peer VARIABLE PROGRAM COMMAND...: names the program for `bench`, or why there is none.
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/.." || exit 2
+cache=${AIP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aip}/interop
+mkdir -p "$cache/bin" || exit 2
+
+tessera_package=github.com/transparency-dev/tessera/cmd/conformance/posix
+cosign_module=github.com/sigstore/cosign/v3
+cosign_version=v3.1.3
+
+# peer VARIABLE NAME PATH COMMAND...: names the peer at PATH, made by the command if need be; or why there is none.
 peer() {
-    variable=$1 program=$2
-    shift 2
-    if why=$("$@" 2>&1) && found=$(command -v "$program"); then
-        export "$variable=$found"
+    variable=$1 name=$2 path=$3 && shift 3
+    if "$@" >"$cache/$name.out" 2>&1 && [ -x "$path" ]; then
+        export "$variable=$path"
     else
-        export "${variable}_WHY=cannot be installed: $(printf %s "$why" | grep -v '^[[:space:]]*$' | tail -n 1)"
+        export "$variable=" "${variable}_WHY=$(grep -v '^[[:space:]]*$' "$cache/$name.out" | tail -n 1)"
     fi
 }
 
-packages() {
-    for package in "$@"; do
-        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' && continue
-        if [ "$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi
-        $sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package"
-    done
+go_tool() { command -v go >/dev/null || { echo 'there is no go'; return 1; }; }
+# Pinned in bench/go/go.mod; Go's own cache makes a second build take a second.
+get_tessera() { go_tool && (cd "$here/bench/go" && nice go build -buildvcs=false -o "$cache/bin/tessera-posix" "$tessera_package"); }
+get_cosign() {
+    go version -m "$cache/bin/cosign" 2>/dev/null | grep -q "$cosign_module[[:space:]]$cosign_version" ||
+        { go_tool && GOBIN="$cache/bin" nice go install "$cosign_module/cmd/cosign@$cosign_version"; }
 }
-tessera() { (cd "$here/bench/go" && go build -buildvcs=false -o "$cache/bin/tessera-posix" github.com/transparency-dev/tessera/cmd/conformance/posix); }
-cosign() { [ -x "$cache/bin/cosign" ] || GOBIN=$cache/bin go install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3; }
-nginx_light() { command -v nginx >/dev/null || packages nginx-light; }
-tracer() { command -v strace >/dev/null || packages strace; }
+# The system's own, else its package unpacked: installing it would start a server.
+get_nginx() {
+    [ -x "$nginx" ] && return 0
+    command -v apt-get >/dev/null || { echo 'there is no nginx, and no apt-get to get it by'; return 1; }
+    rm -rf "$cache/nginx" && mkdir "$cache/nginx" && cd "$cache/nginx" || return 1
+    # Where nginx-light is a program of its own, `nginx` is not one; elsewhere it is the other way round.
+    for package in nginx nginx-light; do
+        { apt-get download "$package" || { apt-get update && apt-get download "$package"; }; } &&
+            dpkg-deb -x "$package"_*.deb .
+        [ ! -x "$nginx" ] || return 0
+    done
+    echo 'no package has /usr/sbin/nginx'
+    return 1
+}
+get_python() { command -v python3 >/dev/null || { echo 'there is no python3'; return 1; }; }
 
-PATH=$PATH:/usr/sbin
-peer BENCH_TESSERA "$cache/bin/tessera-posix" tessera
-peer BENCH_COSIGN "$cache/bin/cosign" cosign
-peer BENCH_NGINX nginx nginx_light
-peer BENCH_PYTHON python3 true
-peer BENCH_STRACE strace tracer
+cargo build --release --quiet -p log-server -p aip-attest -p tests --bin log-server --bin aip-attest --bin bench || exit 2
+bench=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/bench
+
+nginx=$(command -v nginx || echo "$cache/nginx/usr/sbin/nginx")
+peer BENCH_TESSERA tessera "$cache/bin/tessera-posix" get_tessera
+peer BENCH_COSIGN cosign "$cache/bin/cosign" get_cosign
+peer BENCH_NGINX nginx "$nginx" get_nginx
+peer BENCH_PYTHON python3 "$(command -v python3)" get_python
 export BENCH_BUNDLES="$here/interop/python/sigstore_bundles.py"
 
-exec "$target/release/bench" "$@"
+exec "$bench" "$@"

@@ -208,6 +208,11 @@ fn a_store_behind_either_record_is_refused() {
     round(&mut other.open().expect("a log"), &[1, 2, 4]).0.expect("a round");
     let forked = open(other.store.clone(), bench.record(), clocks(START));
     assert!(matches!(forked, Err(OpenError::Contradiction { size: 3, .. })));
+    // The database says 3, the file 2 of another tree: the smaller record tells of a fork as well.
+    let smaller = Bench::new();
+    round(&mut smaller.open().expect("a log"), &[1, 5]).0.expect("a round");
+    let forked = open(bench.store.clone(), smaller.record(), clocks(START));
+    assert!(matches!(forked, Err(OpenError::Contradiction { size: 2, .. })));
     // Another log's record, and a record nobody signed.
     for note in ["", "no note", "example.com/log\n3\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n"] {
         write_record(bench.folder.path(), note);

@@ -833,13 +833,14 @@ fn one_statement_is_one_leaf_however_often_it_is_sent() {
     let signed = signer.sign(ORIGIN, b"the same", Public, 0);
     let submission = signed.published();
     let mut first: Option<Value> = None;
-    for life in ["first", "after a restart"] {
-        log.serve(&[]);
+    // A long round, so that most of the first ones meet in the pool: they cost no budget either.
+    for (life, interval) in [("first", "500ms"), ("after a restart", "50ms")] {
+        log.serve(&["--round-interval", interval]);
         let answers: Vec<Value> = std::thread::scope(|scope| {
             let log = &log;
             let submission = &submission;
-            let array = Value::Array(vec![submission.clone(); 500]);
-            let arrays = (0..10).map(|_| {
+            let array = Value::Array(vec![submission.clone(); 1_000]);
+            let arrays = (0..9).map(|_| {
                 let array = array.clone();
                 scope.spawn(move || {
                     let (status, answer) = log.submit(&array);
@@ -854,7 +855,7 @@ fn one_statement_is_one_leaf_however_often_it_is_sent() {
                         assert_eq!(status, 200, "{answer}");
                         answer
                     };
-                    (0..500).map(|_| answer()).collect()
+                    (0..100).map(|_| answer()).collect()
                 })
             });
             let threads: Vec<_> = arrays.chain(singles).collect();
@@ -888,15 +889,17 @@ struct Promised {
 }
 
 impl Promised {
-    /// Submits until something else than a promise comes, or nothing; answers that.
+    /// Submits until something else than a promise comes, or nothing; answers that. `prefer`: RFC 7240.
     fn load(
         &mut self,
         log: &Log,
         signer: &Signer,
+        prefer: &str,
         mut content: impl FnMut() -> Option<Signed>,
     ) -> Option<(u16, Value)> {
         while let Some(signed) = content() {
             let request = log.http().post(format!("{}/api/v1/entries", log.url())).json(&signed.published());
+            let request = request.header("prefer", prefer);
             let response = request.send().ok()?;
             let status = response.status().as_u16();
             let answer: Value = response.json().ok()?;
@@ -958,18 +961,21 @@ fn after_a_failed_sync_the_process_ends_and_nothing_acknowledged_is_lost() {
             log.serve(&flags);
             // The first round of a life syncs more than a usual one.
             let mut warm = Some(next());
-            assert_eq!(promised.load(&log, &signer, || warm.take()), None);
+            assert_eq!(promised.load(&log, &signer, "", || warm.take()), None);
             let Some(_strace) = attach(log.pid(), &format!("inject={call}:error=EIO:when={nth}")) else {
                 return eprintln!("not run: failing sync: strace may not attach to a process here");
             };
-            let client = || {
+            // Half of a load does not wait for the publication: `committed` is a promise too.
+            let client = |number: usize| {
                 let mut promised = Promised::default();
-                let answer = promised.load(&log, &signer, || Some(next()));
+                let prefer = if number % 2 == 1 { "respond-async" } else { "" };
+                let answer = promised.load(&log, &signer, prefer, || Some(next()));
                 assert!(answer.as_ref().is_none_or(|(status, _)| *status == 503), "{answer:?}");
                 promised
             };
             let heard: Vec<Promised> = std::thread::scope(|scope| {
-                let clients: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
+                let clients: Vec<_> =
+                    (0..clients).map(|number| scope.spawn(move || client(number))).collect();
                 clients.into_iter().map(|client| client.join().expect("no panic")).collect()
             });
             let mut code = None;
@@ -992,7 +998,8 @@ fn after_a_failed_sync_the_process_ends_and_nothing_acknowledged_is_lost() {
     log.serve(&flags);
     promised.assert_kept(&log, &signer);
     assert_lives(&mut log, b"after");
-    eprintln!("R6: {failures} failures, {} receipts, 0 lost", promised.receipts.len());
+    let (receipts, committed) = (promised.receipts.len(), promised.committed.len());
+    eprintln!("R6: {failures} failures, {receipts} receipts and {committed} `committed`, 0 lost");
 }
 
 /// Attaches strace to all threads of a process and waits until it has.
@@ -1065,7 +1072,7 @@ fn below_the_floor_of_free_space_writes_stop_and_reads_go_on() {
     let mut promised = Promised::default();
     let mut few = 0..20u32;
     let mut content = || Some(signer.sign(ORIGIN, &few.next()?.to_be_bytes(), Public, 0));
-    assert_eq!(promised.load(&log, &signer, &mut content), None);
+    assert_eq!(promised.load(&log, &signer, "", &mut content), None);
     let ballast = log.dir().join("ballast");
     fill(&ballast, 20 << 20, &log.dir());
     let start = Instant::now();
@@ -1100,7 +1107,7 @@ fn on_a_full_disk_nothing_is_acknowledged_that_is_not_kept() {
             number += 1;
             Some(signer.sign(ORIGIN, &number.to_be_bytes(), Public, 20_000))
         };
-        let answer = promised.load(&log, &signer, &mut content);
+        let answer = promised.load(&log, &signer, "", &mut content);
         assert!(answer.as_ref().is_none_or(|(status, _)| *status == 503), "{answer:?}");
         let mut code = None;
         until("the process ends", Duration::from_secs(10), || {
@@ -1134,7 +1141,7 @@ fn fill(ballast: &Path, left: u64, disk: &Path) {
 /// start, or nothing that is served has changed; a wrong byte is never served.
 #[test]
 fn a_flipped_bit_is_named_and_never_served() {
-    const FLIPS: u64 = 48;
+    const FLIPS: u64 = 32;
     let mut log = Log::start(&[]);
     let signer = Signer::new(1);
     let submit = |log: &Log, numbers: std::ops::Range<u32>| {
