@@ -104,6 +104,10 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_MAX_BODIES_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bodies_bytes: Option<usize>,
+    /// Most bytes of answers that wait to be read, beside those up to 65536 [default: 268435456]
+    #[arg(long, env = "AIP_LOG_MAX_UNREAD_BYTES", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_unread_bytes: Option<usize>,
     /// Entries a client address may send a minute, 0 for no limit [default: 60000]
     #[arg(long, env = "AIP_LOG_ADDRESS_ENTRIES_PER_MINUTE", value_name = "ENTRIES")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -209,6 +213,7 @@ impl Settings {
             max_request_entries: self.max_request_entries.or(file.max_request_entries),
             max_body_bytes: self.max_body_bytes.or(file.max_body_bytes),
             max_bodies_bytes: self.max_bodies_bytes.or(file.max_bodies_bytes),
+            max_unread_bytes: self.max_unread_bytes.or(file.max_unread_bytes),
             address_entries_per_minute: self.address_entries_per_minute.or(file.address_entries_per_minute),
             did_entries_per_minute: self.did_entries_per_minute.or(file.did_entries_per_minute),
             bytes_per_day: self.bytes_per_day.or(file.bytes_per_day),

@@ -36,6 +36,7 @@ pub mod lookup;
 pub mod openapi;
 pub mod read;
 pub mod submit;
+pub mod unread;
 
 use budget::{Budgets, Gatekeeper};
 use error::Problem;
@@ -66,6 +67,8 @@ pub struct App {
     pub request_limits: RequestLimits,
     /// How much all requests together may bring at a time.
     pub bodies: body::Bodies,
+    /// How much all answers together may be while nobody reads them.
+    pub unread: unread::Unread,
     /// Keys that were found to be of prime order.
     pub keys: submit::KeyCache,
     /// Free disk space is below the floor.
@@ -118,6 +121,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/entries/{index}/receipt", get(lookup::receipt))
         .route("/api/v1/envelopes/{hash}", get(lookup::envelope))
         .route("/openapi.json", get(openapi::openapi))
+        .layer(middleware::from_fn_with_state(app.clone(), unread::share))
         .layer(CompressionLayer::new().gzip(true).zstd(true));
     let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::GET, Method::HEAD]);
     packed
@@ -263,12 +267,12 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", format!("`{}` does not take {method}", uri.path()))
 }
 
-/// Counts every answer; and an answer that is no success is never kept by a cache.
+/// Counts every answer; and an answer is kept by a cache only if it says so, and is a success.
 async fn count(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
     let route = path.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
     let mut response = next.run(request).await;
     crate::metrics::request(&route, response.status().as_u16());
-    if !response.status().is_success() {
+    if !response.status().is_success() || !response.headers().contains_key(header::CACHE_CONTROL) {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response

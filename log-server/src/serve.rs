@@ -19,6 +19,7 @@ use crate::directory::Directory;
 use crate::http::body::Bodies;
 use crate::http::budget::{Budgets, Gatekeeper};
 use crate::http::submit::KeyCache;
+use crate::http::unread::Unread;
 use crate::http::{self, App, ConnectionLimits, RequestLimits};
 use crate::metrics;
 use crate::pool::Pool;
@@ -74,6 +75,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             deadline: settings.deadline.map_or(Duration::from_secs(10), |span| span.0),
         },
         bodies: Bodies::new(settings.max_bodies_bytes.unwrap_or(256 << 20)),
+        unread: Unread::new(settings.max_unread_bytes.unwrap_or(256 << 20)),
         keys: KeyCache::default(),
         disk_low: AtomicBool::new(false),
         metrics: handle,

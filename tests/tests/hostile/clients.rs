@@ -1,0 +1,378 @@
+//! Hostile clients: slow, endless, ambiguous, greedy (S16).
+
+use super::*;
+
+/// S16: 1,000 clients that never finish their request; the others are served all the while.
+#[test]
+fn slow_clients_keep_nobody_from_being_served() {
+    let mut log = Log::start(&["--header-timeout", "4s", "--body-timeout", "4s"]);
+    assert_lives(&mut log, b"before");
+    if !raise_descriptors(4_096) {
+        return eprintln!("not run: 1,000 slow clients: prlimit does not give 4,096 descriptors");
+    }
+    let signer = Signer::new(2);
+    let healthy = |name: &str| {
+        let mut times: Vec<Duration> = (0..150u32)
+            .map(|number| {
+                let start = Instant::now();
+                if number % 10 == 0 {
+                    let entry = signer.sign(ORIGIN, format!("{name} {number}").as_bytes(), Public, 0);
+                    let (status, answer) = log.submit(&entry.published());
+                    assert_eq!(status, 200, "{answer}");
+                } else {
+                    assert_eq!(log.get("/checkpoint").status().as_u16(), 200);
+                }
+                start.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        eprintln!("{name}: p50 {:?}, p99 {:?} of {} requests", times[75], times[148], times.len());
+    };
+    healthy("alone");
+    let before = memory(log.pid(), "VmRSS");
+    let mut slow: Vec<TcpStream> = (0..1_000).map(|_| connect(&log)).collect();
+    // Half of them stop in the head, half in the body: each kind has its own deadline.
+    for (number, stream) in slow.iter_mut().enumerate() {
+        let head = if number % 2 == 0 { "GET / HTTP/1.1\r\nX: " } else { "Content-Length: 99\r\n\r\n" };
+        let head = if number % 2 == 0 { head.to_owned() } else { format!("{POST}{head}") };
+        stream.write_all(head.as_bytes()).expect("a socket");
+    }
+    healthy("beside 1,000 slow clients");
+    for stream in &mut slow {
+        let _ = stream.write_all(b"a");
+    }
+    healthy("beside 1,000 slow clients that send a byte more");
+    assert_memory_bounded(&log, before);
+    // A byte now and then buys no time: every one of them is let go of.
+    for mut stream in slow {
+        let mut rest = Vec::new();
+        let ended = stream.read_to_end(&mut rest);
+        assert!(
+            ended.is_ok() || ended.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset),
+            "a slow client is kept for ever"
+        );
+    }
+    assert_lives(&mut log, b"after");
+}
+
+/// S16: heads and bodies beyond their limits, framing with two meanings, bodies that stop or break off.
+#[test]
+fn what_is_no_request_is_refused_and_nothing_more() {
+    let mut log = Log::start(&["--body-timeout", "300ms", "--max-body-bytes", "1000000"]);
+    assert_lives(&mut log, b"before");
+    // A head that is none never gets to a handler: no body, and the connection is over.
+    let many = "X: y\r\n".repeat(65);
+    let long = "a".repeat(17_000);
+    for (what, head, want) in [
+        ("a header of 17,000 bytes", format!("GET / HTTP/1.1\r\nX: {long}\r\n\r\n"), 431),
+        ("a path of 17,000 bytes", format!("GET /{long} HTTP/1.1\r\n\r\n"), 431),
+        ("65 headers", format!("GET / HTTP/1.1\r\n{many}\r\n"), 431),
+        ("no version", "GET /checkpoint\r\n\r\n".into(), 400),
+        ("no method", " /checkpoint HTTP/1.1\r\n\r\n".into(), 400),
+        ("a version to come", "GET /checkpoint HTTP/3.0\r\n\r\n".into(), 400),
+        ("a NUL in the path", "GET /checkpoint\0 HTTP/1.1\r\n\r\n".into(), 400),
+        ("a NUL in a header", "GET /checkpoint HTTP/1.1\r\nX: a\0b\r\n\r\n".into(), 400),
+        ("a folded header", "GET /checkpoint HTTP/1.1\r\nX: a\r\n b\r\n\r\n".into(), 400),
+        ("a space before the colon", "GET /checkpoint HTTP/1.1\r\nX : a\r\n\r\n".into(), 400),
+        ("two lengths", format!("{POST}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}} "), 400),
+        ("a negative length", format!("{POST}Content-Length: -1\r\n\r\n"), 400),
+        ("a signed length", format!("{POST}Content-Length: +2\r\n\r\n{{}}"), 400),
+        ("a length in hex", format!("{POST}Content-Length: 0x2\r\n\r\n{{}}"), 400),
+        ("a length above 2^64", format!("{POST}Content-Length: 18446744073709551616\r\n\r\n"), 400),
+        ("an unknown coding", format!("{POST}Transfer-Encoding: chunky\r\n\r\n{{}}"), 400),
+        ("chunked that is not last", format!("{POST}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"), 400),
+        (
+            "chunked in HTTP/1.0",
+            format!("{}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", POST.replace("1.1", "1.0")),
+            400,
+        ),
+    ] {
+        let answer = answer(&log, head.as_bytes());
+        assert_eq!((answer.status, answer.body.len()), (want, 0), "{what}");
+    }
+    // TLS, HTTP/2 and noise: closed, whatever is said.
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &[0xff; 64],
+    ] {
+        assert!(talk(&log, bytes).iter().all(|answer| answer.status == 400), "{bytes:?}");
+    }
+    // A body that is none, too long, too slow, or in a coding.
+    let chunks = |chunks: &str| format!("{POST}Transfer-Encoding: chunked\r\n\r\n{chunks}");
+    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x1_0000));
+    for (what, request, want) in [
+        ("a length above the limit", format!("{POST}Content-Length: 1000001\r\n\r\n"), (413, "body-size")),
+        (
+            "a length of 2^63",
+            format!("{POST}Content-Length: 9223372036854775808\r\n\r\n"),
+            (413, "body-size"),
+        ),
+        ("chunks above the limit", chunks(&format!("{}0\r\n\r\n", chunk.repeat(16))), (413, "body-size")),
+        ("chunks without end", chunks(&chunk.repeat(64)), (413, "body-size")),
+        ("a chunk of 2^64 bytes", chunks("10000000000000000\r\nx"), (400, "body")),
+        ("a chunk of -1 bytes", chunks("-1\r\nx\r\n0\r\n\r\n"), (400, "body")),
+        ("a chunk longer than it says", chunks("1\r\nxyz\r\n0\r\n\r\n"), (400, "body")),
+        ("a body that stops", format!("{POST}Content-Length: 9\r\n\r\n{{"), (408, "body-timeout")),
+        ("a body that never comes", format!("{POST}Content-Length: 9\r\n\r\n"), (408, "body-timeout")),
+        ("chunks that stop", chunks("1\r\n{\r\n"), (408, "body-timeout")),
+        (
+            "gzip",
+            format!("{POST}Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{{}}"),
+            (415, "content-encoding"),
+        ),
+        (
+            "identity",
+            format!("{POST}Content-Encoding: identity\r\nContent-Length: 2\r\n\r\n{{}}"),
+            (415, "content-encoding"),
+        ),
+        (
+            "no type",
+            format!("{}Content-Length: 2\r\n\r\n{{}}", POST.replace("Content-Type", "X-Type")),
+            (415, "content-type"),
+        ),
+        (
+            "a form",
+            format!("{}Content-Length: 2\r\n\r\n{{}}", POST.replace("/json", "/x-www-form-urlencoded")),
+            (415, "content-type"),
+        ),
+        ("no body", format!("{POST}\r\n"), (400, "submission")),
+    ] {
+        let answer = answer(&log, request.as_bytes());
+        assert_eq!((answer.status, answer.rule().as_str()), want, "{what}");
+    }
+    // Cut in the middle: at every place of a good request. Nothing is logged, nothing is left behind.
+    let size = checkpoint(&log).size;
+    let request = post(Signer::new(3).sign(ORIGIN, b"cut", Public, 0).by_hash().to_string().as_bytes());
+    for cut in (0..request.len()).step_by(13) {
+        let mut stream = connect(&log);
+        stream.write_all(&request[..cut]).expect("a socket");
+        stream.shutdown(if cut % 2 == 0 { Shutdown::Both } else { Shutdown::Write }).expect("a socket");
+    }
+    assert_lives(&mut log, b"after");
+    assert_eq!(checkpoint(&log).size.get(), size.get() + 1, "a request that was cut is no entry");
+}
+
+/// S16: where a request ends is never in doubt, so nothing is smuggled behind one.
+#[test]
+fn requests_on_one_connection_are_answered_in_order_and_end_where_they_say() {
+    let log = Log::start(&[]);
+    let statuses =
+        |bytes: &str| talk(&log, bytes.as_bytes()).iter().map(|answer| answer.status).collect::<Vec<_>>();
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: log\r\n\r\n");
+    let last = "GET /healthz HTTP/1.1\r\nHost: log\r\nConnection: close\r\n\r\n";
+    let keep = POST.replace("Connection: close\r\n", "");
+    // Pipelined, also behind bodies.
+    let pipelined = format!("{}{}{}{last}", get("/checkpoint"), get("/nowhere"), get("/policy"));
+    assert_eq!(statuses(&pipelined), [200, 404, 200, 200]);
+    assert_eq!(statuses(&format!("{}{last}", get("/healthz").repeat(200))), [200; 201]);
+    assert_eq!(statuses(&format!("{keep}Content-Length: 2\r\n\r\n{{}}{last}")), [400, 200]);
+    assert_eq!(
+        statuses(&format!("{keep}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n{last}")),
+        [400, 200]
+    );
+    // HTTP/1.0 closes unless asked not to.
+    assert_eq!(statuses("GET /healthz HTTP/1.0\r\n\r\nGET /healthz HTTP/1.0\r\n\r\n"), [200]);
+    let kept = "GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /healthz HTTP/1.0\r\n\r\n";
+    assert_eq!(statuses(kept), [200, 200]);
+    // RFC 9112 §6.3: two framings are answered once, and the connection is closed: the next request is nobody's.
+    for framing in [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+        "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 999999\r\nTransfer-Encoding: chunked\r\n",
+    ] {
+        let statuses = statuses(&format!("{keep}{framing}\r\n2\r\n{{}}\r\n0\r\n\r\n{last}"));
+        assert_eq!(statuses, [400], "{framing}");
+    }
+    // A body where none is expected is no second request.
+    let body = "GET /checkpoint HTTP/1.1\r\nHost: log\r\n\r\n";
+    let request =
+        format!("GET /policy HTTP/1.1\r\nHost: log\r\nContent-Length: {}\r\n\r\n{body}{last}", body.len());
+    assert_eq!(statuses(&request).len(), 2, "the policy and the last request");
+    assert_eq!(checkpoint(&log).size, TreeSize::EMPTY);
+}
+
+/// S16: bodies made to cost more memory than they have bytes, one after the other and all at once.
+#[test]
+fn bodies_cost_no_more_memory_than_they_have_bytes() {
+    let mut log = Log::start(&["--max-bodies-bytes", "8000000", "--max-body-bytes", "8000000"]);
+    assert_lives(&mut log, b"before");
+    let before = memory(log.pid(), "VmRSS");
+    const MAX: usize = 8_000_000;
+    let filled = |head: &[u8], unit: &[u8], tail: &[u8]| {
+        let units = (MAX - head.len() - tail.len()) / unit.len();
+        [head, &unit.repeat(units), tail].concat()
+    };
+    for (what, body, want) in [
+        ("four million entries", filled(b"[1", b",1", b"]"), (413, "request-entries")),
+        ("one string", filled(b"\"", b"a", b"\""), (400, "submission")),
+        ("one member name", filled(b"{\"", b"a", b"\":1}"), (400, "submission")),
+        ("one leaf", filled(b"{\"leaf\":\"", b"A", b"\"}"), (413, "leaf-size")),
+        ("one leaf with escapes", filled(b"{\"leaf\":\"", b"\\u0041", b"\"}"), (413, "leaf-size")),
+        ("one envelope", filled(b"{\"leaf\":\"\",\"envelope\":\"", b"A", b"\"}"), (422, "leaf")),
+        ("arrays in arrays", filled(b"", b"[", b""), (400, "body")),
+        ("objects in objects", filled(b"", b"{\"a\":", b""), (400, "submission")),
+        ("spaces", filled(b"", b" ", b""), (400, "submission")),
+    ] {
+        let answer = answer(&log, &post(&body));
+        let rule = answer.rule();
+        assert!(
+            answer.status == want.0 && (rule == want.1 || want.0 == 400),
+            "{what}: {} {rule}",
+            answer.status
+        );
+    }
+    // A million chunks of one byte.
+    let chunks = format!("{POST}Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", "1\r\n \r\n".repeat(1 << 20));
+    assert_eq!(answer(&log, chunks.as_bytes()).rule(), "submission");
+    assert_memory_bounded(&log, before);
+    // Sixteen bodies that stop one byte before their end: more than the log holds at a time.
+    let request = post(&filled(b"\"", b"a", b"\""));
+    let hold = || {
+        let mut stream = connect(&log);
+        // Who is refused is cut off.
+        let _ = stream.write_all(&request[..request.len() - 1]);
+        stream
+    };
+    let mut held: Vec<TcpStream> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(hold)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    // Who sends a body of the usual size is served all the same.
+    assert_lives(&mut log, b"beside large bodies");
+    assert_memory_bounded(&log, before);
+    let mut refused = 0;
+    for stream in &mut held {
+        let _ = stream.write_all(b"\"");
+        for answer in answers(stream) {
+            match answer.rule().as_str() {
+                "bodies" => {
+                    assert!(answer.status == 503 && answer.header("retry-after").is_some(), "{answer:?}")
+                }
+                rule => assert_eq!((answer.status, rule), (400, "submission")),
+            }
+            refused += u32::from(answer.status == 503);
+        }
+    }
+    eprintln!("bodies: {refused} of 16 refused");
+    assert!(refused > 0, "a bound that is never reached");
+    assert_lives(&mut log, b"after");
+}
+
+/// S16: whoever asks and does not read the answer has it for so long; with every connection taken in that
+/// way the log stops when told to, and lets go of them when not.
+#[test]
+fn unread_answers_hold_no_connection_for_ever() {
+    let mut log = Log::init();
+    let flags = ["--max-connections", "8", "--answer-timeout", "2s", "--header-timeout", "60s"];
+    let signer = Signer::new(1);
+    log.serve(&flags);
+    let entry = |number: u32| signer.sign(ORIGIN, &number.to_be_bytes(), Public, 30_000).by_hash();
+    // Two envelopes of 1 MB: far more than what two sockets take in.
+    let large = signer.sign(ORIGIN, b"large", Public, 600_000);
+    assert_eq!(log.submit(&json!([large.published(), entry(1)])).0, 200);
+    let path = format!("/api/v1/envelopes/{}", large.envelope.hash());
+    let unread = |log: &Log| -> Vec<TcpStream> {
+        let hold = |_| {
+            let mut stream = connect(log);
+            let request = format!("GET {path} HTTP/1.1\r\nHost: log\r\n\r\n").repeat(20);
+            stream.write_all(request.as_bytes()).expect("a socket");
+            stream
+        };
+        (0..20).map(hold).collect()
+    };
+    let held = unread(&log);
+    // Whoever comes later waits for them, and is served once they are let go of.
+    assert_lives(&mut log, b"behind unread answers");
+    drop(held);
+    let _held = unread(&log);
+    let start = Instant::now();
+    assert_eq!(log.stop(), Some(0));
+    eprintln!("unread answers: stopped after {:?}", start.elapsed());
+    // Connections that say nothing, on all places there are.
+    log.serve(&["--max-connections", "2", "--header-timeout", "600s"]);
+    let _idle: Vec<TcpStream> = (0..4).map(|_| connect(&log)).collect();
+    assert_eq!(log.stop(), Some(0));
+}
+
+/// I5: a log that may have few files open takes fewer connections; it does not fail to write.
+#[test]
+fn connections_leave_the_writer_its_files() {
+    let mut log = Log::init();
+    if !raise_descriptors(4_096) || Command::new("prlimit").arg("--version").output().is_err() {
+        return eprintln!("not run: few descriptors: prlimit does not give 4,096 descriptors");
+    }
+    log.serve_under(
+        &["prlimit", "--nofile=1024:1024"],
+        &["--header-timeout", "5s", "--round-interval", "2ms"],
+    );
+    assert_lives(&mut log, b"before");
+    // As many as there is room for, up to the last descriptor; then nobody is let in for a while.
+    let patience = Duration::from_millis(1_500);
+    let idle: Vec<TcpStream> =
+        (0..1_200).map_while(|_| TcpStream::connect_timeout(&log.address(), patience).ok()).collect();
+    assert_lives(&mut log, b"beside all these connections");
+    eprintln!("few descriptors: {} connections", idle.len());
+    drop(idle);
+    assert_eq!(log.stop(), Some(0));
+}
+
+/// S16: large answers that nobody reads: together they get so much memory and no more.
+#[test]
+fn unread_answers_cost_bounded_memory() {
+    const CLIENTS: u32 = 40;
+    // The kernel's buffers take the first two.
+    const ANSWERS: usize = 8;
+    let mut log = Log::start(&["--max-unread-bytes", "10000000", "--answer-timeout", "60s"]);
+    let signer = Signer::new(1);
+    // Leaves as long as they may be: 64 of them make a bundle of 3 MB.
+    let entry = |number: u32| {
+        let subject = |at: u32| Subject::new(format!("{at}"), Hash::of(format!("{number} {at}").as_bytes()));
+        let statement =
+            Statement::new((0..1_000).map(subject).collect(), "https://example.com/p", Map::new());
+        let statement = statement.expect("a statement");
+        let envelope = Envelope::sign(&signer.key, statement.to_payload());
+        let key = signer.key.public_key();
+        let claim = Claim::new(&envelope, &statement, signer.did(), &key, ORIGIN, Public).expect("a claim");
+        let entry = PendingEntry::sign(claim, &signer.key).expect("it fits");
+        json!({"leaf": base64(&entry.to_bytes())})
+    };
+    assert_eq!(log.submit(&Value::Array((0..64).map(entry).collect())).0, 200);
+    let path = "/tile/entries/000.p/64";
+    let bundle = log.bytes(path);
+    assert!(bundle.len() > 3_000_000, "{} bytes", bundle.len());
+    let before = memory(log.pid(), "VmHWM");
+    let ask = |_| {
+        let mut stream = connect(&log);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: log\r\n\r\n").repeat(ANSWERS - 1);
+        stream.write_all(request.as_bytes()).expect("a socket");
+        stream.write_all(&get(path)).expect("a socket");
+        stream
+    };
+    let mut unread: Vec<TcpStream> = (0..CLIENTS).map(ask).collect();
+    let begun = |stream: &TcpStream| stream.peek(&mut [0]).is_ok_and(|count| count == 1);
+    until("every client has an answer", Duration::from_secs(20), || unread.iter().all(begun));
+    assert_memory_bounded(&log, before);
+    // What is small is always given.
+    for path in ["/checkpoint", "/tile/0/000.p/64", "/api/v1/entries/0/proof", "/healthz"] {
+        assert_eq!(log.get(path).status().as_u16(), 200, "{path}");
+    }
+    let mut given = 0;
+    for stream in &mut unread {
+        for answer in answers(stream) {
+            if answer.status == 200 {
+                assert!(answer.body == bundle, "an answer that was waited for is whole");
+                given += 1;
+            } else {
+                assert_eq!((answer.status, answer.rule().as_str()), (503, "unread"));
+                assert!(answer.header("retry-after").is_some(), "{answer:?}");
+            }
+        }
+    }
+    let all = CLIENTS as usize * ANSWERS;
+    eprintln!("unread answers: {given} of {all} given");
+    assert!((1..all).contains(&given), "{given}");
+    assert_eq!(log.bytes(path), bundle, "room again");
+    assert_lives(&mut log, b"after");
+}

@@ -1,0 +1,509 @@
+//! A disk that fails, fills or flips bits, and programs that meet on one directory (R5, R6, R7, S17).
+
+use super::*;
+
+/// What clients were promised.
+#[derive(Default)]
+struct Promised {
+    receipts: Vec<(Signed, Value)>,
+    /// Claims that were answered `committed`.
+    committed: Vec<Hash>,
+}
+
+impl Promised {
+    /// Submits until something else than a promise comes, or nothing; answers that. `prefer`: RFC 7240.
+    fn load(
+        &mut self,
+        log: &Log,
+        signer: &Signer,
+        prefer: &str,
+        mut content: impl FnMut() -> Option<Signed>,
+    ) -> Option<(u16, Value)> {
+        while let Some(signed) = content() {
+            let request = log.http().post(format!("{}/api/v1/entries", log.url())).json(&signed.published());
+            let request = request.header("prefer", prefer);
+            let response = request.send().ok()?;
+            let status = response.status().as_u16();
+            let answer: Value = response.json().ok()?;
+            match status {
+                200 => {
+                    // A receipt that does not verify is no promise kept.
+                    assert_verifies(log, signer, &signed, &answer);
+                    self.receipts.push((signed, answer));
+                }
+                202 => self.committed.push(signed.claim()),
+                _ => return Some((status, answer)),
+            }
+        }
+        None
+    }
+
+    /// Every promise is kept by the log as it is now: same index, same leaf, provable.
+    fn assert_kept(&self, log: &Log, signer: &Signer) {
+        let seen = check_log(log);
+        for (signed, promised) in &self.receipts {
+            let (status, answer) = log.json(&format!("/api/v1/claims/{}", signed.claim()));
+            assert_eq!(
+                (status, &answer["index"], &answer["leaf"]),
+                (200, &promised["index"], &promised["leaf"])
+            );
+            assert_verifies(log, signer, signed, &answer);
+            let index = promised["index"].as_u64().expect("an index") as usize;
+            assert_eq!(base64(&seen.leaves[index]), promised["leaf"].as_str().expect("a leaf"));
+        }
+        for claim in &self.committed {
+            assert_eq!(log.json(&format!("/api/v1/claims/{claim}")).0, 200, "a committed claim is published");
+        }
+    }
+}
+
+/// R6, R2, I5: the n-th sync of the writer fails, of data or of the record. The process ends at once, with an
+/// error; nothing of the round whose sync failed was acknowledged; the next start finds everything that was.
+#[test]
+fn after_a_failed_sync_the_process_ends_and_nothing_acknowledged_is_lost() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return eprintln!("not run: failing sync: strace is not installed");
+    }
+    let mut log = Log::init();
+    let flags = ["--round-interval", "2ms", "--deadline", "30s"];
+    let signer = Signer::new(1);
+    let number = AtomicU64::new(0);
+    let next = || signer.sign(ORIGIN, &number.fetch_add(1, Ordering::Relaxed).to_be_bytes(), Public, 0);
+    let mut promised = Promised::default();
+    let mut failures = 0;
+    // Of each round: the record's file and its folder; the data, at least once. One client has one entry a
+    // round, so that its answers count the rounds; eight are a load.
+    for (call, syncs_a_round, clients, nths) in [
+        ("fsync", 2, 1, 1..=6),
+        ("fdatasync", 1, 1, 1..=9),
+        ("fsync", 2, 8, 15..=17),
+        ("fdatasync", 1, 8, 15..=17),
+    ] {
+        for nth in nths {
+            log.serve(&flags);
+            // The first round of a life syncs more than a usual one.
+            let mut warm = Some(next());
+            assert_eq!(promised.load(&log, &signer, "", || warm.take()), None);
+            let Some(_strace) = attach(log.pid(), &format!("inject={call}:error=EIO:when={nth}")) else {
+                return eprintln!("not run: failing sync: strace may not attach to a process here");
+            };
+            // Half of a load does not wait for the publication: `committed` is a promise too.
+            let client = |number: usize| {
+                let mut promised = Promised::default();
+                let prefer = if number % 2 == 1 { "respond-async" } else { "" };
+                let answer = promised.load(&log, &signer, prefer, || Some(next()));
+                assert!(answer.as_ref().is_none_or(|(status, _)| *status == 503), "{answer:?}");
+                promised
+            };
+            let heard: Vec<Promised> = std::thread::scope(|scope| {
+                let clients: Vec<_> =
+                    (0..clients).map(|number| scope.spawn(move || client(number))).collect();
+                clients.into_iter().map(|client| client.join().expect("no panic")).collect()
+            });
+            let mut code = None;
+            until("the process ends", Duration::from_secs(5), || {
+                code = log.ended();
+                code.is_some()
+            });
+            assert_eq!(code, Some(Some(70)), "{call} {nth}");
+            let rounds = heard[0].receipts.len() + heard[0].committed.len();
+            assert!(rounds <= (nth - 1) / syncs_a_round, "{call} {nth}: {rounds} rounds were acknowledged");
+            for heard in heard {
+                promised.receipts.extend(heard.receipts);
+                promised.committed.extend(heard.committed);
+            }
+            let (code, words) = fsck(&log);
+            assert_eq!(code, Some(0), "{call} {nth}: {words}");
+            failures += 1;
+        }
+    }
+    log.serve(&flags);
+    promised.assert_kept(&log, &signer);
+    assert_lives(&mut log, b"after");
+    let (receipts, committed) = (promised.receipts.len(), promised.committed.len());
+    eprintln!("R6: {failures} failures, {receipts} receipts and {committed} `committed`, 0 lost");
+}
+
+/// Attaches strace to all threads of a process and waits until it has.
+fn attach(pid: u32, inject: &str) -> Option<Ends> {
+    let mut strace = Command::new("strace");
+    strace.args([
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fsync,fdatasync",
+        "-e",
+        inject,
+        "-p",
+        &pid.to_string(),
+    ]);
+    let mut strace = Ends(strace.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?);
+    let mut stderr = strace.0.stderr.take()?;
+    let mut words = String::new();
+    let mut chunk = [0; 4_096];
+    while !words.contains("attached") {
+        match stderr.read(&mut chunk) {
+            Ok(count) if count > 0 => words += &String::from_utf8_lossy(&chunk[..count]),
+            _ => return None,
+        }
+    }
+    // Strace tells of each end of a thread; nobody must wait for somebody to read that.
+    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+    Some(strace)
+}
+
+/// A small disk, mounted over a folder. Let go of when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(folder: &Path, bytes: u64) -> Option<Self> {
+        let size = format!("size={bytes}");
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder).output().ok()?;
+        mount.status.success().then(|| Self(folder.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+/// A log whose directory is a small disk; its signed record is beside it, on another.
+fn log_on_small_disk(bytes: u64) -> Option<(Log, SmallDisk)> {
+    let log = Log::init();
+    let aside = log.folder().join("aside");
+    fs::rename(log.dir(), &aside).expect("renamed");
+    fs::create_dir(log.dir()).expect("a folder");
+    let disk = SmallDisk::mount(&log.dir(), bytes)?;
+    copy_folder(&aside, &log.dir());
+    Some((log, disk))
+}
+
+/// R5: the disk fills up to the floor. Writes stop with a word, reads go on, and writes go on by themselves
+/// once there is room.
+#[test]
+fn below_the_floor_of_free_space_writes_stop_and_reads_go_on() {
+    let Some((mut log, _disk)) = log_on_small_disk(160 << 20) else {
+        return eprintln!("not run: disk full: a tmpfs cannot be mounted here");
+    };
+    let signer = Signer::new(1);
+    log.serve(&["--disk-floor-bytes", "30000000"]);
+    let mut promised = Promised::default();
+    let mut few = 0..20u32;
+    let mut content = || Some(signer.sign(ORIGIN, &few.next()?.to_be_bytes(), Public, 0));
+    assert_eq!(promised.load(&log, &signer, "", &mut content), None);
+    let ballast = log.dir().join("ballast");
+    fill(&ballast, 20 << 20, &log.dir());
+    let start = Instant::now();
+    until("the log is not ready", Duration::from_secs(10), || log.get("/readyz").status().as_u16() == 503);
+    eprintln!("R5: not ready {:?} after the disk was full", start.elapsed());
+    let (status, problem) = log.submit(&signer.sign(ORIGIN, b"full", Public, 0).published());
+    assert_eq!((status, problem["type"].as_str()), (503, Some("urn:aip:problem:disk-floor")));
+    promised.assert_kept(&log, &signer);
+    fs::remove_file(&ballast).expect("removed");
+    until("the log is ready again", Duration::from_secs(10), || log.get("/readyz").status().as_u16() == 200);
+    assert_lives(&mut log, b"after");
+    assert_eq!(log.stop(), Some(0));
+    assert_eq!(fsck(&log).0, Some(0));
+}
+
+/// R5: the disk is full without any floor. The process ends or goes on, but nothing is acknowledged that is
+/// not there, and with room again everything that was is.
+#[test]
+fn on_a_full_disk_nothing_is_acknowledged_that_is_not_kept() {
+    let Some((mut log, _disk)) = log_on_small_disk(48 << 20) else {
+        return eprintln!("not run: disk full: a tmpfs cannot be mounted here");
+    };
+    let signer = Signer::new(1);
+    let mut promised = Promised::default();
+    let mut number = 0u32;
+    let ballast = log.dir().join("ballast");
+    for left in [3u64 << 20, 1 << 20, 300_000, 100_000, 0] {
+        log.serve(&["--disk-floor-bytes", "0", "--round-interval", "2ms"]);
+        fill(&ballast, left, &log.dir());
+        let before = promised.receipts.len();
+        let mut content = || {
+            number += 1;
+            Some(signer.sign(ORIGIN, &number.to_be_bytes(), Public, 20_000))
+        };
+        let answer = promised.load(&log, &signer, "", &mut content);
+        assert!(answer.as_ref().is_none_or(|(status, _)| *status == 503), "{answer:?}");
+        let mut code = None;
+        until("the process ends", Duration::from_secs(10), || {
+            code = log.ended();
+            code.is_some()
+        });
+        assert_eq!(code, Some(Some(70)), "with {left} bytes left");
+        eprintln!("R5: {} receipts until {left} bytes were full", promised.receipts.len() - before);
+        fs::remove_file(&ballast).expect("removed");
+        let (code, words) = fsck(&log);
+        assert_eq!(code, Some(0), "with {left} bytes left: {words}");
+    }
+    log.serve(&["--disk-floor-bytes", "0"]);
+    promised.assert_kept(&log, &signer);
+    assert_lives(&mut log, b"after");
+}
+
+/// Fills a disk until about `left` bytes are free.
+fn fill(ballast: &Path, left: u64, disk: &Path) {
+    let mut file = fs::File::create(ballast).expect("a file");
+    let free = || {
+        let output = Command::new("stat").args(["-f", "-c", "%a %S"]).arg(disk).output().expect("stat runs");
+        let text = String::from_utf8(output.stdout).expect("numbers");
+        text.split_whitespace().map(|number| number.parse::<u64>().expect("a number")).product::<u64>()
+    };
+    let bytes = vec![0; free().saturating_sub(left) as usize];
+    let _ = file.write_all(&bytes);
+}
+
+/// R7: one bit flips in one of the files, many times over. `fsck` names damage, or the server refuses to
+/// start, or nothing that is served has changed; a wrong byte is never served.
+#[test]
+fn a_flipped_bit_is_named_and_never_served() {
+    const FLIPS: u64 = 32;
+    let mut log = Log::start(&[]);
+    let signer = Signer::new(1);
+    let submit = |log: &Log, numbers: std::ops::Range<u32>| {
+        let entry = |number: u32| signer.sign(ORIGIN, &number.to_be_bytes(), Public, 200).published();
+        let (status, answer) = log.submit(&Value::Array(numbers.map(entry).collect()));
+        assert_eq!(status, 200, "{answer}");
+    };
+    // Most of it in sorted files: what was written before a restart. Some in the write-ahead log.
+    submit(&log, 0..280);
+    log.stop();
+    log.serve(&[]);
+    submit(&log, 280..300);
+    let private = signer.sign(ORIGIN, b"private", Private, 0);
+    log.submit(&private.by_hash());
+    let paths = paths_of(&signer);
+    let truth: HashMap<&str, Vec<u8>> = paths.iter().map(|path| (path.as_str(), log.bytes(path))).collect();
+    log.kill();
+    let good = log.folder().join("good");
+    copy_folder(&log.dir(), &good);
+    let record = log.folder().join("log.signed");
+    let signed = fs::read(&record).expect("the record");
+    // What the log writes. `policy`, `log.toml` and RocksDB's own journal are the operator's.
+    let mut files: Vec<PathBuf> = fs::read_dir(good.join("db"))
+        .expect("a folder")
+        .map(|entry| PathBuf::from("db").join(entry.expect("an entry").file_name()))
+        .filter(|file| !file.ends_with("db/LOG") && !file.to_string_lossy().contains("LOG.old"))
+        .chain([PathBuf::from("log.skey"), PathBuf::from("../log.signed")])
+        .filter(|file| fs::metadata(good.join(file)).is_ok_and(|file| file.len() > 0))
+        .collect();
+    files.sort();
+    let (mut named, mut refused, mut harmless) = (0, 0, 0);
+    for seed in 0..FLIPS {
+        fs::remove_dir_all(log.dir()).expect("removed");
+        copy_folder(&good, &log.dir());
+        fs::write(&record, &signed).expect("written");
+        let chance = Hash::of(format!("flip {seed}").as_bytes());
+        let chance = u64::from_be_bytes(*chance.as_bytes().first_chunk().expect("8 of 32 bytes"));
+        let file = &files[seed as usize % files.len()];
+        let path = log.dir().join(file);
+        let mut bytes = fs::read(&path).expect("a file");
+        let at = (chance >> 3) as usize % bytes.len();
+        bytes[at] ^= 1 << (chance & 7);
+        fs::write(&path, &bytes).expect("written");
+        let what = format!("bit {} of byte {at} of {} in {}", chance & 7, bytes.len(), file.display());
+        let (code, words) = fsck(&log);
+        assert!(matches!(code, Some(0..=2)), "{what}: {words}");
+        assert!(
+            code == Some(0) || words.starts_with("error: ") || words.contains("\nerror: "),
+            "{what}: {words}"
+        );
+        match log.try_serve(&[], &[]) {
+            Err(words) => {
+                assert!(words.contains("error: "), "{what}: {words}");
+                assert_ne!(code, Some(0), "{what}: fsck finds nothing, but serve says {words}");
+                refused += 1;
+            }
+            Ok(_) => {
+                for path in &paths {
+                    let response = log.get(path);
+                    if response.status().as_u16() != 500 {
+                        assert_eq!(response.status().as_u16(), 200, "{what}: {path}");
+                        assert!(response.bytes().expect("a body") == truth[path.as_str()], "{what}: {path}");
+                    } else {
+                        assert_ne!(code, Some(0), "{what}: fsck finds nothing, but {path} cannot be read");
+                    }
+                }
+                log.kill();
+                harmless += u32::from(code == Some(0));
+            }
+        }
+        named += u32::from(code != Some(0));
+    }
+    eprintln!(
+        "R7: {FLIPS} flips: {named} named by fsck, {refused} not served, {harmless} in bytes that nothing needs"
+    );
+    assert!(named >= FLIPS as u32 / 3, "a check that finds nothing");
+}
+
+/// Everything that is served of a log of 301 entries.
+fn paths_of(signer: &Signer) -> Vec<String> {
+    let mut paths: Vec<String> = [
+        "/checkpoint",
+        "/tile/0/000",
+        "/tile/0/001.p/45",
+        "/tile/1/000.p/1",
+        "/tile/entries/000",
+        "/tile/entries/001.p/45",
+        "/api/v1/proofs/inclusion/7/301",
+        "/api/v1/proofs/consistency/100/301",
+        "/policy",
+    ]
+    .map(str::to_owned)
+    .into();
+    for number in [0u32, 100, 255, 256, 279, 280, 299] {
+        let signed = signer.sign(ORIGIN, &number.to_be_bytes(), Public, 200);
+        paths.push(format!("/api/v1/entries/{number}"));
+        paths.push(format!("/api/v1/entries/{number}/receipt"));
+        paths.push(format!("/api/v1/claims/{}", signed.claim()));
+        paths.push(format!("/api/v1/envelopes/{}", signed.envelope.hash()));
+        paths.push(format!("/api/v1/entries?artifact=sha256:{}", signed.artifact));
+    }
+    paths.push(format!("/api/v1/entries?did={}&limit=100", signer.did()));
+    paths.push(format!("/api/v1/entries?did={}&order=desc", signer.did()));
+    paths
+}
+
+/// R10: a copy of a directory with the same record of what was signed: the second server is refused.
+#[test]
+fn one_record_belongs_to_one_process() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = |command: &str, dir: &str, more: &[&str]| {
+        let mut run = Command::new(program("log-server"));
+        run.arg(command).arg("--dir").arg(folder.path().join(dir)).args(more).stdin(Stdio::null());
+        run
+    };
+    let record = folder.path().join("record");
+    let record = record.to_str().expect("a path");
+    let made = run("init", "one", &["--origin", ORIGIN, "--signed-record", record])
+        .output()
+        .expect("log-server runs");
+    assert!(made.status.success());
+    copy_folder(&folder.path().join("one"), &folder.path().join("two"));
+    let listen = |port: u16| format!("127.0.0.1:{port}");
+    let mut first = run("serve", "one", &["--listen", &listen(free_port())]);
+    let mut first = Ends(first.stderr(Stdio::piped()).spawn().expect("log-server runs"));
+    let mut stderr = std::io::BufReader::new(first.0.stderr.take().expect("a pipe"));
+    let mut words = String::new();
+    while !words.contains(" serving ") {
+        assert!(std::io::BufRead::read_line(&mut stderr, &mut words).expect("a line") > 0, "{words}");
+    }
+    let second = run("serve", "two", &["--listen", &listen(free_port())]).output().expect("log-server runs");
+    let words = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(2), "{words}");
+    assert!(words.contains("another process") && words.contains("hint:"), "{words}");
+    // A backup is checked beside it all the same.
+    let fsck = run("fsck", "two", &[]).output().expect("log-server runs");
+    assert_eq!(fsck.status.code(), Some(0), "{}", String::from_utf8_lossy(&fsck.stderr));
+}
+
+/// Whatever `init` makes can be served, and is whole before anything was logged.
+#[test]
+fn init_makes_only_logs_that_can_be_served() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (number, origin) in ["/log", ":80/log", "", "a b", "a+b", "a\nb", &"x".repeat(256)].iter().enumerate()
+    {
+        let dir = folder.path().join(number.to_string());
+        let init = Command::new(program("log-server"))
+            .args(["init", "--origin", origin, "--dir"])
+            .arg(&dir)
+            .output();
+        let init = init.expect("log-server runs");
+        let words = String::from_utf8_lossy(&init.stderr).into_owned();
+        assert_eq!(init.status.code(), Some(2), "{origin:?}: {words}");
+        assert!(words.contains("error: ") && !dir.exists(), "{origin:?}: {words}");
+    }
+    assert_eq!(fsck(&Log::init()), (Some(0), "ok: 0 entries\n".to_owned()));
+}
+
+/// I5 for what is not wanted any more: an `erase` that broke off is finished by the next one.
+#[test]
+fn an_erase_that_broke_off_is_finished_by_the_next() {
+    let mut log = Log::start(&[]);
+    let signer = Signer::new(1);
+    let signed = signer.sign(ORIGIN, b"secret", Public, 3_000);
+    log.submit(&signed.published());
+    log.stop();
+    let hash = signed.envelope.hash().to_string();
+    let erase = || {
+        let args = ["erase", &hash, "--reason", "asked for", "--dir"];
+        Command::new(program("log-server")).args(args).arg(log.dir()).output().expect("log-server runs")
+    };
+    let on_disk = || {
+        // The artifact's digest inside the payload: hex in base64, which no compression takes apart.
+        let payload = signed.envelope.unverified_payload();
+        let digest = signed.artifact.to_string();
+        let at = payload.windows(64).position(|window| window == digest.as_bytes()).expect("the digest");
+        let needle = &base64(payload)[at.div_ceil(3) * 4..][..40];
+        let grep = Command::new("grep").args(["-raqF", needle]).arg(log.dir()).status();
+        grep.expect("grep runs").code() == Some(0)
+    };
+    assert!(on_disk(), "the check itself works");
+    // What a crash between tombstone and compaction leaves behind.
+    let store = log_server::store::rocks::RocksStore::open(&log.dir().join("db")).expect("the store");
+    let mut batch = log_server::store::Batch::default();
+    let tombstone = log_server::store::schema::Tombstone { reason: "asked for".into(), erased_at: 0 };
+    log_server::store::schema::put_tombstone(&mut batch, &signed.envelope.hash(), &tombstone);
+    log_server::store::Store::write(&store, &batch).expect("written");
+    drop(store);
+    assert!(on_disk(), "a tombstone alone takes nothing off the disk");
+    erase();
+    assert!(!on_disk(), "the envelope is still on the disk");
+}
+
+/// S17: `fsck --url` reads a log that never ends, packed or not.
+#[test]
+fn fsck_of_a_hostile_log_ends() {
+    let vkey = Log::init().vkey.to_string();
+    let zeros = Command::new("sh").args(["-c", "head -c 200000000 /dev/zero | gzip -1"]).output();
+    let bomb = zeros.expect("sh runs").stdout;
+    for (what, head, unit, repeat) in [
+        ("an endless body", "", vec![b'x'; 1 << 16], u64::MAX),
+        ("a bomb", "Content-Encoding: gzip\r\n", bomb, 1),
+        ("an endless head", "X: ", vec![b'x'; 1 << 16], 0),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                listener.set_nonblocking(true).expect("a socket");
+                while !stop.load(Ordering::SeqCst) {
+                    let Ok((mut stream, _)) = listener.accept() else {
+                        std::thread::park_timeout(Duration::from_millis(2));
+                        continue;
+                    };
+                    stream.set_nonblocking(false).expect("a socket");
+                    let _ = stream.read(&mut [0; 1 << 12]);
+                    let end = if repeat == 0 { "" } else { "\r\n" };
+                    let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}{end}").as_bytes());
+                    let mut sent = 0;
+                    while (repeat == 0 || sent < repeat) && stream.write_all(&unit).is_ok() {
+                        sent += 1;
+                    }
+                }
+            });
+            let mut fsck = Command::new(program("log-server"));
+            fsck.args(["fsck", "--url", &url, "--vkey", &vkey]).env("NO_PROXY", "*");
+            let mut fsck =
+                Ends(fsck.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("log-server runs"));
+            let mut code = None;
+            until("fsck ends", Duration::from_secs(20), || {
+                code = fsck.0.try_wait().expect("our child");
+                code.is_some()
+            });
+            stop.store(true, Ordering::SeqCst);
+            let mut words = String::new();
+            fsck.0.stderr.take().expect("a pipe").read_to_string(&mut words).expect("words");
+            let code = code.and_then(|status| status.code());
+            assert!(matches!(code, Some(1 | 2)), "{what}: {words}");
+            assert!(words.starts_with("error: "), "{what}: {words}");
+        });
+    }
+}
