@@ -10,11 +10,13 @@
 //! | [`note`], [`key`] | signed text, vkey and skey | c2sp.org/signed-note |
 //! | [`checkpoint`] | origin, size and root of a tree | c2sp.org/tlog-checkpoint |
 //! | [`cosignature`] | what a witness signs | c2sp.org/tlog-cosignature |
+//! | [`add_checkpoint`] | what a witness is asked | c2sp.org/tlog-witness |
 //! | [`proof`] | an inclusion proof with its checkpoint | c2sp.org/tlog-proof |
 //! | [`policy`] | which logs and witnesses to believe, and how many | c2sp.org/tlog-policy |
 
 #![forbid(unsafe_code)]
 
+pub mod add_checkpoint;
 pub mod bundle;
 pub mod checkpoint;
 pub mod cosignature;
