@@ -41,6 +41,16 @@ impl Checkpoint {
     /// Reads the text of a note. What does not print as it was read, or can stand in no note, is no
     /// checkpoint.
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
+        let checkpoint = Self::parse_any_root(text)?;
+        if checkpoint.size == TreeSize::EMPTY && checkpoint.root != empty_root() {
+            return Err(CheckpointError::EmptyRoot(checkpoint.root));
+        }
+        Ok(checkpoint)
+    }
+
+    /// Reads the text of a note, also one that gives the empty tree another root than SHA-256 of nothing: a
+    /// witness asks who signed that before it refuses it (c2sp.org/tlog-witness).
+    pub fn parse_any_root(text: &str) -> Result<Self, CheckpointError> {
         let lines = text.strip_suffix('\n').filter(|_| note::is_text(text)).ok_or(CheckpointError::Lines)?;
         let mut lines = lines.split('\n');
         let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
@@ -54,9 +64,6 @@ impl Checkpoint {
             .filter(|size| *size <= MAX_TREE_SIZE)
             .ok_or_else(|| CheckpointError::Size(size.to_owned()))?;
         let root = Hash::from_base64(root).ok_or_else(|| CheckpointError::Root(root.to_owned()))?;
-        if size == 0 && root != empty_root() {
-            return Err(CheckpointError::EmptyRoot(root));
-        }
         Ok(Self { origin: origin.to_owned(), size: TreeSize::new(size), root, extensions })
     }
 

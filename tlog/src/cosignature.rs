@@ -10,6 +10,8 @@
 //! ```
 //! A checkpoint is the subtree `[0, size)`. A subtree that starts elsewhere carries no time.
 
+use ml_dsa::MlDsa44;
+
 use crate::Hash;
 use crate::UnixTime;
 use crate::checkpoint::Checkpoint;
@@ -44,13 +46,19 @@ pub fn cosign(
             if !checkpoint.extensions.is_empty() {
                 return Err(CosignatureError::Extensions);
             }
-            let message = subtree_message(key.verifier(), time, &Subtree::of(checkpoint))?;
-            let signature = private.expanded_key().sign_deterministic(&message, &[]);
-            signature.expect("an empty context is short enough").encode().to_vec()
+            ml_dsa_signature(private, key, time, &Subtree::of(checkpoint))?
         }
     };
-    let blob = [time.as_secs().to_be_bytes().as_slice(), &signature].concat();
-    Ok(NoteSignature::new(key.verifier().name().clone(), key.verifier().id(), blob))
+    Ok(timed_line(key, time, &signature))
+}
+
+/// Signs a subtree with a key of type 0x06, without a time: it says that the subtree is part of a tree that the
+/// signer cosigned, and nothing about the largest (c2sp.org/tlog-witness, `sign-subtree`).
+pub fn cosign_subtree(key: &SignerKey, of: &Subtree<'_>) -> Result<NoteSignature, CosignatureError> {
+    let PrivateKey::MlDsa44Cosignature(private) = key.private() else {
+        return Err(CosignatureError::NotACosigner);
+    };
+    Ok(timed_line(key, UnixTime::from_secs(0), &ml_dsa_signature(private, key, UnixTime::from_secs(0), of)?))
 }
 
 /// Checks a cosignature blob (time and signature) by `key` over a note's text, which parsed as
@@ -171,6 +179,22 @@ pub enum CosignatureError {
     /// A time of 0 on a checkpoint, above 2^63 - 1, or on a subtree that does not start at 0.
     #[error("the time {0} is not allowed on this cosignature")]
     Time(u64),
+}
+
+fn ml_dsa_signature(
+    private: &ml_dsa::SigningKey<MlDsa44>,
+    key: &SignerKey,
+    time: UnixTime,
+    of: &Subtree<'_>,
+) -> Result<Vec<u8>, CosignatureError> {
+    let message = subtree_message(key.verifier(), time, of)?;
+    let signature = private.expanded_key().sign_deterministic(&message, &[]);
+    Ok(signature.expect("an empty context is short enough").encode().to_vec())
+}
+
+fn timed_line(key: &SignerKey, time: UnixTime, signature: &[u8]) -> NoteSignature {
+    let blob = [time.as_secs().to_be_bytes().as_slice(), signature].concat();
+    NoteSignature::new(key.verifier().name().clone(), key.verifier().id(), blob)
 }
 
 fn split(blob: &[u8]) -> Result<(UnixTime, &[u8]), CosignatureError> {

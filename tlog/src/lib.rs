@@ -10,7 +10,7 @@
 //! | [`note`], [`key`] | signed text, vkey and skey | c2sp.org/signed-note |
 //! | [`checkpoint`] | origin, size and root of a tree | c2sp.org/tlog-checkpoint |
 //! | [`cosignature`] | what a witness signs | c2sp.org/tlog-cosignature |
-//! | [`add_checkpoint`] | what a witness is asked | c2sp.org/tlog-witness |
+//! | [`add_checkpoint`], [`sign_subtree`] | what a witness is asked | c2sp.org/tlog-witness |
 //! | [`proof`] | an inclusion proof with its checkpoint | c2sp.org/tlog-proof |
 //! | [`policy`] | which logs and witnesses to believe, and how many | c2sp.org/tlog-policy |
 
@@ -27,6 +27,7 @@ pub mod merkle;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod sign_subtree;
 pub mod tile;
 mod time;
 

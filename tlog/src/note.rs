@@ -199,7 +199,8 @@ impl NoteSignature {
                 if verified { Ok(None) } else { Err(bad(CosignatureError::Signature)) }
             }
             PublicKey::Ed25519Cosignature(_) | PublicKey::MlDsa44Cosignature(_) => {
-                let checkpoint = Checkpoint::parse(text).map_err(|_| bad(CosignatureError::NoCheckpoint))?;
+                let checkpoint = Checkpoint::parse_any_root(text);
+                let checkpoint = checkpoint.map_err(|_| bad(CosignatureError::NoCheckpoint))?;
                 cosignature::verify(key, text, &checkpoint, &self.signature).map(Some).map_err(bad)
             }
         }

@@ -6,7 +6,8 @@ use common::{Chance, hash, our_vectors, signer, vkey};
 use serde::Deserialize;
 use tlog::checkpoint::Checkpoint;
 use tlog::cosignature::{
-    CosignatureError, MAX_TIME, Subtree, cosign, ed25519_message, subtree_message, verify, verify_subtree,
+    CosignatureError, MAX_TIME, Subtree, cosign, cosign_subtree, ed25519_message, subtree_message, verify,
+    verify_subtree,
 };
 use tlog::key::{KeyType, SignerKey, VerifierKey};
 use tlog::note::{Note, NoteError, NoteSignature};
@@ -134,7 +135,7 @@ fn cos_1_cos_2_messages_lines_and_notes_are_those_of_go_byte_for_byte() {
 fn cos_2_cos_8_subtrees_are_cosigned_without_a_time() {
     let vectors: Cosignatures = our_vectors("cosignatures.json");
     let key = vectors.keys.w2_mldsa44.signer(KeyType::MlDsa44Cosignature);
-    let (key, zero) = (key.verifier(), UnixTime::from_secs(0));
+    let (signer, key, zero) = (&key, key.verifier(), UnixTime::from_secs(0));
     for case in &vectors.subtrees {
         let root = hash(&case.subtree_root);
         let of = Subtree { origin: "example.com/log1", start: case.start, end: case.end, root };
@@ -142,6 +143,9 @@ fn cos_2_cos_8_subtrees_are_cosigned_without_a_time() {
         let line = line(&case.line);
         let blob = line.signature();
         assert_eq!(verify_subtree(key, &of, blob), Ok(zero));
+        let own = cosign_subtree(signer, &of).expect("a subtree");
+        assert!(own.is_by(key));
+        assert_eq!(verify_subtree(key, &of, own.signature()), Ok(zero));
         for other in [
             Subtree { origin: "example.com/log2", ..of },
             Subtree { start: of.start ^ 16, end: of.end ^ 16, ..of },
@@ -175,6 +179,11 @@ fn cos_8_what_is_no_subtree_is_refused() {
     assert_eq!(message(8, 13, NOW), Err(CosignatureError::Time(NOW.as_secs())));
     let whole = Subtree { origin: "log.example", start: 0, end: 1, root: Hash::of(b"x") };
     assert_eq!(verify_subtree(ed25519.verifier(), &whole, &[0; 72]), Err(CosignatureError::NotACosigner));
+    assert_eq!(cosign_subtree(&ed25519, &whole), Err(CosignatureError::NotACosigner));
+    assert_eq!(
+        cosign_subtree(&ml_dsa, &Subtree { start: 1, end: 3, ..whole }),
+        Err(CosignatureError::NoSubtree)
+    );
 }
 
 #[test]
