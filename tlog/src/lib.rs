@@ -11,6 +11,7 @@
 //! | [`checkpoint`] | origin, size and root of a tree | c2sp.org/tlog-checkpoint |
 //! | [`cosignature`] | what a witness signs | c2sp.org/tlog-cosignature |
 //! | [`add_checkpoint`], [`sign_subtree`] | what a witness is asked | c2sp.org/tlog-witness |
+//! | [`fork`] | two checkpoints that cannot both be true | |
 //! | [`proof`] | an inclusion proof with its checkpoint | c2sp.org/tlog-proof |
 //! | [`policy`] | which logs and witnesses to believe, and how many | c2sp.org/tlog-policy |
 
@@ -21,6 +22,7 @@ pub mod bundle;
 pub mod checkpoint;
 pub mod cosignature;
 pub mod encoding;
+pub mod fork;
 pub mod hash;
 pub mod key;
 pub mod merkle;

@@ -3,7 +3,7 @@
 //! A subtree `[start, end)` is valid when `start` is a multiple of the smallest power of two that is
 //! not below `end - start`: then it hashes like a tree of its own.
 
-use super::{LeafIndex, ProofError, TreeSize, inclusion, node_hash};
+use super::{HashReader, LeafIndex, ProofError, Range, TreeSize, inclusion, node_hash, range_hashes, split};
 use crate::Hash;
 
 /// Whether `[start, end)` is a subtree.
@@ -83,6 +83,37 @@ pub fn verify_consistency(
     Ok(())
 }
 
+/// The proof that the subtree `[start, end)` is part of the tree of `size` entries, which `reader` has: what
+/// [`verify_consistency`] takes. SUBTREE_PROOF of the draft.
+///
+/// # Panics
+/// If `[start, end)` is no subtree, or not in the tree: callers ask about what they have.
+pub fn prove<R: HashReader>(reader: &R, start: u64, end: u64, size: TreeSize) -> Result<Vec<Hash>, R::Error> {
+    assert!(is_valid(start, end) && end <= size.get(), "a proof is asked for a subtree of the tree");
+    let mut ranges = Vec::new();
+    let mut tree = Range { start: 0, end: size.get() };
+    let mut own = start;
+    while (tree.start, tree.end) != (own, end) {
+        let middle = tree.start + split(tree.len());
+        let (left, right) = (Range { end: middle, ..tree }, Range { start: middle, ..tree });
+        if end <= middle {
+            ranges.push(right);
+            tree = left;
+        } else {
+            ranges.push(left);
+            tree = right;
+            // A subtree that reaches over the middle begins where the tree does: its left part was just given.
+            own = own.max(middle);
+        }
+    }
+    // The subtree itself needs no hash, its right part does: the verifier has the root of the whole.
+    if own != start {
+        ranges.push(tree);
+    }
+    ranges.reverse();
+    range_hashes(reader, &ranges)
+}
+
 /// How many hashes a proof has that starts at these nodes.
 fn expected_length(first: u64, last: u64, tree: u64) -> usize {
     let seed = usize::from(first != last);
@@ -95,7 +126,32 @@ fn expected_length(first: u64, last: u64, tree: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::consistency;
+    use super::super::tests::Leaves;
     use super::*;
+
+    #[test]
+    fn every_subtree_of_every_small_tree_is_proved() {
+        let leaves = Leaves::new(40);
+        for size in 1..=40 {
+            let root = leaves.mth(0, size as usize);
+            for end in 1..=size {
+                for start in (0..end).filter(|start| is_valid(*start, end)) {
+                    let whole = TreeSize::new(size);
+                    let subtree = leaves.mth(start as usize, end as usize);
+                    let Ok(proof) = prove(&leaves, start, end, whole);
+                    let verify = |proof: &[Hash], subtree| {
+                        verify_consistency(start, end, whole, proof, subtree, &root)
+                    };
+                    assert_eq!(verify(&proof, &subtree), Ok(()), "[{start}, {end}) of {size}");
+                    assert!(verify(&proof, &Hash::of(subtree.as_bytes())).is_err());
+                    if start == 0 {
+                        assert_eq!(consistency::prove(&leaves, TreeSize::new(end), whole), Ok(proof));
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_subtree_is_aligned() {
