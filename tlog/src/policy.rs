@@ -10,6 +10,8 @@
 //! Lines; words divided by spaces and tabs; `#` begins a comment as the first word of a line. A name
 //! is defined before it is used and is a member of one group at most.
 
+mod strength;
+
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
@@ -18,6 +20,8 @@ use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::encoding::quoted;
 use crate::key::{KeyError, KeyName, PublicKey, VerifierKey};
 use crate::note::{Note, NoteError};
+
+pub use strength::{MAX_SPREAD, Strength};
 
 /// The most logs, witnesses and groups of a policy, taken together (the specification asks for 32 of
 /// each). Groups nest: without an end, whoever writes a policy chooses the reader's stack.

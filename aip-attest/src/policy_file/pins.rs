@@ -18,7 +18,7 @@ use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 use tlog::{Hash, TreeSize};
 
-use super::{PolicyFile, Source, trust};
+use super::{PolicyFile, Source, difference, trust};
 use crate::durable::{self, Readers};
 use crate::environment;
 use crate::receipt_file::read_bounded;
@@ -152,21 +152,20 @@ impl Pins {
         Ok(())
     }
 
-    /// Why a policy of the working tree asks for less than a pinned one, if it does: worth a warning, since
-    /// a checkout is somebody else's word.
+    /// Why a policy of the working tree is worth less than a pinned one, if it is: worth a warning, since a
+    /// checkout is somebody else's word.
     pub fn is_weaker(&self, found: &PolicyFile) -> Option<String> {
         let Source::WorkingTree(_) = &found.source else { return None };
-        let pin = self.pins.iter().find(|pin| {
-            let is_same = found.policy.logs().iter().any(|log| log.vkey == pin.vkey);
-            is_same && found.policy.weakest_quorum() < pin.policy.weakest_quorum()
-        })?;
-        Some(format!(
-            "the policy {} is met by {} cosignatures, the one pinned for `{}` by no fewer than {}",
-            found.source,
-            found.policy.weakest_quorum(),
-            pin.origin(),
-            pin.policy.weakest_quorum()
-        ))
+        let is_same = |pin: &&Pin| found.policy.logs().iter().any(|log| log.vkey == pin.vkey);
+        let weaker = |pin: &Pin| {
+            let why = difference::weaker(&pin.policy, &found.policy)?;
+            Some(format!(
+                "the policy {} is weaker than the one pinned for `{}`: {why}",
+                found.source,
+                pin.origin()
+            ))
+        };
+        self.pins.iter().filter(is_same).find_map(weaker)
     }
 
     /// Keeps a pin, in the place of an older one for the same key.

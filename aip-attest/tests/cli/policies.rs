@@ -1,5 +1,8 @@
 //! `policy check` and `policy show`; `policy pin` is in `network`.
 
+use serde_json::json;
+use tlog::key::{KeyName, KeyType, SignerKey};
+
 use crate::world::{World, log_key, policy};
 
 #[test]
@@ -19,18 +22,24 @@ $ aip-attest policy check policy
 log      log.example.com/pipelines+1d6673ac+AdBKsjJ0K7SrOhNovUYV5ObQIkq3GgFrr4UgozLJd4c3
 witness  w  witness.example.com+e5941423+BKCapfR6Z1mAL/lV+NwtKhSlyZ0jvpf4ZBJ/+Tg0VaTw
 quorum   w  met by no fewer than 1 cosignatures
+fork     unseen with 1 dishonest witness
+halt     with 1 failing witness
 sha256:[..]
 
 $ aip-attest policy check alone
 ? 0
 log      log.example.com/pipelines+1d6673ac+AdBKsjJ0K7SrOhNovUYV5ObQIkq3GgFrr4UgozLJd4c3  https://log.example.com
 quorum   none
+fork     unseen with 0 dishonest witnesses
+halt     never for want of a witness
 sha256:[..]
 ! warning: the policy needs no witness: a log that shows people different trees is not found out
 
 $ aip-attest policy check nothing
 ? 0
 quorum   none
+fork     unseen with 0 dishonest witnesses
+halt     never for want of a witness
 sha256:[..]
 ! warning: the policy names no log: nothing passes it
 ! warning: the policy needs no witness: a log that shows people different trees is not found out
@@ -58,6 +67,67 @@ $ aip-attest policy show log.example.com/pipelines
     );
     let json = world.run(&["policy", "check", "policy", "--json"]).json();
     assert_eq!((json["quorum"].as_str(), json["weakestQuorum"].as_u64()), (Some("w"), Some(1)));
+}
+
+/// What a quorum over groups is worth, and the two ways to have less than it seems.
+#[test]
+fn check_counts_who_could_fork_or_halt_a_log() {
+    let world = World::new();
+    let key = |name: &str, kind, seed: u8| {
+        let name = KeyName::new(name).expect("a name");
+        SignerKey::from_seed(name, kind, &[seed; 32]).verifier().to_string()
+    };
+    let (ed25519, ml_dsa) = (KeyType::Ed25519Cosignature, KeyType::MlDsa44Cosignature);
+    let keys = format!(
+        "log {}\nwitness a-ed {}\nwitness a-mldsa {}\nwitness b {}\nwitness c {}\n",
+        log_key().verifier(),
+        key("a.example.com", ed25519, 1),
+        key("a.example.com", ml_dsa, 2),
+        key("b.example.com", ed25519, 3),
+        key("c.example.com", ml_dsa, 4),
+    );
+    for (name, lines) in [
+        ("good", "group a any a-ed a-mldsa\ngroup q 2 a b c\nquorum q\n"),
+        ("any", "group a any a-ed a-mldsa\ngroup q any a b c\nquorum q\n"),
+        ("twice", "group q 3 a-ed a-mldsa b c\nquorum q\n"),
+    ] {
+        world.file(name, (keys.clone() + lines).as_bytes());
+    }
+    let check = |name: &str| world.run(&["policy", "check", name]);
+    let good = check("good");
+    good.expect(
+        0,
+        &[
+            "quorum   q  met by no fewer than 2 cosignatures",
+            "fork     unseen with 1 dishonest witness\n",
+            "halt     with 2 failing witnesses\n",
+        ],
+    );
+    assert_eq!(good.stderr, "");
+    check("any").expect(
+        0,
+        &[
+            "unseen with 0 dishonest witnesses",
+            "halt     with 3 failing",
+            "warning: two views of a log can both meet",
+        ],
+    );
+    check("twice").expect(
+        0,
+        &[
+            "unseen with 1 dishonest witness",
+            "halt     with 1 failing",
+            "warning: the witness `a.example.com` has a vote",
+        ],
+    );
+    let json = world.run(&["policy", "check", "twice", "--json"]).json();
+    let want = json!({
+        "dishonestToFork": 1, "failuresToHalt": 1, "strengthIsExact": true,
+        "witnessesWithSeveralVotes": ["a.example.com"],
+    });
+    for (member, want) in want.as_object().expect("an object") {
+        assert_eq!(json[member], *want, "{member}");
+    }
 }
 
 #[test]

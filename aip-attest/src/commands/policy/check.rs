@@ -10,8 +10,11 @@ use crate::report::{Console, Exit, Failure, Result};
 
 /// Read a policy and print what it asks for
 ///
-/// Without a file: the one that AIP_POLICY names, or .aip/policy in the working tree. Warns of a policy that
-/// needs no witness.
+/// Without a file: the one that AIP_POLICY names, or .aip/policy in the working tree.
+///
+/// Over all groups: how many dishonest witnesses can fork the log unseen (the fewest that let two views of it
+/// both meet the quorum), and how many failures halt it. Keys with one name are one witness. Warns if no
+/// dishonest witness is needed, and of a witness with several votes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The policy
@@ -56,6 +59,22 @@ pub(super) fn print(policy: &Policy, console: &mut Console) {
             format!("quorum   {name}  met by no fewer than {} cosignatures", policy.weakest_quorum())
         }
     });
+    print_strength(policy, console);
+}
+
+/// How many dishonest witnesses fork the log unseen, and how many failures halt it.
+fn print_strength(policy: &Policy, console: &mut Console) {
+    let strength = policy.strength();
+    let needs = |count: usize, of_whom: &str| {
+        let at_least = if strength.is_exact { "" } else { "at least " };
+        let plural = if count == 1 { "" } else { "es" };
+        format!("{at_least}{count} {of_whom} witness{plural}")
+    };
+    console.line(format!("fork     unseen with {}", needs(strength.dishonest_to_fork, "dishonest")));
+    console.line(match strength.failures_to_halt {
+        None => "halt     never for want of a witness".to_owned(),
+        Some(failures) => format!("halt     with {}", needs(failures, "failing")),
+    });
 }
 
 /// What a policy does not ask for.
@@ -65,6 +84,17 @@ pub(super) fn warn(policy: &Policy, console: &mut Console) {
     }
     if policy.weakest_quorum() == 0 {
         console.warn("the policy needs no witness: a log that shows people different trees is not found out");
+    } else if policy.strength().dishonest_to_fork == 0 {
+        console.warn(
+            "two views of a log can both meet the quorum without a dishonest witness: \
+             one that shows people different trees is not found out",
+        );
+    }
+    for name in policy.spread_witnesses() {
+        console.warn(format!(
+            "the witness `{name}` has a vote for each of several keys: \
+             put them alone into one group, `group NAME any KEY KEY`, and that into the others"
+        ));
     }
 }
 
@@ -79,6 +109,8 @@ fn json_of(found: &PolicyFile) -> Value {
         json!({"name": witness.name, "vkey": vkey, "url": witness.url})
     };
     let group = |group: &Group| json!({"name": group.name, "threshold": group.threshold});
+    let strength = policy.strength();
+    let spread: Vec<String> = policy.spread_witnesses().iter().map(ToString::to_string).collect();
     json!({
         "schema": "aip.policy.check.v1",
         "source": found.source.to_string(),
@@ -88,5 +120,9 @@ fn json_of(found: &PolicyFile) -> Value {
         "groups": policy.groups().iter().map(group).collect::<Vec<_>>(),
         "quorum": policy.quorum_name(),
         "weakestQuorum": policy.weakest_quorum(),
+        "dishonestToFork": strength.dishonest_to_fork,
+        "failuresToHalt": strength.failures_to_halt,
+        "strengthIsExact": strength.is_exact,
+        "witnessesWithSeveralVotes": spread,
     })
 }

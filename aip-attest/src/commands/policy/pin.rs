@@ -1,5 +1,3 @@
-mod difference;
-
 use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
@@ -14,6 +12,7 @@ use super::check;
 use crate::artifact::parse_digest;
 use crate::client::{Client, normal_url};
 use crate::patience::Patience;
+use crate::policy_file::difference;
 use crate::policy_file::pins::{Pin, Pins};
 use crate::report::{Console, Exit, Failure, Result};
 

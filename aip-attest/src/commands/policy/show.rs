@@ -53,7 +53,11 @@ fn print(pin: &Pin, console: &mut Console) {
 fn quorum(pin: &Pin) -> String {
     match pin.policy.quorum_name() {
         None => "none: the log's own word is enough".to_owned(),
-        Some(name) => format!("{name} (at least {} cosignatures)", pin.policy.weakest_quorum()),
+        Some(name) => {
+            let (fewest, strength) = (pin.policy.weakest_quorum(), pin.policy.strength());
+            let dishonest = strength.dishonest_to_fork;
+            format!("{name} (at least {fewest} cosignatures; {dishonest} dishonest could fork it unseen)")
+        }
     }
 }
 
@@ -66,6 +70,8 @@ fn json_of(pin: &Pin) -> Value {
         "policy": pin.text,
         "quorum": pin.policy.quorum_name(),
         "weakestQuorum": pin.policy.weakest_quorum(),
+        "dishonestToFork": pin.policy.strength().dishonest_to_fork,
+        "failuresToHalt": pin.policy.strength().failures_to_halt,
         "size": pin.size.get(),
         "root": pin.root.to_string(),
     })
