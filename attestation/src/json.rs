@@ -77,6 +77,30 @@ impl Object {
         if self.members.contains_key(name) { self.string(name).map(Some) } else { Ok(None) }
     }
 
+    /// The member `name`, an integer from 0 to 2^64 - 1.
+    pub(crate) fn integer(&mut self, name: &str) -> Result<u64, JsonError> {
+        let value = self.take(name)?;
+        value
+            .as_u64()
+            .ok_or_else(|| JsonError::Type { member: self.path_of(name), want: "an integer from 0" })
+    }
+
+    /// The member `name`, an array of strings.
+    pub(crate) fn strings(&mut self, name: &str) -> Result<Vec<String>, JsonError> {
+        let wrong = JsonError::Type { member: self.path_of(name), want: "an array of strings" };
+        let Value::Array(values) = self.take(name)? else { return Err(wrong) };
+        let text = |value| match value {
+            Value::String(text) => Some(text),
+            _ => None,
+        };
+        values.into_iter().map(text).collect::<Option<_>>().ok_or(wrong)
+    }
+
+    /// The member `name`, an object, if it is there.
+    pub(crate) fn optional_object(&mut self, name: &str) -> Result<Option<Self>, JsonError> {
+        if self.members.contains_key(name) { self.object(name).map(Some) } else { Ok(None) }
+    }
+
     /// The member `name`, an object.
     pub(crate) fn object(&mut self, name: &str) -> Result<Self, JsonError> {
         let value = self.take(name)?;

@@ -12,6 +12,8 @@
 //! | [`statement`] | what is claimed about which artifacts | in-toto Statement v1, `specs/statement.md` |
 //! | [`provenance`] | the claim "this CI run built it" | SLSA provenance v1, `specs/statement.md` |
 //! | [`entry`] | what is logged | `specs/entry.md` |
+//! | [`leaf`] | what a leaf must keep by itself | `specs/entry.md` |
+//! | [`finding`] | what a monitor reports, with evidence | `specs/finding.md` |
 //! | [`receipt`] | statement, entry and proof in one file, and its checks | `specs/receipt.md` |
 //!
 //! # In scope
@@ -66,7 +68,9 @@
 pub mod did;
 pub mod dsse;
 pub mod entry;
+pub mod finding;
 pub mod json;
+pub mod leaf;
 pub mod provenance;
 mod quote;
 pub mod receipt;

@@ -1,0 +1,359 @@
+//! What a finding proves by itself, and what remains the finder's word.
+
+use tlog::bundle;
+use tlog::checkpoint::{Checkpoint, CheckpointError};
+use tlog::fork::ForkError;
+use tlog::key::{Ed25519PublicKey, VerifierKey};
+use tlog::merkle::{ProofError, inclusion, leaf_hash, root_of, subtree};
+use tlog::note::{Note, NoteError};
+use tlog::policy::Policy;
+use tlog::tile::{Edge, Resource, TILE_WIDTH, Tile, hashes_at, parse_hashes};
+use tlog::{Hash, TreeSize, UnixTime};
+
+use super::{
+    BadEntry, BadTile, Evidence, Finding, ProvenLeaf, Served, Shrink, Stale, checkpoint_of, is_of, path,
+};
+use crate::leaf::{self, Leaf, Rule};
+use crate::quote::quoted;
+
+/// A finding whose evidence holds: [`Finding::confirm`] is the only way to get one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Confirmed {
+    keys: Keys,
+    proven: Vec<String>,
+    finders_word: Vec<String>,
+}
+
+/// Where the log's keys came from that the evidence was confirmed with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Keys {
+    /// The policy of whoever confirms.
+    Policy,
+    /// The finding: that they are the log's is the finder's word.
+    Finding,
+}
+
+impl Confirmed {
+    /// Where the log's keys came from.
+    pub fn keys(&self) -> Keys {
+        self.keys
+    }
+
+    /// What follows from the signatures and hashes alone, a sentence each; never empty.
+    pub fn proven(&self) -> &[String] {
+        &self.proven
+    }
+
+    /// What nobody but the finder can know, a sentence each.
+    pub fn finders_word(&self) -> &[String] {
+        &self.finders_word
+    }
+}
+
+impl Finding {
+    /// Confirms the evidence. Needs neither the log nor the finder nor a clock.
+    ///
+    /// With a `policy`, the log's keys are those that it has for the origin, and the times of the witnesses
+    /// that it names count. Without one the keys are the finding's own, and cosignatures count for nothing.
+    pub fn confirm(&self, policy: Option<&Policy>) -> Result<Confirmed, ConfirmError> {
+        let with = match policy {
+            None => Believed { origin: &self.origin, log: self.vkeys.clone(), witnesses: Vec::new() },
+            Some(policy) => Believed::by(policy, &self.origin)?,
+        };
+        let mut said = Said::default();
+        match &self.evidence {
+            Evidence::Fork(fork) => {
+                for note in [&fork.older, &fork.newer] {
+                    checkpoint_of(note, &self.origin)?;
+                }
+                let fork = fork.confirm(&with.log)?;
+                let (older, newer) = (fork.older(), fork.newer());
+                said.proven(format!(
+                    "one log signed two trees that cannot both be true: size {} with root {}, and size {} with root \
+                     {}, whose first {} entries have root {}",
+                    older.size, older.root, newer.size, newer.root, older.size, fork.prefix_root()
+                ));
+            }
+            Evidence::Shrink(shrink) => with.shrink(shrink, &mut said)?,
+            Evidence::BadTile(bad) => with.bad_tile(bad, &mut said)?,
+            Evidence::BadEntry(bad) => with.bad_entry(bad, &mut said)?,
+            Evidence::Stale(stale) => with.stale(stale, self.found_at.as_millis(), &mut said)?,
+        }
+        let keys = if policy.is_some() { Keys::Policy } else { Keys::Finding };
+        if keys == Keys::Finding {
+            said.word(format!("that the keys in the finding are those of {}", quoted(&self.origin)));
+        }
+        Ok(Confirmed { keys, proven: said.proven, finders_word: said.finders_word })
+    }
+}
+
+#[derive(Default)]
+struct Said {
+    proven: Vec<String>,
+    finders_word: Vec<String>,
+}
+
+impl Said {
+    fn proven(&mut self, sentence: String) {
+        self.proven.push(sentence);
+    }
+
+    fn word(&mut self, sentence: String) {
+        self.finders_word.push(sentence);
+    }
+}
+
+/// Whom the confirming side believes.
+struct Believed<'a> {
+    origin: &'a str,
+    log: Vec<VerifierKey>,
+    witnesses: Vec<VerifierKey>,
+}
+
+impl<'a> Believed<'a> {
+    fn by(policy: &Policy, origin: &'a str) -> Result<Self, ConfirmError> {
+        let log: Vec<VerifierKey> =
+            policy.logs().iter().map(|log| &log.vkey).filter(|key| is_of(key, origin)).cloned().collect();
+        if log.is_empty() {
+            return Err(ConfirmError::UnknownLog(origin.to_owned()));
+        }
+        let witnesses = policy.witnesses().iter().map(|witness| witness.vkey.clone()).collect();
+        Ok(Self { origin, log, witnesses })
+    }
+
+    /// The checkpoint of a note that the log signed.
+    fn signed(&self, note: &Note) -> Result<Checkpoint, ConfirmError> {
+        let checkpoint = checkpoint_of(note, self.origin)?;
+        if note.verify(&self.log)?.is_empty() {
+            return Err(ConfirmError::NotSigned(self.origin.to_owned()));
+        }
+        Ok(checkpoint)
+    }
+
+    /// When the witnesses that count cosigned a note. A bad line counts for nothing and harms nobody else's: a
+    /// log could add one to what it serves.
+    fn times(&self, note: &Note) -> Vec<UnixTime> {
+        let time = |key: &VerifierKey| note.verify(std::slice::from_ref(key)).ok()?.first()?.time;
+        self.witnesses.iter().filter_map(time).collect()
+    }
+
+    fn shrink(&self, shrink: &Shrink, said: &mut Said) -> Result<(), ConfirmError> {
+        let (larger, smaller) = (self.signed(&shrink.larger)?, self.signed(&shrink.smaller)?);
+        if smaller.size >= larger.size {
+            return Err(ConfirmError::NotSmaller { first: larger.size, second: smaller.size });
+        }
+        said.proven(format!("the log signed trees of size {} and {}", larger.size, smaller.size));
+        let (first, second) = (self.times(&shrink.larger), self.times(&shrink.smaller));
+        match (first.iter().min(), second.iter().max()) {
+            (Some(first), Some(second)) if second > first => said.proven(format!(
+                "the smaller was cosigned at {second} (Unix time), after the larger, at {first}"
+            )),
+            _ => (),
+        }
+        said.word(format!(
+            "that the log served size {} at {} ms, and size {} later, at {} ms",
+            larger.size,
+            shrink.larger_seen_at.as_millis(),
+            smaller.size,
+            shrink.smaller_seen_at.as_millis()
+        ));
+        Ok(())
+    }
+
+    fn bad_tile(&self, bad: &BadTile, said: &mut Said) -> Result<(), ConfirmError> {
+        let checkpoint = self.signed(&bad.checkpoint)?;
+        let size = checkpoint.size;
+        match &bad.served {
+            Served::One { tile, resource, bytes, root, proof } => {
+                let (start, end) = leaves_under(*tile).ok_or(ConfirmError::NoTile(size))?;
+                subtree::verify_consistency(start, end, size, proof, root, &checkpoint.root)?;
+                let path = path(*tile, *resource);
+                if root_of_served(*tile, *resource, bytes) == Some(*root) {
+                    return Err(ConfirmError::GoodTile(path));
+                }
+                said.proven(format!(
+                    "these bytes are not `{path}` of the tree of size {size} that the log signed"
+                ));
+                said.word(format!("that the log served them as `{path}`"));
+            }
+            Served::Edge(tiles) => {
+                let edge = edge_of(size, tiles).ok_or(ConfirmError::NoEdge(size))?;
+                if edge.root() == checkpoint.root {
+                    return Err(ConfirmError::GoodTile("the right edge".into()));
+                }
+                said.proven(format!(
+                    "these tiles are not the right edge of the tree of size {size} that the log signed: they give \
+                     root {}, not {}",
+                    edge.root(),
+                    checkpoint.root
+                ));
+                let paths: Vec<String> = tiles.iter().map(|(tile, _)| format!("`{}`", tile.path())).collect();
+                said.word(format!("that the log served them, as {}", paths.join(", ")));
+            }
+        }
+        Ok(())
+    }
+
+    fn bad_entry(&self, bad: &BadEntry, said: &mut Said) -> Result<(), ConfirmError> {
+        let checkpoint = self.signed(&bad.checkpoint)?;
+        let included = |leaf: &ProvenLeaf| {
+            let hash = leaf_hash(&leaf.bytes);
+            inclusion::verify(&hash, leaf.index, checkpoint.size, &leaf.proof, &checkpoint.root)
+        };
+        included(&bad.leaf)?;
+        let check = |leaf: &ProvenLeaf| leaf::check(self.origin, &leaf.bytes, Ed25519PublicKey::from_bytes);
+        let broken = match (&bad.earlier, bad.rule) {
+            (Some(earlier), Rule::LoggedAtOrder) => {
+                included(earlier)?;
+                if earlier.index >= bad.leaf.index {
+                    return Err(ConfirmError::NotEarlier);
+                }
+                let previous = check(earlier).ok().as_ref().and_then(Leaf::logged_at);
+                check(&bad.leaf).and_then(|leaf| leaf.check_order(previous))
+            }
+            (None, Rule::LoggedAtOrder) | (Some(_), _) => return Err(ConfirmError::NotEarlier),
+            (None, _) => check(&bad.leaf).map(|_| ()),
+        };
+        match broken {
+            Err(broken) if broken.rule() == bad.rule => {
+                said.proven(format!(
+                    "leaf {} of the tree of size {} that the log signed breaks the rule `{}`: {broken}",
+                    bad.leaf.index, checkpoint.size, bad.rule
+                ));
+                Ok(())
+            }
+            Err(broken) => Err(ConfirmError::OtherRule { want: bad.rule, got: broken.rule() }),
+            Ok(()) => Err(ConfirmError::GoodEntry),
+        }
+    }
+
+    fn stale(&self, stale: &Stale, found_at: u64, said: &mut Said) -> Result<(), ConfirmError> {
+        let served = self.signed(&stale.checkpoint)?;
+        let served_as = format!("that the log served size {} at {found_at} ms", served.size);
+        if let Some(ahead) = &stale.ahead {
+            let larger = self.signed(ahead)?;
+            if larger.size <= served.size {
+                return Err(ConfirmError::NotSmaller { first: larger.size, second: served.size });
+            }
+            said.proven(format!("the log signed size {}, which is more than {}", larger.size, served.size));
+            said.word(format!("{served_as}, {} ms or more after the larger one was seen", stale.stale_after));
+            return Ok(());
+        }
+        said.proven(format!("the log signed a tree of size {}", served.size));
+        match self.times(&stale.checkpoint).iter().max() {
+            Some(newest) => {
+                let too_old_from = newest.as_secs().saturating_mul(1_000).saturating_add(stale.stale_after);
+                if found_at < too_old_from {
+                    return Err(ConfirmError::Fresh { newest: *newest });
+                }
+                said.proven(format!("the newest cosignature on it is of {newest} (Unix time)"));
+                said.word(served_as);
+            }
+            None => said.word(format!("{served_as}, without a cosignature that was newer")),
+        }
+        Ok(())
+    }
+}
+
+/// The leaves that a tile stands for, `[start, end)`; `None` beyond any tree.
+fn leaves_under(tile: Tile) -> Option<(u64, u64)> {
+    let leaves_a_hash = 256u64.checked_pow(u32::from(tile.level()))?;
+    let start = tile.index().checked_mul(TILE_WIDTH)?.checked_mul(leaves_a_hash)?;
+    let end = u64::from(tile.width()).checked_mul(leaves_a_hash)?.checked_add(start)?;
+    Some((start, end))
+}
+
+/// What served bytes hash to; `None` if they are no tile or bundle of this width.
+fn root_of_served(tile: Tile, resource: Resource, bytes: &[u8]) -> Option<Hash> {
+    let hashes = match resource {
+        Resource::Hashes => parse_hashes(tile, bytes)?,
+        Resource::Entries => bundle::parse(bytes).ok()?.into_iter().map(leaf_hash).collect(),
+    };
+    (hashes.len() == usize::from(tile.width())).then(|| root_of(&hashes))
+}
+
+/// The edge of a tree of `size` in its partial tiles, which are all there and no others.
+fn edge_of(size: TreeSize, tiles: &[(Tile, Vec<u8>)]) -> Option<Edge> {
+    let mut rest = tiles.iter();
+    let mut levels = Vec::new();
+    for level in (0..8).take_while(|level| hashes_at(*level, size) > 0) {
+        let hashes = hashes_at(level, size);
+        let width = hashes % TILE_WIDTH;
+        if width == 0 {
+            levels.push(Vec::new());
+            continue;
+        }
+        let (tile, bytes) = rest.next()?;
+        if *tile != Tile::new(level, hashes / TILE_WIDTH, width as u16)? {
+            return None;
+        }
+        levels.push(parse_hashes(*tile, bytes)?);
+    }
+    if rest.next().is_some() || size == TreeSize::EMPTY {
+        return None;
+    }
+    Edge::from_levels(size, levels)
+}
+
+/// Why a finding is not confirmed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ConfirmError {
+    /// A note whose text is no checkpoint.
+    #[error("malformed checkpoint: {0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// The two notes are no fork.
+    #[error(transparent)]
+    Fork(#[from] ForkError),
+    /// A cosignature is newer than the finding says.
+    #[error("the checkpoint was cosigned at {newest} (Unix time): it was not stale when it was found")]
+    Fresh {
+        /// The newest cosignature.
+        newest: UnixTime,
+    },
+    /// The leaf keeps the rules.
+    #[error("the leaf breaks no rule")]
+    GoodEntry,
+    /// The bytes are those of the tree.
+    #[error("{0}: the served bytes are those of the signed tree")]
+    GoodTile(String),
+    /// The tiles are not the partial ones at that size.
+    #[error("the tiles are not the right edge of a tree of size {0}")]
+    NoEdge(TreeSize),
+    /// A bad line of a known key.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// A tile beyond any tree.
+    #[error("a tree of size {0} has no such tile")]
+    NoTile(TreeSize),
+    /// The order of times needs an earlier leaf, the other rules none.
+    #[error("`earlier` is a leaf before this one, for the rule `logged-at-order` and no other")]
+    NotEarlier,
+    /// No key of the log signed a checkpoint.
+    #[error("a checkpoint is not signed by a key of {}", quoted(.0))]
+    NotSigned(String),
+    /// The sizes do not show what the finding says.
+    #[error("size {second} is not smaller than size {first}")]
+    NotSmaller {
+        /// The size that should be larger.
+        first: TreeSize,
+        /// The size that should be smaller.
+        second: TreeSize,
+    },
+    /// A checkpoint of another log.
+    #[error("a checkpoint is of another log: {}", quoted(.0))]
+    Origin(String),
+    /// The leaf breaks another rule.
+    #[error("the leaf breaks the rule `{got}`, not `{want}`")]
+    OtherRule {
+        /// The rule that the finding names.
+        want: Rule,
+        /// The rule that is broken.
+        got: Rule,
+    },
+    /// A proof does not lead to the checkpoint's root.
+    #[error("proof: {0}")]
+    Proof(#[from] ProofError),
+    /// The policy has no key for this origin.
+    #[error("the policy names no log with the origin {}", quoted(.0))]
+    UnknownLog(String),
+}

@@ -1,0 +1,443 @@
+use serde_json::Value;
+use tlog::checkpoint::Checkpoint;
+use tlog::cosignature::cosign;
+use tlog::key::{Ed25519PrivateKey, Ed25519PublicKey, KeyName, SignerKey};
+use tlog::merkle::{HashReader, Node, inclusion, leaf_hash, root_of, subtree};
+use tlog::policy::Policy;
+use tlog::{TreeSize, UnixTime, bundle};
+
+use super::*;
+use crate::did::Did;
+use crate::dsse::Envelope;
+use crate::entry::{Claim, PendingEntry, Visibility};
+use crate::statement::{Statement, Subject};
+
+const ORIGIN: &str = "log.example.com/pipelines";
+const FOUND_AT: u64 = 1_790_000_600_000;
+const COSIGNED_AT: u64 = 1_790_000_000;
+
+fn log() -> SignerKey {
+    SignerKey::from_seed(KeyName::new(ORIGIN).expect("a name"), KeyType::Ed25519, &[1; 32])
+}
+
+fn witness() -> SignerKey {
+    let name = KeyName::new("witness.example.com").expect("a name");
+    SignerKey::from_seed(name, KeyType::Ed25519Cosignature, &[2; 32])
+}
+
+fn policy() -> Policy {
+    let text = format!("log {}\nwitness w {}\nquorum w\n", log().verifier(), witness().verifier());
+    text.parse().expect("a policy")
+}
+
+fn time(milliseconds: u64) -> LogTime {
+    LogTime::from_millis(milliseconds).expect("a time")
+}
+
+/// A log in memory, which signs whatever it holds.
+#[derive(Clone)]
+struct Tree {
+    leaves: Vec<Vec<u8>>,
+}
+
+impl HashReader for Tree {
+    type Error = std::convert::Infallible;
+
+    fn read_hashes(&self, nodes: &[Node]) -> Result<Vec<Hash>, Self::Error> {
+        let hashes = self.hashes();
+        let hash = |node: &Node| root_of(&hashes[(node.index << node.level) as usize..][..1 << node.level]);
+        Ok(nodes.iter().map(hash).collect())
+    }
+}
+
+impl Tree {
+    /// A log of `size` good leaves, logged a second apart.
+    fn new(size: u64) -> Self {
+        Self { leaves: (0..size).map(|i| entry(1, did(1)).to_leaf(time(1_000 * (i + 1)))).collect() }
+    }
+
+    fn hashes(&self) -> Vec<Hash> {
+        self.leaves.iter().map(|leaf| leaf_hash(leaf)).collect()
+    }
+
+    fn size(&self) -> TreeSize {
+        TreeSize::new(self.leaves.len() as u64)
+    }
+
+    /// The note of the first `size` leaves, cosigned at `times` by the one witness.
+    fn note(&self, size: usize, cosigned_at: Option<u64>) -> Note {
+        let root = root_of(&self.hashes()[..size]);
+        let checkpoint = Checkpoint::new(ORIGIN, TreeSize::new(size as u64), root);
+        let mut note = checkpoint.sign(&log());
+        if let Some(time) = cosigned_at {
+            note.add(cosign(&witness(), &checkpoint, UnixTime::from_secs(time)).expect("a cosignature"));
+        }
+        note
+    }
+
+    fn whole(&self) -> Note {
+        self.note(self.leaves.len(), Some(COSIGNED_AT))
+    }
+
+    fn leaf(&self, index: usize) -> ProvenLeaf {
+        let at = LeafIndex::new(index as u64);
+        let Ok(proof) = inclusion::prove(self, at, self.size());
+        ProvenLeaf { index: at, bytes: self.leaves[index].clone(), proof }
+    }
+
+    fn served(&self, tile: Tile, resource: Resource, bytes: Vec<u8>) -> Evidence {
+        let start = tile.index() * 256;
+        let end = start + u64::from(tile.width());
+        let root = root_of(&self.hashes()[start as usize..end as usize]);
+        let Ok(proof) = subtree::prove(self, start, end, self.size());
+        let served = Served::One { tile, resource, bytes, root, proof };
+        Evidence::BadTile(BadTile { checkpoint: self.whole(), served })
+    }
+
+    fn bundle(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.leaves.iter().for_each(|leaf| bundle::push(&mut bytes, leaf));
+        bytes
+    }
+}
+
+fn private(seed: u8) -> Ed25519PrivateKey {
+    Ed25519PrivateKey::from_seed(&[seed; 32])
+}
+
+fn did(seed: u8) -> Did {
+    Did::of(&private(seed).public_key())
+}
+
+fn entry(seed: u8, did: Did) -> PendingEntry {
+    let subject = Subject::new("a", Hash::of(b"a"));
+    let statement = Statement::new(vec![subject], "https://example.com/t", serde_json::Map::new());
+    let statement = statement.expect("a statement");
+    let envelope = Envelope::sign(&private(seed), statement.to_payload());
+    let key = private(seed).public_key();
+    let claim = Claim::new(&envelope, &statement, did, &key, ORIGIN, Visibility::Public).expect("a claim");
+    PendingEntry::sign(claim, &private(seed)).expect("an entry")
+}
+
+fn finding(evidence: Evidence) -> Finding {
+    Finding::new(ORIGIN, vec![log().verifier().clone()], time(FOUND_AT), "what was seen", evidence)
+}
+
+fn fork() -> Evidence {
+    let (tree, mut other) = (Tree::new(7), Tree::new(7));
+    other.leaves[2] = entry(1, did(1)).to_leaf(time(3_001));
+    let fork = Fork::find(tree.note(5, None), other.note(7, None), &other);
+    Evidence::Fork(fork.expect("a fork"))
+}
+
+fn shrink(larger_cosigned: u64, smaller_cosigned: u64) -> Evidence {
+    let tree = Tree::new(7);
+    Evidence::Shrink(Shrink {
+        larger: tree.note(7, Some(larger_cosigned)),
+        larger_seen_at: time(FOUND_AT - 1),
+        smaller: tree.note(5, Some(smaller_cosigned)),
+        smaller_seen_at: time(FOUND_AT),
+    })
+}
+
+fn bad_bundle() -> Evidence {
+    let tree = Tree::new(7);
+    let mut bytes = tree.bundle();
+    bytes[100] ^= 1;
+    tree.served(Tile::new(0, 0, 7).expect("a tile"), Resource::Entries, bytes)
+}
+
+fn edge(flip: bool) -> Evidence {
+    let tree = Tree::new(7);
+    let mut bytes: Vec<u8> = tree.hashes().iter().flat_map(|hash| *hash.as_bytes()).collect();
+    bytes[40] ^= u8::from(flip);
+    let served = Served::Edge(vec![(Tile::new(0, 0, 7).expect("a tile"), bytes)]);
+    Evidence::BadTile(BadTile { checkpoint: tree.whole(), served })
+}
+
+fn bad_entry() -> Evidence {
+    let mut tree = Tree::new(7);
+    // In another's name: the log holds what its admission should have refused.
+    tree.leaves[3] = entry(9, did(1)).to_leaf(time(3_000));
+    let leaf = tree.leaf(3);
+    Evidence::BadEntry(BadEntry { checkpoint: tree.whole(), leaf, rule: Rule::SignerKey, earlier: None })
+}
+
+fn bad_order() -> Evidence {
+    let mut tree = Tree::new(7);
+    tree.leaves[3] = entry(1, did(1)).to_leaf(time(1));
+    Evidence::BadEntry(BadEntry {
+        checkpoint: tree.whole(),
+        leaf: tree.leaf(3),
+        rule: Rule::LoggedAtOrder,
+        earlier: Some(tree.leaf(2)),
+    })
+}
+
+fn stale(stale_after: u64, ahead: bool) -> Evidence {
+    let tree = Tree::new(7);
+    let ahead = ahead.then(|| tree.whole());
+    Evidence::Stale(Stale { checkpoint: tree.note(5, Some(COSIGNED_AT)), stale_after, ahead })
+}
+
+fn every_evidence() -> [(&'static str, Evidence); 8] {
+    [
+        ("fork", fork()),
+        ("shrink", shrink(COSIGNED_AT, COSIGNED_AT)),
+        ("bad bundle", bad_bundle()),
+        ("bad edge", edge(true)),
+        ("bad entry", bad_entry()),
+        ("bad order", bad_order()),
+        ("stale", stale(600_000, false)),
+        ("behind", stale(600_000, true)),
+    ]
+}
+
+#[test]
+fn every_class_is_written_read_and_confirmed() {
+    let mut names = Vec::new();
+    for (name, evidence) in every_evidence() {
+        let finding = finding(evidence);
+        let json = finding.to_json();
+        assert_eq!(Finding::parse(json.as_bytes()), Ok(finding.clone()), "{name}");
+        assert_eq!(Finding::parse(finding.to_json_line().as_bytes()), Ok(finding.clone()), "{name}");
+        let confirmed = finding.confirm(Some(&policy())).expect(name);
+        assert_eq!(confirmed.keys(), Keys::Policy);
+        assert!(!confirmed.proven().is_empty(), "{name}");
+        // A fork and a bad leaf need nobody's word; what was served when, is always the finder's.
+        let alone = ["fork", "bad-entry"].contains(&finding.class());
+        assert_eq!(confirmed.finders_word().is_empty(), alone, "{name}");
+        let by_itself = finding.confirm(None).expect(name);
+        assert_eq!(by_itself.keys(), Keys::Finding);
+        assert_eq!(by_itself.finders_word().len(), confirmed.finders_word().len() + 1, "{name}");
+        let later = Finding { found_at: time(FOUND_AT + 1), detail: String::new(), ..finding.clone() };
+        assert_eq!(later.file_name(), finding.file_name(), "{name}: the same finding");
+        names.push(finding.file_name());
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), every_evidence().len(), "each is another finding");
+}
+
+/// What an honest log gives is no evidence, whoever calls it so.
+#[test]
+fn an_honest_log_is_not_convicted() {
+    let tree = Tree::new(7);
+    let good_tile = tree.served(Tile::new(0, 0, 7).expect("a tile"), Resource::Entries, tree.bundle());
+    let good_leaf = |rule| BadEntry { checkpoint: tree.whole(), leaf: tree.leaf(3), rule, earlier: None };
+    let in_order = BadEntry { earlier: Some(tree.leaf(2)), ..good_leaf(Rule::LoggedAtOrder) };
+    let not_before = BadEntry { earlier: Some(tree.leaf(4)), ..good_leaf(Rule::LoggedAtOrder) };
+    let one_tree = Fork {
+        older: tree.note(5, None),
+        newer: tree.note(7, None),
+        prefix_root: root_of(&tree.hashes()[..5]),
+        proof: tlog::merkle::consistency::prove(&tree, TreeSize::new(5), TreeSize::new(7)).expect("a proof"),
+    };
+    let grown = Shrink {
+        larger: tree.note(5, None),
+        larger_seen_at: time(1),
+        smaller: tree.note(7, None),
+        smaller_seen_at: time(2),
+    };
+    let ahead = Stale { checkpoint: tree.note(7, None), stale_after: 1, ahead: Some(tree.note(7, None)) };
+    for (name, evidence, want) in [
+        ("one tree", Evidence::Fork(one_tree), "the newer checkpoint extends the older"),
+        ("growth", Evidence::Shrink(grown), "size 7 is not smaller than size 5"),
+        ("the tree's own bundle", good_tile, "the served bytes are those of the signed tree"),
+        ("the tree's own edge", edge(false), "the served bytes are those of the signed tree"),
+        ("a good leaf", Evidence::BadEntry(good_leaf(Rule::ClaimSignature)), "the leaf breaks no rule"),
+        ("order without an earlier leaf", Evidence::BadEntry(good_leaf(Rule::LoggedAtOrder)), "`earlier` is"),
+        ("leaves in order", Evidence::BadEntry(in_order), "the leaf breaks no rule"),
+        ("a later leaf", Evidence::BadEntry(not_before), "`earlier` is a leaf before"),
+        ("fresh", stale(600_001, false), "it was not stale when it was found"),
+        ("not ahead", Evidence::Stale(ahead), "size 7 is not smaller than size 7"),
+    ] {
+        let error = finding(evidence).confirm(Some(&policy())).expect_err(name).to_string();
+        assert!(error.contains(want), "{name}: {error}");
+    }
+}
+
+#[test]
+fn the_rule_must_be_the_one_that_is_broken() {
+    let Evidence::BadEntry(bad) = bad_entry() else { unreachable!("written so") };
+    let other = Evidence::BadEntry(BadEntry { rule: Rule::ClaimSignature, ..bad });
+    let want = ConfirmError::OtherRule { want: Rule::ClaimSignature, got: Rule::SignerKey };
+    assert_eq!(finding(other).confirm(None), Err(want));
+}
+
+#[test]
+fn an_order_is_proven_only_by_cosignatures_of_known_witnesses() {
+    for (larger, smaller, policy, proven) in [
+        (COSIGNED_AT, COSIGNED_AT + 1, Some(policy()), 2),
+        (COSIGNED_AT, COSIGNED_AT, Some(policy()), 1),
+        (COSIGNED_AT + 1, COSIGNED_AT, Some(policy()), 1),
+        (COSIGNED_AT, COSIGNED_AT + 1, None, 1),
+    ] {
+        let confirmed = finding(shrink(larger, smaller)).confirm(policy.as_ref()).expect("a shrink");
+        assert_eq!(confirmed.proven().len(), proven, "{larger} {smaller}");
+    }
+}
+
+#[test]
+fn who_confirms_says_whose_keys_count() {
+    let stranger = SignerKey::from_seed(KeyName::new(ORIGIN).expect("a name"), KeyType::Ed25519, &[5; 32]);
+    let other_key: Policy = format!("log {}\nquorum none\n", stranger.verifier()).parse().expect("a policy");
+    let name = KeyName::new("log.example.com/other").expect("a name");
+    let other = SignerKey::from_seed(name, KeyType::Ed25519, &[1; 32]);
+    let other_log: Policy = format!("log {}\nquorum none\n", other.verifier()).parse().expect("a policy");
+    for (name, evidence) in every_evidence() {
+        let mut finding = finding(evidence);
+        let error = finding.confirm(Some(&other_key)).expect_err(name).to_string();
+        assert!(error.contains("is not signed by a key of"), "{name}: {error}");
+        assert_eq!(finding.confirm(Some(&other_log)), Err(ConfirmError::UnknownLog(ORIGIN.into())), "{name}");
+        // Keys that somebody wrote into a finding convince only who does not ask.
+        finding.vkeys = vec![stranger.verifier().clone()];
+        assert!(finding.confirm(None).is_err(), "{name}");
+        assert!(finding.confirm(Some(&policy())).is_ok(), "{name}");
+    }
+}
+
+/// Each text of each evidence with each of its characters altered: refused, or it says what it said.
+#[test]
+fn altered_evidence_is_refused() {
+    for (name, evidence) in every_evidence() {
+        let finding = finding(evidence);
+        let good: Value = serde_json::from_str(&finding.to_json()).expect("JSON");
+        let mut altered = 0;
+        for path in texts(&good["evidence"], String::new()) {
+            let text = good["evidence"].pointer(&path).and_then(Value::as_str).expect("a text").to_owned();
+            // Served bytes are the finder's word: other wrong bytes are as wrong.
+            if path.ends_with("/served") {
+                continue;
+            }
+            for at in (0..text.len()).filter(|at| text.is_char_boundary(*at)).step_by(7) {
+                let mut bytes = text.clone().into_bytes();
+                bytes[at] ^= 1;
+                let Ok(bad_text) = String::from_utf8(bytes) else { continue };
+                let mut bad = good.clone();
+                *bad["evidence"].pointer_mut(&path).expect("there") = bad_text.into();
+                let parsed = Finding::parse(bad.to_string().as_bytes());
+                let confirmed = parsed.ok().and_then(|finding| finding.confirm(Some(&policy())).ok());
+                // A witness's line that went bad counts for nothing, and takes nothing away.
+                let same = confirmed.is_none_or(|confirmed| {
+                    let whole = finding.confirm(Some(&policy())).expect("confirmed");
+                    whole.proven().starts_with(&confirmed.proven()[..1])
+                });
+                assert!(same, "{name}: {path} at {at}");
+                altered += 1;
+            }
+        }
+        assert!(altered > 20, "{name}: {altered}");
+    }
+}
+
+/// The paths of the strings in a value.
+fn texts(value: &Value, path: String) -> Vec<String> {
+    match value {
+        Value::String(_) => vec![path],
+        Value::Array(values) => {
+            values.iter().enumerate().flat_map(|(i, value)| texts(value, format!("{path}/{i}"))).collect()
+        }
+        Value::Object(members) => {
+            members.iter().flat_map(|(name, value)| texts(value, format!("{path}/{name}"))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn other_shapes_are_refused_by_rule() {
+    let good = finding(fork()).to_json_line();
+    let vkey = log().verifier().to_string();
+    let many = vec![format!("{vkey:?}"); 17].join(",");
+    for (name, from, to, want) in [
+        ("media type", "finding.v1", "finding.v2", "`mediaType` is"),
+        ("class", r#""class":"fork""#, r#""class":"split""#, "`class` is \"split\""),
+        (
+            "another class",
+            r#""class":"fork""#,
+            r#""class":"stale""#,
+            "member `evidence.checkpoint` is missing",
+        ),
+        ("origin", r#""origin":"log"#, r#""origin":"l og"#, "`origin` is 1 to 255 bytes"),
+        ("unknown member", r#""class""#, r#""a":1,"class""#, "unknown member `a`"),
+        ("unknown member inside", r#""newer""#, r#""a":1,"newer""#, "unknown member `evidence.a`"),
+        ("duplicate", r#""class""#, r#""class":"fork","class""#, "stands twice"),
+        ("no key", &format!("[{vkey:?}]"), "[]", "1 to 16 vkeys, not 0"),
+        ("too many keys", &format!("[{vkey:?}]"), &format!("[{many}]"), "1 to 16 vkeys, not 17"),
+        ("one key twice", &format!("[{vkey:?}]"), &format!("[{vkey:?},{vkey:?}]"), "stands there twice"),
+        ("no vkey", &vkey, "x", "`vkeys`: "),
+        ("vkeys of another type", &format!("[{vkey:?}]"), "[1]", "`vkeys` is not an array of strings"),
+        ("time", &FOUND_AT.to_string(), "9007199254740992", "`foundAt` is not milliseconds"),
+        ("negative time", &FOUND_AT.to_string(), "-1", "`foundAt` is not an integer from 0"),
+        ("fraction", &FOUND_AT.to_string(), "1.5", "`foundAt` is not an integer from 0"),
+        ("detail", "what was seen", r"what\nwas seen", "`detail` is one line"),
+        ("long detail", "what was seen", &"x".repeat(1_001), "`detail` is one line"),
+        ("note", r#""newer":""#, r#""newer":"\u0007"#, "`newer`: a note is UTF-8"),
+        ("hash", r#""prefixRoot":""#, r#""prefixRoot":"A"#, "`prefixRoot` is not 32 bytes"),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        assert_ne!(bad, good, "{name}");
+        let error = Finding::parse(bad.as_bytes()).expect_err(name).to_string();
+        assert!(error.contains(want), "{name}: {error}");
+    }
+    let long = vec![b' '; MAX_FINDING_BYTES + 1];
+    assert_eq!(Finding::parse(&long), Err(FindingError::TooLong(long.len())));
+}
+
+#[test]
+fn other_paths_and_rules_are_refused() {
+    for (evidence, from, to, want) in [
+        (bad_bundle(), "tile/entries/000.p/7", "tile/entries/000.p/0", "is not the path"),
+        (edge(true), "tile/0/000.p/7", "tile/entries/000.p/7", "is not the path"),
+        (bad_entry(), "signer-key", "signer", "which is no rule"),
+    ] {
+        let good = finding(evidence).to_json();
+        let bad = good.replacen(from, to, 1);
+        assert_ne!(bad, good);
+        let error = Finding::parse(bad.as_bytes()).expect_err(to).to_string();
+        assert!(error.contains(want), "{error}");
+    }
+    // A tile beyond the tree, and an edge with a tile too many.
+    let beyond = finding(bad_bundle()).to_json().replacen("tile/entries/000.p/7", "tile/63/000", 1);
+    let beyond = Finding::parse(beyond.as_bytes()).expect("a finding").confirm(None);
+    assert_eq!(beyond, Err(ConfirmError::NoTile(TreeSize::new(7))));
+    let Evidence::BadTile(BadTile { checkpoint, served: Served::Edge(tiles) }) = edge(true) else {
+        unreachable!("written so")
+    };
+    let twice = Served::Edge([tiles.clone(), tiles].concat());
+    let twice = finding(Evidence::BadTile(BadTile { checkpoint, served: twice })).confirm(None);
+    assert_eq!(twice, Err(ConfirmError::NoEdge(TreeSize::new(7))));
+}
+
+/// Served bytes that are no tile at all are not those of the tree either.
+#[test]
+fn bytes_that_are_no_tile_are_bad_ones() {
+    let tree = Tree::new(7);
+    let tile = Tile::new(0, 0, 7).expect("a tile");
+    for bytes in [Vec::new(), vec![0; 31], tree.bundle()[1..].to_vec(), [tree.bundle(), vec![0, 0]].concat()]
+    {
+        for resource in [Resource::Hashes, Resource::Entries] {
+            let evidence = tree.served(tile, resource, bytes.clone());
+            assert!(finding(evidence).confirm(None).is_ok());
+        }
+    }
+}
+
+#[test]
+fn details_are_cut_between_characters() {
+    let long = format!("{}é\u{1b}", "x".repeat(MAX_DETAIL_BYTES - 1));
+    let vkeys = vec![log().verifier().clone()];
+    let cut = Finding::new(ORIGIN, vkeys.clone(), time(1), &long, fork());
+    assert_eq!(cut.detail().len(), MAX_DETAIL_BYTES - 1);
+    let plain = Finding::new(ORIGIN, vkeys, time(1), "a\nb", fork());
+    assert_eq!(plain.detail(), "a b");
+}
+
+/// The keys here are what they are said to be.
+#[test]
+fn the_fixture_is_good() {
+    for leaf in &Tree::new(3).leaves {
+        assert!(crate::leaf::check(ORIGIN, leaf, Ed25519PublicKey::from_bytes).is_ok());
+    }
+}

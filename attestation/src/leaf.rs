@@ -1,0 +1,274 @@
+//! What a leaf must keep by itself, whoever runs the log: the rules a monitor applies (`specs/entry.md`).
+//!
+//! | rule | broken when |
+//! |---|---|
+//! | `leaf-form` | the bytes are no entry, or a `dsse` entry in another spelling |
+//! | `origin` | the entry is for another log |
+//! | `verifier-key` | the verifier's key is none that can be believed in |
+//! | `signer-key` | the verifier's key is not the DID's |
+//! | `claim-signature` | that key did not sign the claim |
+//! | `logged-at-order` | an earlier leaf has a later time |
+//!
+//! Entries of other kinds are valid and not understood: they count for no rule but the first.
+//! In scope: one leaf, and its order behind an earlier one. Out of scope: whether it is in a tree; envelopes,
+//! which may be withheld or erased; a claim that is logged twice, which needs the log's history.
+
+use std::fmt;
+
+use tlog::key::{Ed25519PublicKey, KeyError};
+
+use crate::entry::{DsseEntry, Entry, EntryError, LogTime};
+use crate::quote::quoted;
+
+/// A leaf that keeps every rule it can keep alone.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Leaf {
+    entry: Entry,
+}
+
+impl Leaf {
+    /// The entry.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// When it was logged; entries that are not understood say nothing.
+    pub fn logged_at(&self) -> Option<LogTime> {
+        match &self.entry {
+            Entry::Dsse(entry) => Some(entry.logged_at()),
+            Entry::NotUnderstood { .. } => None,
+        }
+    }
+
+    /// Checks that the leaf was logged no earlier than `previous`, the time of any leaf before it.
+    pub fn check_order(&self, previous: Option<LogTime>) -> Result<(), BrokenRule> {
+        match (previous, self.logged_at()) {
+            (Some(previous), Some(got)) if got < previous => Err(BrokenRule::LoggedAtOrder { previous, got }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Checks a leaf of the log `origin` alone. `admit` makes a raw key one that can be believed in:
+/// [`Ed25519PublicKey::from_bytes`], or a memory of its answers, since a key comes many times.
+pub fn check(
+    origin: &str,
+    leaf: &[u8],
+    admit: impl FnOnce(&[u8; Ed25519PublicKey::BYTES]) -> Result<Ed25519PublicKey, KeyError>,
+) -> Result<Leaf, BrokenRule> {
+    let entry = Entry::parse(leaf).map_err(BrokenRule::LeafForm)?;
+    match &entry {
+        Entry::Dsse(entry) => check_dsse(origin, entry, admit)?,
+        // Identity and trust events get their rules here, when this release reads them.
+        Entry::NotUnderstood { .. } => (),
+    }
+    Ok(Leaf { entry })
+}
+
+fn check_dsse(
+    origin: &str,
+    entry: &DsseEntry,
+    admit: impl FnOnce(&[u8; Ed25519PublicKey::BYTES]) -> Result<Ed25519PublicKey, KeyError>,
+) -> Result<(), BrokenRule> {
+    let claim = entry.claim();
+    if claim.origin() != origin {
+        return Err(BrokenRule::Origin { got: quoted(claim.origin()) });
+    }
+    let key = admit(claim.verifier()).map_err(BrokenRule::VerifierKey)?;
+    claim.check_genesis_key(&key).map_err(BrokenRule::SignerKey)?;
+    entry.pending().verify_claim_signature(&key).map_err(|_| BrokenRule::ClaimSignature)
+}
+
+/// The rule that a leaf breaks.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BrokenRule {
+    /// The claim's signature is bad.
+    #[error("the claim's signature is not by the verifier's key over this claim")]
+    ClaimSignature,
+    /// No entry, or not in its one spelling.
+    #[error("the leaf is no entry: {0}")]
+    LeafForm(EntryError),
+    /// An earlier leaf has a later time.
+    #[error("it was logged at {} ms, before the {} ms of an earlier leaf", .got.as_millis(), .previous.as_millis())]
+    LoggedAtOrder {
+        /// The time of the earlier leaf.
+        previous: LogTime,
+        /// The time of this one.
+        got: LogTime,
+    },
+    /// An entry for another log.
+    #[error("the entry is for the log {got}")]
+    Origin {
+        /// That log, quoted.
+        got: String,
+    },
+    /// The DID is not the hash of the verifier's key.
+    #[error("{0}")]
+    SignerKey(EntryError),
+    /// A key that is refused.
+    #[error("the verifier's key: {0}")]
+    VerifierKey(KeyError),
+}
+
+impl BrokenRule {
+    /// Which rule it is.
+    pub fn rule(&self) -> Rule {
+        match self {
+            Self::ClaimSignature => Rule::ClaimSignature,
+            Self::LeafForm(_) => Rule::LeafForm,
+            Self::LoggedAtOrder { .. } => Rule::LoggedAtOrder,
+            Self::Origin { .. } => Rule::Origin,
+            Self::SignerKey(_) => Rule::SignerKey,
+            Self::VerifierKey(_) => Rule::VerifierKey,
+        }
+    }
+}
+
+/// The rules, by the names that findings use.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Rule {
+    /// `leaf-form`
+    LeafForm,
+    /// `origin`
+    Origin,
+    /// `verifier-key`
+    VerifierKey,
+    /// `signer-key`
+    SignerKey,
+    /// `claim-signature`
+    ClaimSignature,
+    /// `logged-at-order`
+    LoggedAtOrder,
+}
+
+impl Rule {
+    /// Every rule, in the order in which they are checked.
+    pub const ALL: [Self; 6] = [
+        Self::LeafForm,
+        Self::Origin,
+        Self::VerifierKey,
+        Self::SignerKey,
+        Self::ClaimSignature,
+        Self::LoggedAtOrder,
+    ];
+
+    /// The rule with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rule| rule.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LeafForm => "leaf-form",
+            Self::Origin => "origin",
+            Self::VerifierKey => "verifier-key",
+            Self::SignerKey => "signer-key",
+            Self::ClaimSignature => "claim-signature",
+            Self::LoggedAtOrder => "logged-at-order",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tlog::encoding;
+    use tlog::key::Ed25519PrivateKey;
+
+    use super::*;
+    use crate::did::{Did, pem_of_raw};
+    use crate::dsse::Envelope;
+    use crate::entry::{Claim, PendingEntry, Visibility};
+    use crate::statement::{Statement, Subject};
+
+    const ORIGIN: &str = "log.example.com/pipelines";
+
+    fn time(milliseconds: u64) -> LogTime {
+        LogTime::from_millis(milliseconds).expect("a time")
+    }
+
+    fn key(seed: u8) -> Ed25519PrivateKey {
+        Ed25519PrivateKey::from_seed(&[seed; 32])
+    }
+
+    /// A leaf by the key of `seed` in the name of `did`.
+    fn leaf_of(seed: u8, did: Did) -> String {
+        let subject = Subject::new("a", tlog::Hash::of(b"a"));
+        let statement = Statement::new(vec![subject], "https://example.com/t", serde_json::Map::new());
+        let statement = statement.expect("a statement");
+        let envelope = Envelope::sign(&key(seed), statement.to_payload());
+        let public = key(seed).public_key();
+        let claim = Claim::new(&envelope, &statement, did, &public, ORIGIN, Visibility::Public);
+        let entry = PendingEntry::sign(claim.expect("a claim"), &key(seed)).expect("an entry");
+        String::from_utf8(entry.to_leaf(time(1_000))).expect("an entry is text")
+    }
+
+    fn check_text(leaf: &str) -> Result<Leaf, BrokenRule> {
+        check(ORIGIN, leaf.as_bytes(), Ed25519PublicKey::from_bytes)
+    }
+
+    #[test]
+    fn each_rule_is_broken_alone_and_named() {
+        let did = Did::of(&key(1).public_key());
+        let good = leaf_of(1, did);
+        let leaf = check_text(&good).expect("a good leaf");
+        assert_eq!(leaf.logged_at(), Some(time(1_000)));
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let pem = |raw: &[u8; 32]| encoding::base64(pem_of_raw(raw).as_bytes());
+        let small_order = good.replace(&pem(key(1).public_key().as_bytes()), &pem(&identity));
+        for (name, leaf, want) in [
+            ("not JSON", "x".to_owned(), Rule::LeafForm),
+            ("nothing", String::new(), Rule::LeafForm),
+            ("space", good.replace(',', ", "), Rule::LeafForm),
+            ("no time", good.replace(r#""loggedAt":1000,"#, ""), Rule::LeafForm),
+            ("another log", good.replace("log.example.com", "lag.example.com"), Rule::Origin),
+            ("a key of small order", small_order, Rule::VerifierKey),
+            ("another's name", leaf_of(2, did), Rule::SignerKey),
+            ("another artifact", good.replace("example.com/t", "example.com/u"), Rule::ClaimSignature),
+        ] {
+            assert_ne!(leaf, good, "{name}");
+            let broken = check_text(&leaf).expect_err(name);
+            assert_eq!(broken.rule(), want, "{name}: {broken}");
+            assert_eq!(Rule::parse(want.name()), Some(want));
+        }
+    }
+
+    /// The log's time is no part of the claim: only the order of the leaves checks it.
+    #[test]
+    fn times_never_go_back() {
+        let leaf = check_text(&leaf_of(1, Did::of(&key(1).public_key()))).expect("a good leaf");
+        assert_eq!(leaf.check_order(None), Ok(()));
+        assert_eq!(leaf.check_order(Some(time(1_000))), Ok(()));
+        let broken = leaf.check_order(Some(time(1_001))).expect_err("it goes back");
+        assert_eq!(broken.rule(), Rule::LoggedAtOrder);
+    }
+
+    #[test]
+    fn other_kinds_are_valid_and_count_for_nothing() {
+        for (kind, version) in [("hashedrekord", "0.0.2"), ("aip-event", "1"), ("aip-index", "1"), ("x", "9")]
+        {
+            let leaf = format!(r#"{{"apiVersion":"{version}","kind":"{kind}","spec":{{}}}}"#);
+            let leaf = check_text(&leaf).expect("a valid leaf");
+            assert_eq!(leaf.logged_at(), None);
+            assert_eq!(leaf.check_order(Some(time(1_000))), Ok(()));
+            assert_eq!(
+                leaf.entry(),
+                &Entry::NotUnderstood { kind: kind.to_owned(), version: version.to_owned() }
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_is_admitted_by_the_caller() {
+        let leaf = leaf_of(1, Did::of(&key(1).public_key()));
+        let refused = check(ORIGIN, leaf.as_bytes(), |_| Err(KeyError::Torsion)).expect_err("refused");
+        assert_eq!(refused, BrokenRule::VerifierKey(KeyError::Torsion));
+    }
+}
