@@ -4,7 +4,10 @@
 //! from then on, so the guard compares the wall clock with the monotonic one and with the last entry,
 //! and sequencing stops until an operator has looked.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use tlog::UnixTime;
 
 /// How far the wall clock may move against the monotonic clock, or lie behind the last entry.
 pub const MAX_JUMP: Duration = Duration::from_secs(5 * 60);
@@ -13,18 +16,37 @@ pub const MAX_JUMP: Duration = Duration::from_secs(5 * 60);
 pub const MAX_MILLIS: u64 = (1 << 53) - 1;
 
 /// Watches the wall clock. Pure: the caller reads both clocks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ClockGuard {
     wall_at_start: u64,
     mono_at_start: Duration,
-    accept_behind: bool,
+    accept: bool,
+    /// By how many milliseconds the wall clock was ahead of each witness when it cosigned.
+    ahead_of: BTreeMap<String, i64>,
 }
 
 impl ClockGuard {
-    /// Starts at a wall time (Unix milliseconds) and a monotonic time. `accept_behind` is the operator's
-    /// word that a wall clock behind the last entry is right: log time then stands still until it is reached.
-    pub fn new(wall: u64, mono: Duration, accept_behind: bool) -> Self {
-        Self { wall_at_start: wall, mono_at_start: mono, accept_behind }
+    /// Starts at a wall time (Unix milliseconds) and a monotonic time. `accept` is the operator's word that the
+    /// wall clock is right although the last entry or the witnesses say otherwise: log time then stands still
+    /// until it is reached.
+    pub fn new(wall: u64, mono: Duration, accept: bool) -> Self {
+        Self { wall_at_start: wall, mono_at_start: mono, accept, ahead_of: BTreeMap::new() }
+    }
+
+    /// Notes that a witness said `time` just now.
+    pub fn hear_witness(&mut self, witness: &str, wall: u64, time: UnixTime) {
+        let theirs = i64::try_from(time.as_secs().saturating_mul(1_000)).unwrap_or(i64::MAX);
+        let ahead = i64::try_from(wall).unwrap_or(i64::MAX).saturating_sub(theirs);
+        self.ahead_of.insert(witness.to_owned(), ahead);
+    }
+
+    /// What the witnesses say is the time while the wall clock says `wall`: the median, which one of them alone
+    /// cannot move.
+    fn witnesses_say(&self, wall: u64) -> Option<u64> {
+        let mut ahead: Vec<i64> = self.ahead_of.values().copied().collect();
+        ahead.sort_unstable();
+        let median = ahead.get(ahead.len().checked_sub(1)? / 2)?;
+        Some(wall.saturating_add_signed(median.saturating_neg()))
     }
 
     /// The time for a batch after an entry logged at `last`: the wall clock, not before `last`.
@@ -35,8 +57,13 @@ impl ClockGuard {
         if wall.abs_diff(expected) > max_jump {
             return Err(ClockJump { wall, reference: expected, against: "the monotonic clock" });
         }
-        if last.saturating_sub(wall) > max_jump && !self.accept_behind {
+        if last.saturating_sub(wall) > max_jump && !self.accept {
             return Err(ClockJump { wall, reference: last, against: "the last logged entry" });
+        }
+        if let Some(reference) = self.witnesses_say(wall).filter(|said| said.abs_diff(wall) > max_jump)
+            && !self.accept
+        {
+            return Err(ClockJump { wall, reference, against: "the median of the witnesses" });
         }
         if wall > MAX_MILLIS {
             return Err(ClockJump {
@@ -90,7 +117,18 @@ mod tests {
                 "{wall} {seconds} {last}"
             );
         }
-        let told = ClockGuard::new(START, Duration::ZERO, true);
+        let mut heard = guard;
+        let seconds = START / 1_000;
+        heard.hear_witness("a", START, UnixTime::from_secs(seconds - 400));
+        let apart = jump(START, START - 400_000, "the median of the witnesses");
+        assert_eq!(heard.log_time(START, Duration::from_secs(100), START), apart);
+        // One that lies is outvoted.
+        heard.hear_witness("a", START, UnixTime::from_secs(u64::MAX));
+        heard.hear_witness("b", START, UnixTime::from_secs(seconds + 1));
+        heard.hear_witness("c", START, UnixTime::from_secs(seconds - 1));
+        assert_eq!(heard.log_time(START, Duration::from_secs(100), START), Ok(START));
+        let mut told = ClockGuard::new(START, Duration::ZERO, true);
+        told.hear_witness("a", START, UnixTime::from_secs(0));
         assert_eq!(told.log_time(START, Duration::ZERO, START + 6 * minute), Ok(START + 6 * minute));
     }
 }

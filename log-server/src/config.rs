@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use tlog::policy::Policy;
 
 use crate::admit::EntryLimits;
 use crate::pool::PoolLimits;
+use crate::sequencer::Rhythm;
 use crate::sigstore_note::SigstoreName;
 
 /// The directory's `log.toml`: what `init` fixed, and settings the operator may add.
@@ -80,6 +82,22 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_POOL_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool_bytes: Option<usize>,
+    /// Least time between two published checkpoints [default: 0s, with witnesses 1s]
+    #[arg(long, env = "AIP_LOG_PUBLISH_INTERVAL", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish_interval: Option<Span>,
+    /// How long a witness may take, and a checkpoint may lack its quorum before submitters are told [default: 3s]
+    #[arg(long, env = "AIP_LOG_WITNESS_TIMEOUT", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witness_timeout: Option<Span>,
+    /// How often an idle log has its checkpoint cosigned anew [default: 10m]
+    #[arg(long, env = "AIP_LOG_RECOSIGN_INTERVAL", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recosign_interval: Option<Span>,
+    /// Publish without the quorum after the witness timeout: verifiers that ask for it still refuse the receipts
+    #[arg(long, env = "AIP_LOG_FAIL_OPEN")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fail_open: bool,
     /// How long a submission waits for its publication [default: 10s]
     #[arg(long, env = "AIP_LOG_DEADLINE", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,7 +167,7 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_ANSWER_TIMEOUT", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_timeout: Option<Span>,
-    /// Go on although the clock is behind the last logged entry: log time stands still until it is reached
+    /// Go on although the last logged entry or the witnesses contradict the clock: log time never goes back
     #[arg(long, env = "AIP_LOG_ACCEPT_CLOCK")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub accept_clock: bool,
@@ -207,6 +225,10 @@ impl Settings {
             round_entries: self.round_entries.or(file.round_entries),
             pool_entries: self.pool_entries.or(file.pool_entries),
             pool_bytes: self.pool_bytes.or(file.pool_bytes),
+            publish_interval: self.publish_interval.or(file.publish_interval),
+            witness_timeout: self.witness_timeout.or(file.witness_timeout),
+            recosign_interval: self.recosign_interval.or(file.recosign_interval),
+            fail_open: self.fail_open || file.fail_open,
             deadline: self.deadline.or(file.deadline),
             max_leaf_bytes: self.max_leaf_bytes.or(file.max_leaf_bytes),
             max_envelope_bytes: self.max_envelope_bytes.or(file.max_envelope_bytes),
@@ -242,6 +264,17 @@ impl Settings {
         EntryLimits {
             leaf_bytes: self.max_leaf_bytes.unwrap_or(longest).min(longest),
             envelope_bytes: self.max_envelope_bytes.unwrap_or(1 << 20),
+        }
+    }
+
+    /// When checkpoints are signed and cosigned.
+    pub fn rhythm(&self, policy: &Policy) -> Rhythm {
+        let interval = if policy.witnesses().is_empty() { 0 } else { 1 };
+        Rhythm {
+            publish_interval: self.publish_interval.map_or(Duration::from_secs(interval), |span| span.0),
+            quorum_timeout: self.witness_timeout.map_or(Duration::from_secs(3), |span| span.0),
+            recosign_interval: self.recosign_interval.map_or(Duration::from_secs(600), |span| span.0),
+            fail_open: self.fail_open,
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! D/log.toml   origin, name for cosign, settings       D/log.skey   the log's key, 0600
-//! D/policy     what consumers pin                      D/db/        RocksDB
+//! D/policy     what consumers pin, and whom to ask     D/log-ml-dsa.skey   a second key, by option
+//! D/db/        RocksDB
 //! D/lock       held while a process uses the directory
 //! D.signed     the second record of what was signed, beside the directory; D.signed.lock like D/lock
 //! ```
@@ -12,7 +13,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tlog::key::{PublicKey, SignerKey};
+use tlog::key::{KeyType, SignerKey};
 use zeroize::Zeroizing;
 
 use crate::Failure;
@@ -76,7 +77,14 @@ impl Directory {
     }
 
     pub(crate) fn identity(&self, file: &LogFile) -> Result<Identity, Failure> {
-        let path = self.path.join("log.skey");
+        let key = self.key("log.skey", KeyType::Ed25519, file)?;
+        let ml_dsa = self.path.join(ML_DSA_KEY).exists();
+        let ml_dsa = ml_dsa.then(|| self.key(ML_DSA_KEY, KeyType::MlDsa44Cosignature, file)).transpose()?;
+        Ok(Identity { key, ml_dsa, sigstore: file.sigstore.clone() })
+    }
+
+    fn key(&self, name: &str, kind: KeyType, file: &LogFile) -> Result<SignerKey, Failure> {
+        let path = self.path.join(name);
         let mut text = Zeroizing::new(String::new());
         let read = File::open(&path).and_then(|mut file| file.read_to_string(&mut text));
         read.map_err(|e| Failure::new(format!("cannot read `{}`", path.display())).caused_by(e))?;
@@ -84,12 +92,13 @@ impl Directory {
             .trim_end()
             .parse()
             .map_err(|e| Failure::new(format!("`{}` holds no key", path.display())).caused_by(e))?;
-        if !matches!(key.verifier().key(), PublicKey::Ed25519(_))
-            || key.verifier().name().as_str() != file.origin
-        {
-            let fact = format!("`{}` is not the Ed25519 key of the log `{}`", path.display(), file.origin);
-            return Err(Failure::new(fact));
+        if key.verifier().key().key_type() != kind || key.verifier().name().as_str() != file.origin {
+            let fact = format!("`{}` is not such a key of the log `{}`", path.display(), file.origin);
+            return Err(Failure::new(fact).hint("`init` made it, and its name is the origin"));
         }
-        Ok(Identity { key, sigstore: file.sigstore.clone() })
+        Ok(key)
     }
 }
+
+/// The log's second key, if `init` made one.
+pub(crate) const ML_DSA_KEY: &str = "log-ml-dsa.skey";

@@ -25,7 +25,8 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::admit::EntryLimits;
-use crate::pool::Pool;
+use crate::cosign::Cosigning;
+use crate::pool::{Pool, Unavailable};
 use crate::store::Store;
 use crate::view::{Published, TileCache, View};
 
@@ -53,6 +54,8 @@ pub struct App {
     pub tiles: Arc<TileCache>,
     /// What is published.
     pub published: watch::Receiver<Arc<Published>>,
+    /// How publication stands.
+    pub cosigning: watch::Receiver<Cosigning>,
     /// Why sequencing stands still because of the clock.
     pub clock_stopped: watch::Receiver<Option<String>>,
     /// Where admitted entries wait.
@@ -233,17 +236,35 @@ async fn healthz() -> &'static str {
 }
 
 #[utoipa::path(get, tag = "operation", path = "/readyz", responses(
-    (status = 200, description = "Entries are taken", body = String),
-    (status = 503, description = "Entries are not taken, for this reason", body = Problem, content_type = "application/problem+json"),
+    (status = 200, description = "Entries are taken and published; below, how each witness does", body = String),
+    (status = 503, description = "Entries are not taken or not published, for this reason", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
-    not_ready(&app).map_or(Ok("ready\n"), Err)
+async fn readyz(State(app): State<Arc<App>>) -> Result<String, Problem> {
+    if let Some(problem) = not_ready(&app).or_else(|| below_quorum(&app)) {
+        return Err(problem);
+    }
+    let cosigning = app.cosigning.borrow();
+    let witnesses = cosigning.witnesses.iter().map(|health| format!("witness {health}\n"));
+    Ok(format!("ready\n{}", witnesses.collect::<String>()))
+}
+
+/// Why nothing is published now, if so. What is committed waits, and is published as it is.
+pub fn below_quorum(app: &App) -> Option<Problem> {
+    let cosigning = app.cosigning.borrow();
+    cosigning.below_quorum.as_ref().map(|reason| {
+        Problem::unavailable("below-quorum", "too few witnesses cosign this log's checkpoint")
+            .detail(reason.clone())
+            .hint("send the same bytes again later: nothing is logged twice, and nothing that was taken is lost")
+    })
 }
 
 /// Why nothing is taken now, if so.
 pub fn not_ready(app: &App) -> Option<Problem> {
     if app.disk_low.load(Ordering::Relaxed) {
         return Some(Problem::unavailable("disk-floor", "free disk space is below the log's floor"));
+    }
+    if let Some(reason) = &app.cosigning.borrow().halted {
+        return Some(Problem::from(&Unavailable::Halted(reason.clone())));
     }
     let stopped = app.clock_stopped.borrow();
     stopped.as_ref().map(|jump| {

@@ -4,16 +4,20 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
-use tlog::TreeSize;
 use tlog::checkpoint::{Checkpoint, is_origin};
 use tlog::key::{KeyName, KeyType, SignerKey};
 use tlog::merkle::empty_root;
+use tlog::{TreeSize, UnixTime};
+use zeroize::Zeroizing;
 
 use crate::Failure;
 use crate::config::{LogFile, Settings, default_signed_record};
+use crate::directory::ML_DSA_KEY;
+use crate::sequencer::Identity;
 use crate::signed_record::{SignedRecord, sync_folder};
 use crate::sigstore_note::SigstoreName;
 use crate::store::rocks::RocksStore;
@@ -32,9 +36,12 @@ pub struct Args {
     /// The second record of what was signed [default: the directory with `.signed` added]
     #[arg(long, env = "AIP_LOG_SIGNED_RECORD", value_name = "FILE")]
     pub signed_record: Option<PathBuf>,
+    /// Make an ML-DSA-44 key as well, which signs every checkpoint beside the Ed25519 key
+    #[arg(long)]
+    pub ml_dsa: bool,
 }
 
-/// Makes the log and answers its vkey.
+/// Makes the log and answers its vkeys, one a line.
 pub fn run(args: &Args) -> Result<String, Failure> {
     if !is_origin(&args.origin) {
         return Err(Failure::new(format!("`{}` cannot be an origin", args.origin.escape_debug()))
@@ -53,37 +60,51 @@ pub fn run(args: &Args) -> Result<String, Failure> {
         .hint("choose another directory, or another --signed-record"));
     }
     let name = KeyName::new(&args.origin).expect("an origin is a key name");
-    let key = SignerKey::generate(name, KeyType::Ed25519, &mut UnwrapErr(SysRng));
+    let generate = |kind| SignerKey::generate(name.clone(), kind, &mut UnwrapErr(SysRng));
+    let key = generate(KeyType::Ed25519);
+    let ml_dsa = args.ml_dsa.then(|| generate(KeyType::MlDsa44Cosignature));
+    let sigstore = SigstoreName::of(&args.origin, key.verifier().key());
+    let identity = Identity { key, ml_dsa, sigstore };
     let cannot = |e: io::Error| {
         Failure::new(format!("cannot make a log in `{}`", args.dir.display()))
             .caused_by(e)
             .hint("the directory must not exist; if an `init` broke off, nothing was signed: remove it and try again")
     };
-    make_directory(args, &key).map_err(cannot)?;
+    make_directory(args, &identity).map_err(cannot)?;
     make_store(&args.dir.join("db")).map_err(|e| Failure::new("cannot make the database").caused_by(e))?;
     // Last: from here on the log may be served, so everything else must be there.
     let checkpoint = Checkpoint::new(&args.origin, TreeSize::EMPTY, empty_root());
-    SignedRecord::create(&record, &checkpoint.sign(&key).to_string()).map_err(|e| {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
+    let note = identity.sign(&checkpoint, UnixTime::from_secs(now));
+    SignedRecord::create(&record, &note.to_string()).map_err(|e| {
         Failure::new(format!("cannot make the signed-checkpoint record `{}`", record.display())).caused_by(e)
     })?;
-    Ok(key.verifier().to_string())
+    let vkeys: Vec<String> = identity.keys().iter().map(ToString::to_string).collect();
+    Ok(vkeys.join("\n"))
 }
 
-fn make_directory(args: &Args, key: &SignerKey) -> io::Result<()> {
+fn make_directory(args: &Args, identity: &Identity) -> io::Result<()> {
     let dir = &args.dir;
     DirBuilder::new().mode(0o700).create(dir)?;
-    let vkey = key.verifier();
+    let vkey = identity.key.verifier();
     let file = LogFile {
         origin: args.origin.clone(),
-        sigstore: SigstoreName::of(&args.origin, vkey.key()),
+        sigstore: identity.sigstore.clone(),
         settings: Settings { signed_record: args.signed_record.clone(), ..Settings::default() },
     };
     let toml = toml::to_string(&file).map_err(io::Error::other)?;
     let policy = format!(
-        "# The log `{}`. No witness cosigns it yet: whoever pins this believes the log alone.\nlog {vkey}\nquorum none\n",
+        "# The log `{}`. No witness cosigns it yet: whoever pins this believes the log alone.\n\
+         # A witness and a quorum, for log and consumers alike:\n\
+         #   witness NAME VKEY URL\n\
+         #   quorum NAME\n\
+         log {vkey}\nquorum none\n",
         args.origin
     );
-    write_file(&dir.join("log.skey"), format!("{}\n", *key.to_skey()).as_bytes(), 0o600)?;
+    write_key(&dir.join("log.skey"), &identity.key)?;
+    if let Some(key) = &identity.ml_dsa {
+        write_key(&dir.join(ML_DSA_KEY), key)?;
+    }
     write_file(&dir.join("log.toml"), toml.as_bytes(), 0o644)?;
     write_file(&dir.join("policy"), policy.as_bytes(), 0o644)?;
     let lock = dir.join("lock");
@@ -96,6 +117,11 @@ fn make_store(path: &Path) -> Result<(), crate::store::StoreError> {
     let mut batch = Batch::default();
     schema::put_tree_state(&mut batch, &TreeState::empty());
     RocksStore::create(path)?.write(&batch)
+}
+
+fn write_key(path: &Path, key: &SignerKey) -> io::Result<()> {
+    let text = Zeroizing::new(format!("{}\n", *key.to_skey()));
+    write_file(path, text.as_bytes(), 0o600)
 }
 
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

@@ -1,11 +1,11 @@
 //! An append-only Merkle log of signed entries, on RocksDB, over HTTP.
 //!
 //! ```text
-//! http ──admit──▶ pool ──▶ sequencer: sequence ▶ integrate ▶ commit ▶ sign ▶ record ▶ publish
-//!   ▲                          │                                                        │
-//!   └───────── view ◀──────── store ◀───────────────────────────────────────────────────┘
+//! http ──admit──▶ pool ──▶ sequencer: sequence ▶ integrate ▶ commit ▶ sign ▶ record ▶ cosign ▶ publish
+//!   ▲                          │                                                │ ▲              │
+//!   └───────── view ◀──────── store ◀─────────────────────────── witnesses ◀────┘ └──────────────┘
 //! ```
-//! `admit`, `integrate`, `clock` and `registry` are rules: pure functions. `sequencer` is the only writer.
+//! `admit`, `integrate`, `clock`, `cosign` and `registry` are rules: pure functions. `sequencer` is the only writer.
 //! `http` and `store` are shells. Mathematics and formats live in `tlog` and `attestation`.
 
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@
 pub mod admit;
 pub mod clock;
 pub mod config;
+pub mod cosign;
 pub mod erase;
 pub mod fsck;
 pub mod http;

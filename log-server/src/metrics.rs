@@ -24,6 +24,16 @@ pub fn install() -> PrometheusHandle {
     describe_counter!(ROUNDS, "Rounds that committed entries");
     describe_gauge!(SIZE_COMMITTED, "Entries in the committed tree");
     describe_gauge!(SIZE_PUBLISHED, "Entries in the published tree");
+    describe_histogram!(PUBLISH_SECONDS, "From signing a checkpoint to publishing it");
+    describe_gauge!(
+        BELOW_QUORUM,
+        "1 while the signed checkpoint lacks its quorum for longer than the timeout"
+    );
+    describe_gauge!(HALTED, "1 once a witness showed a tree that this log signed and does not have");
+    describe_gauge!(WITNESS_SIZE, "The tree size that a witness cosigned last");
+    describe_gauge!(WITNESS_TIME, "When a witness cosigned last, Unix seconds");
+    describe_counter!(WITNESS_FAILURES, "Requests that a witness did not answer with a cosignature");
+    describe_counter!(WITNESS_OBJECTIONS, "Answers of a witness that it has seen another tree");
     describe_histogram!(SUBMIT_SECONDS, "From a submission to its answer");
     describe_histogram!(ROUND_SECONDS, "From the start of a round to its publication");
     describe_counter!(REQUESTS, "HTTP requests, by route and status class");
@@ -57,9 +67,37 @@ pub fn committed(entries: usize, size: u64) {
     gauge!(SIZE_COMMITTED).set(size as f64);
 }
 
-/// A checkpoint was published.
-pub fn published(size: u64) {
+/// A checkpoint was published, so long after it was signed.
+pub fn published(size: u64, after: Duration) {
     gauge!(SIZE_PUBLISHED).set(size as f64);
+    histogram!(PUBLISH_SECONDS).record(after);
+    below_quorum(false);
+}
+
+/// Whether the signed checkpoint waits for a quorum that is late.
+pub fn below_quorum(is_late: bool) {
+    gauge!(BELOW_QUORUM).set(f64::from(u8::from(is_late)));
+}
+
+/// Nothing is signed any more.
+pub fn halted() {
+    gauge!(HALTED).set(1.0);
+}
+
+/// A witness cosigned. Names are the policy's, so the label is bounded.
+pub fn witness_cosigned(witness: &str, size: u64, time: u64) {
+    gauge!(WITNESS_SIZE, "witness" => witness.to_owned()).set(size as f64);
+    gauge!(WITNESS_TIME, "witness" => witness.to_owned()).set(time as f64);
+}
+
+/// A witness did not cosign what it was asked.
+pub fn witness_failed(witness: &str) {
+    counter!(WITNESS_FAILURES, "witness" => witness.to_owned()).increment(1);
+}
+
+/// A witness says that it has seen another tree.
+pub fn witness_objects(witness: &str) {
+    counter!(WITNESS_OBJECTIONS, "witness" => witness.to_owned()).increment(1);
 }
 
 /// A submission was answered.
@@ -85,6 +123,13 @@ const COMMITTED: &str = "log_entries_committed_total";
 const ROUNDS: &str = "log_rounds_total";
 const SIZE_COMMITTED: &str = "log_tree_size_committed";
 const SIZE_PUBLISHED: &str = "log_tree_size_published";
+const PUBLISH_SECONDS: &str = "log_publish_seconds";
+const BELOW_QUORUM: &str = "log_below_quorum";
+const HALTED: &str = "log_halted";
+const WITNESS_SIZE: &str = "log_witness_tree_size";
+const WITNESS_TIME: &str = "log_witness_cosigned_time_seconds";
+const WITNESS_FAILURES: &str = "log_witness_failures_total";
+const WITNESS_OBJECTIONS: &str = "log_witness_objections_total";
 const SUBMIT_SECONDS: &str = "log_submit_seconds";
 const ROUND_SECONDS: &str = "log_round_seconds";
 const REQUESTS: &str = "log_http_requests_total";

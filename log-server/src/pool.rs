@@ -34,6 +34,9 @@ pub enum Unavailable {
     /// The log's clock cannot be right.
     #[error("sequencing has stopped: {0}")]
     Clock(String),
+    /// The log must not sign any more.
+    #[error("the log signs nothing any more: {0}")]
+    Halted(String),
     /// The server stops.
     #[error("the log is stopping")]
     Stopping,
@@ -52,6 +55,28 @@ pub struct PoolLimits {
     pub round_early: usize,
     /// How long a round waits for more entries after the last one ended.
     pub round_interval: Duration,
+}
+
+/// What the sequencer waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// When the last round ended: the next one waits the round interval from there.
+    pub last_round: Instant,
+    /// Whether it takes entries now.
+    pub takes_entries: bool,
+    /// When it has something to do at the latest.
+    pub until: Option<Instant>,
+}
+
+/// What the sequencer does next.
+#[derive(Debug)]
+pub enum Turn {
+    /// These entries.
+    Round(Vec<Pending>),
+    /// Look after publication.
+    Tend,
+    /// Stop: the pool is closed, and what still waits cannot be taken.
+    Closed,
 }
 
 /// One entry and whoever waits for it.
@@ -86,6 +111,7 @@ struct State {
     waiting: Vec<Pending>,
     by_claim: HashMap<ClaimHash, usize>,
     bytes: usize,
+    woken: bool,
     closed: bool,
 }
 
@@ -133,30 +159,58 @@ impl Pool {
         Ok(receiver)
     }
 
-    /// Waits for entries and takes a round of them, oldest first. `None` once the pool is closed and
-    /// empty. `last_round` is when the last round ended.
-    pub fn take(&self, last_round: Instant) -> Option<Vec<Pending>> {
+    /// Waits for what the sequencer is to do next: a round of entries, oldest first, if it takes any; else, or
+    /// when `until` comes or somebody [wakes](Self::wake) it, to look after what is not published yet.
+    pub fn next(&self, wish: Wish) -> Turn {
         let mut state = self.lock();
         loop {
-            if state.waiting.is_empty() {
-                if state.closed {
-                    return None;
+            if wish.takes_entries && !state.waiting.is_empty() {
+                let left = self.limits.round_interval.saturating_sub(wish.last_round.elapsed());
+                if left.is_zero() || state.closed || state.waiting.len() >= self.limits.round_early {
+                    return Turn::Round(self.fill_round(&mut state));
                 }
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
+                state = self.wait(state, wish.until.map_or(left, |until| left.min(remaining(until))));
+            } else if state.closed {
+                return Turn::Closed;
+            } else {
+                state = self.wait(state, wish.until.map_or(Duration::MAX, remaining));
             }
-            let left = self.limits.round_interval.saturating_sub(last_round.elapsed());
-            if left.is_zero() || state.closed || state.waiting.len() >= self.limits.round_early {
-                break;
+            if std::mem::take(&mut state.woken) || wish.until.is_some_and(|until| remaining(until).is_zero())
+            {
+                return Turn::Tend;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+        // Not for ever: the platform's clocks cannot add `Duration::MAX`.
+        let time = time.min(Duration::from_secs(3_600));
+        self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn fill_round(&self, state: &mut State) -> Vec<Pending> {
         let count = state.waiting.len().min(self.limits.round_entries);
         let rest = state.waiting.split_off(count);
         let round = std::mem::replace(&mut state.waiting, rest);
         state.bytes -= round.iter().map(|pending| pending.bytes).sum::<usize>();
         state.by_claim = state.waiting.iter().map(|pending| pending.admitted.claim).zip(0..).collect();
-        Some(round)
+        round
+    }
+
+    /// Ends the sequencer's wait: there is news for it.
+    pub fn wake(&self) {
+        self.lock().woken = true;
+        self.changed.notify_all();
+    }
+
+    /// Refuses everything that waits, for this reason.
+    pub fn refuse(&self, reason: &Unavailable) {
+        let mut state = self.lock();
+        let waiting = std::mem::take(&mut state.waiting);
+        state.by_claim.clear();
+        state.bytes = 0;
+        drop(state);
+        waiting.into_iter().for_each(|pending| pending.answer(&Err(reason.clone())));
     }
 
     /// Takes nothing more; what waits is still sequenced.
@@ -179,4 +233,8 @@ impl Pool {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn remaining(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
 }

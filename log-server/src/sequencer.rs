@@ -18,15 +18,15 @@ use std::time::Duration;
 
 use attestation::entry::LogTime;
 use tlog::checkpoint::Checkpoint;
-use tlog::key::SignerKey;
-use tlog::merkle::range::CompactRange;
-use tlog::merkle::{self, leaf_hash};
+use tlog::cosignature::cosign;
+use tlog::key::{SignerKey, VerifierKey};
+use tlog::merkle::leaf_hash;
 use tlog::note::Note;
-use tlog::tile::{Edge, TILE_WIDTH, Tile, TileHashReader, hashes_at};
-use tlog::{Hash, LeafIndex, TreeSize};
+use tlog::{LeafIndex, UnixTime};
 use tokio::sync::watch;
 
 use crate::clock::ClockGuard;
+use crate::cosign::{Ask, Cosigning, Gathering, Outcome};
 use crate::integrate::{Integrated, Tree};
 use crate::metrics;
 use crate::pool::{Committed, Pending, Unavailable};
@@ -35,12 +35,23 @@ use crate::signed_record::SignedRecord;
 use crate::sigstore_note::SigstoreName;
 use crate::store::schema::{self, Read as _, TreeState};
 use crate::store::{Batch, Store, StoreError};
-use crate::view::Published;
+use crate::view::{Published, TileCache, View};
+
+mod opening;
+mod publication;
+
+use opening::SignedNote;
+use publication::Candidate;
+
+pub use opening::OpenError;
+pub use publication::{Publication, Rhythm};
 
 /// What a log is called and signs with.
 pub struct Identity {
     /// The log's key (type 0x01), named like its origin.
     pub key: SignerKey,
+    /// Its ML-DSA-44 key (type 0x06) of the same name, if it has one: it signs every checkpoint as well.
+    pub ml_dsa: Option<SignerKey>,
     /// Its name for stock cosign.
     pub sigstore: SigstoreName,
 }
@@ -49,6 +60,40 @@ impl Identity {
     /// The log's unique name.
     pub fn origin(&self) -> &str {
         self.key.verifier().name().as_str()
+    }
+
+    /// The keys whose lines on a checkpoint are the log's own.
+    pub fn keys(&self) -> Vec<VerifierKey> {
+        [Some(&self.key), self.ml_dsa.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|key| key.verifier().clone())
+            .collect()
+    }
+
+    /// Signs a checkpoint with every key. Only the line of the ML-DSA key carries the time.
+    pub fn sign(&self, checkpoint: &Checkpoint, now: UnixTime) -> Note {
+        let mut note = checkpoint.sign(&self.key);
+        if let Some(key) = &self.ml_dsa {
+            note.add(
+                cosign(key, checkpoint, now)
+                    .expect("an origin fits, there are no extensions, and it is later than 1970"),
+            );
+        }
+        note
+    }
+
+    /// The checkpoint in a note, if this log's Ed25519 key signed it.
+    pub fn own_checkpoint(&self, note: &Note) -> Result<Checkpoint, String> {
+        let keys = [self.key.verifier().clone()];
+        if note.verify(&keys).map_err(|e| e.to_string())?.is_empty() {
+            return Err("it is signed by another key".into());
+        }
+        let checkpoint = Checkpoint::parse(note.text()).map_err(|e| e.to_string())?;
+        if checkpoint.origin != self.origin() {
+            return Err(format!("it is of the log `{}`", checkpoint.origin));
+        }
+        Ok(checkpoint)
     }
 }
 
@@ -64,32 +109,40 @@ pub struct Sequencer {
     guard: ClockGuard,
     state: TreeState,
     tree: Tree,
+    tiles: Arc<TileCache>,
+    publication: Publication,
+    /// Signed, and waiting for its quorum.
+    candidate: Option<Candidate>,
+    /// The cosignatures on what is published.
+    shown: Option<Gathering>,
+    /// When, on the monotonic clock, a checkpoint was signed last, and witnesses were asked last.
+    signed_at: Duration,
+    asked_at: Duration,
     published: watch::Sender<Arc<Published>>,
+    cosigning: watch::Sender<Cosigning>,
     clock_stopped: watch::Sender<Option<String>>,
 }
 
 impl Sequencer {
-    /// Opens the log, finishes what a crash interrupted, and publishes. Refuses a store that is behind
-    /// what was ever signed.
+    /// Opens the log and takes up what a crash interrupted. Refuses a store that is behind what was ever
+    /// signed: by its own records, and by what a witness shows.
     pub fn open(
         store: Arc<dyn Store>,
         identity: Identity,
         record: SignedRecord,
         clocks: Clocks,
         accept_clock: bool,
+        publication: Publication,
     ) -> Result<Self, OpenError> {
         let state = store.tree_state()?.ok_or(OpenError::NoTree)?;
-        let tree = load_tree(&*store, &state)?;
-        for signed in signed_before(&*store, &record, &identity)? {
-            check_extends(&*store, &state, &tree, &signed)?;
+        let tree = opening::load_tree(&*store, &state)?;
+        let signed = opening::signed_before(&*store, &record, &identity)?;
+        for signed in &signed {
+            opening::check_extends(&*store, &state, &tree, &signed.checkpoint)?;
         }
+        let published = opening::published_before(&*store, &state, &tree, &identity)?;
         let (wall, mono) = clocks();
-        let empty = Published::new(
-            Checkpoint::new(identity.origin(), TreeSize::EMPTY, merkle::empty_root()),
-            Note::unsigned("\n".into()),
-            String::new(),
-            Edge::new(),
-        );
+        let cosigning = Cosigning::new(&publication.policy);
         let mut sequencer = Self {
             store,
             identity,
@@ -98,11 +151,46 @@ impl Sequencer {
             guard: ClockGuard::new(wall, mono, accept_clock),
             state,
             tree,
-            published: watch::Sender::new(Arc::new(empty)),
+            tiles: Arc::default(),
+            publication,
+            candidate: None,
+            shown: None,
+            signed_at: mono,
+            asked_at: mono,
+            published: watch::Sender::new(Arc::new(published)),
+            cosigning: watch::Sender::new(cosigning),
             clock_stopped: watch::Sender::new(None),
         };
-        sequencer.publish()?;
+        sequencer.take_up(signed)?;
+        sequencer.tend()?;
         Ok(sequencer)
+    }
+
+    /// What was signed and not published is asked for again; before anything new is signed, every witness
+    /// that can be reached is heard.
+    fn take_up(&mut self, signed: Vec<SignedNote>) -> Result<(), OpenError> {
+        let published = self.published.borrow().clone();
+        if published.is_signed() {
+            self.shown = Some(self.gathering(&published.note));
+        }
+        let last =
+            signed.into_iter().max_by_key(|signed| signed.checkpoint.size).expect("the file is one of them");
+        let gathering = self.gathering(&last.note);
+        let own = gathering.own().clone();
+        let shown = opening::show(&*self.store, &self.tree, &self.identity, last.checkpoint, last.note)?;
+        let view = View::new(self.store.clone(), self.tiles.clone(), Arc::new(shown.clone()));
+        if !published.is_signed() || shown.size() > published.size() {
+            self.candidate = Some(Candidate::new(shown, gathering, (self.clocks)().1));
+        }
+        for answer in self.publication.cosigners.survey(Ask { note: own, view }) {
+            if let Outcome::Objects { shown: Some(shown), .. } = &answer.outcome
+                && let Some(cause) = self.judge(shown)?
+            {
+                return Err(OpenError::WitnessKnowsMore { witness: answer.witness, cause });
+            }
+            self.take(answer)?;
+        }
+        Ok(())
     }
 
     /// What is published, now and later.
@@ -110,12 +198,23 @@ impl Sequencer {
         self.published.subscribe()
     }
 
+    /// How publication stands.
+    pub fn cosigning(&self) -> watch::Receiver<Cosigning> {
+        self.cosigning.subscribe()
+    }
+
+    /// Full tiles in memory, to be shared with readers.
+    pub fn tiles(&self) -> Arc<TileCache> {
+        self.tiles.clone()
+    }
+
     /// Why sequencing stands still because of the clock, if it does.
     pub fn clock_stopped(&self) -> watch::Receiver<Option<String>> {
         self.clock_stopped.subscribe()
     }
 
-    /// One round: all of `batch` is answered when this returns `Ok`. After an error the process stops.
+    /// One round: all of `batch` is answered when this returns `Ok`, and published if nothing is to be waited
+    /// for. After an error the process stops.
     pub fn round(&mut self, batch: Vec<Pending>) -> Result<(), FatalError> {
         let (wall, mono) = (self.clocks)();
         let time = match self.guard.log_time(wall, mono, self.state.logged_at) {
@@ -136,11 +235,14 @@ impl Sequencer {
             metrics::committed(round.new.len(), self.state.size + round.new.len() as u64);
             self.state = round.state;
             self.tree = round.integrated.tree;
+            if let Some(candidate) = &mut self.candidate {
+                candidate.rounds += 1;
+            }
         }
         for (pending, committed) in round.known.into_iter().chain(round.new) {
             pending.answer(&Ok(committed));
         }
-        self.publish()
+        self.tend()
     }
 
     /// Gives index and time, and computes everything the round writes. Nothing is written here.
@@ -191,30 +293,6 @@ impl Sequencer {
         schema::put_tree_state(&mut writes, &state);
         Ok(Round { writes, known, new, integrated, state })
     }
-
-    /// Signs the committed tree, records that in both places, and shows it.
-    fn publish(&mut self) -> Result<(), FatalError> {
-        let size = self.state.tree_size();
-        if self.published.borrow().size() == size && size != TreeSize::EMPTY {
-            return Ok(());
-        }
-        let checkpoint = Checkpoint::new(self.identity.origin(), size, self.tree.edge().root());
-        let note = checkpoint.sign(&self.identity.key);
-        let text = note.to_string();
-        self.record.write(&text).map_err(|e| StoreError::new("write the signed record", e))?;
-        let mut signed = Batch::default();
-        schema::put_signed(&mut signed, &text);
-        self.store.write(&signed)?;
-        // The policy asks for no witness: the signed note is what is published.
-        let mut published = Batch::default();
-        schema::put_published(&mut published, &text);
-        self.store.write(&published)?;
-        let sigstore = self.identity.sigstore.sign(size, checkpoint.root, &self.identity.key);
-        let edge = self.tree.edge().clone();
-        self.published.send_replace(Arc::new(Published::new(checkpoint, note, sigstore.to_string(), edge)));
-        metrics::published(size.get());
-        Ok(())
-    }
 }
 
 /// What one round does.
@@ -244,154 +322,8 @@ pub fn put_keys(writes: &mut Batch, keys: &Keys, index: LeafIndex) {
 #[error(transparent)]
 pub struct FatalError(#[from] pub StoreError);
 
-/// Why a log is not opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// A record of what was signed is not this log's.
-    #[error("{record} holds no checkpoint signed by this log's key: {cause}")]
-    BadRecord {
-        /// Which record.
-        record: &'static str,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// The stored tree contradicts what was signed.
-    #[error("the directory holds another tree than was signed at size {size}: root {root}, signed {signed}")]
-    Contradiction {
-        /// The size.
-        size: u64,
-        /// The root of the stored tree at that size.
-        root: Hash,
-        /// The root that was signed.
-        signed: Hash,
-    },
-    /// The stored tree does not hash to its own root.
-    #[error("the stored tree is damaged: its tiles lead to root {got}, its state says {want}")]
-    Damaged {
-        /// The root of tiles and leaves.
-        got: Hash,
-        /// The root in the state.
-        want: String,
-    },
-    /// `init` has not finished.
-    #[error("the directory holds no tree: `init` did not finish")]
-    NoTree,
-    /// The stored tree is smaller than what was signed.
-    #[error(
-        "the directory holds {size} entries, but this log has signed a checkpoint of {signed}: it is an older copy"
-    )]
-    RolledBack {
-        /// Stored entries.
-        size: u64,
-        /// Entries signed.
-        signed: u64,
-    },
-    /// Signing what was recovered failed.
-    #[error(transparent)]
-    Publish(#[from] FatalError),
-    /// The store could not be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Both records of what was signed. The tree must extend each of them: a smaller one of another tree tells
-/// of a fork as well as a larger one.
-fn signed_before(
-    store: &dyn Store,
-    record: &SignedRecord,
-    identity: &Identity,
-) -> Result<Vec<Checkpoint>, OpenError> {
-    let bad = |record, cause: String| OpenError::BadRecord { record, cause };
-    let read = |name, text: &str| {
-        let note = Note::parse(text.as_bytes()).map_err(|e| bad(name, e.to_string()))?;
-        let keys = [identity.key.verifier().clone()];
-        let signed = note.verify(&keys).map_err(|e| bad(name, e.to_string()))?;
-        if signed.is_empty() {
-            return Err(bad(name, "it is signed by another key".into()));
-        }
-        let checkpoint = Checkpoint::parse(note.text()).map_err(|e| bad(name, e.to_string()))?;
-        if checkpoint.origin != identity.origin() {
-            return Err(bad(name, format!("it is of the log `{}`", checkpoint.origin)));
-        }
-        Ok(checkpoint)
-    };
-    let file = record.read().map_err(|e| bad(FILE_RECORD, e.to_string()))?;
-    let mut signed = vec![read(FILE_RECORD, &file)?];
-    if let Some(text) = store.signed()? {
-        signed.push(read("the database's record", &text)?);
-    }
-    Ok(signed)
-}
-
-/// Whether the stored tree is at least what was signed, with its root.
-fn check_extends(
-    store: &dyn Store,
-    state: &TreeState,
-    tree: &Tree,
-    signed: &Checkpoint,
-) -> Result<(), OpenError> {
-    if state.size < signed.size.get() {
-        return Err(OpenError::RolledBack { size: state.size, signed: signed.size.get() });
-    }
-    let root = merkle::root(&stored_hashes(store, tree.edge()), signed.size)?;
-    if root != signed.root {
-        return Err(OpenError::Contradiction { size: signed.size.get(), root, signed: signed.root });
-    }
-    Ok(())
-}
-
-/// Rebuilds the right side of the tree from leaves and full tiles: nothing partial is stored.
-fn load_tree(store: &dyn Store, state: &TreeState) -> Result<Tree, OpenError> {
-    let size = state.tree_size();
-    let mut levels: Vec<Vec<Hash>> = Vec::new();
-    for level in 0..8 {
-        let hashes = hashes_at(level, size);
-        if hashes == 0 {
-            break;
-        }
-        let first = hashes / TILE_WIDTH * TILE_WIDTH;
-        let mut edge = Vec::new();
-        if level == 0 {
-            store.leaves(first, hashes, &mut |_, leaf| edge.push(leaf_hash(leaf)))?;
-        } else {
-            for index in first..hashes {
-                edge.push(merkle::root_of(&full_tile(store, level - 1, index)?));
-            }
-        }
-        levels.push(edge);
-    }
-    let edge = Edge::from_levels(size, levels).expect("as many hashes as the size implies");
-    let range = CompactRange::read(&stored_hashes(store, &edge), size)?;
-    let got = edge.root();
-    if got.to_string() != state.root || range.root() != got {
-        return Err(OpenError::Damaged { got, want: state.root.clone() });
-    }
-    Ok(Tree::new(edge, range))
-}
-
-/// The hashes of the stored tree, published or not.
-fn stored_hashes(
-    store: &dyn Store,
-    edge: &Edge,
-) -> TileHashReader<impl Fn(Tile) -> Result<Vec<Hash>, StoreError>> {
-    TileHashReader::new(edge.size(), move |tile: Tile| {
-        if tile.is_full() {
-            full_tile(store, tile.level(), tile.index())
-        } else {
-            Ok(edge.level(tile.level()).to_vec())
-        }
-    })
-}
-
-fn full_tile(store: &dyn Store, level: u8, index: u64) -> Result<Vec<Hash>, StoreError> {
-    let tile = Tile::new(level, index, TILE_WIDTH as u16).expect("a level of a tree of 2^64 entries");
-    store.full_tile(tile)?.ok_or_else(|| StoreError::new("read", format!("{} is missing", tile.path())))
-}
-
 fn missing(index: LeafIndex) -> StoreError {
     StoreError::new("read", format!("leaf {index} is missing"))
 }
-
-const FILE_RECORD: &str = "the signed-checkpoint file";
 
 const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::Failure;
 use crate::config::Settings;
+use crate::cosign::witnesses::Witnesses;
 use crate::directory::Directory;
 use crate::http::body::Bodies;
 use crate::http::budget::{Budgets, Gatekeeper};
@@ -22,8 +23,8 @@ use crate::http::submit::KeyCache;
 use crate::http::unread::Unread;
 use crate::http::{self, App, ConnectionLimits, RequestLimits};
 use crate::metrics;
-use crate::pool::Pool;
-use crate::sequencer::{Clocks, FatalError, OpenError, Sequencer};
+use crate::pool::{Pool, Turn, Unavailable, Wish};
+use crate::sequencer::{Clocks, FatalError, OpenError, Publication, Sequencer};
 use crate::signed_record::SignedRecord;
 use crate::store::schema::Read as _;
 
@@ -44,27 +45,34 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let file = directory.settings()?;
     let identity = directory.identity(&file)?;
     let settings = args.settings.or(file.settings);
-    let policy = directory.policy()?;
-    check_policy(&policy, identity.key.verifier())?;
+    let policy_text = directory.policy()?;
+    let policy = Arc::new(own_policy(&policy_text, identity.key.verifier(), &settings)?);
     let gatekeeper = Gatekeeper::from_settings(&settings)
         .map_err(|e| Failure::new("the settings are refused").caused_by(e))?;
     let record_path = settings.signed_record_path(&args.dir);
     let record = SignedRecord::take(&record_path).map_err(|e| no_record(&record_path, e))?;
     let store = directory.store()?;
-    let sequencer = Sequencer::open(store.clone(), identity, record, clocks(), settings.accept_clock);
+    let handle = metrics::install();
+    let pool = Arc::new(Pool::new(settings.pool_limits()));
+    let rhythm = settings.rhythm(&policy);
+    let waking = pool.clone();
+    let witnesses = Witnesses::start(&policy, rhythm.quorum_timeout, move || waking.wake());
+    let witnesses = witnesses.map_err(|e| Failure::new("cannot ask witnesses").caused_by(e))?;
+    let publication = Publication { policy, cosigners: Box::new(witnesses), rhythm };
+    let sequencer =
+        Sequencer::open(store.clone(), identity, record, clocks(), settings.accept_clock, publication);
     let sequencer = sequencer.map_err(|e| cannot_open(&args.dir, e))?;
     let state = store.tree_state().ok().flatten();
     let (day, day_bytes) = state.map_or((0, 0), |state| (state.day, state.day_bytes));
-    let handle = metrics::install();
-    metrics::published(sequencer.published().borrow().size().get());
     let app = Arc::new(App {
         origin: file.origin,
-        policy,
+        policy: policy_text,
         store,
-        tiles: Arc::default(),
+        tiles: sequencer.tiles(),
         published: sequencer.published(),
+        cosigning: sequencer.cosigning(),
         clock_stopped: sequencer.clock_stopped(),
-        pool: Arc::new(Pool::new(settings.pool_limits())),
+        pool,
         gatekeeper,
         budgets: Budgets::from_settings(&settings, day, day_bytes),
         entry_limits: settings.entry_limits(),
@@ -129,28 +137,51 @@ async fn serve(app: Arc<App>, sequencer: Sequencer, settings: &Settings, dir: &P
 /// after reading it again (I5), and nobody may be answered before that.
 fn spawn_sequencer(mut sequencer: Sequencer, pool: Arc<Pool>) -> Result<thread::JoinHandle<()>, Failure> {
     let run = move || {
-        let mut last_round = Instant::now();
-        while let Some(batch) = pool.take(last_round) {
-            let start = Instant::now();
-            let round = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sequencer.round(batch)));
-            match round {
-                Ok(Ok(())) => metrics::round(start.elapsed()),
-                Ok(Err(FatalError(error))) => {
-                    tracing::error!(%error, "a write failed: stopping, to start again from what is on the disk");
-                    std::process::exit(EXIT_FATAL);
-                }
-                Err(_) => {
-                    tracing::error!(
-                        "the sequencer panicked: stopping, to start again from what is on the disk"
-                    );
-                    std::process::exit(EXIT_FATAL);
-                }
+        let work = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&mut sequencer, &pool)));
+        match work {
+            Ok(Ok(())) => return,
+            Ok(Err(FatalError(error))) => {
+                tracing::error!(%error, "a write failed: stopping, to start again from what is on the disk");
             }
-            last_round = Instant::now();
+            Err(_) => {
+                tracing::error!("the sequencer panicked: stopping, to start again from what is on the disk");
+            }
         }
+        std::process::exit(EXIT_FATAL);
     };
     let thread = thread::Builder::new().name("sequencer".into()).spawn(run);
     thread.map_err(|e| Failure::new("cannot start the sequencer").caused_by(e))
+}
+
+/// Rounds and publications until the pool is closed; then what is committed is published, if its witnesses
+/// cosign it soon.
+fn write(sequencer: &mut Sequencer, pool: &Pool) -> Result<(), FatalError> {
+    let mut last_round = Instant::now();
+    let mut closed_at = None;
+    loop {
+        let until = sequencer.next_tend().and_then(|pause| Instant::now().checked_add(pause));
+        match pool.next(Wish { last_round, takes_entries: sequencer.takes_entries(), until }) {
+            Turn::Round(batch) => {
+                let start = Instant::now();
+                sequencer.round(batch)?;
+                metrics::round(start.elapsed());
+                last_round = Instant::now();
+            }
+            Turn::Tend => sequencer.tend()?,
+            Turn::Closed => {
+                let closed_at: Instant = *closed_at.get_or_insert_with(Instant::now);
+                if sequencer.is_settled() || closed_at.elapsed() > LAST_WORDS {
+                    pool.refuse(&Unavailable::Stopping);
+                    return Ok(());
+                }
+                thread::sleep(Duration::from_millis(10));
+                sequencer.tend()?;
+            }
+        }
+        if let Some(reason) = &sequencer.cosigning().borrow().halted {
+            pool.refuse(&Unavailable::Halted(reason.clone()));
+        }
+    }
 }
 
 /// How many connections fit beside the files of the store. Each round opens files: if there were none left,
@@ -195,22 +226,21 @@ async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
     }
 }
 
-/// A policy that asks for witnesses must not be served by a log that asks none.
-/// Nor one that names another key: whoever pinned that would believe none of its receipts.
-fn check_policy(text: &str, vkey: &VerifierKey) -> Result<(), Failure> {
+/// The log's own policy: what consumers pin, and the witnesses that the log asks. One that names another key
+/// is refused: whoever pinned it would believe none of this log's receipts.
+fn own_policy(text: &str, vkey: &VerifierKey, settings: &Settings) -> Result<Policy, Failure> {
     let policy: Policy =
         text.parse().map_err(|e| Failure::new("the log's own policy is malformed").caused_by(e))?;
     if !policy.logs().iter().any(|log| log.vkey == *vkey) {
         return Err(Failure::new("the log's own policy does not name its key")
             .hint(format!("the directory's `policy` needs the line `log {vkey}`")));
     }
-    if policy.quorum_name().is_some() {
-        return Err(Failure::new(
-            "the log's policy asks for a quorum of witnesses, and this release asks none",
-        )
-        .hint("set `quorum none`; receipts then rest on the log alone"));
+    let can_be_asked = policy.is_met_by(|witness| witness.url.is_some());
+    if !can_be_asked && !settings.fail_open {
+        return Err(Failure::new("the log's policy asks for a quorum that it cannot reach")
+            .hint("a witness line ends in the URL where that witness takes checkpoints"));
     }
-    Ok(())
+    Ok(policy)
 }
 
 fn no_record(path: &Path, cause: std::io::Error) -> Failure {
@@ -236,6 +266,11 @@ fn cannot_open(dir: &Path, error: OpenError) -> Failure {
              back a directory that holds at least what was signed: a newer backup, or a mirror's tiles replayed up to \
              that size. If there is none, the origin is over: begin a successor with `init` under another origin",
         ),
+        OpenError::WitnessKnowsMore { .. } => Some(
+            "this directory and its record are older copies, or the key signed elsewhere. `log-server recover` replays a \
+             mirror's tiles up to what was signed; if there is none, the origin is over: begin a successor with `init` \
+             under another origin",
+        ),
         OpenError::Damaged { .. } => {
             Some("`log-server fsck --dir` names the first damaged object; restore a backup")
         }
@@ -253,8 +288,22 @@ fn cannot_open(dir: &Path, error: OpenError) -> Failure {
 }
 
 fn clocks() -> Clocks {
-    let start = Instant::now();
-    Box::new(move || (now(), start.elapsed()))
+    Box::new(move || (now(), since_boot()))
+}
+
+/// Goes on while the machine sleeps: a machine that was suspended is no jump of the wall clock.
+#[cfg(target_os = "linux")]
+fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> Duration {
+    use std::sync::LazyLock;
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
 }
 
 fn now() -> u64 {
@@ -263,6 +312,9 @@ fn now() -> u64 {
 
 /// Open files of the store, with room for its journals, the record and the listener.
 const STORE_FILES: usize = 384;
+
+/// How long a stop waits for the witnesses of what is committed.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The exit code after a failed write.
 const EXIT_FATAL: i32 = 70;

@@ -14,7 +14,7 @@ use crate::store::schema::Read as _;
 use crate::store::{Store, StoreError};
 
 /// A published checkpoint with everything that is needed to prove against it. Immutable.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Published {
     /// What was published.
     pub checkpoint: Checkpoint,
@@ -33,6 +33,24 @@ impl Published {
         assert_eq!(checkpoint.size, edge.size(), "the edge of the published tree");
         let edge_trees = (0..8).map(|_| OnceLock::new()).collect();
         Self { checkpoint, note, sigstore_note, edge, edge_trees }
+    }
+
+    /// What a log shows before it has published anything: an empty tree that nobody signed.
+    pub fn nothing(origin: &str) -> Self {
+        let checkpoint = Checkpoint::new(origin, TreeSize::EMPTY, merkle::empty_root());
+        let note = Note::unsigned(checkpoint.to_string());
+        Self::new(checkpoint, note, String::new(), Edge::new())
+    }
+
+    /// The same tree under a note with other cosignatures.
+    #[must_use]
+    pub fn with_note(&self, note: Note) -> Self {
+        Self { note, ..self.clone() }
+    }
+
+    /// Whether the log has published anything.
+    pub fn is_signed(&self) -> bool {
+        !self.note.signatures().is_empty()
     }
 
     /// The number of published entries.
@@ -58,6 +76,12 @@ impl View {
     /// A view of what is `published` in `store`.
     pub fn new(store: Arc<dyn Store>, cache: Arc<TileCache>, published: Arc<Published>) -> Self {
         Self { store, cache, published }
+    }
+
+    /// The same store and cache, and another published tree.
+    #[must_use]
+    pub fn showing(&self, published: Arc<Published>) -> Self {
+        Self { published, ..self.clone() }
     }
 
     /// What it shows.

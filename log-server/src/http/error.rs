@@ -122,6 +122,7 @@ impl From<&Unavailable> for Problem {
         let rule = match unavailable {
             Unavailable::Full => "pool-full",
             Unavailable::Clock(_) => "clock",
+            Unavailable::Halted(_) => "halted",
             Unavailable::Stopping => "stopping",
         };
         Self::unavailable(rule, unavailable.to_string())

@@ -8,13 +8,20 @@ use axum::response::{IntoResponse, Response};
 use tlog::tile::{Resource, Tile};
 
 use super::error::Problem;
-use super::{App, IMMUTABLE};
+use super::{App, IMMUTABLE, below_quorum};
 
 /// The published checkpoint.
-#[utoipa::path(get, tag = "tiles", path = "/checkpoint", responses((status = 200, description = "The published checkpoint, a signed note", body = String)))]
-pub async fn checkpoint(State(app): State<Arc<App>>) -> impl IntoResponse {
-    let note = app.published.borrow().note.to_string();
-    ([(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-store")], note)
+#[utoipa::path(get, tag = "tiles", path = "/checkpoint", responses(
+    (status = 200, description = "The published checkpoint, a signed note", body = String),
+    (status = 503, description = "Nothing was published yet: witnesses are asked first", body = Problem, content_type = "application/problem+json")))]
+pub async fn checkpoint(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let published = app.published.borrow().clone();
+    if !published.is_signed() {
+        let nothing = || Problem::unavailable("not-published", "this log has not published a checkpoint yet");
+        return Err(below_quorum(&app).unwrap_or_else(nothing));
+    }
+    let headers = [(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, published.note.to_string()).into_response())
 }
 
 /// The policy that a consumer of this log pins.

@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 
 use super::body::{self, Received};
 use super::error::Problem;
-use super::{App, Parts, Peer, client_address, not_ready};
+use super::{App, Parts, Peer, below_quorum, client_address, not_ready};
 use crate::admit::{self, Refusal};
 use crate::metrics;
 use crate::pool::{Committed, Sequenced, Unavailable};
@@ -52,6 +52,9 @@ pub enum Answer {
         claim: String,
         /// Where to ask for it.
         url: String,
+        /// Why it is not published, if that takes longer than it should.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<Problem>,
     },
     /// Breaks a rule.
     Refused {
@@ -291,9 +294,11 @@ async fn finish(app: &Arc<App>, step: Step, patience: Patience) -> Result<Answer
             Ok(Err(_)) => return Ok(Answer::Unavailable { error: Problem::from(&Unavailable::Stopping) }),
             Err(_) => {
                 metrics::unavailable("deadline");
-                let problem = Problem::unavailable("deadline", "the entry was not committed in time");
-                let error = problem.hint("send the same bytes again: nothing is logged twice");
-                return Ok(Answer::Unavailable { error });
+                let late = || {
+                    Problem::unavailable("deadline", "the entry was not committed in time")
+                        .hint("send the same bytes again: nothing is logged twice")
+                };
+                return Ok(Answer::Unavailable { error: below_quorum(app).unwrap_or_else(late) });
             }
         },
     };
@@ -314,7 +319,11 @@ fn answer_now(app: &App, claim: ClaimHash, committed: &Committed) -> Result<Answ
     let view = app.view();
     if !view.published().size().contains(committed.index) {
         let claim = claim.get().to_string();
-        return Ok(Answer::Committed { url: format!("/api/v1/claims/{claim}"), claim });
+        return Ok(Answer::Committed {
+            url: format!("/api/v1/claims/{claim}"),
+            claim,
+            reason: below_quorum(app).or_else(|| not_ready(app)),
+        });
     }
     logged(&view, committed)
 }

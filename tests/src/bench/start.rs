@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use attestation::entry::{PendingEntry, Visibility};
 use log_server::admit::Admitted;
 use log_server::config::{LogFile, default_signed_record};
-use log_server::pool::{Pool, PoolLimits};
-use log_server::sequencer::{Identity, Sequencer};
+use log_server::pool::{Pool, PoolLimits, Turn, Wish};
+use log_server::sequencer::{Identity, Publication, Sequencer};
 use log_server::signed_record::SignedRecord;
 use log_server::store::rocks::RocksStore;
 use tlog::Hash;
@@ -99,8 +99,9 @@ fn fill(log: &Log, size: u64) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970");
         (now.as_millis() as u64, start.elapsed())
     });
-    let identity = Identity { key, sigstore: file.sigstore };
-    let mut sequencer = Sequencer::open(store, identity, record, clocks, false).expect("a sound log");
+    let identity = Identity { key, ml_dsa: None, sigstore: file.sigstore };
+    let alone = Publication::alone(&identity);
+    let mut sequencer = Sequencer::open(store, identity, record, clocks, false, alone).expect("a sound log");
     let limits = PoolLimits {
         entries: 4_096,
         bytes: usize::MAX,
@@ -122,7 +123,8 @@ fn fill(log: &Log, size: u64) -> Duration {
         let entry = PendingEntry::parse(leaf.as_bytes()).expect("an entry of the same form");
         drop(pool.push(Admitted::new(entry, None)));
         if pool.len() == limits.round_entries || number + 1 == size {
-            let round = pool.take(start).expect("entries wait");
+            let wish = Wish { last_round: start, takes_entries: true, until: None };
+            let Turn::Round(round) = pool.next(wish) else { panic!("entries wait") };
             sequencer.round(round).expect("a write");
         }
     }

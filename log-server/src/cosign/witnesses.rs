@@ -1,0 +1,283 @@
+//! The witnesses of the policy, asked over HTTP (c2sp.org/tlog-witness).
+//!
+//! One thread a URL, so that one request is under way at a witness and a slow one delays no other. Each knows
+//! what its witness cosigned last, and learns it from an answer 409. Threads end when [`Witnesses`] is dropped;
+//! the process does not wait for a request that hangs.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use reqwest::blocking::{Client, Response};
+use reqwest::header::CONTENT_TYPE;
+use tlog::add_checkpoint::{self, AddCheckpoint, SIZE_MEDIA_TYPE};
+use tlog::encoding::quoted;
+use tlog::note::{Note, NoteSignature};
+use tlog::policy::Policy;
+use tlog::{Hash, TreeSize};
+
+use super::{Answer, Ask, Cosigners, Outcome};
+
+/// The witnesses of a policy that have a URL.
+pub struct Witnesses {
+    seats: Vec<Arc<Seat>>,
+    answers: Receiver<Answer>,
+    /// How long a start waits for those that do not answer: a request, and one more for what they show.
+    patience: Duration,
+}
+
+impl Witnesses {
+    /// Starts asking. `heard` is called after each answer; a request takes at most `timeout`.
+    pub fn start(
+        policy: &Policy,
+        timeout: Duration,
+        heard: impl Fn() + Clone + Send + 'static,
+    ) -> Result<Self, std::io::Error> {
+        // A second call finds the first one's provider: both are the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .timeout(timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("log-server/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(std::io::Error::other)?;
+        let (sender, answers) = mpsc::channel();
+        let mut by_url: BTreeMap<&str, &str> = BTreeMap::new();
+        for witness in policy.witnesses() {
+            if let Some(url) = &witness.url {
+                by_url.entry(url).or_insert(&witness.name);
+            }
+        }
+        let mut seats = Vec::new();
+        for (url, name) in by_url {
+            let url = url.trim_end_matches('/').to_owned();
+            let seat = Arc::new(Seat { name: name.to_owned(), url, ..Seat::default() });
+            let line = Line { seat: seat.clone(), client: client.clone(), known: TreeSize::EMPTY };
+            let (sender, heard) = (sender.clone(), heard.clone());
+            thread::Builder::new().name(format!("witness {name}")).spawn(move || line.run(&sender, heard))?;
+            seats.push(seat);
+        }
+        Ok(Self { seats, answers, patience: timeout * 2 })
+    }
+}
+
+impl Cosigners for Witnesses {
+    fn survey(&mut self, ask: Ask) -> Vec<Answer> {
+        self.ask(ask);
+        let until = Instant::now() + self.patience;
+        let mut answers = Vec::new();
+        while answers.len() < self.seats.len() {
+            match self.answers.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(answer) => answers.push(answer),
+                // Whoever does not answer in time is asked like the others later on.
+                Err(_) => break,
+            }
+        }
+        answers
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        for seat in &self.seats {
+            let mut wish = seat.lock();
+            wish.number += 1;
+            wish.ask = Some(ask.clone());
+            seat.changed.notify_all();
+        }
+    }
+
+    fn answers(&mut self) -> Vec<Answer> {
+        self.answers.try_iter().collect()
+    }
+}
+
+impl Drop for Witnesses {
+    fn drop(&mut self) {
+        for seat in &self.seats {
+            seat.lock().ended = true;
+            seat.changed.notify_all();
+        }
+    }
+}
+
+/// One URL and what it is to be asked.
+#[derive(Default)]
+struct Seat {
+    name: String,
+    url: String,
+    wish: Mutex<Wish>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Wish {
+    /// Counts what was asked for, so that the same checkpoint can be asked for again.
+    number: u64,
+    ask: Option<Ask>,
+    ended: bool,
+}
+
+impl Seat {
+    fn lock(&self) -> MutexGuard<'_, Wish> {
+        self.wish.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for something that has not been answered, not before `not_before`. `None` at the end.
+    fn next(&self, answered: u64, not_before: Instant) -> Option<(u64, Ask)> {
+        let mut wish = self.lock();
+        loop {
+            if wish.ended {
+                return None;
+            }
+            let pause = not_before.saturating_duration_since(Instant::now());
+            match wish.ask.as_ref().filter(|_| wish.number > answered) {
+                Some(ask) if pause.is_zero() => return Some((wish.number, ask.clone())),
+                Some(_) => {
+                    wish = self.changed.wait_timeout(wish, pause).unwrap_or_else(PoisonError::into_inner).0;
+                }
+                None => wish = self.changed.wait(wish).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+}
+
+/// The conversation with one witness. Owned by its thread.
+struct Line {
+    seat: Arc<Seat>,
+    client: Client,
+    /// What the witness cosigned last, as far as it said.
+    known: TreeSize,
+}
+
+impl Line {
+    fn run(mut self, answers: &Sender<Answer>, heard: impl Fn()) {
+        let (mut answered, mut failures) = (0, 0);
+        let mut not_before = Instant::now();
+        while let Some((number, ask)) = self.seat.clone().next(answered, not_before) {
+            let outcome = self.ask(&ask);
+            if matches!(outcome, Outcome::Cosigned(_)) {
+                (answered, failures) = (number, 0);
+            } else {
+                not_before = Instant::now() + (FIRST_PAUSE * 2u32.pow(failures)).min(LONGEST_PAUSE);
+                failures = (failures + 1).min(8);
+            }
+            let checkpoint = &ask.view.published().checkpoint;
+            let (size, root) = (checkpoint.size, checkpoint.root);
+            let answer = Answer { witness: self.seat.name.clone(), size, root, outcome };
+            if answers.send(answer).is_err() {
+                return;
+            }
+            heard();
+        }
+    }
+
+    /// Asks, and asks again from the size that the witness names.
+    fn ask(&mut self, ask: &Ask) -> Outcome {
+        let size = ask.view.published().size();
+        for _ in 0..MAX_CORRECTIONS {
+            if self.known > size {
+                // A larger size was cosigned before: what is asked now was published meanwhile, or restored.
+                self.known = TreeSize::EMPTY;
+            }
+            let proof = match ask.view.consistency(self.known, size) {
+                Ok(proof) => proof,
+                Err(error) => return Outcome::Failed(format!("no proof could be read: {error}")),
+            };
+            let body = AddCheckpoint { old: self.known, proof, checkpoint: ask.note.clone() };
+            let sent =
+                self.client.post(format!("{}/add-checkpoint", self.seat.url)).body(body.to_string()).send();
+            let response = match sent {
+                Ok(response) => response,
+                Err(error) => return Outcome::Failed(words(&error)),
+            };
+            match self.read(response, ask, size) {
+                Some(outcome) => return outcome,
+                None => continue,
+            }
+        }
+        Outcome::Failed("it keeps changing its mind about what it has seen".into())
+    }
+
+    /// What an answer means; `None` if it corrected what is known of the witness, and is to be asked again.
+    fn read(&mut self, response: Response, ask: &Ask, size: TreeSize) -> Option<Outcome> {
+        let status = response.status();
+        let is_size = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == SIZE_MEDIA_TYPE);
+        let body = match bounded(response) {
+            Ok(body) => body,
+            Err(error) => return Some(Outcome::Failed(error)),
+        };
+        match status {
+            StatusCode::OK => Some(match lines(&body) {
+                Some(lines) => {
+                    self.known = size;
+                    Outcome::Cosigned(lines)
+                }
+                None => Outcome::Failed("its answer is no signature lines".into()),
+            }),
+            StatusCode::CONFLICT if is_size => match add_checkpoint::parse_size(&body) {
+                Some(has) if has <= size => {
+                    self.known = has;
+                    None
+                }
+                Some(has) => Some(self.objects(ask, format!("it has seen {has} entries, more than {size}"))),
+                None => Some(Outcome::Failed("its answer 409 names no size".into())),
+            },
+            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
+                Some(self.objects(ask, format!("it answers {status}: {}", first_line(&body))))
+            }
+            _ => Some(Outcome::Failed(format!("it answers {status}: {}", first_line(&body)))),
+        }
+    }
+
+    /// With the checkpoint that the witness serves, as proof of what it says.
+    fn objects(&self, ask: &Ask, reason: String) -> Outcome {
+        let origin = Hash::of(ask.view.published().checkpoint.origin.as_bytes());
+        let shown = self.client.get(format!("{}/{origin}/checkpoint", self.seat.url)).send();
+        let shown = shown.ok().filter(|response| response.status().is_success());
+        let shown = shown.and_then(|response| Note::parse(&bounded(response).ok()?).ok());
+        Outcome::Objects { reason, shown }
+    }
+}
+
+fn bounded(response: Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    response.take(MAX_ANSWER_BYTES + 1).read_to_end(&mut body).map_err(|e| e.to_string())?;
+    if body.len() as u64 > MAX_ANSWER_BYTES {
+        return Err(format!("its answer has more than {MAX_ANSWER_BYTES} bytes"));
+    }
+    Ok(body)
+}
+
+fn lines(body: &[u8]) -> Option<Vec<NoteSignature>> {
+    let text = std::str::from_utf8(body).ok()?.strip_suffix('\n')?;
+    text.split('\n').map(NoteSignature::parse).collect()
+}
+
+fn first_line(body: &[u8]) -> String {
+    quoted(String::from_utf8_lossy(body).lines().next().unwrap_or_default())
+}
+
+/// The innermost cause: "connection refused" rather than "error sending request".
+fn words(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it does not answer in time".into();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// A few cosignatures of 3,300 bytes each, or a checkpoint with many of them.
+const MAX_ANSWER_BYTES: u64 = 1 << 17;
+
+/// A witness names another size at most so often in a row.
+const MAX_CORRECTIONS: usize = 4;
+
+/// After a failure a witness is left alone, each time twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);

@@ -1,0 +1,209 @@
+//! Opening a log: what a crash left behind is read, checked against everything that was ever signed, and
+//! taken up where it stood.
+
+use tlog::checkpoint::Checkpoint;
+use tlog::merkle::range::CompactRange;
+use tlog::merkle::{self, leaf_hash};
+use tlog::note::Note;
+use tlog::tile::{Edge, TILE_WIDTH, Tile, TileHashReader, hashes_at};
+use tlog::{Hash, TreeSize};
+
+use super::{FatalError, Identity};
+use crate::integrate::Tree;
+use crate::signed_record::SignedRecord;
+use crate::store::schema::{Read as _, TreeState};
+use crate::store::{Store, StoreError};
+use crate::view::Published;
+
+/// Why a log is not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A record of what was signed is not this log's.
+    #[error("{record} holds no checkpoint signed by this log's key: {cause}")]
+    BadRecord {
+        /// Which record.
+        record: &'static str,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The stored tree contradicts what was signed.
+    #[error("the directory holds another tree than was signed at size {size}: root {root}, signed {signed}")]
+    Contradiction {
+        /// The size.
+        size: u64,
+        /// The root of the stored tree at that size.
+        root: Hash,
+        /// The root that was signed.
+        signed: Hash,
+    },
+    /// The stored tree does not hash to its own root.
+    #[error("the stored tree is damaged: its tiles lead to root {got}, its state says {want}")]
+    Damaged {
+        /// The root of tiles and leaves.
+        got: Hash,
+        /// The root in the state.
+        want: String,
+    },
+    /// `init` has not finished.
+    #[error("the directory holds no tree: `init` did not finish")]
+    NoTree,
+    /// The stored tree is smaller than what was signed.
+    #[error(
+        "the directory holds {size} entries, but this log has signed a checkpoint of {signed}: it is an older copy"
+    )]
+    RolledBack {
+        /// Stored entries.
+        size: u64,
+        /// Entries signed.
+        signed: u64,
+    },
+    /// Publishing what was recovered failed.
+    #[error(transparent)]
+    Publish(#[from] FatalError),
+    /// A witness has a checkpoint of this log that the directory does not hold.
+    #[error("the witness `{witness}` shows a checkpoint that this log signed, {cause}")]
+    WitnessKnowsMore {
+        /// Its name in the policy.
+        witness: String,
+        /// How it contradicts the directory.
+        cause: String,
+    },
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A checkpoint that the log signed, and the note it did so in.
+pub(super) struct SignedNote {
+    pub(super) checkpoint: Checkpoint,
+    pub(super) note: Note,
+}
+
+impl SignedNote {
+    /// Reads a note of ours; `name` says where it stood.
+    fn read(name: &'static str, text: &str, identity: &Identity) -> Result<Self, OpenError> {
+        let bad = |cause: String| OpenError::BadRecord { record: name, cause };
+        let note = Note::parse(text.as_bytes()).map_err(|e| bad(e.to_string()))?;
+        match identity.own_checkpoint(&note) {
+            Ok(checkpoint) => Ok(Self { checkpoint, note }),
+            Err(cause) => Err(bad(cause)),
+        }
+    }
+}
+
+/// Both records of what was signed. The tree must extend each of them: a smaller one of another tree tells
+/// of a fork as well as a larger one.
+pub(super) fn signed_before(
+    store: &dyn Store,
+    record: &SignedRecord,
+    identity: &Identity,
+) -> Result<Vec<SignedNote>, OpenError> {
+    let file =
+        record.read().map_err(|e| OpenError::BadRecord { record: FILE_RECORD, cause: e.to_string() })?;
+    let mut signed = vec![SignedNote::read(FILE_RECORD, &file, identity)?];
+    if let Some(text) = store.signed()? {
+        signed.push(SignedNote::read("the database's record", &text, identity)?);
+    }
+    Ok(signed)
+}
+
+/// What was published last, if anything was.
+pub(super) fn published_before(
+    store: &dyn Store,
+    state: &TreeState,
+    tree: &Tree,
+    identity: &Identity,
+) -> Result<Published, OpenError> {
+    let Some(text) = store.published()? else { return Ok(Published::nothing(identity.origin())) };
+    let SignedNote { checkpoint, note } = SignedNote::read("the published checkpoint", &text, identity)?;
+    check_extends(store, state, tree, &checkpoint)?;
+    show(store, tree, identity, checkpoint, note)
+}
+
+/// What readers see under `note`, a checkpoint of the tree or of its beginning.
+pub(super) fn show(
+    store: &dyn Store,
+    tree: &Tree,
+    identity: &Identity,
+    checkpoint: Checkpoint,
+    note: Note,
+) -> Result<Published, OpenError> {
+    let edge = match checkpoint.size == tree.edge().size() {
+        true => tree.edge().clone(),
+        false => load_edge(store, checkpoint.size)?,
+    };
+    let sigstore = identity.sigstore.sign(checkpoint.size, checkpoint.root, &identity.key);
+    Ok(Published::new(checkpoint, note, sigstore.to_string(), edge))
+}
+
+/// Whether the stored tree is at least what was signed, with its root.
+pub(super) fn check_extends(
+    store: &dyn Store,
+    state: &TreeState,
+    tree: &Tree,
+    signed: &Checkpoint,
+) -> Result<(), OpenError> {
+    if state.size < signed.size.get() {
+        return Err(OpenError::RolledBack { size: state.size, signed: signed.size.get() });
+    }
+    let root = merkle::root(&stored_hashes(store, tree.edge()), signed.size)?;
+    if root != signed.root {
+        return Err(OpenError::Contradiction { size: signed.size.get(), root, signed: signed.root });
+    }
+    Ok(())
+}
+
+/// Rebuilds the right side of the tree, and checks that both shapes of it lead to the root of the state.
+pub(super) fn load_tree(store: &dyn Store, state: &TreeState) -> Result<Tree, OpenError> {
+    let size = state.tree_size();
+    let edge = load_edge(store, size)?;
+    let range = CompactRange::read(&stored_hashes(store, &edge), size)?;
+    let got = edge.root();
+    if got.to_string() != state.root || range.root() != got {
+        return Err(OpenError::Damaged { got, want: state.root.clone() });
+    }
+    Ok(Tree::new(edge, range))
+}
+
+/// The edge of the first `size` entries, from leaves and full tiles: nothing partial is stored.
+fn load_edge(store: &dyn Store, size: TreeSize) -> Result<Edge, StoreError> {
+    let mut levels: Vec<Vec<Hash>> = Vec::new();
+    for level in 0..8 {
+        let hashes = hashes_at(level, size);
+        if hashes == 0 {
+            break;
+        }
+        let first = hashes / TILE_WIDTH * TILE_WIDTH;
+        let mut edge = Vec::new();
+        if level == 0 {
+            store.leaves(first, hashes, &mut |_, leaf| edge.push(leaf_hash(leaf)))?;
+        } else {
+            for index in first..hashes {
+                edge.push(merkle::root_of(&full_tile(store, level - 1, index)?));
+            }
+        }
+        levels.push(edge);
+    }
+    Ok(Edge::from_levels(size, levels).expect("as many hashes as the size implies"))
+}
+
+/// The hashes of the stored tree, published or not.
+pub(super) fn stored_hashes(
+    store: &dyn Store,
+    edge: &Edge,
+) -> TileHashReader<impl Fn(Tile) -> Result<Vec<Hash>, StoreError>> {
+    TileHashReader::new(edge.size(), move |tile: Tile| {
+        if tile.is_full() {
+            full_tile(store, tile.level(), tile.index())
+        } else {
+            Ok(edge.level(tile.level()).to_vec())
+        }
+    })
+}
+
+fn full_tile(store: &dyn Store, level: u8, index: u64) -> Result<Vec<Hash>, StoreError> {
+    let tile = Tile::new(level, index, TILE_WIDTH as u16).expect("a level of a tree of 2^64 entries");
+    store.full_tile(tile)?.ok_or_else(|| StoreError::new("read", format!("{} is missing", tile.path())))
+}
+
+const FILE_RECORD: &str = "the signed-checkpoint file";

@@ -1,0 +1,378 @@
+//! From a committed tree to a published one: sign, record, let the witnesses cosign, record, publish.
+//!
+//! At most one signed checkpoint waits for its quorum, and while it does at most one further round is
+//! committed: nothing grows without bound behind a broken quorum. A crash at any point leaves either record of
+//! what was signed; the next start takes the same checkpoint up again and asks again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tlog::TreeSize;
+use tlog::UnixTime;
+use tlog::checkpoint::Checkpoint;
+use tlog::merkle;
+use tlog::note::Note;
+use tlog::policy::{Cosigned, Policy};
+
+use super::opening::stored_hashes;
+use super::{FatalError, Identity, Sequencer};
+use crate::cosign::{Answer, Ask, Cosigners, Gathering, Outcome};
+use crate::metrics;
+use crate::store::schema;
+use crate::store::{Batch, StoreError};
+use crate::view::{Published, View};
+
+/// Who cosigns, and when.
+pub struct Publication {
+    /// Witnesses and quorum.
+    pub policy: Arc<Policy>,
+    /// How the witnesses are asked.
+    pub cosigners: Box<dyn Cosigners>,
+    /// When.
+    pub rhythm: Rhythm,
+}
+
+/// When a log signs, and how long it waits for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// The least time between two checkpoints.
+    pub publish_interval: Duration,
+    /// When a signed checkpoint without its quorum is late: submitters are told, and `fail_open` publishes it.
+    pub quorum_timeout: Duration,
+    /// How often an idle log has its checkpoint cosigned anew, so that its age can be judged.
+    pub recosign_interval: Duration,
+    /// Publish without the quorum once it is late. Verifiers that ask for a quorum still refuse such receipts.
+    pub fail_open: bool,
+}
+
+impl Publication {
+    /// For a log that no witness cosigns: `quorum none`.
+    pub fn alone(identity: &Identity) -> Self {
+        let policy = format!("log {}\nquorum none\n", identity.key.verifier());
+        let policy = policy.parse().expect("a log and a quorum are a policy");
+        let rhythm = Rhythm {
+            publish_interval: Duration::ZERO,
+            quorum_timeout: Duration::ZERO,
+            recosign_interval: Duration::MAX,
+            fail_open: false,
+        };
+        Self { policy: Arc::new(policy), cosigners: Box::new(Nobody), rhythm }
+    }
+}
+
+/// A signed and recorded checkpoint that is not published yet.
+pub(super) struct Candidate {
+    published: Published,
+    gathering: Gathering,
+    /// On the monotonic clock.
+    signed_at: Duration,
+    /// Rounds that were committed since.
+    pub(super) rounds: usize,
+}
+
+impl Candidate {
+    pub(super) fn new(published: Published, gathering: Gathering, signed_at: Duration) -> Self {
+        Self { published, gathering, signed_at, rounds: 0 }
+    }
+
+    pub(super) fn size(&self) -> TreeSize {
+        self.published.size()
+    }
+}
+
+impl Sequencer {
+    /// Looks after what is not published: takes answers of witnesses, publishes what has its quorum, signs what
+    /// is due. After an error the process stops.
+    pub fn tend(&mut self) -> Result<(), FatalError> {
+        self.hear()?;
+        if self.cosigning.borrow().halted.is_some() {
+            return Ok(());
+        }
+        // A witness may refuse the empty tree: what there is to say of it is said by the first entry.
+        if self.state.size > 0
+            && self.candidate.as_ref().is_some_and(|signed| signed.size() == TreeSize::EMPTY)
+        {
+            self.candidate = None;
+        }
+        loop {
+            if self.candidate.is_none() && self.is_due() {
+                self.sign()?;
+            }
+            if !self.publish_if_met()? {
+                break;
+            }
+        }
+        self.ask_anew_if_idle();
+        self.say_if_late();
+        Ok(())
+    }
+
+    /// When [`tend`](Self::tend) has something to do at the latest, from now; `None` for not before news.
+    pub fn next_tend(&self) -> Option<Duration> {
+        if self.cosigning.borrow().halted.is_some() {
+            return None;
+        }
+        let now = self.mono();
+        let rhythm = &self.publication.rhythm;
+        let late = self.candidate.as_ref().map(|signed| signed.signed_at + rhythm.quorum_timeout);
+        let late = late.filter(|late| *late > now);
+        let due =
+            (self.candidate.is_none() && self.is_behind()).then(|| self.signed_at + rhythm.publish_interval);
+        let idle = self.candidate.is_none() && self.has_witnesses();
+        let idle = idle.then(|| self.asked_at.saturating_add(rhythm.recosign_interval));
+        [late, due, idle].into_iter().flatten().min().map(|at| at.saturating_sub(now))
+    }
+
+    /// Whether a round may be committed now.
+    pub fn takes_entries(&self) -> bool {
+        let waits = |signed: &Candidate| signed.size() != TreeSize::EMPTY && signed.rounds > 0;
+        self.cosigning.borrow().halted.is_none() && !self.candidate.as_ref().is_some_and(waits)
+    }
+
+    /// Whether everything that is committed is published.
+    pub fn is_settled(&self) -> bool {
+        self.candidate.is_none() && !self.is_behind()
+    }
+
+    fn is_behind(&self) -> bool {
+        let published = self.published.borrow();
+        published.size() != self.state.tree_size() || !published.is_signed()
+    }
+
+    fn is_due(&self) -> bool {
+        let never = !self.published.borrow().is_signed();
+        self.is_behind()
+            && (never || self.mono() >= self.signed_at + self.publication.rhythm.publish_interval)
+    }
+
+    /// Signs the committed tree, and records that in both places before anybody sees it.
+    fn sign(&mut self) -> Result<(), FatalError> {
+        let (wall, mono) = (self.clocks)();
+        let checkpoint =
+            Checkpoint::new(self.identity.origin(), self.state.tree_size(), self.tree.edge().root());
+        let note = self.identity.sign(&checkpoint, UnixTime::from_secs(wall / 1_000));
+        self.record.write(&note.to_string()).map_err(|e| StoreError::new("write the signed record", e))?;
+        let gathering = self.gathering(&note);
+        if !gathering.is_met() {
+            // Without witnesses the database's record is part of the one write that publishes.
+            let mut signed = Batch::default();
+            schema::put_signed(&mut signed, &note.to_string());
+            self.store.write(&signed)?;
+        }
+        let sigstore = self.identity.sigstore.sign(checkpoint.size, checkpoint.root, &self.identity.key);
+        let published = Published::new(checkpoint, note, sigstore.to_string(), self.tree.edge().clone());
+        self.signed_at = mono;
+        self.candidate = Some(Candidate::new(published, gathering, mono));
+        self.ask_witnesses();
+        Ok(())
+    }
+
+    /// Publishes the candidate if its quorum is met, or is late and the operator wants it published anyway.
+    fn publish_if_met(&mut self) -> Result<bool, FatalError> {
+        let Some(candidate) = &self.candidate else { return Ok(false) };
+        let is_met = candidate.gathering.is_met();
+        let is_overdue = self.publication.rhythm.fail_open && self.is_late(candidate);
+        if !is_met && !is_overdue {
+            return Ok(false);
+        }
+        let Some(Candidate { published, gathering, signed_at, .. }) = self.candidate.take() else {
+            return Ok(false);
+        };
+        if !is_met {
+            let size = published.size().get();
+            tracing::warn!(
+                size,
+                "published without the quorum: verifiers that ask for it refuse the receipts"
+            );
+        }
+        let mut batch = Batch::default();
+        schema::put_signed(&mut batch, &gathering.own().to_string());
+        schema::put_published(&mut batch, &gathering.note().to_string());
+        self.store.write(&batch)?;
+        metrics::published(published.size().get(), self.mono().saturating_sub(signed_at));
+        self.published.send_replace(Arc::new(published.with_note(gathering.note())));
+        self.shown = Some(gathering);
+        self.cosigning.send_if_modified(|cosigning| cosigning.below_quorum.take().is_some());
+        Ok(true)
+    }
+
+    fn hear(&mut self) -> Result<(), FatalError> {
+        let mut is_changed = false;
+        for answer in self.publication.cosigners.answers() {
+            is_changed |= self.take(answer)?;
+        }
+        if is_changed && let Some(shown) = &self.shown {
+            // A cosignature that comes late is added while the checkpoint is current.
+            let note = shown.note();
+            let mut batch = Batch::default();
+            schema::put_published(&mut batch, &note.to_string());
+            self.store.write(&batch)?;
+            let published = self.published.borrow().with_note(note);
+            self.published.send_replace(Arc::new(published));
+        }
+        Ok(())
+    }
+
+    /// Takes an answer; whether the published note gained by it.
+    pub(super) fn take(&mut self, answer: Answer) -> Result<bool, FatalError> {
+        let Answer { witness, size, root, outcome } = answer;
+        match outcome {
+            Outcome::Cosigned(lines) => {
+                let is_of = |published: &Published| {
+                    published.checkpoint.size == size && published.checkpoint.root == root
+                };
+                let candidate = self.candidate.as_mut().filter(|signed| is_of(&signed.published));
+                let (gathering, is_shown) = match candidate {
+                    Some(candidate) => (&mut candidate.gathering, false),
+                    None => match self.shown.as_mut().filter(|_| is_of(&self.published.borrow())) {
+                        Some(shown) => (shown, true),
+                        // About a checkpoint that is no longer current.
+                        None => return Ok(false),
+                    },
+                };
+                let mut is_changed = false;
+                let offers: Vec<_> = lines.into_iter().map(|line| gathering.offer(line)).collect();
+                for offer in offers {
+                    match offer {
+                        Ok(None) => {}
+                        Ok(Some(cosigned)) => {
+                            is_changed = true;
+                            self.succeeds(&cosigned, size);
+                        }
+                        Err(bad) => self.fails(&witness, format!("its cosignature does not count: {bad}")),
+                    }
+                }
+                Ok(is_changed && is_shown)
+            }
+            Outcome::Failed(reason) => {
+                self.fails(&witness, reason);
+                Ok(false)
+            }
+            Outcome::Objects { reason, shown } => {
+                metrics::witness_objects(&witness);
+                tracing::warn!(witness, reason, "a witness objects to this log's checkpoint");
+                if let Some(cause) = shown.and_then(|shown| self.judge(&shown).transpose()).transpose()? {
+                    self.halt(&witness, &cause);
+                }
+                self.fails(&witness, reason);
+                Ok(false)
+            }
+        }
+    }
+
+    /// How a checkpoint that a witness shows contradicts this log, if the log signed it and it does.
+    pub(super) fn judge(&self, shown: &Note) -> Result<Option<String>, StoreError> {
+        let Ok(signed) = self.identity.own_checkpoint(shown) else { return Ok(None) };
+        let (size, root) = (signed.size, signed.root);
+        if size > self.state.tree_size() {
+            return Ok(Some(format!("of {size} entries: this directory holds {}", self.state.size)));
+        }
+        let own = merkle::root(&stored_hashes(&*self.store, self.tree.edge()), size)?;
+        Ok((own != root)
+            .then(|| format!("of size {size} with the root {root}: this directory leads to {own}")))
+    }
+
+    fn halt(&mut self, witness: &str, cause: &str) {
+        let reason = format!("the witness `{witness}` shows a checkpoint that this log signed, {cause}");
+        tracing::error!(reason, "nothing is signed any more: going on would fork the log");
+        metrics::halted();
+        self.cosigning.send_modify(|cosigning| cosigning.halted = Some(reason));
+    }
+
+    fn succeeds(&mut self, cosigned: &Cosigned, size: TreeSize) {
+        let (wall, _) = (self.clocks)();
+        self.guard.hear_witness(&cosigned.witness, wall, cosigned.time);
+        metrics::witness_cosigned(&cosigned.witness, size.get(), cosigned.time.as_secs());
+        self.cosigning.send_modify(|cosigning| {
+            let health = cosigning.witnesses.iter_mut().find(|health| health.name == cosigned.witness);
+            if let Some(health) = health {
+                health.cosigned = Some((size, cosigned.time));
+                health.failing = None;
+            }
+        });
+    }
+
+    fn fails(&mut self, witness: &str, reason: String) {
+        metrics::witness_failed(witness);
+        self.cosigning.send_modify(|cosigning| {
+            let health = cosigning.witnesses.iter_mut().find(|health| health.name == witness);
+            if let Some(health) = health.filter(|health| health.failing.as_ref() != Some(&reason)) {
+                tracing::warn!(witness, reason, "a witness does not cosign");
+                health.failing = Some(reason);
+            }
+        });
+    }
+
+    /// An idle log has its checkpoint cosigned anew from time to time.
+    fn ask_anew_if_idle(&mut self) {
+        let due = self.mono() >= self.asked_at.saturating_add(self.publication.rhythm.recosign_interval);
+        if self.candidate.is_none() && self.has_witnesses() && due {
+            self.ask_witnesses();
+        }
+    }
+
+    /// Asks the witnesses about the candidate, or else about what is published.
+    pub(super) fn ask_witnesses(&mut self) {
+        self.asked_at = self.mono();
+        let (note, published) = match (&self.candidate, &self.shown) {
+            (Some(signed), _) => (signed.gathering.own().clone(), Arc::new(signed.published.clone())),
+            (None, Some(shown)) => (shown.own().clone(), self.published.borrow().clone()),
+            (None, None) => return,
+        };
+        let view = View::new(self.store.clone(), self.tiles.clone(), published);
+        self.publication.cosigners.ask(Ask { note, view });
+    }
+
+    fn is_late(&self, candidate: &Candidate) -> bool {
+        self.mono() >= candidate.signed_at + self.publication.rhythm.quorum_timeout
+    }
+
+    fn say_if_late(&mut self) {
+        let Some(candidate) = self.candidate.as_ref().filter(|signed| self.is_late(signed)) else { return };
+        let quorum = self.publication.policy.quorum_name().unwrap_or("none");
+        let cosigned: Vec<&str> = candidate.gathering.times().map(|(name, _)| name).collect();
+        let cosigned = if cosigned.is_empty() { "nobody".to_owned() } else { cosigned.join(", ") };
+        let failures = self.cosigning.borrow().failures();
+        let reason = format!(
+            "the quorum `{quorum}` is not met for size {}: cosigned by {cosigned}{}{failures}",
+            candidate.size(),
+            if failures.is_empty() { "" } else { "; " },
+        );
+        self.cosigning.send_if_modified(|cosigning| {
+            if cosigning.below_quorum.is_none() {
+                tracing::warn!(reason, "nothing is published");
+                metrics::below_quorum(true);
+            }
+            let is_new = cosigning.below_quorum.as_ref() != Some(&reason);
+            cosigning.below_quorum = Some(reason);
+            is_new
+        });
+    }
+
+    pub(super) fn gathering(&self, note: &Note) -> Gathering {
+        Gathering::new(self.publication.policy.clone(), &self.identity.keys(), note)
+    }
+
+    fn has_witnesses(&self) -> bool {
+        !self.publication.policy.witnesses().is_empty()
+    }
+
+    fn mono(&self) -> Duration {
+        (self.clocks)().1
+    }
+}
+
+/// No witness at all.
+struct Nobody;
+
+impl Cosigners for Nobody {
+    fn survey(&mut self, _: Ask) -> Vec<Answer> {
+        Vec::new()
+    }
+
+    fn ask(&mut self, _: Ask) {}
+
+    fn answers(&mut self) -> Vec<Answer> {
+        Vec::new()
+    }
+}
