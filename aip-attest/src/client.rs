@@ -142,7 +142,7 @@ impl Client {
             None => request.send(),
             Some(authorization) => request.header(AUTHORIZATION, authorization).send(),
         };
-        let response = sent.map_err(|source| ClientError::Unreachable { url: url.clone(), source })?;
+        let response = sent.map_err(|source| ClientError::no_answer(url.clone(), source))?;
         let status = response.status();
         let retry_after = retry_after(&response);
         if status.is_redirection() {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustls::Error as TlsError;
+
 use super::{MAX_BODY_BYTES, Problem};
 use crate::report::Failure;
 
@@ -42,6 +44,14 @@ pub enum ClientError {
         /// When to try again, if the log says so.
         retry_after: Option<Duration>,
     },
+    /// Whoever answers does not prove to be the host of the URL, or does not speak TLS. It will not later.
+    #[error("no trustworthy connection to `{url}`: {source}")]
+    Tls {
+        /// What was asked.
+        url: String,
+        /// What the other side did wrong.
+        source: TlsError,
+    },
     /// A body without an end, or a small one that unpacks to a large one.
     #[error("the answer from `{url}` is longer than {MAX_BODY_BYTES} bytes")]
     TooLong {
@@ -65,6 +75,15 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Why a request got no answer.
+    pub(super) fn no_answer(url: String, source: reqwest::Error) -> Self {
+        match tls_error(&source) {
+            // Who answers with an alert may have been told to by somebody who is about to restart it.
+            Some(TlsError::AlertReceived(_)) | None => Self::Unreachable { url, source },
+            Some(tls) => Self::Tls { url, source: tls.clone() },
+        }
+    }
+
     /// Whether the same request may succeed later, and when to try.
     pub fn retry(&self) -> Option<Option<Duration>> {
         match self {
@@ -77,6 +96,9 @@ impl ClientError {
     /// What lies at the bottom of it, such as `Connection refused`: what the libraries say between is how
     /// they are built.
     fn root_cause(&self) -> Option<String> {
+        if let Self::Tls { .. } = self {
+            return None;
+        }
         let mut cause = std::error::Error::source(self)?;
         while let Some(deeper) = cause.source() {
             cause = deeper;
@@ -108,6 +130,11 @@ impl From<ClientError> for Failure {
                 Some(format!("redirects are not followed: name the log at `{to}`"))
             }
             ClientError::Refused { problem, .. } => problem.hint.clone(),
+            ClientError::Tls { source: TlsError::InvalidCertificate(_), .. } => Some(
+                "check the host in the log's URL; a certificate authority of your own is named by SSL_CERT_FILE"
+                    .to_owned(),
+            ),
+            ClientError::Tls { .. } => Some("check the log's URL: is it an https one?".to_owned()),
             ClientError::BrokenOff { .. } | ClientError::TooSlow { .. } | ClientError::Unreachable { .. } => {
                 Some("check the log's URL and your connection".to_owned())
             }
@@ -121,4 +148,21 @@ impl From<ClientError> for Failure {
             None => failure,
         }
     }
+}
+
+/// The fault of TLS below an error of the HTTP library, if that is what it is.
+fn tls_error(error: &reqwest::Error) -> Option<&TlsError> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(tls) = error.downcast_ref() {
+            return Some(tls);
+        }
+        // An I/O error that carries another names the cause of that as its own, and leaves it out.
+        let carried = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = match carried {
+            Some(carried) => Some(carried),
+            None => error.source(),
+        };
+    }
+    None
 }

@@ -11,5 +11,6 @@ mod policies;
 mod runner;
 mod signing;
 mod structure;
+mod tls;
 mod verifying;
 mod world;
