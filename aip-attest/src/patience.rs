@@ -10,13 +10,13 @@ use crate::report::{Console, Failure, Result};
 pub struct Patience {
     deadline: Instant,
     pause: Duration,
-    told: bool,
+    told: String,
 }
 
 impl Patience {
     /// Tries until `deadline`.
     pub fn until(deadline: Instant) -> Self {
-        Self { deadline, pause: FIRST_PAUSE, told: false }
+        Self { deadline, pause: FIRST_PAUSE, told: String::new() }
     }
 
     /// Asks until there is an answer, a refusal, or no time left.
@@ -34,16 +34,16 @@ impl Patience {
     }
 
     /// Waits before the next try, at least as long as the log asks; false if the deadline comes first. Says
-    /// why, once.
+    /// why, and again when that changes.
     pub fn pause(&mut self, at_least: Option<Duration>, console: &mut Console, why: &str) -> bool {
         let pause = self.pause.max(at_least.unwrap_or_default());
         let left = self.deadline.saturating_duration_since(Instant::now());
         if pause >= left {
             return false;
         }
-        if !self.told {
+        if self.told != why {
             console.note(format!("{why}; trying again for {} s", left.as_secs()));
-            self.told = true;
+            why.clone_into(&mut self.told);
         }
         thread::sleep(pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);

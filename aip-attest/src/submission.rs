@@ -2,7 +2,8 @@
 //!
 //! What is sent lies on disk before it is sent, so that a process that dies, or a log that does not answer,
 //! leaves something that can be sent again, byte for byte. A receipt is written once the answer has passed
-//! every check that `verify` makes: a log that lies is found out here and not by whoever downloads.
+//! every check that `verify` makes: a log that lies is found out here and not by whoever downloads. One that
+//! publishes below the policy's quorum is asked again until the cosignatures have come or the time is up.
 
 mod batch;
 
@@ -10,8 +11,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use attestation::entry::DsseEntry;
-use attestation::receipt::{Receipt, Signers, Verdict, VerifyPolicy};
+use attestation::receipt::{Fault, Receipt, Signers, Verdict, VerifyPolicy};
 use rayon::prelude::*;
+use tlog::policy::PolicyError;
 use tlog::proof::TlogProof;
 
 use crate::client::{Answer, ClientError, LoggedAnswer, Problem};
@@ -69,15 +71,15 @@ pub fn submit(
     };
     let mut patience = Patience::until(deadline);
     loop {
-        round.wait = Wait::default();
         round.ask_for_committed(console);
         round.send(console);
         if round.is_done() {
             break;
         }
-        let why = round.wait.why.clone().unwrap_or_else(|| "the log has not answered yet".to_owned());
-        if !patience.pause(round.wait.at_least, console, &why) {
-            round.give_up(&why);
+        let wait = std::mem::take(&mut round.wait);
+        let why = wait.why.as_deref().unwrap_or("the log has not answered yet");
+        if !patience.pause(wait.at_least, console, why) {
+            round.give_up(why, wait.hint.as_deref());
             break;
         }
     }
@@ -96,17 +98,24 @@ struct Round<'a> {
     wait: Wait,
 }
 
-/// Why the round waits, and how long at least.
+/// Why the round waits, how long at least, and what the log says to do about it.
 #[derive(Default)]
 struct Wait {
     at_least: Option<std::time::Duration>,
     why: Option<String>,
+    hint: Option<String>,
 }
 
 impl Wait {
     fn note(&mut self, at_least: Option<std::time::Duration>, why: impl FnOnce() -> String) {
         self.at_least = self.at_least.max(at_least);
         self.why.get_or_insert_with(why);
+    }
+
+    /// Waits because the log says so.
+    fn note_problem(&mut self, at_least: Option<std::time::Duration>, before: &str, problem: &Problem) {
+        self.note(at_least, || format!("{before}{problem}"));
+        self.hint = self.hint.take().or_else(|| problem.hint.clone());
     }
 }
 
@@ -163,13 +172,16 @@ impl Round<'_> {
         for (at, answer) in answers {
             match answer {
                 Answer::Logged(answer) => logged.push((at, answer)),
-                Answer::Committed { retry_after } => {
+                Answer::Committed { problem, retry_after } => {
                     self.sendings.set(at, Sending::Committed);
                     let why = "the log has committed to the entries and not yet published them";
-                    self.wait.note(retry_after, || why.to_owned());
+                    match problem {
+                        None => self.wait.note(retry_after, || why.to_owned()),
+                        Some(problem) => self.wait.note_problem(retry_after, &format!("{why}: "), &problem),
+                    }
                 }
                 Answer::Unavailable { problem, retry_after } => {
-                    self.wait.note(retry_after, || format!("the log answers {problem}"));
+                    self.wait.note_problem(retry_after, "the log answers ", &problem);
                 }
                 Answer::Refused(problem)
                     if problem.is_about_envelope() && self.sendings.drop_envelope(at) =>
@@ -191,9 +203,14 @@ impl Round<'_> {
         };
         let checked: Vec<_> = answers.par_iter().map(check).collect();
         let mut passed = Vec::new();
-        for (at, receipt) in checked {
-            match receipt {
-                Ok(receipt) => passed.push((at, receipt)),
+        for (at, accepted) in checked {
+            match accepted {
+                Ok(Accepted::Receipt(receipt)) => passed.push((at, *receipt)),
+                Ok(Accepted::BelowQuorum(why)) => {
+                    // It is logged. What is missing may come: the next answer has the cosignatures of then.
+                    self.sendings.set(at, Sending::Committed);
+                    self.wait.note(None, || why);
+                }
                 Err(failure) => self.end(at, Outcome::Left(failure)),
             }
         }
@@ -213,7 +230,12 @@ impl Round<'_> {
 
     fn take_error(&mut self, batch: &[usize], error: ClientError, console: &mut Console) {
         if let Some(retry_after) = error.retry() {
-            self.wait.note(retry_after, || error.one_line());
+            match &error {
+                ClientError::Refused { problem, .. } => {
+                    self.wait.note_problem(retry_after, "the log answers ", problem);
+                }
+                other => self.wait.note(retry_after, || other.one_line()),
+            }
             if error.status() == Some(429) && batch.len() > 1 {
                 // A budget may be smaller than the batch, so that all of it at once never fits.
                 self.sendings.make_smaller(batch);
@@ -235,10 +257,11 @@ impl Round<'_> {
         }
     }
 
-    fn give_up(&mut self, why: &str) {
+    fn give_up(&mut self, why: &str, hint: Option<&str>) {
         for at in 0..self.jobs.len() {
             if self.outcomes[at].is_none() {
                 let failure = Failure::new("the log gave no receipt in time").because(why).for_now();
+                let failure = hint.into_iter().fold(failure, Failure::hint);
                 self.end(at, Outcome::Left(pending(failure)));
             }
         }
@@ -251,8 +274,16 @@ impl Round<'_> {
     }
 }
 
+/// What an answer is good for that is no lie.
+enum Accepted {
+    /// A receipt that passed every check.
+    Receipt(Box<Receipt>),
+    /// All is well but for the number of witnesses, and why.
+    BelowQuorum(String),
+}
+
 /// Makes a receipt of an answer, and verifies it as anybody would.
-fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -> Result<Receipt> {
+fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -> Result<Accepted> {
     let broken = |why: String| {
         Failure::refuted(format!("the answer of `{}` does not verify", target.client.url()))
             .because(why)
@@ -273,6 +304,12 @@ fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -
     };
     let digest = receipt.statement().subjects()[0].sha256;
     let report = receipt.verify(&demands, &digest, None);
+    if let Some((_, Fault::WitnessQuorum(error @ PolicyError::Quorum { .. }))) = report.fault() {
+        let source = &target.judge.source;
+        return Ok(Accepted::BelowQuorum(format!(
+            "the log answers below the quorum of the policy {source}: {error}"
+        )));
+    }
     if report.verdict() != Verdict::Verified {
         let why = report.fault().map(|(check, fault)| format!("{check}: {fault}"));
         return Err(broken(why.unwrap_or_default()));
@@ -281,7 +318,7 @@ fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -
     if Receipt::parse(receipt.to_json().as_bytes()).as_ref() != Ok(&receipt) {
         return Err(broken("the receipt does not read as it was written".to_owned()));
     }
-    Ok(receipt)
+    Ok(Accepted::Receipt(Box::new(receipt)))
 }
 
 fn refusal(problem: &Problem) -> Failure {

@@ -19,6 +19,8 @@ pub enum Answer {
     Logged(Box<LoggedAnswer>),
     /// Durable, and certain to be published. Ask for the claim.
     Committed {
+        /// Why it is not published yet, if the log says so.
+        problem: Option<Problem>,
         /// When to ask, if the log says so.
         retry_after: Option<Duration>,
     },
@@ -165,7 +167,9 @@ enum WireResult {
         proof: String,
         sigstore_note: Option<String>,
     },
-    Committed {},
+    Committed {
+        error: Option<WireProblem>,
+    },
     Refused {
         error: WireProblem,
     },
@@ -181,7 +185,9 @@ impl WireResult {
                 let leaf = base64("leaf", &leaf)?;
                 Answer::Logged(Box::new(LoggedAnswer { leaf, proof, sigstore_note }))
             }
-            Self::Committed {} => Answer::Committed { retry_after },
+            Self::Committed { error } => {
+                Answer::Committed { problem: error.map(|error| error.into_problem(202)), retry_after }
+            }
             Self::Refused { error } => Answer::Refused(error.into_problem(400)),
             Self::Unavailable { error } => {
                 Answer::Unavailable { problem: error.into_problem(503), retry_after }
@@ -246,16 +252,20 @@ mod tests {
         let body = br#"[{"status":"logged","index":7,"leaf":"e30=","proof":"p","sigstoreNote":"n","later":1},
             {"status":"committed","claim":"00","url":"/x"},
             {"status":"refused","error":{"type":"urn:aip:problem:claim-signature","title":"t","status":422,"hint":"h"}},
-            {"status":"unavailable","error":{"title":"full"}}]"#;
+            {"status":"unavailable","error":{"title":"full"}},
+            {"status":"committed","error":{"type":"urn:aip:problem:below-quorum","title":"1 of 2","status":503}}]"#;
         let answers = results(body, Some(Duration::from_secs(2))).expect("results");
         let logged =
             LoggedAnswer { leaf: b"{}".to_vec(), proof: "p".into(), sigstore_note: Some("n".into()) };
         assert_eq!(answers[0], Answer::Logged(Box::new(logged)));
-        assert_eq!(answers[1], Answer::Committed { retry_after: Some(Duration::from_secs(2)) });
+        let retry_after = Some(Duration::from_secs(2));
+        assert_eq!(answers[1], Answer::Committed { problem: None, retry_after });
         let Answer::Refused(problem) = &answers[2] else { panic!("refused") };
         assert_eq!((problem.to_string().as_str(), problem.is_for_now()), ("422 claim-signature: t", false));
         let Answer::Unavailable { problem, .. } = &answers[3] else { panic!("unavailable") };
         assert_eq!((problem.status, problem.is_for_now()), (503, true));
+        let Answer::Committed { problem: Some(problem), .. } = &answers[4] else { panic!("with a reason") };
+        assert_eq!(problem.to_string(), "503 below-quorum: 1 of 2");
         for bad in ["{}", "[1]", r#"[{"status":"else"}]"#, r#"[{"status":"logged","leaf":"!","proof":""}]"#] {
             assert!(results(bad.as_bytes(), None).is_err(), "{bad}");
         }

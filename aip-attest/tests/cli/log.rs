@@ -25,12 +25,14 @@ pub(crate) enum Answer {
     Raw { status: u16, headers: String, body: Vec<u8> },
     Endless { gzip: bool },
     Unavailable,
+    BelowQuorum,
     Committed,
     RefuseFirst,
     TooLarge,
     OtherLeaf,
     NoSignature,
     NoWitness,
+    BadWitness,
     OtherProof,
     NoProof,
 }
@@ -63,6 +65,7 @@ struct State {
     heads: Vec<String>,
     lists_anyway: bool,
     erased: bool,
+    witness_is_down: bool,
 }
 
 impl Log {
@@ -83,6 +86,7 @@ impl Log {
             heads: Vec::new(),
             lists_anyway: false,
             erased: false,
+            witness_is_down: false,
         };
         let state = Arc::new(Mutex::new(state));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -127,6 +131,15 @@ impl Log {
 
     pub(crate) fn erase(&self) {
         self.lock().erased = true;
+    }
+
+    /// Publishes without its witness's cosignature from now on.
+    pub(crate) fn stop_witness(&self) {
+        self.lock().witness_is_down = true;
+    }
+
+    pub(crate) fn start_witness(&self) {
+        self.lock().witness_is_down = false;
     }
 
     /// The bodies of all submissions.
@@ -242,6 +255,13 @@ impl State {
                     results.push(json!({"status": "unavailable", "error": problem(503, "deadline")}));
                     continue;
                 }
+                Some(Answer::BelowQuorum) => {
+                    let at = self.admit(submission);
+                    let claim = self.entries[at].0.claim().hash().get().to_string();
+                    let error = problem(503, "below-quorum");
+                    results.push(json!({"status": "committed", "url": "/x", "claim": claim, "error": error}));
+                    continue;
+                }
                 Some(Answer::RefuseFirst) if number == 0 => {
                     results.push(json!({"status": "refused", "error": problem(422, "claim-signature")}));
                     continue;
@@ -296,6 +316,11 @@ impl State {
                     text.replacen("\"loggedAt\":1790000000000", "\"loggedAt\":1790000000001", 1).into_bytes();
                 let at = String::from_utf8_lossy(&leaf).find("\"signature\":\"").expect("a signature") + 13;
                 leaf[at] = if leaf[at] == b'A' { b'B' } else { b'A' };
+            }
+            Some(Answer::BadWitness) => {
+                let other = Checkpoint::new(ORIGIN, TreeSize::new(99), Hash::of(b"another"));
+                let line = cosignature::cosign(&witness_key(), &other, UnixTime::from_secs(1_790_000_001));
+                proof.checkpoint.add(line.expect("a cosignature"));
             }
             Some(Answer::OtherProof) => proof.index = LeafIndex::new(proof.index.get() + 1),
             _ => {}
@@ -358,7 +383,7 @@ impl State {
         let checkpoint = Checkpoint::new(ORIGIN, size, root_of(&self.leaves().0));
         let other = SignerKey::from_seed(KeyName::new("other").expect("a name"), KeyType::Ed25519, &[1; 32]);
         let mut note = checkpoint.sign(if is_signed { &self.key } else { &other });
-        if is_cosigned {
+        if is_cosigned && !self.witness_is_down {
             let line = cosignature::cosign(&witness_key(), &checkpoint, UnixTime::from_secs(1_790_000_001));
             note.add(line.expect("a cosignature"));
         }

@@ -150,7 +150,6 @@ fn answers_that_do_not_verify_leave_the_receipt_pending() {
     for (lie, want) in [
         (Answer::OtherLeaf, "the leaf is not the entry that was sent"),
         (Answer::NoSignature, "log-signature:"),
-        (Answer::NoWitness, "witness-quorum:"),
         (Answer::OtherProof, "inclusion:"),
         (Answer::NoProof, "does not verify"),
     ] {
@@ -160,6 +159,61 @@ fn answers_that_do_not_verify_leave_the_receipt_pending() {
         assert_eq!(state(&world, "app.receipt.json"), "pending", "{want}");
     }
 }
+
+/// A log that publishes without its witnesses, or whose witnesses are not the policy's: it is asked again, and
+/// what does not pass the policy in the end is no receipt.
+#[test]
+fn an_answer_below_the_quorum_is_waited_for_and_left_pending() {
+    let (log, world) = log_and_world();
+    world.file("policy", log.policy().as_bytes());
+    log.say([Answer::NoWitness]);
+    sign(&world, &log, &["app", "--policy", "policy"]).expect(
+        0,
+        &["note: the log answers below the quorum of the policy policy (--policy)", "logged   app"],
+    );
+    log.stop_witness();
+    let again = ["app", "--policy", "policy", "--receipts", "r", "--timeout", "2s"];
+    sign(&world, &log, &again).expect(
+        2,
+        &[
+            "pending  app",
+            "error: the log gave no receipt in time",
+            "the quorum `w` is not met: cosigned by none",
+            "hint: the receipt stays pending",
+        ],
+    );
+    assert_eq!(state(&world, "r/app.receipt.json"), "pending");
+    log.start_witness();
+    world.run(&["submit", "r", "--log", &log.url(), "--policy", "policy"]).expect(0, &["logged"]);
+    // A bad line of the witness is a lie, however many other lines there are: no reason to wait.
+    let (log, world) = log_and_world();
+    log.say([Answer::BadWitness]);
+    sign(&world, &log, &["app"])
+        .expect(1, &["witness-quorum: the signature line of `witness.example.com` is bad"]);
+}
+
+/// Why a log does not publish is shown while the client waits, and at the end.
+#[test]
+fn a_log_below_its_own_quorum_says_so() {
+    let (log, world) = log_and_world();
+    log.say([Answer::BelowQuorum]);
+    sign(&world, &log, &["app"])
+        .expect(0, &["not yet published them: 503 below-quorum: no \\u{1b}good; trying"]);
+    log.say((0..100).map(|_| Answer::raw(503, BELOW_QUORUM)));
+    let ran = sign(&world, &log, &["app", "--receipts", "r", "--timeout", "2s"]);
+    ran.expect(
+        2,
+        &[
+            "note: the log answers 503 below-quorum: the quorum is not met: 1 of 2; trying again",
+            "  caused by: the log answers 503 below-quorum: the quorum is not met: 1 of 2\n",
+            "hint: its operator has to bring back a witness\n",
+            "hint: the receipt stays pending",
+        ],
+    );
+}
+
+const BELOW_QUORUM: &str = r#"{"type":"urn:aip:problem:below-quorum","title":"the quorum is not met","status":503,
+    "detail":"1 of 2","hint":"its operator has to bring back a witness"}"#;
 
 #[test]
 fn answers_that_are_none_are_exit_2() {
