@@ -2,6 +2,7 @@
 
 mod cosigning;
 mod rounds;
+mod witnesses;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
