@@ -52,9 +52,9 @@ pub enum Answer {
         claim: String,
         /// Where to ask for it.
         url: String,
-        /// Why it is not published, if that takes longer than it should.
+        /// What it waits for, if that takes longer than it should.
         #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<Problem>,
+        error: Option<Problem>,
     },
     /// Breaks a rule.
     Refused {
@@ -322,7 +322,7 @@ fn answer_now(app: &App, claim: ClaimHash, committed: &Committed) -> Result<Answ
         return Ok(Answer::Committed {
             url: format!("/api/v1/claims/{claim}"),
             claim,
-            reason: below_quorum(app).or_else(|| not_ready(app)),
+            error: below_quorum(app).or_else(|| not_ready(app)),
         });
     }
     logged(&view, committed)
