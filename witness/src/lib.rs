@@ -1,7 +1,33 @@
-//! The witness's place in the house: cosigner, monitor and mirror of transparency logs.
+//! A witness of transparency logs (c2sp.org/tlog-witness): remembers the last checkpoint of each log, and cosigns
+//! only what extends it. Reads no entries.
 //!
-//! Nothing is here yet. What it will be made of is: `tlog::cosignature` signs and verifies cosignatures,
-//! `tlog::merkle::consistency` and `tlog::merkle::subtree` check what a log asks it to sign, and
-//! `tlog::policy` says how many witnesses a verifier wants.
+//! ```text
+//! http ──▶ cosigner: read ▶ decide ▶ sign ▶ persist ▶ answer
+//!              │                             │
+//!            logs ◀── lists         state ◀──┘   one writer: check, set, one synced write for all who wait
+//! ```
+//! `decide`, `log_list` and `clock` are rules: pure functions. `state` is the only one that writes. `http`, `lists`
+//! and `store` are shells. Mathematics and formats live in `tlog`.
 
 #![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod config;
+pub mod cosigner;
+pub mod decide;
+pub mod http;
+pub mod init;
+pub mod keys;
+pub mod lists;
+pub mod log_list;
+pub mod logs;
+pub mod metrics;
+pub mod serve;
+pub mod state;
+pub mod status;
+pub mod store;
+
+mod directory;
+mod failure;
+
+pub use failure::Failure;

@@ -1,0 +1,170 @@
+//! Settings: flags beat environment, environment beats the directory's `witness.toml`.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// The directory's `witness.toml`: what `init` fixed, and settings the operator may add.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WitnessFile {
+    /// The witness's name, which its keys bear. Never to be changed: everything signed says it.
+    pub name: String,
+    /// The files of the keys that sign, all of them, below the directory. A new key is added beside the old one,
+    /// which is taken out once nobody's policy needs it any more.
+    pub keys: Vec<PathBuf>,
+    /// Lists of logs (`logs/v0`), files or `https` URLs, which only ever add logs.
+    #[serde(default)]
+    pub lists: Vec<String>,
+    /// Settings, as the flags of `serve`.
+    #[serde(default)]
+    pub settings: Settings,
+}
+
+impl WitnessFile {
+    /// Reads `witness.toml` of a directory.
+    pub fn read(dir: &Path) -> Result<Self, ConfigError> {
+        let path = dir.join("witness.toml");
+        let text = read(&path)?;
+        toml::from_str(&text).map_err(|e| ConfigError::Malformed { path, cause: e.to_string() })
+    }
+}
+
+/// Settings of `serve`, each with a default.
+#[derive(clap::Args, Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// Address and port to serve on [default: 127.0.0.1:8081]
+    #[arg(long, env = "AIP_WITNESS_LISTEN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// URL under which others reach this witness, as it stands in their policies
+    #[arg(long, env = "AIP_WITNESS_URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// How often lists of logs are read again [default: 1h]
+    #[arg(long, env = "AIP_WITNESS_LIST_INTERVAL", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list_interval: Option<Span>,
+    /// Requests an address may send a minute, 0 for no limit [default: 60000]
+    #[arg(long, env = "AIP_WITNESS_ADDRESS_REQUESTS_PER_MINUTE", value_name = "REQUESTS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_requests_per_minute: Option<u32>,
+    /// Network of a reverse proxy whose X-Forwarded-For is believed (can be repeated)
+    #[arg(
+        long = "trusted-proxy",
+        env = "AIP_WITNESS_TRUSTED_PROXIES",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Free disk space below which nothing is cosigned [default: 268435456]
+    #[arg(long, env = "AIP_WITNESS_DISK_FLOOR_BYTES", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_floor_bytes: Option<u64>,
+    /// Most connections at a time [default: 8192]
+    #[arg(long, env = "AIP_WITNESS_MAX_CONNECTIONS", value_name = "CONNECTIONS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<usize>,
+    /// Most bytes of request bodies at a time, beside the first 16384 of each [default: 67108864]
+    #[arg(long, env = "AIP_WITNESS_MAX_BODIES_BYTES", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bodies_bytes: Option<usize>,
+    /// How long a client may take to send its request head [default: 1m]
+    #[arg(long, env = "AIP_WITNESS_HEADER_TIMEOUT", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header_timeout: Option<Span>,
+    /// How long a client may take to send a body [default: 10s]
+    #[arg(long, env = "AIP_WITNESS_BODY_TIMEOUT", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_timeout: Option<Span>,
+    /// How long a client may leave an answer unread [default: 30s]
+    #[arg(long, env = "AIP_WITNESS_ANSWER_TIMEOUT", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_timeout: Option<Span>,
+    /// Go on although the clock is behind the last cosignature: a log's time stands still until it is reached
+    #[arg(long, env = "AIP_WITNESS_ACCEPT_CLOCK")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub accept_clock: bool,
+}
+
+impl Settings {
+    /// These settings, with `file`'s where there is none.
+    #[must_use]
+    pub fn or(self, file: Self) -> Self {
+        let proxies =
+            if self.trusted_proxies.is_empty() { file.trusted_proxies } else { self.trusted_proxies };
+        Self {
+            listen: self.listen.or(file.listen),
+            url: self.url.or(file.url),
+            list_interval: self.list_interval.or(file.list_interval),
+            address_requests_per_minute: self
+                .address_requests_per_minute
+                .or(file.address_requests_per_minute),
+            trusted_proxies: proxies,
+            disk_floor_bytes: self.disk_floor_bytes.or(file.disk_floor_bytes),
+            max_connections: self.max_connections.or(file.max_connections),
+            max_bodies_bytes: self.max_bodies_bytes.or(file.max_bodies_bytes),
+            header_timeout: self.header_timeout.or(file.header_timeout),
+            body_timeout: self.body_timeout.or(file.body_timeout),
+            answer_timeout: self.answer_timeout.or(file.answer_timeout),
+            accept_clock: self.accept_clock || file.accept_clock,
+        }
+    }
+}
+
+/// A duration as people write it: `50ms`, `10s`, `1h 30m`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = humantime::DurationError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        humantime::parse_duration(text).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(self.0))
+    }
+}
+
+/// Reads a whole file of text.
+pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+}
+
+/// Why the settings are refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file that is not what it should be.
+    #[error("`{}` is malformed: {cause}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,181 @@
+//! The witness itself: a request in, cosignatures or the reason out. Knows no HTTP.
+//!
+//! read → decide → sign → persist → answer. The decision is made on a state that is durable; if another request has
+//! changed it by the time ours is to be persisted, ours is decided again. A signature leaves only when the state
+//! that it speaks for is durable.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tlog::cosignature::{CosignatureError, Subtree};
+use tlog::merkle::{ProofError, subtree};
+use tlog::note::NoteSignature;
+use tlog::sign_subtree::{SignSubtree, SignSubtreeError};
+
+use crate::clock::{Clock, ClockJump};
+use crate::decide::{Refusal, Seen, Submitted, decide, read_checkpoint, verified_lines};
+use crate::keys::Keys;
+use crate::logs::Logs;
+use crate::metrics;
+use crate::state::{Cosigned, State, StateError, Stopped, Update};
+
+/// A witness.
+#[derive(Debug)]
+pub struct Cosigner {
+    /// What it signs with.
+    pub keys: Keys,
+    /// What it has signed.
+    pub state: State,
+    /// When it signs.
+    pub clock: Clock,
+    logs: RwLock<Arc<Logs>>,
+}
+
+impl Cosigner {
+    /// A witness with these parts.
+    pub fn new(keys: Keys, state: State, clock: Clock, logs: Logs) -> Self {
+        Self { keys, state, clock, logs: RwLock::new(Arc::new(logs)) }
+    }
+
+    /// The logs it cosigns now.
+    pub fn logs(&self) -> Arc<Logs> {
+        self.logs.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes other logs. What was cosigned of those that are gone stays (WIT-18).
+    pub fn set_logs(&self, logs: Logs) {
+        *self.logs.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(logs);
+    }
+
+    /// Answers an add-checkpoint request: the signature lines of the response, durable.
+    pub async fn add_checkpoint(&self, body: &[u8]) -> Result<String, Refused> {
+        let logs = self.logs();
+        let submitted = Submitted::read(body, &logs)?;
+        if !submitted.log.spend() {
+            return Err(Refused::LogBudget);
+        }
+        for _ in 0..MAX_ATTEMPTS {
+            let there = self.state.cosigned(&submitted.log.hash);
+            let seen = there.map_or_else(Seen::nothing, |there| there.seen);
+            let seen = decide(&seen, &submitted.proposal())?;
+            let (update, lines) = self.sign(&submitted, seen, there)?;
+            if self.state.replace(update).await? {
+                metrics::cosigned();
+                return Ok(print(&lines));
+            }
+        }
+        Err(Refused::Busy)
+    }
+
+    /// Signs what was decided. Nothing of this has left yet.
+    fn sign(
+        &self,
+        submitted: &Submitted<'_>,
+        seen: Seen,
+        there: Option<Cosigned>,
+    ) -> Result<(Update, Vec<NoteSignature>), Refused> {
+        let now = self.clock.now(self.state.latest())?;
+        // A resubmission is signed afresh; never with an earlier time than the last one of this log.
+        let time = there.map_or(now, |there| there.time.max(now));
+        let lines = self.keys.cosign(&submitted.checkpoint, time)?;
+        let log_note = submitted.log_note();
+        let mut note = log_note.clone();
+        lines.iter().for_each(|line| note.add(line.clone()));
+        let update = Update { log: submitted.log.hash, expected: there, seen, time, note, log_note };
+        Ok((update, lines))
+    }
+
+    /// Answers a sign-subtree request: the signature lines of the response. Changes nothing.
+    pub fn sign_subtree(&self, body: &[u8]) -> Result<String, SubtreeRefused> {
+        if !self.keys.sign_subtrees() {
+            return Err(SubtreeRefused::NotOffered);
+        }
+        let SignSubtree { start, end, root, proof, checkpoint: note } = SignSubtree::parse(body)?;
+        let checkpoint = read_checkpoint(&note)?;
+        if end > checkpoint.size.get() {
+            return Err(SubtreeRefused::BeyondCheckpoint);
+        }
+        if self.logs().get(&checkpoint.origin).is_none() {
+            return Err(Refusal::unknown(&checkpoint).into());
+        }
+        // SPEC: The witness MUST verify that the checkpoint includes a valid cosignature from one of its own
+        //       keys.
+        verified_lines(&note, self.keys.verifiers())?;
+        subtree::verify_consistency(start, end, checkpoint.size, &proof, &root, &checkpoint.root)
+            .map_err(SubtreeRefused::Proof)?;
+        let of = Subtree { origin: &checkpoint.origin, start, end, root };
+        Ok(print(&self.keys.cosign_subtree(&of)?))
+    }
+
+    /// The note that was cosigned last of the log with this origin hash.
+    pub fn checkpoint(&self, log: &tlog::Hash) -> Result<Option<String>, StateError> {
+        self.state.note(log)
+    }
+}
+
+/// Signature lines as the response has them.
+fn print(lines: &[NoteSignature]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// Why no cosignature is given.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refused {
+    /// Other requests changed the log's state each time that this one was to be persisted.
+    #[error("other requests for the same log came first")]
+    Busy,
+    /// The clock cannot be right.
+    #[error("this witness signs nothing because of its clock")]
+    Clock(#[from] ClockJump),
+    /// The log has sent too many requests.
+    #[error("the log has sent more requests than were agreed on")]
+    LogBudget,
+    /// A rule of the protocol.
+    #[error(transparent)]
+    Rule(#[from] Refusal),
+    /// A key cannot sign this checkpoint: its origin has no room in the signature.
+    #[error("the checkpoint cannot be cosigned: {0}")]
+    Signature(#[from] CosignatureError),
+    /// The witness is stopping.
+    #[error(transparent)]
+    Stopping(#[from] Stopped),
+}
+
+/// Why no subtree is signed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum SubtreeRefused {
+    /// The subtree ends behind the checkpoint.
+    #[error("the subtree ends behind the checkpoint")]
+    BeyondCheckpoint,
+    /// The request is not of its form.
+    #[error(transparent)]
+    Malformed(#[from] SignSubtreeError),
+    /// The witness has no key that signs subtrees.
+    #[error("this witness has no key that signs subtrees")]
+    NotOffered,
+    /// The proof does not lead from the subtree to the checkpoint.
+    #[error("the subtree consistency proof does not verify: {0}")]
+    Proof(ProofError),
+    /// A rule that the two kinds of request share.
+    #[error(transparent)]
+    Rule(#[from] Refusal),
+    /// The subtree cannot be signed.
+    #[error("the subtree cannot be signed: {0}")]
+    Signature(#[from] CosignatureError),
+}
+
+impl SubtreeRefused {
+    /// The HTTP status that c2sp.org/tlog-witness gives to the broken rule.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::BeyondCheckpoint | Self::Malformed(_) | Self::Signature(_) => 400,
+            Self::NotOffered => 404,
+            Self::Proof(_) => 422,
+            // An empty tree has no subtree, so a checkpoint of size 0 has failed before its root is judged.
+            Self::Rule(refusal) => refusal.status(),
+        }
+    }
+}
+
+/// How often a request is decided again. Between two attempts another request for the same log was persisted; a
+/// larger size ends this one (409), so only a new time at the same size comes twice, once a second.
+const MAX_ATTEMPTS: usize = 8;

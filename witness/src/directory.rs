@@ -1,0 +1,112 @@
+//! A witness's directory: one process at a time.
+//!
+//! ```text
+//! D/witness.toml     name, keys, lists, settings      D/*.skey   the witness's keys, 0600
+//! D/logs             the operator's logs (logs/v0)    D/db/      RocksDB: what was cosigned, evidence
+//! D/logs.learned     logs that lists have brought     D/lock     held while a process uses the directory
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tlog::key::{KeyName, SignerKey};
+use zeroize::Zeroizing;
+
+use crate::Failure;
+use crate::config::WitnessFile;
+use crate::keys::Keys;
+use crate::store::rocks::RocksStore;
+
+/// A directory that this process holds.
+pub(crate) struct Directory {
+    path: PathBuf,
+    /// Held until the process ends; the kernel lets go of it even after kill -9.
+    _lock: File,
+}
+
+impl Directory {
+    /// Takes the directory. Refuses when another process has it.
+    pub(crate) fn lock(path: &Path) -> Result<Self, Failure> {
+        let lock = path.join("lock");
+        let file = OpenOptions::new().read(true).write(true).open(&lock);
+        let file = file.map_err(|e| no_witness(path).caused_by(e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: file }),
+            Err(TryLockError::WouldBlock) => {
+                Err(Failure::new(format!("another process uses the directory `{}`", path.display()))
+                    .hint("a witness has one state: stop the other process first"))
+            }
+            Err(TryLockError::Error(e)) => {
+                Err(Failure::new(format!("cannot lock `{}`", lock.display())).caused_by(e))
+            }
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Result<WitnessFile, Failure> {
+        WitnessFile::read(&self.path)
+            .map_err(|e| Failure::new("the witness's settings are refused").caused_by(e))
+    }
+
+    pub(crate) fn store(&self) -> Result<Arc<RocksStore>, Failure> {
+        let store = RocksStore::open(&self.path.join("db"));
+        store.map(Arc::new).map_err(|e| cannot_open(&self.path).caused_by(e))
+    }
+
+    pub(crate) fn keys(&self, file: &WitnessFile) -> Result<Keys, Failure> {
+        let refused = || Failure::new(format!("the keys of `{}` are refused", self.path.display()));
+        let name = KeyName::new(&file.name).map_err(|e| refused().caused_by(e))?;
+        let signers = file.keys.iter().map(|key| read_key(&self.path.join(key))).collect::<Result<_, _>>()?;
+        Keys::new(&name, signers).map_err(|e| refused().caused_by(e))
+    }
+}
+
+/// Opens the database of a directory to look at it, whether or not another process serves it.
+pub(crate) fn look(path: &Path) -> Result<RocksStore, Failure> {
+    if !path.join("lock").is_file() {
+        return Err(no_witness(path));
+    }
+    RocksStore::open_read_only(&path.join("db")).map_err(|e| cannot_open(path).caused_by(e))
+}
+
+fn no_witness(path: &Path) -> Failure {
+    Failure::new(format!("`{}` is not the directory of a witness", path.display()))
+        .hint("`witness init --dir D --name N` makes one")
+}
+
+fn cannot_open(path: &Path) -> Failure {
+    Failure::new(format!("cannot open the database in `{}`", path.display()))
+}
+
+fn read_key(path: &Path) -> Result<SignerKey, Failure> {
+    let mut text = Zeroizing::new(String::new());
+    let read = File::open(path).and_then(|mut file| file.read_to_string(&mut text));
+    read.map_err(|e| Failure::new(format!("cannot read `{}`", path.display())).caused_by(e))?;
+    let key = text.trim_end().parse();
+    key.map_err(|e| Failure::new(format!("`{}` holds no key", path.display())).caused_by(e))
+}
+
+/// Makes a file that is not there yet. Durable once the folder is synced.
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Replaces a file: a crash leaves the old content or the new, never half of one.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_added_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_folder(path)
+}
+
+/// Makes a rename or a new file in `path`'s folder durable.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,92 @@
+//! What a witness says about itself.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use tlog::key::PublicKey;
+
+use super::{App, text};
+use crate::keys::spki;
+
+/// Name, keys and policy text, for people.
+pub async fn about(State(app): State<Arc<App>>) -> Response {
+    let keys = &app.cosigner.keys;
+    let mut page =
+        format!("{} cosigns checkpoints of transparency logs (c2sp.org/tlog-witness).\n\n", keys.name());
+    for key in keys.verifiers() {
+        let _ = writeln!(page, "{key}");
+    }
+    let logs = app.cosigner.logs().len();
+    let _ = write!(page, "\nFor a policy (c2sp.org/tlog-policy):\n\n{}\n", keys.policy(app.url.as_deref()));
+    let _ = writeln!(page, "{logs} logs. GET /metadata and /status say more.");
+    text(page)
+}
+
+/// As other witnesses' clients read it to configure themselves.
+#[derive(Debug, Serialize)]
+pub struct Metadata {
+    witness_name: String,
+    /// The ML-DSA-44 key if there is one.
+    witness_public_key: String,
+    /// All keys, which the layout of others has no room for.
+    witness_vkeys: Vec<String>,
+    submission_prefix: String,
+    monitoring_prefix: String,
+    logs: Vec<LogMetadata>,
+}
+
+#[derive(Debug, Serialize)]
+struct LogMetadata {
+    origin: String,
+    log_public_keys: Vec<String>,
+}
+
+/// `GET /metadata`.
+pub async fn metadata(State(app): State<Arc<App>>) -> Json<Metadata> {
+    let keys = &app.cosigner.keys;
+    let ml_dsa = keys.verifiers().iter().find(|key| matches!(key.key(), PublicKey::MlDsa44Cosignature(_)));
+    let url = app.url.clone().unwrap_or_default();
+    let logs = app.cosigner.logs();
+    let logs = logs.sorted().into_iter().map(|log| LogMetadata {
+        origin: log.origin.clone(),
+        log_public_keys: log.keys.iter().map(|key| spki(key.key())).collect(),
+    });
+    Json(Metadata {
+        witness_name: keys.name().to_string(),
+        witness_public_key: spki(ml_dsa.unwrap_or(&keys.verifiers()[0]).key()),
+        witness_vkeys: keys.verifiers().iter().map(ToString::to_string).collect(),
+        submission_prefix: url.clone(),
+        monitoring_prefix: url,
+        logs: logs.collect(),
+    })
+}
+
+/// How the witness is.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    name: String,
+    /// Logs that are cosigned now.
+    logs: usize,
+    /// Logs that were ever cosigned.
+    logs_cosigned: usize,
+    /// Unix seconds of the latest cosignature.
+    last_cosigned: Option<u64>,
+    /// Why nothing is cosigned because of the clock.
+    clock_stopped: Option<String>,
+}
+
+/// `GET /status`.
+pub async fn status(State(app): State<Arc<App>>) -> Json<Status> {
+    let cosigner = &app.cosigner;
+    Json(Status {
+        name: cosigner.keys.name().to_string(),
+        logs: cosigner.logs().len(),
+        logs_cosigned: cosigner.state.logs(),
+        last_cosigned: cosigner.state.latest().map(|time| time.as_secs()),
+        clock_stopped: cosigner.clock.stopped().map(|jump| jump.to_string()),
+    })
+}

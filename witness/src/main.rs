@@ -1,0 +1,47 @@
+//! The program.
+
+#![forbid(unsafe_code)]
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use witness::{init, serve, status};
+
+/// A witness of transparency logs
+#[derive(Parser)]
+#[command(name = "witness", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "parsed once a process")]
+enum Command {
+    Init(init::Args),
+    Serve(serve::Args),
+    Status(status::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let level = tracing_subscriber::EnvFilter::try_from_env("AIP_LOG_LEVEL");
+    tracing_subscriber::fmt()
+        .with_env_filter(level.unwrap_or_else(|_| "info".into()))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let outcome = match cli.command {
+        Command::Init(args) => init::run(&args).map(|policy| print!("{policy}")),
+        Command::Serve(args) => serve::run(args),
+        Command::Status(args) => status::run(&args).map(|status| print!("{status}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! `serve`: puts the parts together, and takes them apart again when told to stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tlog::UnixTime;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::Failure;
+use crate::clock::{Clock, Reading};
+use crate::config::Settings;
+use crate::cosigner::Cosigner;
+use crate::directory::Directory;
+use crate::http::body::Bodies;
+use crate::http::budget::Budgets;
+use crate::http::{self, App, ConnectionLimits};
+use crate::lists::Lists;
+use crate::logs::Logs;
+use crate::metrics;
+use crate::state::State;
+use crate::store::StoreError;
+
+/// Serve a witness until SIGTERM or SIGINT; SIGHUP reads the logs again, SIGUSR1 accepts the clock
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The witness's directory
+    #[arg(long, env = "AIP_WITNESS_DIR", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Settings
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// Serves the witness. Returns after a clean stop.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let directory = Directory::lock(&args.dir)?;
+    let file = directory.settings()?;
+    let keys = directory.keys(&file)?;
+    let settings = args.settings.or(file.settings);
+    let no_logs = |e| Failure::new("the logs to cosign are refused").caused_by(e);
+    let lists = Lists::open(&args.dir, keys.verifiers()).map_err(no_logs)?;
+    let logs = lists.logs(&Logs::default()).map_err(no_logs)?;
+    let handle = metrics::install();
+    let damaged = |e| Failure::new(format!("cannot read the state in `{}`", args.dir.display())).caused_by(e);
+    let (state, writer) = State::open(directory.store()?, end_process).map_err(damaged)?;
+    let clock = Clock::new(Box::new(read_clocks), settings.accept_clock);
+    // Said at once, not at the first request.
+    let _ = clock.now(state.latest());
+    metrics::logs(logs.len());
+    // The list client's TLS: the process has one provider, and this is the first to name it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let app = Arc::new(App {
+        cosigner: Arc::new(Cosigner::new(keys, state, clock, logs)),
+        url: settings.url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+        budgets: Budgets::new(
+            settings.address_requests_per_minute.unwrap_or(60_000),
+            settings.trusted_proxies.clone(),
+        ),
+        body_timeout: settings.body_timeout.map_or(Duration::from_secs(10), |span| span.0),
+        bodies: Bodies::new(settings.max_bodies_bytes.unwrap_or(64 << 20)),
+        disk_low: AtomicBool::new(false),
+        metrics: handle,
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::new("cannot start the server").caused_by(e))?;
+    runtime.block_on(serve(app, lists, &settings, &args.dir))?;
+    // Whoever still waited is gone with the runtime; the writer ends when nobody can ask it any more.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    writer.join().map_err(|_| Failure::new("the state's writer had failed before the witness stopped"))?;
+    // The directory is let go of only now: everything that uses it has ended.
+    drop(directory);
+    Ok(())
+}
+
+async fn serve(app: Arc<App>, lists: Lists, settings: &Settings, dir: &Path) -> Result<(), Failure> {
+    let address = settings.listen.unwrap_or(([127, 0, 0, 1], 8081).into());
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|e| Failure::new(format!("cannot listen on {address}")).caused_by(e))?;
+    let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let (mut hang_up, mut user1) = (on(SignalKind::hangup())?, on(SignalKind::user_defined1())?);
+    let (stop, stopping) = watch::channel(false);
+    let interval = settings.list_interval.map_or(Duration::from_secs(60 * 60), |span| span.0);
+    let reload = spawn_lists(lists, app.cosigner.clone(), interval)?;
+    let floor = settings.disk_floor_bytes.unwrap_or(256 << 20);
+    let watchdog = tokio::spawn(watch_over(app.clone(), dir.to_owned(), floor));
+    let bound = listener.local_addr().unwrap_or(address);
+    let name = app.cosigner.keys.name();
+    tracing::info!(%name, address = %bound, logs = app.cosigner.logs().len(), "serving");
+    let limits = ConnectionLimits {
+        connections: connections_that_fit(settings.max_connections.unwrap_or(8_192)),
+        header_timeout: settings.header_timeout.map_or(Duration::from_secs(60), |span| span.0),
+        answer_timeout: settings.answer_timeout.map_or(Duration::from_secs(30), |span| span.0),
+    };
+    let server = tokio::spawn(http::serve(listener, app.clone(), limits, stopping));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => drop(reload.send(())),
+            _ = user1.recv() => {
+                tracing::warn!("the operator accepts the clock");
+                app.cosigner.clock.accept();
+            }
+        }
+    }
+    tracing::info!("stopping: nothing new is taken, who waits is answered");
+    let _ = stop.send(true);
+    let served = server.await;
+    watchdog.abort();
+    served.map_err(|_| Failure::new("a part of the server had failed before it stopped"))
+}
+
+fn on(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|e| Failure::new("cannot wait for signals").caused_by(e))
+}
+
+/// After a failed write what is on the disk is known only after reading it again, and nobody may be answered
+/// before that.
+fn end_process(error: StoreError) {
+    tracing::error!(%error, "a write failed: stopping, to start again from what is on the disk");
+    std::process::exit(EXIT_FATAL);
+}
+
+/// Reads the logs again on each word, and the lists of others at an interval; a thread, since files and HTTP
+/// block. Ends with the process: it holds nothing that would be lost.
+fn spawn_lists(
+    mut lists: Lists,
+    cosigner: Arc<Cosigner>,
+    interval: Duration,
+) -> Result<mpsc::Sender<()>, Failure> {
+    let (reload, reloads) = mpsc::channel();
+    // Not the witness itself: its state ends when the last who asks it has gone.
+    let cosigner = Arc::downgrade(&cosigner);
+    let run = move || loop {
+        let polled = lists.poll();
+        let Some(cosigner) = cosigner.upgrade() else { return };
+        match polled.and_then(|()| lists.logs(&cosigner.logs())) {
+            Ok(logs) => {
+                metrics::logs(logs.len());
+                tracing::debug!(logs = logs.len(), "the logs were read");
+                cosigner.set_logs(logs);
+            }
+            Err(error) => {
+                metrics::list_error();
+                tracing::error!(%error, "the logs stay as they were");
+            }
+        }
+        drop(cosigner);
+        if let Err(RecvTimeoutError::Disconnected) = reloads.recv_timeout(interval) {
+            return;
+        }
+    };
+    let thread = thread::Builder::new().name("lists".into()).spawn(run);
+    thread.map(|_| reload).map_err(|e| Failure::new("cannot start the thread that reads lists").caused_by(e))
+}
+
+/// How many connections fit beside the files of the store. Each write may open files: if there were none left, the
+/// writer would fail, and with it the witness.
+fn connections_that_fit(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    // The lower of the two limits is there for programs that use select(2).
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let files = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
+    let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let fit = files.saturating_sub(STORE_FILES).max(1);
+    if fit < wanted {
+        tracing::warn!(
+            files,
+            connections = fit,
+            wanted,
+            "few open files are allowed, so fewer connections are"
+        );
+    }
+    wanted.min(fit)
+}
+
+/// Looks after what changes outside: the clock and free disk space. And keeps metrics and budgets from growing.
+async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(500));
+    for tick in 0u64.. {
+        ticks.tick().await;
+        let _ = app.cosigner.clock.now(app.cosigner.state.latest());
+        // Histograms keep every sample until somebody asks; nobody may ever ask.
+        app.metrics.run_upkeep();
+        if tick % 120 == 0 {
+            app.budgets.forget_idle();
+        }
+        match rustix::fs::statvfs(&dir) {
+            Ok(disk) => {
+                let low = disk.f_bavail.saturating_mul(disk.f_frsize) < disk_floor_bytes;
+                if app.disk_low.swap(low, Ordering::Relaxed) != low {
+                    tracing::warn!(low, disk_floor_bytes, "free disk space against the floor");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot tell how much disk space is free"),
+        }
+    }
+}
+
+fn read_clocks() -> Reading {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Reading { wall: UnixTime::from_secs(wall), steady: steady() }
+}
+
+/// Since the machine was started, suspended time included: a machine that slept did not have its clock set.
+#[cfg(target_os = "linux")]
+fn steady() -> Duration {
+    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(since.tv_sec.unsigned_abs(), since.tv_nsec.unsigned_abs() as u32)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn steady() -> Duration {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed()
+}
+
+/// Open files of the store, with room for its journals and the listener.
+const STORE_FILES: usize = 256;
+
+/// The exit code after a failed write.
+const EXIT_FATAL: i32 = 70;

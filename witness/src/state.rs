@@ -1,0 +1,357 @@
+//! What was cosigned, log by log: compare-and-set, durable before it is told to anybody.
+//!
+//! ```text
+//! column    key                              value
+//! cosigned  SHA-256(origin)                  <time> <growths>\n<the cosigned note>
+//! history   SHA-256(origin), slot u8         a checkpoint from before, with the log's signatures
+//! evidence  SHA-256(origin), SHA-256 of what contradicts      as `crate::evidence` has it
+//! ```
+//! One thread writes. It takes all updates that wait, holds each against what is there, and writes those that fit in
+//! one synced batch: many logs share a sync, and check and set are one step (c2sp.org/tlog-witness describes the
+//! race that this excludes). Nobody is answered before the batch is durable. After a failed write the state on disk
+//! is not known: the thread ends, and every later update with it.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
+
+use tlog::checkpoint::Checkpoint;
+use tlog::encoding::parse_decimal;
+use tlog::note::Note;
+use tlog::{Hash, UnixTime};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::decide::Seen;
+use crate::metrics;
+use crate::store::{Batch, Column, Store, StoreError};
+
+/// What was cosigned last of a log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Cosigned {
+    /// The tree.
+    pub seen: Seen,
+    /// When.
+    pub time: UnixTime,
+    /// How often the tree has grown here: chooses the slot of the history.
+    growths: u64,
+}
+
+/// A new state of a log, in the place of an old one.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// SHA-256 of the log's origin.
+    pub log: Hash,
+    /// What the decision rests on. If this is not what is there, nothing is changed.
+    pub expected: Option<Cosigned>,
+    /// The tree that is cosigned.
+    pub seen: Seen,
+    /// When. Not before `expected`'s.
+    pub time: UnixTime,
+    /// The checkpoint with the log's verified signatures and the cosignatures that are given out.
+    pub note: Note,
+    /// The checkpoint with the log's verified signatures.
+    pub log_note: Note,
+}
+
+/// Two checkpoints that contradict each other, to be kept.
+#[derive(Clone, Debug)]
+pub struct Contradiction {
+    /// SHA-256 of the log's origin.
+    pub log: Hash,
+    /// Names the contradiction: the same one is kept once.
+    pub id: Hash,
+    /// The bytes to keep.
+    pub evidence: Vec<u8>,
+}
+
+/// The state of a witness, while it is served.
+#[derive(Debug)]
+pub struct State {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Request>,
+}
+
+struct Shared {
+    store: Arc<dyn Store>,
+    known: RwLock<HashMap<Hash, Cosigned>>,
+    latest: AtomicU64,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("known", &self.known).finish_non_exhaustive()
+    }
+}
+
+enum Request {
+    Replace(Box<Update>, oneshot::Sender<bool>),
+    Keep(Contradiction, oneshot::Sender<bool>),
+}
+
+impl State {
+    /// Reads what `store` has, and starts the writer. When a write fails, `failed` is called, and nobody who waits
+    /// gets an answer. The writer ends when the state is dropped.
+    pub fn open(
+        store: Arc<dyn Store>,
+        failed: impl FnOnce(StoreError) + Send + 'static,
+    ) -> Result<(Self, thread::JoinHandle<()>), StateError> {
+        let mut known = HashMap::new();
+        for log in read_all(&*store)? {
+            known.insert(log.hash, log.cosigned);
+        }
+        let latest = known.values().map(|log| log.time.as_secs()).max().unwrap_or(0);
+        let shared = Arc::new(Shared { store, known: RwLock::new(known), latest: AtomicU64::new(latest) });
+        let (queue, requests) = mpsc::channel(MAX_WAITING);
+        let writer = Writer { shared: shared.clone(), evidence: HashMap::new() };
+        let run = move || writer.run(requests, failed);
+        let writer = thread::Builder::new().name("state".into()).spawn(run);
+        let writer = writer.map_err(|e| StoreError::new("start its writer", e))?;
+        Ok((Self { shared, queue }, writer))
+    }
+
+    /// What was cosigned last of a log. Durable.
+    pub fn cosigned(&self, log: &Hash) -> Option<Cosigned> {
+        self.shared.known.read().unwrap_or_else(PoisonError::into_inner).get(log).copied()
+    }
+
+    /// How many logs were ever cosigned.
+    pub fn logs(&self) -> usize {
+        self.shared.known.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The latest time of any cosignature.
+    pub fn latest(&self) -> Option<UnixTime> {
+        let latest = self.shared.latest.load(Ordering::Acquire);
+        (latest > 0).then_some(UnixTime::from_secs(latest))
+    }
+
+    /// The note that was cosigned last of a log, with our cosignatures.
+    pub fn note(&self, log: &Hash) -> Result<Option<String>, StateError> {
+        let value = self.shared.store.get(Column::Cosigned, log.as_bytes())?;
+        value.map(|value| decode(log, &value).map(|(_, note)| note.to_string())).transpose()
+    }
+
+    /// Checkpoints that were cosigned of a log, the last included, with the log's signatures.
+    pub fn history(&self, log: &Hash) -> Result<Vec<Note>, StateError> {
+        let mut notes = Vec::new();
+        self.shared.store.scan(Column::History, log.as_bytes(), &mut |_, note| {
+            notes.push(Note::parse(note).map_err(|_| StateError::Damaged(*log)));
+            ControlFlow::Continue(())
+        })?;
+        notes.into_iter().collect()
+    }
+
+    /// Replaces what is there of a log, if it is what the update expects; answers whether. Durable then.
+    pub async fn replace(&self, update: Update) -> Result<bool, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(Request::Replace(Box::new(update), answer)).await.map_err(|_| Stopped)?;
+        answered.await.map_err(|_| Stopped)
+    }
+
+    /// Keeps evidence; answers whether it is new. Durable then.
+    pub async fn keep(&self, contradiction: Contradiction) -> Result<bool, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(Request::Keep(contradiction, answer)).await.map_err(|_| Stopped)?;
+        answered.await.map_err(|_| Stopped)
+    }
+}
+
+/// The only one that writes.
+struct Writer {
+    shared: Arc<Shared>,
+    /// How much evidence there is of a log, once asked.
+    evidence: HashMap<Hash, usize>,
+}
+
+impl Writer {
+    fn run(mut self, mut requests: mpsc::Receiver<Request>, failed: impl FnOnce(StoreError)) {
+        while let Some(first) = requests.blocking_recv() {
+            let mut waiting = vec![first];
+            while waiting.len() < MAX_BATCH
+                && let Ok(next) = requests.try_recv()
+            {
+                waiting.push(next);
+            }
+            if let Err(error) = self.write(waiting) {
+                // Who waits is not answered: the senders are dropped, and so is the queue.
+                return failed(error);
+            }
+        }
+    }
+
+    fn write(&mut self, waiting: Vec<Request>) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        let mut changed = HashMap::new();
+        let mut kept = Vec::new();
+        let mut verdicts = Vec::with_capacity(waiting.len());
+        for request in &waiting {
+            verdicts.push(match request {
+                Request::Replace(update, _) => self.replace(update, &mut changed, &mut batch),
+                Request::Keep(contradiction, _) => self.keep(contradiction, &mut kept, &mut batch)?,
+            });
+        }
+        if !batch.puts().is_empty() {
+            self.shared.store.write(&batch)?;
+            metrics::written(changed.len());
+        }
+        // From here on the batch is durable: a crash before this line takes nothing back that was told to
+        // anybody, a crash after it finds the new state.
+        let latest = changed.values().map(|log: &Cosigned| log.time.as_secs()).max().unwrap_or(0);
+        self.shared.latest.fetch_max(latest, Ordering::AcqRel);
+        self.shared.known.write().unwrap_or_else(PoisonError::into_inner).extend(changed);
+        for (request, verdict) in waiting.into_iter().zip(verdicts) {
+            let (Request::Replace(_, answer) | Request::Keep(_, answer)) = request;
+            // A client that has gone away does not undo what is written.
+            let _ = answer.send(verdict);
+        }
+        Ok(())
+    }
+
+    fn replace(&self, update: &Update, changed: &mut HashMap<Hash, Cosigned>, batch: &mut Batch) -> bool {
+        let known = self.shared.known.read().unwrap_or_else(PoisonError::into_inner);
+        let there = changed.get(&update.log).or_else(|| known.get(&update.log)).copied();
+        if there != update.expected {
+            return false;
+        }
+        let grown = there.is_none_or(|there| there.seen != update.seen);
+        let growths = there.map_or(0, |there| there.growths + u64::from(grown));
+        let new = Cosigned { seen: update.seen, time: update.time, growths };
+        assert!(
+            there.is_none_or(|there| there.seen.size <= new.seen.size && there.time <= new.time),
+            "a witness never moves backwards"
+        );
+        batch.put(Column::Cosigned, *update.log.as_bytes(), encode(&new, &update.note));
+        if grown {
+            let slot = (growths % HISTORY as u64) as u8;
+            let key = [update.log.as_bytes().as_slice(), &[slot]].concat();
+            batch.put(Column::History, key, update.log_note.to_string());
+        }
+        changed.insert(update.log, new);
+        true
+    }
+
+    fn keep(
+        &mut self,
+        new: &Contradiction,
+        kept: &mut Vec<Vec<u8>>,
+        batch: &mut Batch,
+    ) -> Result<bool, StoreError> {
+        let key = [new.log.as_bytes().as_slice(), new.id.as_bytes()].concat();
+        let store = &self.shared.store;
+        if kept.contains(&key) || store.get(Column::Evidence, &key)?.is_some() {
+            return Ok(false);
+        }
+        let there = match self.evidence.get(&new.log) {
+            Some(there) => *there,
+            None => count(&**store, &new.log)?,
+        };
+        if there >= MAX_EVIDENCE {
+            return Ok(false);
+        }
+        self.evidence.insert(new.log, there + 1);
+        batch.put(Column::Evidence, key.clone(), new.evidence.clone());
+        kept.push(key);
+        Ok(true)
+    }
+}
+
+/// Everything that is kept of one log.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// SHA-256 of the origin.
+    pub hash: Hash,
+    /// What was cosigned last.
+    pub cosigned: Cosigned,
+    /// The note, with our cosignatures.
+    pub note: Note,
+    /// The origin.
+    pub origin: String,
+}
+
+/// Reads every log's state, in the order of the hashes of the origins.
+pub fn read_all(store: &dyn Store) -> Result<Vec<Kept>, StateError> {
+    let mut logs = Vec::new();
+    store.scan(Column::Cosigned, &[], &mut |key, value| {
+        logs.push(match Hash::from_slice(key) {
+            Some(hash) => decode(&hash, value).map(|(cosigned, note)| {
+                let origin = note.text().split('\n').next().unwrap_or_default().to_owned();
+                Kept { hash, cosigned, note, origin }
+            }),
+            None => Err(StateError::Damaged(Hash::of(key))),
+        });
+        ControlFlow::Continue(())
+    })?;
+    logs.into_iter().collect()
+}
+
+/// All evidence of a log, or of all logs.
+pub fn read_evidence(store: &dyn Store, log: Option<&Hash>) -> Result<Vec<Vec<u8>>, StateError> {
+    let mut found = Vec::new();
+    let prefix = log.map_or(&[][..], |log| log.as_bytes());
+    store.scan(Column::Evidence, prefix, &mut |_, value| {
+        found.push(value.to_vec());
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+fn count(store: &dyn Store, log: &Hash) -> Result<usize, StoreError> {
+    let mut count = 0;
+    store.scan(Column::Evidence, log.as_bytes(), &mut |_, _| {
+        count += 1;
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
+}
+
+fn encode(cosigned: &Cosigned, note: &Note) -> String {
+    format!("{} {}\n{note}", cosigned.time, cosigned.growths)
+}
+
+/// Reads a value. Needs no key: it stays readable whatever keys the witness and the log have by then (WIT-16).
+fn decode(log: &Hash, value: &[u8]) -> Result<(Cosigned, Note), StateError> {
+    let parts = || {
+        let (head, note) = std::str::from_utf8(value).ok()?.split_once('\n')?;
+        let (time, growths) = head.split_once(' ')?;
+        let note = Note::parse(note.as_bytes()).ok()?;
+        let checkpoint = Checkpoint::parse(note.text()).ok()?;
+        let seen = Seen { size: checkpoint.size, root: checkpoint.root };
+        let time = UnixTime::from_secs(parse_decimal(time)?);
+        let cosigned = Cosigned { seen, time, growths: parse_decimal(growths)? };
+        (Hash::of(checkpoint.origin.as_bytes()) == *log).then_some((cosigned, note))
+    };
+    parts().ok_or(StateError::Damaged(*log))
+}
+
+/// The writer has ended: the state takes no more updates.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the witness is stopping")]
+pub struct Stopped;
+
+/// Why the state cannot be read.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum StateError {
+    /// What is kept of a log cannot be understood.
+    #[error("what is kept of the log with the origin hash {0} is damaged")]
+    Damaged(Hash),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How many checkpoints of each log are remembered, to recognise a fork that begins below the last one.
+pub const HISTORY: usize = 16;
+
+/// The most contradictions that are kept of one log: one convicts it, and it could sign any number.
+pub const MAX_EVIDENCE: usize = 100;
+
+/// The most updates that share a write.
+const MAX_BATCH: usize = 1_024;
+
+/// The most updates that wait; further requests wait to wait.
+const MAX_WAITING: usize = 4_096;
+
+#[cfg(test)]
+mod tests;
