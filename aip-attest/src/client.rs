@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use reqwest::blocking::{RequestBuilder, Response};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use tlog::Hash;
+use tlog::tile::{self, Tile};
 use zeroize::Zeroizing;
 
 pub use answer::{Answer, EntryList, ListedEntry, LoggedAnswer, Problem};
@@ -41,6 +43,16 @@ impl Client {
     pub fn new(url: &str, deadline: Instant) -> Result<Self> {
         let base = normal_url(url)?;
         let authorization = authorization(&base)?;
+        Self::with(base, authorization, deadline)
+    }
+
+    /// The same to read only what everybody may: no token goes along. It is for one log, and these are asked
+    /// whoever they are.
+    pub fn without_token(url: &str, deadline: Instant) -> Result<Self> {
+        Self::with(normal_url(url)?, None, deadline)
+    }
+
+    fn with(base: String, authorization: Option<HeaderValue>, deadline: Instant) -> Result<Self> {
         // Without a provider of its own rustls has no default; a second call finds the first's.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::blocking::Client::builder()
@@ -67,16 +79,31 @@ impl Client {
         Ok(self.get("/checkpoint")?.body)
     }
 
-    /// The hashes of the consistency proof between two sizes.
-    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<tlog::Hash>, ClientError> {
-        let path = format!("/api/v1/proofs/consistency/{old}/{new}");
+    /// The hashes of a tile (c2sp.org/tlog-tiles). Where a partial one is gone, those at the beginning of the
+    /// full one that took its place.
+    pub fn tile(&self, tile: Tile) -> Result<Vec<Hash>, ClientError> {
+        match self.whole_tile(tile) {
+            Err(error) if !tile.is_full() && matches!(error.status(), Some(404 | 410)) => {
+                let mut hashes = self.whole_tile(tile.full())?;
+                hashes.truncate(usize::from(tile.width()));
+                Ok(hashes)
+            }
+            answer => answer,
+        }
+    }
+
+    fn whole_tile(&self, tile: Tile) -> Result<Vec<Hash>, ClientError> {
+        let path = format!("/{}", tile.path());
         let got = self.get(&path)?;
-        answer::consistency(&got.body).map_err(|what| self.malformed(&path, what))
+        let wrong = || {
+            self.malformed(&path, format!("{} bytes are no tile of {} hashes", got.body.len(), tile.width()))
+        };
+        tile::parse_hashes(tile, &got.body).ok_or_else(wrong)
     }
 
     /// One page of the entries about an artifact, newest first. `next` is the path of a further page, as
     /// the log gave it.
-    pub fn entries(&self, artifact: &tlog::Hash, next: Option<&str>) -> Result<EntryList, ClientError> {
+    pub fn entries(&self, artifact: &Hash, next: Option<&str>) -> Result<EntryList, ClientError> {
         let first = format!("/api/v1/entries?artifact=sha256:{artifact}&order=desc&limit=100");
         let path = next.unwrap_or(&first);
         // The log says where its next page is: of this list it may say so, of nothing else.
@@ -113,7 +140,7 @@ impl Client {
     }
 
     /// What became of a claim that was committed.
-    pub fn claim(&self, claim: &tlog::Hash) -> Result<Answer, ClientError> {
+    pub fn claim(&self, claim: &Hash) -> Result<Answer, ClientError> {
         let path = format!("/api/v1/claims/{claim}");
         let got = self.get(&path)?;
         answer::result(&got.body, got.retry_after).map_err(|what| self.malformed(&path, what))

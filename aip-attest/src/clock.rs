@@ -2,11 +2,19 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use attestation::entry::LogTime;
 use tlog::UnixTime;
 
 /// Seconds since the epoch; 0 on a machine whose clock stands before it.
 pub fn now() -> UnixTime {
     UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+/// The same in milliseconds.
+pub fn now_millis() -> LogTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    LogTime::from_millis(milliseconds).unwrap_or(LogTime::MAX)
 }
 
 /// Milliseconds since the epoch as RFC 3339 in UTC, for people.

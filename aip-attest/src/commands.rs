@@ -6,6 +6,7 @@ mod github_action;
 mod init;
 mod inspect;
 mod key;
+mod log;
 mod man;
 mod policy;
 mod sign;
@@ -46,6 +47,7 @@ enum Command {
     Fetch(fetch::Args),
     Inspect(inspect::Args),
     Policy(policy::Args),
+    Log(log::Args),
     GithubAction(github_action::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -79,6 +81,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>, console: &mut Conso
         Command::Fetch(args) => fetch::run(args, console),
         Command::Inspect(args) => inspect::run(args, console),
         Command::Policy(args) => policy::run(args, console),
+        Command::Log(args) => log::run(args, console),
         Command::GithubAction(args) => github_action::run(args, console),
         Command::Completions(args) => completions::run(args, name, console),
         Command::Man(args) => man::run(args, name, console),

@@ -17,6 +17,7 @@
 //!   signing       artifacts to pending receipts
 //!   target        which log
 //!   submission    pending receipts to logged ones
+//!   current       is what a log shows now what was seen of it?
 //!   client        HTTP, the only sockets
 //! ```
 //! What is true of a receipt, an entry or a policy is decided in `attestation` and `tlog`. This crate finds
@@ -29,6 +30,7 @@ pub mod ci_env;
 pub mod client;
 pub mod clock;
 mod commands;
+pub mod current;
 pub mod durable;
 pub mod environment;
 pub mod keyfile;

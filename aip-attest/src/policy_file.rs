@@ -10,6 +10,7 @@
 //! `trust.toml` beside a policy adds what C2SP policies have no words for ([`trust`]).
 
 pub mod difference;
+pub mod findings;
 pub mod pins;
 pub mod trust;
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tlog::Hash;
 use tlog::encoding;
 
 use crate::report::printable;
@@ -148,16 +147,6 @@ pub(super) fn entries(body: &[u8]) -> Result<EntryList, String> {
     })
 }
 
-pub(super) fn consistency(body: &[u8]) -> Result<Vec<Hash>, String> {
-    #[derive(Deserialize)]
-    struct Wire {
-        hashes: Vec<String>,
-    }
-    let hash =
-        |text: &String| Hash::from_base64(text).ok_or_else(|| "a hash is not 32 bytes in base64".to_owned());
-    parse::<Wire>(body)?.hashes.iter().map(hash).collect()
-}
-
 #[derive(Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 enum WireResult {
@@ -168,7 +157,7 @@ enum WireResult {
         sigstore_note: Option<String>,
     },
     Committed {
-        error: Option<WireProblem>,
+        reason: Option<WireProblem>,
     },
     Refused {
         error: WireProblem,
@@ -185,8 +174,8 @@ impl WireResult {
                 let leaf = base64("leaf", &leaf)?;
                 Answer::Logged(Box::new(LoggedAnswer { leaf, proof, sigstore_note }))
             }
-            Self::Committed { error } => {
-                Answer::Committed { problem: error.map(|error| error.into_problem(202)), retry_after }
+            Self::Committed { reason } => {
+                Answer::Committed { problem: reason.map(|reason| reason.into_problem(503)), retry_after }
             }
             Self::Refused { error } => Answer::Refused(error.into_problem(400)),
             Self::Unavailable { error } => {
@@ -253,7 +242,7 @@ mod tests {
             {"status":"committed","claim":"00","url":"/x"},
             {"status":"refused","error":{"type":"urn:aip:problem:claim-signature","title":"t","status":422,"hint":"h"}},
             {"status":"unavailable","error":{"title":"full"}},
-            {"status":"committed","error":{"type":"urn:aip:problem:below-quorum","title":"1 of 2","status":503}}]"#;
+            {"status":"committed","reason":{"type":"urn:aip:problem:below-quorum","title":"1 of 2","status":503}}]"#;
         let answers = results(body, Some(Duration::from_secs(2))).expect("results");
         let logged =
             LoggedAnswer { leaf: b"{}".to_vec(), proof: "p".into(), sigstore_note: Some("n".into()) };

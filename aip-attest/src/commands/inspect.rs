@@ -1,21 +1,43 @@
 mod describe;
+mod evidence;
 mod tree;
 
 use std::path::PathBuf;
+
+use tlog::key::VerifierKey;
 
 use crate::receipt_file::{self, read_bounded};
 use crate::report::{Console, Exit, Failure, Result};
 
 /// Print what a file says, believing none of it
 ///
-/// Knows receipts, envelopes, statements, entries (leaves), checkpoints and other signed notes, tlog-proofs,
-/// policies, vkeys, pins and credentials files (never the key in them). Only the form is checked: `verify`
-/// says what is true.
+/// Knows receipts, envelopes, statements, entries (leaves), checkpoints and other signed notes, cosignatures,
+/// tlog-proofs, requests to witnesses, policies, findings, vkeys, pins and credentials files (never the key in
+/// them). Only the form is checked: `verify` says what is true.
+///
+/// --evidence confirms a finding offline: what its signatures and hashes prove, and what remains the finder's
+/// word. The log's keys are those of --policy or --vkey, else of AIP_POLICY, .aip/policy or a pin of this log,
+/// else the finding's own.
+///
+/// Exit codes with --evidence: 0 confirmed; 1 the evidence does not show what the finding says; 2 it could not
+/// be checked.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The file; or a DID, did:key or vkey itself
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "evidence")]
+    file: Option<PathBuf>,
+
+    /// Confirm this finding, offline
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    evidence: Option<PathBuf>,
+
+    /// The policy that names the log's keys, and witnesses whose times count
+    #[arg(long, value_name = "FILE", requires = "evidence")]
+    policy: Option<PathBuf>,
+
+    /// The log's key (can be repeated)
+    #[arg(long, value_name = "VKEY", requires = "evidence", conflicts_with = "policy")]
+    vkey: Vec<VerifierKey>,
 
     /// Print JSON
     #[arg(long)]
@@ -23,12 +45,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
-    let described = match read_bounded(&args.file, receipt_file::MAX_BYTES) {
+    if let Some(evidence) = &args.evidence {
+        return evidence::confirm(evidence, &args, console);
+    }
+    let file = args.file.unwrap_or_default();
+    let described = match read_bounded(&file, receipt_file::MAX_BYTES) {
         Ok(bytes) => describe::file(&bytes)
-            .map_err(|failure| failure.because(format!("read from `{}`", args.file.display()))),
-        Err(error) => match args.file.to_str().and_then(describe::name) {
+            .map_err(|failure| failure.because(format!("read from `{}`", file.display()))),
+        Err(error) => match file.to_str().and_then(describe::name) {
             Some(described) => Ok(described),
-            None => Err(Failure::new(format!("cannot read `{}`", args.file.display())).caused_by(error)),
+            None => Err(Failure::new(format!("cannot read `{}`", file.display())).caused_by(error)),
         },
     }?;
     if args.json {

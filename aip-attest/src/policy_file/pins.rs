@@ -2,26 +2,31 @@
 //!
 //! One file a log, `~/.aip/pins/<SHA-256 that names the log's key, hex>.json`:
 //! ```text
-//! {"version": 1, "url": "https://…", "vkey": "<origin>+<id>+<base64>", "policy": "<text>",
-//!  "size": <tree size>, "root": "<base64>"}
+//! {"version": 2, "url": "https://…", "vkey": "<origin>+<id>+<base64>", "policy": "<text>",
+//!  "size": <tree size>, "root": "<base64>", "checkpoint": "<signed note>", "seenAt": <ms>}
 //! ```
+//! Version 1 has neither `checkpoint` nor `seenAt`, and is read: it judges as well, but what contradicts it is
+//! only this user's word.
+//!
 //! They belong to this user and judge checkpoints that are taken as current. `verify` reads them, to refuse
 //! another root at a pinned size, and never writes one.
 
-use std::fs;
+mod wire;
+
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use attestation::entry::LogTime;
 use attestation::receipt;
-use serde::{Deserialize, Serialize};
 use tlog::key::VerifierKey;
+use tlog::note::Note;
 use tlog::policy::Policy;
 use tlog::{Hash, TreeSize};
 
 use super::{PolicyFile, Source, difference, trust};
 use crate::durable::{self, Readers};
 use crate::environment;
-use crate::receipt_file::read_bounded;
 use crate::report::{Failure, Result};
 
 /// A pinned log.
@@ -39,12 +44,30 @@ pub struct Pin {
     pub size: TreeSize,
     /// Its root.
     pub root: Hash,
+    /// What the log signed; absent in a pin of version 1.
+    pub seen: Option<Seen>,
+}
+
+/// A checkpoint that a log showed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// The note.
+    pub note: Note,
+    /// When it was seen, by this machine's clock.
+    pub at: LogTime,
 }
 
 impl Pin {
     /// The log's name.
     pub fn origin(&self) -> &str {
         self.vkey.name().as_str()
+    }
+
+    /// The keys of the log, the pinned one first. A log that signs with two algorithms has two.
+    pub fn log_keys(&self) -> Vec<VerifierKey> {
+        let others = self.policy.logs().iter().map(|log| &log.vkey);
+        let others = others.filter(|key| key.name() == self.vkey.name() && **key != self.vkey);
+        std::iter::once(&self.vkey).chain(others).cloned().collect()
     }
 }
 
@@ -78,12 +101,7 @@ impl Pins {
         paths.sort();
         for path in paths {
             // A pin that cannot be read is not the same as none: it may be the one that says no.
-            let pin = read(&path).map_err(|why| {
-                Failure::new(format!("cannot read the pin `{}`", path.display()))
-                    .because(why)
-                    .hint("remove the file, then `aip-attest policy pin URL` again")
-            })?;
-            pins.push(pin);
+            pins.push(wire::read(&path).map_err(|why| cannot_read(&path, why))?);
         }
         Ok(Self { folder: Some(folder.to_path_buf()), pins })
     }
@@ -110,8 +128,9 @@ impl Pins {
 
     /// The roots that were seen: a receipt with another root at one of these sizes shows a fork.
     pub fn roots(&self) -> Vec<receipt::Pin> {
-        let pin = |pin: &Pin| receipt::Pin { log: pin.vkey.clone(), size: pin.size, root: pin.root };
-        self.pins.iter().map(pin).collect()
+        let by_key = |pin: &Pin, log| receipt::Pin { log, size: pin.size, root: pin.root };
+        let roots = |pin: &Pin| pin.log_keys().into_iter().map(|log| by_key(pin, log)).collect::<Vec<_>>();
+        self.pins.iter().flat_map(roots).collect()
     }
 
     /// The policy that is pinned for a log.
@@ -168,10 +187,32 @@ impl Pins {
         self.pins.iter().filter(is_same).find_map(weaker)
     }
 
-    /// Keeps a pin, in the place of an older one for the same key.
+    /// Keeps a pin in the place of the one for the same key that these pins have, or of none. Refuses if that
+    /// has changed since they were read: two processes at once must not move a pin back.
     pub fn save(&self, pin: &Pin) -> Result<()> {
         let path = self.path_of(&pin.vkey)?;
-        durable::write(&path, write(pin).as_bytes(), Readers::Owner)
+        let _lock = self.lock()?;
+        let now = match path.exists() {
+            true => Some(wire::read(&path).map_err(|why| cannot_read(&path, why))?),
+            false => None,
+        };
+        if now.as_ref() != self.of_key(&pin.vkey) {
+            return Err(Failure::new(format!(
+                "the pin for `{}` was changed by another process",
+                pin.origin()
+            ))
+            .hint("the same command again starts from there")
+            .for_now());
+        }
+        durable::write(&path, wire::write(pin).as_bytes(), Readers::Owner)
+    }
+
+    /// Held while a pin is compared and written.
+    fn lock(&self) -> Result<File> {
+        let path = self.folder()?.join(".lock");
+        durable::create_folder(self.folder()?, Readers::Owner)?;
+        let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));
+        lock.map_err(|error| Failure::new(format!("cannot lock `{}`", path.display())).caused_by(error))
     }
 
     /// Forgets the pin for a key.
@@ -182,71 +223,49 @@ impl Pins {
     }
 
     fn path_of(&self, vkey: &VerifierKey) -> Result<PathBuf> {
-        let folder = self.folder.as_ref().ok_or_else(|| {
+        Ok(self.folder()?.join(format!("{}.json", vkey.full_id())))
+    }
+
+    fn folder(&self) -> Result<&Path> {
+        self.folder.as_deref().ok_or_else(|| {
             Failure::new("there is no place for pins: HOME is not set").hint("name the policy with --policy")
-        })?;
-        Ok(folder.join(format!("{}.json", vkey.full_id())))
+        })
     }
 }
 
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Wire {
-    version: u32,
-    url: String,
-    vkey: String,
-    policy: String,
-    size: u64,
-    root: String,
+fn cannot_read(path: &Path, why: String) -> Failure {
+    Failure::new(format!("cannot read the pin `{}`", path.display()))
+        .because(why)
+        .hint("remove the file, then `aip-attest policy pin URL` again")
 }
-
-fn read(path: &Path) -> Result<Pin, String> {
-    let bytes = read_bounded(path, MAX_BYTES).map_err(|error| error.to_string())?;
-    let wire: Wire = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-    if wire.version != 1 {
-        return Err(format!("its version is {}, this program knows 1", wire.version));
-    }
-    let vkey: VerifierKey = wire.vkey.parse().map_err(|error| format!("`vkey`: {error}"))?;
-    let policy: Policy = wire.policy.parse().map_err(|error| format!("`policy`: {error}"))?;
-    if !policy.logs().iter().any(|log| log.vkey == vkey) {
-        return Err("its policy does not name its key".to_owned());
-    }
-    let root = Hash::from_base64(&wire.root).ok_or("`root` is not 32 bytes in base64")?;
-    Ok(Pin { url: wire.url, vkey, policy, text: wire.policy, size: TreeSize::new(wire.size), root })
-}
-
-fn write(pin: &Pin) -> String {
-    let wire = Wire {
-        version: 1,
-        url: pin.url.clone(),
-        vkey: pin.vkey.to_string(),
-        policy: pin.text.clone(),
-        size: pin.size.get(),
-        root: pin.root.to_base64(),
-    };
-    let mut json = serde_json::to_string_pretty(&wire).expect("text and numbers in, JSON out");
-    json.push('\n');
-    json
-}
-
-/// A policy in a string, and a little more.
-const MAX_BYTES: u64 = 4 << 20;
 
 #[cfg(test)]
 mod tests {
+    use tlog::checkpoint::Checkpoint;
+    use tlog::key::{KeyName, KeyType, SignerKey};
+
     use super::*;
 
-    const LOG: &str = "log.example.com/pipelines+1d6673ac+AdBKsjJ0K7SrOhNovUYV5ObQIkq3GgFrr4UgozLJd4c3";
+    fn key() -> SignerKey {
+        let name = KeyName::new("log.example.com/pipelines").expect("a name");
+        SignerKey::from_seed(name, KeyType::Ed25519, &[0x11; 32])
+    }
 
-    fn pin() -> Pin {
-        let text = format!("log {LOG} https://log.example.com\nquorum none\n");
+    pub(super) fn pin() -> Pin {
+        let vkey = key().verifier().clone();
+        let text = format!("log {vkey} https://log.example.com\nquorum none\n");
+        let (size, root) = (TreeSize::new(4), Hash::of(b"root"));
+        let note = Checkpoint::new(vkey.name().as_str(), size, root).sign(&key());
+        let at = LogTime::from_millis(1_790_000_000_000).expect("a time");
+        let policy = text.parse().expect("a policy");
         Pin {
             url: "https://log.example.com".into(),
-            vkey: LOG.parse().expect("a vkey"),
-            policy: text.parse().expect("a policy"),
+            vkey,
+            policy,
             text,
-            size: TreeSize::new(4),
-            root: Hash::of(b"root"),
+            size,
+            root,
+            seen: Some(Seen { note, at }),
         }
     }
 
@@ -264,20 +283,31 @@ mod tests {
         assert_eq!(Pins::load_from(&folder).expect("loaded").iter().count(), 0);
     }
 
+    /// Of two that start from one pin, the second to write does not undo what the first did.
     #[test]
-    fn a_pin_that_cannot_be_read_is_an_error() {
+    fn a_pin_that_another_process_changed_is_left() {
         let dir = tempfile::tempdir().expect("a folder");
-        let good = write(&pin());
-        for bad in [
-            String::new(),
-            good.replace("\"version\": 1", "\"version\": 2"),
-            good.replace("quorum none", "quorum some"),
-            good.replace("+1d6673ac+", "+1d6673ad+"),
-            good.replace("\"size\"", "\"sizes\""),
-        ] {
-            assert_ne!(bad, good);
-            fs::write(dir.path().join("x.json"), &bad).expect("written");
-            assert!(Pins::load_from(dir.path()).is_err(), "{bad}");
-        }
+        let load = || Pins::load_from(dir.path()).expect("pins");
+        let (none, also_none) = (load(), load());
+        none.save(&pin()).expect("saved");
+        assert!(also_none.save(&pin()).expect_err("there is one now").is_for_now());
+        let (first, second) = (load(), load());
+        let later = Pin { size: TreeSize::new(9), seen: None, ..pin() };
+        first.save(&later).expect("saved");
+        assert!(second.save(&Pin { size: TreeSize::new(5), seen: None, ..pin() }).is_err());
+        assert_eq!(load().of_key(&pin().vkey), Some(&later));
+    }
+
+    /// A log that signs with two algorithms is one log: a receipt by either key meets the pin.
+    #[test]
+    fn a_pin_judges_every_key_of_its_log() {
+        let (ed25519, name) = (key().verifier().clone(), key().verifier().name().clone());
+        let ml_dsa = SignerKey::from_seed(name, KeyType::MlDsa44Cosignature, &[0x12; 32]).verifier().clone();
+        let text = format!("log {ml_dsa}\nlog {ed25519}\nquorum none\n");
+        let pin = Pin { policy: text.parse().expect("a policy"), text, ..pin() };
+        assert_eq!(pin.log_keys(), [ed25519, ml_dsa]);
+        let pins = Pins { folder: None, pins: vec![pin.clone()] };
+        let keys: Vec<VerifierKey> = pins.roots().into_iter().map(|root| root.log).collect();
+        assert_eq!(keys, pin.log_keys());
     }
 }

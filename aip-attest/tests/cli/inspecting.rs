@@ -1,6 +1,13 @@
 //! `inspect`: every format is told, nothing is believed, no key is shown.
 
-use crate::world::{Forge, World, policy, vectors};
+use attestation::entry::LogTime;
+use attestation::finding::{Evidence, Finding};
+use tlog::checkpoint::Checkpoint;
+use tlog::fork::Fork;
+use tlog::key::{KeyType, SignerKey};
+use tlog::{Hash, TreeSize, UnixTime, cosignature};
+
+use crate::world::{Forge, ORIGIN, World, log_key, policy, vectors, witness_key};
 
 #[test]
 fn every_format_is_known() {
@@ -50,6 +57,66 @@ fn every_format_is_known() {
     let ran = world.run(&["inspect", "skey"]);
     ran.expect(0, &["is in the file, and not shown"]);
     assert!(!ran.stdout.contains("PRIVATE"), "{ran:#?}");
+}
+
+/// What goes between logs and witnesses, with the times that cosignatures claim.
+#[test]
+fn what_witnesses_see_and_say_is_known() {
+    let world = World::new();
+    let (log, witness) = (log_key(), witness_key());
+    let name = witness.verifier().name().clone();
+    let ml_dsa = SignerKey::from_seed(name, KeyType::MlDsa44Cosignature, &[0x23; 32]);
+    let checkpoint = Checkpoint::new(ORIGIN, TreeSize::new(2), Hash::of(b"root"));
+    let time = UnixTime::from_secs(1_790_000_001);
+    let cosign = |key: &SignerKey| cosignature::cosign(key, &checkpoint, time).expect("a cosignature");
+    let mut note = checkpoint.sign(&log);
+    let answer = format!("{}\n{}\n", cosign(&witness), cosign(&ml_dsa));
+    note.add(cosign(&witness));
+    note.add(cosign(&ml_dsa));
+    let hash = Hash::of(b"x").to_base64();
+    let cosigned = |key: &SignerKey| {
+        format!("witness.example.com (key {}), cosigned 2026-09-21T14:13:21Z", key.verifier().id())
+    };
+    let by_log = format!("{ORIGIN} (key {})\n", log.verifier().id());
+    for (content, want) in [
+        (note.to_string(), vec!["checkpoint (nothing", &by_log, &cosigned(&witness), &cosigned(&ml_dsa)]),
+        (answer, vec!["cosignatures (nothing", &cosigned(&witness), &cosigned(&ml_dsa)]),
+        (
+            format!("old 1\n{hash}\n\n{note}"),
+            vec!["request to cosign a checkpoint", "old size: 1", "1 hashes", &cosigned(&witness)],
+        ),
+        (
+            format!("subtree 0 1\n{hash}\n{hash}\n\n{note}"),
+            vec!["request to sign a subtree", "leaves: 0 to 1", &hash, &cosigned(&ml_dsa)],
+        ),
+        (witness.verifier().to_string(), vec!["vkey (nothing", "Ed25519 cosignature (0x04): a witness's"]),
+        (ml_dsa.verifier().to_string(), vec!["vkey (nothing", "ML-DSA-44 cosignature (0x06)"]),
+        (
+            finding(&checkpoint, &log),
+            vec!["finding (nothing", "class: fork", "older: checkpoint", "newer: checkpoint", "size: 2"],
+        ),
+    ] {
+        world.file("file", content.as_bytes());
+        world.run(&["inspect", "file"]).expect(0, &want);
+    }
+    for (content, want) in [
+        (format!("old 01\n\n{note}"), "looks like a request to cosign and is malformed"),
+        ("— x\n".to_owned(), "line 1 is no signature line"),
+        (
+            r#"{"mediaType":"application/vnd.aip.finding.v1+json"}"#.to_owned(),
+            "looks like a finding and is malformed",
+        ),
+    ] {
+        world.file("file", content.as_bytes());
+        world.run(&["inspect", "file"]).expect(2, &[want]);
+    }
+}
+
+fn finding(checkpoint: &Checkpoint, log: &SignerKey) -> String {
+    let other = Checkpoint { root: Hash::of(b"another root"), ..checkpoint.clone() };
+    let fork = Fork::of_one_size(checkpoint.sign(log), other.sign(log)).expect("a fork");
+    let time = LogTime::from_millis(1_790_000_002_000).expect("a time");
+    Finding::new(ORIGIN, vec![log.verifier().clone()], time, "seen", Evidence::Fork(fork)).to_json()
 }
 
 #[test]

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
 use tlog::encoding::{base64, decode_base64};
 use tlog::key::{Ed25519PublicKey, KeyName, KeyType, SignerKey};
-use tlog::merkle::{HashReader, Node, consistency, inclusion, leaf_hash, root_of};
+use tlog::merkle::{HashReader, Node, inclusion, leaf_hash, root_of};
 use tlog::note::Note;
 use tlog::proof::TlogProof;
+use tlog::tile::{Resource, TILE_WIDTH, Tile, hashes_at};
 use tlog::{Hash, LeafIndex, TreeSize, UnixTime, cosignature};
 
 use crate::world::{ORIGIN, witness_key};
@@ -58,6 +59,8 @@ struct State {
     key: SignerKey,
     policy: String,
     entries: Vec<(DsseEntry, Option<Envelope>)>,
+    /// Leaves behind them that nobody asks for: after the first of these no entry is taken.
+    others: Vec<Hash>,
     /// What to say next to a submission, or to a list.
     script: VecDeque<Answer>,
     bodies: Vec<String>,
@@ -66,6 +69,17 @@ struct State {
     lists_anyway: bool,
     erased: bool,
     witness_is_down: bool,
+    tiles: Tiles,
+    /// The size of the checkpoint that is shown, if it is not the newest.
+    shown: Option<usize>,
+}
+
+/// What the log does with its tiles.
+#[derive(Clone, Copy, PartialEq)]
+enum Tiles {
+    Served,
+    Wrong,
+    Forgotten,
 }
 
 impl Log {
@@ -80,6 +94,7 @@ impl Log {
             key,
             policy,
             entries: Vec::new(),
+            others: Vec::new(),
             script: VecDeque::new(),
             bodies: Vec::new(),
             paths: Vec::new(),
@@ -87,6 +102,8 @@ impl Log {
             lists_anyway: false,
             erased: false,
             witness_is_down: false,
+            tiles: Tiles::Served,
+            shown: None,
         };
         let state = Arc::new(Mutex::new(state));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -119,6 +136,31 @@ impl Log {
 
     pub(crate) fn set_policy(&self, policy: String) {
         self.lock().policy = policy;
+    }
+
+    /// Appends `count` leaves that say `what`.
+    pub(crate) fn grow(&self, count: usize, what: &str) {
+        let start = self.lock().others.len();
+        let leaf = |number| leaf_hash(format!("{what} {number}").as_bytes());
+        self.lock().others.extend((start..start + count).map(leaf));
+    }
+
+    /// Forgets all of these leaves but the first `count`.
+    pub(crate) fn shrink(&self, count: usize) {
+        self.lock().others.truncate(count);
+    }
+
+    /// Shows the checkpoint of a tree that has grown since: its partial tiles may be gone.
+    pub(crate) fn show(&self, size: Option<usize>) {
+        self.lock().shown = size;
+    }
+
+    pub(crate) fn serve_wrong_tiles(&self) {
+        self.lock().tiles = Tiles::Wrong;
+    }
+
+    pub(crate) fn forget_tiles(&self) {
+        self.lock().tiles = Tiles::Forgotten;
     }
 
     pub(crate) fn truncate(&self, size: usize) {
@@ -166,6 +208,15 @@ impl Log {
 pub(crate) fn other_witness() -> SignerKey {
     let name = KeyName::new("other.example.com").expect("a name");
     SignerKey::from_seed(name, KeyType::Ed25519Cosignature, &[0x33; 32])
+}
+
+/// A log that nobody runs.
+pub(crate) fn other_log() -> SignerKey {
+    SignerKey::from_seed(
+        KeyName::new("other.example.com/log").expect("a name"),
+        KeyType::Ed25519,
+        &[0x55; 32],
+    )
 }
 
 /// One request a connection.
@@ -233,7 +284,9 @@ impl State {
                     .position(|(entry, _)| entry.claim().hash().get().to_string() == claim);
                 (200, self.logged(at.expect("a claim"), None).to_string().into_bytes())
             }
-            ["api", "v1", "proofs", "consistency", old, new] => (200, self.consistency(old, new)),
+            ["tile", ..] => {
+                self.tile(path.trim_start_matches('/')).map_or((404, Vec::new()), |tile| (200, tile))
+            }
             _ => (404, b"not here".to_vec()),
         }
     }
@@ -259,7 +312,8 @@ impl State {
                     let at = self.admit(submission);
                     let claim = self.entries[at].0.claim().hash().get().to_string();
                     let error = problem(503, "below-quorum");
-                    results.push(json!({"status": "committed", "url": "/x", "claim": claim, "error": error}));
+                    results
+                        .push(json!({"status": "committed", "url": "/x", "claim": claim, "reason": error}));
                     continue;
                 }
                 Some(Answer::RefuseFirst) if number == 0 => {
@@ -359,16 +413,29 @@ impl State {
         json!({"treeSize": self.entries.len(), "entries": entries, "next": null}).to_string().into_bytes()
     }
 
-    fn consistency(&self, old: &str, new: &str) -> Vec<u8> {
-        let size = |text: &str| TreeSize::new(text.parse().expect("a size"));
-        let Ok(hashes) = consistency::prove(&self.leaves(), size(old), size(new));
-        json!({"hashes": hashes.iter().map(|hash| hash.to_base64()).collect::<Vec<_>>()})
-            .to_string()
-            .into_bytes()
+    /// A tile that the tree implies; of a partial one only the newest width is kept.
+    fn tile(&self, path: &str) -> Option<Vec<u8>> {
+        let (tile, Resource::Hashes) = Tile::parse(path)? else { return None };
+        let leaves = self.leaves().0;
+        let hashes = hashes_at(tile.level(), TreeSize::new(leaves.len() as u64));
+        let start = tile.index() * TILE_WIDTH;
+        if !tile.is_in(TreeSize::new(leaves.len() as u64)) || !tile.is_full() && hashes >= start + TILE_WIDTH
+        {
+            return None;
+        }
+        match self.tiles {
+            Tiles::Served => {}
+            Tiles::Wrong => return Some(vec![7; usize::from(tile.width()) * Hash::BYTES]),
+            Tiles::Forgotten => return None,
+        }
+        let leaves_a_hash = 256_usize.pow(tile.level().into());
+        let hashes = leaves.chunks_exact(leaves_a_hash).skip(start as usize).take(tile.width().into());
+        Some(hashes.flat_map(|hashes| *root_of(hashes).as_bytes()).collect())
     }
 
     fn leaves(&self) -> Leaves {
-        Leaves(self.entries.iter().map(|(entry, _)| leaf_hash(&entry.to_bytes())).collect())
+        let entries = self.entries.iter().map(|(entry, _)| leaf_hash(&entry.to_bytes()));
+        Leaves(entries.chain(self.others.iter().copied()).collect())
     }
 
     fn proof(&self, at: usize, is_signed: bool, is_cosigned: bool) -> TlogProof {
@@ -379,8 +446,9 @@ impl State {
     }
 
     fn checkpoint(&self, is_signed: bool, is_cosigned: bool) -> Note {
-        let size = TreeSize::new(self.entries.len() as u64);
-        let checkpoint = Checkpoint::new(ORIGIN, size, root_of(&self.leaves().0));
+        let mut leaves = self.leaves().0;
+        leaves.truncate(self.shown.unwrap_or(usize::MAX));
+        let checkpoint = Checkpoint::new(ORIGIN, TreeSize::new(leaves.len() as u64), root_of(&leaves));
         let other = SignerKey::from_seed(KeyName::new("other").expect("a name"), KeyType::Ed25519, &[1; 32]);
         let mut note = checkpoint.sign(if is_signed { &self.key } else { &other });
         if is_cosigned && !self.witness_is_down {

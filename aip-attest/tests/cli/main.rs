@@ -2,6 +2,7 @@
 
 mod action;
 mod checks;
+mod following;
 mod hostile;
 mod identity;
 mod inspecting;

@@ -322,7 +322,7 @@ fn a_log_that_goes_back_or_forks_is_found_out() {
     // Larger, and not an extension.
     world.file("d", b"d");
     sign(&world, &log, &["d"]).expect(0, &["logged"]);
-    pin().expect(1, &["is not the beginning of size 4"]);
+    pin().expect(1, &["size 3 is not the beginning of size 4"]);
     let pins = world.run(&["policy", "show", "--json"]).json();
     assert_eq!(pins["pins"][0]["size"], 3, "a contradiction changes no pin");
 }

@@ -5,16 +5,20 @@ use std::fmt::Display;
 use attestation::did::{self, Did};
 use attestation::dsse::Envelope;
 use attestation::entry::{Claim, DsseEntry, Entry, PendingEntry};
+use attestation::finding::{self, Evidence, Finding};
 use attestation::provenance::BuildFacts;
 use attestation::receipt::{Receipt, State};
 use attestation::statement::Statement;
 use serde_json::Value;
+use tlog::UnixTime;
+use tlog::add_checkpoint::AddCheckpoint;
 use tlog::checkpoint::Checkpoint;
 use tlog::encoding::base64;
-use tlog::key::{SignerKey, VerifierKey};
-use tlog::note::Note;
+use tlog::key::{KeyType, ML_DSA_44_SIGNATURE_BYTES, SignerKey, VerifierKey};
+use tlog::note::{Note, NoteSignature};
 use tlog::policy::Policy;
 use tlog::proof::TlogProof;
+use tlog::sign_subtree::SignSubtree;
 
 use super::tree::Described;
 use crate::clock;
@@ -30,6 +34,18 @@ pub(super) fn file(bytes: &[u8]) -> Result<Described> {
     }
     if text.starts_with("c2sp.org/tlog-proof@") {
         return Ok(proof(&TlogProof::parse(text).map_err(|error| malformed("tlog-proof", error))?));
+    }
+    if text.starts_with("old ") {
+        let found = AddCheckpoint::parse(bytes).map_err(|error| malformed("request to cosign", error))?;
+        return Ok(add_checkpoint(&found));
+    }
+    if text.starts_with("subtree ") {
+        let found =
+            SignSubtree::parse(bytes).map_err(|error| malformed("request to sign a subtree", error))?;
+        return Ok(sign_subtree(&found));
+    }
+    if text.starts_with("— ") && !text.contains("\n\n— ") {
+        return cosignatures(text);
     }
     if text.contains("\n\n— ") {
         return Ok(note(&Note::parse(bytes).map_err(|error| malformed("signed note", error))?));
@@ -51,7 +67,7 @@ pub(super) fn file(bytes: &[u8]) -> Result<Described> {
         Ok(found) => Ok(policy(&found)),
         Err(error) if text.lines().any(|line| line.starts_with("quorum ")) => Err(malformed("policy", error)),
         Err(_) => Err(Failure::new("this is none of our formats").hint(
-            "known are receipts, envelopes, statements, entries, notes, tlog-proofs, policies and keys",
+            "known are receipts, envelopes, statements, entries, notes, tlog-proofs, policies, findings and keys",
         )),
     }
 }
@@ -73,7 +89,9 @@ pub(super) fn name(text: &str) -> Option<Described> {
 fn json(bytes: &[u8]) -> Result<Described> {
     let value = attestation::json::parse(bytes).map_err(|error| malformed("JSON", error))?;
     let has = |member: &str| value.get(member).is_some();
-    if has("mediaType") {
+    if value.get("mediaType").is_some_and(|kind| kind == finding::MEDIA_TYPE) {
+        Ok(finding_of(&Finding::parse(bytes).map_err(|error| malformed("finding", error))?))
+    } else if has("mediaType") {
         Ok(receipt(&Receipt::parse(bytes).map_err(|error| malformed("receipt", error))?))
     } else if has("payloadType") {
         let found = Envelope::parse(bytes).map_err(|error| malformed("envelope", error))?;
@@ -198,8 +216,74 @@ fn note(note: &Note) -> Described {
             .lines("extensions", checkpoint.extensions),
         Err(_) => Described::new("signed note").lines("text", note.text().lines().map(str::to_owned)),
     };
-    let signatures = note.signatures().iter();
-    described.lines("signatures", signatures.map(|line| format!("{} (key {})", line.name(), line.id())))
+    described.lines("signatures", note.signatures().iter().map(signature_line))
+}
+
+/// A signature line. Its type is in the key and not in the line, but only cosignatures are this long.
+fn signature_line(line: &NoteSignature) -> String {
+    let says = match (line.signature().len(), line.signature().split_first_chunk()) {
+        (ED25519_COSIGNATURE_BYTES | ML_DSA_44_COSIGNATURE_BYTES, Some((time, _))) => {
+            format!(", cosigned {}", clock::rfc3339(UnixTime::from_secs(u64::from_be_bytes(*time))))
+        }
+        _ => String::new(),
+    };
+    format!("{} (key {}){says}", line.name(), line.id())
+}
+
+/// What a witness answers: signature lines without their note.
+fn cosignatures(text: &str) -> Result<Described> {
+    let mut lines = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        let line = NoteSignature::parse(line)
+            .ok_or_else(|| malformed("witness's answer", format!("line {number} is no signature line")))?;
+        lines.push(signature_line(&line));
+    }
+    Ok(Described::new("cosignatures").lines("signatures", lines))
+}
+
+fn add_checkpoint(request: &AddCheckpoint) -> Described {
+    Described::new("request to cosign a checkpoint")
+        .text("old size", request.old)
+        .text("consistency proof", format!("{} hashes", request.proof.len()))
+        .inner("checkpoint", note(&request.checkpoint))
+}
+
+fn sign_subtree(request: &SignSubtree) -> Described {
+    Described::new("request to sign a subtree")
+        .text("leaves", format!("{} to {}", request.start, request.end))
+        .text("root", request.root.to_base64())
+        .text("consistency proof", format!("{} hashes", request.proof.len()))
+        .inner("checkpoint", note(&request.checkpoint))
+}
+
+fn finding_of(finding: &Finding) -> Described {
+    let described = Described::new("finding")
+        .text("class", finding.class())
+        .text("origin", finding.origin())
+        .lines("log keys, by the finder's word", finding.vkeys().iter().map(ToString::to_string))
+        .text("found at", clock::rfc3339_millis(finding.found_at().as_millis()))
+        .text("detail", finding.detail());
+    match finding.evidence() {
+        Evidence::Fork(fork) => described
+            .inner("older", note(&fork.older))
+            .inner("newer", note(&fork.newer))
+            .text("root of the newer at the older size", fork.prefix_root.to_base64()),
+        Evidence::Shrink(shrink) => {
+            described.inner("larger", note(&shrink.larger)).inner("smaller, later", note(&shrink.smaller))
+        }
+        Evidence::BadTile(bad) => described.inner("checkpoint", note(&bad.checkpoint)),
+        Evidence::BadEntry(bad) => described
+            .inner("checkpoint", note(&bad.checkpoint))
+            .text("index", bad.leaf.index)
+            .text("broken rule", bad.rule),
+        Evidence::Stale(stale) => {
+            let described = described.inner("checkpoint", note(&stale.checkpoint));
+            match &stale.ahead {
+                None => described,
+                Some(ahead) => described.inner("ahead of it", note(ahead)),
+            }
+        }
+    }
 }
 
 fn policy(policy: &Policy) -> Described {
@@ -216,14 +300,23 @@ fn policy(policy: &Policy) -> Described {
         )
         .text("quorum", quorum)
         .text("fewest cosignatures", policy.weakest_quorum())
+        .text("dishonest witnesses for an unseen fork", policy.strength().dishonest_to_fork)
 }
 
 fn vkey(key: &VerifierKey) -> Described {
     Described::new("vkey")
         .text("name", key.name())
         .text("key id", key.id())
-        .text("type", format!("{:?}", key.key().key_type()))
+        .text("type", key_type(key.key().key_type()))
         .text("full id", key.full_id())
+}
+
+fn key_type(kind: KeyType) -> &'static str {
+    match kind {
+        KeyType::Ed25519 => "Ed25519 (0x01): signs a log's checkpoints",
+        KeyType::Ed25519Cosignature => "Ed25519 cosignature (0x04): a witness's",
+        KeyType::MlDsa44Cosignature => "ML-DSA-44 cosignature (0x06): a witness's, or a log's own",
+    }
 }
 
 fn credentials_file(bytes: &[u8]) -> Result<Described> {
@@ -242,3 +335,7 @@ fn credentials_file(bytes: &[u8]) -> Result<Described> {
 fn malformed(what: &str, error: impl Display) -> Failure {
     Failure::new(format!("this looks like a {what} and is malformed")).because(error)
 }
+
+/// A time before a signature.
+const ED25519_COSIGNATURE_BYTES: usize = 8 + 64;
+const ML_DSA_44_COSIGNATURE_BYTES: usize = 8 + ML_DSA_44_SIGNATURE_BYTES;

@@ -2,15 +2,13 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
 use tlog::Hash;
-use tlog::checkpoint::Checkpoint;
 use tlog::key::VerifierKey;
-use tlog::merkle::consistency;
-use tlog::note::Note;
-use tlog::policy::Policy;
+use tlog::policy::{Policy, PolicyError};
 
 use super::check;
 use crate::artifact::parse_digest;
 use crate::client::{Client, normal_url};
+use crate::current::{self, Shown};
 use crate::patience::Patience;
 use crate::policy_file::difference;
 use crate::policy_file::pins::{Pin, Pins};
@@ -19,7 +17,7 @@ use crate::report::{Console, Exit, Failure, Result};
 /// Keep a log's policy and key, once you have compared its fingerprint
 ///
 /// From then on `verify` works without naming a policy, and what the log shows is compared with what was seen
-/// of it before: never smaller, never another root. The fingerprint is of the whole policy text; compare it
+/// of it before: never smaller, never another root, and larger only with a proof. The fingerprint is of the whole policy text; compare it
 /// with one that reached you on another way.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -57,7 +55,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let url = normal_url(&args.url)?;
     let pins = Pins::load()?;
     let deadline = super::super::deadline(args.timeout)?;
-    let client = Client::new(&url, deadline)?;
+    let client = Client::without_token(&url, deadline)?;
     let mut patience = Patience::until(deadline);
     let offered = Offer::fetch(&client, &mut patience, console)?;
     if let Some(expect) = expect.filter(|expect| *expect != offered.fingerprint()) {
@@ -73,8 +71,10 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     }
     let known = pins.of_key(&offered.vkey);
     if let Some(known) = known {
-        offered.extends(known, &client, &mut patience, console)?;
+        // Before the quorum: a fork is one with or without cosignatures.
+        current::extends(known, &offered.shown, &client, &mut patience, console)?;
     }
+    offered.policy.quorum(&offered.shown.seen.note).map_err(not_satisfied)?;
     let before = known.or(others.first().copied());
     if before.is_none_or(|before| before.text != offered.text || before.vkey != offered.vkey) {
         show(&offered, before, console);
@@ -93,70 +93,38 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     for other in others {
         pins.remove(&other.vkey)?;
     }
-    console.line(format!("pinned {} at size {}", offered.origin(), offered.checkpoint.size));
+    console.line(format!("pinned {} at size {}", offered.origin(), offered.shown.checkpoint.size));
     Ok(Exit::Yes)
 }
 
-/// What a log says of itself; consistent in itself, and no more.
+/// What a log says of itself; its checkpoint is by a key that it names itself, and no more.
 struct Offer {
     text: String,
     policy: Policy,
     vkey: VerifierKey,
-    checkpoint: Checkpoint,
+    shown: Shown,
 }
 
 impl Offer {
-    /// The log's policy, and its checkpoint, which the policy has to accept.
+    /// The log's policy, and its checkpoint.
     fn fetch(client: &Client, patience: &mut Patience, console: &mut Console) -> Result<Self> {
         let text = patience.ask(console, || client.policy())?;
         let policy: Policy = text.parse().map_err(|error: tlog::policy::PolicyParseError| {
             Failure::new(format!("`{}/policy` is no policy", client.url())).caused_by(error)
         })?;
-        let note = patience.ask(console, || client.checkpoint())?;
-        let note = Note::parse(&note).map_err(|error| {
-            Failure::new(format!("`{}` serves no checkpoint", client.url())).caused_by(error)
-        })?;
-        let refuted = |error: tlog::policy::PolicyError| {
-            Failure::refuted("the log's checkpoint does not satisfy the log's policy").caused_by(error)
-        };
-        let (checkpoint, log) = policy.log_checkpoint(&note).map_err(refuted)?;
+        let shown = current::fetch(client, patience, console)?;
+        let (_, log) = policy.log_checkpoint(&shown.seen.note).map_err(not_satisfied)?;
         let vkey = log.vkey.clone();
-        policy.quorum(&note).map_err(refuted)?;
-        Ok(Self { text, policy, vkey, checkpoint })
+        Ok(Self { text, policy, vkey, shown })
     }
 
     fn origin(&self) -> &str {
-        &self.checkpoint.origin
+        &self.shown.checkpoint.origin
     }
 
     /// SHA-256 of the whole text: what people compare.
     fn fingerprint(&self) -> Hash {
         Hash::of(self.text.as_bytes())
-    }
-
-    /// Refuses a tree that does not extend the one that was seen.
-    fn extends(
-        &self,
-        known: &Pin,
-        client: &Client,
-        patience: &mut Patience,
-        console: &mut Console,
-    ) -> Result<()> {
-        let (old, new) = (known.size, self.checkpoint.size);
-        let forked = |why: String| {
-            Failure::refuted(format!("the log `{}` contradicts what was seen of it", self.origin()))
-                .because(why)
-                .hint("keep both checkpoints: they are evidence against the log")
-        };
-        if new < old {
-            return Err(forked(format!("its tree has size {new}, and had {old} before")));
-        }
-        let proof = match old == new {
-            true => Vec::new(),
-            false => patience.ask(console, || client.consistency(old.get(), new.get()))?,
-        };
-        consistency::verify(old, new, &proof, &known.root, &self.checkpoint.root)
-            .map_err(|error| forked(format!("size {old} is not the beginning of size {new}: {error}")))
     }
 
     fn as_pin(&self, url: String) -> Pin {
@@ -165,10 +133,15 @@ impl Offer {
             vkey: self.vkey.clone(),
             policy: self.policy.clone(),
             text: self.text.clone(),
-            size: self.checkpoint.size,
-            root: self.checkpoint.root,
+            size: self.shown.checkpoint.size,
+            root: self.shown.checkpoint.root,
+            seen: Some(self.shown.seen.clone()),
         }
     }
+}
+
+fn not_satisfied(error: PolicyError) -> Failure {
+    Failure::refuted("the log's checkpoint does not satisfy the log's policy").caused_by(error)
 }
 
 fn show(offered: &Offer, before: Option<&Pin>, console: &mut Console) {

@@ -1,0 +1,154 @@
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tlog::TreeSize;
+use tlog::policy::{Cosigned, PolicyError};
+
+use crate::client::{Client, normal_url};
+use crate::clock;
+use crate::current::{self, Shown};
+use crate::patience::Patience;
+use crate::policy_file::pins::{Pin, Pins};
+use crate::report::{Console, Exit, Failure, Result};
+
+/// Look at pinned logs, and move their pins forward
+///
+/// Fetches a log's checkpoint; checks that the log signed it, that its tree extends the one that was seen, by a
+/// proof made from the log's tiles, and that the quorum of the pinned policy cosigned it. Then the pin is moved
+/// to it. `verify` never does.
+///
+/// A log that shows less, or something else, is exit 1, and the pin stays. The two signed checkpoints are kept
+/// as evidence in ~/.aip/findings, which `inspect --evidence` confirms.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The log: its origin or its URL; not needed if only one is pinned
+    #[arg(value_name = "ORIGIN|URL")]
+    log: Option<String>,
+
+    /// Look at every log that is pinned
+    #[arg(long, conflicts_with = "log")]
+    all: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    /// How long to try, each log
+    #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "30s")]
+    #[arg(value_parser = super::super::parse_duration)]
+    timeout: Duration,
+}
+
+pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let pins = Pins::load()?;
+    let mut exit = Exit::Yes;
+    let mut logs: Vec<Value> = Vec::new();
+    for pin in chosen(&args, &pins)? {
+        let result = sync(pin, &pins, super::super::deadline(args.timeout)?, console);
+        if let Err(failure) = &result {
+            exit = exit.and(failure.exit());
+        }
+        match (args.json, &result) {
+            (true, _) => logs.push(json_of(pin, &result)),
+            (false, Ok(synced)) => console.line(line(pin, synced)),
+            (false, Err(failure)) => console.failure(failure),
+        }
+    }
+    if args.json {
+        console.json(&json!({"schema": "aip.log.sync.v1", "logs": logs}));
+    }
+    Ok(exit)
+}
+
+/// The pins that are asked for, at least one.
+fn chosen<'p>(args: &Args, pins: &'p Pins) -> Result<Vec<&'p Pin>> {
+    let chosen: Vec<&Pin> = match &args.log {
+        None => pins.iter().collect(),
+        Some(url) if url.contains("://") => pins.of_url(&normal_url(url)?).collect(),
+        Some(origin) => pins.of_origin(origin).collect(),
+    };
+    match (&args.log, chosen.len()) {
+        (None, 0) => Err(Failure::new("no log is pinned").hint("`aip-attest policy pin URL` pins one")),
+        (Some(log), 0) => Err(Failure::new(format!("no log `{log}` is pinned"))
+            .hint("`aip-attest policy show` lists those that are")),
+        (None, several @ 2..) if !args.all => {
+            Err(Failure::new(format!("{several} logs are pinned")).hint("name one, or look at --all"))
+        }
+        _ => Ok(chosen),
+    }
+}
+
+/// What a log showed that is believed now.
+struct Synced {
+    shown: Shown,
+    cosigned: Vec<Cosigned>,
+}
+
+impl Synced {
+    fn size(&self) -> TreeSize {
+        self.shown.checkpoint.size
+    }
+}
+
+fn sync(pin: &Pin, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Synced> {
+    let client = Client::without_token(&pin.url, deadline)?;
+    let mut patience = Patience::until(deadline);
+    let shown = current::fetch(&client, &mut patience, console)?;
+    current::signed_by_log(&pin.policy, "the pinned policy", &shown, &client)?;
+    if shown.checkpoint.origin != pin.origin() {
+        return Err(Failure::refuted(format!("`{}` is another log now", pin.url)).because(format!(
+            "pinned is `{}`, it shows `{}`",
+            pin.origin(),
+            shown.checkpoint.origin
+        )));
+    }
+    // Before the quorum: a fork is one with or without cosignatures.
+    current::extends(pin, &shown, &client, &mut patience, console)?;
+    let cosigned = pin.policy.quorum(&shown.seen.note).map_err(|error| below_quorum(pin, &error))?;
+    let moved = Pin {
+        size: shown.checkpoint.size,
+        root: shown.checkpoint.root,
+        seen: Some(shown.seen.clone()),
+        ..pin.clone()
+    };
+    pins.save(&moved)?;
+    Ok(Synced { shown, cosigned })
+}
+
+/// Too few witnesses prove nothing against the log; a bad line of one does.
+fn below_quorum(pin: &Pin, error: &PolicyError) -> Failure {
+    let message = format!("the checkpoint of `{}` does not satisfy the pinned policy", pin.origin());
+    match error {
+        PolicyError::Quorum { .. } => Failure::new(message).for_now(),
+        _ => Failure::refuted(message),
+    }
+    .caused_by(error)
+    .hint("the pin stays where it was")
+}
+
+fn line(pin: &Pin, synced: &Synced) -> String {
+    let was = if synced.size() == pin.size { String::new() } else { format!(", was {}", pin.size) };
+    let witnesses: Vec<String> =
+        synced.cosigned.iter().map(|by| format!("{} {}", by.witness, clock::rfc3339(by.time))).collect();
+    let witnesses = if witnesses.is_empty() { "no witness".to_owned() } else { witnesses.join(", ") };
+    format!("{}  size {}{was}  {witnesses}", pin.origin(), synced.size())
+}
+
+fn json_of(pin: &Pin, result: &Result<Synced>) -> Value {
+    let mut json = json!({
+        "origin": pin.origin(),
+        "url": pin.url,
+        "before": {"size": pin.size.get(), "root": pin.root.to_string()},
+    });
+    match result {
+        Ok(Synced { shown, cosigned }) => {
+            let checkpoint = &shown.checkpoint;
+            let cosigned =
+                cosigned.iter().map(|by| json!({"witness": by.witness, "time": clock::rfc3339(by.time)}));
+            json["now"] = json!({"size": checkpoint.size.get(), "root": checkpoint.root.to_string()});
+            json["cosigned"] = cosigned.collect();
+        }
+        Err(failure) => json["error"] = failure.to_json(),
+    }
+    json
+}

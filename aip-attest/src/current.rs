@@ -1,0 +1,141 @@
+//! A log's checkpoint that is taken as current, judged by the pin of the log, which it may only extend.
+//!
+//! Never a smaller tree, never another root of one size; a larger one only with a consistency proof. The proof is
+//! made here from the log's tiles (c2sp.org/tlog-tiles), so that every such log can be followed, and what the
+//! tiles say need not be believed: hashes either lead from the root that was seen to the one that is signed, or
+//! do not. Where they lead from another root to the signed one, they are the evidence of a fork.
+//!
+//! What contradicts a pin is kept as a finding (`specs/finding.md`).
+
+use std::cell::RefCell;
+
+use attestation::finding::{Evidence, Finding, MAX_VKEYS, Shrink};
+use tlog::checkpoint::{Checkpoint, is_origin};
+use tlog::fork::Fork;
+use tlog::key::KeyType;
+use tlog::merkle::consistency;
+use tlog::note::Note;
+use tlog::policy::Policy;
+use tlog::tile::TileHashReader;
+
+use crate::client::Client;
+use crate::clock;
+use crate::patience::Patience;
+use crate::policy_file::findings;
+use crate::policy_file::pins::{Pin, Seen};
+use crate::report::{Console, Failure, Result};
+
+/// What a log shows as its newest checkpoint. Read, and not believed.
+pub struct Shown {
+    /// The note.
+    pub seen: Seen,
+    /// What it says.
+    pub checkpoint: Checkpoint,
+}
+
+/// Asks a log for its checkpoint.
+pub fn fetch(client: &Client, patience: &mut Patience, console: &mut Console) -> Result<Shown> {
+    let bytes = patience.ask(console, || client.checkpoint())?;
+    let none = || Failure::new(format!("`{}` serves no checkpoint", client.url()));
+    let note = Note::parse(&bytes).map_err(|error| none().caused_by(error))?;
+    let checkpoint = Checkpoint::parse(note.text()).map_err(|error| none().caused_by(error))?;
+    Ok(Shown { seen: Seen { note, at: clock::now_millis() }, checkpoint })
+}
+
+/// Refuses a checkpoint, which a key of the log signed, that does not extend the pinned one.
+pub fn extends(
+    pin: &Pin,
+    shown: &Shown,
+    client: &Client,
+    patience: &mut Patience,
+    console: &mut Console,
+) -> Result<()> {
+    let (old, new) = (pin.size, shown.checkpoint.size);
+    if new < old {
+        return Err(contradiction(
+            pin,
+            shown,
+            client,
+            format!("its tree has size {new}, and had {old} before"),
+        ));
+    }
+    let proof = if old == new {
+        Vec::new()
+    } else {
+        let asking = RefCell::new((patience, console));
+        let reader = TileHashReader::new(new, |tile| {
+            let (patience, console) = &mut *asking.borrow_mut();
+            patience.ask(console, || client.tile(tile))
+        });
+        consistency::prove(&reader, old, new)?
+    };
+    consistency::verify(old, new, &proof, &pin.root, &shown.checkpoint.root).map_err(|error| {
+        let why = format!("size {old} is not the beginning of size {new}: {error}");
+        contradiction(pin, shown, client, why)
+    })
+}
+
+/// Why the log is not to be believed, and where the evidence is.
+fn contradiction(pin: &Pin, shown: &Shown, client: &Client, why: String) -> Failure {
+    let failure =
+        Failure::refuted(format!("the log `{}` contradicts what was seen of it", pin.origin())).because(&why);
+    let Some(seen) = &pin.seen else {
+        return failure.hint(
+            "the pin is of an earlier release and has no signed checkpoint: there is no evidence to keep",
+        );
+    };
+    let Some(evidence) = evidence(pin, seen, shown, client) else {
+        return failure.hint(
+            "what the log served proves neither that it extends what was seen nor that it does not: try again",
+        );
+    };
+    match finding(pin, &why, evidence).and_then(|finding| findings::keep(&finding)) {
+        Ok(path) => failure
+            .hint(format!(
+                "the evidence is in `{}`: `aip-attest inspect --evidence FILE` confirms it",
+                path.display()
+            ))
+            .hint("do not rely on this log, and tell those who do"),
+        Err(error) => failure.because(error.one_line()).hint("the evidence could not be kept"),
+    }
+}
+
+/// Two signed checkpoints of which one is false, else the smaller one that was shown after the larger.
+fn evidence(pin: &Pin, seen: &Seen, shown: &Shown, client: &Client) -> Option<Evidence> {
+    let larger = pin.size.max(shown.checkpoint.size);
+    // The log is asked once for each: it may have no interest in being found out.
+    let reader = TileHashReader::new(larger, |tile| client.tile(tile));
+    match Fork::find(seen.note.clone(), shown.seen.note.clone(), &reader) {
+        Ok(fork) => Some(Evidence::Fork(fork)),
+        Err(_) if shown.checkpoint.size < pin.size => Some(Evidence::Shrink(Shrink {
+            larger: seen.note.clone(),
+            larger_seen_at: seen.at,
+            smaller: shown.seen.note.clone(),
+            smaller_seen_at: shown.seen.at,
+        })),
+        Err(_) => None,
+    }
+}
+
+/// The finding, which confirms itself before anybody is told.
+fn finding(pin: &Pin, why: &str, evidence: Evidence) -> Result<Finding> {
+    if !is_origin(pin.origin()) {
+        return Err(Failure::new("the log's name is too long for a finding"));
+    }
+    let mut keys = pin.log_keys();
+    keys.retain(|key| key.key().key_type() != KeyType::Ed25519Cosignature);
+    keys.truncate(MAX_VKEYS);
+    let finding = Finding::new(pin.origin(), keys, clock::now_millis(), why, evidence);
+    match finding.confirm(Some(&pin.policy)) {
+        Ok(_) => Ok(finding),
+        Err(error) => Err(Failure::new("the evidence does not hold").caused_by(error)),
+    }
+}
+
+/// Refuses a note that is not by a log of this policy.
+pub fn signed_by_log(policy: &Policy, whose: &str, shown: &Shown, client: &Client) -> Result<()> {
+    policy.log_checkpoint(&shown.seen.note).map(|_| ()).map_err(|error| {
+        Failure::refuted(format!("the checkpoint of `{}` is not by a log of {whose}", client.url()))
+            .caused_by(error)
+    })
+}
