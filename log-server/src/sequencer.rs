@@ -40,7 +40,7 @@ use crate::view::{Published, TileCache, View};
 mod opening;
 mod publication;
 
-use opening::SignedNote;
+use opening::SignedBefore;
 use publication::Candidate;
 
 pub use opening::OpenError;
@@ -97,6 +97,15 @@ impl Identity {
     }
 }
 
+/// The operator's word on what a log cannot know by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Accept {
+    /// The wall clock is right, although the last entry or the witnesses contradict it.
+    pub clock: bool,
+    /// The directory is the newest copy, although the file that records what was signed is older than it.
+    pub older_record: bool,
+}
+
 /// Reads the wall clock (Unix milliseconds) and the monotonic clock.
 pub type Clocks = Box<dyn Fn() -> (u64, Duration) + Send>;
 
@@ -131,15 +140,13 @@ impl Sequencer {
         identity: Identity,
         record: SignedRecord,
         clocks: Clocks,
-        accept_clock: bool,
+        accept: Accept,
         publication: Publication,
     ) -> Result<Self, OpenError> {
         let state = store.tree_state()?.ok_or(OpenError::NoTree)?;
         let tree = opening::load_tree(&*store, &state)?;
         let signed = opening::signed_before(&*store, &record, &identity)?;
-        for signed in &signed {
-            opening::check_extends(&*store, &state, &tree, &signed.checkpoint)?;
-        }
+        signed.check(&*store, &state, &tree, accept)?;
         let published = opening::published_before(&*store, &state, &tree, &identity)?;
         let (wall, mono) = clocks();
         let cosigning = Cosigning::new(&publication.policy);
@@ -148,7 +155,7 @@ impl Sequencer {
             identity,
             record,
             clocks,
-            guard: ClockGuard::new(wall, mono, accept_clock),
+            guard: ClockGuard::new(wall, mono, accept.clock),
             state,
             tree,
             tiles: Arc::default(),
@@ -168,13 +175,12 @@ impl Sequencer {
 
     /// What was signed and not published is asked for again; before anything new is signed, every witness
     /// that can be reached is heard.
-    fn take_up(&mut self, signed: Vec<SignedNote>) -> Result<(), OpenError> {
+    fn take_up(&mut self, signed: SignedBefore) -> Result<(), OpenError> {
         let published = self.published.borrow().clone();
         if published.is_signed() {
             self.shown = Some(self.gathering(&published.note));
         }
-        let last =
-            signed.into_iter().max_by_key(|signed| signed.checkpoint.size).expect("the file is one of them");
+        let last = signed.last();
         let gathering = self.gathering(&last.note);
         let own = gathering.own().clone();
         let shown = opening::show(&*self.store, &self.tree, &self.identity, last.checkpoint, last.note)?;

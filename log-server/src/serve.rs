@@ -24,7 +24,7 @@ use crate::http::unread::Unread;
 use crate::http::{self, App, ConnectionLimits, RequestLimits};
 use crate::metrics;
 use crate::pool::{Pool, Turn, Unavailable, Wish};
-use crate::sequencer::{Clocks, FatalError, OpenError, Publication, Sequencer};
+use crate::sequencer::{Accept, Clocks, FatalError, OpenError, Publication, Sequencer};
 use crate::signed_record::SignedRecord;
 use crate::store::schema::Read as _;
 
@@ -34,6 +34,9 @@ pub struct Args {
     /// The log's directory
     #[arg(long, env = "AIP_LOG_DIR", value_name = "DIR")]
     pub dir: PathBuf,
+    /// Go on although the record of what was signed is an older copy than the directory
+    #[arg(long)]
+    pub accept_older_record: bool,
     /// Settings
     #[command(flatten)]
     pub settings: Settings,
@@ -59,8 +62,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let witnesses = Witnesses::start(&policy, rhythm.quorum_timeout, move || waking.wake());
     let witnesses = witnesses.map_err(|e| Failure::new("cannot ask witnesses").caused_by(e))?;
     let publication = Publication { policy, cosigners: Box::new(witnesses), rhythm };
-    let sequencer =
-        Sequencer::open(store.clone(), identity, record, clocks(), settings.accept_clock, publication);
+    let accept = Accept { clock: settings.accept_clock, older_record: args.accept_older_record };
+    let sequencer = Sequencer::open(store.clone(), identity, record, clocks(), accept, publication);
     let sequencer = sequencer.map_err(|e| cannot_open(&args.dir, e))?;
     let state = store.tree_state().ok().flatten();
     let (day, day_bytes) = state.map_or((0, 0), |state| (state.day, state.day_bytes));
@@ -265,6 +268,10 @@ fn cannot_open(dir: &Path, error: OpenError) -> Failure {
             "going on would sign a second tree under one key, which every verifier would hold against this log. Bring \
              back a directory that holds at least what was signed: a newer backup, or a mirror's tiles replayed up to \
              that size. If there is none, the origin is over: begin a successor with `init` under another origin",
+        ),
+        OpenError::RecordBehind { .. } => Some(
+            "somebody put the record back, and may have put the directory back as well: then it has signed more than it \
+             knows. If this directory is certainly the newest, `serve --accept-older-record` writes the record anew",
         ),
         OpenError::WitnessKnowsMore { .. } => Some(
             "this directory and its record are older copies, or the key signed elsewhere. `log-server recover` replays a \

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod log;
 pub mod oracle;
 pub mod signer;
+pub mod witness;
 
 use std::path::PathBuf;
 

@@ -93,7 +93,7 @@ impl Log {
         assert!(self.server.is_none(), "the log runs already");
         let start = Instant::now();
         let serve = self.command(flags);
-        let mut command = match starter {
+        let command = match starter {
             [] => serve,
             [starter, args @ ..] => {
                 let mut command = Command::new(starter);
@@ -102,18 +102,7 @@ impl Log {
                 command
             }
         };
-        let mut server = command.stderr(Stdio::piped()).spawn().expect("log-server runs");
-        let mut stderr = BufReader::new(server.stderr.take().expect("a pipe"));
-        let mut lines = String::new();
-        while !lines.contains(" serving ") {
-            if stderr.read_line(&mut lines).expect("a line") == 0 {
-                let status = server.wait().expect("a process that closed its end ends");
-                return Err(format!("{lines}{status}"));
-            }
-        }
-        // Keeps the pipe drained, so that the server never blocks on it.
-        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-        self.server = Some(server);
+        self.server = Some(spawn_server(command)?);
         Ok(start.elapsed())
     }
 
@@ -158,6 +147,13 @@ impl Log {
             self.server = None;
         }
         ended
+    }
+
+    /// Replaces the log's own policy: its key, these lines, and this quorum.
+    pub fn ask(&self, witnesses: &str, quorum: &str) -> Policy {
+        let text = format!("log {}\n{witnesses}quorum {quorum}\n", self.vkey);
+        std::fs::write(self.dir().join("policy"), &text).expect("a policy");
+        text.parse().expect("a policy")
     }
 
     /// `log-server fsck` on the directory.
@@ -215,6 +211,22 @@ impl Drop for Log {
             self.kill();
         }
     }
+}
+
+/// Starts a server and waits until it says that it serves; or answers what it said when it ended.
+pub fn spawn_server(mut command: Command) -> Result<Child, String> {
+    let mut server = command.stderr(Stdio::piped()).spawn().expect("the server runs");
+    let mut stderr = BufReader::new(server.stderr.take().expect("a pipe"));
+    let mut lines = String::new();
+    while !lines.contains(" serving ") {
+        if stderr.read_line(&mut lines).expect("a line") == 0 {
+            let status = server.wait().expect("a process that closed its end ends");
+            return Err(format!("{lines}{status}"));
+        }
+    }
+    // Keeps the pipe drained, so that the server never blocks on it.
+    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+    Ok(server)
 }
 
 /// Sends SIGTERM.

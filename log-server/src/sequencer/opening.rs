@@ -8,7 +8,7 @@ use tlog::note::Note;
 use tlog::tile::{Edge, TILE_WIDTH, Tile, TileHashReader, hashes_at};
 use tlog::{Hash, TreeSize};
 
-use super::{FatalError, Identity};
+use super::{Accept, FatalError, Identity};
 use crate::integrate::Tree;
 use crate::signed_record::SignedRecord;
 use crate::store::schema::{Read as _, TreeState};
@@ -47,6 +47,16 @@ pub enum OpenError {
     /// `init` has not finished.
     #[error("the directory holds no tree: `init` did not finish")]
     NoTree,
+    /// The file that records what was signed is older than the database.
+    #[error(
+        "the record of what was signed holds a checkpoint of {file} entries, the database one of {database}: the record is an older copy"
+    )]
+    RecordBehind {
+        /// The size in the file.
+        file: u64,
+        /// The size in the database.
+        database: u64,
+    },
     /// The stored tree is smaller than what was signed.
     #[error(
         "the directory holds {size} entries, but this log has signed a checkpoint of {signed}: it is an older copy"
@@ -91,20 +101,55 @@ impl SignedNote {
     }
 }
 
-/// Both records of what was signed. The tree must extend each of them: a smaller one of another tree tells
-/// of a fork as well as a larger one.
+/// Both records of what was signed.
+pub(super) struct SignedBefore {
+    file: SignedNote,
+    database: Option<SignedNote>,
+}
+
+impl SignedBefore {
+    /// The tree must extend each of them: a smaller one of another tree tells of a fork as well as a larger one.
+    /// The file is written first, so one that is behind the database was put there from elsewhere.
+    pub(super) fn check(
+        &self,
+        store: &dyn Store,
+        state: &TreeState,
+        tree: &Tree,
+        accept: Accept,
+    ) -> Result<(), OpenError> {
+        for signed in [Some(&self.file), self.database.as_ref()].into_iter().flatten() {
+            check_extends(store, state, tree, &signed.checkpoint)?;
+        }
+        let file = self.file.checkpoint.size;
+        match self.database.as_ref().map(|signed| signed.checkpoint.size).filter(|database| *database > file)
+        {
+            Some(database) if !accept.older_record => {
+                Err(OpenError::RecordBehind { file: file.get(), database: database.get() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The larger of the two.
+    pub(super) fn last(self) -> SignedNote {
+        match self.database {
+            Some(database) if database.checkpoint.size > self.file.checkpoint.size => database,
+            _ => self.file,
+        }
+    }
+}
+
+/// Reads both records.
 pub(super) fn signed_before(
     store: &dyn Store,
     record: &SignedRecord,
     identity: &Identity,
-) -> Result<Vec<SignedNote>, OpenError> {
-    let file =
-        record.read().map_err(|e| OpenError::BadRecord { record: FILE_RECORD, cause: e.to_string() })?;
-    let mut signed = vec![SignedNote::read(FILE_RECORD, &file, identity)?];
-    if let Some(text) = store.signed()? {
-        signed.push(SignedNote::read("the database's record", &text, identity)?);
-    }
-    Ok(signed)
+) -> Result<SignedBefore, OpenError> {
+    let text = record.read();
+    let text = text.map_err(|e| OpenError::BadRecord { record: FILE_RECORD, cause: e.to_string() })?;
+    let file = SignedNote::read(FILE_RECORD, &text, identity)?;
+    let database = store.signed()?.map(|text| SignedNote::read("the database's record", &text, identity));
+    Ok(SignedBefore { file, database: database.transpose()? })
 }
 
 /// What was published last, if anything was.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use log_server::cosign::{Answer, Ask, Cosigners, Outcome};
 use log_server::pool::Unavailable;
-use log_server::sequencer::{Clocks, Identity, OpenError, Publication, Rhythm, Sequencer};
+use log_server::sequencer::{Accept, Clocks, Identity, OpenError, Publication, Rhythm, Sequencer};
 use log_server::sigstore_note::SigstoreName;
 use log_server::store::Store;
 use log_server::store::faulty::FaultyStore;
@@ -65,7 +65,7 @@ impl Stage {
             Publication { policy: Arc::new(policy()), cosigners: Box::new(self.clone()), rhythm };
         let sigstore = SigstoreName { host: "example.com".into(), tree_id: 7 };
         let identity = Identity { key: key(), ml_dsa: Some(ml_dsa()), sigstore };
-        Sequencer::open(store, identity, bench.record(), self.clocks(), false, publication)
+        Sequencer::open(store, identity, bench.record(), self.clocks(), Accept::default(), publication)
     }
 
     fn clocks(&self) -> Clocks {

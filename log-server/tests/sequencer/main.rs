@@ -14,7 +14,7 @@ use attestation::statement::{Statement, Subject};
 use log_server::admit::Admitted;
 use log_server::fsck;
 use log_server::pool::{Pool, PoolLimits, Sequenced, Turn, Wish};
-use log_server::sequencer::{Clocks, FatalError, Identity, OpenError, Publication, Sequencer};
+use log_server::sequencer::{Accept, Clocks, FatalError, Identity, OpenError, Publication, Sequencer};
 use log_server::signed_record::SignedRecord;
 use log_server::sigstore_note::SigstoreName;
 use log_server::store::memory::MemoryStore;
@@ -67,7 +67,7 @@ fn open(store: Arc<dyn Store>, record: SignedRecord, clocks: Clocks) -> Result<S
     let sigstore = SigstoreName { host: "example.com".into(), tree_id: 7 };
     let identity = Identity { key: key(), ml_dsa: None, sigstore };
     let alone = Publication::alone(&identity);
-    Sequencer::open(store, identity, record, clocks, false, alone)
+    Sequencer::open(store, identity, record, clocks, Accept::default(), alone)
 }
 
 fn key() -> SignerKey {

@@ -113,6 +113,9 @@ fn a_store_behind_either_record_is_refused() {
     round(&mut smaller.open().expect("a log"), &[1, 5]).0.expect("a round");
     let forked = open(bench.store.clone(), smaller.record(), clocks(START));
     assert!(matches!(forked, Err(OpenError::Contradiction { size: 2, .. })));
+    // The database says 3, the file 2 of the same tree: the file is written first, so it was put back.
+    let behind = open(bench.store.clone(), older.record(), clocks(START));
+    assert!(matches!(behind, Err(OpenError::RecordBehind { file: 2, database: 3 })));
     // Another log's record, and a record nobody signed.
     for note in ["", "no note", "example.com/log\n3\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n"] {
         write_record(bench.folder.path(), note);

@@ -8,7 +8,7 @@ use attestation::entry::{PendingEntry, Visibility};
 use log_server::admit::Admitted;
 use log_server::config::{LogFile, default_signed_record};
 use log_server::pool::{Pool, PoolLimits, Turn, Wish};
-use log_server::sequencer::{Identity, Publication, Sequencer};
+use log_server::sequencer::{Accept, Identity, Publication, Sequencer};
 use log_server::signed_record::SignedRecord;
 use log_server::store::rocks::RocksStore;
 use tlog::Hash;
@@ -101,7 +101,8 @@ fn fill(log: &Log, size: u64) -> Duration {
     });
     let identity = Identity { key, ml_dsa: None, sigstore: file.sigstore };
     let alone = Publication::alone(&identity);
-    let mut sequencer = Sequencer::open(store, identity, record, clocks, false, alone).expect("a sound log");
+    let mut sequencer =
+        Sequencer::open(store, identity, record, clocks, Accept::default(), alone).expect("a sound log");
     let limits = PoolLimits {
         entries: 4_096,
         bytes: usize::MAX,
