@@ -70,7 +70,7 @@ fn two_of_three_suffice_and_one_does_not() {
     // The signed checkpoint, and one further round: durable, and answered so, with the reason.
     let (status, first) = world.log.submit(&sign(5).published());
     assert_eq!((status, &first["status"]), (202, &"committed".into()), "{first}");
-    assert_eq!(first["error"]["type"], "urn:aip:problem:below-quorum", "{first}");
+    assert_eq!(first["reason"]["type"], "urn:aip:problem:below-quorum", "{first}");
     assert_eq!(world.log.submit(&sign(6).published()).0, 202);
     // Then nothing is taken, and the reason is the same.
     let (status, full) = world.log.submit(&sign(7).published());

@@ -54,7 +54,7 @@ pub enum Answer {
         url: String,
         /// What it waits for, if that takes longer than it should.
         #[serde(skip_serializing_if = "Option::is_none")]
-        error: Option<Problem>,
+        reason: Option<Problem>,
     },
     /// Breaks a rule.
     Refused {
@@ -322,7 +322,7 @@ fn answer_now(app: &App, claim: ClaimHash, committed: &Committed) -> Result<Answ
         return Ok(Answer::Committed {
             url: format!("/api/v1/claims/{claim}"),
             claim,
-            error: below_quorum(app).or_else(|| not_ready(app)),
+            reason: below_quorum(app).or_else(|| not_ready(app)),
         });
     }
     logged(&view, committed)
