@@ -164,21 +164,22 @@ impl Pool {
     pub fn next(&self, wish: Wish) -> Turn {
         let mut state = self.lock();
         loop {
+            let mut pause = wish.until.map_or(Duration::MAX, remaining);
             if wish.takes_entries && !state.waiting.is_empty() {
                 let left = self.limits.round_interval.saturating_sub(wish.last_round.elapsed());
                 if left.is_zero() || state.closed || state.waiting.len() >= self.limits.round_early {
                     return Turn::Round(self.fill_round(&mut state));
                 }
-                state = self.wait(state, wish.until.map_or(left, |until| left.min(remaining(until))));
+                pause = pause.min(left);
             } else if state.closed {
                 return Turn::Closed;
-            } else {
-                state = self.wait(state, wish.until.map_or(Duration::MAX, remaining));
             }
+            // Before each wait: whoever woke the sequencer while it worked did not find it waiting.
             if std::mem::take(&mut state.woken) || wish.until.is_some_and(|until| remaining(until).is_zero())
             {
                 return Turn::Tend;
             }
+            state = self.wait(state, pause);
         }
     }
 
@@ -237,4 +238,26 @@ impl Pool {
 
 fn remaining(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_wakes_the_sequencer_while_it_works_is_heard() {
+        let pool = Pool::new(PoolLimits {
+            entries: 1,
+            bytes: 1,
+            round_entries: 1,
+            round_early: 1,
+            round_interval: Duration::ZERO,
+        });
+        let start = Instant::now();
+        let late = start + Duration::from_secs(60);
+        let wish = Wish { last_round: start, takes_entries: true, until: Some(late) };
+        pool.wake();
+        assert!(matches!(pool.next(wish), Turn::Tend));
+        assert!(start.elapsed() < Duration::from_secs(30), "not before its time was up");
+    }
 }
