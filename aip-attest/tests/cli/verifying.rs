@@ -1,8 +1,12 @@
 //! `verify` around its checks: what is missing, several artifacts, where receipts and policies are looked for.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tlog::checkpoint::Checkpoint;
+use tlog::key::{KeyName, KeyType, SignerKey};
+use tlog::proof::TlogProof;
+use tlog::{UnixTime, cosignature};
 
-use crate::world::{Forge, ORIGIN, World, did, log_key, policy};
+use crate::world::{Forge, ORIGIN, World, did, log_key, policy, witness_key};
 
 #[test]
 fn the_manual() {
@@ -18,7 +22,7 @@ app
   ok              signature            did:key:z6MkehRgf7yJbgaGfYsdoAsKdBPE3dj2CYhowQdcjqSJgvVd
   ok              leaf                 claimed for log.example.com/pipelines
   ok              log-signature        log.example.com/pipelines of size 2
-  ok              witness-quorum       w
+  ok              witness-quorum       w [..]T[..]Z
   ok              inclusion            index 0
   ok              signer               $DID
   ok              signer-state         identity not evaluated, genesis key assumed; state as of size 2
@@ -300,3 +304,57 @@ fn a_verdict_that_could_not_be_written_is_no_verdict() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write to stdout"));
 }
+
+/// A quorum over groups, met by witnesses of both algorithms, one of them with two keys.
+#[test]
+fn the_witnesses_that_counted_are_shown_with_their_times() {
+    let world = World::with_receipt();
+    let key = |name: &str, kind, seed: u8| {
+        SignerKey::from_seed(KeyName::new(name).expect("a name"), kind, &[seed; 32])
+    };
+    let (a_ed, a_mldsa) = (witness_key(), key("witness.example.com", KeyType::MlDsa44Cosignature, 0x23));
+    let b = key("b.example.com", KeyType::MlDsa44Cosignature, 0x24);
+    let c = key("c.example.com", KeyType::Ed25519Cosignature, 0x25);
+    let policy = format!(
+        "log {}\nwitness a-ed {}\nwitness a-mldsa {}\nwitness b {}\nwitness c {}\n\
+         group a any a-ed a-mldsa\ngroup q 2 a b c\nquorum q\n",
+        log_key().verifier(),
+        a_ed.verifier(),
+        a_mldsa.verifier(),
+        b.verifier(),
+        c.verifier()
+    );
+    world.file("policy", policy.as_bytes());
+    let receipt = |witnesses: &[&SignerKey]| {
+        let forge = Forge { witness: None, ..Forge::of("app", b"hello artifact\n") };
+        let mut receipt: Value = serde_json::from_str(&forge.receipt()).expect("JSON");
+        let mut proof = TlogProof::parse(receipt["proof"].as_str().expect("text")).expect("a proof");
+        let checkpoint = Checkpoint::parse(proof.checkpoint.text()).expect("a checkpoint");
+        for (witness, second) in witnesses.iter().zip(1_790_000_001..) {
+            let line = cosignature::cosign(witness, &checkpoint, UnixTime::from_secs(second));
+            proof.checkpoint.add(line.expect("a cosignature"));
+        }
+        receipt["proof"] = json!(proof.to_string());
+        world.file("app.receipt.json", receipt.to_string().as_bytes());
+    };
+    receipt(&[&b, &a_mldsa]);
+    world.run(&["verify", "app", "--policy", "policy", "--any-signer"]).expect(
+        0,
+        &[
+            "  ok              witness-quorum       a-mldsa 2026-09-21T14:13:22Z, b 2026-09-21T14:13:21Z\n",
+            "state as of size 2, 2026-09-21T14:13:22Z",
+        ],
+    );
+    // Who counted is told though a later check fails.
+    let json = world.run(&["verify", "app", "--policy", "policy", "--signer", OTHER_DID, "--json"]).json();
+    let result = &json["results"][0];
+    assert_eq!(result["cosigned"][0], json!({"witness": "a-mldsa", "time": "2026-09-21T14:13:22Z"}));
+    assert_eq!((result["verified"].clone(), result["verdict"].as_str()), (Value::Null, Some("failed")));
+    // Two keys of one witness are one witness.
+    receipt(&[&a_ed, &a_mldsa]);
+    world
+        .run(&["verify", "app", "--policy", "policy", "--any-signer"])
+        .expect(1, &["FAILED: witness-quorum: the quorum `q` is not met: cosigned by a-ed, a-mldsa"]);
+}
+
+const OTHER_DID: &str = "did:aip:00000000000000000000000000000000";

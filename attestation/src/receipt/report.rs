@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tlog::merkle::ProofError;
-use tlog::policy::PolicyError;
+use tlog::policy::{Cosigned, PolicyError};
 use tlog::{Hash, TreeSize};
 
 use super::{Demand, ReceiptError, Verified, VerifyPolicy};
@@ -133,6 +133,7 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct Report {
     checks: Vec<(Check, Outcome)>,
+    cosigned: Vec<Cosigned>,
     verified: Option<Verified>,
 }
 
@@ -157,6 +158,11 @@ impl Report {
             Some((_, fault)) if fault.could_not_check() => Verdict::CouldNotCheck,
             Some(_) => Verdict::Failed,
         }
+    }
+
+    /// The witnesses that count, with their times, once the quorum is met; whatever became of later checks.
+    pub fn cosigned(&self) -> &[Cosigned] {
+        &self.cosigned
     }
 
     /// What may be believed now, if every check passed.
@@ -279,13 +285,15 @@ impl Fault {
 pub(super) struct Progress {
     checks: Vec<(Check, Outcome)>,
     passed: usize,
+    cosigned: Vec<Cosigned>,
 }
 
 impl Progress {
     pub(super) fn new(policy: &VerifyPolicy) -> Self {
         let demanded = policy.demands().into_iter().map(Demand::check);
         let checks = Check::always().chain(demanded);
-        Self { checks: checks.map(|check| (check, Outcome::NotChecked)).collect(), passed: 0 }
+        let checks = checks.map(|check| (check, Outcome::NotChecked)).collect();
+        Self { checks, passed: 0, cosigned: Vec::new() }
     }
 
     pub(super) fn pass(&mut self, check: Check, found: impl Into<String>) {
@@ -293,6 +301,12 @@ impl Progress {
         assert_eq!(next.0, check, "checks are made in their order");
         next.1 = Outcome::Passed(found.into());
         self.passed += 1;
+    }
+
+    /// The quorum is met, by these.
+    pub(super) fn pass_quorum(&mut self, found: impl Into<String>, cosigned: &[Cosigned]) {
+        self.pass(Check::WitnessQuorum, found);
+        self.cosigned = cosigned.to_vec();
     }
 
     /// The report: a fault belongs to the first check that has not passed.
@@ -307,6 +321,6 @@ impl Progress {
                 None
             }
         };
-        Report { checks: self.checks, verified }
+        Report { checks: self.checks, cosigned: self.cosigned, verified }
     }
 }

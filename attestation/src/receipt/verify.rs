@@ -192,7 +192,7 @@ impl Receipt {
         let (checkpoint, log) = log_signature(logged, policy)?;
         progress.pass(Check::LogSignature, format!("{} of size {}", checkpoint.origin, checkpoint.size));
         let cosigned = policy.policy.quorum(&logged.proof.checkpoint).map_err(Fault::WitnessQuorum)?;
-        progress.pass(Check::WitnessQuorum, names(&cosigned));
+        progress.pass_quorum(names(&cosigned), &cosigned);
         let leaf = leaf_hash(&logged.entry.to_bytes());
         logged.proof.verify_inclusion(&leaf, &checkpoint).map_err(Fault::Inclusion)?;
         progress.pass(Check::Inclusion, format!("index {}", logged.proof.index));

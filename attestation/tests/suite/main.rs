@@ -6,3 +6,4 @@ mod hostile;
 mod mutations;
 mod sigstore;
 mod vectors;
+mod witnesses;

@@ -5,6 +5,7 @@
 //!  "results": [{
 //!    "artifact": "…", "sha256": "…", "receipt": "…", "policy": "…", "verdict": "…",
 //!    "checks": [{"id": "…", "result": "passed | failed | could-not-check | not-checked", "detail": "…"}],
+//!    "cosigned": [{"witness", "time"}],                         who counted, once the quorum is met
 //!    "error": {"message": "…", "hint": "…"},                    only where there is no verdict
 //!    "verified": {"did", "origin", "index", "loggedAt", "loggedAtMillis", "treeSize", "root",
 //!                 "cosigned": [{"witness", "time"}], "statement": {…}, "selfAsserted": true}}]}
@@ -12,8 +13,9 @@
 //! The schema changes its name when a member changes its meaning or goes; members may be added.
 
 use attestation::provenance::BuildFacts;
-use attestation::receipt::{Outcome, Report, Verified};
+use attestation::receipt::{Check, Outcome, Report, Verified};
 use serde_json::{Value, json};
+use tlog::policy::Cosigned;
 
 use super::judge::Found;
 use crate::clock;
@@ -38,7 +40,7 @@ pub(super) fn text(found: &[Found], console: &mut Console) {
 
 fn text_of(found: &Found, report: &Report, console: &mut Console) {
     for (check, outcome) in report.checks() {
-        let (word, detail) = words(outcome);
+        let (word, detail) = words(report, *check, outcome);
         let line = format!("  {word:<15} {:<20} {detail}", check.id());
         console.line(line.trim_end());
     }
@@ -79,8 +81,12 @@ fn summary(verified: &Verified) -> String {
     )
 }
 
-fn words(outcome: &Outcome) -> (&'static str, String) {
+fn words(report: &Report, check: Check, outcome: &Outcome) -> (&'static str, String) {
     match outcome {
+        Outcome::Passed(_) if check == Check::WitnessQuorum && !report.cosigned().is_empty() => {
+            let by = |by: &Cosigned| format!("{} {}", by.witness, clock::rfc3339(by.time));
+            ("ok", report.cosigned().iter().map(by).collect::<Vec<_>>().join(", "))
+        }
         Outcome::Passed(what) => ("ok", what.clone()),
         Outcome::NotPassed(fault) if fault.could_not_check() => ("could not check", fault.to_string()),
         Outcome::NotPassed(fault) => ("FAILED", fault.to_string()),
@@ -108,16 +114,17 @@ fn json_of(found: &Found) -> Value {
             result["error"] = failure.to_json();
         }
         Ok(report) => {
-            let check = |(check, outcome): &(attestation::receipt::Check, Outcome)| {
+            let check = |(check, outcome): &(Check, Outcome)| {
                 let result = match outcome {
                     Outcome::Passed(_) => "passed",
                     Outcome::NotPassed(fault) if fault.could_not_check() => "could-not-check",
                     Outcome::NotPassed(_) => "failed",
                     Outcome::NotChecked => "not-checked",
                 };
-                json!({"id": check.id(), "result": result, "detail": words(outcome).1})
+                json!({"id": check.id(), "result": result, "detail": words(report, *check, outcome).1})
             };
             result["checks"] = report.checks().iter().map(check).collect();
+            result["cosigned"] = report.cosigned().iter().map(cosigned).collect();
             result["claimedDid"] = json!(found.claimed_did.map(|did| did.to_string()));
             result["verified"] = report.verified().map_or(Value::Null, verified);
         }
@@ -127,8 +134,6 @@ fn json_of(found: &Found) -> Value {
 
 fn verified(verified: &Verified) -> Value {
     let checkpoint = verified.checkpoint();
-    let cosigned = verified.cosigned().iter();
-    let cosigned = cosigned.map(|by| json!({"witness": by.witness, "time": clock::rfc3339(by.time)}));
     let statement = verified.statement();
     json!({
         "did": verified.did().to_string(),
@@ -138,11 +143,15 @@ fn verified(verified: &Verified) -> Value {
         "loggedAtMillis": verified.logged_at().as_millis(),
         "treeSize": checkpoint.size.get(),
         "root": checkpoint.root.to_string(),
-        "cosigned": cosigned.collect::<Vec<Value>>(),
+        "cosigned": verified.cosigned().iter().map(cosigned).collect::<Vec<Value>>(),
         "selfAsserted": BuildFacts::read(statement).self_asserted,
         // What was verified is what is shown: strict JSON has one reading.
         "statement": serde_json::from_slice::<Value>(&statement.to_payload()).unwrap_or_default(),
     })
+}
+
+fn cosigned(by: &Cosigned) -> Value {
+    json!({"witness": by.witness, "time": clock::rfc3339(by.time)})
 }
 
 fn verdict(exit: Exit) -> &'static str {
