@@ -24,7 +24,8 @@ use judge::{Found, Judge};
 /// checked".
 ///
 /// The policy is --policy, else AIP_POLICY, else .aip/policy in the working tree, else the one that `policy
-/// pin` keeps for the receipt's log.
+/// pin` keeps for the receipt's log. A trust.toml beside it (for pins: ~/.aip/trust.toml) may limit ages and set
+/// a least checkpoint for each log.
 ///
 /// Exit codes: 0 every artifact is verified; 1 a check is false for one; 2 one could not be checked: no
 /// receipt, one that is not logged, no policy, an unreadable file.

@@ -193,6 +193,21 @@ fn the_settings_beside_the_policy_are_checks_too() {
     ran.expect(2, &["cannot use the settings", "unknown field `threshold`"]);
 }
 
+/// S20 on a machine that keeps nothing: no home, no pins, and a log that was rolled back is refused.
+#[test]
+fn s20_a_least_checkpoint_serves_machines_without_state() {
+    let world = World::with_receipt().env("HOME", "").env("AIP_POLICY", "policy");
+    for (least, code, want) in [
+        (2, 0, "ok              min-checkpoint"),
+        (3, 1, "FAILED: min-checkpoint: the checkpoint has size 2"),
+    ] {
+        let settings =
+            format!("version = 1\n[min-checkpoint]\n\"{ORIGIN}\" = {least}\n\"other.example.com\" = 9\n");
+        world.file("trust.toml", settings.as_bytes());
+        world.run(&["verify", "app", "--any-signer"]).expect(code, &[want]);
+    }
+}
+
 #[test]
 fn another_root_at_a_pinned_size_is_a_fork() {
     let world = World::with_receipt();
@@ -208,7 +223,7 @@ fn another_root_at_a_pinned_size_is_a_fork() {
     let good = forge().receipt();
     assert_eq!(verdict(&world, &good, &[]), (1, "log-signature".into()));
     let ran = world.run(&["verify", "app", "--any-signer"]);
-    ran.expect(1, &["the log has forked", "pinned is"]);
+    ran.expect(1, &["the log has forked", "pinned is", "hint: keep this receipt"]);
     // Looking changes no pin.
     assert_eq!(world.read(&file), pin(Hash::of(b"another")).to_string());
 }

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 use tlog::Hash;
 
+use crate::clock;
 use crate::policy_file::pins::{Pin, Pins};
 use crate::report::{Console, Exit, Failure, Result};
 
@@ -74,5 +75,6 @@ fn json_of(pin: &Pin) -> Value {
         "failuresToHalt": pin.policy.strength().failures_to_halt,
         "size": pin.size.get(),
         "root": pin.root.to_string(),
+        "seenAt": pin.seen.as_ref().map(|seen| clock::rfc3339_millis(seen.at.as_millis())),
     })
 }

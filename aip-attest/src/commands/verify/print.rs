@@ -13,7 +13,7 @@
 //! The schema changes its name when a member changes its meaning or goes; members may be added.
 
 use attestation::provenance::BuildFacts;
-use attestation::receipt::{Check, Outcome, Report, Verified};
+use attestation::receipt::{Check, Fault, Outcome, Report, Verified};
 use serde_json::{Value, json};
 use tlog::policy::Cosigned;
 
@@ -56,12 +56,17 @@ fn text_of(found: &Found, report: &Report, console: &mut Console) {
         }
         (None, Some((check, fault))) if fault.could_not_check() => {
             console.line(format!("could not check: {check}: {fault}"));
-            if *fault == attestation::receipt::Fault::NotLogged {
+            if *fault == Fault::NotLogged {
                 console.hint("`aip-attest submit RECEIPT` logs it");
             }
         }
         (None, Some((check, fault))) => {
             console.line(format!("FAILED: {check}: {fault}"));
+            if let Fault::PinnedRoot { .. } = fault {
+                console.hint(
+                    "keep this receipt: the log signed its checkpoint and the pinned one, and one is false",
+                );
+            }
         }
         (None, None) => {}
     }
