@@ -1,11 +1,15 @@
 #!/bin/sh
 # Runs the benchmarks: builds in release, installs the peers into a cache, and prints tables.
 #
-#     sh tests/bench.sh [--quick | --full] [--rounds N] [--entries N] [trees | add | large | cold …]
+#     sh tests/bench.sh [--quick | --full] [--rounds N] [--entries N] [SECTION …]
 #
-# --quick, the default, takes less than four minutes once everything is built; --full as long as it takes. A
+#     trees      integrate and proof verification        large      start, memory and tiles of a large log
+#     witness    add-checkpoint, beside litewitness      cold       one verification, beside cosign
+#     add        durable adds, beside Tessera            cosigned   a log with witnesses, and with one that hangs
+#
+# --quick, the default, takes a few minutes once everything is built; --full as long as it takes. A
 # peer that cannot be had is reported as "not run", with the reason. Nothing is installed into the system: nginx
-# is unpacked from its package, Tessera and cosign are built by Go, at pinned versions.
+# is unpacked from its package, Tessera, cosign and litewitness are built by Go, at pinned versions.
 #
 #   AIP_CACHE   where the peers are kept (default: $XDG_CACHE_HOME/aip or ~/.cache/aip)
 #   TMPDIR      where the logs are written: a real disk, or nothing is durable (default: /tmp)
@@ -15,6 +19,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/.." || exit 2
 cache=${AIP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aip}/interop
 mkdir -p "$cache/bin" || exit 2
+interop=$here/interop
+. "$interop/tools.sh"
 
 tessera_package=github.com/transparency-dev/tessera/cmd/conformance/posix
 cosign_module=github.com/sigstore/cosign/v3
@@ -53,14 +59,17 @@ get_nginx() {
 }
 get_python() { command -v python3 >/dev/null || { echo 'there is no python3'; return 1; }; }
 
-cargo build --release --quiet -p log-server -p aip-attest -p tests --bin log-server --bin aip-attest --bin bench || exit 2
+cargo build --release --quiet -p log-server -p witness -p aip-attest -p tests \
+    --bin log-server --bin witness --bin aip-attest --bin bench || exit 2
 bench=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/bench
 
 nginx=$(command -v nginx || echo "$cache/nginx/usr/sbin/nginx")
 peer BENCH_TESSERA tessera "$cache/bin/tessera-posix" get_tessera
 peer BENCH_COSIGN cosign "$cache/bin/cosign" get_cosign
+peer BENCH_LITEWITNESS litewitness "$cache/bin/litewitness" litewitness_build
 peer BENCH_NGINX nginx "$nginx" get_nginx
 peer BENCH_PYTHON python3 "$(command -v python3)" get_python
+export BENCH_LITEWITNESS_LOGS="$interop/python/litewitness_logs.py"
 export BENCH_BUNDLES="$here/interop/python/sigstore_bundles.py"
 
 exec "$bench" "$@"

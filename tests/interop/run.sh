@@ -1,12 +1,18 @@
 #!/bin/sh
-# Has real third-party tools read our live log and our receipts, and prints one line a check:
+# Has real third-party tools read our live log and our receipts, cosign our log and be cosigned by our witness, and prints
+# one line a check:
 #
 #     pass|FAIL|not run  <name> <version>: <what was checked>
 #
 # Every check also hands its tool altered input, and fails unless that is refused. Exit 1 if any check failed.
 # Tools are pinned (in go/, go/torchwood/, python/, rust/, and cosign below) and kept in a cache folder: a second run costs seconds.
 #
-#   LOG_SERVER_BIN, AIP_ATTEST_BIN   our programs (default: release builds in $CARGO_TARGET_DIR or ./target)
+#     sh run.sh           everything
+#     sh run.sh witness   witnesses only
+#
+#   LOG_SERVER_BIN, AIP_ATTEST_BIN, WITNESS_BIN, CHECK_NOTE_BIN
+#                                    our programs (default: release builds in $CARGO_TARGET_DIR or ./target)
+#   OMNIWITNESS                      a built omniwitness, which no package client has: without it its check is not run
 #   AIP_VECTORS                      folder with entry.json and sigstore/: the checks run on its sample log too
 #   INTEROP_ONLY="name ..."          only these checks (the names in the output)
 #   AIP_CACHE                        where the tools are kept (default: $XDG_CACHE_HOME/aip or ~/.cache/aip)
@@ -14,9 +20,12 @@
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
+interop=$here
 binaries=${CARGO_TARGET_DIR:-$(cd "$here/../.." && pwd)/target}/release
 log_server=${LOG_SERVER_BIN:-$binaries/log-server}
 aip_attest=${AIP_ATTEST_BIN:-$binaries/aip-attest}
+witness=${WITNESS_BIN:-$binaries/witness}
+check_note=${CHECK_NOTE_BIN:-$binaries/check_note}
 cache=${AIP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aip}/interop
 work=$(mktemp -d)
 mkdir -p "$cache/bin"
@@ -25,17 +34,21 @@ cosign_module=github.com/sigstore/cosign/v3
 cosign_version=v3.1.3
 fsck_package=github.com/transparency-dev/tessera/cmd/fsck
 
-names='fsck xmod torchwood pymerkle securesystemslib in-toto-attestation openapi-spec-validator tlog_tiles sigstore-verify cosign'
+names="fsck xmod torchwood pymerkle securesystemslib in-toto-attestation openapi-spec-validator tlog_tiles sigstore-verify cosign \
+posix-oneshot litewitness omniwitness formats"
 scenes='' processes='' passed=0 failed=0 not_run=0
 
+# end PROCESS: one that this run started.
+end() {
+    kill "$1" 2>/dev/null
+    tries=0
+    while kill -0 "$1" 2>/dev/null && [ $tries -lt 50 ]; do tries=$((tries + 1)) && sleep 0.1; done
+    kill -9 "$1" 2>/dev/null
+    wait "$1" 2>/dev/null
+}
+
 stop() {
-    for process in $processes; do
-        kill "$process" 2>/dev/null
-        tries=0
-        while kill -0 "$process" 2>/dev/null && [ $tries -lt 50 ]; do tries=$((tries + 1)) && sleep 0.1; done
-        kill -9 "$process" 2>/dev/null
-        wait "$process" 2>/dev/null
-    done
+    for process in $processes; do end "$process"; done
     processes=''
     if [ -n "${INTEROP_KEEP:-}" ]; then echo "kept: $work" >&2; else rm -rf "$work"; fi
 }
@@ -85,28 +98,13 @@ limited() {
     esac
 }
 
-# ---- Installing
+# ---- Installing (what ../bench.sh needs too is in tools.sh)
 
-# python_env NAME REQUIREMENTS: a virtual environment, made anew when its requirements change.
-python_env() {
-    cmp -s "$2" "$cache/$1/requirements.txt" && return 0
-    rm -rf "${cache:?}/$1"
-    python3 -m venv "$cache/$1" &&
-        nice -n 10 "$cache/$1/bin/pip" install --quiet --require-hashes -r "$2" &&
-        cp "$2" "$cache/$1/requirements.txt"
-}
+. "$here/tools.sh"
+
 python_checks() { python_env python "$here/python/requirements.txt"; }
 python_version() { "$cache/python/bin/python" -c "import importlib.metadata as m; print(m.version('$1'))"; }
 
-newer_go() { python_env go "$here/go/torchwood/requirements.txt"; }
-go_build() {
-    command -v go >/dev/null || newer_go || return 1
-    (cd "$here/go" && PATH="$PATH:$cache/go/bin" nice -n 10 go build -buildvcs=false -o "$cache/bin/" "$1")
-}
-torchwood_build() {
-    newer_go && (cd "$here/go/torchwood" && export PATH="$cache/go/bin:$PATH" GOTOOLCHAIN=local &&
-        nice -n 10 go build -buildvcs=false -o "$cache/bin/torchwood" .)
-}
 cosign_install() {
     [ "$(module_version cosign "$cosign_module")" = "$cosign_version" ] && return 0
     command -v go >/dev/null || newer_go || return 1
@@ -146,37 +144,51 @@ sample_scene() {
 
 http_get() { python3 -c 'import sys, urllib.request as u; sys.stdout.buffer.write(u.urlopen(sys.argv[1], timeout=10).read())' "$1"; }
 
-live_scene() {
-    live=$work/live
-    mkdir "$live" "$live/home" "$live/artifacts" "$live/receipts" "$live/checkpoints"
-    for program in "$log_server" "$aip_attest"; do
-        [ -x "$program" ] || { echo "no program $program: cargo build --release, or set LOG_SERVER_BIN and AIP_ATTEST_BIN" && return 1; }
-    done
-    vkey=$("$log_server" init --dir "$live/data" --origin interop.example/log) || return 1
-    printf %s "$vkey" >"$live/vkey"
-    cp "$live/data/policy" "$live/policy" || return 1
-    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    url=http://127.0.0.1:$port
-    printf %s "$url" >"$live/url"
-    "$log_server" serve --dir "$live/data" --listen "127.0.0.1:$port" >"$live/log-server.out" 2>&1 &
-    server=$!
-    processes="$processes $server"
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# wait_for PROCESS OUTPUT COMMAND...: until the command succeeds; the process writes to that file.
+wait_for() {
+    process=$1 output=$2 && shift 2
     tries=0
-    until http_get "$url/readyz" >/dev/null 2>&1; do
+    until "$@" >/dev/null 2>&1; do
         tries=$((tries + 1))
-        if [ "$tries" -gt 100 ] || ! kill -0 "$server" 2>/dev/null; then
-            tail -n 5 "$live/log-server.out"
-            echo "log-server did not get ready"
+        if [ "$tries" -gt 100 ] || ! kill -0 "$process" 2>/dev/null; then
+            tail -n 5 "$output"
+            echo "not ready: $*"
             return 1
         fi
         sleep 0.2
     done
-    serve_altered live "$url"
-    attest init && attest policy pin "$url" --yes && sign_artifacts
+}
+
+# make_log SCENE ORIGIN: a scene with a log of ours, which does not run yet; commands below are about this scene.
+make_log() {
+    live=$work/$1
+    mkdir "$live" "$live/home" "$live/artifacts" "$live/receipts" "$live/checkpoints"
+    for program in "$log_server" "$aip_attest"; do
+        [ -x "$program" ] || { echo "no program $program: cargo build --release, or set LOG_SERVER_BIN and AIP_ATTEST_BIN" && return 1; }
+    done
+    vkey=$("$log_server" init --dir "$live/data" --origin "$2") && cp "$live/data/policy" "$live/policy" || return 1
+    printf %s "$vkey" >"$live/vkey"
+    port=$(free_port)
+    url=http://127.0.0.1:$port
+    printf %s "$url" >"$live/url"
+}
+
+# serve_log [FLAG...]
+serve_log() {
+    "$log_server" serve --dir "$live/data" --listen "127.0.0.1:$port" "$@" >"$live/log-server.out" 2>&1 &
+    processes="$processes $!"
+    wait_for $! "$live/log-server.out" http_get "$url/readyz"
+}
+
+live_scene() {
+    make_log live interop.example/log && serve_log && serve_altered live "$url" &&
+        attest init && attest policy pin "$url" --yes && sign_artifacts
 }
 
 # A home and a folder of its own, so that neither the user's keys nor a policy in the checkout are taken.
-attest() { (cd "$live/artifacts" && limited env -i PATH="$PATH" HOME="$live/home" "$aip_attest" "$@"); }
+attest() { (cd "$live/artifacts" && limited ${offline:-} env -i PATH="$PATH" HOME="$live/home" "$aip_attest" "$@"); }
 
 # Several sizes, among them a tree of one leaf and one of more than a full tile; several predicates; public and private.
 sign_artifacts() {
@@ -248,11 +260,16 @@ check_fsck() {
     echo "every tile and entry bundle of size $size checked; altered checkpoint, tile, entry refused"
 }
 
-check_cosign() {
+# Sets $offline, the command that cuts off the network, and $network, what to say of it.
+cut_network() {
     offline='' network='network not cut off (the kernel does not let us)'
     for cut in 'unshare -n' 'unshare -rn'; do
         if $cut true 2>/dev/null; then offline=$cut network='with no network' && break; fi
     done
+}
+
+check_cosign() {
+    cut_network
     mkdir -p "$work/cosign-home"
     cosign() { # CASE BUNDLE ARTIFACT TYPE
         # shellcheck disable=SC2086 # a command and its flag
@@ -285,6 +302,7 @@ make_bundles() {
 
 # ---- The run
 
+case ${1:-} in '' | witness) ;; *) echo "run.sh: $1? There is: witness" >&2 && exit 2 ;; esac
 for name in ${INTEROP_ONLY:-}; do
     case " $names " in *" $name "*) ;; *) echo "INTEROP_ONLY: no check $name; there are: $names" >&2 && exit 2 ;; esac
 done
@@ -292,39 +310,46 @@ if ! command -v python3 >/dev/null; then
     not_run 'every check' 'there is no python3 to lead the others'
     exit 0
 fi
-set_scenes
-[ -n "$scenes" ] || INTEROP_ONLY=none
-
-if wanted fsck && installed fsck go_build "$fsck_package"; then
-    check fsck "$(module_version fsck github.com/transparency-dev/tessera)" check_fsck
-fi
-if wanted xmod && installed xmod go_build ./readlog; then
-    check xmod "$(module_version readlog golang.org/x/mod)" "$cache/bin/readlog"
-fi
-if wanted torchwood && installed torchwood torchwood_build; then
-    check torchwood "$(module_version torchwood filippo.io/torchwood)" "$cache/bin/torchwood"
-fi
-for tool in pymerkle securesystemslib in-toto-attestation openapi-spec-validator; do
-    if wanted $tool && installed $tool python_checks; then
-        all_scenes=$scenes
-        # The sample log is a folder of files: it describes no API.
-        [ $tool != openapi-spec-validator ] || scenes=$(echo "$scenes" | sed 's/ *sample//')
-        check $tool "$(python_version $tool)" "$cache/python/bin/python" -B "$here/python/check_$(echo $tool | tr - _).py"
-        scenes=$all_scenes
+check_log() {
+    set_scenes
+    [ -n "$scenes" ] || return 0
+    if wanted fsck && installed fsck go_build "$fsck_package"; then
+        check fsck "$(module_version fsck github.com/transparency-dev/tessera)" check_fsck
     fi
-done
-if wanted tlog_tiles && installed tlog_tiles rust_build read_log; then
-    check tlog_tiles "$(crate_version tlog_tiles) with signed_note $(crate_version signed_note)" "$cache/rust/debug/read_log"
-fi
-if wanted sigstore-verify || wanted cosign; then
-    check sigstore-bundle v0.3 make_bundles
-fi
-if wanted sigstore-verify && installed sigstore-verify rust_build verify_bundle; then
-    check sigstore-verify "$(crate_version sigstore-verify)" "$cache/rust/debug/verify_bundle"
-fi
-if wanted cosign && installed cosign cosign_install; then
-    check cosign "$(module_version cosign "$cosign_module")" check_cosign
-fi
+    if wanted xmod && installed xmod go_build ./readlog; then
+        check xmod "$(module_version readlog golang.org/x/mod)" "$cache/bin/readlog"
+    fi
+    if wanted torchwood && installed torchwood newer_go_build .; then
+        check torchwood "$(module_version torchwood filippo.io/torchwood)" "$cache/bin/torchwood"
+    fi
+    for tool in pymerkle securesystemslib in-toto-attestation openapi-spec-validator; do
+        if wanted $tool && installed $tool python_checks; then
+            all_scenes=$scenes
+            # The sample log is a folder of files: it describes no API.
+            [ $tool != openapi-spec-validator ] || scenes=$(echo "$scenes" | sed 's/ *sample//')
+            check $tool "$(python_version $tool)" "$cache/python/bin/python" -B "$here/python/check_$(echo $tool | tr - _).py"
+            scenes=$all_scenes
+        fi
+    done
+    if wanted tlog_tiles && installed tlog_tiles rust_build read_log; then
+        check tlog_tiles "$(crate_version tlog_tiles) with signed_note $(crate_version signed_note)" "$cache/rust/debug/read_log"
+    fi
+    if wanted sigstore-verify || wanted cosign; then
+        check sigstore-bundle v0.3 make_bundles
+    fi
+    if wanted sigstore-verify && installed sigstore-verify rust_build verify_bundle; then
+        check sigstore-verify "$(crate_version sigstore-verify)" "$cache/rust/debug/verify_bundle"
+    fi
+    if wanted cosign && installed cosign cosign_install; then
+        check cosign "$(module_version cosign "$cosign_module")" check_cosign
+    fi
+}
+
+. "$here/witness.sh"
+case ${1:-} in
+    '') check_log; check_witnesses ;;
+    witness) check_witnesses ;;
+esac
 
 echo "$passed passed, $failed failed, $not_run not run"
 [ "$failed" -eq 0 ]

@@ -10,6 +10,8 @@
 //! | [`tiles`] | reads of tiles, against nginx |
 //! | [`start`] | start, memory and publication of a log with many entries |
 //! | [`cold`] | one verification by a process that just started, against cosign |
+//! | [`witnesses`] | add-checkpoint, against litewitness |
+//! | [`cosigned`] | a log with three witnesses beside the same log with none, and with one that hangs |
 //!
 //! [`load`] makes the load, [`corpus`] what it sends, [`peers`] runs the others, [`measure`] reads clocks
 //! and counters, [`report`] prints.
@@ -17,6 +19,7 @@
 pub mod add;
 pub mod cold;
 pub mod corpus;
+pub mod cosigned;
 pub mod load;
 pub mod measure;
 pub mod peers;
@@ -25,6 +28,7 @@ pub mod start;
 pub mod syncs;
 pub mod tiles;
 pub mod trees;
+pub mod witnesses;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +47,10 @@ pub struct Effort {
     pub large_log: u64,
     /// Cold starts of one verification.
     pub cold_runs: usize,
+    /// Seconds of one round of add-checkpoint requests.
+    pub witness_seconds: u64,
+    /// Updates of each of 50 logs that are signed beforehand: as many as a witness could take in that time.
+    pub updates: usize,
 }
 
 impl Effort {
@@ -55,6 +63,8 @@ impl Effort {
         read_seconds: 2,
         large_log: 300_000,
         cold_runs: 15,
+        witness_seconds: 2,
+        updates: 800,
     };
 
     /// As long as it takes: for figures that are published.
@@ -66,6 +76,8 @@ impl Effort {
         read_seconds: 5,
         large_log: 10_000_000,
         cold_runs: 41,
+        witness_seconds: 10,
+        updates: 4_000,
     };
 }
 

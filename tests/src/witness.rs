@@ -58,6 +58,11 @@ impl Witness {
         self.server = Some(server);
     }
 
+    /// The server's process id.
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().expect("the witness runs").id()
+    }
+
     /// Asks the server to stop (SIGTERM) and waits for it.
     pub fn stop(&mut self) {
         let mut server = self.server.take().expect("the witness runs");

@@ -65,6 +65,9 @@ pub enum Plan {
     },
     /// All requests over and over, for this long.
     Around(Duration),
+    /// Each connection its own equal share of the requests, in their order, for this long: what it sends next may
+    /// depend on the answer before, so that a connection that was refused something ends.
+    Lanes(Duration),
     /// Each request once, sent at times that do not depend on the answers, so many a second. Latency
     /// counts from the time a request was due.
     Paced {
@@ -92,17 +95,23 @@ pub struct Outcome {
 
 struct Work {
     requests: Arc<Requests>,
+    connections: usize,
     plan: Plan,
     next: AtomicUsize,
     start: Instant,
 }
 
 impl Work {
-    /// The next request's number, and when it is due.
-    fn next(&self) -> Option<(usize, Instant)> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+    /// The number of a connection's next request, when it has sent so many, and when it is due.
+    fn next(&self, connection: usize, sent: usize) -> Option<(usize, Instant)> {
         let now = Instant::now();
+        if let Plan::Lanes(time) = self.plan {
+            let share = self.requests.len() / self.connections;
+            return (sent < share && now - self.start < time).then_some((connection * share + sent, now));
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         match self.plan {
+            Plan::Lanes(_) => unreachable!("answered above"),
             Plan::Each { first, count } => (number < count).then_some((first + number, now)),
             Plan::Around(time) => (now - self.start < time).then_some((number % self.requests.len(), now)),
             Plan::Paced { rate } => {
@@ -126,9 +135,10 @@ pub fn run(address: SocketAddr, connections: usize, requests: &Arc<Requests>, pl
             streams.push(stream);
         }
         let start = Instant::now();
-        let work = Arc::new(Work { requests: requests.clone(), plan, next: AtomicUsize::new(0), start });
-        let tasks: Vec<_> =
-            streams.into_iter().map(|stream| tokio::spawn(converse(stream, work.clone()))).collect();
+        let next = AtomicUsize::new(0);
+        let work = Arc::new(Work { requests: requests.clone(), connections, plan, next, start });
+        let converse = |(connection, stream)| tokio::spawn(converse(connection, stream, work.clone()));
+        let tasks: Vec<_> = streams.into_iter().enumerate().map(converse).collect();
         let mut outcome = Outcome::default();
         for task in tasks {
             outcome.add(task.await.expect("the load generator does not panic"));
@@ -155,10 +165,10 @@ impl Outcome {
 }
 
 /// One connection's part of the work: a request, its answer, the next.
-async fn converse(mut stream: TcpStream, work: Arc<Work>) -> Outcome {
+async fn converse(connection: usize, mut stream: TcpStream, work: Arc<Work>) -> Outcome {
     let mut outcome = Outcome::default();
     let mut answer = Answer::new();
-    while let Some((number, due)) = work.next() {
+    while let Some((number, due)) = work.next(connection, outcome.answered) {
         if matches!(work.plan, Plan::Paced { .. }) {
             tokio::time::sleep_until(due.into()).await;
         }
@@ -178,6 +188,9 @@ async fn converse(mut stream: TcpStream, work: Arc<Work>) -> Outcome {
                 outcome.failed += 1;
                 let body = String::from_utf8_lossy(answer.body());
                 outcome.first_failure.get_or_insert(format!("status {status}: {body}"));
+                if matches!(work.plan, Plan::Lanes(_)) {
+                    break;
+                }
             }
             Err(error) => {
                 outcome.failed += 1;

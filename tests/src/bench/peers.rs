@@ -1,6 +1,7 @@
 //! The programs of others, as `bench.sh` installed them.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tlog::Hash;
-use tlog::key::{KeyName, KeyType, SignerKey};
+use tlog::key::{KeyName, KeyType, SignerKey, VerifierKey};
 
 use crate::log::{free_port, terminate};
+use crate::program;
 
 /// A peer's program, from the environment variable of that name; or why there is none, from the variable
 /// with `_WHY` added.
@@ -27,9 +29,71 @@ pub struct Server {
     folder: TempDir,
     address: SocketAddr,
     process: Option<Child>,
+    /// What it needs to run, such as the agent that holds its key.
+    helper: Option<Child>,
 }
 
 impl Server {
+    /// litewitness, its key in an `ssh-agent`, with logs to cosign. `python` runs `add_logs`, which writes into its
+    /// database: its own tool for that cannot be built.
+    pub fn litewitness(program: &Path, python: &Path, add_logs: &Path, logs: &[VerifierKey]) -> Self {
+        let mut helper = None;
+        let mut server = Self::start(|folder, address| {
+            let (key, agent) = (folder.join("key"), folder.join("agent"));
+            let mut process = Command::new("ssh-agent");
+            process.arg("-D").arg("-a").arg(&agent).stdin(Stdio::null()).stdout(Stdio::null());
+            helper = Some(process.spawn().expect("ssh-agent runs"));
+            run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key), "");
+            let start = Instant::now();
+            while !agent.exists() {
+                assert!(start.elapsed() < Duration::from_secs(20), "ssh-agent makes no socket");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            run(Command::new("ssh-add").arg("-q").arg(&key).env("SSH_AUTH_SOCK", &agent), "");
+            let print = run(Command::new("ssh-keygen").arg("-lf").arg(folder.join("key.pub")), "");
+            let fingerprint = print.split(' ').nth(1).expect("ssh-keygen prints a fingerprint");
+            let mut command = Command::new(program);
+            command.arg("-db").arg(folder.join("db")).args(["-name", "localhost/litewitness", "-key"]);
+            command.arg(fingerprint).arg("-ssh-agent").arg(agent).args(["-listen", &address.to_string()]);
+            command
+        });
+        server.helper = helper;
+        let vkeys: String = logs.iter().map(|vkey| format!("{vkey}\n")).collect();
+        run(Command::new(python).arg(add_logs).arg(server.folder.path().join("db")), &vkeys);
+        server
+    }
+
+    /// Our own witness, with keys of these types, and logs to cosign.
+    pub fn witness(key_types: &[&str], logs: &[VerifierKey]) -> Self {
+        Self::start(|folder, address| {
+            let dir = folder.join("witness");
+            let mut init = Command::new(program("witness"));
+            init.args(["init", "--name", "localhost/witness", "--dir"]).arg(&dir);
+            let policy = run(init.args(key_types.iter().flat_map(|kind| ["--key-type", kind])), "");
+            fs::write(folder.join("policy"), policy).expect("a file");
+            let logs = logs.iter().map(|vkey| format!("\nvkey {vkey}\n"));
+            fs::write(dir.join("logs"), format!("logs/v0\n{}", logs.collect::<String>())).expect("a file");
+            let mut command = Command::new(program("witness"));
+            command.arg("serve").arg("--dir").arg(dir).args(["--listen", &address.to_string()]);
+            command.args(["--address-requests-per-minute", "0"]);
+            command
+        })
+    }
+
+    /// The keys that a witness cosigns with: those in the policy that ours prints, or the one in what litewitness
+    /// says at its start.
+    pub fn witness_keys(&self) -> Vec<VerifierKey> {
+        let read = |name| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        let policy = read("policy");
+        let ours = policy.lines().filter_map(|line| line.strip_prefix("witness ")?.split(' ').nth(1));
+        let output = read("output");
+        let theirs = output.lines().filter_map(|line| line.split_once("vkey=").map(|(_, vkey)| vkey));
+        let keys: Vec<_> =
+            ours.chain(theirs).filter_map(|vkey| vkey.trim_matches('"').parse().ok()).collect();
+        assert!(!keys.is_empty(), "a witness says its keys: {output}");
+        keys
+    }
+
     /// Tessera's POSIX log (`cmd/conformance/posix`).
     pub fn tessera(program: &Path) -> Self {
         Self::start(|folder, address| {
@@ -74,7 +138,8 @@ impl Server {
         let mut command = command(folder.path(), address);
         let output = fs::File::create(folder.path().join("output")).expect("a file");
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output).spawn();
-        let server = Self { folder, address, process: Some(process.expect("the peer runs")) };
+        let process = Some(process.expect("the peer runs"));
+        let server = Self { folder, address, process, helper: None };
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
             let output = fs::read_to_string(server.folder.path().join("output")).unwrap_or_default();
@@ -94,6 +159,11 @@ impl Server {
         self.process.as_ref().expect("the peer runs").id()
     }
 
+    /// The process that it needs to run, if it needs one.
+    pub fn helper_pid(&self) -> Option<u32> {
+        self.helper.as_ref().map(Child::id)
+    }
+
     /// The ids of its process and of those it started.
     pub fn pids(&self) -> Vec<u32> {
         let pid = self.pid();
@@ -105,7 +175,7 @@ impl Server {
 
     /// Stops it; answers the folder with what it stored.
     pub fn stop(&mut self) -> PathBuf {
-        if let Some(mut process) = self.process.take() {
+        for mut process in [self.process.take(), self.helper.take()].into_iter().flatten() {
             terminate(process.id());
             process.wait().expect("a process that was told to stop ends");
         }
@@ -117,4 +187,16 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Runs a program that must succeed, with this on its stdin; answers its stdout.
+fn run(command: &mut Command, input: &str) -> String {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut stdin = process.stdin.take().expect("a pipe");
+    stdin.write_all(input.as_bytes()).expect("the program reads its input");
+    drop(stdin);
+    let output = process.wait_with_output().expect("a program that ends");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tests::bench::corpus::Corpus;
 use tests::bench::measure::{load_average, machine};
 use tests::bench::report::Budgets;
-use tests::bench::{Effort, add, cold, start, trees};
+use tests::bench::{Effort, add, cold, cosigned, start, trees, witnesses};
 
 fn main() -> ExitCode {
     let mut effort = Effort::QUICK;
@@ -40,7 +40,10 @@ fn main() -> ExitCode {
     if wanted("trees") {
         trees::run(&effort);
     }
-    if wanted("add") || wanted("large") || wanted("cold") {
+    if wanted("witness") {
+        witnesses::run(&effort, &mut budgets);
+    }
+    if ["add", "large", "cold", "cosigned"].into_iter().any(wanted) {
         let signing = Instant::now();
         let corpus = Corpus::sign(effort.warm_up + effort.entries);
         println!(
@@ -57,6 +60,9 @@ fn main() -> ExitCode {
         if wanted("cold") {
             cold::run(&effort, &corpus, &mut budgets);
         }
+        if wanted("cosigned") {
+            cosigned::run(&effort, &corpus, &mut budgets);
+        }
     }
     budgets.print();
     println!("\n{:.0} s in all, load average at the end {}", start.elapsed().as_secs_f64(), load_average());
@@ -71,4 +77,4 @@ fn usage(argument: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-const SECTIONS: [&str; 4] = ["trees", "add", "large", "cold"];
+const SECTIONS: [&str; 6] = ["trees", "witness", "add", "large", "cold", "cosigned"];
