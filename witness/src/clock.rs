@@ -90,6 +90,11 @@ impl Clock {
         verdict
     }
 
+    /// What the wall clock reads, right or wrong.
+    pub fn wall(&self) -> UnixTime {
+        (self.read)().wall
+    }
+
     /// The operator's word: the clock is right as it is.
     pub fn accept(&self) {
         *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = ClockGuard::new((self.read)(), true);

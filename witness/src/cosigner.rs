@@ -13,6 +13,7 @@ use tlog::sign_subtree::{SignSubtree, SignSubtreeError};
 
 use crate::clock::{Clock, ClockJump};
 use crate::decide::{Refusal, Seen, Submitted, decide, read_checkpoint, verified_lines};
+use crate::evidence;
 use crate::keys::Keys;
 use crate::logs::Logs;
 use crate::metrics;
@@ -56,8 +57,11 @@ impl Cosigner {
         for _ in 0..MAX_ATTEMPTS {
             let there = self.state.cosigned(&submitted.log.hash);
             let seen = there.map_or_else(Seen::nothing, |there| there.seen);
-            let seen = decide(&seen, &submitted.proposal())?;
-            let (update, lines) = self.sign(&submitted, seen, there)?;
+            let decided = decide(&seen, &submitted.proposal());
+            if let Err(refusal) = &decided {
+                self.look_for_evidence(refusal, &submitted, &seen).await?;
+            }
+            let (update, lines) = self.sign(&submitted, decided?, there)?;
             if self.state.replace(update).await? {
                 metrics::cosigned();
                 return Ok(print(&lines));
@@ -82,6 +86,28 @@ impl Cosigner {
         lines.iter().for_each(|line| note.add(line.clone()));
         let update = Update { log: submitted.log.hash, expected: there, seen, time, note, log_note };
         Ok((update, lines))
+    }
+
+    /// Keeps what a refused request proves against its log, before it is answered.
+    async fn look_for_evidence(
+        &self,
+        refusal: &Refusal,
+        submitted: &Submitted<'_>,
+        seen: &Seen,
+    ) -> Result<(), Refused> {
+        if !evidence::is_suspect(refusal, submitted, seen) {
+            return Ok(());
+        }
+        let history = self.state.history(&submitted.log.hash)?;
+        let Some(fork) = evidence::find(submitted, &history) else { return Ok(()) };
+        // By any clock: a contradiction is one at whatever time it was found.
+        let contradiction = evidence::keep(submitted, &fork, self.clock.wall());
+        if self.state.keep(contradiction).await? {
+            metrics::evidence(self.state.evidence());
+            let origin = &submitted.log.origin;
+            tracing::error!(origin, "ALARM: a log has contradicted itself; `witness evidence` shows how");
+        }
+        Ok(())
     }
 
     /// Answers a sign-subtree request: the signature lines of the response. Changes nothing.
@@ -135,6 +161,9 @@ pub enum Refused {
     /// A key cannot sign this checkpoint: its origin has no room in the signature.
     #[error("the checkpoint cannot be cosigned: {0}")]
     Signature(#[from] CosignatureError),
+    /// The state cannot be read.
+    #[error("the witness could not read its own data")]
+    State(#[from] StateError),
     /// The witness is stopping.
     #[error(transparent)]
     Stopping(#[from] Stopped),

@@ -89,7 +89,8 @@ pub struct Submitted<'l> {
 impl<'l> Submitted<'l> {
     /// Reads a request body.
     pub fn read(body: &[u8], logs: &'l Logs) -> Result<Self, Refusal> {
-        let AddCheckpoint { old, proof, checkpoint: note } = AddCheckpoint::parse(body)?;
+        let request = AddCheckpoint::parse(body).map_err(|error| malformed(body, error, logs))?;
+        let AddCheckpoint { old, proof, checkpoint: note } = request;
         let checkpoint = read_checkpoint(&note)?;
         let log = logs.get(&checkpoint.origin).ok_or_else(|| Refusal::unknown(&checkpoint))?;
         let log_lines = verified_lines(&note, &log.keys)?;
@@ -124,6 +125,27 @@ pub fn verified_lines(note: &Note, keys: &[VerifierKey]) -> Result<Vec<NoteSigna
     let line = |key: &VerifierKey| note.signatures().iter().find(|line| line.is_by(key)).cloned();
     let lines: Vec<NoteSignature> = signed.iter().filter_map(|signed| line(signed.key)).collect();
     if lines.is_empty() { Err(Refusal::NoSignature) } else { Ok(lines) }
+}
+
+/// What a malformed request breaks. A signature line that names a key of the log is a signature that does not verify,
+/// whatever is wrong with the rest of the line; any other malformed line makes the request malformed.
+fn malformed(body: &[u8], error: AddCheckpointError, logs: &Logs) -> Refusal {
+    let AddCheckpointError::Checkpoint(NoteError::SignatureLine(number)) = error else { return error.into() };
+    let names_known_key = || {
+        let (_, note) = std::str::from_utf8(body).ok()?.split_once("\n\n")?;
+        let (text, lines) = note.rsplit_once("\n\n")?;
+        let checkpoint = Checkpoint::parse_any_root(&format!("{text}\n")).ok()?;
+        let log = logs.get(&checkpoint.origin).filter(|_| checkpoint.extensions.is_empty())?;
+        let (name, blob) = lines.split('\n').nth(number - 1)?.strip_prefix("— ")?.split_once(' ')?;
+        // The id is in the first eight digits; the signature begins there, too.
+        let id = tlog::encoding::decode_base64(blob.get(..8)?)?;
+        let names = |key: &VerifierKey| key.name().as_str() == name && id.starts_with(key.id().as_bytes());
+        log.keys.iter().any(names).then_some(())
+    };
+    match names_known_key() {
+        Some(()) => Refusal::BadSignature(NoteError::SignatureLine(number)),
+        None => error.into(),
+    }
 }
 
 /// Why a checkpoint is not cosigned, in the order in which the rules are judged.

@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod cosigner;
 pub mod decide;
+pub mod evidence;
 pub mod http;
 pub mod init;
 pub mod keys;

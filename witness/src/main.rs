@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use witness::{init, serve, status};
+use witness::{evidence, init, serve, status};
 
 /// A witness of transparency logs
 #[derive(Parser)]
@@ -22,6 +22,7 @@ enum Command {
     Init(init::Args),
     Serve(serve::Args),
     Status(status::Args),
+    Evidence(evidence::Args),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Init(args) => init::run(&args).map(|policy| print!("{policy}")),
         Command::Serve(args) => serve::run(args),
         Command::Status(args) => status::run(&args).map(|status| print!("{status}")),
+        Command::Evidence(args) => evidence::run(&args).map(|evidence| print!("{evidence}")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

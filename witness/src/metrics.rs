@@ -20,7 +20,7 @@ pub fn install() -> PrometheusHandle {
     });
     describe_counter!(COSIGNED, "Checkpoints cosigned");
     describe_counter!(REFUSED, "Requests refused, by the rule they broke");
-    describe_counter!(EVIDENCE, "Contradictions signed by a log: each is an alarm");
+    describe_gauge!(EVIDENCE, "Contradictions that logs have signed, kept for ever: each is an alarm");
     describe_gauge!(LOGS, "Logs that are cosigned");
     describe_gauge!(CLOCK_STOPPED, "1 while nothing is cosigned because of the clock");
     describe_counter!(LIST_ERRORS, "Lists of logs that could not be read");
@@ -28,7 +28,6 @@ pub fn install() -> PrometheusHandle {
     describe_histogram!(ADD_SECONDS, "From an add-checkpoint request to its answer");
     describe_counter!(REQUESTS, "HTTP requests, by route and status class");
     gauge!(CLOCK_STOPPED).set(0.0);
-    counter!(EVIDENCE).absolute(0);
     handle.clone()
 }
 
@@ -42,9 +41,9 @@ pub fn refused(rule: &'static str) {
     counter!(REFUSED, "rule" => rule).increment(1);
 }
 
-/// A log has contradicted itself.
-pub fn evidence() {
-    counter!(EVIDENCE).increment(1);
+/// So many contradictions are kept.
+pub fn evidence(contradictions: u64) {
+    gauge!(EVIDENCE).set(contradictions as f64);
 }
 
 /// So many logs are cosigned.
@@ -79,7 +78,7 @@ pub fn request(route: &str, status: u16) {
 
 const COSIGNED: &str = "witness_cosigned_total";
 const REFUSED: &str = "witness_refused_total";
-const EVIDENCE: &str = "witness_evidence_total";
+const EVIDENCE: &str = "witness_evidence";
 const LOGS: &str = "witness_logs";
 const CLOCK_STOPPED: &str = "witness_clock_stopped";
 const LIST_ERRORS: &str = "witness_list_errors_total";

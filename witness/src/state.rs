@@ -77,6 +77,7 @@ struct Shared {
     store: Arc<dyn Store>,
     known: RwLock<HashMap<Hash, Cosigned>>,
     latest: AtomicU64,
+    evidence: AtomicU64,
 }
 
 impl std::fmt::Debug for Shared {
@@ -102,7 +103,13 @@ impl State {
             known.insert(log.hash, log.cosigned);
         }
         let latest = known.values().map(|log| log.time.as_secs()).max().unwrap_or(0);
-        let shared = Arc::new(Shared { store, known: RwLock::new(known), latest: AtomicU64::new(latest) });
+        let evidence = count(&*store, &[])? as u64;
+        let shared = Arc::new(Shared {
+            store,
+            known: RwLock::new(known),
+            latest: AtomicU64::new(latest),
+            evidence: AtomicU64::new(evidence),
+        });
         let (queue, requests) = mpsc::channel(MAX_WAITING);
         let writer = Writer { shared: shared.clone(), evidence: HashMap::new() };
         let run = move || writer.run(requests, failed);
@@ -119,6 +126,11 @@ impl State {
     /// How many logs were ever cosigned.
     pub fn logs(&self) -> usize {
         self.shared.known.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// How many contradictions are kept.
+    pub fn evidence(&self) -> u64 {
+        self.shared.evidence.load(Ordering::Acquire)
     }
 
     /// The latest time of any cosignature.
@@ -200,6 +212,7 @@ impl Writer {
         // anybody, a crash after it finds the new state.
         let latest = changed.values().map(|log: &Cosigned| log.time.as_secs()).max().unwrap_or(0);
         self.shared.latest.fetch_max(latest, Ordering::AcqRel);
+        self.shared.evidence.fetch_add(kept.len() as u64, Ordering::AcqRel);
         self.shared.known.write().unwrap_or_else(PoisonError::into_inner).extend(changed);
         for (request, verdict) in waiting.into_iter().zip(verdicts) {
             let (Request::Replace(_, answer) | Request::Keep(_, answer)) = request;
@@ -245,7 +258,7 @@ impl Writer {
         }
         let there = match self.evidence.get(&new.log) {
             Some(there) => *there,
-            None => count(&**store, &new.log)?,
+            None => count(&**store, new.log.as_bytes())?,
         };
         if there >= MAX_EVIDENCE {
             return Ok(false);
@@ -297,9 +310,9 @@ pub fn read_evidence(store: &dyn Store, log: Option<&Hash>) -> Result<Vec<Vec<u8
     Ok(found)
 }
 
-fn count(store: &dyn Store, log: &Hash) -> Result<usize, StoreError> {
+fn count(store: &dyn Store, prefix: &[u8]) -> Result<usize, StoreError> {
     let mut count = 0;
-    store.scan(Column::Evidence, log.as_bytes(), &mut |_, _| {
+    store.scan(Column::Evidence, prefix, &mut |_, _| {
         count += 1;
         ControlFlow::Continue(())
     })?;

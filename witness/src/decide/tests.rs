@@ -275,3 +275,32 @@ fn wit_1_who_signed_is_asked_before_the_root_of_the_empty_tree_is() {
     let other = key(3, KeyType::Ed25519);
     assert_eq!(judge(&request, &logs_of(&[&other]), &Seen::nothing()), Err(Refusal::NoSignature));
 }
+
+/// A line of the log's that no base64 decoder must accept, or that is cut off, is a signature that does not verify.
+#[test]
+fn wit_1_a_malformed_line_of_a_known_key_is_a_bad_signature() {
+    let (log, stranger) = (key(1, KeyType::Ed25519), key(2, KeyType::Ed25519));
+    let checkpoint = Checkpoint::new(ORIGIN, TreeSize::new(1), Hash::of(b"x"));
+    let good = body(0, &[], &signed(&checkpoint, &[&stranger, &log]));
+    let lines: Vec<&str> = good.lines().collect();
+    let [.., strange, own] = lines[..] else { panic!("two lines") };
+    let trailing = |line: &str| format!("{}B=", &line[..line.len() - 2]);
+    for (line, new, status) in [
+        (own, trailing(own), 403),
+        (own, own[..own.len() - 5].to_owned(), 403),
+        (own, format!("{own} "), 403),
+        (own, own.replacen(ORIGIN, "other.example", 1) + "=", 400),
+        (own, own.replacen("— ", "-- ", 1), 400),
+        (own, own[..own.len() - 86].to_owned(), 400),
+        (strange, trailing(strange), 400),
+    ] {
+        let request = good.replacen(line, &new, 1);
+        let refused = judge(&request, &logs_of(&[&log]), &Seen::nothing()).expect_err("a bad line");
+        assert_eq!(refused.status(), status, "{new}: {refused}");
+        // What is wrong before the signatures is wrong first.
+        let unknown = judge(&request, &Logs::default(), &Seen::nothing()).expect_err("a bad line");
+        assert_eq!(unknown.status(), 400);
+        let bad_old = judge(&request.replacen("old 0", "old x", 1), &logs_of(&[&log]), &Seen::nothing());
+        assert_eq!(bad_old.expect_err("no request").status(), 400);
+    }
+}

@@ -75,6 +75,8 @@ pub struct Status {
     logs_cosigned: usize,
     /// Unix seconds of the latest cosignature.
     last_cosigned: Option<u64>,
+    /// Contradictions that logs have signed.
+    evidence: u64,
     /// Why nothing is cosigned because of the clock.
     clock_stopped: Option<String>,
 }
@@ -87,6 +89,7 @@ pub async fn status(State(app): State<Arc<App>>) -> Json<Status> {
         logs: cosigner.logs().len(),
         logs_cosigned: cosigner.state.logs(),
         last_cosigned: cosigner.state.latest().map(|time| time.as_secs()),
+        evidence: cosigner.state.evidence(),
         clock_stopped: cosigner.clock.stopped().map(|jump| jump.to_string()),
     })
 }

@@ -86,6 +86,7 @@ impl From<Refused> for Problem {
             Refused::Clock(jump) => jump.into(),
             Refused::LogBudget => Self::too_many("log-budget", sentence),
             Refused::Busy => Self::unavailable("busy", sentence),
+            Refused::State(error) => error.into(),
             Refused::Stopping(_) => Self::unavailable("stopping", sentence),
             Refused::Signature(_) => Self::new(StatusCode::BAD_REQUEST, "unsignable", sentence),
         }

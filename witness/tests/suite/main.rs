@@ -1,0 +1,11 @@
+//! The witness from outside: over HTTP without a socket, and as the program.
+
+mod crash;
+mod durability;
+mod evidence;
+mod program;
+mod protocol;
+mod races;
+mod server;
+mod vectors;
+mod world;
