@@ -96,6 +96,10 @@ fn a_receipt_from_first_command_to_offline_verification() {
     for name in ["app.tar.gz", "app.tar.gz.receipt.json"] {
         std::fs::copy(pipeline.work().join("dist").join(name), consumer.work().join(name)).expect("a copy");
     }
+    // The log goes on, and the pin follows it by the log's tiles.
+    pipeline.write("later", "another app");
+    pipeline.ok(&["sign", "later", "--log", &url]);
+    assert!(consumer.ok(&["log", "sync"]).contains(", was "));
     log.stop();
     let verify = ["verify", "app.tar.gz", "--signer", &did];
     let out = consumer.ok(&verify);

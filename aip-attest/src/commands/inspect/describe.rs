@@ -106,7 +106,14 @@ fn json(bytes: &[u8]) -> Result<Described> {
         let found: Policy = text.parse().map_err(|error| malformed("pin", error))?;
         let member = |name: &str| value.get(name).map_or(String::new(), |value| value.to_string());
         let pin = Described::new("pin").text("url", member("url")).text("size", member("size"));
-        Ok(pin.text("root", member("root")).inner("policy", policy(&found)))
+        let pin = pin.text("root", member("root")).inner("policy", policy(&found));
+        match value.get("checkpoint").and_then(Value::as_str) {
+            None => Ok(pin),
+            Some(seen) => {
+                let seen = Note::parse(seen.as_bytes()).map_err(|error| malformed("pin", error))?;
+                Ok(pin.inner("checkpoint", note(&seen)))
+            }
+        }
     } else {
         Err(Failure::new("this JSON is none of our formats"))
     }
