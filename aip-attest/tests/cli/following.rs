@@ -260,7 +260,7 @@ fn a_checkpoint_below_the_quorum_moves_no_pin() {
     log.stop_witness();
     log.grow(1, "leaf");
     world.run(&["log", "sync"]).expect(2, &["the quorum `w` is not met: cosigned by none", "the pin stays"]);
-    world.run(&["policy", "pin", &log.url(), "--yes"]).expect(1, &["does not satisfy the log's policy"]);
+    world.run(&["policy", "pin", &log.url(), "--yes"]).expect(1, &["does not satisfy the policy"]);
     log.shrink(0);
     log.grow(2, "another leaf");
     world.run(&["log", "sync"]).expect(1, &["/findings/fork-"]);
@@ -312,6 +312,27 @@ fn receipts_with_older_checkpoints_verify_and_move_no_pin() {
     second.file("app.receipt.json", Forge::of("app", b"hello artifact\n").receipt().as_bytes());
     second.run(&["verify", "app", "--any-signer"]).expect(1, &["the log has forked: its root at size 2"]);
     assert_eq!(world.read(&pin_file()), before);
+}
+
+/// A log of other software has tiles and a checkpoint, and no policy to offer.
+#[test]
+fn a_log_that_publishes_no_policy_is_pinned_with_one_that_is_brought() {
+    let (log, world) = (Log::start(), World::new());
+    log.grow(2, "leaf");
+    world.file("mine", log.policy().as_bytes());
+    world.file("other", format!("log {}\nquorum none\n", crate::log::other_log().verifier()).as_bytes());
+    log.set_policy(String::new());
+    let url = log.url();
+    world
+        .run(&["policy", "pin", &url, "--yes"])
+        .expect(2, &["answers 404", "hint: a log of other software", "--policy FILE"]);
+    world
+        .run(&["policy", "pin", &url, "--policy", "other"])
+        .expect(1, &["the policy names no log with the origin"]);
+    world.run(&["policy", "pin", &url, "--policy", "mine"]).expect(0, &["quorum   w", "at size 2"]);
+    log.grow(3, "leaf");
+    world.run(&["log", "sync"]).expect(0, &["size 5, was 2"]);
+    assert!(!log.paths().iter().any(|path| path.starts_with("/api/")), "{:?}", log.paths());
 }
 
 /// Hashes that lead nowhere prove nothing, in either direction.

@@ -267,6 +267,7 @@ impl State {
     fn answer(&mut self, path: &str, body: &[u8], lie: Option<Answer>) -> (u16, Vec<u8>) {
         let parts: Vec<&str> = path.trim_start_matches('/').split(['/', '?']).collect();
         match parts[..] {
+            ["policy"] if self.policy.is_empty() => (404, b"not here".to_vec()),
             ["policy"] => (200, self.policy.clone().into_bytes()),
             ["checkpoint"] => (200, self.checkpoint(true, true).to_string().into_bytes()),
             ["api", "v1", "entries"] => self.submit(body, lie),

@@ -287,7 +287,7 @@ fn pinning_again_shows_what_changed_and_refuses_less() {
     pin(&["--yes"]).expect(0, &["+ quorum w"]);
     // A policy that its own log does not satisfy.
     log.set_policy(format!("{key}\nwitness v {}\nquorum v\n", crate::log::other_witness().verifier()));
-    pin(&["--yes"]).expect(1, &["the log's checkpoint does not satisfy the log's policy"]);
+    pin(&["--yes"]).expect(1, &["the log's checkpoint does not satisfy the policy"]);
     world.run(&["policy", "show"]).expect(0, &["log.example.com/pipelines", "seen     size 0"]);
 }
 

@@ -1,4 +1,6 @@
+use std::cell::Cell;
 use std::io::{BufRead as _, IsTerminal as _};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tlog::Hash;
@@ -10,8 +12,8 @@ use crate::artifact::parse_digest;
 use crate::client::{Client, normal_url};
 use crate::current::{self, Shown};
 use crate::patience::Patience;
-use crate::policy_file::difference;
 use crate::policy_file::pins::{Pin, Pins};
+use crate::policy_file::{self, Source, difference};
 use crate::report::{Console, Exit, Failure, Result};
 
 /// Keep a log's policy and key, once you have compared its fingerprint
@@ -23,6 +25,10 @@ use crate::report::{Console, Exit, Failure, Result};
 pub(crate) struct Args {
     /// The log
     url: String,
+
+    /// Pin this policy: for a log that publishes none, such as one of other software
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
 
     /// Pin what the log says, without asking
     #[arg(long, conflicts_with = "expect")]
@@ -57,7 +63,11 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let deadline = super::super::deadline(args.timeout)?;
     let client = Client::without_token(&url, deadline)?;
     let mut patience = Patience::until(deadline);
-    let offered = Offer::fetch(&client, &mut patience, console)?;
+    let text = match &args.policy {
+        Some(path) => policy_file::read(path, Source::Flag)?.text,
+        None => published(&client, &mut patience, console)?,
+    };
+    let offered = Offer::fetch(text, &client, &mut patience, console)?;
     if let Some(expect) = expect.filter(|expect| *expect != offered.fingerprint()) {
         return Err(Failure::refuted("the log's policy has another fingerprint")
             .because(format!("expected sha256:{expect}, got sha256:{}", offered.fingerprint()))
@@ -85,7 +95,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
                 .because(why)
                 .hint("if you know why, --accept-weaker"));
         }
-        if !args.yes && expect.is_none() {
+        if !args.yes && expect.is_none() && args.policy.is_none() {
             confirm(&offered, console)?;
         }
     }
@@ -106,9 +116,8 @@ struct Offer {
 }
 
 impl Offer {
-    /// The log's policy, and its checkpoint.
-    fn fetch(client: &Client, patience: &mut Patience, console: &mut Console) -> Result<Self> {
-        let text = patience.ask(console, || client.policy())?;
+    /// The policy in `text`, and the log's checkpoint.
+    fn fetch(text: String, client: &Client, patience: &mut Patience, console: &mut Console) -> Result<Self> {
         let policy: Policy = text.parse().map_err(|error: tlog::policy::PolicyParseError| {
             Failure::new(format!("`{}/policy` is no policy", client.url())).caused_by(error)
         })?;
@@ -140,8 +149,19 @@ impl Offer {
     }
 }
 
+/// The policy that the log publishes.
+fn published(client: &Client, patience: &mut Patience, console: &mut Console) -> Result<String> {
+    let has_none = Cell::new(false);
+    let asked = patience
+        .ask(console, || client.policy().inspect_err(|error| has_none.set(error.status() == Some(404))));
+    asked.map_err(|failure| match has_none.get() {
+        true => failure.hint("a log of other software publishes no policy: bring one with --policy FILE"),
+        false => failure,
+    })
+}
+
 fn not_satisfied(error: PolicyError) -> Failure {
-    Failure::refuted("the log's checkpoint does not satisfy the log's policy").caused_by(error)
+    Failure::refuted("the log's checkpoint does not satisfy the policy").caused_by(error)
 }
 
 fn show(offered: &Offer, before: Option<&Pin>, console: &mut Console) {
