@@ -188,7 +188,7 @@ live_scene() {
 }
 
 # A home and a folder of its own, so that neither the user's keys nor a policy in the checkout are taken.
-attest() { (cd "$live/artifacts" && limited ${offline:-} env -i PATH="$PATH" HOME="$live/home" "$aip_attest" "$@"); }
+attest() { (cd "$live/artifacts" && limited ${isolated:-} env -i PATH="$PATH" HOME="$live/home" "$aip_attest" "$@"); }
 
 # Several sizes, among them a tree of one leaf and one of more than a full tile; several predicates; public and private.
 sign_artifacts() {

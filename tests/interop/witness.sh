@@ -219,8 +219,8 @@ witnessed_scene() {
     } >"$live/policy" || return 1
     cp "$live/policy" "$live/data/policy"
     serve_log --publish-interval 100ms --witness-timeout 1s --deadline 3s && serve_altered witnessed "$url" &&
-        attest init && attest policy pin "$url" --yes && sign_artifacts
-    did=$(attest whoami --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["did"])')
+        attest init && attest policy pin "$url" --yes && sign_artifacts &&
+        did=$(attest whoami --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["did"])')
 }
 
 # check_peer NAME SCENE: somebody else's witness cosigned what our log published last.
@@ -257,9 +257,10 @@ verify_all() {
 
 attest_offline() {
     cut_network
+    isolated=$offline
     attest "$@"
     set -- $?
-    offline=''
+    isolated=''
     return "$1"
 }
 

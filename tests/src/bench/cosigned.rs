@@ -120,7 +120,7 @@ fn witnessed(number: usize) -> (Log, Vec<Witness>) {
 fn measure(effort: &Effort, scenario: &Scenario, batches: &Arc<Requests>, singles: &Arc<Requests>) -> Run {
     let (mut log, _witnesses) = witnessed(scenario.witnesses);
     log.serve(&[&NO_BUDGETS[..], scenario.flags].concat());
-    let plan = Plan::Each { first: 0, count: effort.entries / 2 / BATCH };
+    let plan = Plan::Each { first: 0, count: effort.entries / 4 / BATCH };
     let before = counters(&log);
     let fast = load::run(log.address(), CONNECTIONS, batches, plan);
     let after = counters(&log);
@@ -142,12 +142,12 @@ fn measure(effort: &Effort, scenario: &Scenario, batches: &Arc<Requests>, single
 
 /// Entries that come at their own pace, over enough connections that none waits for another's answer.
 fn paced(log: &Log, singles: &Arc<Requests>, rate: f64) -> Outcome {
-    load::run(log.address(), 2_048, singles, Plan::Paced { rate })
+    load::run(log.address(), 1_024, singles, Plan::Paced { rate })
 }
 
 /// One of three witnesses stops to answer, and later the log is started anew while it does not.
 fn one_hangs(effort: &Effort, corpus: &Corpus, budgets: &mut Budgets) {
-    let seconds = 2 * effort.read_seconds as usize;
+    let seconds = effort.read_seconds as usize + 1;
     let (mut log, witnesses) = witnessed(3);
     let deadline = format!("{}ms", DEADLINE.as_millis());
     let flags = [&NO_BUDGETS[..], &["--publish-interval", "50ms", "--witness-timeout", &deadline]].concat();

@@ -129,7 +129,12 @@ pub fn run(address: SocketAddr, connections: usize, requests: &Arc<Requests>, pl
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut streams = Vec::with_capacity(connections);
-        for _ in 0..connections {
+        for number in 0..connections {
+            // A server's queue of connections that it has not taken yet may be short, and who finds it full waits for
+            // a second.
+            if number % 64 == 63 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
             let stream = TcpStream::connect(address).await.expect("the server listens");
             stream.set_nodelay(true).expect("a TCP socket");
             streams.push(stream);

@@ -209,6 +209,9 @@ func checkSubtrees(by oracle, scene string, witnesses []witness, policy torchwoo
 		}
 		signed++
 	}
+	if signed == 0 {
+		return 0, errors.New("an empty tree has no subtree to sign")
+	}
 	return signed, nil
 }
 
