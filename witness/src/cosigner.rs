@@ -1,8 +1,6 @@
 //! The witness itself: a request in, cosignatures or the reason out. Knows no HTTP.
 //!
-//! read → decide → sign → persist → answer. The decision is made on a state that is durable; if another request has
-//! changed it by the time ours is to be persisted, ours is decided again. A signature leaves only when the state
-//! that it speaks for is durable.
+#![doc = include_str!("../../specs/witness.md")]
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -6,6 +6,8 @@
 //!              │                             │
 //!            logs ◀── lists         state ◀──┘   one writer: check, set, one synced write for all who wait
 //! ```
+//! The order of its checks, its state, time, keys and evidence: `specs/witness.md`, which `cosigner` has as its text.
+//!
 //! `decide`, `log_list` and `clock` are rules: pure functions. `state` is the only one that writes. `http`, `lists`
 //! and `store` are shells. Mathematics and formats live in `tlog`.
 

@@ -21,7 +21,7 @@ use crate::directory::Directory;
 use crate::http::body::Bodies;
 use crate::http::budget::Budgets;
 use crate::http::{self, App, ConnectionLimits};
-use crate::lists::Lists;
+use crate::lists::{Lists, ListsError};
 use crate::logs::Logs;
 use crate::metrics;
 use crate::state::State;
@@ -139,27 +139,35 @@ fn spawn_lists(
     let (reload, reloads) = mpsc::channel();
     // Not the witness itself: its state ends when the last who asks it has gone.
     let cosigner = Arc::downgrade(&cosigner);
-    let run = move || loop {
-        let polled = lists.poll();
-        let Some(cosigner) = cosigner.upgrade() else { return };
-        match polled.and_then(|()| lists.logs(&cosigner.logs())) {
+    let take = move |lists: &Lists| {
+        let cosigner = cosigner.upgrade()?;
+        match lists.logs(&cosigner.logs()) {
             Ok(logs) => {
                 metrics::logs(logs.len());
-                tracing::debug!(logs = logs.len(), "the logs were read");
                 cosigner.set_logs(logs);
             }
-            Err(error) => {
-                metrics::list_error();
-                tracing::error!(%error, "the logs stay as they were");
-            }
+            Err(error) => list_error(&error),
         }
-        drop(cosigner);
-        if let Err(RecvTimeoutError::Disconnected) = reloads.recv_timeout(interval) {
-            return;
+        Some(())
+    };
+    let run = move || {
+        // The operator's own first: a list may take its time.
+        while take(&lists).is_some() {
+            lists.poll().unwrap_or_else(|error| list_error(&error));
+            let taken = take(&lists);
+            let told = reloads.recv_timeout(interval);
+            if taken.is_none() || told == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
         }
     };
     let thread = thread::Builder::new().name("lists".into()).spawn(run);
     thread.map(|_| reload).map_err(|e| Failure::new("cannot start the thread that reads lists").caused_by(e))
+}
+
+fn list_error(error: &ListsError) {
+    metrics::list_error();
+    tracing::error!(%error, "the logs stay as they were");
 }
 
 /// How many connections fit beside the files of the store. Each write may open files: if there were none left, the
