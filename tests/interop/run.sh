@@ -45,6 +45,7 @@ end() {
     while kill -0 "$1" 2>/dev/null && [ $tries -lt 50 ]; do tries=$((tries + 1)) && sleep 0.1; done
     kill -9 "$1" 2>/dev/null
     wait "$1" 2>/dev/null
+    processes=$(echo " $processes " | sed "s/ $1 / /")
 }
 
 stop() {

@@ -153,7 +153,7 @@ ready_omniwitness() { :; }
 check_oneshot() {
     mkdir "$1" "$1/entries" "$1/checkpoints"
     make_oneshot_log "$1" >&2 || return 1
-    oneshot() { # [OPTION...]: adds entries/new, and keeps what is published
+    oneshot() { # SCENE: adds its entries/new, and keeps what is published
         limited "$cache/bin/posix-oneshot" --storage_dir "$1/log" --private_key "$1/skey" \
             --witness_policy_file "$1/tessera_policy" --entries "$1/entries/new/*" >"$1/out" 2>&1 || { cat "$1/out" >&2 && return 1; }
         rm -rf "$1/entries/new"
@@ -211,7 +211,7 @@ witnessed_scene() {
         echo "log $vkey"
         cat "$work/witness.policy"
         for peer in $peers; do
-            start_peer "$peer" "$vkey" >&2 || exit 1
+            start_peer "$peer" "$vkey" >&2 || return 1
             echo "witness $peer $(cat "$work/$peer/vkey") $(cat "$work/$peer/url")"
         done
         echo "group two-of-us 2 interop.example/witness $peers"
