@@ -3,11 +3,14 @@
 #
 #     sh tests/bench.sh [--quick | --full] [--rounds N] [--entries N] [SECTION …]
 #
-#     trees      integrate and proof verification        large      start, memory and tiles of a large log
-#     witness    add-checkpoint, beside litewitness      cold       one verification, beside cosign
-#     add        durable adds, beside Tessera            cosigned   a log with witnesses, and with one that hangs
+#     trees      integrate and proof verification
+#     add        durable adds, beside Tessera
+#     large      start, memory and publication of a large log; its tiles, beside nginx
+#     cold       one verification, beside cosign
+#     cosigned   a log with witnesses, and with one that hangs
+#     witness    add-checkpoint, beside litewitness
 #
-# --quick, the default, takes a few minutes once everything is built; --full as long as it takes. A
+# --quick, the default, takes four minutes once everything is built; --full as long as it takes. A
 # peer that cannot be had is reported as "not run", with the reason. Nothing is installed into the system: nginx
 # is unpacked from its package, Tessera, cosign and litewitness are built by Go, at pinned versions.
 #

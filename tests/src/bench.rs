@@ -10,8 +10,8 @@
 //! | [`tiles`] | reads of tiles, against nginx |
 //! | [`start`] | start, memory and publication of a log with many entries |
 //! | [`cold`] | one verification by a process that just started, against cosign |
-//! | [`witnesses`] | add-checkpoint, against litewitness |
 //! | [`cosigned`] | a log with three witnesses beside the same log with none, and with one that hangs |
+//! | [`witnesses`] | add-checkpoint, against litewitness |
 //!
 //! [`load`] makes the load, [`corpus`] what it sends, [`peers`] runs the others, [`measure`] reads clocks
 //! and counters, [`report`] prints.

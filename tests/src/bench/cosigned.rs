@@ -81,7 +81,8 @@ pub fn run(effort: &Effort, corpus: &Corpus, budgets: &mut Budgets) {
     }
     table.print();
     println!(
-        "  (entries/s of the batches; p50 and p99 from the paced entries: sent to published and answered)"
+        "  (entries/s of the batches; p50 and p99 of the paced entries, from sent to published; client and witnesses, \
+         each with both keys, share the CPUs)"
     );
     let of = |figure: fn(&Run) -> f64, with: usize, without: usize| {
         let series = |at: usize| scenarios[at].runs.iter().map(figure).collect::<Vec<_>>();

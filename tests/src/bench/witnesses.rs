@@ -51,7 +51,7 @@ struct Run {
 /// Runs all scenarios, turn about, and prints them.
 pub fn run(effort: &Effort, budgets: &mut Budgets) {
     section(&format!(
-        "6. Witnesses: add-checkpoint of {LOGS} logs of thousands of entries, one request at a time each, {} s a round",
+        "8. Witnesses: add-checkpoint of {LOGS} logs of thousands of entries, one request at a time each, {} s a round",
         effort.witness_seconds
     ));
     let tree = Tree::grow(effort.updates);

@@ -40,9 +40,6 @@ fn main() -> ExitCode {
     if wanted("trees") {
         trees::run(&effort);
     }
-    if wanted("witness") {
-        witnesses::run(&effort, &mut budgets);
-    }
     if ["add", "large", "cold", "cosigned"].into_iter().any(wanted) {
         let signing = Instant::now();
         let corpus = Corpus::sign(effort.warm_up + effort.entries);
@@ -64,6 +61,9 @@ fn main() -> ExitCode {
             cosigned::run(&effort, &corpus, &mut budgets);
         }
     }
+    if wanted("witness") {
+        witnesses::run(&effort, &mut budgets);
+    }
     budgets.print();
     println!("\n{:.0} s in all, load average at the end {}", start.elapsed().as_secs_f64(), load_average());
     ExitCode::SUCCESS
@@ -77,4 +77,4 @@ fn usage(argument: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-const SECTIONS: [&str; 6] = ["trees", "witness", "add", "large", "cold", "cosigned"];
+const SECTIONS: [&str; 6] = ["trees", "add", "large", "cold", "cosigned", "witness"];
