@@ -195,11 +195,12 @@ impl Finding {
     }
 
     /// What makes two findings the same one: who sees a thing again does not find it again. Independent of
-    /// when it was found and of cosignatures, which come and go.
+    /// when it was found and of cosignatures, which come and go; and a fork from one older checkpoint is one
+    /// fork, however far its other side has grown by now.
     pub fn id(&self) -> Hash {
         let mut parts: Vec<Vec<u8>> = vec![self.class().into(), self.origin.clone().into()];
         match &self.evidence {
-            Evidence::Fork(fork) => parts.extend([fork.older.text().into(), fork.newer.text().into()]),
+            Evidence::Fork(fork) => parts.push(fork.older.text().into()),
             Evidence::Shrink(shrink) => {
                 parts.extend([shrink.larger.text().into(), shrink.smaller.text().into()]);
             }

@@ -7,6 +7,7 @@
 //!            logs ◀── lists         state ◀──┘   one writer: check, set, one synced write for all who wait
 //! ```
 //! The order of its checks, its state, time, keys and evidence: `specs/witness.md`, which `cosigner` has as its text.
+//! Beside it, [`monitor`] reads the entries that a witness does not, and shares nothing with it but this program.
 //!
 //! `decide`, `log_list` and `clock` are rules: pure functions. `state` is the only one that writes. `http`, `lists`
 //! and `store` are shells. Mathematics and formats live in `tlog`.
@@ -25,6 +26,7 @@ pub mod lists;
 pub mod log_list;
 pub mod logs;
 pub mod metrics;
+pub mod monitor;
 pub mod serve;
 pub mod state;
 pub mod status;

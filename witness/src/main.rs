@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use witness::{evidence, init, serve, status};
+use witness::{evidence, init, monitor, serve, status};
 
 /// A witness of transparency logs
 #[derive(Parser)]
@@ -23,6 +23,7 @@ enum Command {
     Serve(serve::Args),
     Status(status::Args),
     Evidence(evidence::Args),
+    Monitor(monitor::Args),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +39,10 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Status(args) => status::run(&args).map(|status| print!("{status}")),
         Command::Evidence(args) => evidence::run(&args).map(|evidence| print!("{evidence}")),
+        Command::Monitor(args) => match monitor::run(&args) {
+            Ok(code) => return ExitCode::from(code),
+            Err(failure) => Err(failure),
+        },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

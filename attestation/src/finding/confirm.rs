@@ -177,14 +177,16 @@ impl<'a> Believed<'a> {
                 said.word(format!("that the log served them as `{path}`"));
             }
             Served::Edge(tiles) => {
-                let edge = edge_of(size, tiles).ok_or(ConfirmError::NoEdge(size))?;
-                if edge.root() == checkpoint.root {
+                let levels = edge_levels(size, tiles).ok_or(ConfirmError::NoEdge(size))?;
+                // One that has not its length in bytes gives no root at all.
+                let root = levels.and_then(|levels| Edge::from_levels(size, levels)).map(|edge| edge.root());
+                if root == Some(checkpoint.root) {
                     return Err(ConfirmError::GoodTile("the right edge".into()));
                 }
+                let gives = root.map_or("no root".to_owned(), |root| format!("root {root}"));
                 said.proven(format!(
                     "these tiles are not the right edge of the tree of size {size} that the log signed: they give \
-                     root {}, not {}",
-                    edge.root(),
+                     {gives}, not {}",
                     checkpoint.root
                 ));
                 let paths: Vec<String> = tiles.iter().map(|(tile, _)| format!("`{}`", tile.path())).collect();
@@ -272,27 +274,24 @@ fn root_of_served(tile: Tile, resource: Resource, bytes: &[u8]) -> Option<Hash> 
     (hashes.len() == usize::from(tile.width())).then(|| root_of(&hashes))
 }
 
-/// The edge of a tree of `size` in its partial tiles, which are all there and no others.
-fn edge_of(size: TreeSize, tiles: &[(Tile, Vec<u8>)]) -> Option<Edge> {
-    let mut rest = tiles.iter();
-    let mut levels = Vec::new();
-    for level in (0..8).take_while(|level| hashes_at(*level, size) > 0) {
+/// The hashes of the right edge by level, from the tiles that are partial at `size`: `None` unless they are all
+/// there and no others, `Some(None)` if one has not its length.
+fn edge_levels(size: TreeSize, tiles: &[(Tile, Vec<u8>)]) -> Option<Option<Vec<Vec<Hash>>>> {
+    let height = (0..8).take_while(|level| hashes_at(*level, size) > 0).count() as u8;
+    let partial = |level| {
         let hashes = hashes_at(level, size);
-        let width = hashes % TILE_WIDTH;
-        if width == 0 {
-            levels.push(Vec::new());
-            continue;
-        }
-        let (tile, bytes) = rest.next()?;
-        if *tile != Tile::new(level, hashes / TILE_WIDTH, width as u16)? {
-            return None;
-        }
-        levels.push(parse_hashes(*tile, bytes)?);
-    }
-    if rest.next().is_some() || size == TreeSize::EMPTY {
+        Tile::new(level, hashes / TILE_WIDTH, (hashes % TILE_WIDTH) as u16)
+    };
+    let partial: Vec<Tile> = (0..height).filter_map(partial).collect();
+    if partial.is_empty() || !partial.iter().eq(tiles.iter().map(|(tile, _)| tile)) {
         return None;
     }
-    Edge::from_levels(size, levels)
+    let mut levels = vec![Vec::new(); usize::from(height)];
+    for (tile, bytes) in tiles {
+        let Some(hashes) = parse_hashes(*tile, bytes) else { return Some(None) };
+        levels[usize::from(tile.level())] = hashes;
+    }
+    Some(Some(levels))
 }
 
 /// Why a finding is not confirmed.

@@ -417,6 +417,9 @@ fn bytes_that_are_no_tile_are_bad_ones() {
     let tile = Tile::new(0, 0, 7).expect("a tile");
     for bytes in [Vec::new(), vec![0; 31], tree.bundle()[1..].to_vec(), [tree.bundle(), vec![0, 0]].concat()]
     {
+        let edge = Served::Edge(vec![(tile, bytes.clone())]);
+        let edge = Evidence::BadTile(BadTile { checkpoint: tree.whole(), served: edge });
+        assert!(finding(edge).confirm(None).is_ok());
         for resource in [Resource::Hashes, Resource::Entries] {
             let evidence = tree.served(tile, resource, bytes.clone());
             assert!(finding(evidence).confirm(None).is_ok());

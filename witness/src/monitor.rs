@@ -1,0 +1,319 @@
+//! `monitor`: follows a log from its entries, holds every checkpoint against all before it and against what
+//! others were shown, and keeps what it finds with evidence.
+//!
+//! ```text
+//! source ──bytes──▶ tree (held against the checkpoint) ──▶ follow ──▶ finding (files), alert (record) ──▶ state
+//! views: witnesses, other places ─────────────────────────────▲                    └──▶ stdout, webhook
+//! ```
+//! A monitor needs nothing of the log but its key and C2SP tiles, and owes it nothing. What it must be believed
+//! about is in `specs/finding.md`; the rules are in `attestation::leaf` and `tlog`.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use attestation::Did;
+use attestation::entry::LogTime;
+use serde_json::json;
+use tlog::Hash;
+use tlog::key::VerifierKey;
+use tlog::policy::Policy;
+
+use crate::Failure;
+use alert::Delivery;
+use finding::Findings;
+use follow::{Follower, Found, Log, Round, Settings, View};
+use source::Source;
+use webhook::{Reach, Webhook, WebhookError};
+
+mod alert;
+mod finding;
+mod follow;
+mod metrics;
+mod progress;
+mod serve_metrics;
+mod source;
+mod state;
+mod tree;
+mod webhook;
+
+/// Follow a log: rebuild its tree from its entries and report what is wrong
+///
+/// With --once the exit code is 0: nothing is wrong. 1: there are findings. 2: could not be checked. Findings
+/// are kept as files whose evidence `aip inspect --evidence FILE` confirms offline. Standard output carries
+/// findings, and entries of watched DIDs as one JSON object a line.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The policy that names the log, its URL and its witnesses with theirs (C2SP tlog-policy)
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// The log to follow [default: the one that the policy names]
+    #[arg(long)]
+    origin: Option<String>,
+    /// Where the monitor remembers how far it came
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Check what is there now, and end
+    #[arg(long)]
+    once: bool,
+    /// The time between two looks
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    interval: Duration,
+    /// Where findings are kept [default: DIR/findings]
+    #[arg(long, value_name = "DIR")]
+    findings: Option<PathBuf>,
+    /// How old the newest cosignature may be before that is a finding; 0s: any age
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+    stale_after: Duration,
+    /// How long a witness may show a larger tree than the log before that is a finding
+    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
+    ahead_after: Duration,
+    /// Another place that serves the same log, seen from elsewhere; may be given several times
+    #[arg(long, value_name = "URL")]
+    view: Vec<String>,
+    /// A signer whose entries are told; may be given several times
+    #[arg(long, value_name = "DID")]
+    watch_did: Vec<Did>,
+    /// Ask for the envelope of every public entry, and count those that are withheld or erased
+    #[arg(long)]
+    envelopes: bool,
+    /// Where entries of watched DIDs are posted; over https and to public addresses only
+    #[arg(long, value_name = "URL", requires = "webhook_key", env = "AIP_WEBHOOK")]
+    webhook: Option<String>,
+    /// The key that signs what is posted; made there if there is none
+    #[arg(long, value_name = "FILE")]
+    webhook_key: Option<PathBuf>,
+    /// Let the webhook be on this machine or in a private network, and without TLS
+    #[arg(long)]
+    allow_private_webhook: bool,
+    /// Where to serve metrics for Prometheus
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    /// Print findings as JSON, one a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Follows a log until the process is ended, or once. Answers the exit code.
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    let mut monitor = Monitor::open(args)?;
+    if let Some(address) = args.metrics {
+        serve_metrics::start(address, metrics::install()?)?;
+    }
+    loop {
+        let start = Instant::now();
+        let round = monitor.look(now()?)?;
+        if args.once {
+            if round.unchecked.is_none() {
+                print_line(&monitor.summary_line())?;
+            }
+            return Ok(match (&round.unchecked, round.found.is_empty()) {
+                (_, false) => 1,
+                (Some(_), true) => 2,
+                (None, true) => 0,
+            });
+        }
+        std::thread::sleep(args.interval.saturating_sub(start.elapsed()).max(SHORTEST_PAUSE));
+    }
+}
+
+/// A follower with everything that hears of what it sees.
+struct Monitor {
+    follower: Follower,
+    origin: String,
+    json: bool,
+    printed: Delivery,
+    posted: Option<(Webhook, Delivery)>,
+}
+
+impl Monitor {
+    fn open(args: &Args) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(&args.policy).map_err(|e| {
+            Failure::new(format!("cannot read the policy `{}`", args.policy.display())).caused_by(e)
+        })?;
+        let policy: Policy = text.parse().map_err(|e| {
+            Failure::new(format!("the policy `{}` is malformed", args.policy.display())).caused_by(e)
+        })?;
+        let (log, url) = log_of(policy, args.origin.as_deref())?;
+        let origin = log.origin.clone();
+        let views = views(&log.policy, &args.view)?;
+        let settings = Settings {
+            stale_after: args.stale_after,
+            ahead_after: args.ahead_after,
+            watch: args.watch_did.iter().copied().collect(),
+            envelopes: args.envelopes,
+        };
+        let findings = Findings::open(&args.findings.clone().unwrap_or_else(|| args.dir.join("findings")))?;
+        let follower = Follower::new(log, source(&url)?, views, settings, &args.dir, findings)?;
+        let printed = Delivery::open(&args.dir, "printed")?;
+        let posted = match (&args.webhook, &args.webhook_key) {
+            (Some(url), Some(key)) => {
+                let reach = if args.allow_private_webhook { Reach::Anywhere } else { Reach::Public };
+                let webhook = Webhook::new(url, webhook::key(key)?, reach).map_err(cannot_post)?;
+                tracing::info!(vkey = webhook.vkey(), "what is posted is signed");
+                Some((webhook, Delivery::open(&args.dir, "posted")?))
+            }
+            _ => None,
+        };
+        Ok(Self { follower, origin, json: args.json, printed, posted })
+    }
+
+    /// Looks once, and tells.
+    fn look(&mut self, now: LogTime) -> Result<Round, Failure> {
+        let round = self.follower.poll(now)?;
+        for failure in round.unchecked.iter().chain(&round.unread) {
+            eprintln!("{failure}");
+        }
+        if round.unchecked.is_none() {
+            metrics::checked_at(now.as_millis() / 1_000);
+        }
+        for found in round.found.iter().filter(|found| found.is_new) {
+            print_line(&self.finding_line(found, now))?;
+        }
+        self.deliver()?;
+        tracing::info!(size = self.follower.size().get(), findings = round.found.len(), "checked");
+        Ok(round)
+    }
+
+    fn finding_line(&self, found: &Found, now: LogTime) -> String {
+        let path = found.path.as_ref().map(|path| path.display().to_string());
+        if self.json {
+            return json!({
+                "finding": found.class,
+                "origin": self.origin,
+                "foundAt": now.as_millis(),
+                "detail": found.detail,
+                "file": path,
+            })
+            .to_string();
+        }
+        let kept =
+            path.map_or("too many of its class: not kept".to_owned(), |path| format!("evidence: {path}"));
+        format!("finding: {}: {} ({kept})", found.class, found.detail)
+    }
+
+    /// What was checked, over all time.
+    fn summary_line(&self) -> String {
+        let (size, leaves) = (self.follower.size().get(), self.follower.leaves());
+        if self.json {
+            let envelopes = self.follower.envelopes();
+            return json!({"checked": size, "origin": self.origin, "leaves": leaves, "envelopes": envelopes})
+                .to_string();
+        }
+        format!("checked: {size} entries of {}", self.origin)
+    }
+
+    /// Alerts to standard output and to the webhook, each from where it stopped.
+    fn deliver(&mut self) -> Result<(), Failure> {
+        let alerts = self.follower.alerts();
+        let print = |line: &[u8]| std::io::stdout().write_all(line);
+        let (printed, refused) = self.printed.run(alerts, print)?;
+        metrics::delivered("stdout", printed);
+        if let Some(error) = refused {
+            return Err(Failure::new("cannot write to standard output").caused_by(error));
+        }
+        std::io::stdout()
+            .flush()
+            .map_err(|e| Failure::new("cannot write to standard output").caused_by(e))?;
+        let Some((webhook, delivery)) = &mut self.posted else { return Ok(()) };
+        let origin = Hash::of(self.origin.as_bytes());
+        let deadline = Instant::now() + POSTING_TIME;
+        let post = |line: &[u8]| {
+            if Instant::now() > deadline {
+                return Err(None);
+            }
+            let alert: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
+            webhook.post(&format!("{origin}-{}", alert["index"]), line).map_err(Some)
+        };
+        let (posted, refused) = delivery.run(alerts, post)?;
+        metrics::delivered("webhook", posted);
+        match refused {
+            None => (),
+            Some(None) => tracing::warn!("alerts are left to post: they go on after the next look"),
+            Some(Some(error)) => eprintln!("{}", cannot_post(error)),
+        }
+        Ok(())
+    }
+}
+
+/// The log that is meant, by the policy, and where it is.
+fn log_of(policy: Policy, origin: Option<&str>) -> Result<(Log, String), Failure> {
+    let mut origins: Vec<&str> = policy.logs().iter().map(|log| log.vkey.name().as_str()).collect();
+    origins.sort_unstable();
+    origins.dedup();
+    let origin = match (origin, &origins[..]) {
+        (Some(origin), _) => origin.to_owned(),
+        (None, [only]) => (*only).to_owned(),
+        (None, []) => return Err(Failure::new("the policy names no log")),
+        (None, _) => {
+            let hint = format!("name one with --origin: {}", origins.join(", "));
+            return Err(Failure::new("the policy names several logs").hint(hint));
+        }
+    };
+    let of_log = || policy.logs().iter().filter(|log| log.vkey.name().as_str() == origin);
+    let keys: Vec<VerifierKey> = of_log().map(|log| log.vkey.clone()).collect();
+    if keys.is_empty() {
+        return Err(Failure::new(format!("the policy names no log `{origin}`")));
+    }
+    let url = of_log().find_map(|log| log.url.clone()).ok_or_else(|| {
+        Failure::new(format!("the policy does not say where the log `{origin}` is"))
+            .hint("its line ends in its URL: `log <vkey> https://log.example.com`")
+    })?;
+    Ok((Log { origin, keys, policy }, url))
+}
+
+/// Whom the log is compared with: each witness that has a URL, and the other places.
+fn views(policy: &Policy, places: &[String]) -> Result<Vec<View>, Failure> {
+    let mut views: Vec<View> = Vec::new();
+    for witness in policy.witnesses() {
+        let Some(url) = &witness.url else { continue };
+        let source = source(url)?;
+        // One witness with two keys is two lines with one URL.
+        if views.iter().all(|view| view.source.url() != source.url()) {
+            views.push(View { name: witness.name.clone(), source, is_log: false });
+        }
+    }
+    for url in places {
+        views.push(View { name: url.clone(), source: source(url)?, is_log: true });
+    }
+    Ok(views)
+}
+
+fn source(url: &str) -> Result<Source, Failure> {
+    Source::new(url).map_err(|e| Failure::new("cannot make an HTTP client").caused_by(e))
+}
+
+fn cannot_post(error: WebhookError) -> Failure {
+    let hint = match error {
+        WebhookError::Private(_) | WebhookError::Scheme(_) => {
+            Some("--allow-private-webhook allows this machine, private networks, and http")
+        }
+        _ => None,
+    };
+    let failure = Failure::new("cannot post alerts").caused_by(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+fn print_line(line: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout(), "{line}")
+        .map_err(|e| Failure::new("cannot write to standard output").caused_by(e))
+}
+
+fn now() -> Result<LogTime, Failure> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+    let time = since.and_then(|since| LogTime::from_millis(since.as_millis() as u64));
+    time.ok_or_else(|| Failure::new("the clock reads no time that a finding can carry"))
+}
+
+/// Between two looks at a log that takes longer to check than the interval is.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a slow webhook may take of the time between two looks.
+const POSTING_TIME: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

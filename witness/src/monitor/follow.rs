@@ -1,0 +1,765 @@
+//! Following one log: each checkpoint against all before it, each entry against the tree and the rules, each
+//! other view against ours.
+//!
+//! ```text
+//! checkpoint ▶ signature ▶ not smaller ▶ right edge gives the root ▶ our tree is its beginning ▶ believed
+//!   then, by 16 bundles: tile against the tree ▶ entries against the tile ▶ rules ▶ our tree against theirs
+//!   ▶ findings written ▶ alerts appended ▶ state replaced, which makes both count
+//! ```
+//! Whoever is believed is so because of hashes: our own tree is built from the entries alone.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use attestation::Did;
+use attestation::dsse::Envelope;
+use attestation::entry::{DsseEntry, Entry, LogTime};
+use attestation::finding::{BadEntry, Evidence, Finding, ProvenLeaf, Shrink, Stale};
+use attestation::leaf::{self, BrokenRule, Leaf};
+use rayon::prelude::*;
+use tlog::checkpoint::Checkpoint;
+use tlog::fork::{FindError, Fork, ForkError};
+use tlog::key::{Ed25519PublicKey, KeyError, VerifierKey};
+use tlog::merkle::{self, inclusion, leaf_hash, root_of};
+use tlog::note::Note;
+use tlog::policy::Policy;
+use tlog::tile::{Resource, TILE_WIDTH, Tile};
+use tlog::{Hash, LeafIndex, TreeSize, bundle};
+
+use super::alert::{self, Alerts};
+use super::finding::{Findings, Kept};
+use super::metrics;
+use super::progress::Progress;
+use super::source::{FetchError, Source, StoredEnvelope};
+use super::state::{Ahead, Seen, State, StateFile};
+use super::tree::{SignedTree, TreeError, edge_evidence};
+use crate::Failure;
+
+/// Which log, by whose word.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    /// Its name.
+    pub(crate) origin: String,
+    /// Its keys.
+    pub(crate) keys: Vec<VerifierKey>,
+    /// The witnesses and the quorum.
+    pub(crate) policy: Policy,
+}
+
+/// Somebody else's view of the log.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// A name for people: the witness's, or the URL.
+    pub(crate) name: String,
+    /// Where it is.
+    pub(crate) source: Source,
+    /// Whether it serves the log, tiles and all, or only what a witness cosigned.
+    pub(crate) is_log: bool,
+}
+
+/// What is looked at, and how patiently.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// How old the newest cosignature may be.
+    pub(crate) stale_after: Duration,
+    /// How long another view may be ahead.
+    pub(crate) ahead_after: Duration,
+    /// Whose entries are alerts.
+    pub(crate) watch: BTreeSet<Did>,
+    /// Whether envelopes are asked for.
+    pub(crate) envelopes: bool,
+}
+
+/// A log that is followed.
+pub(crate) struct Follower {
+    log: Log,
+    source: Source,
+    views: Vec<View>,
+    settings: Settings,
+    file: StateFile,
+    state: State,
+    alerts: Alerts,
+    findings: Findings,
+    keys: KeyMemory,
+    /// What each view showed last and was found to be of our tree.
+    agreed: HashMap<String, String>,
+}
+
+/// What one look at the log and its views gave.
+#[derive(Debug, Default)]
+pub(crate) struct Round {
+    /// What was found, again or for the first time.
+    pub(crate) found: Vec<Found>,
+    /// What could not be checked of the log itself.
+    pub(crate) unchecked: Option<Failure>,
+    /// Views that could not be read: the log was checked all the same.
+    pub(crate) unread: Vec<Failure>,
+}
+
+/// A finding, and where it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// Its class.
+    pub(crate) class: &'static str,
+    /// What it is, for people.
+    pub(crate) detail: String,
+    /// Its file; none if there are too many of its class.
+    pub(crate) path: Option<PathBuf>,
+    /// Whether it was not known before.
+    pub(crate) is_new: bool,
+}
+
+/// Why a look at the log ended early.
+enum Stop {
+    /// Something could not be read: another time.
+    Unchecked(Failure),
+    /// A finding stands in the way.
+    Found,
+    /// Our own disk: the process ends, and begins again from what is there.
+    Fatal(Failure),
+}
+
+impl From<FetchError> for Stop {
+    fn from(error: FetchError) -> Self {
+        Self::Unchecked(cannot_read(error))
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Fatal(failure)
+    }
+}
+
+impl Follower {
+    /// Goes on where the state stopped.
+    pub(crate) fn new(
+        log: Log,
+        source: Source,
+        views: Vec<View>,
+        settings: Settings,
+        folder: &std::path::Path,
+        findings: Findings,
+    ) -> Result<Self, Failure> {
+        let (file, state) = StateFile::open(folder, &log.origin)?;
+        let alerts = Alerts::open(folder, state.alerts_bytes)?;
+        let (keys, agreed) = (KeyMemory::default(), HashMap::new());
+        Ok(Self { log, source, views, settings, file, state, alerts, findings, keys, agreed })
+    }
+
+    /// How many entries were checked.
+    pub(crate) fn size(&self) -> TreeSize {
+        self.state.size()
+    }
+
+    /// Leaves by kind, over all time.
+    pub(crate) fn leaves(&self) -> &BTreeMap<String, u64> {
+        &self.state.leaves
+    }
+
+    /// Envelopes by what the log had of them when they were asked for, over all time.
+    pub(crate) fn envelopes(&self) -> &BTreeMap<String, u64> {
+        &self.state.envelopes
+    }
+
+    /// The record of alerts.
+    pub(crate) fn alerts(&self) -> &Alerts {
+        &self.alerts
+    }
+
+    /// Looks at the log and at its other views once. An error is of our own disk: the caller ends.
+    pub(crate) fn poll(&mut self, now: LogTime) -> Result<Round, Failure> {
+        let mut round = Round::default();
+        match self.follow(now, &mut round) {
+            Ok(()) | Err(Stop::Found) => (),
+            Err(Stop::Unchecked(failure)) => round.unchecked = Some(failure),
+            Err(Stop::Fatal(failure)) => return Err(failure),
+        }
+        match self.compare_views(now, &mut round) {
+            Ok(()) | Err(Stop::Found) => (),
+            Err(Stop::Unchecked(failure)) => round.unread.push(failure),
+            Err(Stop::Fatal(failure)) => return Err(failure),
+        }
+        metrics::polled(round.unchecked.is_none());
+        Ok(round)
+    }
+
+    /// The log's own view.
+    fn follow(&mut self, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+        let shown = self.read_note(&self.source.checkpoint()?, self.source.url(), now)?;
+        metrics::published(shown.checkpoint.size);
+        self.look_at_cosignatures(&shown, now, round)?;
+        let Some(known) = self.state.known.clone() else {
+            return self.grow(shown, now, round);
+        };
+        if shown.checkpoint.size < known.checkpoint.size {
+            return self.shrunk(known, shown, now, round);
+        }
+        if shown.checkpoint.size > known.checkpoint.size {
+            return self.grow(shown, now, round);
+        }
+        if shown.checkpoint.root != known.checkpoint.root {
+            let fork = Fork::of_one_size(known.note, shown.note).map_err(not_a_fork)?;
+            return self.forked(fork, "the log shows two trees of one size", now, round);
+        }
+        // Cosignatures may have come; when the text was first seen does not change.
+        let at = if shown.note.text() == known.note.text() { known.at } else { now };
+        let changed = shown.note != known.note;
+        self.state.known = Some(Seen { at, ..shown });
+        if changed {
+            self.file.write(&self.state)?;
+        }
+        self.catch_up(now, round)
+    }
+
+    /// Reads a note that the log must have signed.
+    fn read_note(&self, bytes: &[u8], of: &str, now: LogTime) -> Result<Seen, Stop> {
+        let cannot = |e: &dyn std::error::Error| {
+            Stop::Unchecked(Failure::new(format!("the checkpoint at {of} cannot be believed: {e}")))
+        };
+        let note = Note::parse(bytes).map_err(|e| cannot(&e))?;
+        let checkpoint = Checkpoint::parse(note.text()).map_err(|e| cannot(&e))?;
+        let signed = note.verify(&self.log.keys).map_err(|e| cannot(&e))?;
+        if checkpoint.origin != self.log.origin || signed.is_empty() {
+            let fact = format!("the checkpoint at {of} is not signed by {}", self.log.origin);
+            return Err(Stop::Unchecked(Failure::new(fact).hint("is this the log that the policy names?")));
+        }
+        Ok(Seen::new(note, checkpoint, now))
+    }
+
+    /// Quorum and age of what the log shows.
+    fn look_at_cosignatures(&self, shown: &Seen, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+        metrics::quorum(self.log.policy.quorum(&shown.note).is_ok());
+        if self.log.policy.witnesses().is_empty() {
+            // An idle log that nobody cosigns looks like one that hides something: nothing tells them apart.
+            return Ok(());
+        }
+        let times = self.log.policy.witnesses().iter().filter_map(|witness| {
+            let key = std::slice::from_ref(&witness.vkey);
+            let time = shown.note.verify(key).ok()?.first()?.time?;
+            metrics::cosigned(&witness.name, time);
+            Some(time.as_secs().saturating_mul(1_000))
+        });
+        let newest = times.max();
+        let first_seen = match &self.state.known {
+            Some(known) if known.note.text() == shown.note.text() => known.at,
+            _ => now,
+        };
+        let since = newest.unwrap_or(first_seen.as_millis());
+        let limit = self.settings.stale_after.as_millis() as u64;
+        if now.as_millis().saturating_sub(since) < limit || limit == 0 {
+            return Ok(());
+        }
+        let detail = match newest {
+            Some(_) => format!("the newest cosignature on size {} is of {since} ms", shown.checkpoint.size),
+            None => {
+                format!("no known witness has cosigned size {}, seen since {since} ms", shown.checkpoint.size)
+            }
+        };
+        let stale = Stale { checkpoint: shown.note.clone(), stale_after: limit, ahead: None };
+        self.report(Evidence::Stale(stale), &detail, now, round)
+    }
+
+    fn shrunk(&mut self, known: Seen, shown: Seen, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+        let detail = format!("size {} is shown after size {}", shown.checkpoint.size, known.checkpoint.size);
+        let shrink = Shrink {
+            larger: known.note,
+            larger_seen_at: known.at,
+            smaller: shown.note.clone(),
+            smaller_seen_at: now,
+        };
+        self.report(Evidence::Shrink(shrink), &detail, now, round)?;
+        self.judge_past(&shown, "the log", now, round)
+    }
+
+    /// A larger checkpoint than any before.
+    fn grow(&mut self, shown: Seen, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+        let source = self.source.clone();
+        let tree = match SignedTree::open(&source, &shown.checkpoint) {
+            Ok(tree) => tree,
+            Err(TreeError::Edge(tiles)) => {
+                let detail = format!(
+                    "the tiles at the right edge of size {} do not give its root",
+                    shown.checkpoint.size
+                );
+                self.report(edge_evidence(&shown.note, tiles), &detail, now, round)?;
+                return Err(Stop::Found);
+            }
+            Err(TreeError::Fetch(error)) => return Err(error.into()),
+            Err(error @ TreeError::Tile { .. }) => unreachable!("only partial tiles were read: {error}"),
+        };
+        if let Some(known) = &self.state.known {
+            let prefix =
+                self.read_tree(&tree, &shown.note, merkle::root(&tree, known.checkpoint.size), now, round)?;
+            if prefix != known.checkpoint.root {
+                let fork = Fork::find(known.note.clone(), shown.note.clone(), &tree);
+                let fork = self.found_fork(fork, &tree, &shown.note, now, round)?;
+                return self.forked(fork, "a larger tree does not begin with the one before", now, round);
+            }
+        }
+        // From here on this is the largest checkpoint that was believed: its own entries are still to come.
+        self.state.known = Some(shown.clone());
+        self.file.write(&self.state)?;
+        self.catch_up_in(&tree, now, round)
+    }
+
+    /// What a killed process left to do, if anything.
+    fn catch_up(&mut self, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+        let Some(known) = self.state.known.clone().filter(|known| known.checkpoint.size > self.state.size())
+        else {
+            metrics::followed(self.state.size());
+            return Ok(());
+        };
+        let source = self.source.clone();
+        match SignedTree::open(&source, &known.checkpoint) {
+            Ok(tree) => self.catch_up_in(&tree, now, round),
+            Err(TreeError::Edge(tiles)) => {
+                let detail = format!(
+                    "the tiles at the right edge of size {} do not give its root",
+                    known.checkpoint.size
+                );
+                self.report(edge_evidence(&known.note, tiles), &detail, now, round)
+            }
+            Err(TreeError::Fetch(error)) => Err(error.into()),
+            Err(error @ TreeError::Tile { .. }) => unreachable!("only partial tiles were read: {error}"),
+        }
+    }
+
+    /// Checks the entries up to the size of `tree`, which is that of the known checkpoint.
+    fn catch_up_in(&mut self, tree: &SignedTree<'_>, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+        let known = self.state.known.clone().expect("a checkpoint was believed");
+        let size = known.checkpoint.size.get();
+        let progress = Progress::over_entries(self.state.size().get(), size);
+        while self.state.size().get() < size {
+            let first = self.state.size().get() / TILE_WIDTH;
+            let last = (first + CHUNK_TILES).min(size.div_ceil(TILE_WIDTH));
+            let tiles: Vec<Tile> = (first..last).map(|index| tree.tile_at(0, index)).collect();
+            let leaves = self.read_leaves(tree, &known.note, &tiles, now, round)?;
+            self.take(tree, &known, leaves, now, round)?;
+            progress.reach(self.state.size().get());
+            metrics::followed(self.state.size());
+        }
+        progress.finish();
+        metrics::followed(self.state.size());
+        Ok(())
+    }
+
+    /// The entries under some tiles, from the first that was not checked on. Tiles are held against the tree,
+    /// entries against the tiles.
+    fn read_leaves(
+        &self,
+        tree: &SignedTree<'_>,
+        note: &Note,
+        tiles: &[Tile],
+        now: LogTime,
+        round: &mut Round,
+    ) -> Result<Vec<(LeafIndex, Vec<u8>)>, Stop> {
+        let full = tiles.iter().filter(|tile| tile.is_full()).map(|tile| (*tile, Resource::Hashes));
+        let wanted: Vec<_> = tiles.iter().map(|tile| (*tile, Resource::Entries)).chain(full).collect();
+        let mut fetched = tree.source().all(&wanted);
+        let hash_tiles = fetched.split_off(tiles.len());
+        for ((tile, _), bytes) in wanted[tiles.len()..].iter().zip(hash_tiles) {
+            tree.keep(*tile, bytes?);
+        }
+        let mut leaves = Vec::new();
+        for (tile, bytes) in tiles.iter().zip(fetched) {
+            let bytes = bytes?;
+            let hashes = self.read_tree(tree, note, tree.tile(*tile), now, round)?;
+            let entries = bundle::parse(&bytes).unwrap_or_default();
+            if !entries.iter().map(|entry| leaf_hash(entry)).eq(hashes.iter().copied()) {
+                let detail =
+                    format!("`{}` does not hold the entries of the signed tree", tile.entries_path());
+                let evidence = tree.evidence(note, *tile, Resource::Entries, bytes, root_of(&hashes));
+                let evidence = self.read_tree(tree, note, evidence, now, round)?;
+                self.report(evidence, &detail, now, round)?;
+                return Err(Stop::Found);
+            }
+            let places = (tile.index() * TILE_WIDTH..).map(LeafIndex::new);
+            let is_new = |(index, _): &(LeafIndex, &[u8])| index.get() >= self.state.size().get();
+            leaves.extend(places.zip(entries).filter(is_new).map(|(index, entry)| (index, entry.to_vec())));
+        }
+        Ok(leaves)
+    }
+
+    /// Checks entries of the tree by the rules, and makes them part of ours.
+    fn take(
+        &mut self,
+        tree: &SignedTree<'_>,
+        known: &Seen,
+        leaves: Vec<(LeafIndex, Vec<u8>)>,
+        now: LogTime,
+        round: &mut Round,
+    ) -> Result<(), Stop> {
+        let (origin, keys) = (self.log.origin.as_str(), &self.keys);
+        let checked: Vec<Result<Leaf, BrokenRule>> =
+            leaves.par_iter().map(|(_, leaf)| leaf::check(origin, leaf, |raw| keys.admit(raw))).collect();
+        let mut next = self.state.clone();
+        let mut lines = Vec::new();
+        for ((index, bytes), checked) in leaves.iter().zip(&checked) {
+            let in_order = |leaf: &Leaf| leaf.check_order(next.last.map(|(_, at)| at));
+            let broken = checked.as_ref().map_err(Clone::clone).and_then(in_order).err();
+            if let Some(broken) = broken {
+                let earlier =
+                    matches!(broken, BrokenRule::LoggedAtOrder { .. }).then_some(next.last).flatten();
+                self.bad_entry(
+                    tree,
+                    known,
+                    (*index, bytes),
+                    earlier.map(|(index, _)| index),
+                    &broken,
+                    now,
+                    round,
+                )?;
+            }
+            if let Ok(leaf) = checked {
+                // A time that went back does not lower the bar for those behind it.
+                let at = leaf.logged_at().filter(|at| next.last.is_none_or(|(_, last)| *at >= last));
+                next.last = at.map(|at| (*index, at)).or(next.last);
+                if let Entry::Dsse(entry) = leaf.entry()
+                    && self.settings.watch.contains(&entry.claim().did())
+                {
+                    lines.extend(alert::line(origin, *index, entry));
+                }
+            }
+            *next.leaves.entry(kind_of(checked).to_owned()).or_default() += 1;
+            next.edge.append(leaf_hash(bytes), |_, _| ());
+        }
+        let envelopes = if self.settings.envelopes { self.look_at_envelopes(&checked)? } else { Vec::new() };
+        envelopes.iter().for_each(|state| *next.envelopes.entry((*state).to_owned()).or_default() += 1);
+        let theirs = self.read_tree(tree, &known.note, merkle::root(tree, next.size()), now, round)?;
+        if theirs != next.edge.root() {
+            // Every hash was held against the tree that begins with ours: only a wrong state is left.
+            let fact = format!(
+                "the state's tree of size {} is not the one that was checked before",
+                self.state.size()
+            );
+            return Err(Failure::new(fact)
+                .hint("remove the folder --dir to check the log from its first entry")
+                .into());
+        }
+        // Findings are on the disk; the alerts count, and the entries are done with, once the state is.
+        next.alerts_bytes = self.alerts.append(&lines)?;
+        self.file.write(&next)?;
+        for checked in &checked {
+            metrics::leaf(kind_of(checked));
+        }
+        envelopes.iter().for_each(|state| metrics::envelope(state));
+        self.state = next;
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a finding is made of")]
+    fn bad_entry(
+        &self,
+        tree: &SignedTree<'_>,
+        known: &Seen,
+        (index, bytes): (LeafIndex, &[u8]),
+        earlier: Option<LeafIndex>,
+        broken: &BrokenRule,
+        now: LogTime,
+        round: &mut Round,
+    ) -> Result<(), Stop> {
+        let size = known.checkpoint.size;
+        let prove = |index, round: &mut Round| {
+            self.read_tree(tree, &known.note, inclusion::prove(tree, index, size), now, round)
+        };
+        let leaf = ProvenLeaf { index, bytes: bytes.to_vec(), proof: prove(index, round)? };
+        let earlier = match earlier {
+            None => None,
+            Some(index) => {
+                let bytes = self.read_entry(tree, index)?;
+                Some(ProvenLeaf { index, bytes, proof: prove(index, round)? })
+            }
+        };
+        let detail = format!("leaf {index}: {broken}");
+        let bad = BadEntry { checkpoint: known.note.clone(), leaf, rule: broken.rule(), earlier };
+        self.report(Evidence::BadEntry(bad), &detail, now, round)
+    }
+
+    /// An entry that was checked before.
+    fn read_entry(&self, tree: &SignedTree<'_>, index: LeafIndex) -> Result<Vec<u8>, Stop> {
+        let tile = tree.tile_at(0, index.get() / TILE_WIDTH);
+        let bytes = tree.source().bundle(tile)?;
+        let at = (index.get() % TILE_WIDTH) as usize;
+        let entry = bundle::parse(&bytes).ok().and_then(|entries| Some(entries.get(at)?.to_vec()));
+        let gone = || Stop::Unchecked(Failure::new(format!("the log no longer serves the entry {index}")));
+        entry.ok_or_else(gone)
+    }
+
+    /// Envelopes that the log has not, or has no more, are counted; what it has must be what was signed.
+    fn look_at_envelopes(&self, leaves: &[Result<Leaf, BrokenRule>]) -> Result<Vec<&'static str>, Stop> {
+        let public = |leaf: &Result<Leaf, BrokenRule>| match leaf.as_ref().map(Leaf::entry) {
+            Ok(Entry::Dsse(entry)) if entry.claim().listing().is_some() => Some(entry.clone()),
+            _ => None,
+        };
+        let entries: Vec<Box<DsseEntry>> = leaves.iter().filter_map(public).collect();
+        let hashes: Vec<Hash> = entries.iter().map(|entry| entry.claim().envelope_hash()).collect();
+        let state = |entry: &DsseEntry, stored| match stored {
+            StoredEnvelope::Withheld => "withheld",
+            StoredEnvelope::Erased => "erased",
+            StoredEnvelope::Present(bytes) => match self.check_envelope(entry, &bytes) {
+                Ok(()) => "present",
+                Err(what) => {
+                    // Nothing that the log signed says what it serves here, so there is no evidence to keep.
+                    let hash = entry.claim().envelope_hash();
+                    tracing::warn!(envelope = %hash, what, "the log serves another envelope than was signed");
+                    "wrong"
+                }
+            },
+        };
+        let stored = self.source.envelopes(&hashes);
+        entries.iter().zip(stored).map(|(entry, stored)| Ok(state(entry, stored?))).collect()
+    }
+
+    fn check_envelope(&self, entry: &DsseEntry, bytes: &[u8]) -> Result<(), String> {
+        let envelope = Envelope::parse(bytes).map_err(|e| e.to_string())?;
+        if envelope.hash() != entry.claim().envelope_hash() {
+            return Err("its hash is another".to_owned());
+        }
+        let key = self.keys.admit(entry.claim().verifier()).map_err(|e| e.to_string())?;
+        entry.pending().check_published(&envelope, &key).map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    /// Holds what others were shown against what we were.
+    fn compare_views(&mut self, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+        let before = self.state.ahead.clone();
+        for view in self.views.clone() {
+            match self.compare(&view, now, round) {
+                Ok(()) | Err(Stop::Found) => (),
+                Err(Stop::Unchecked(failure)) => {
+                    metrics::unread(&view.name);
+                    round.unread.push(failure);
+                }
+                Err(fatal @ Stop::Fatal(_)) => return Err(fatal),
+            }
+        }
+        self.judge_ahead(now, round)?;
+        if self.state.ahead != before {
+            self.file.write(&self.state)?;
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, view: &View, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+        let bytes = if view.is_log {
+            Some(view.source.checkpoint()?)
+        } else {
+            view.source.witnessed(&self.log.origin)?
+        };
+        // A witness that has not seen the log has nothing to say about it.
+        let Some(bytes) = bytes else { return Ok(()) };
+        let seen = self.read_note(&bytes, view.source.url(), now)?;
+        metrics::view(&view.name, seen.checkpoint.size);
+        if self.agreed.get(&view.name).is_some_and(|text| text == seen.note.text()) {
+            return Ok(());
+        }
+        let Some(known) = self.state.known.clone() else { return Ok(()) };
+        if seen.checkpoint.size <= known.checkpoint.size {
+            self.judge_past(&seen, &view.name, now, round)?;
+            self.agreed.insert(view.name.clone(), seen.note.text().to_owned());
+            return Ok(());
+        }
+        self.remember_ahead(view, &seen);
+        if !view.is_log {
+            return Ok(());
+        }
+        // It serves the tree of what it shows, so nobody has to wait until ours is as large.
+        let tree =
+            SignedTree::open(&view.source, &seen.checkpoint).map_err(|e| cannot_use(&view.name, &e))?;
+        let prefix = merkle::root(&tree, known.checkpoint.size).map_err(|e| cannot_use(&view.name, &e))?;
+        if prefix == known.checkpoint.root {
+            return Ok(());
+        }
+        let fork = Fork::find(known.note.clone(), seen.note.clone(), &tree);
+        let fork = fork.map_err(|e| Stop::Unchecked(Failure::new(format!("{}: {e}", view.name))))?;
+        let detail = format!("{} is shown a tree that does not begin with ours", view.name);
+        self.forked(fork, &detail, now, round)
+    }
+
+    /// Keeps a larger checkpoint, the oldest of each view, to be held against ours.
+    fn remember_ahead(&mut self, view: &View, seen: &Seen) {
+        let of_view = self.state.ahead.iter().filter(|ahead| ahead.view == view.name);
+        let is_known = of_view.clone().any(|ahead| ahead.seen.note.text() == seen.note.text());
+        if !is_known && of_view.count() < MAX_AHEAD {
+            self.state.ahead.push(Ahead { view: view.name.clone(), seen: seen.clone() });
+        }
+    }
+
+    /// Judges what has come within our size, and what has waited too long.
+    fn judge_ahead(&mut self, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+        let Some(known) = self.state.known.clone() else { return Ok(()) };
+        let mut waiting = Vec::new();
+        for ahead in std::mem::take(&mut self.state.ahead) {
+            if ahead.seen.checkpoint.size <= known.checkpoint.size {
+                match self.judge_past(&ahead.seen, &ahead.view, now, round) {
+                    Ok(()) | Err(Stop::Found) => (),
+                    Err(Stop::Unchecked(failure)) => {
+                        round.unread.push(failure);
+                        waiting.push(ahead);
+                    }
+                    Err(fatal @ Stop::Fatal(_)) => return Err(fatal),
+                }
+                continue;
+            }
+            let limit = self.settings.ahead_after.as_millis() as u64;
+            if now.as_millis().saturating_sub(ahead.seen.at.as_millis()) >= limit {
+                let detail = format!(
+                    "{} was shown size {} at {} ms, and here size {} still is the largest",
+                    ahead.view,
+                    ahead.seen.checkpoint.size,
+                    ahead.seen.at.as_millis(),
+                    known.checkpoint.size
+                );
+                let note = ahead.seen.note.clone();
+                let stale = Stale { checkpoint: known.note.clone(), stale_after: limit, ahead: Some(note) };
+                self.report(Evidence::Stale(stale), &detail, now, round)?;
+            }
+            waiting.push(ahead);
+        }
+        self.state.ahead = waiting;
+        Ok(())
+    }
+
+    /// Holds a checkpoint of at most our size against our tree.
+    fn judge_past(&self, seen: &Seen, view: &str, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+        let known = self.state.known.as_ref().expect("the caller compares with it");
+        let detail = format!("{view} is shown a tree that ours does not begin with");
+        if seen.checkpoint.size == known.checkpoint.size {
+            if seen.checkpoint.root == known.checkpoint.root {
+                return Ok(());
+            }
+            let fork = Fork::of_one_size(known.note.clone(), seen.note.clone()).map_err(not_a_fork)?;
+            return self.forked(fork, &detail, now, round);
+        }
+        let tree = if known.checkpoint.size == self.state.size() {
+            SignedTree::with_edge(&self.source, &known.checkpoint, self.state.edge.clone())
+        } else {
+            SignedTree::open(&self.source, &known.checkpoint).map_err(|e| cannot_use("the log", &e))?
+        };
+        let root =
+            self.read_tree(&tree, &known.note, merkle::root(&tree, seen.checkpoint.size), now, round)?;
+        if root == seen.checkpoint.root {
+            return Ok(());
+        }
+        let fork = Fork::find(seen.note.clone(), known.note.clone(), &tree);
+        let fork = self.found_fork(fork, &tree, &known.note, now, round)?;
+        self.forked(fork, &detail, now, round)
+    }
+
+    /// What was read of a tree; a tile that is not the tree's is a finding.
+    fn read_tree<T>(
+        &self,
+        tree: &SignedTree<'_>,
+        note: &Note,
+        read: Result<T, TreeError>,
+        now: LogTime,
+        round: &mut Round,
+    ) -> Result<T, Stop> {
+        match read {
+            Ok(read) => Ok(read),
+            Err(TreeError::Fetch(error)) => Err(error.into()),
+            Err(error) => {
+                let detail = error.to_string();
+                let evidence = tree.evidence_of(note, error)?;
+                self.report(evidence, &detail, now, round)?;
+                Err(Stop::Found)
+            }
+        }
+    }
+
+    fn found_fork(
+        &self,
+        fork: Result<Fork, FindError<TreeError>>,
+        tree: &SignedTree<'_>,
+        note: &Note,
+        now: LogTime,
+        round: &mut Round,
+    ) -> Result<Fork, Stop> {
+        match fork {
+            Ok(fork) => Ok(fork),
+            Err(FindError::Read(error)) => self.read_tree(tree, note, Err(error), now, round),
+            Err(FindError::Fork(error)) => Err(not_a_fork(error)),
+        }
+    }
+
+    fn forked(&self, fork: Fork, detail: &str, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+        self.report(Evidence::Fork(fork), detail, now, round)?;
+        Err(Stop::Found)
+    }
+
+    /// Keeps a finding, durably, and tells of it.
+    fn report(&self, evidence: Evidence, detail: &str, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+        let class = evidence.class();
+        let finding = Finding::new(&self.log.origin, self.log.keys.clone(), now, detail, evidence);
+        let (path, is_new) = match self.findings.keep(&finding)? {
+            Kept::New(path) => (Some(path), true),
+            Kept::Known(path) => (Some(path), false),
+            Kept::Full => (None, true),
+        };
+        if is_new {
+            metrics::found(class);
+        }
+        round.found.push(Found { class, detail: finding.detail().to_owned(), path, is_new });
+        Ok(())
+    }
+}
+
+/// The verdicts about keys: each is looked at once, while there are not too many.
+#[derive(Debug, Default)]
+struct KeyMemory {
+    keys: RwLock<HashMap<[u8; Ed25519PublicKey::BYTES], Result<Ed25519PublicKey, KeyError>>>,
+}
+
+impl KeyMemory {
+    fn admit(&self, raw: &[u8; Ed25519PublicKey::BYTES]) -> Result<Ed25519PublicKey, KeyError> {
+        if let Some(known) = self.keys.read().unwrap_or_else(PoisonError::into_inner).get(raw) {
+            return *known;
+        }
+        let verdict = Ed25519PublicKey::from_bytes(raw);
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= MAX_KEYS {
+            keys.clear();
+        }
+        keys.insert(*raw, verdict);
+        verdict
+    }
+}
+
+/// A kind for counting: those of our own formats by name, the rest as one.
+fn kind_of(leaf: &Result<Leaf, BrokenRule>) -> &'static str {
+    match leaf.as_ref().map(Leaf::entry) {
+        Err(_) => "bad",
+        Ok(Entry::Dsse(_)) => "dsse",
+        Ok(Entry::NotUnderstood { kind, .. }) => {
+            let known = ["dsse", "hashedrekord", "aip-event", "aip-index", "aip-log"];
+            known.into_iter().find(|known| known == kind).unwrap_or("other")
+        }
+    }
+}
+
+fn cannot_read(error: FetchError) -> Failure {
+    let failure = Failure::new(error.to_string());
+    match std::error::Error::source(&error) {
+        None => failure,
+        Some(_) => Failure::new("cannot read the log").caused_by(error),
+    }
+}
+
+fn cannot_use(view: &str, error: &TreeError) -> Stop {
+    Stop::Unchecked(Failure::new(format!("{view}: {error}")))
+}
+
+/// Roots that differ are a fork unless the hashes that were read are wrong; those were checked.
+fn not_a_fork(error: ForkError) -> Stop {
+    Stop::Unchecked(Failure::new("two roots differ and no fork is shown").caused_by(error))
+}
+
+/// Bundles that are checked between two writes of the state; of 16 MiB at most, and usually a hundredth.
+const CHUNK_TILES: u64 = 16;
+
+/// Checkpoints of one view that wait for ours to grow.
+const MAX_AHEAD: usize = 16;
+
+const MAX_KEYS: usize = 100_000;
