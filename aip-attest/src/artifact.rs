@@ -3,11 +3,12 @@
 //! An argument is, in this order:
 //! - a file or folder that exists: the file, or every file below the folder (`.git` and `.aip` left out)
 //! - `sha256:<hex>`: a digest, where the command can do without the file
-//! - a glob: `*`, `?`, `[…]` and `{…}` stay within a folder, `**` crosses folders; as in a shell a leading
-//!   dot is matched by a dot only
+//! - a glob: `*`, `?`, `[…]` and `{…}` stay within a folder, `**` crosses folders; a folder that matches
+//!   stands for the files below it; as in a shell a leading dot is matched by a dot only
 //!
 //! Globs and folders skip what this program writes: receipts, signature manifests, unfinished files. A file
-//! that is named is taken as it is.
+//! that is named is taken as it is, but a receipt that is named together with its artifact is left out: a
+//! shell expands `dist/*` to both.
 
 pub mod checksums;
 pub mod hashing;
@@ -96,6 +97,8 @@ pub fn parse_subject(text: &str) -> Result<Hashed> {
 
 /// A subject of which only name and digest are known; its receipt is named after `name` below `folder`.
 fn elsewhere(name: &str, sha256: Hash, folder: &Path) -> Result<Hashed> {
+    // `find . -exec sha256sum` and `sha256sum ./app` name it so; the file is called what it is called without.
+    let name = name.trim_start_matches("./");
     if name.is_empty() || name.contains(char::is_control) {
         return Err(Failure::new(format!(
             "a subject's name is not empty and has no control characters: `{name}`"
@@ -135,6 +138,8 @@ mod tests {
             &format!("../app@sha256:{HEX}"),
             &format!("a/../../app@sha256:{HEX}"),
             &format!("/etc/app@sha256:{HEX}"),
+            &format!(".//etc/app@sha256:{HEX}"),
+            &format!("./@sha256:{HEX}"),
             &format!("..\\app@sha256:{HEX}"),
             &format!("a\nb@sha256:{HEX}"),
         ] {

@@ -32,15 +32,19 @@ pub fn read(path: &Path) -> Result<Vec<Hashed>> {
                 .because(format!("line {number} is not `<64 hex digits>  <name>`"))
                 .hint("`sha256sum FILES > SHA256SUMS` writes such a file")
         })?;
-        match seen.get(&name) {
-            Some(known) if *known == sha256 => continue,
+        if name == "-" {
+            return Err(cannot()
+                .because(format!("line {number} is of standard input, which has no name"))
+                .hint("`sha256sum FILES` names them; or use --subject NAME@sha256:HEX"));
+        }
+        let subject = elsewhere(&name, sha256, path.parent().unwrap_or(Path::new("")))?;
+        match seen.insert(subject.artifact.name.clone(), sha256) {
+            None => subjects.push(subject),
+            Some(known) if known == sha256 => {}
             Some(_) => {
                 return Err(cannot().because(format!("line {number} gives `{name}` a second digest")));
             }
-            None => {}
         }
-        subjects.push(elsewhere(&name, sha256, path.parent().unwrap_or(Path::new("")))?);
-        seen.insert(name, sha256);
     }
     if subjects.is_empty() {
         return Err(cannot().because("it lists nothing"));
@@ -104,9 +108,11 @@ mod tests {
 
     #[test]
     fn each_form_of_a_line_is_read() {
-        let text =
-            format!("{A}  a b.whl\n{A} *dist/app\r\n\nSHA256 (c (1)) = {}\n{A}  a b.whl\n", A.to_uppercase());
-        assert_eq!(read_text(&text).expect("read"), ["a b.whl", "dist/app", "c (1)"]);
+        let text = format!(
+            "{A}  a b.whl\n{A} *dist/app\r\n\nSHA256 (c (1)) = {}\n{A}  ./a b.whl\n{A}  ./d\n",
+            A.to_uppercase()
+        );
+        assert_eq!(read_text(&text).expect("read"), ["a b.whl", "dist/app", "c (1)", "d"]);
     }
 
     #[test]
@@ -119,7 +125,11 @@ mod tests {
             (format!("{}  a\n", &A[1..]), "line 1"),
             (format!("{}é  a\n", &A[1..]), "line 1"),
             (format!("{A}  a\n{b}  a\n"), "line 2 gives `a` a second digest"),
+            (format!("{A}  ./a\n{b}  a\n"), "line 2 gives `a` a second digest"),
+            (format!("{A}  -\n"), "line 1 is of standard input"),
             (format!("{A}  ../a\n"), "leads out of its folder"),
+            (format!("{A}  ./../a\n"), "leads out of its folder"),
+            (format!("{A}  .//a\n"), "leads out of its folder"),
             (format!("{A}  /a\n"), "leads out of its folder"),
             (format!("\\{A}  a\\nb\n"), "no control characters"),
             (format!("\\{A}  a\\x\n"), "line 1"),

@@ -33,7 +33,25 @@ pub fn select_each<S: AsRef<OsStr>>(arguments: &[S]) -> Vec<Result<Artifact, (St
             }
         }
     }
-    selected
+    without_side_files(selected, &seen)
+}
+
+/// Leaves out receipts that stand beside their artifacts: a shell that expands `dist/*` names both, and means
+/// what the glob itself would take. A receipt that is named without its artifact is an artifact.
+fn without_side_files(
+    selected: Vec<Result<Artifact, (String, Failure)>>,
+    paths: &BTreeSet<PathBuf>,
+) -> Vec<Result<Artifact, (String, Failure)>> {
+    let is_beside = |artifact: &Artifact| {
+        let path = artifact.path().map(lexical)?;
+        let name = path.file_name()?.to_str().filter(|name| is_side_file(name))?;
+        let mut stems = name.match_indices('.').map(|(at, _)| &name[..at]);
+        Some(stems.any(|stem| !stem.is_empty() && paths.contains(&path.with_file_name(stem))))
+    };
+    let is_wanted = |selected: &Result<Artifact, _>| {
+        !selected.as_ref().is_ok_and(|artifact| is_beside(artifact) == Some(true))
+    };
+    selected.into_iter().filter(is_wanted).collect()
 }
 
 fn select_one(argument: &OsStr) -> Result<Vec<Artifact>> {
@@ -43,8 +61,14 @@ fn select_one(argument: &OsStr) -> Result<Vec<Artifact>> {
             Ok(vec![artifact(&path, name)?])
         }
         Expanded::Found(files) if files.is_empty() => {
-            Err(Failure::new(format!("nothing matches `{}`", argument.to_string_lossy()))
-                .hint("receipts and other files of this program do not count"))
+            let text = argument.to_string_lossy();
+            let hint = match text.contains('\\') {
+                true => "folders are written with `/`: a backslash makes the next character a plain one",
+                false => {
+                    "receipts and other files of this program do not count, nor hidden ones unless named"
+                }
+            };
+            Err(Failure::new(format!("nothing matches `{text}`")).hint(hint))
         }
         Expanded::Found(files) => files.iter().map(|file| artifact(&file.path, &file.name)).collect(),
         Expanded::Missing => {
@@ -114,7 +138,7 @@ struct Pattern {
     matcher: GlobMatcher,
     /// The parts that begin with a dot: a hidden name has to match one of them.
     dotted: Vec<GlobMatcher>,
-    /// How deep a match can lie, unless `**` makes it any depth.
+    /// How deep a match can lie, unless `**` makes it any depth. What is in a folder that matches lies deeper.
     max_depth: usize,
 }
 
@@ -144,13 +168,19 @@ impl Pattern {
         })
     }
 
-    /// Whether the glob takes `path`, which is relative to the root.
-    fn matches(&self, path: &Path) -> bool {
+    /// Whether the glob takes `path`, which is relative to the root: it matches, or a folder above it does.
+    fn takes(&self, path: &Path) -> bool {
         let is_allowed = |part: Component<'_>| {
             let name = Path::new(part.as_os_str());
             !name.to_string_lossy().starts_with('.') || self.dotted.iter().any(|glob| glob.is_match(name))
         };
-        self.matcher.is_match(path) && path.components().all(is_allowed)
+        let mut inside = path.ancestors().take_while(|path| !path.as_os_str().is_empty());
+        path.components().all(is_allowed) && inside.any(|path| self.matcher.is_match(path))
+    }
+
+    /// Whether something that the glob takes can lie in the folder `path`.
+    fn enters(&self, path: &Path) -> bool {
+        path.components().count() < self.max_depth || self.takes(path)
     }
 }
 
@@ -160,14 +190,17 @@ impl Pattern {
 /// that are not theirs. A glob passes over it as over any folder; who asked for everything is told.
 fn walk(root: &Path, pattern: Option<&Pattern>, takes: impl Fn(&str) -> bool) -> Result<Vec<FoundFile>> {
     let mut found = Vec::new();
-    let depth = pattern.map_or(usize::MAX, |pattern| pattern.max_depth);
-    let entries = WalkDir::new(root).max_depth(depth).sort_by_file_name().into_iter();
-    for entry in entries.filter_entry(|entry| !is_internal(entry)) {
+    let below = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_path_buf();
+    let is_entered = |entry: &DirEntry| {
+        let is_outside = |pattern: &Pattern| !pattern.enters(&below(entry.path()));
+        !is_internal(entry) && !(entry.file_type().is_dir() && pattern.is_some_and(is_outside))
+    };
+    for entry in WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(is_entered) {
         let entry = entry.map_err(|error| {
             Failure::new(format!("cannot read the folder `{}`", root.display())).caused_by(error)
         })?;
-        let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
-        if entry.file_type().is_dir() || pattern.is_some_and(|pattern| !pattern.matches(relative)) {
+        let relative = below(entry.path());
+        if entry.file_type().is_dir() || pattern.is_some_and(|pattern| !pattern.takes(&relative)) {
             continue;
         }
         if !takes(&entry.file_name().to_string_lossy()) {
@@ -184,7 +217,7 @@ fn walk(root: &Path, pattern: Option<&Pattern>, takes: impl Fn(&str) -> bool) ->
                 .hint("name the folder itself, so that its files have their own names, or use a glob"));
         }
         refuse_special(&path, &metadata)?;
-        found.push(FoundFile { path, name: relative.to_path_buf() });
+        found.push(FoundFile { path, name: relative });
     }
     Ok(found)
 }
@@ -258,11 +291,15 @@ mod tests {
             "dist/[odd]",
         ]);
         for (argument, want) in [
-            ("dist/*", vec!["[odd]", "a b.whl", "app"]),
+            // As in a shell, a folder that matches stands for what is in it.
+            ("dist/*", vec!["[odd]", "a b.whl", "app", "lib/deep/y.so", "lib/x.so"]),
+            ("*", vec!["dist/[odd]", "dist/a b.whl", "dist/app", "dist/lib/deep/y.so", "dist/lib/x.so"]),
+            ("dist/l?b", vec!["lib/deep/y.so", "lib/x.so"]),
             ("dist/*.whl", vec!["a b.whl"]),
-            ("dist/.*", vec![".hidden"]),
+            ("dist/.*", vec![".cfg/z.so", ".hidden"]),
             ("dist/**/*.so", vec!["lib/deep/y.so", "lib/x.so"]),
-            ("dist/lib/*", vec!["x.so"]),
+            ("dist/lib/*", vec!["deep/y.so", "x.so"]),
+            ("dist/lib/*.so", vec!["x.so"]),
             ("dist/**", vec!["[odd]", "a b.whl", "app", "lib/deep/y.so", "lib/x.so"]),
             ("dist/{app,lib/x.so}", vec!["app", "lib/x.so"]),
             ("dist/[ab]*", vec!["a b.whl", "app"]),
@@ -275,6 +312,21 @@ mod tests {
             got.sort();
             assert_eq!(got, want, "{argument}");
         }
+    }
+
+    /// `dist/*` without quotes, once receipts lie there.
+    #[test]
+    fn a_receipt_that_is_named_with_its_artifact_is_no_artifact() {
+        let dir =
+            tree(&["app", "app.receipt.json", "app.cyclonedx.receipt.json", "b.receipt.json", "app.txt"]);
+        let select = |names: &[&str]| {
+            let found = select(&names.iter().map(|name| dir.path().join(name)).collect::<Vec<_>>());
+            found.expect("found").into_iter().map(|artifact| artifact.name).collect::<Vec<_>>()
+        };
+        let all = ["app", "app.cyclonedx.receipt.json", "app.receipt.json", "app.txt", "b.receipt.json"];
+        assert_eq!(select(&all), ["app", "app.txt", "b.receipt.json"]);
+        assert_eq!(select(&["app.receipt.json", "./app"]), ["app"]);
+        assert_eq!(select(&["app.receipt.json"]), ["app.receipt.json"]);
     }
 
     #[test]
