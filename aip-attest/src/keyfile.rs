@@ -80,13 +80,13 @@ pub fn load(console: &mut Console) -> Result<Identity> {
         }
     };
     let identity = identify(credentials, Source::File(path))?;
-    check_against_environment(&identity.did)?;
+    check_against_environment(&identity.did.to_string())?;
     Ok(identity)
 }
 
 /// The identity in the environment, if it is there.
 pub fn from_environment() -> Result<Option<Identity>> {
-    let did = environment::var("AIP_DID")?;
+    let did = did_in_environment()?;
     let key = environment::var("AIP_PRIVATE_KEY")?.map(Zeroizing::new);
     let (did, key) = match (did, key) {
         (Some(did), Some(key)) => (did, key),
@@ -171,15 +171,21 @@ fn identify(credentials: Credentials, source: Source) -> Result<Identity> {
 }
 
 /// Another identity than the one that `AIP_DID` alone asks for would sign in the wrong name.
-fn check_against_environment(did: &Did) -> Result<()> {
-    match environment::var("AIP_DID")? {
-        Some(said) if said != did.to_string() => {
+pub fn check_against_environment(did: &str) -> Result<()> {
+    match did_in_environment()? {
+        Some(said) if said != did => {
             Err(Failure::new("AIP_DID is not the DID of the key in the credentials file")
                 .because(format!("it says {said}, the file's is {did}"))
                 .hint("set AIP_PRIVATE_KEY too, or unset AIP_DID"))
         }
         _ => Ok(()),
     }
+}
+
+/// `AIP_DID`, without the spaces and line ends that stores of secrets keep around it, as with a key.
+fn did_in_environment() -> Result<Option<String>> {
+    let did = environment::var("AIP_DID")?.map(|did| did.trim().to_owned());
+    Ok(did.filter(|did| !did.is_empty()))
 }
 
 /// The files to look for, and whether nothing else counts.
@@ -212,8 +218,10 @@ fn read(path: &Path, console: &mut Console) -> Result<Option<Zeroizing<Vec<u8>>>
 #[cfg(unix)]
 fn warn_of_other_readers(path: &Path, file: &fs::File, console: &mut Console) {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = file.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o777);
-    if mode & 0o077 != 0 {
+    let Ok(metadata) = file.metadata() else { return };
+    let mode = metadata.permissions().mode() & 0o777;
+    // A folder or a device is no credentials file, and its mode is not for us to change.
+    if metadata.is_file() && mode & 0o077 != 0 {
         let path = path.display();
         console.warn(format!("others can read `{path}` (mode {mode:o}): run `chmod 600 '{path}'`"));
     }

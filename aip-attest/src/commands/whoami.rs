@@ -1,10 +1,9 @@
 use attestation::did;
 use serde_json::json;
 
-use crate::environment;
 use crate::keyfile::credentials::Profile;
 use crate::keyfile::{self, Source, Stored};
-use crate::report::{Console, Exit, Failure, Result};
+use crate::report::{Console, Exit, Result};
 
 /// Print the DID that signs here, and where its key is
 ///
@@ -60,7 +59,7 @@ fn find(console: &mut Console) -> Result<(Who, Source)> {
         Some(identity) => identity,
         None => match keyfile::find(console)? {
             Some((path, Stored::Encrypted(encrypted))) => {
-                refuse_other_did(&encrypted.did)?;
+                keyfile::check_against_environment(&encrypted.did)?;
                 let profile = Profile::default();
                 return Ok((
                     Who { did: encrypted.did, did_key: None, public_key: None, profile },
@@ -79,13 +78,4 @@ fn find(console: &mut Console) -> Result<(Who, Source)> {
         profile: identity.profile,
     };
     Ok((who, identity.source))
-}
-
-fn refuse_other_did(did: &str) -> Result<()> {
-    match environment::var("AIP_DID")? {
-        Some(said) if said != did => Err(Failure::new("AIP_DID is not the DID of the credentials file")
-            .because(format!("it says {said}, the file says {did}"))
-            .hint("set AIP_PRIVATE_KEY too, or unset AIP_DID")),
-        _ => Ok(()),
-    }
 }

@@ -147,6 +147,8 @@ fn a_did_that_is_not_the_keys_is_exit_2() {
         ran.expect(2, &["AIP_PRIVATE_KEY is no private key"]);
         assert!(!ran.stderr.contains(bad), "{ran:#?}");
     }
+    // What a store of secrets keeps around a value is no part of it.
+    env(&format!(" {own}\n"), &format!("{key}\n")).run(&["whoami"]).expect(0, &[&own]);
     // Hex, and seed with public key, are keys.
     let vectors = vectors("entry.json");
     let public = hex::decode(vectors["signer"]["public_hex"].as_str().expect("text")).expect("hex");
@@ -186,4 +188,11 @@ fn a_file_that_others_read_is_warned_of() {
     let path = world.file(".aip/credentials.json", plain(&did().to_string()).as_bytes());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).expect("opened");
     world.run(&["whoami"]).expect(0, &["warning: others can read", "mode 644", "chmod 600"]);
+    // A folder's mode is nothing to change.
+    let folder = world.path("folder");
+    std::fs::create_dir(&folder).expect("made");
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("opened");
+    let ran = world.env("AIP_CREDENTIALS_PATH", "folder").run(&["whoami"]);
+    ran.expect(2, &["cannot read the credentials file `folder`"]);
+    assert!(!ran.stderr.contains("chmod"), "{ran:#?}");
 }
