@@ -69,7 +69,7 @@ impl Shelf {
 
 /// Reads and parses a receipt that is expected to be there.
 pub fn read(path: &Path) -> Result<Receipt> {
-    let bytes = read_bounded(path, MAX_BYTES).map_err(|error| cannot_read(path).caused_by(error))?;
+    let bytes = read_found(path, MAX_BYTES).map_err(|error| cannot_read(path).caused_by(error))?;
     Receipt::parse(&bytes).map_err(|error| cannot_read(path).caused_by(error))
 }
 
@@ -88,9 +88,8 @@ pub fn write_all(receipts: &[(&Path, &Receipt)]) -> Result<()> {
 /// Reads a file that must not be longer than `limit`.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
-    // A folder opens like a file, and a pipe would be waited for.
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
+    // A folder opens like a file.
+    if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let mut bytes = Vec::new();
@@ -99,6 +98,15 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it is longer than {limit} bytes")));
     }
     Ok(bytes)
+}
+
+/// As [`read_bounded`], of a file that was found and not named: a pipe that somebody put there would be waited
+/// for, for ever.
+pub fn read_found(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    match path.metadata()?.is_file() {
+        true => read_bounded(path, limit),
+        false => Err(io::Error::other("it is not a regular file")),
+    }
 }
 
 fn cannot_read(path: &Path) -> Failure {

@@ -1,7 +1,7 @@
 //! Digests of files: streamed, on all processors, with a progress bar where somebody is looking.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -48,19 +48,27 @@ fn digest(artifact: &Artifact, progress: &Progress) -> Result<Hash> {
     }
 }
 
-fn digest_of_file(path: &Path, progress: &Progress) -> std::io::Result<Hash> {
+/// Of what changes while it is read, no digest is the file's; what grows as fast as it is read has no end.
+fn digest_of_file(path: &Path, progress: &Progress) -> io::Result<Hash> {
     let mut file = File::open(path)?;
+    let before = file.metadata()?;
     let mut sha256 = sha2::Sha256::new();
     let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
+    let mut length = 0;
+    while length <= before.len() {
         match file.read(&mut buffer)? {
-            0 => return Ok(Hash::new(sha256.finalize().into())),
+            0 => break,
             read => {
                 sha256.update(&buffer[..read]);
+                length += read as u64;
                 progress.add(read as u64);
             }
         }
     }
+    if length != before.len() || before.modified().ok() != file.metadata()?.modified().ok() {
+        return Err(io::Error::other("it changed while it was read"));
+    }
+    Ok(Hash::new(sha256.finalize().into()))
 }
 
 fn bytes_of(artifacts: &[Artifact]) -> u64 {
@@ -94,5 +102,13 @@ mod tests {
         assert_eq!(digest(2), Hash::of("b".repeat(100_000).as_bytes()));
         let failure = hashed[1].sha256.as_ref().expect_err("not there");
         assert!(failure.one_line().contains("cannot read"));
+    }
+
+    /// The kernel's own files say that they are empty, and are not.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_is_longer_than_it_was_has_no_digest() {
+        let digest = digest_of_file(Path::new("/proc/self/stat"), &Progress::over_bytes(0));
+        assert_eq!(digest.expect_err("refused").to_string(), "it changed while it was read");
     }
 }

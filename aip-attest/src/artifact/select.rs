@@ -64,9 +64,7 @@ fn select_one(argument: &OsStr) -> Result<Vec<Artifact>> {
             let text = argument.to_string_lossy();
             let hint = match text.contains('\\') {
                 true => "folders are written with `/`: a backslash makes the next character a plain one",
-                false => {
-                    "receipts and other files of this program do not count, nor hidden ones unless named"
-                }
+                false => "receipts and other files of this program do not count",
             };
             Err(Failure::new(format!("nothing matches `{text}`")).hint(hint))
         }
@@ -192,8 +190,8 @@ fn walk(root: &Path, pattern: Option<&Pattern>, takes: impl Fn(&str) -> bool) ->
     let mut found = Vec::new();
     let below = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_path_buf();
     let is_entered = |entry: &DirEntry| {
-        let is_outside = |pattern: &Pattern| !pattern.enters(&below(entry.path()));
-        !is_internal(entry) && !(entry.file_type().is_dir() && pattern.is_some_and(is_outside))
+        let is_wanted = |pattern: &Pattern| pattern.enters(&below(entry.path()));
+        !entry.file_type().is_dir() || (!is_internal(entry) && pattern.is_none_or(is_wanted))
     };
     for entry in WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(is_entered) {
         let entry = entry.map_err(|error| {
@@ -222,9 +220,10 @@ fn walk(root: &Path, pattern: Option<&Pattern>, takes: impl Fn(&str) -> bool) ->
     Ok(found)
 }
 
+/// Whether a folder is the repository's own, or ours.
 fn is_internal(entry: &DirEntry) -> bool {
     let name = entry.file_name();
-    entry.depth() > 0 && entry.file_type().is_dir() && (name == ".git" || name == ".aip")
+    entry.depth() > 0 && (name == ".git" || name == ".aip")
 }
 
 fn artifact(path: &Path, relative: &Path) -> Result<Artifact> {

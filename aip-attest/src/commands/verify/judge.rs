@@ -1,6 +1,7 @@
 //! One artifact at a time: its receipt, the policy for it, the verdict.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use attestation::Did;
 use attestation::receipt::{Demand, Receipt, Report, Signers, Verdict, VerifyPolicy};
@@ -79,10 +80,14 @@ impl Judge {
     }
 
     /// The receipt's path and bytes. Not there, or not readable, is exit 2; what is in it decides the rest.
-    fn find_receipt(&self, artifact: Option<&std::path::Path>) -> Result<(PathBuf, Vec<u8>)> {
-        let candidates = match (&self.receipt, artifact) {
-            (Some(receipt), _) => vec![receipt.clone()],
-            (None, Some(artifact)) => self.shelf.candidates(artifact, self.predicate_type.as_deref())?,
+    fn find_receipt(&self, artifact: Option<&Path>) -> Result<(PathBuf, Vec<u8>)> {
+        type Read = fn(&Path, u64) -> io::Result<Vec<u8>>;
+        let (candidates, read): (_, Read) = match (&self.receipt, artifact) {
+            (Some(receipt), _) => (vec![receipt.clone()], receipt_file::read_bounded),
+            (None, Some(artifact)) => {
+                let candidates = self.shelf.candidates(artifact, self.predicate_type.as_deref())?;
+                (candidates, receipt_file::read_found)
+            }
             (None, None) => {
                 return Err(
                     Failure::new("a digest has no place to look for its receipt").hint("use --receipt FILE")
@@ -90,9 +95,9 @@ impl Judge {
             }
         };
         for path in &candidates {
-            match receipt_file::read_bounded(path, receipt_file::MAX_BYTES) {
+            match read(path, receipt_file::MAX_BYTES) {
                 Ok(bytes) => return Ok((path.clone(), bytes)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     return Err(Failure::new(format!("cannot read the receipt `{}`", path.display()))
                         .caused_by(error));
