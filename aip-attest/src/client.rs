@@ -55,7 +55,12 @@ impl Client {
     fn with(base: String, authorization: Option<HeaderValue>, deadline: Instant) -> Result<Self> {
         // Without a provider of its own rustls has no default; a second call finds the first's.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::blocking::Client::builder()
+        let mut http = reqwest::blocking::Client::builder();
+        if url::is_here(&base) {
+            // A proxy of the environment would read what is thought to stay on this machine.
+            http = http.no_proxy();
+        }
+        let http = http
             .user_agent(concat!("aip-attest/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)

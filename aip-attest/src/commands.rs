@@ -18,7 +18,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::report::{Console, Exit, Failure, Result};
 
@@ -57,10 +57,11 @@ enum Command {
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>, console: &mut Console) -> Result<Exit> {
     let arguments: Vec<OsString> = arguments.collect();
     let name = program_name(arguments.first());
-    let parsed =
-        cli(name).try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
+    let parsed = cli(name)
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, asks_for_json(&matches))));
+    let (cli, as_json) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) if error.use_stderr() => {
             // The library writes usage errors in the form of ours.
             let _ = error.print();
@@ -71,7 +72,15 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>, console: &mut Conso
             return Ok(Exit::Yes);
         }
     };
-    match cli.command {
+    let done = run_command(cli.command, name, console);
+    if let (Err(failure), true) = (&done, as_json) {
+        console.json_failure(failure);
+    }
+    done
+}
+
+fn run_command(command: Command, name: &'static str, console: &mut Console) -> Result<Exit> {
+    match command {
         Command::Init(args) => init::run(args, console),
         Command::Whoami(args) => whoami::run(args, console),
         Command::Key(args) => key::run(args, console),
@@ -86,6 +95,14 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>, console: &mut Conso
         Command::Completions(args) => completions::run(args, name, console),
         Command::Man(args) => man::run(args, name, console),
     }
+}
+
+/// Whether the command has `--json`, and got it.
+fn asks_for_json(mut matches: &ArgMatches) -> bool {
+    while let Some((_, of_command)) = matches.subcommand() {
+        matches = of_command;
+    }
+    matches.try_get_one("json").is_ok_and(|json| json == Some(&true))
 }
 
 /// The command line under the name it was called by.
@@ -109,6 +126,25 @@ fn deadline(timeout: Duration) -> Result<Instant> {
     Instant::now()
         .checked_add(timeout)
         .ok_or_else(|| Failure::new("the timeout is longer than any clock runs"))
+}
+
+/// The failures of many things, each once: what a thousand artifacts have in common is said once, with their
+/// number.
+fn tell_each_once<'f>(failures: impl Iterator<Item = &'f Failure>, of_what: &str, console: &mut Console) {
+    let mut told: Vec<(String, usize)> = Vec::new();
+    for failure in failures {
+        let line = failure.one_line();
+        match told.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, times)) => *times += 1,
+            None => {
+                console.failure(failure);
+                told.push((line, 1));
+            }
+        }
+    }
+    for (line, times) in told.iter().filter(|(_, times)| *times > 1) {
+        console.note(format!("{times} {of_what}: {line}"));
+    }
 }
 
 #[cfg(test)]

@@ -28,9 +28,23 @@ const WORDS: [(&str, &str); 9] = [
     ("vulns", "https://in-toto.io/attestation/vulns/v0.2"),
 ];
 
-/// The predicate type that `text` means: one of the short words, else the text itself.
-pub fn resolve(text: &str) -> &str {
-    WORDS.iter().find(|(word, _)| *word == text).map_or(text, |(_, uri)| uri)
+/// The predicate type that `text` means: one of the short words, or a URI. For a command line: a word that is
+/// misspelt would else be signed as a type that nobody asks for.
+pub fn resolve(text: &str) -> Result<String, String> {
+    let is_uri = text.split_once(':').is_some_and(|(scheme, rest)| {
+        let mut scheme = scheme.chars();
+        let is_scheme = scheme.next().is_some_and(|first| first.is_ascii_alphabetic())
+            && scheme.all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        is_scheme && !rest.is_empty() && !rest.contains([' ', '"', '<', '>'])
+    });
+    match WORDS.iter().find(|(word, _)| *word == text) {
+        Some((_, uri)) => Ok((*uri).to_owned()),
+        None if is_uri => Ok(text.to_owned()),
+        None => {
+            let words: Vec<&str> = WORDS.iter().map(|(word, _)| *word).collect();
+            Err(format!("neither a URI nor one of {}", words.join(", ")))
+        }
+    }
 }
 
 /// The part of a receipt's name that tells its predicate type: the short word, else the URI's letters and
@@ -62,8 +76,15 @@ mod tests {
 
     #[test]
     fn words_stand_for_types_and_name_files() {
-        assert_eq!(resolve("spdx"), "https://spdx.dev/Document");
-        assert_eq!(resolve("https://example.com/x"), "https://example.com/x");
+        assert_eq!(resolve("spdx").as_deref(), Ok("https://spdx.dev/Document"));
+        for uri in ["https://example.com/x", "urn:x", "tag:example.com,2026:x"] {
+            assert_eq!(resolve(uri).as_deref(), Ok(uri));
+        }
+        for other in
+            ["", "spdxx", "SPDX", "not a uri", "example.com/x", "https:", ":x", "1:x", "a b:x", "a:b c"]
+        {
+            assert!(resolve(other).is_err_and(|why| why.contains("cyclonedx")), "{other}");
+        }
         assert_eq!(file_word("https://spdx.dev/Document"), "spdx");
         let word = file_word("https://example.com/../a b/v1");
         assert!(word.starts_with("example-com----a-b-v1-"), "{word}");

@@ -6,6 +6,8 @@
 //! - a hint says what to do next
 //! - text from outside reaches a terminal with its control characters escaped ([`printable`])
 //! - exit 0: yes; 1: checked and false; 2: could not
+//! - `--json` prints one JSON value, also if the command fails before it has any data:
+//!   `{"schema": "aip.error.v1", "error": {"message": "…", "hint": "…"}}`
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
@@ -157,6 +159,7 @@ pub struct Console {
     out: BufWriter<Box<dyn Write>>,
     err: Box<dyn Write>,
     out_error: Option<io::Error>,
+    has_data: bool,
 }
 
 impl Console {
@@ -167,17 +170,19 @@ impl Console {
 
     /// Any two writers, for tests.
     pub fn new(out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
-        Self { out: BufWriter::new(out), err, out_error: None }
+        Self { out: BufWriter::new(out), err, out_error: None, has_data: false }
     }
 
     /// A line of data, which stays one: [`printable`].
     pub fn line(&mut self, line: impl Display) {
+        self.has_data = true;
         let written = writeln!(self.out, "{}", printable(&line.to_string()));
         self.keep(written);
     }
 
     /// Data as it is, without a newline behind it.
     pub fn raw(&mut self, bytes: &[u8]) {
+        self.has_data = true;
         let written = self.out.write_all(bytes);
         self.keep(written);
     }
@@ -194,9 +199,17 @@ impl Console {
 
     /// Data as JSON, indented, with a newline behind it. What [`printable`] escapes is escaped as JSON does.
     pub fn json(&mut self, value: &impl Serialize) {
+        self.has_data = true;
         let written = serde_json::to_string_pretty(value).map_err(io::Error::from);
         let written = written.and_then(|text| writeln!(self.out, "{}", printable_json(&text)));
         self.keep(written);
+    }
+
+    /// What ended the command, as JSON, for who asked for JSON and has got none yet.
+    pub fn json_failure(&mut self, failure: &Failure) {
+        if !self.has_data {
+            self.json(&json!({"schema": "aip.error.v1", "error": failure.to_json()}));
+        }
     }
 
     /// Something worth knowing.

@@ -25,7 +25,7 @@ pub struct Request {
     /// The artifacts.
     pub artifacts: Vec<Hashed>,
     /// What is said about them.
-    pub claim: Says,
+    pub says: Says,
     /// One statement about all, not one about each.
     pub together: bool,
     /// Whether the log learns what it is about.
@@ -134,7 +134,7 @@ struct Group {
 }
 
 fn prepare(request: &Request, identity: &Identity) -> Result<Vec<Group>> {
-    let (predicate_type, predicate) = match &request.claim {
+    let (predicate_type, predicate) = match &request.says {
         Says::Built(provenance) => (predicate::PROVENANCE, provenance.to_predicate()),
         Says::Predicate { predicate_type, predicate } => (predicate_type.as_str(), predicate.clone()),
     };

@@ -42,12 +42,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Why the receipt is left as it was, if it is.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Logged(_) => None,
+            Self::Left(failure) => Some(failure),
+        }
+    }
+
     /// The exit code it leads to.
     pub fn exit(&self) -> Exit {
-        match self {
-            Self::Logged(_) => Exit::Yes,
-            Self::Left(failure) => failure.exit(),
-        }
+        self.failure().map_or(Exit::Yes, Failure::exit)
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     signer: Vec<Did>,
 
     /// The kind of statement that is wanted: a URI, or a word such as cyclonedx
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", value_parser = predicate::resolve)]
     predicate_type: Option<String>,
 
     /// The log; else AIP_LOG_URL, the policy's, or the only one pinned
@@ -155,12 +155,12 @@ fn proves_itself(entry: &DsseEntry, origin: &str, digest: &Hash) -> bool {
 }
 
 fn wanted<'f>(args: &Args, found: &'f [Found]) -> Vec<&'f Found> {
-    let kind = args.predicate_type.as_deref().map(predicate::resolve);
+    let kind = args.predicate_type.as_ref();
     let is_wanted = |found: &&Found| {
         let claim = found.entry.claim();
         let listing = claim.listing();
         (args.signer.is_empty() || args.signer.contains(&claim.did()))
-            && kind.is_none_or(|kind| listing.is_some_and(|listing| listing.predicate_type == kind))
+            && kind.is_none_or(|kind| listing.is_some_and(|listing| listing.predicate_type == *kind))
     };
     found.iter().filter(is_wanted).collect()
 }

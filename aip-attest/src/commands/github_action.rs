@@ -53,11 +53,11 @@ fn act(runner: &mut Runner) -> Result<Exit> {
     let pins = Pins::load()?;
     let log = log(&inputs, &pins, runner)?;
     let knows_log = log.is_some();
-    let claim =
+    let says =
         super::sign::says(inputs.predicate_type.as_deref(), inputs.predicate.as_deref(), runner.console())?;
     let request = Request {
         artifacts: hashing::hash_every(artifact::select(&inputs.sign_paths)?)?,
-        claim,
+        says,
         together: false,
         visibility: if inputs.private { Visibility::Private } else { Visibility::Public },
         shelf: Shelf::new(Some(inputs.receipts_dir.clone())),

@@ -63,7 +63,7 @@ pub(crate) struct Args {
     receipt: Option<PathBuf>,
 
     /// The kind of statement: a URI, or a word such as cyclonedx, spdx, test-result
-    #[arg(long, value_name = "TYPE", requires = "predicate")]
+    #[arg(long, value_name = "TYPE", requires = "predicate", value_parser = predicate::resolve)]
     predicate_type: Option<String>,
 
     /// What the statement says: a JSON object
@@ -95,11 +95,11 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
             Some(Wish::new(args.log.as_deref(), named, &pins)?)
         }
     };
-    let claim = says(args.predicate_type.as_deref(), args.predicate.as_deref(), console)?;
+    let says = says(args.predicate_type.as_deref(), args.predicate.as_deref(), console)?;
     let artifacts = artifacts(&args.artifacts, &args.checksums, &args.subject)?;
     let request = Request {
         artifacts,
-        claim,
+        says,
         together: args.together,
         visibility: if args.private { Visibility::Private } else { Visibility::Public },
         shelf: Shelf::new(args.receipts.clone()),
@@ -128,8 +128,7 @@ pub(super) fn says(predicate_type: Option<&str>, file: Option<&Path>, console: &
         }
         return Ok(Says::Built(provenance));
     };
-    let predicate_type = predicate::resolve(predicate_type).to_owned();
-    Ok(Says::Predicate { predicate_type, predicate: predicate::read(file)? })
+    Ok(Says::Predicate { predicate_type: predicate_type.to_owned(), predicate: predicate::read(file)? })
 }
 
 /// All artifacts, with their digests.
@@ -177,22 +176,9 @@ pub(super) fn json_of(signed: &Signed) -> Value {
     })
 }
 
-/// The failures, each once: what a thousand artifacts have in common is said once, with their number.
-pub(super) fn tell_failures(report: &Report, console: &mut Console) {
-    let mut told: Vec<(String, usize)> = Vec::new();
-    for failure in report.signed.iter().filter_map(|signed| signed.failure.as_ref()) {
-        let line = failure.one_line();
-        match told.iter_mut().find(|(known, _)| *known == line) {
-            Some((_, times)) => *times += 1,
-            None => {
-                console.failure(failure);
-                told.push((line, 1));
-            }
-        }
-    }
-    for (line, times) in told.iter().filter(|(_, times)| *times > 1) {
-        console.note(format!("{times} artifacts: {line}"));
-    }
+fn tell_failures(report: &Report, console: &mut Console) {
+    let failures = report.signed.iter().filter_map(|signed| signed.failure.as_ref());
+    super::tell_each_once(failures, "artifacts", console);
     if let Some(failure) = &report.log_failure {
         console.failure(failure);
         console.hint("the receipts are signed and not logged: `aip-attest submit RECEIPT` logs them");

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use attestation::entry::{Claim, PendingEntry, Visibility};
 use attestation::receipt::{Receipt, State};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::artifact::receipts;
-use crate::keyfile;
+use crate::keyfile::{self, Identity};
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
 use crate::receipt_file;
@@ -52,23 +52,52 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let pins = Pins::load()?;
     let deadline = super::deadline(args.timeout)?;
-    let mut receipts = Vec::new();
-    for path in receipts::select(&args.receipts)? {
-        receipts.push((receipt_file::read(&path)?, path));
-    }
+    let paths = receipts::select(&args.receipts)?;
+    let mut outcomes: BTreeMap<PathBuf, Outcome> = BTreeMap::new();
     // A log for each origin; what has claimed none goes to the one that is named.
-    let mut by_origin: BTreeMap<Option<String>, Vec<(Receipt, PathBuf)>> = BTreeMap::new();
-    for (receipt, path) in receipts {
-        let origin = receipt.pending_entry().map(|entry| entry.claim().origin().to_owned());
-        by_origin.entry(origin).or_default().push((receipt, path));
+    let mut by_origin: BTreeMap<Option<String>, Vec<(PathBuf, Receipt)>> = BTreeMap::new();
+    for path in &paths {
+        match receipt_file::read(path) {
+            Ok(receipt) => by_origin.entry(origin(&receipt)).or_default().push((path.clone(), receipt)),
+            Err(failure) => drop(outcomes.insert(path.clone(), Outcome::Left(failure))),
+        }
     }
-    let mut done = Vec::new();
     for (origin, receipts) in by_origin {
-        let target = wish(&args, origin.as_deref(), &pins)?.meet(&pins, deadline, console)?;
-        done.extend(submit_to(&target, origin.as_deref(), receipts, &args, &pins, deadline, console)?);
+        // What cannot be sent to one log keeps nothing from another.
+        match meet(&args, origin.as_deref(), &pins, deadline, console) {
+            Ok(target) => outcomes.extend(submit_to(&target, receipts, &args, &pins, deadline, console)),
+            Err(failure) => {
+                outcomes.extend(receipts.into_iter().map(|(path, _)| (path, Outcome::Left(failure.clone()))));
+            }
+        }
     }
+    let done: Vec<(&Path, &Outcome)> = paths.iter().map(|path| (path.as_path(), &outcomes[path])).collect();
     report(&done, args.json, console);
-    Ok(done.iter().map(|(_, outcome)| outcome.exit()).fold(Exit::Yes, Exit::and))
+    Ok(outcomes.values().map(Outcome::exit).fold(Exit::Yes, Exit::and))
+}
+
+/// The log that the receipt has claimed, if it has claimed one.
+fn origin(receipt: &Receipt) -> Option<String> {
+    receipt.pending_entry().map(|entry| entry.claim().origin().to_owned())
+}
+
+/// The log for receipts that have claimed the log `origin`, or none.
+fn meet(
+    args: &Args,
+    origin: Option<&str>,
+    pins: &Pins,
+    deadline: Instant,
+    console: &mut Console,
+) -> Result<Target> {
+    let target = wish(args, origin, pins)?.meet(pins, deadline, console)?;
+    match origin {
+        Some(origin) if origin != target.origin => {
+            Err(Failure::new(format!("`{}` is the log `{}`", target.client.url(), target.origin))
+                .because(format!("the receipt is for `{origin}`"))
+                .hint("a claim is for one log: name that log, or sign again for this one"))
+        }
+        _ => Ok(target),
+    }
 }
 
 /// The log that is named; for receipts that name one themselves, the one that is pinned for it.
@@ -83,41 +112,58 @@ fn wish(args: &Args, origin: Option<&str>, pins: &Pins) -> Result<Wish> {
 
 fn submit_to(
     target: &Target,
-    origin: Option<&str>,
-    receipts: Vec<(Receipt, PathBuf)>,
+    receipts: Vec<(PathBuf, Receipt)>,
     args: &Args,
     pins: &Pins,
     deadline: Instant,
     console: &mut Console,
-) -> Result<Vec<(PathBuf, Outcome)>> {
-    if let Some(origin) = origin.filter(|origin| *origin != target.origin) {
-        return Err(Failure::new(format!("`{}` is the log `{}`", target.client.url(), target.origin))
-            .because(format!("{} receipts are for `{origin}`", receipts.len()))
-            .hint("a claim is for one log: name that log, or sign again for this one"));
-    }
-    let mut jobs = Vec::new();
-    for (receipt, path) in receipts {
-        let receipt = match receipt.state() {
-            State::Signed => claim(receipt, &path, target, args, console)?,
-            State::Pending(_) | State::Logged(_) => receipt,
-        };
-        jobs.push(Job { receipt, paths: vec![path] });
+) -> Vec<(PathBuf, Outcome)> {
+    let (signed, claimed): (Vec<_>, Vec<_>) =
+        receipts.into_iter().partition(|(_, receipt)| matches!(receipt.state(), State::Signed));
+    let claimed = claimed.into_iter().map(|(path, receipt)| (path, Ok(receipt)));
+    let (mut jobs, mut done) = (Vec::new(), Vec::new());
+    for (path, receipt) in claimed.chain(claim_all(signed, target, args, console)) {
+        match receipt {
+            Ok(receipt) => jobs.push(Job { receipt, paths: vec![path] }),
+            Err(failure) => done.push((path, Outcome::Left(failure))),
+        }
     }
     let outcomes = submission::submit(&jobs, target, pins, deadline, console);
-    Ok(jobs.into_iter().flat_map(|job| job.paths).zip(outcomes).collect())
+    done.extend(jobs.into_iter().flat_map(|job| job.paths).zip(outcomes));
+    done
 }
 
-/// Makes a signed receipt a pending one, on disk.
-fn claim(
-    receipt: Receipt,
-    path: &Path,
+/// Makes signed receipts pending ones, on disk, or says why not.
+fn claim_all(
+    receipts: Vec<(PathBuf, Receipt)>,
     target: &Target,
     args: &Args,
     console: &mut Console,
-) -> Result<Receipt> {
-    let identity = keyfile::load(console)?;
+) -> Vec<(PathBuf, Result<Receipt>)> {
+    if receipts.is_empty() {
+        return Vec::new();
+    }
+    // Once for all: a passphrase takes its time, and its user's.
+    let identity = keyfile::load(console);
+    let visibility = if args.private { Visibility::Private } else { Visibility::Public };
+    let claimed = receipts.into_iter().map(|(path, receipt)| {
+        let identity = identity.as_ref().map_err(Failure::clone);
+        let receipt = identity.and_then(|identity| claim(receipt, identity, target, visibility));
+        (path, receipt)
+    });
+    let mut claimed: Vec<(PathBuf, Result<Receipt>)> = claimed.collect();
+    let files = claimed.iter().filter_map(|(path, receipt)| Some((path.as_path(), receipt.as_ref().ok()?)));
+    if let Err(failure) = receipt_file::write_all(&files.collect::<Vec<_>>()) {
+        let claimed = claimed.iter_mut().map(|(_, receipt)| receipt).filter(|receipt| receipt.is_ok());
+        claimed.for_each(|receipt| *receipt = Err(failure.clone()));
+    }
+    claimed
+}
+
+/// A signed receipt with a claim for the log.
+fn claim(receipt: Receipt, identity: &Identity, target: &Target, visibility: Visibility) -> Result<Receipt> {
     let key = identity.key.public_key();
-    let cannot = || Failure::new(format!("cannot claim the receipt `{}`", path.display()));
+    let cannot = || Failure::new("cannot claim the receipt");
     if identity.did != receipt.did() {
         return Err(cannot().because(format!(
             "it is by {}, the key here is {}'s",
@@ -127,37 +173,31 @@ fn claim(
     }
     // Whoever signs the claim says that it signed the statement: so look whether it did.
     receipt.envelope().verify(&key).map_err(|error| cannot().caused_by(error))?;
-    let visibility = if args.private { Visibility::Private } else { Visibility::Public };
     let claim =
         Claim::new(receipt.envelope(), receipt.statement(), identity.did, &key, &target.origin, visibility);
     let entry = claim.and_then(|claim| PendingEntry::sign(claim, &identity.key));
-    let receipt = receipt.pending(entry.map_err(|error| cannot().caused_by(error))?);
-    receipt_file::write(path, &receipt)?;
-    Ok(receipt)
+    Ok(receipt.pending(entry.map_err(|error| cannot().caused_by(error))?))
 }
 
-fn report(done: &[(PathBuf, Outcome)], as_json: bool, console: &mut Console) {
+fn report(done: &[(&Path, &Outcome)], as_json: bool, console: &mut Console) {
     let index = |outcome: &Outcome| match outcome {
         Outcome::Logged(receipt) => receipt.log_answer().map(|logged| logged.proof.index.get()),
         Outcome::Left(_) => None,
     };
     if as_json {
-        let element = |(path, outcome): &(PathBuf, Outcome)| {
-            let error = match outcome {
-                Outcome::Logged(_) => Value::Null,
-                Outcome::Left(failure) => failure.to_json(),
-            };
+        let element = |(path, outcome): &(&Path, &Outcome)| {
+            let error = outcome.failure().map(Failure::to_json);
             json!({"receipt": path.to_string_lossy(), "index": index(outcome), "error": error})
         };
         console.json(&done.iter().map(element).collect::<Vec<_>>());
-    }
-    for (path, outcome) in done {
-        match (outcome, index(outcome)) {
-            (Outcome::Left(failure), _) => console.failure(failure),
-            (Outcome::Logged(_), Some(index)) if !as_json => {
-                console.line(format!("logged   {}  index {index}", path.to_string_lossy()));
-            }
-            (Outcome::Logged(_), _) => {}
+    } else {
+        for (path, outcome) in done {
+            let (word, index) = match index(outcome) {
+                Some(index) => ("logged", format!("  index {index}")),
+                None => ("left", String::new()),
+            };
+            console.line(format!("{word:<8} {}{index}", path.to_string_lossy()));
         }
     }
+    super::tell_each_once(done.iter().filter_map(|(_, outcome)| outcome.failure()), "receipts", console);
 }

@@ -69,7 +69,7 @@ pub(crate) struct Args {
     builder_id: Option<String>,
 
     /// The kind of statement: a URI, or a word such as cyclonedx
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", value_parser = predicate::resolve)]
     predicate_type: Option<String>,
 
     /// The name that the signer gave the artifact: refuses an older release under a new name
@@ -86,12 +86,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
-    let predicate_type = args.predicate_type.as_deref().map(predicate::resolve);
     let demands = [
         args.source_uri.clone().map(Demand::SourceUri),
         args.source_ref.clone().map(Demand::SourceRef),
         args.builder_id.clone().map(Demand::BuilderId),
-        predicate_type.map(|kind| Demand::PredicateType(kind.to_owned())),
+        args.predicate_type.clone().map(Demand::PredicateType),
         args.subject_name.clone().map(Demand::SubjectName),
         args.max_age.map(Demand::MaxAge),
     ];
@@ -99,7 +98,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         wanted: if args.any_signer { None } else { Some(args.signer.clone()) },
         demands: demands.into_iter().flatten().collect(),
         policy_flag: args.policy.clone(),
-        predicate_type: predicate_type.map(str::to_owned),
+        predicate_type: args.predicate_type.clone(),
         receipt: args.receipt.clone(),
         shelf: Shelf::new(args.receipts.clone()),
         pins: Pins::load()?,

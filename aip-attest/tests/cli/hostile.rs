@@ -160,6 +160,30 @@ fn s15_receipts_stay_below_their_folder() {
     }
 }
 
+/// A pipe where a receipt would be is not waited for; one that is named is read.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_receipt_unless_it_is_named() {
+    let world = World::with_receipt();
+    let pipe = |name: &str| {
+        let made = std::process::Command::new("mkfifo").arg(world.path(name)).status();
+        assert!(made.is_ok_and(|made| made.success()), "mkfifo");
+    };
+    world.file("other", b"other");
+    pipe("other.receipt.json");
+    let refusal = ["other.receipt.json`", "it is not a regular file"];
+    world.run(&["verify", "other", "--any-signer", "--policy", "policy"]).expect(2, &refusal);
+    world.run(&["sign", "other", "--no-log"]).expect(2, &refusal);
+    world.run(&["submit", "other", "--log", "http://127.0.0.1:9"]).expect(2, &["not a regular file"]);
+    pipe("named");
+    let mut writer = world.command("cp").args(["app.receipt.json", "named"]).spawn().expect("cp runs");
+    let verify = ["verify", "app", "--any-signer", "--policy", "policy", "--receipt", "named"];
+    let ran = world.run(&verify);
+    let _ = writer.kill();
+    writer.wait().expect("cp ends");
+    ran.expect(0, &["verified:"]);
+}
+
 #[test]
 fn odd_arguments_are_usage_errors() {
     let world = World::with_key();
@@ -168,6 +192,8 @@ fn odd_arguments_are_usage_errors() {
         &["nonsense"],
         &["sign", "--timeout", "-1"],
         &["sign", "x", "--log"],
+        &["sign", "app", "--no-log", "--predicate-type", "spdxx", "--predicate", "p.json"],
+        &["verify", "app", "--any-signer", "--predicate-type", "not a uri"],
         &["verify", "x", "--signer"],
         &["verify", "", "--any-signer"],
         &["verify", "x\u{0}".trim_end_matches('\0'), "--any-signer", "--max-age", "99999999999999999999y"],
@@ -188,6 +214,36 @@ fn odd_arguments_are_usage_errors() {
         );
         assert!(!ran.stderr.contains("this program has a bug"), "{ran:#?}");
     }
+}
+
+/// Who asks for JSON gets one value, also if the command fails before it has data.
+#[test]
+fn failures_are_json_where_json_is_asked_for() {
+    let world = World::with_receipt();
+    world.file("p.json", b"{}");
+    for arguments in [
+        &["sign", "nothing", "--no-log"][..],
+        &["sign", "app"],
+        &["submit", "nothing"],
+        &["fetch", "app", "--log", "ftp://x"],
+        &["inspect", "nothing"],
+        &["policy", "check", "nothing"],
+        &["policy", "show", "nothing"],
+    ] {
+        let ran = world.run(&[arguments, &["--json"]].concat());
+        assert_eq!(ran.code, 2, "{ran:#?}");
+        let json = ran.json();
+        assert_eq!(json["schema"], "aip.error.v1", "{ran:#?}");
+        let message = json["error"]["message"].as_str().expect("a message");
+        // People see the same, its parts on lines of their own.
+        assert!(ran.stderr.contains(message.split(": ").next().expect("a part")), "{ran:#?}");
+        assert_eq!(world.run(arguments).stdout, "");
+    }
+    let world = World::new().env("AIP_CREDENTIALS_PATH", "nowhere");
+    assert_eq!(world.run(&["whoami", "--json"]).json()["schema"], "aip.error.v1");
+    // One that has said what it has to say adds nothing.
+    let verified = World::with_receipt().run(&["verify", "nothing", "--any-signer", "--json"]);
+    assert_eq!(verified.json()["schema"], "aip.verify.v1");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use attestation::receipt::{Receipt, State};
 use serde_json::json;
 
 use crate::log::{Answer, Log};
-use crate::world::{OTHER_PROGRAM, Ran, World, did, witness_key};
+use crate::world::{Forge, OTHER_PROGRAM, Ran, World, did, witness_key};
 
 fn state(world: &World, name: &str) -> &'static str {
     match Receipt::parse(world.read(name).as_bytes()).expect("a receipt").state() {
@@ -80,6 +80,55 @@ fn a_signed_receipt_is_claimed_and_logged_later() {
     // Without --private it would have been another entry.
     world.run(&["sign", "app", "--no-log", "--receipts", "r"]).expect(0, &[]);
     world.run(&["submit", "r", "--log", &log.url(), "--json"]).expect(0, &["\"index\": 1"]);
+}
+
+/// Of many receipts, those that cannot be sent keep nothing from the others.
+#[test]
+fn what_cannot_be_submitted_is_left_and_the_others_go_on() {
+    let (log, world) = log_and_world();
+    world.run(&["sign", "app", "--no-log", "--receipts", "r/a"]).expect(0, &[]);
+    world.file("r/b.receipt.json", b"broken");
+    let elsewhere = Forge { claimed_origin: "other.example.com/log".into(), ..Forge::of("app", b"app") };
+    world.file("r/c.receipt.json", elsewhere.pending_receipt().as_bytes());
+    let stranger = World::new();
+    stranger.run(&["init"]).expect(0, &[]);
+    stranger.file("app", b"app");
+    for name in ["d", "e"] {
+        stranger.run(&["sign", "app", "--no-log", "--receipts", name]).expect(0, &[]);
+        world.file(
+            &format!("r/{name}.receipt.json"),
+            stranger.read(&format!("{name}/app.receipt.json")).as_bytes(),
+        );
+    }
+    world.file("r/f.receipt.json", Forge::of("app", b"app").pending_receipt().as_bytes());
+    let ran = world.run(&["submit", "r", "--log", &log.url()]);
+    ran.expect(
+        2,
+        &["cannot read the receipt `r/b.receipt.json`", "the receipt is for `other.example.com/log`"],
+    );
+    ran.expect(2, &["cannot claim the receipt", "note: 2 receipts: cannot claim the receipt"]);
+    let lines: Vec<&str> =
+        ran.stdout.lines().map(|line| line.split("  index").next().expect("a line")).collect();
+    assert_eq!(
+        lines,
+        [
+            "logged   r/a/app.receipt.json",
+            "left     r/b.receipt.json",
+            "left     r/c.receipt.json",
+            "left     r/d.receipt.json",
+            "left     r/e.receipt.json",
+            "logged   r/f.receipt.json",
+        ]
+    );
+    let errors = world.run(&["submit", "r", "--log", &log.url(), "--json"]).json();
+    let errors: Vec<bool> =
+        errors.as_array().expect("an array").iter().map(|one| one["error"].is_null()).collect();
+    assert_eq!(errors, [true, false, false, false, false, true]);
+    // Without a key, what needs none goes on too.
+    let keyless = world.env("AIP_PRIVATE_KEY", "").env("AIP_DID", "");
+    keyless
+        .run(&["submit", "r", "--log", &log.url()])
+        .expect(2, &["there is no identity", "logged   r/a/app"]);
 }
 
 #[test]
@@ -269,6 +318,23 @@ fn a_token_goes_along_where_it_is_private() {
     world.run(&["sign", "app", "--log", "http://log.example.com"]).expect(2, &["in the clear"]);
 }
 
+/// The proxy is another log here: if it were asked, it would have the bodies.
+#[test]
+fn this_machine_is_asked_without_a_proxy() {
+    let (log, world) = log_and_world();
+    let proxy = Log::start();
+    let mut world = world.env("AIP_LOG_TOKEN", "t0ken");
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        world = world.env(name, &proxy.url());
+    }
+    sign(&world, &log, &["app"]).expect(0, &["logged"]);
+    assert!(proxy.heads().is_empty(), "{:?}", proxy.heads());
+    // Elsewhere it is.
+    let world = world.env("AIP_LOG_TOKEN", "");
+    let ran = world.run(&["sign", "app", "--log", "http://log.example.com", "--receipts", "r"]);
+    assert!(proxy.heads()[0].starts_with("GET http://log.example.com/checkpoint"), "{ran:#?}");
+}
+
 #[test]
 fn pinning_again_shows_what_changed_and_refuses_less() {
     let log = Log::start();
@@ -360,6 +426,7 @@ fn fetch_finds_a_receipt_by_digest() {
     let digest = format!("sha256:{}", tlog::Hash::of(b"app"));
     fetch(&[&digest, "--signer", &own]).expect(2, &["use --output"]);
     fetch(&[&digest, "--signer", &own, "--output", "by-digest.json"]).expect(0, &["by-digest.json"]);
+    fetch(&["app", "--predicate-type", "vssa"]).expect(2, &["neither a URI nor one of cyclonedx"]);
     // Not over a file that is somebody's.
     world.file("notes", b"mine");
     fetch(&["app", "--signer", &own, "-o", "notes"]).expect(2, &["left alone"]);

@@ -54,6 +54,11 @@ $ aip-attest sign 'dist/*.exe' --no-log
 ! error: nothing matches `dist/*.exe`
 ! hint: receipts and other files of this program do not count
 
+$ aip-attest sign 'dist\\*' --no-log
+? 2
+! note: no CI run around: the provenance says `local`, and nothing about a source
+! error: nothing matches `dist\\*`
+! hint: folders are written with `/`: a backslash makes the next character a plain one
 $ aip-attest verify dist/app --any-signer
 ? 2
 dist/app
@@ -154,11 +159,11 @@ fn what_cannot_be_signed_is_said_before_anything_is_written() {
     world.file("event.json", b"{}");
     let before = world.files();
     for (arguments, want) in [
-        (&["app", "--predicate-type", "x"][..], "--predicate"),
-        (&["app", "--predicate-type", "x", "--predicate", "list.json"], "not an object"),
-        (&["app", "--predicate-type", "x", "--predicate", "twice.json"], "stands twice"),
-        (&["app", "--predicate-type", "x", "--predicate", "huge.json"], "nested deeper"),
-        (&["app", "--predicate-type", "x", "--predicate", "nowhere.json"], "cannot use the predicate"),
+        (&["app", "--predicate-type", "vsa"][..], "--predicate"),
+        (&["app", "--predicate-type", "vsa", "--predicate", "list.json"], "not an object"),
+        (&["app", "--predicate-type", "vsa", "--predicate", "twice.json"], "stands twice"),
+        (&["app", "--predicate-type", "vsa", "--predicate", "huge.json"], "nested deeper"),
+        (&["app", "--predicate-type", "vsa", "--predicate", "nowhere.json"], "cannot use the predicate"),
         (&["app", "--private"], "cannot be used with"),
         (&["app", "--receipt", "x"], "--together"),
         (&["app", "nowhere"], "there is no file `nowhere`"),

@@ -6,6 +6,7 @@ use tlog::Hash;
 
 use crate::artifact::parse_digest;
 use crate::environment;
+use crate::predicate;
 use crate::report::{Failure, Result};
 
 /// The inputs, read strictly: a word that means nothing is an error, not a default.
@@ -53,7 +54,7 @@ impl Inputs {
             return Err(Failure::new("the input `sign-paths` is empty: there is nothing to sign")
                 .hint("one file, folder or glob a line, such as `dist/*`"));
         }
-        let predicate_type = input("predicate-type")?;
+        let predicate_type = input("predicate-type")?.map(|text| kind(&text)).transpose()?;
         let predicate = input("predicate")?.map(PathBuf::from);
         if predicate_type.is_some() != predicate.is_some() {
             return Err(Failure::new(
@@ -110,6 +111,11 @@ fn word<T: Copy>(name: &str, words: &[(&str, T)]) -> Result<T> {
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         Failure::new(format!("the input `{name}` is `{text}`, not {}", known.join(" or ")))
     })
+}
+
+fn kind(text: &str) -> Result<String> {
+    let bad = |why| Failure::new(format!("the input `predicate-type` is `{text}`")).because(why);
+    predicate::resolve(text).map_err(bad)
 }
 
 fn fingerprint(text: &str) -> Result<Hash> {
