@@ -1,13 +1,16 @@
-# The demo, read by ./run: one log, one pipeline, real artifacts, a receipt that anyone verifies offline.
+# The demo, read by ./run: one log, three witnesses, one pipeline, real artifacts, receipts that anyone verifies
+# offline; then witnesses fail, and the log lies.
 
 started=$(date +%s)
-build -p log-server -p aip-attest
+build -p log-server -p witness -p aip-attest
 log_server=$target/release/log-server
+witness=$target/release/witness
 attest=$target/release/aip-attest
 folder=$(mktemp -d)
-server=
+pids=
 finish() {
-    [ -z "$server" ] || { kill "$server" 2>/dev/null && wait "$server" 2>/dev/null; }
+    # shellcheck disable=SC2086
+    [ -z "$pids" ] || { kill $pids 2>/dev/null && wait $pids 2>/dev/null; }
     rm -rf "$folder"
 }
 trap finish EXIT
@@ -15,55 +18,98 @@ trap 'exit 130' INT TERM
 
 # Its own home: nothing of yours is read or written.
 HOME=$folder/home
-mkdir -p "$HOME" "$folder/dist"
+mkdir -p "$HOME" "$folder/dist" "$folder/other"
 unset AIP_DID AIP_PRIVATE_KEY AIP_LOG_URL AIP_POLICY AIP_CREDENTIALS_PATH
 step() { printf '\n== %s\n' "$*"; }
-show() { sed "s|$folder/||g; s/^/   /"; }
+show() { sed "s|$folder/||g; s/^/   /" | cut -c1-118; }
+broken() { echo "   the demo is broken: $*" >&2; exit 1; }
 
-step "A log on loopback, in a temporary folder"
+# start NAME COMMAND…: a server in the background; its address, once it serves.
+start() {
+    name=$1
+    shift
+    "$@" 2>"$folder/$name.err" &
+    eval "pid_$name=$!"
+    pids="$pids $!"
+    until address=$(sed -n 's/.* serving .*address=\([0-9.:]*\).*/\1/p' "$folder/$name.err") && [ -n "$address" ]; do
+        kill -0 "$!" 2>/dev/null || { cat "$folder/$name.err" >&2; exit 2; }
+        sleep 0.1
+    done
+}
+stop() { eval "kill \$pid_$1 && wait \$pid_$1" 2>/dev/null || true; }
+
+step "A log on loopback and three witnesses, of which two must cosign"
 vkey=$("$log_server" init --dir "$folder/log" --origin localhost/demo)
-echo "   $vkey"
-"$log_server" serve --dir "$folder/log" --listen 127.0.0.1:0 2>"$folder/log.err" &
-server=$!
-until url=$(sed -n 's|.* serving .*address=\([0-9.:]*\).*|http://\1|p' "$folder/log.err") && [ -n "$url" ]; do
-    kill -0 "$server" 2>/dev/null || { cat "$folder/log.err" >&2; exit 2; }
-    sleep 0.1
+echo "$vkey" | show
+cp -r "$folder/log" "$folder/fork" && cp "$folder/log.signed" "$folder/fork.signed"
+printf 'log %s\n' "$vkey" >"$folder/policy"
+for name in w1 w2 w3; do
+    # The third signs with ML-DSA-44 only, the others with both kinds of key.
+    [ $name = w3 ] && kind='--key-type ml-dsa-44' || kind=
+    # shellcheck disable=SC2086
+    "$witness" init --dir "$folder/$name" --name $name --log "$vkey" $kind >"$folder/$name.policy"
+    start $name "$witness" serve --dir "$folder/$name" --listen 127.0.0.1:0
+    sed "/^witness /s|\$| http://$address|" "$folder/$name.policy" >>"$folder/policy"
 done
+printf 'group two-of-three 2 w1 w2 w3\nquorum two-of-three\n' >>"$folder/policy"
+cp "$folder/policy" "$folder/log/policy"
+serve_log() {
+    start log "$log_server" serve --dir "$folder/$1" --listen "$2" --publish-interval 100ms --witness-timeout 1s --deadline 3s
+}
+serve_log log 127.0.0.1:0
+log=$address
+grep -E '^(group|quorum)' "$folder/policy" | show
 
 step "An identity for a pipeline"
 did=$("$attest" init --platform demo --username "$(id -un)" 2>/dev/null | sed -n 's/^DID: //p')
-echo "   $did"
+echo "$did" | show
 
 step "Real artifacts: these programs and the source they were built from"
 cp "$log_server" "$attest" "$folder/dist/"
 git archive --format=tar.gz --prefix=aip/ -o "$folder/dist/aip-source.tar.gz" HEAD 2>/dev/null ||
     tar -czf "$folder/dist/aip-source.tar.gz" --exclude=./target --exclude=./.git .
 cd "$folder"
-"$attest" policy pin "$url" --yes >/dev/null 2>&1
-"$attest" sign 'dist/*' --log "$url" --receipts receipts 2>/dev/null | cut -c1-110 | show
+sed -i "s|^log .*|& http://$log|" policy
+"$attest" policy pin "http://$log" --yes >/dev/null 2>&1
+"$attest" sign 'dist/*' --log "http://$log" --receipts receipts 2>/dev/null | show
 
-step "The log stops; anyone verifies, without a network"
-kill "$server" && wait "$server" && server=
 if unshare -rn true 2>/dev/null; then
     isolated='unshare -rn'
-    echo "   in an empty network namespace:"
+    step "Anyone verifies, here in an empty network namespace"
 else
     isolated=
-    echo "   (the kernel gives no network namespace here; verify opens no socket anyway)"
+    step "Anyone verifies (the kernel gives no network namespace here; verify opens no socket anyway)"
 fi
 $isolated "$attest" verify dist/aip-source.tar.gz --receipts receipts --signer "$did" 2>/dev/null | show
 verified=$(date +%s)
-$isolated "$attest" verify dist --receipts receipts --signer "$did" >/dev/null 2>&1 && echo "   and the programs too"
+$isolated "$attest" verify dist --receipts receipts --signer "$did" >/dev/null 2>&1 || broken "the programs do not verify"
+"$witness" monitor --policy policy --dir monitor --once >monitored 2>&1 || broken "the monitor: $(cat monitored)"
+echo "and a monitor has read every entry" | show
 
 step "One changed byte is refused"
 cp dist/aip-source.tar.gz before
 for byte in '\001' '\002'; do
     cmp -s before dist/aip-source.tar.gz && printf "$byte" | dd of=dist/aip-source.tar.gz bs=1 seek=1000 conv=notrunc 2>/dev/null
 done
-if $isolated "$attest" verify dist/aip-source.tar.gz --receipts receipts --signer "$did" >out 2>&1; then
-    echo "   the demo is broken: a changed artifact was believed" >&2
-    exit 1
-fi
-grep FAILED out | head -n 1 | cut -c1-100 | show
+$isolated "$attest" verify dist/aip-source.tar.gz --receipts receipts --signer "$did" >out 2>&1 && broken "it was believed"
+grep FAILED out | head -n 1 | show
+
+step "One witness stops: two still suffice. A second stops: nothing is published below the quorum"
+stop w1
+"$attest" sign policy --log "http://$log" --receipts receipts 2>/dev/null | show
+stop w3
+"$attest" sign monitored --log "http://$log" --receipts receipts --timeout 4s >out 2>&1 && broken "it was published"
+grep -E '^(error|  caused by|hint)' out | show
+
+step "The log lies: under the same key it shows another tree"
+stop log
+serve_log fork 127.0.0.1:0 # its own policy asks no witness
+HOME=$folder/other "$attest" init --platform demo --username thief >/dev/null 2>&1
+for number in 1 2 3; do echo "not what was logged: $number" >"other/$number"; done
+HOME=$folder/other "$attest" sign other/1 other/2 other/3 --log "http://$address" --receipts other >/dev/null 2>&1
+sed "/^log /s|http://.*|http://$address|" policy >policy.fork
+if "$witness" monitor --policy policy.fork --dir monitor --once >out 2>&1; then broken "the fork was not seen"; fi
+head -n 2 out | show
+"$attest" inspect --evidence "$(ls monitor/findings/*.json | head -n 1)" 2>/dev/null | head -n 4 | show
 cd "$root"
 printf '\nFrom start to first verified receipt: %s s. Nothing is left running.\n' $((verified - started))
