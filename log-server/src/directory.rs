@@ -5,6 +5,7 @@
 //! D/policy     what consumers pin, and whom to ask     D/log-ml-dsa.skey   a second key, by option
 //! D/db/        RocksDB
 //! D/lock       held while a process uses the directory
+//! D/snapshot   and D/snapshot.sock: see `snapshot`
 //! D.signed     the second record of what was signed, beside the directory; D.signed.lock like D/lock
 //! ```
 
@@ -19,6 +20,7 @@ use zeroize::Zeroizing;
 use crate::Failure;
 use crate::config::LogFile;
 use crate::sequencer::Identity;
+use crate::snapshot;
 use crate::store::StoreError;
 use crate::store::rocks::RocksStore;
 
@@ -32,6 +34,14 @@ pub(crate) struct Directory {
 impl Directory {
     /// Takes the directory. Refuses when another process has it.
     pub(crate) fn lock(path: &Path) -> Result<Self, Failure> {
+        Self::try_lock(path)?.ok_or_else(|| {
+            Failure::new(format!("another process uses the directory `{}`", path.display()))
+                .hint("a log has one writer: stop the other process first")
+        })
+    }
+
+    /// Takes the directory, unless another process has it.
+    pub(crate) fn try_lock(path: &Path) -> Result<Option<Self>, Failure> {
         let lock = path.join("lock");
         let hint = "`log-server init --dir D --origin O` makes a log";
         let file = OpenOptions::new().read(true).write(true).open(&lock);
@@ -41,11 +51,8 @@ impl Directory {
                 .hint(hint)
         })?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: file }),
-            Err(TryLockError::WouldBlock) => {
-                Err(Failure::new(format!("another process uses the directory `{}`", path.display()))
-                    .hint("a log has one writer: stop the other process first"))
-            }
+            Ok(()) => Ok(Some(Self { path: path.to_owned(), _lock: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => {
                 Err(Failure::new(format!("cannot lock `{}`", lock.display())).caused_by(e))
             }
@@ -53,11 +60,16 @@ impl Directory {
     }
 
     pub(crate) fn settings(&self) -> Result<LogFile, Failure> {
-        LogFile::read(&self.path).map_err(|e| Failure::new("the log's settings are refused").caused_by(e))
+        read_settings(&self.path)
     }
 
+    /// Opens the store. As long as it is open, `backup` is answered.
     pub(crate) fn store(&self) -> Result<Arc<RocksStore>, Failure> {
-        self.opened(RocksStore::open(&self.path.join("db")))
+        let store = self.opened(RocksStore::open(&self.path.join("db")))?;
+        if let Err(error) = snapshot::answer(&self.path, &store) {
+            tracing::warn!(%error, "`backup` will find nobody to ask while this process runs");
+        }
+        Ok(store)
     }
 
     pub(crate) fn store_read_only(&self) -> Result<Arc<RocksStore>, Failure> {
@@ -71,34 +83,50 @@ impl Directory {
     }
 
     pub(crate) fn policy(&self) -> Result<String, Failure> {
-        let path = self.path.join("policy");
-        fs::read_to_string(&path)
-            .map_err(|e| Failure::new(format!("cannot read `{}`", path.display())).caused_by(e))
+        read_policy(&self.path)
     }
 
     pub(crate) fn identity(&self, file: &LogFile) -> Result<Identity, Failure> {
-        let key = self.key("log.skey", KeyType::Ed25519, file)?;
-        let ml_dsa = self.path.join(ML_DSA_KEY).exists();
-        let ml_dsa = ml_dsa.then(|| self.key(ML_DSA_KEY, KeyType::MlDsa44Cosignature, file)).transpose()?;
-        Ok(Identity { key, ml_dsa, sigstore: file.sigstore.clone() })
-    }
-
-    fn key(&self, name: &str, kind: KeyType, file: &LogFile) -> Result<SignerKey, Failure> {
-        let path = self.path.join(name);
-        let mut text = Zeroizing::new(String::new());
-        let read = File::open(&path).and_then(|mut file| file.read_to_string(&mut text));
-        read.map_err(|e| Failure::new(format!("cannot read `{}`", path.display())).caused_by(e))?;
-        let key: SignerKey = text
-            .trim_end()
-            .parse()
-            .map_err(|e| Failure::new(format!("`{}` holds no key", path.display())).caused_by(e))?;
-        if key.verifier().key().key_type() != kind || key.verifier().name().as_str() != file.origin {
-            let fact = format!("`{}` is not such a key of the log `{}`", path.display(), file.origin);
-            return Err(Failure::new(fact).hint("`init` made it, and its name is the origin"));
-        }
-        Ok(key)
+        let key = read_key(&self.path.join(KEY), KeyType::Ed25519, &file.origin)?;
+        let ml_dsa = self.path.join(ML_DSA_KEY);
+        let ml_dsa = ml_dsa.exists().then(|| read_key(&ml_dsa, KeyType::MlDsa44Cosignature, &file.origin));
+        Ok(Identity { key, ml_dsa: ml_dsa.transpose()?, sigstore: file.sigstore.clone() })
     }
 }
+
+/// The settings of a directory or a backup.
+pub(crate) fn read_settings(dir: &Path) -> Result<LogFile, Failure> {
+    LogFile::read(dir).map_err(|e| Failure::new("the log's settings are refused").caused_by(e))
+}
+
+/// The policy of a directory or a backup.
+pub(crate) fn read_policy(dir: &Path) -> Result<String, Failure> {
+    let path = dir.join("policy");
+    fs::read_to_string(&path)
+        .map_err(|e| Failure::new(format!("cannot read `{}`", path.display())).caused_by(e))
+}
+
+/// A key of the log `origin`, of this type.
+pub(crate) fn read_key(path: &Path, kind: KeyType, origin: &str) -> Result<SignerKey, Failure> {
+    let key = read_any_key(path)?;
+    if key.verifier().key().key_type() != kind || key.verifier().name().as_str() != origin {
+        let fact = format!("`{}` is not such a key of the log `{origin}`", path.display());
+        return Err(Failure::new(fact).hint("`init` made it, and its name is the origin"));
+    }
+    Ok(key)
+}
+
+/// The key in a file, whosever it is.
+pub(crate) fn read_any_key(path: &Path) -> Result<SignerKey, Failure> {
+    let mut text = Zeroizing::new(String::new());
+    let read = File::open(path).and_then(|mut file| file.read_to_string(&mut text));
+    read.map_err(|e| Failure::new(format!("cannot read `{}`", path.display())).caused_by(e))?;
+    let key = text.trim_end().parse();
+    key.map_err(|e| Failure::new(format!("`{}` holds no key", path.display())).caused_by(e))
+}
+
+/// The log's key.
+pub(crate) const KEY: &str = "log.skey";
 
 /// The log's second key, if `init` made one.
 pub(crate) const ML_DSA_KEY: &str = "log-ml-dsa.skey";

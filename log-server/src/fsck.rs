@@ -1,15 +1,13 @@
 //! `fsck`: rebuilds everything from the entries and names the first damaged object.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use attestation::dsse::Envelope;
 use attestation::entry::{DsseEntry, Entry};
 use rayon::prelude::*;
-use tlog::checkpoint::Checkpoint;
 use tlog::key::{Ed25519PublicKey, VerifierKey};
 use tlog::merkle::leaf_hash;
-use tlog::note::Note;
 use tlog::policy::Policy;
 use tlog::tile::{Edge, TILE_WIDTH, Tile};
 use tlog::{Hash, LeafIndex, TreeSize, bundle};
@@ -18,6 +16,8 @@ use crate::Failure;
 use crate::directory::Directory;
 use crate::registry::Keys;
 use crate::signed_record::SignedRecord;
+use crate::source::open_checkpoint;
+use crate::source::published::{MAX_BUNDLE_BYTES, MAX_TEXT_BYTES, MAX_TILE_BYTES, Place};
 use crate::store::schema::{Read, StoredEnvelope};
 use crate::store::{Column, Order, Store};
 
@@ -68,21 +68,52 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 /// Checks a store: leaves, tiles, lookups, envelopes, root, signed checkpoints. Answers its size.
 pub fn check_store(store: &dyn Store, key: &VerifierKey, record: &str) -> Result<TreeSize, Failure> {
+    check(store, key, Some(record), Depth::Signatures)
+}
+
+/// As [`check_store`], for a copy that has no record of what was signed beside it.
+pub(crate) fn check_copy(store: &dyn Store, key: &VerifierKey) -> Result<TreeSize, Failure> {
+    check(store, key, None, Depth::Signatures)
+}
+
+/// As [`check_copy`], without the signatures in leaves and envelopes: each was checked when its entry was
+/// admitted, and the signed root covers what is hashed here.
+pub(crate) fn check_hashes(store: &dyn Store, key: &VerifierKey) -> Result<TreeSize, Failure> {
+    check(store, key, None, Depth::Hashes)
+}
+
+/// How much is checked of each entry.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Depth {
+    Hashes,
+    Signatures,
+}
+
+fn check(
+    store: &dyn Store,
+    key: &VerifierKey,
+    record: Option<&str>,
+    depth: Depth,
+) -> Result<TreeSize, Failure> {
     let state =
         store.tree_state().map_err(unreadable)?.ok_or_else(|| damaged("state: there is no tree", None))?;
     let mut rebuild = Rebuild::default();
     let mut rows = Rows::default();
+    let mut times = Times::default();
     for first in (0..state.size).step_by(TILE_WIDTH as usize) {
         let last = (first + TILE_WIDTH).min(state.size);
         let mut leaves = Vec::new();
         let read = store.leaves(first, last, &mut |index, leaf| leaves.push((index, leaf.to_vec())));
         // The store checks its blocks: what it cannot read is damage.
         read.map_err(|e| damaged(&format!("leaf {}", first + leaves.len() as u64), Some(e.to_string())))?;
-        rebuild.check_leaves(&leaves, Some(key.name().as_str()))?;
+        if depth == Depth::Signatures {
+            check_leaves(&leaves, key.name().as_str())?;
+        }
         for (index, leaf) in &leaves {
             let entry =
                 Entry::parse(leaf).map_err(|e| damaged(&format!("leaf {index}"), Some(e.to_string())))?;
-            rows.check(store, LeafIndex::new(*index), &entry)?;
+            rows.check(store, LeafIndex::new(*index), &entry, depth)?;
+            times.check(*index, &entry)?;
         }
         rebuild.append(&leaves, |tile, hashes| match store.full_tile(tile) {
             Ok(Some(stored)) if stored == hashes => Ok(()),
@@ -95,6 +126,11 @@ pub fn check_store(store: &dyn Store, key: &VerifierKey, record: &str) -> Result
         return Err(damaged(&format!("leaf {}", state.size), Some("it is beyond the committed tree".into())));
     }
     rows.check_counts(store)?;
+    rows.check_strays(store)?;
+    if times.last > state.logged_at {
+        let cause = format!("its time {} is before that of the last entry, {}", state.logged_at, times.last);
+        return Err(damaged("state: the tree", Some(cause)));
+    }
     let root = rebuild.edge.root();
     if root.to_string() != state.root {
         return Err(damaged(
@@ -108,7 +144,7 @@ pub fn check_store(store: &dyn Store, key: &VerifierKey, record: &str) -> Result
         signed => Some(signed.unwrap_or_default()),
     };
     let signed = signed.as_deref().map(|note| ("state: the signed checkpoint", note));
-    for (name, note) in signed.into_iter().chain([("the signed-checkpoint file", record)]) {
+    for (name, note) in signed.into_iter().chain(record.map(|note| ("the signed-checkpoint file", note))) {
         let checkpoint = open_checkpoint(note.as_bytes(), key).map_err(|e| damaged(name, Some(e)))?;
         let at = rebuild.root_at(store, checkpoint.size).map_err(|e| damaged(name, Some(e)))?;
         if at != checkpoint.root {
@@ -121,6 +157,25 @@ pub fn check_store(store: &dyn Store, key: &VerifierKey, record: &str) -> Result
     Ok(rebuild.edge.size())
 }
 
+/// Checks each leaf by itself: its form, its origin, its signature.
+fn check_leaves(leaves: &[(u64, Vec<u8>)], origin: &str) -> Result<(), Failure> {
+    let check = |(index, leaf): &(u64, Vec<u8>)| {
+        let bad = |cause: String| damaged(&format!("leaf {index}"), Some(cause));
+        let Entry::Dsse(entry) = Entry::parse(leaf).map_err(|e| bad(e.to_string()))? else {
+            return Ok(());
+        };
+        let claim = DsseEntry::claim(&entry);
+        if claim.origin() != origin {
+            return Err(bad(format!("it is for the log `{}`", claim.origin())));
+        }
+        let key = Ed25519PublicKey::from_bytes(claim.verifier()).map_err(|e| bad(e.to_string()))?;
+        claim.check_genesis_key(&key).map_err(|e| bad(e.to_string()))?;
+        entry.pending().verify_claim_signature(&key).map_err(|e| bad(e.to_string()))
+    };
+    // All cores look; the first damaged leaf is the one that is named.
+    leaves.par_iter().map(check).find_first(Result::is_err).unwrap_or(Ok(()))
+}
+
 /// The entries of a log, hashed into a tree again.
 #[derive(Default)]
 struct Rebuild {
@@ -128,25 +183,6 @@ struct Rebuild {
 }
 
 impl Rebuild {
-    /// Checks each leaf by itself: its form, its origin, its signature.
-    fn check_leaves(&self, leaves: &[(u64, Vec<u8>)], origin: Option<&str>) -> Result<(), Failure> {
-        let check = |(index, leaf): &(u64, Vec<u8>)| {
-            let bad = |cause: String| damaged(&format!("leaf {index}"), Some(cause));
-            let Entry::Dsse(entry) = Entry::parse(leaf).map_err(|e| bad(e.to_string()))? else {
-                return Ok(());
-            };
-            let claim = DsseEntry::claim(&entry);
-            if origin.is_some_and(|origin| claim.origin() != origin) {
-                return Err(bad(format!("it is for the log `{}`", claim.origin())));
-            }
-            let key = Ed25519PublicKey::from_bytes(claim.verifier()).map_err(|e| bad(e.to_string()))?;
-            claim.check_genesis_key(&key).map_err(|e| bad(e.to_string()))?;
-            entry.pending().verify_claim_signature(&key).map_err(|e| bad(e.to_string()))
-        };
-        // All cores look; the first damaged leaf is the one that is named.
-        leaves.par_iter().map(check).find_first(Result::is_err).unwrap_or(Ok(()))
-    }
-
     /// Appends leaves. `check_tile` sees each tile that became full.
     fn append(
         &mut self,
@@ -183,17 +219,45 @@ impl Rebuild {
     }
 }
 
+/// Log time never goes back.
+#[derive(Default)]
+struct Times {
+    last: u64,
+}
+
+impl Times {
+    fn check(&mut self, index: u64, entry: &Entry) -> Result<(), Failure> {
+        let Entry::Dsse(entry) = entry else { return Ok(()) };
+        let time = entry.logged_at().as_millis();
+        if time < self.last {
+            let cause = format!("its `loggedAt` {time} is before that of an earlier entry, {}", self.last);
+            return Err(damaged(&format!("leaf {index}"), Some(cause)));
+        }
+        self.last = time;
+        Ok(())
+    }
+}
+
 /// How many rows the lookups must have.
 #[derive(Default)]
 struct Rows {
     claims: u64,
     subjects: u64,
     dids: u64,
+    /// The first 8 bytes of the hash of each envelope that is here and was published by an entry: enough to
+    /// tell them apart, and 8 bytes an entry.
+    envelopes: Vec<u64>,
 }
 
 impl Rows {
     /// Checks that an entry is found under each of its keys, and that its envelope is what it names.
-    fn check(&mut self, store: &dyn Store, index: LeafIndex, entry: &Entry) -> Result<(), Failure> {
+    fn check(
+        &mut self,
+        store: &dyn Store,
+        index: LeafIndex,
+        entry: &Entry,
+        depth: Depth,
+    ) -> Result<(), Failure> {
         let keys = Keys::of(entry);
         let lost = |what: String| {
             damaged(&format!("lookup of {what}"), Some(format!("it does not lead to leaf {index}")))
@@ -219,12 +283,15 @@ impl Rows {
         let (Some(hash), Entry::Dsse(entry)) = (&keys.envelope, entry) else { return Ok(()) };
         let bad = |cause: String| damaged(&format!("envelope {hash}"), Some(cause));
         let stored = store.envelope(hash).map_err(|e| bad(e.to_string()))?;
+        if stored.is_some() && entry.claim().listing().is_some() {
+            self.envelopes.push(beginning(hash.as_bytes()));
+        }
         if let Some(StoredEnvelope::Present(bytes)) = stored {
             let envelope = Envelope::parse(&bytes).map_err(|e| bad(e.to_string()))?;
             if envelope.hash() != *hash || envelope.to_json().as_bytes() != bytes {
                 return Err(bad("its bytes are not those of its hash".into()));
             }
-            if entry.claim().listing().is_some() {
+            if depth == Depth::Signatures && entry.claim().listing().is_some() {
                 let key =
                     Ed25519PublicKey::from_bytes(entry.claim().verifier()).map_err(|e| bad(e.to_string()))?;
                 entry.pending().check_published(&envelope, &key).map_err(|e| bad(e.to_string()))?;
@@ -241,7 +308,7 @@ impl Rows {
             let mut got = 0u64;
             let mut count = |_: &[u8], _: &[u8]| {
                 got += 1;
-                std::ops::ControlFlow::Continue(())
+                ControlFlow::Continue(())
             };
             store.scan(column, &[], Order::Ascending, &mut count).map_err(unreadable)?;
             if got != want {
@@ -251,35 +318,61 @@ impl Rows {
         }
         Ok(())
     }
+
+    /// Each envelope, or its tombstone, was published by an entry. A private entry's is its signer's.
+    fn check_strays(&mut self, store: &dyn Store) -> Result<(), Failure> {
+        self.envelopes.sort_unstable();
+        let mut stray = None;
+        let mut look = |key: &[u8], _: &[u8]| {
+            if self.envelopes.binary_search(&beginning(key)).is_ok() {
+                return ControlFlow::Continue(());
+            }
+            stray = Some(
+                Hash::from_slice(key)
+                    .map_or_else(|| "of a name that is no hash".into(), |hash| hash.to_string()),
+            );
+            ControlFlow::Break(())
+        };
+        store.scan(Column::Envelope, &[], Order::Ascending, &mut look).map_err(unreadable)?;
+        match stray {
+            Some(stray) => Err(damaged(&format!("envelope {stray}"), Some("no entry published it".into()))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first 8 bytes of a hash.
+fn beginning(hash: &[u8]) -> u64 {
+    hash.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 /// Checks a log over HTTP: every bundle, every tile, the root. Answers its size.
 fn check_url(url: &str, vkey: Option<VerifierKey>) -> Result<TreeSize, Failure> {
-    let client = Client::new(url)?;
+    let log = Place::url(url)?;
     let vkey = match vkey {
         Some(vkey) => vkey,
         None => {
-            let policy = client.get("policy", MAX_TEXT_BYTES)?;
+            let policy = log.read("policy", MAX_TEXT_BYTES)?;
             let policy: Result<Policy, _> = String::from_utf8_lossy(&policy).parse();
             let policy = policy.map_err(|e| {
                 Failure::new("the log's policy is malformed").caused_by(e).hint("name its key with --vkey")
             })?;
-            let log = policy.logs().first().ok_or_else(|| {
+            let named = policy.logs().first().ok_or_else(|| {
                 Failure::new("the log's policy names no log").hint("name its key with --vkey")
             })?;
             eprintln!(
                 "hint: {} is the log's own word for its key; --vkey says whose key it must be",
-                log.vkey.id()
+                named.vkey.id()
             );
-            log.vkey.clone()
+            named.vkey.clone()
         }
     };
-    let checkpoint = open_checkpoint(&client.get("checkpoint", MAX_TEXT_BYTES)?, &vkey)
+    let checkpoint = open_checkpoint(&log.read("checkpoint", MAX_TEXT_BYTES)?, &vkey)
         .map_err(|e| damaged("checkpoint", Some(e)))?;
     let size = checkpoint.size;
     let mut rebuild = Rebuild::default();
     for tile in Tile::touched(TreeSize::EMPTY, size).take_while(|tile| tile.level() == 0) {
-        let bytes = client.get(&tile.entries_path(), MAX_BUNDLE_BYTES)?;
+        let bytes = log.read(&tile.entries_path(), MAX_BUNDLE_BYTES)?;
         let bad = |cause: String| damaged(&tile.entries_path(), Some(cause));
         let leaves = bundle::parse(&bytes).map_err(|e| bad(e.to_string()))?;
         if leaves.len() != usize::from(tile.width()) {
@@ -287,10 +380,10 @@ fn check_url(url: &str, vkey: Option<VerifierKey>) -> Result<TreeSize, Failure> 
         }
         let leaves: Vec<_> =
             (tile.index() * TILE_WIDTH..).zip(leaves.into_iter().map(<[u8]>::to_vec)).collect();
-        rebuild.append(&leaves, |tile, hashes| client.check_tile(tile, hashes))?;
+        rebuild.append(&leaves, |tile, hashes| check_tile(&log, tile, hashes))?;
     }
     for tile in Tile::touched(TreeSize::EMPTY, size).filter(|tile| !tile.is_full()) {
-        client.check_tile(tile, rebuild.edge.level(tile.level()))?;
+        check_tile(&log, tile, rebuild.edge.level(tile.level()))?;
     }
     let root = rebuild.edge.root();
     if root != checkpoint.root {
@@ -302,61 +395,14 @@ fn check_url(url: &str, vkey: Option<VerifierKey>) -> Result<TreeSize, Failure> 
     Ok(size)
 }
 
-struct Client {
-    http: reqwest::blocking::Client,
-    url: String,
-}
-
-impl Client {
-    fn new(url: &str) -> Result<Self, Failure> {
-        // A second call finds the first one's provider: both are the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::blocking::Client::builder()
-            .timeout(Duration::from_secs(30))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|e| Failure::new("cannot make an HTTP client").caused_by(e))?;
-        Ok(Self { http, url: url.trim_end_matches('/').to_owned() })
+fn check_tile(log: &Place, tile: Tile, hashes: &[Hash]) -> Result<(), Failure> {
+    let bytes = log.read(&tile.path(), MAX_TILE_BYTES)?;
+    let want: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+    if bytes == want {
+        Ok(())
+    } else {
+        Err(damaged(&tile.path(), Some("its hashes are not those of the entries".into())))
     }
-
-    fn get(&self, path: &str, limit: u64) -> Result<Vec<u8>, Failure> {
-        use std::io::Read as _;
-        let url = format!("{}/{path}", self.url);
-        let cannot = || Failure::new(format!("cannot read `{url}`"));
-        let response = self.http.get(&url).send().map_err(|e| cannot().caused_by(e))?;
-        if !response.status().is_success() {
-            return Err(Failure::no(format!("damaged: {path}: the log answers {}", response.status())));
-        }
-        let mut bytes = Vec::new();
-        response.take(limit + 1).read_to_end(&mut bytes).map_err(|e| cannot().caused_by(e))?;
-        if bytes.len() as u64 > limit {
-            return Err(Failure::no(format!("damaged: {path}: it has more than {limit} bytes")));
-        }
-        Ok(bytes)
-    }
-
-    fn check_tile(&self, tile: Tile, hashes: &[Hash]) -> Result<(), Failure> {
-        let bytes = self.get(&tile.path(), TILE_WIDTH * Hash::BYTES as u64)?;
-        let want: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
-        if bytes == want {
-            Ok(())
-        } else {
-            Err(damaged(&tile.path(), Some("its hashes are not those of the entries".into())))
-        }
-    }
-}
-
-fn open_checkpoint(note: &[u8], key: &VerifierKey) -> Result<Checkpoint, String> {
-    let note = Note::parse(note).map_err(|e| e.to_string())?;
-    let keys = [key.clone()];
-    if note.verify(&keys).map_err(|e| e.to_string())?.is_empty() {
-        return Err(format!("it is not signed by {}", key.name()));
-    }
-    let checkpoint = Checkpoint::parse(note.text()).map_err(|e| e.to_string())?;
-    if checkpoint.origin != key.name().as_str() {
-        return Err(format!("it is of the log `{}`", checkpoint.origin));
-    }
-    Ok(checkpoint)
 }
 
 fn damaged(object: &str, cause: Option<String>) -> Failure {
@@ -369,9 +415,3 @@ fn damaged(object: &str, cause: Option<String>) -> Failure {
 fn unreadable(error: crate::store::StoreError) -> Failure {
     Failure::no("damaged: the database").caused_by(error)
 }
-
-/// The longest checkpoint and policy that are read.
-const MAX_TEXT_BYTES: u64 = 1 << 20;
-
-/// 256 entries of 65,535 bytes, each behind its length.
-const MAX_BUNDLE_BYTES: u64 = 256 * (65_535 + 2);

@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> Result<String, Failure> {
             .caused_by(e)
             .hint("the directory must not exist; if an `init` broke off, nothing was signed: remove it and try again")
     };
-    make_directory(args, &identity).map_err(cannot)?;
+    make_directory(&args.dir, &identity, args.signed_record.clone()).map_err(cannot)?;
     make_store(&args.dir.join("db")).map_err(|e| Failure::new("cannot make the database").caused_by(e))?;
     // Last: from here on the log may be served, so everything else must be there.
     let checkpoint = Checkpoint::new(&args.origin, TreeSize::EMPTY, empty_root());
@@ -83,14 +83,18 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     Ok(vkeys.join("\n"))
 }
 
-fn make_directory(args: &Args, identity: &Identity) -> io::Result<()> {
-    let dir = &args.dir;
+/// Makes the directory of the log `identity`, without a store in it.
+pub(crate) fn make_directory(
+    dir: &Path,
+    identity: &Identity,
+    signed_record: Option<PathBuf>,
+) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(dir)?;
     let vkey = identity.key.verifier();
     let file = LogFile {
-        origin: args.origin.clone(),
+        origin: identity.origin().to_owned(),
         sigstore: identity.sigstore.clone(),
-        settings: Settings { signed_record: args.signed_record.clone(), ..Settings::default() },
+        settings: Settings { signed_record, ..Settings::default() },
     };
     let toml = toml::to_string(&file).map_err(io::Error::other)?;
     let policy = format!(
@@ -99,7 +103,7 @@ fn make_directory(args: &Args, identity: &Identity) -> io::Result<()> {
          #   witness NAME VKEY URL\n\
          #   quorum NAME\n\
          log {vkey}\nquorum none\n",
-        args.origin
+        identity.origin()
     );
     write_key(&dir.join("log.skey"), &identity.key)?;
     if let Some(key) = &identity.ml_dsa {
@@ -113,7 +117,8 @@ fn make_directory(args: &Args, identity: &Identity) -> io::Result<()> {
     sync_folder(dir)
 }
 
-fn make_store(path: &Path) -> Result<(), crate::store::StoreError> {
+/// Makes a store with the empty tree.
+pub(crate) fn make_store(path: &Path) -> Result<(), crate::store::StoreError> {
     let mut batch = Batch::default();
     schema::put_tree_state(&mut batch, &TreeState::empty());
     RocksStore::create(path)?.write(&batch)
@@ -124,7 +129,7 @@ fn write_key(path: &Path, key: &SignerKey) -> io::Result<()> {
     write_file(path, text.as_bytes(), 0o600)
 }
 
-fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()

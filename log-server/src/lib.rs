@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admit;
+pub mod backup;
 pub mod clock;
 pub mod config;
 pub mod cosign;
@@ -21,7 +22,9 @@ pub mod init;
 pub mod integrate;
 pub mod metrics;
 pub mod pool;
+pub mod recover;
 pub mod registry;
+pub mod restore;
 pub mod sequencer;
 pub mod serve;
 pub mod signed_record;
@@ -31,5 +34,8 @@ pub mod view;
 
 mod directory;
 mod failure;
+mod replay;
+mod snapshot;
+mod source;
 
 pub use failure::Failure;

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use log_server::{erase, fsck, init, serve};
+use log_server::{backup, erase, fsck, init, recover, restore, serve};
 
 /// An append-only Merkle log of signed entries
 #[derive(Parser)]
@@ -23,6 +23,9 @@ enum Command {
     Serve(serve::Args),
     Fsck(fsck::Args),
     Erase(erase::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Recover(recover::Args),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,9 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Fsck(args) => fsck::run(&args),
         Command::Erase(args) => erase::run(&args).map(|line| println!("{line}")),
+        Command::Backup(args) => backup::run(&args).map(|line| println!("{line}")),
+        Command::Restore(args) => restore::run(&args).map(|line| println!("{line}")),
+        Command::Recover(args) => recover::run(&args).map(|line| println!("{line}")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

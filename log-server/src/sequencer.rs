@@ -37,7 +37,7 @@ use crate::store::schema::{self, Read as _, TreeState};
 use crate::store::{Batch, Store, StoreError};
 use crate::view::{Published, TileCache, View};
 
-mod opening;
+pub(crate) mod opening;
 mod publication;
 
 use opening::SignedBefore;
@@ -332,4 +332,5 @@ fn missing(index: LeafIndex) -> StoreError {
     StoreError::new("read", format!("leaf {index} is missing"))
 }
 
-const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;
+/// A day of the budget of bytes.
+pub(crate) const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;

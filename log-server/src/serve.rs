@@ -266,8 +266,8 @@ fn cannot_open(dir: &Path, error: OpenError) -> Failure {
     let hint = match &error {
         OpenError::RolledBack { .. } | OpenError::Contradiction { .. } => Some(
             "going on would sign a second tree under one key, which every verifier would hold against this log. Bring \
-             back a directory that holds at least what was signed: a newer backup, or a mirror's tiles replayed up to \
-             that size. If there is none, the origin is over: begin a successor with `init` under another origin",
+             back a directory that holds at least what was signed: `log-server recover` brings the rest from a newer \
+             backup or a mirror. If there is none, the origin is over: begin a successor with `init` under another origin",
         ),
         OpenError::RecordBehind { .. } => Some(
             "somebody put the record back, and may have put the directory back as well: then it has signed more than it \

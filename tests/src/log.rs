@@ -246,15 +246,16 @@ pub fn free_port() -> u16 {
         .expect("a free port")
 }
 
-/// Copies a folder, as a backup would.
+/// Copies a folder's files and folders. A socket in it is left out.
 pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
         let to = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
+        let kind = entry.file_type().expect("a type");
+        if kind.is_dir() {
             copy_folder(&entry.path(), &to);
-        } else {
+        } else if kind.is_file() {
             std::fs::copy(entry.path(), &to).expect("a copy");
             File::open(&to).and_then(|file| file.sync_all()).expect("a copy");
         }

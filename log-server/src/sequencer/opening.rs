@@ -84,9 +84,9 @@ pub enum OpenError {
 }
 
 /// A checkpoint that the log signed, and the note it did so in.
-pub(super) struct SignedNote {
-    pub(super) checkpoint: Checkpoint,
-    pub(super) note: Note,
+pub(crate) struct SignedNote {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) note: Note,
 }
 
 impl SignedNote {
@@ -102,12 +102,17 @@ impl SignedNote {
 }
 
 /// Both records of what was signed.
-pub(super) struct SignedBefore {
+pub(crate) struct SignedBefore {
     file: SignedNote,
     database: Option<SignedNote>,
 }
 
 impl SignedBefore {
+    /// The checkpoints, that of the file first.
+    pub(crate) fn checkpoints(&self) -> impl Iterator<Item = &Checkpoint> {
+        [Some(&self.file), self.database.as_ref()].into_iter().flatten().map(|signed| &signed.checkpoint)
+    }
+
     /// The tree must extend each of them: a smaller one of another tree tells of a fork as well as a larger one.
     /// The file is written first, so one that is behind the database was put there from elsewhere.
     pub(super) fn check(
@@ -117,8 +122,8 @@ impl SignedBefore {
         tree: &Tree,
         accept: Accept,
     ) -> Result<(), OpenError> {
-        for signed in [Some(&self.file), self.database.as_ref()].into_iter().flatten() {
-            check_extends(store, state, tree, &signed.checkpoint)?;
+        for signed in self.checkpoints() {
+            check_extends(store, state, tree, signed)?;
         }
         let file = self.file.checkpoint.size;
         match self.database.as_ref().map(|signed| signed.checkpoint.size).filter(|database| *database > file)
@@ -131,7 +136,7 @@ impl SignedBefore {
     }
 
     /// The larger of the two.
-    pub(super) fn last(self) -> SignedNote {
+    pub(crate) fn last(self) -> SignedNote {
         match self.database {
             Some(database) if database.checkpoint.size > self.file.checkpoint.size => database,
             _ => self.file,
@@ -140,7 +145,7 @@ impl SignedBefore {
 }
 
 /// Reads both records.
-pub(super) fn signed_before(
+pub(crate) fn signed_before(
     store: &dyn Store,
     record: &SignedRecord,
     identity: &Identity,
@@ -182,7 +187,7 @@ pub(super) fn show(
 }
 
 /// Whether the stored tree is at least what was signed, with its root.
-pub(super) fn check_extends(
+pub(crate) fn check_extends(
     store: &dyn Store,
     state: &TreeState,
     tree: &Tree,
@@ -199,7 +204,7 @@ pub(super) fn check_extends(
 }
 
 /// Rebuilds the right side of the tree, and checks that both shapes of it lead to the root of the state.
-pub(super) fn load_tree(store: &dyn Store, state: &TreeState) -> Result<Tree, OpenError> {
+pub(crate) fn load_tree(store: &dyn Store, state: &TreeState) -> Result<Tree, OpenError> {
     let size = state.tree_size();
     let edge = load_edge(store, size)?;
     let range = CompactRange::read(&stored_hashes(store, &edge), size)?;
@@ -233,7 +238,7 @@ fn load_edge(store: &dyn Store, size: TreeSize) -> Result<Edge, StoreError> {
 }
 
 /// The hashes of the stored tree, published or not.
-pub(super) fn stored_hashes(
+pub(crate) fn stored_hashes(
     store: &dyn Store,
     edge: &Edge,
 ) -> TileHashReader<impl Fn(Tile) -> Result<Vec<Hash>, StoreError>> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamilyDescriptor, CompactOptions, DB,
     DBCompressionType, Direction, FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
+    checkpoint::Checkpoint,
 };
 
 use super::{Batch, Column, Order, Store, StoreError, Visit};
@@ -35,6 +36,14 @@ impl RocksStore {
     /// the write-ahead log for good, and with it what could still be saved.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         Self::of(DB::open_cf_descriptors_read_only(&options(), path, columns(), false))
+    }
+
+    /// Makes a store at `path` that holds what this one holds at one moment: hard links to the sorted files,
+    /// and copies of the write-ahead log and the manifest. Writers are not held up: nothing is flushed.
+    pub fn link_to(&self, path: &Path) -> Result<(), StoreError> {
+        let checkpoint = Checkpoint::new(&self.db).map_err(|e| StoreError::new("prepare a snapshot", e))?;
+        let linked = checkpoint.create_checkpoint_with_log_size(path, u64::MAX);
+        linked.map_err(|e| StoreError::new("make a snapshot", e))
     }
 
     fn with(options: &Options, path: &Path) -> Result<Self, StoreError> {
@@ -175,6 +184,14 @@ mod tests {
         let mut batch = Batch::default();
         batch.put(Column::Leaf, [2], [1]);
         assert!(looking.write(&batch).is_err(), "looking changes nothing");
+        drop(looking);
+        let store = RocksStore::open(&path).expect("the store again");
+        let linked = folder.path().join("linked");
+        store.link_to(&linked).expect("a snapshot");
+        assert!(store.link_to(&linked).is_err(), "a snapshot is made once");
+        store.write(&batch).expect("a write");
+        let linked = RocksStore::open_read_only(&linked).expect("the snapshot");
+        assert_eq!(linked.get(Column::Leaf, &[2]).expect("a read"), Some(vec![99]), "as it was");
         assert!(RocksStore::create(&path).is_err(), "a store is made once");
         assert!(RocksStore::open(&folder.path().join("missing")).is_err(), "a lost store is not replaced");
     }

@@ -5,14 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use attestation::entry::LogTime;
+use log_server::fsck;
+use log_server::integrate::Tree;
 use log_server::pool::{Committed, Sequenced, Unavailable};
-use log_server::sequencer::{Clocks, OpenError};
+use log_server::registry::Keys;
+use log_server::sequencer::{Clocks, OpenError, put_keys};
 use log_server::store::faulty::FaultyStore;
-use log_server::store::schema::{self, Read as _};
+use log_server::store::schema::{self, Read as _, TreeState};
 use log_server::store::{Batch, Store as _};
+use tlog::checkpoint::Checkpoint;
+use tlog::merkle::leaf_hash;
 use tlog::{LeafIndex, TreeSize};
 
-use super::{Bench, START, clocks, entry, index, open, round};
+use super::{Bench, ORIGIN, START, clocks, entry, index, key, open, round};
 
 #[test]
 fn rounds_of_any_width_make_a_log_that_checks() {
@@ -163,4 +169,34 @@ fn a_jumping_clock_stops_sequencing_and_time_never_goes_back() {
     let mut nearly = open(bench.store.clone(), bench.record(), clocks(START - 1_000)).expect("a log");
     assert_eq!(round(&mut nearly, &[2]).1.iter().map(index).collect::<Vec<_>>(), [Some(1)]);
     assert_eq!(bench.store.tree_state().expect("a read").map(|state| state.logged_at), Some(START));
+}
+
+/// fsck: log time never goes back, and the state knows the last of it.
+#[test]
+fn a_time_that_goes_back_is_named() {
+    let log = |times: [u64; 3], state: u64| {
+        let bench = Bench::new();
+        let mut writes = Batch::default();
+        let mut hashes = Vec::new();
+        for (index, time) in (0..).zip(times) {
+            let admitted = entry(index);
+            let leaf = admitted.entry.to_leaf(LogTime::from_millis(time).expect("a time"));
+            hashes.push(leaf_hash(&leaf));
+            schema::put_leaf(&mut writes, LeafIndex::new(index), &leaf);
+            let keys = Keys::of_claim(admitted.entry.claim(), admitted.claim);
+            put_keys(&mut writes, &keys, LeafIndex::new(index));
+        }
+        let root = Tree::default().integrate(&hashes).root;
+        let state = TreeState { size: 3, root: root.to_string(), logged_at: state, ..TreeState::empty() };
+        schema::put_tree_state(&mut writes, &state);
+        let note = Checkpoint::new(ORIGIN, TreeSize::new(3), root).sign(&key()).to_string();
+        schema::put_signed(&mut writes, &note);
+        bench.store.write(&writes).expect("a write");
+        fsck::check_store(&*bench.store, key().verifier(), &note).map_err(|failure| failure.to_string())
+    };
+    assert_eq!(log([5, 5, 7], 7), Ok(TreeSize::new(3)));
+    for (times, state, want) in [([5, 7, 6], 7, "damaged: leaf 2: "), ([5, 6, 7], 6, "damaged: state: ")] {
+        let words = log(times, state).expect_err("time went back");
+        assert!(words.contains(want), "{words}");
+    }
 }
