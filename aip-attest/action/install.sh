@@ -31,8 +31,8 @@ source_sum() {
 
 if [ -n "${AIP_ATTEST_BIN:-}" ]; then
     bin=$AIP_ATTEST_BIN
-    [ -x "$bin" ] || fail "AIP_ATTEST_BIN names no program"
-    case $bin in /*) ;; *) bin=$PWD/$bin ;; esac
+    [ -f "$bin" ] && [ -x "$bin" ] || fail "AIP_ATTEST_BIN names no program"
+    case $bin in /* | [A-Za-z]:*) ;; *) bin=$PWD/$bin ;; esac
 elif bin=$(command -v aip-attest) && is_ours "$bin"; then
     echo "aip-attest $version is on PATH: $bin"
 else

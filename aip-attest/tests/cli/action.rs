@@ -11,6 +11,17 @@ fn key() -> String {
     tlog::encoding::base64(&SIGNER_SEED)
 }
 
+/// As announced, every artifact in `dist/`: also in a folder below.
+#[test]
+fn what_lies_deeper_is_signed_too() {
+    let world = world();
+    world.file("dist/linux/app", b"deeper");
+    let run = announced(&world, &[], &[]);
+    run.expect(true, &[]);
+    let names: Vec<Value> = signatures(&run).iter().map(|one| one["name"].clone()).collect();
+    assert_eq!(names, ["a b-1.0.whl", "app", "linux/app"]);
+}
+
 /// The announced use, with more inputs behind it.
 fn with<'a>(did: &'a str, key: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [&[("did", did), ("private-key", key), ("sign-paths", "dist/*")], more].concat()
@@ -148,6 +159,10 @@ fn what_is_wrong_fails_the_step_and_says_what() {
         (with(&own, key().leak(), &[("on-log-failure", "ignore")]), "not fail or defer"),
         (with(&own, key().leak(), &[("if-no-key", "")]), "no log is known"),
         (with(&own, key().leak(), &[("policy", "nowhere")]), "cannot use the policy `nowhere`"),
+        (
+            with(&own, key().leak(), &[("predicate-type", "spdxx"), ("predicate", "p.json")]),
+            "the input `predicate-type` is `spdxx`: neither a URI nor one of",
+        ),
         (with(&own, key().leak(), &[("policy-sha256", "abc")]), "not 64 lower-case hex digits"),
         (with(&own, key().leak(), &[("log-url", "file:///etc/passwd")]), "it is neither http nor https"),
         (
@@ -400,8 +415,10 @@ fn the_same_version_on_path_is_taken_and_another_is_not() {
     let cache = world.path("cache").to_string_lossy().into_owned();
     let run = run_from(&world, &root(), &with, &[("PATH", &path), ("RUNNER_TOOL_CACHE", &cache)]);
     run.expect(false, &["there is no cargo to build it"]);
-    let run = run_from(&world, &root(), &with, &[("AIP_ATTEST_BIN", "/nowhere")]);
-    run.expect(false, &["AIP_ATTEST_BIN names no program"]);
+    for no_program in ["/nowhere", "/usr"] {
+        let run = run_from(&world, &root(), &with, &[("AIP_ATTEST_BIN", no_program)]);
+        run.expect(false, &["AIP_ATTEST_BIN names no program"]);
+    }
 }
 
 #[cfg(unix)]

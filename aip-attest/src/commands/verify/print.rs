@@ -7,6 +7,7 @@
 //!    "checks": [{"id": "…", "result": "passed | failed | could-not-check | not-checked", "detail": "…"}],
 //!    "cosigned": [{"witness", "time"}],                         who counted, once the quorum is met
 //!    "error": {"message": "…", "hint": "…"},                    only where there is no verdict
+//!    "claimedDid": "…",                                          whose it says it is, believed or not
 //!    "verified": {"did", "origin", "index", "loggedAt", "loggedAtMillis", "treeSize", "root",
 //!                 "cosigned": [{"witness", "time"}], "statement": {…}, "selfAsserted": true}}]}
 //! ```
