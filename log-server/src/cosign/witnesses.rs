@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
@@ -25,6 +25,7 @@ use super::{Answer, Ask, Cosigners, Outcome};
 /// The witnesses of a policy that have a URL.
 pub struct Witnesses {
     seats: Vec<Arc<Seat>>,
+    threads: Vec<JoinHandle<()>>,
     answers: Receiver<Answer>,
     /// How long a start waits for those that do not answer: a request, and one more for what they show.
     patience: Duration,
@@ -52,16 +53,17 @@ impl Witnesses {
                 by_url.entry(url).or_insert(&witness.name);
             }
         }
-        let mut seats = Vec::new();
+        let (mut seats, mut threads) = (Vec::new(), Vec::new());
         for (url, name) in by_url {
             let url = url.trim_end_matches('/').to_owned();
             let seat = Arc::new(Seat { name: name.to_owned(), url, ..Seat::default() });
             let line = Line { seat: seat.clone(), client: client.clone(), known: TreeSize::EMPTY };
             let (sender, heard) = (sender.clone(), heard.clone());
-            thread::Builder::new().name(format!("witness {name}")).spawn(move || line.run(&sender, heard))?;
+            let thread = thread::Builder::new().name(format!("witness {name}"));
+            threads.push(thread.spawn(move || line.run(&sender, heard))?);
             seats.push(seat);
         }
-        Ok(Self { seats, answers, patience: timeout * 2 })
+        Ok(Self { seats, threads, answers, patience: timeout * 2 })
     }
 }
 
@@ -100,6 +102,8 @@ impl Drop for Witnesses {
             seat.lock().ended = true;
             seat.changed.notify_all();
         }
+        // A thread that panicked has nothing left to wait for.
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 

@@ -262,4 +262,6 @@ fn one_that_hangs_delays_no_other_and_has_one_request_under_way() {
         assert!(matches!(outcome, Outcome::Cosigned(_)), "{outcome:?}");
     }
     assert_eq!(hangs.at_once.load(Ordering::SeqCst), 1);
+    // Dropped, it would wait for the request that hangs.
+    std::mem::forget(witnesses);
 }
