@@ -123,6 +123,8 @@ struct Monitor {
     follower: Follower,
     origin: String,
     json: bool,
+    once: bool,
+    has_looked: bool,
     printed: Delivery,
     posted: Option<(Webhook, Delivery)>,
 }
@@ -156,7 +158,7 @@ impl Monitor {
             }
             _ => None,
         };
-        Ok(Self { follower, origin, json: args.json, printed, posted })
+        Ok(Self { follower, origin, json: args.json, once: args.once, has_looked: false, printed, posted })
     }
 
     /// Looks once, and tells.
@@ -168,7 +170,9 @@ impl Monitor {
         if round.unchecked.is_none() {
             metrics::checked_at(now.as_millis() / 1_000);
         }
-        for found in round.found.iter().filter(|found| found.is_new) {
+        // One that was kept by a process that ended before it told: the next one tells what still stands.
+        let tells_all = !std::mem::replace(&mut self.has_looked, true);
+        for found in round.found.iter().filter(|found| found.is_new || tells_all) {
             print_line(&self.finding_line(found, now))?;
         }
         self.deliver()?;
@@ -208,7 +212,7 @@ impl Monitor {
     fn deliver(&mut self) -> Result<(), Failure> {
         let alerts = self.follower.alerts();
         let print = |line: &[u8]| std::io::stdout().write_all(line);
-        let (printed, refused) = self.printed.run(alerts, print)?;
+        let (printed, refused) = self.printed.run(alerts, PRINTED_AT_ONCE, print)?;
         metrics::delivered("stdout", printed);
         if let Some(error) = refused {
             return Err(Failure::new("cannot write to standard output").caused_by(error));
@@ -218,15 +222,15 @@ impl Monitor {
             .map_err(|e| Failure::new("cannot write to standard output").caused_by(e))?;
         let Some((webhook, delivery)) = &mut self.posted else { return Ok(()) };
         let origin = Hash::of(self.origin.as_bytes());
-        let deadline = Instant::now() + POSTING_TIME;
+        let deadline = (!self.once).then(|| Instant::now() + POSTING_TIME);
         let post = |line: &[u8]| {
-            if Instant::now() > deadline {
+            if deadline.is_some_and(|deadline| Instant::now() > deadline) {
                 return Err(None);
             }
             let alert: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
             webhook.post(&format!("{origin}-{}", alert["index"]), line).map_err(Some)
         };
-        let (posted, refused) = delivery.run(alerts, post)?;
+        let (posted, refused) = delivery.run(alerts, 1, post)?;
         metrics::delivered("webhook", posted);
         match refused {
             None => (),
@@ -311,6 +315,9 @@ fn now() -> Result<LogTime, Failure> {
 
 /// Between two looks at a log that takes longer to check than the interval is.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Lines on standard output between two notes of the place.
+const PRINTED_AT_ONCE: usize = 1_000;
 
 /// What a slow webhook may take of the time between two looks.
 const POSTING_TIME: Duration = Duration::from_secs(30);

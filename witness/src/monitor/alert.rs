@@ -116,10 +116,11 @@ impl Delivery {
     }
 
     /// Delivers what has not been, until `deliver` says no or all that counts is delivered. Answers how many it
-    /// took, and its error, if it had one.
+    /// took, and its error, if it had one. The place is noted after every `at_once`: so many may come again.
     pub(crate) fn run<E>(
         &mut self,
         alerts: &Alerts,
+        at_once: usize,
         mut deliver: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(usize, Option<E>), Failure> {
         let mut delivered = 0;
@@ -131,29 +132,31 @@ impl Delivery {
             if end == self.place {
                 break;
             }
-            let mut refused = None;
-            for line in lines {
-                match deliver(&line) {
-                    Ok(()) => {
-                        self.place += line.len() as u64;
-                        delivered += 1;
-                    }
-                    Err(error) => {
-                        refused = Some(error);
-                        break;
+            for lines in lines.chunks(at_once) {
+                let mut refused = None;
+                for line in lines {
+                    match deliver(line) {
+                        Ok(()) => {
+                            self.place += line.len() as u64;
+                            delivered += 1;
+                        }
+                        Err(error) => {
+                            refused = Some(error);
+                            break;
+                        }
                     }
                 }
-            }
-            replace(&self.path, self.place.to_string().as_bytes()).map_err(|e| cannot(e, &self.path))?;
-            if refused.is_some() {
-                return Ok((delivered, refused));
+                replace(&self.path, self.place.to_string().as_bytes()).map_err(|e| cannot(e, &self.path))?;
+                if refused.is_some() {
+                    return Ok((delivered, refused));
+                }
             }
         }
         Ok((delivered, None))
     }
 }
 
-/// What is delivered between two notes of the place: a leaf has up to 64 KiB, and its base64 a third more.
+/// What is read at a time: a leaf has up to 64 KiB, and its base64 a third more.
 const DELIVERY_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
@@ -169,7 +172,7 @@ mod tests {
             lines.push(String::from_utf8(line.to_vec()).expect("text"));
             Ok(())
         };
-        delivery.run(alerts, take).expect("the disk works");
+        delivery.run(alerts, 5, take).expect("the disk works");
         lines
     }
 

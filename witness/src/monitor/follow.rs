@@ -230,7 +230,7 @@ impl Follower {
     }
 
     /// Quorum and age of what the log shows.
-    fn look_at_cosignatures(&self, shown: &Seen, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+    fn look_at_cosignatures(&mut self, shown: &Seen, now: LogTime, round: &mut Round) -> Result<(), Stop> {
         metrics::quorum(self.log.policy.quorum(&shown.note).is_ok());
         if self.log.policy.witnesses().is_empty() {
             // An idle log that nobody cosigns looks like one that hides something: nothing tells them apart.
@@ -243,11 +243,10 @@ impl Follower {
             Some(time.as_secs().saturating_mul(1_000))
         });
         let newest = times.max();
-        let first_seen = match &self.state.known {
-            Some(known) if known.note.text() == shown.note.text() => known.at,
-            _ => now,
-        };
-        let since = newest.unwrap_or(first_seen.as_millis());
+        // A log that shows new trees and no cosignature is as old as the last one that had one.
+        let fresh = newest.and_then(LogTime::from_millis).max(self.state.fresh).unwrap_or(now);
+        self.state.fresh = Some(fresh);
+        let since = newest.unwrap_or(fresh.as_millis());
         let limit = self.settings.stale_after.as_millis() as u64;
         if now.as_millis().saturating_sub(since) < limit || limit == 0 {
             return Ok(());
@@ -255,7 +254,10 @@ impl Follower {
         let detail = match newest {
             Some(_) => format!("the newest cosignature on size {} is of {since} ms", shown.checkpoint.size),
             None => {
-                format!("no known witness has cosigned size {}, seen since {since} ms", shown.checkpoint.size)
+                format!(
+                    "no known witness has cosigned size {}, or anything since {since} ms",
+                    shown.checkpoint.size
+                )
             }
         };
         let stale = Stale { checkpoint: shown.note.clone(), stale_after: limit, ahead: None };

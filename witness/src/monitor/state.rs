@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) edge: Edge,
     /// The largest checkpoint that was believed.
     pub(crate) known: Option<Seen>,
+    /// The newest cosignature that was ever shown; before the first, when the log was seen first.
+    pub(crate) fresh: Option<LogTime>,
     /// The last leaf that says when it was logged.
     pub(crate) last: Option<(LeafIndex, LogTime)>,
     /// How much of the alerts' file counts.
@@ -73,6 +75,7 @@ impl State {
             origin: origin.to_owned(),
             edge: Edge::new(),
             known: None,
+            fresh: None,
             last: None,
             alerts_bytes: 0,
             ahead: Vec::new(),
@@ -158,6 +161,7 @@ struct Wire {
     /// By tile level, lowest first: the hashes that are in no full tile, one after the other.
     edge: Vec<String>,
     known: Option<WireSeen>,
+    fresh: Option<u64>,
     last: Option<WireLast>,
     alerts_bytes: u64,
     ahead: Vec<WireAhead>,
@@ -198,6 +202,7 @@ impl Wire {
             size: state.size().get(),
             edge: (0..height).map(|at| level(state.edge.level(at))).collect(),
             known: state.known.as_ref().map(seen),
+            fresh: state.fresh.map(LogTime::as_millis),
             last: state.last.map(|(index, at)| WireLast { index: index.get(), logged_at: at.as_millis() }),
             alerts_bytes: state.alerts_bytes,
             ahead: state
@@ -231,7 +236,12 @@ impl Wire {
             None => None,
             Some(known) => Some(known.parse()?),
         };
+        let fresh = match wire.fresh {
+            None => None,
+            Some(fresh) => Some(LogTime::from_millis(fresh)?),
+        };
         Some(State {
+            fresh,
             origin: wire.origin,
             edge: Edge::from_levels(TreeSize::new(wire.size), levels?)?,
             known,
@@ -270,6 +280,7 @@ mod tests {
         let note = Note::parse(format!("{note}— a AAAAAAA=\n").as_bytes()).expect("a note");
         let seen = Seen::new(note, checkpoint, LogTime::from_millis(5).expect("a time"));
         state.known = Some(seen.clone());
+        state.fresh = LogTime::from_millis(6);
         state.last = Some((LeafIndex::new(3), LogTime::from_millis(4).expect("a time")));
         state.ahead.push(Ahead { view: "w".into(), seen });
         state.leaves.insert("dsse".into(), size);
@@ -290,6 +301,7 @@ mod tests {
             let (_file, read) = StateFile::open(&dir, ORIGIN).expect("a state");
             assert_eq!(read.edge, state.edge);
             assert_eq!((read.known, read.last, read.ahead), (state.known, state.last, state.ahead));
+            assert_eq!(read.fresh, state.fresh);
             assert_eq!((read.alerts_bytes, read.leaves), (17, state.leaves));
         }
     }

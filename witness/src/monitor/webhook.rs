@@ -11,6 +11,7 @@
 //! ```
 //! The body is the text of a C2SP note and the signature is that note's, so the key's other uses keep apart.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -33,6 +34,8 @@ pub(crate) struct Webhook {
     url: Url,
     key: SignerKey,
     reach: Reach,
+    /// The client that connects to these addresses and no others.
+    client: RefCell<Option<(Vec<SocketAddr>, Client)>>,
     resolve: fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
 }
 
@@ -56,8 +59,13 @@ impl Webhook {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(WebhookError::Credentials);
         }
-        let webhook =
-            Self { url, key, reach, resolve: |host, port| Ok((host, port).to_socket_addrs()?.collect()) };
+        let webhook = Self {
+            url,
+            key,
+            reach,
+            client: RefCell::default(),
+            resolve: |host, port| Ok((host, port).to_socket_addrs()?.collect()),
+        };
         // An address that is written in the URL is refused at once, a name when it is resolved.
         if webhook.host().parse::<IpAddr>().is_ok() {
             webhook.addresses()?;
@@ -72,19 +80,7 @@ impl Webhook {
 
     /// Posts one line. It counts as delivered if the answer says so (2xx).
     pub(crate) fn post(&self, idempotency_key: &str, body: &[u8]) -> Result<(), WebhookError> {
-        let addresses = self.addresses()?;
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        // Connects to the addresses that were just checked and to no others: a second answer of the name server,
-        // a proxy or a redirect would lead elsewhere.
-        let client = Client::builder()
-            .user_agent(concat!("aip-monitor/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .no_gzip()
-            .connect_timeout(TIMEOUT)
-            .timeout(TIMEOUT)
-            .resolve_to_addrs(self.host(), &addresses)
-            .build()?;
+        let client = self.client()?;
         let request = client
             .post(self.url.clone())
             .header("content-type", "application/json")
@@ -97,6 +93,30 @@ impl Webhook {
         // What it says is of no interest; a little is read so that the connection ends well.
         let _ = io::copy(&mut answer.take(MAX_ANSWER_BYTES), &mut io::sink());
         if status.is_success() { Ok(()) } else { Err(WebhookError::Status(status.as_u16())) }
+    }
+
+    /// A client for the addresses that the host has now, each of which is checked. It connects to those and to no
+    /// others: a second answer of the name server, a proxy or a redirect would lead elsewhere.
+    fn client(&self) -> Result<Client, WebhookError> {
+        let addresses = self.addresses()?;
+        let mut kept = self.client.borrow_mut();
+        if let Some((of, client)) = &*kept
+            && *of == addresses
+        {
+            return Ok(client.clone());
+        }
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .user_agent(concat!("aip-monitor/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .no_gzip()
+            .connect_timeout(TIMEOUT)
+            .timeout(TIMEOUT)
+            .resolve_to_addrs(self.host(), &addresses)
+            .build()?;
+        *kept = Some((addresses, client.clone()));
+        Ok(client)
     }
 
     fn signature(&self, body: &[u8]) -> String {
@@ -113,10 +133,13 @@ impl Webhook {
     /// The addresses of the host, each of which may be posted to.
     fn addresses(&self) -> Result<Vec<SocketAddr>, WebhookError> {
         let port = self.url.port_or_known_default().ok_or(WebhookError::Url)?;
-        let addresses = match self.host().parse::<IpAddr>() {
+        let mut addresses = match self.host().parse::<IpAddr>() {
             Ok(address) => vec![SocketAddr::new(address, port)],
             Err(_) => (self.resolve)(self.host(), port).map_err(WebhookError::Resolve)?,
         };
+        // Name servers turn their answers round.
+        addresses.sort_unstable();
+        addresses.dedup();
         let private =
             addresses.iter().find(|address| self.reach == Reach::Public && !is_public(address.ip()));
         match private {

@@ -305,6 +305,15 @@ fn a_checkpoint_that_nobody_cosigned_lately_is_stale() {
     assert_clean(&watch.look_at(NOW + HOUR - 1));
     assert_eq!(classes(&watch.look_at(NOW + HOUR)), ["stale"]);
     assert_eq!(watch.classes(), ["stale"]);
+    // Nor does it help to show another tree every time.
+    let log = FakeLog::start(1);
+    let watch = Watch::new(&log, &line);
+    for (size, minutes) in [(1, 0), (2, 30), (3, 59), (4, 60)] {
+        log.grow_to(size);
+        log.publish();
+        let want: &[&str] = if minutes < 60 { &[] } else { &["stale"] };
+        assert_eq!(classes(&watch.look_at(NOW + minutes * 60_000)), want);
+    }
     // Without witnesses an idle log is an idle log.
     let watch = Watch::new(&log, "");
     assert_clean(&watch.look_at(NOW));
