@@ -12,7 +12,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tlog::key::{KeyType, SignerKey};
 use zeroize::Zeroizing;
@@ -27,6 +27,7 @@ use crate::store::rocks::RocksStore;
 /// A directory that this process holds.
 pub(crate) struct Directory {
     path: PathBuf,
+    snapshots: OnceLock<snapshot::Answering>,
     /// Held until the process ends; the kernel lets go of it even after kill -9.
     _lock: File,
 }
@@ -51,7 +52,7 @@ impl Directory {
                 .hint(hint)
         })?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { path: path.to_owned(), _lock: file })),
+            Ok(()) => Ok(Some(Self { path: path.to_owned(), snapshots: OnceLock::new(), _lock: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => {
                 Err(Failure::new(format!("cannot lock `{}`", lock.display())).caused_by(e))
@@ -63,11 +64,13 @@ impl Directory {
         read_settings(&self.path)
     }
 
-    /// Opens the store. As long as it is open, `backup` is answered.
+    /// Opens the store. As long as this process has the directory, `backup` is answered.
     pub(crate) fn store(&self) -> Result<Arc<RocksStore>, Failure> {
         let store = self.opened(RocksStore::open(&self.path.join("db")))?;
-        if let Err(error) = snapshot::answer(&self.path, &store) {
-            tracing::warn!(%error, "`backup` will find nobody to ask while this process runs");
+        match snapshot::answer(&self.path, &store) {
+            // There is one store in a directory, and it is opened once.
+            Ok(answering) => drop(self.snapshots.set(answering)),
+            Err(error) => tracing::warn!(%error, "`backup` will find nobody to ask while this process runs"),
         }
         Ok(store)
     }

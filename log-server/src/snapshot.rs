@@ -12,21 +12,22 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
 use crate::Failure;
 use crate::store::rocks::RocksStore;
 
-/// Answers who asks for a snapshot of `store`, the store of the directory `dir`, until the process ends.
-pub(crate) fn answer(dir: &Path, store: &Arc<RocksStore>) -> io::Result<()> {
+/// Answers who asks for a snapshot of `store`, the store of the directory `dir`, until the answer is dropped.
+pub(crate) fn answer(dir: &Path, store: &Arc<RocksStore>) -> io::Result<Answering> {
     // Left over from a process that was killed: the directory is this one's now.
     let socket = dir.join(SOCKET);
     absent(fs::remove_file(&socket))?;
     absent(fs::remove_dir_all(dir.join(SNAPSHOT)))?;
     let listener = UnixListener::bind(&socket)?;
-    let (store, snapshot) = (Arc::downgrade(store), dir.join(SNAPSHOT));
+    let shared = Arc::new(Mutex::new(Arc::downgrade(store)));
+    let (store, snapshot) = (shared.clone(), dir.join(SNAPSHOT));
     let answer = move || {
         // One at a time; the next one waits in the queue.
         for stream in listener.incoming() {
@@ -36,13 +37,33 @@ pub(crate) fn answer(dir: &Path, store: &Arc<RocksStore>) -> io::Result<()> {
             }
         }
     };
-    thread::Builder::new().name("snapshots".into()).spawn(answer).map(drop)
+    thread::Builder::new().name("snapshots".into()).spawn(answer)?;
+    Ok(Answering { store: shared, socket })
 }
 
-fn answer_one(mut stream: UnixStream, store: &Weak<RocksStore>, snapshot: &Path) -> io::Result<()> {
-    let made = match store.upgrade() {
-        Some(store) => store.link_to(snapshot).map_err(|e| e.to_string()),
-        None => Err("the log is stopping".to_owned()),
+/// The end of it: once this is dropped, no snapshot is under way and none will be. RocksDB must be closed before
+/// the process ends, and whoever makes a snapshot has it open.
+pub(crate) struct Answering {
+    store: Arc<Mutex<Weak<RocksStore>>>,
+    socket: PathBuf,
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Weak::new();
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+fn answer_one(mut stream: UnixStream, store: &Mutex<Weak<RocksStore>>, snapshot: &Path) -> io::Result<()> {
+    // Locked until the snapshot is made and the store is let go of.
+    let made = {
+        let store = store.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = store.upgrade();
+        open.map_or_else(
+            || Err("the log is stopping".to_owned()),
+            |store| store.link_to(snapshot).map_err(|e| e.to_string()),
+        )
     };
     let told = match made {
         Ok(()) => stream.write_all(b"ok\n"),

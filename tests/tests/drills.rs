@@ -463,14 +463,15 @@ fn a_log_whose_witness_remembers_is_refused_and_then_recovered() {
     let policy = log.ask(&witness.policy, "w1");
     let record = log.folder().join("log.signed");
     let signer = Signer::new(1);
-    log.serve(UNLIMITED);
+    let flags = [UNLIMITED, &["--publish-interval", "0s"]].concat();
+    log.serve(&flags);
     for drill in 0..DRILLS {
         let old = log.folder().join(format!("old-{drill}"));
         submit(&log, &signer, drill * 10..drill * 10 + 5);
         assert_eq!(log.stop(), Some(0));
         copy_folder(&log.dir(), &old);
         let old_record = fs::read(&record).expect("the record");
-        log.serve(UNLIMITED);
+        log.serve(&flags);
         submit(&log, &signer, drill * 10 + 5..drill * 10 + 10);
         let folder = log.folder().join(format!("mirror-{drill}"));
         mirror(&log, &folder);
@@ -485,14 +486,14 @@ fn a_log_whose_witness_remembers_is_refused_and_then_recovered() {
         assert_eq!((number(&line, "entries"), number(&line, "of")), (drill * 10 + 10, 5), "{line}");
         // Nobody can cosign anew yet: what is shown was kept.
         witness.stop();
-        log.serve(UNLIMITED);
+        log.serve(&flags);
         assert_eq!(checkpoint(&log), shown);
         let note = tlog::note::Note::parse(&log.bytes("/checkpoint")).expect("a note");
         policy.quorum(&note).expect("the quorum");
         witness.serve();
         assert_eq!(log.stop(), Some(0));
         assert_whole(&log);
-        log.serve(UNLIMITED);
+        log.serve(&flags);
     }
     check_log(&log);
     eprintln!(
@@ -661,6 +662,9 @@ fn backups_take_turns_and_leave_nothing_behind() {
     log.serve(UNLIMITED);
     assert!(!log.dir().join("snapshot").exists(), "left over from before");
     backup(&log, &log.folder().join("backup-5"));
+    assert_eq!(log.stop(), Some(0));
+    assert!(!socket.exists(), "nobody answers any more");
+    backup(&log, &log.folder().join("backup-6"));
 }
 
 /// fsck names an envelope that no entry published.
