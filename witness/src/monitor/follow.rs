@@ -33,9 +33,11 @@ use super::finding::{Findings, Kept};
 use super::metrics;
 use super::progress::Progress;
 use super::source::{FetchError, Source, StoredEnvelope};
-use super::state::{Ahead, Seen, State, StateFile};
+use super::state::{Seen, State, StateFile};
 use super::tree::{SignedTree, TreeError, edge_evidence};
 use crate::Failure;
+
+mod views;
 
 /// Which log, by whose word.
 #[derive(Clone, Debug)]
@@ -524,132 +526,6 @@ impl Follower {
         entry.pending().check_published(&envelope, &key).map(|_| ()).map_err(|e| e.to_string())
     }
 
-    /// Holds what others were shown against what we were.
-    fn compare_views(&mut self, now: LogTime, round: &mut Round) -> Result<(), Stop> {
-        let before = self.state.ahead.clone();
-        for view in self.views.clone() {
-            match self.compare(&view, now, round) {
-                Ok(()) | Err(Stop::Found) => (),
-                Err(Stop::Unchecked(failure)) => {
-                    metrics::unread(&view.name);
-                    round.unread.push(failure);
-                }
-                Err(fatal @ Stop::Fatal(_)) => return Err(fatal),
-            }
-        }
-        self.judge_ahead(now, round)?;
-        if self.state.ahead != before {
-            self.file.write(&self.state)?;
-        }
-        Ok(())
-    }
-
-    fn compare(&mut self, view: &View, now: LogTime, round: &mut Round) -> Result<(), Stop> {
-        let bytes = if view.is_log {
-            Some(view.source.checkpoint()?)
-        } else {
-            view.source.witnessed(&self.log.origin)?
-        };
-        // A witness that has not seen the log has nothing to say about it.
-        let Some(bytes) = bytes else { return Ok(()) };
-        let seen = self.read_note(&bytes, view.source.url(), now)?;
-        metrics::view(&view.name, seen.checkpoint.size);
-        if self.agreed.get(&view.name).is_some_and(|text| text == seen.note.text()) {
-            return Ok(());
-        }
-        let Some(known) = self.state.known.clone() else { return Ok(()) };
-        if seen.checkpoint.size <= known.checkpoint.size {
-            self.judge_past(&seen, &view.name, now, round)?;
-            self.agreed.insert(view.name.clone(), seen.note.text().to_owned());
-            return Ok(());
-        }
-        self.remember_ahead(view, &seen);
-        if !view.is_log {
-            return Ok(());
-        }
-        // It serves the tree of what it shows, so nobody has to wait until ours is as large.
-        let tree =
-            SignedTree::open(&view.source, &seen.checkpoint).map_err(|e| cannot_use(&view.name, &e))?;
-        let prefix = merkle::root(&tree, known.checkpoint.size).map_err(|e| cannot_use(&view.name, &e))?;
-        if prefix == known.checkpoint.root {
-            return Ok(());
-        }
-        let fork = Fork::find(known.note.clone(), seen.note.clone(), &tree);
-        let fork = fork.map_err(|e| Stop::Unchecked(Failure::new(format!("{}: {e}", view.name))))?;
-        let detail = format!("{} is shown a tree that does not begin with ours", view.name);
-        self.forked(fork, &detail, now, round)
-    }
-
-    /// Keeps a larger checkpoint, the oldest of each view, to be held against ours.
-    fn remember_ahead(&mut self, view: &View, seen: &Seen) {
-        let of_view = self.state.ahead.iter().filter(|ahead| ahead.view == view.name);
-        let is_known = of_view.clone().any(|ahead| ahead.seen.note.text() == seen.note.text());
-        if !is_known && of_view.count() < MAX_AHEAD {
-            self.state.ahead.push(Ahead { view: view.name.clone(), seen: seen.clone() });
-        }
-    }
-
-    /// Judges what has come within our size, and what has waited too long.
-    fn judge_ahead(&mut self, now: LogTime, round: &mut Round) -> Result<(), Stop> {
-        let Some(known) = self.state.known.clone() else { return Ok(()) };
-        let mut waiting = Vec::new();
-        for ahead in std::mem::take(&mut self.state.ahead) {
-            if ahead.seen.checkpoint.size <= known.checkpoint.size {
-                match self.judge_past(&ahead.seen, &ahead.view, now, round) {
-                    Ok(()) | Err(Stop::Found) => (),
-                    Err(Stop::Unchecked(failure)) => {
-                        round.unread.push(failure);
-                        waiting.push(ahead);
-                    }
-                    Err(fatal @ Stop::Fatal(_)) => return Err(fatal),
-                }
-                continue;
-            }
-            let limit = self.settings.ahead_after.as_millis() as u64;
-            if now.as_millis().saturating_sub(ahead.seen.at.as_millis()) >= limit {
-                let detail = format!(
-                    "{} was shown size {} at {} ms, and here size {} still is the largest",
-                    ahead.view,
-                    ahead.seen.checkpoint.size,
-                    ahead.seen.at.as_millis(),
-                    known.checkpoint.size
-                );
-                let note = ahead.seen.note.clone();
-                let stale = Stale { checkpoint: known.note.clone(), stale_after: limit, ahead: Some(note) };
-                self.report(Evidence::Stale(stale), &detail, now, round)?;
-            }
-            waiting.push(ahead);
-        }
-        self.state.ahead = waiting;
-        Ok(())
-    }
-
-    /// Holds a checkpoint of at most our size against our tree.
-    fn judge_past(&self, seen: &Seen, view: &str, now: LogTime, round: &mut Round) -> Result<(), Stop> {
-        let known = self.state.known.as_ref().expect("the caller compares with it");
-        let detail = format!("{view} is shown a tree that ours does not begin with");
-        if seen.checkpoint.size == known.checkpoint.size {
-            if seen.checkpoint.root == known.checkpoint.root {
-                return Ok(());
-            }
-            let fork = Fork::of_one_size(known.note.clone(), seen.note.clone()).map_err(not_a_fork)?;
-            return self.forked(fork, &detail, now, round);
-        }
-        let tree = if known.checkpoint.size == self.state.size() {
-            SignedTree::with_edge(&self.source, &known.checkpoint, self.state.edge.clone())
-        } else {
-            SignedTree::open(&self.source, &known.checkpoint).map_err(|e| cannot_use("the log", &e))?
-        };
-        let root =
-            self.read_tree(&tree, &known.note, merkle::root(&tree, seen.checkpoint.size), now, round)?;
-        if root == seen.checkpoint.root {
-            return Ok(());
-        }
-        let fork = Fork::find(seen.note.clone(), known.note.clone(), &tree);
-        let fork = self.found_fork(fork, &tree, &known.note, now, round)?;
-        self.forked(fork, &detail, now, round)
-    }
-
     /// What was read of a tree; a tile that is not the tree's is a finding.
     fn read_tree<T>(
         &self,
@@ -760,8 +636,5 @@ fn not_a_fork(error: ForkError) -> Stop {
 
 /// Bundles that are checked between two writes of the state; of 16 MiB at most, and usually a hundredth.
 const CHUNK_TILES: u64 = 16;
-
-/// Checkpoints of one view that wait for ours to grow.
-const MAX_AHEAD: usize = 16;
 
 const MAX_KEYS: usize = 100_000;
