@@ -30,7 +30,12 @@ impl Did {
 
     /// The DID whose first key is `key`.
     pub fn of(key: &Ed25519PublicKey) -> Self {
-        let hash = Hash::of(key.as_bytes());
+        Self::of_raw(key.as_bytes())
+    }
+
+    /// The DID whose first key has these bytes, admitted or not.
+    pub fn of_raw(key: &[u8; Ed25519PublicKey::BYTES]) -> Self {
+        let hash = Hash::of(key);
         Self(*hash.as_bytes().first_chunk().expect("a digest is longer than 16 bytes"))
     }
 

@@ -26,6 +26,7 @@ use tlog::key::{ED25519_SIGNATURE_BYTES, Ed25519PrivateKey, Ed25519PublicKey};
 
 use crate::did::{Did, DidError};
 use crate::dsse::{Envelope, EnvelopeError, pae};
+use crate::event::{EventEntry, EventError, HEAD as EVENT_HEAD, PendingEvent};
 use crate::json::{JsonError, MAX_DEPTH, Object};
 use crate::quote::quoted;
 use crate::statement::{MAX_SUBJECTS, Statement, StatementError, check_predicate_type, is_event};
@@ -361,11 +362,72 @@ impl DsseEntry {
     }
 }
 
+/// What a signer sends to a log: an entry without its time.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PendingLeaf {
+    /// A signed statement about artifacts, by hash.
+    Dsse(Box<PendingEntry>),
+    /// An identity or trust event.
+    Event(Box<PendingEvent>),
+}
+
+impl PendingLeaf {
+    /// Reads a pending leaf. One spelling only; no signature is checked.
+    pub fn parse(bytes: &[u8]) -> Result<Self, EntryError> {
+        if bytes.starts_with(EVENT_HEAD.as_bytes()) {
+            return Ok(Self::Event(Box::new(PendingEvent::parse(bytes)?)));
+        }
+        Ok(Self::Dsse(Box::new(PendingEntry::parse(bytes)?)))
+    }
+
+    /// The idempotency key.
+    pub fn hash(&self) -> ClaimHash {
+        match self {
+            Self::Dsse(entry) => entry.claim.hash(),
+            Self::Event(event) => event.hash(),
+        }
+    }
+
+    /// Who signed: the DID whose state judges the entry.
+    pub fn did(&self) -> Did {
+        match self {
+            Self::Dsse(entry) => entry.claim.did,
+            Self::Event(event) => event.event().issuer(),
+        }
+    }
+
+    /// The log that the entry is for.
+    pub fn origin(&self) -> &str {
+        match self {
+            Self::Dsse(entry) => &entry.claim.origin,
+            Self::Event(event) => event.event().origin(),
+        }
+    }
+
+    /// The pending leaf.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Dsse(entry) => entry.to_bytes(),
+            Self::Event(event) => event.to_bytes(),
+        }
+    }
+
+    /// The leaf, logged at this time: what is hashed into the tree.
+    pub fn to_leaf(&self, logged_at: LogTime) -> Vec<u8> {
+        match self {
+            Self::Dsse(entry) => entry.to_leaf(logged_at),
+            Self::Event(event) => event.to_leaf(logged_at),
+        }
+    }
+}
+
 /// What stands at an index of a log.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Entry {
     /// A signed statement.
     Dsse(Box<DsseEntry>),
+    /// An identity or trust event.
+    Event(Box<EventEntry>),
     /// A valid entry of a kind that this release does not read.
     NotUnderstood {
         /// Its kind.
@@ -383,6 +445,13 @@ impl Entry {
     pub fn parse(bytes: &[u8]) -> Result<Self, EntryError> {
         if bytes.starts_with(DSSE_HEAD.as_bytes()) {
             return DsseEntry::parse(bytes).map(|entry| Self::Dsse(Box::new(entry)));
+        }
+        if bytes.starts_with(EVENT_HEAD.as_bytes()) {
+            match EventEntry::parse(bytes) {
+                // Events of a later release.
+                Err(EventError::Reserved | EventError::Unknown(_)) => (),
+                event => return event.map(|event| Self::Event(Box::new(event))).map_err(EntryError::from),
+            }
         }
         let (kind, version) = parse_other(bytes)?;
         Ok(Self::NotUnderstood { kind, version })
@@ -406,11 +475,14 @@ fn parse_other(bytes: &[u8]) -> Result<(String, String), EntryError> {
     if !is_name(&kind) || !is_name(&version) {
         return Err(EntryError::Name { kind: quoted(&kind), version: quoted(&version) });
     }
-    // Whoever writes a `dsse` entry in another spelling has written none.
-    if (kind.as_str(), version.as_str()) == ("dsse", "0.0.1") {
-        return Err(EntryError::NotCanonical { at: 0, want: DSSE_HEAD });
+    // Whoever writes an entry of these kinds in another spelling has written none.
+    match (kind.as_str(), version.as_str()) {
+        ("dsse", "0.0.1") => Err(EntryError::NotCanonical { at: 0, want: DSSE_HEAD }),
+        ("aip-event", "1") if !bytes.starts_with(EVENT_HEAD.as_bytes()) => {
+            Err(EntryError::NotCanonical { at: 0, want: EVENT_HEAD })
+        }
+        _ => Ok((kind, version)),
     }
-    Ok((kind, version))
 }
 
 /// A time in a log: milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
@@ -443,6 +515,9 @@ pub enum EntryError {
     /// `did` is no `did:aip`.
     #[error("entry: {0}")]
     Did(#[from] DidError),
+    /// Of an event.
+    #[error(transparent)]
+    Event(Box<EventError>),
     /// An event's predicate type in a `dsse` entry.
     #[error("the predicate type {0} is an event's: it is logged as `aip-event`, not as `dsse`")]
     EventPredicate(String),
@@ -535,6 +610,12 @@ pub enum DescribeError {
     /// No entry describes this envelope.
     #[error(transparent)]
     Entry(#[from] EntryError),
+}
+
+impl From<EventError> for EntryError {
+    fn from(error: EventError) -> Self {
+        Self::Event(Box::new(error))
+    }
 }
 
 /// Why an envelope is not published.

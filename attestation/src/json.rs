@@ -64,6 +64,11 @@ impl Object {
         self.members.remove(name).ok_or_else(|| JsonError::Missing { member: self.path_of(name) })
     }
 
+    /// Whether the member `name` is there and nobody took it.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
     /// The member `name`, a string.
     pub(crate) fn string(&mut self, name: &str) -> Result<String, JsonError> {
         match self.take(name)? {
@@ -74,7 +79,7 @@ impl Object {
 
     /// The member `name`, a string, if it is there.
     pub(crate) fn optional_string(&mut self, name: &str) -> Result<Option<String>, JsonError> {
-        if self.members.contains_key(name) { self.string(name).map(Some) } else { Ok(None) }
+        if self.has(name) { self.string(name).map(Some) } else { Ok(None) }
     }
 
     /// The member `name`, an integer from 0 to 2^64 - 1.
@@ -98,7 +103,7 @@ impl Object {
 
     /// The member `name`, an object, if it is there.
     pub(crate) fn optional_object(&mut self, name: &str) -> Result<Option<Self>, JsonError> {
-        if self.members.contains_key(name) { self.object(name).map(Some) } else { Ok(None) }
+        if self.has(name) { self.object(name).map(Some) } else { Ok(None) }
     }
 
     /// The member `name`, an object.
@@ -118,7 +123,7 @@ impl Object {
 
     /// The member `name`, an array of objects, if it is there.
     pub(crate) fn optional_objects(&mut self, name: &str) -> Result<Option<Vec<Self>>, JsonError> {
-        if self.members.contains_key(name) { self.objects(name).map(Some) } else { Ok(None) }
+        if self.has(name) { self.objects(name).map(Some) } else { Ok(None) }
     }
 
     /// All members that are left.

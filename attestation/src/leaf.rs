@@ -7,6 +7,7 @@
 //! | `verifier-key` | the verifier's key is none that can be believed in |
 //! | `signer-key` | the verifier's key is not the DID's |
 //! | `claim-signature` | that key did not sign the claim |
+//! | `event-signature` | a key that an event names did not sign it |
 //! | `logged-at-order` | an earlier leaf has a later time |
 //!
 //! Entries of other kinds are valid and not understood: they count for no rule but the first.
@@ -18,6 +19,7 @@ use std::fmt;
 use tlog::key::{Ed25519PublicKey, KeyError};
 
 use crate::entry::{DsseEntry, Entry, EntryError, LogTime};
+use crate::event::{EventEntry, EventError};
 use crate::quote::quoted;
 
 /// A leaf that keeps every rule it can keep alone.
@@ -36,6 +38,7 @@ impl Leaf {
     pub fn logged_at(&self) -> Option<LogTime> {
         match &self.entry {
             Entry::Dsse(entry) => Some(entry.logged_at()),
+            Entry::Event(event) => Some(event.logged_at()),
             Entry::NotUnderstood { .. } => None,
         }
     }
@@ -54,12 +57,12 @@ impl Leaf {
 pub fn check(
     origin: &str,
     leaf: &[u8],
-    admit: impl FnOnce(&[u8; Ed25519PublicKey::BYTES]) -> Result<Ed25519PublicKey, KeyError>,
+    admit: impl FnMut(&[u8; Ed25519PublicKey::BYTES]) -> Result<Ed25519PublicKey, KeyError>,
 ) -> Result<Leaf, BrokenRule> {
     let entry = Entry::parse(leaf).map_err(BrokenRule::LeafForm)?;
     match &entry {
         Entry::Dsse(entry) => check_dsse(origin, entry, admit)?,
-        // Identity and trust events get their rules here, when this release reads them.
+        Entry::Event(event) => check_event(origin, event, admit)?,
         Entry::NotUnderstood { .. } => (),
     }
     Ok(Leaf { entry })
@@ -68,7 +71,7 @@ pub fn check(
 fn check_dsse(
     origin: &str,
     entry: &DsseEntry,
-    admit: impl FnOnce(&[u8; Ed25519PublicKey::BYTES]) -> Result<Ed25519PublicKey, KeyError>,
+    mut admit: impl FnMut(&[u8; Ed25519PublicKey::BYTES]) -> Result<Ed25519PublicKey, KeyError>,
 ) -> Result<(), BrokenRule> {
     let claim = entry.claim();
     if claim.origin() != origin {
@@ -79,12 +82,29 @@ fn check_dsse(
     entry.pending().verify_claim_signature(&key).map_err(|_| BrokenRule::ClaimSignature)
 }
 
+fn check_event(
+    origin: &str,
+    event: &EventEntry,
+    admit: impl FnMut(&[u8; Ed25519PublicKey::BYTES]) -> Result<Ed25519PublicKey, KeyError>,
+) -> Result<(), BrokenRule> {
+    if event.event().origin() != origin {
+        return Err(BrokenRule::Origin { got: quoted(event.event().origin()) });
+    }
+    event.pending().verify(admit).map_err(|error| match error {
+        EventError::Key { error, .. } => BrokenRule::VerifierKey(error),
+        _ => BrokenRule::EventSignature,
+    })
+}
+
 /// The rule that a leaf breaks.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BrokenRule {
     /// The claim's signature is bad.
     #[error("the claim's signature is not by the verifier's key over this claim")]
     ClaimSignature,
+    /// An event's signature is bad.
+    #[error("a signature of the event is not by its key over the event")]
+    EventSignature,
     /// No entry, or not in its one spelling.
     #[error("the leaf is no entry: {0}")]
     LeafForm(EntryError),
@@ -115,6 +135,7 @@ impl BrokenRule {
     pub fn rule(&self) -> Rule {
         match self {
             Self::ClaimSignature => Rule::ClaimSignature,
+            Self::EventSignature => Rule::EventSignature,
             Self::LeafForm(_) => Rule::LeafForm,
             Self::LoggedAtOrder { .. } => Rule::LoggedAtOrder,
             Self::Origin { .. } => Rule::Origin,
@@ -137,18 +158,21 @@ pub enum Rule {
     SignerKey,
     /// `claim-signature`
     ClaimSignature,
+    /// `event-signature`
+    EventSignature,
     /// `logged-at-order`
     LoggedAtOrder,
 }
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::LeafForm,
         Self::Origin,
         Self::VerifierKey,
         Self::SignerKey,
         Self::ClaimSignature,
+        Self::EventSignature,
         Self::LoggedAtOrder,
     ];
 
@@ -165,6 +189,7 @@ impl Rule {
             Self::VerifierKey => "verifier-key",
             Self::SignerKey => "signer-key",
             Self::ClaimSignature => "claim-signature",
+            Self::EventSignature => "event-signature",
             Self::LoggedAtOrder => "logged-at-order",
         }
     }
@@ -252,7 +277,7 @@ mod tests {
 
     #[test]
     fn other_kinds_are_valid_and_count_for_nothing() {
-        for (kind, version) in [("hashedrekord", "0.0.2"), ("aip-event", "1"), ("aip-index", "1"), ("x", "9")]
+        for (kind, version) in [("hashedrekord", "0.0.2"), ("aip-event", "2"), ("aip-index", "1"), ("x", "9")]
         {
             let leaf = format!(r#"{{"apiVersion":"{version}","kind":"{kind}","spec":{{}}}}"#);
             let leaf = check_text(&leaf).expect("a valid leaf");

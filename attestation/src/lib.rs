@@ -12,6 +12,8 @@
 //! | [`statement`] | what is claimed about which artifacts | in-toto Statement v1, `specs/statement.md` |
 //! | [`provenance`] | the claim "this CI run built it" | SLSA provenance v1, `specs/statement.md` |
 //! | [`entry`] | what is logged | `specs/entry.md` |
+//! | [`event`] | what pipelines say about identities | `specs/event.md` |
+//! | [`identity`] | whose key it is, by the events before | `specs/identity.md` |
 //! | [`leaf`] | what a leaf must keep by itself | `specs/entry.md` |
 //! | [`finding`] | what a monitor reports, with evidence | `specs/finding.md` |
 //! | [`receipt`] | statement, entry and proof in one file, and its checks | `specs/receipt.md` |
@@ -23,8 +25,7 @@
 //! - Trees, notes, checkpoints, witness policies: crate `tlog`.
 //! - What a log already holds (is this claim known? is this its signer's current key?): the log server.
 //! - Reading files and environments, and printing: the command line.
-//! - Identity events, trust, messages: a later release. Their entries are valid leaves that this one
-//!   reports as not understood.
+//! - Messages: a later release.
 //!
 //! # From a payload to a verdict
 //! [`statement::Statement`] → [`dsse::Envelope::sign`] → [`entry::Claim`] → [`entry::PendingEntry::sign`]
@@ -68,7 +69,9 @@
 pub mod did;
 pub mod dsse;
 pub mod entry;
+pub mod event;
 pub mod finding;
+pub mod identity;
 pub mod json;
 pub mod leaf;
 pub mod provenance;

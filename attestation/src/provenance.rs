@@ -149,7 +149,7 @@ pub(crate) fn normal_source(uri: &str) -> &str {
 }
 
 /// The value at the end of a path of members.
-fn member<'v>(object: &'v Map<String, Value>, path: &[&str]) -> Option<&'v Value> {
+pub(crate) fn member<'v>(object: &'v Map<String, Value>, path: &[&str]) -> Option<&'v Value> {
     match path {
         [] => None,
         [name] => object.get(*name),
@@ -192,6 +192,9 @@ fn named(name: &str, members: Map<String, Value>) -> Option<(String, Value)> {
 const BUILD_TYPE_BASE: &str = "https://aip.dev/build/";
 
 const SELF_ASSERTED: &str = "selfAsserted";
+
+/// By this internal parameter a signer says that building again gives the same bytes, and is held to it.
+pub const REPRODUCIBLE: &str = "reproducible";
 
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,11 @@ impl Keys {
     pub fn of(entry: &Entry) -> Self {
         match entry {
             Entry::Dsse(entry) => Self::of_claim(entry.claim(), entry.claim().hash()),
+            Entry::Event(event) => Self {
+                claim: Some(event.pending().hash().get()),
+                did: Some(event.event().issuer()),
+                ..Self::default()
+            },
             Entry::NotUnderstood { .. } => Self::default(),
         }
     }

@@ -122,6 +122,7 @@ impl Replayed {
             .map_err(|e| Failure::no(format!("damaged: leaf {index} of the source")).caused_by(e))?;
         let (logged_at, listed) = match &entry {
             Entry::Dsse(entry) => (Some(entry.logged_at()), entry.claim().listing().is_some()),
+            Entry::Event(event) => (Some(event.logged_at()), false),
             Entry::NotUnderstood { .. } => (None, false),
         };
         Ok(Self { keys: Keys::of(&entry), leaf, logged_at, listed, envelope: None })

@@ -291,7 +291,7 @@ fn a_published_envelope_is_the_one_the_entry_describes() {
 #[test]
 fn kinds_of_other_releases_are_valid_and_not_understood() {
     for (kind, version) in [
-        ("aip-event", "1"),
+        ("aip-event", "2"),
         ("aip-index", "1"),
         ("aip-log", "1"),
         ("hashedrekord", "0.0.2"),

@@ -610,6 +610,7 @@ fn kind_of(leaf: &Result<Leaf, BrokenRule>) -> &'static str {
     match leaf.as_ref().map(Leaf::entry) {
         Err(_) => "bad",
         Ok(Entry::Dsse(_)) => "dsse",
+        Ok(Entry::Event(_)) => "aip-event",
         Ok(Entry::NotUnderstood { kind, .. }) => {
             let known = ["dsse", "hashedrekord", "aip-event", "aip-index", "aip-log"];
             known.into_iter().find(|known| known == kind).unwrap_or("other")

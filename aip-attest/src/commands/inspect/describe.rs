@@ -5,6 +5,7 @@ use std::fmt::Display;
 use attestation::did::{self, Did};
 use attestation::dsse::Envelope;
 use attestation::entry::{Claim, DsseEntry, Entry, PendingEntry};
+use attestation::event::EventEntry;
 use attestation::finding::{self, Evidence, Finding};
 use attestation::provenance::BuildFacts;
 use attestation::receipt::{Receipt, State};
@@ -177,6 +178,7 @@ fn entry(bytes: &[u8], value: &Value) -> Result<Described> {
     }
     match Entry::parse(bytes).map_err(|error| malformed("entry", error))? {
         Entry::Dsse(found) => Ok(logged_entry(&found)),
+        Entry::Event(found) => Ok(logged_event(&found)),
         Entry::NotUnderstood { kind, version } => {
             Ok(Described::new("entry, not understood").text("entry kind", kind).text("version", version))
         }
@@ -191,6 +193,22 @@ fn logged_entry(entry: &DsseEntry) -> Described {
     let time = clock::rfc3339_millis(entry.logged_at().as_millis());
     let leaf_hash = tlog::merkle::leaf_hash(&entry.to_bytes());
     claim(Described::new("entry"), entry.claim()).text("logged at", time).text("leaf hash", leaf_hash)
+}
+
+fn logged_event(entry: &EventEntry) -> Described {
+    let event = entry.event();
+    let described = Described::new("event")
+        .text("event", event.name())
+        .text("issuer", event.issuer())
+        .text("subject", event.subject())
+        .text("origin", event.origin())
+        .text("event hash", entry.pending().hash().get())
+        .text("logged at", clock::rfc3339_millis(entry.logged_at().as_millis()))
+        .text("leaf hash", tlog::merkle::leaf_hash(&entry.to_bytes()));
+    match Statement::parse(&event.to_payload()) {
+        Ok(found) => described.inner("statement", statement(&found)),
+        Err(_) => described,
+    }
 }
 
 fn claim(described: Described, claim: &Claim) -> Described {

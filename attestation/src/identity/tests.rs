@@ -1,0 +1,296 @@
+use tlog::LeafIndex;
+use tlog::key::Ed25519PrivateKey;
+
+use super::*;
+use crate::entry::LogTime;
+use crate::event::{Event, Level, Reference, Scope, StatementId};
+
+const ORIGIN: &str = "log.example.com/pipelines";
+
+fn key(seed: u8) -> Ed25519PrivateKey {
+    Ed25519PrivateKey::from_seed(&[seed; 32])
+}
+
+fn raw(seed: u8) -> RawKey {
+    *key(seed).public_key().as_bytes()
+}
+
+fn did() -> Did {
+    Did::of_raw(&raw(1))
+}
+
+fn to(seed: u8) -> Commitment {
+    Commitment::to(&raw(seed))
+}
+
+fn at(index: u64) -> LeafIndex {
+    LeafIndex::new(index)
+}
+
+fn since(index: u64) -> Reference {
+    Reference { origin: ORIGIN.to_owned(), index: at(index) }
+}
+
+fn sign(event: IdentityEvent, signers: &[u8]) -> PendingEvent {
+    sign_for(did(), event, signers)
+}
+
+fn sign_for(did: Did, event: IdentityEvent, signers: &[u8]) -> PendingEvent {
+    let keys: Vec<Ed25519PrivateKey> = signers.iter().map(|seed| key(*seed)).collect();
+    let event = Event::about_itself(did, ORIGIN, event).expect("an event");
+    PendingEvent::sign(event, &keys.iter().collect::<Vec<_>>()).expect("an event")
+}
+
+/// Keys: 1 current, 2 next, 3 recovery; after a rotation 2 and 4; after a recovery 5, 6 and 7.
+fn inception() -> PendingEvent {
+    sign(
+        IdentityEvent::Inception {
+            key: raw(1),
+            next: to(2),
+            recovery: to(3),
+            capabilities: Capabilities::PIPELINE,
+            public_name: None,
+        },
+        &[1],
+    )
+}
+
+fn rotation(link: Link, signers: &[u8]) -> PendingEvent {
+    let capabilities = Capabilities { vouches: true, ..Capabilities::PIPELINE };
+    sign(IdentityEvent::Rotation { link, key: raw(2), next: to(4), capabilities }, signers)
+}
+
+fn recovery(link: Link, from: u64, signers: &[u8]) -> PendingEvent {
+    let capabilities = Capabilities::PIPELINE;
+    sign(
+        IdentityEvent::Recovery {
+            link,
+            key: raw(5),
+            next: to(6),
+            recovery: to(7),
+            capabilities,
+            since: since(from),
+        },
+        signers,
+    )
+}
+
+fn compromise(link: Link, from: u64, signers: &[u8]) -> PendingEvent {
+    sign(IdentityEvent::Compromise { link, since: since(from) }, signers)
+}
+
+fn deactivation(link: Link, signers: &[u8]) -> PendingEvent {
+    sign(IdentityEvent::Deactivation { link }, signers)
+}
+
+fn after(state: &Identity, event: &PendingEvent, index: u64) -> Identity {
+    Identity::apply(Some(state), event, at(index)).expect("it follows")
+}
+
+fn active() -> Identity {
+    Identity::apply(None, &inception(), at(10)).expect("an inception")
+}
+
+fn compromised() -> Identity {
+    let state = active();
+    after(&state, &compromise(state.link(), 15, &[3]), 20)
+}
+
+fn deactivated() -> Identity {
+    let state = active();
+    after(&state, &deactivation(state.link(), &[3]), 20)
+}
+
+/// Every state meets every event, each signed as its row says.
+#[test]
+fn every_event_in_every_state() {
+    use StateError::{Compromised, Deactivated, NotRegistered, Registered};
+    let states = [None, Some(active()), Some(compromised()), Some(deactivated())];
+    let no_link = Link { sequence: 0, previous: inception().hash() };
+    // Rows: inception, rotation, recovery, compromise, deactivation. Columns: the states above.
+    let want: [[Result<Status, StateError>; 4]; 5] = [
+        [Ok(Status::Active), Err(Registered), Err(Registered), Err(Registered)],
+        [Err(NotRegistered), Ok(Status::Active), Err(Compromised), Err(Deactivated)],
+        [Err(NotRegistered), Ok(Status::Active), Ok(Status::Active), Err(Deactivated)],
+        [Err(NotRegistered), Ok(Status::Compromised), Ok(Status::Compromised), Err(Deactivated)],
+        [Err(NotRegistered), Ok(Status::Deactivated), Ok(Status::Deactivated), Err(Deactivated)],
+    ];
+    for (column, state) in states.iter().enumerate() {
+        let link = state.as_ref().map_or(no_link, Identity::link);
+        let events = [
+            inception(),
+            rotation(link, &[1, 2]),
+            recovery(link, 12, &[3, 5]),
+            compromise(link, 12, &[3]),
+            deactivation(link, &[3]),
+        ];
+        for (row, event) in events.iter().enumerate() {
+            let got = Identity::apply(state.as_ref(), event, at(30)).map(|state| state.status());
+            assert_eq!(got, want[row][column], "{} in column {column}", event.event().name());
+        }
+    }
+}
+
+#[test]
+fn what_each_event_does() {
+    let state = active();
+    let rotated = after(&state, &rotation(state.link(), &[1, 2]), 20);
+    assert_eq!((rotated.key(), rotated.next(), rotated.recovery()), (&raw(2), to(4), to(3)));
+    assert!(rotated.capabilities().vouches);
+    assert_eq!(rotated.link().sequence, 2);
+    // The event at 20 is itself made under the old key.
+    assert_eq!(rotated.key_at(at(20)), Some(&raw(1)));
+    assert_eq!(rotated.key_at(at(21)), Some(&raw(2)));
+    assert_eq!(rotated.key_at(at(10)), None);
+    assert!(!rotated.is_void(at(15)));
+
+    let stolen = after(&rotated, &compromise(rotated.link(), 30, &[4]), 40);
+    assert_eq!(stolen.windows(), [Window { since: at(30), until: None }]);
+    let again = after(&stolen, &compromise(stolen.link(), 25, &[3]), 41);
+    let back = after(&again, &recovery(again.link(), 35, &[3, 5]), 50);
+    assert_eq!(back.status(), Status::Active);
+    assert_eq!((back.key(), back.next(), back.recovery()), (&raw(5), to(6), to(7)));
+    assert_eq!(back.recovered(), Some(at(50)));
+    let void: Vec<u64> = (0..60).filter(|index| back.is_void(at(*index))).collect();
+    assert_eq!(void, (25..50).collect::<Vec<_>>());
+}
+
+/// Without the keys that the owner keeps apart, nothing of this can be done.
+#[test]
+fn s24_a_thief_of_the_current_key_signs_and_no_more() {
+    let state = active();
+    let link = state.link();
+    let stolen = 1;
+    for event in [
+        rotation(link, &[stolen]),
+        rotation(link, &[stolen, stolen]),
+        rotation(link, &[stolen, 9]),
+        rotation(link, &[2, stolen]),
+        recovery(link, 12, &[stolen, 5]),
+        recovery(link, 12, &[3]),
+        recovery(link, 12, &[5, 3]),
+        compromise(link, 12, &[stolen]),
+        compromise(link, 12, &[stolen, 3]),
+        deactivation(link, &[stolen]),
+        deactivation(link, &[stolen, 9]),
+        deactivation(link, &[2, stolen]),
+    ] {
+        let refused = Identity::apply(Some(&state), &event, at(30));
+        assert_eq!(refused, Err(StateError::Signers(event.event().name())));
+    }
+    let uncommitted =
+        IdentityEvent::Rotation { link, key: raw(9), next: to(4), capabilities: Capabilities::PIPELINE };
+    let refused = Identity::apply(Some(&state), &sign(uncommitted, &[1, 9]), at(30));
+    assert_eq!(refused, Err(StateError::NotNextKey));
+}
+
+#[test]
+fn windows_begin_from_the_inception_to_the_event() {
+    let state = active();
+    for (from, good) in [(0, false), (9, false), (10, true), (30, true), (31, false), (u64::MAX >> 1, false)]
+    {
+        for event in [compromise(state.link(), from, &[3]), recovery(state.link(), from, &[3, 5])] {
+            let got = Identity::apply(Some(&state), &event, at(30));
+            assert_eq!(got.is_ok(), good, "since {from}: {got:?}");
+        }
+    }
+}
+
+#[test]
+fn events_come_in_their_order() {
+    let state = active();
+    let rotate = rotation(state.link(), &[1, 2]);
+    let rotated = after(&state, &rotate, 20);
+    // A second rotation from the same state, and the same one again.
+    let other = rotation(Link { sequence: 2, ..state.link() }, &[1, 2]);
+    for event in [&rotate, &other] {
+        assert!(matches!(
+            Identity::apply(Some(&rotated), event, at(30)),
+            Err(StateError::NotNext { want: 2, .. })
+        ));
+    }
+    // No key comes back.
+    let back = IdentityEvent::Recovery {
+        link: rotated.link(),
+        key: raw(1),
+        next: to(6),
+        recovery: to(7),
+        capabilities: Capabilities::PIPELINE,
+        since: since(20),
+    };
+    assert_eq!(Identity::apply(Some(&rotated), &sign(back, &[3, 1]), at(30)), Err(StateError::OldKey));
+    // Nobody registers another's DID.
+    let stranger = Did::of_raw(&raw(8));
+    let theft = IdentityEvent::Inception {
+        key: raw(1),
+        next: to(2),
+        recovery: to(3),
+        capabilities: Capabilities::PIPELINE,
+        public_name: None,
+    };
+    let refused = Identity::apply(None, &sign_for(stranger, theft, &[1]), at(0));
+    assert!(matches!(refused, Err(StateError::NotGenesisKey { .. })));
+}
+
+#[test]
+fn what_does_not_follow_changes_nothing() {
+    let state = active();
+    let rotate = rotation(state.link(), &[1, 2]);
+    let (first, thief) = (inception(), rotation(state.link(), &[1]));
+    let events = [(at(1), &rotate), (at(10), &first), (at(11), &thief), (at(12), &first), (at(20), &rotate)];
+    let folded = Identity::fold(events).expect("registered");
+    assert_eq!(folded, after(&state, &rotate, 20));
+}
+
+#[test]
+fn a_number_of_events_is_kept_for_need() {
+    let mut state = active();
+    state.events = MAX_EVENTS - EMERGENCY_EVENTS;
+    let rotate = rotation(state.link(), &[1, 2]);
+    assert_eq!(
+        Identity::apply(Some(&state), &rotate, at(30)),
+        Err(StateError::TooManyEvents(MAX_EVENTS - EMERGENCY_EVENTS))
+    );
+    assert!(Identity::apply(Some(&state), &recovery(state.link(), 12, &[3, 5]), at(30)).is_ok());
+    state.events = MAX_EVENTS;
+    assert_eq!(
+        Identity::apply(Some(&state), &deactivation(state.link(), &[3]), at(30)),
+        Err(StateError::TooManyEvents(MAX_EVENTS))
+    );
+}
+
+#[test]
+fn what_a_state_allows() {
+    let vouch = TrustEvent::Vouch {
+        id: StatementId([1; 16]),
+        issued_at: LogTime::from_millis(1).expect("a time"),
+        scope: Scope::General,
+        level: Level::Strong,
+        depth: None,
+        expires_at: LogTime::from_millis(2).expect("a time"),
+    };
+    let confirm =
+        TrustEvent::Confirmation { artifact: tlog::Hash::of(b"a"), receipt: since(1), build: since(2) };
+    let subject = Did::of_raw(&raw(8));
+    let by = |trust: &TrustEvent, seed: u8| {
+        let event = Event::about(subject, did(), ORIGIN, trust.clone()).expect("an event");
+        PendingEvent::sign(event, &[&key(seed)]).expect("an event")
+    };
+    let state = active();
+    let rotated = after(&state, &rotation(state.link(), &[1, 2]), 20);
+    for (name, state, seed, artifact, vouching, confirming) in [
+        ("bare", None, 1, "", "not-registered", "not-registered"),
+        ("bare, another key", None, 2, "signer-key", "not-registered", "not-registered"),
+        ("active", Some(&state), 1, "", "capability", ""),
+        ("active, the next key", Some(&state), 2, "retired-key", "retired-key", "retired-key"),
+        ("rotated", Some(&rotated), 2, "", "", ""),
+        ("rotated, the old key", Some(&rotated), 1, "retired-key", "retired-key", "retired-key"),
+        ("compromised", Some(&compromised()), 1, "compromised", "compromised", "compromised"),
+        ("deactivated", Some(&deactivated()), 1, "deactivated", "deactivated", "deactivated"),
+    ] {
+        let rule = |result: Result<(), StateError>| result.err().map_or("", |error| error.rule());
+        assert_eq!(rule(check_artifact_signer(state, did(), &raw(seed))), artifact, "{name}");
+        assert_eq!(rule(check_trust_signer(state, &by(&vouch, seed), &vouch)), vouching, "{name}");
+        assert_eq!(rule(check_trust_signer(state, &by(&confirm, seed), &confirm)), confirming, "{name}");
+    }
+}
