@@ -15,6 +15,7 @@
 //! | [`event`] | what pipelines say about identities | `specs/event.md` |
 //! | [`identity`] | whose key it is, by the events before | `specs/identity.md` |
 //! | [`leaf`] | what a leaf must keep by itself | `specs/entry.md` |
+//! | [`lists`] | what is found under which key | `specs/evidence.md` |
 //! | [`finding`] | what a monitor reports, with evidence | `specs/finding.md` |
 //! | [`receipt`] | statement, entry and proof in one file, and its checks | `specs/receipt.md` |
 //!
@@ -74,6 +75,7 @@ pub mod finding;
 pub mod identity;
 pub mod json;
 pub mod leaf;
+pub mod lists;
 pub mod provenance;
 mod quote;
 pub mod receipt;
