@@ -5,24 +5,32 @@
 //! dist/app.receipt.json                   its receipt
 //! dist/app.cyclonedx.receipt.json         its receipt for another predicate than provenance
 //! receipts/dist/app.receipt.json          the same with `--receipts receipts`
+//! dist/app.<16 hex>.receipt.json          one that was in its place before, by its claim's hash
 //! ```
+//! Nothing that only one file holds is overwritten ([`write_all`]): a receipt of an entry that was logged by hash
+//! is the only copy of its envelope.
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Component, Path, PathBuf};
 
-use attestation::receipt::Receipt;
+use attestation::receipt::{Receipt, State};
+use rayon::prelude::*;
+use tlog::Hash;
 
 use crate::durable::{self, Readers};
 use crate::predicate;
-use crate::report::{Failure, Result};
+use crate::report::{Console, Failure, Result};
 
 /// What the name of every receipt ends in.
 pub const SUFFIX: &str = ".receipt.json";
 
 /// The longest receipt that is read: a predicate of [`predicate::MAX_BYTES`] in base64, and a proof.
 pub const MAX_BYTES: u64 = 64 << 20;
+
+/// How many receipts of one claim are kept beside each other. More than one needs a log that gave its entry twice.
+const MAX_KEPT: usize = 9;
 
 /// Where receipts lie: beside their artifacts, or in a folder of their own.
 #[derive(Clone, Debug, Default)]
@@ -73,16 +81,101 @@ pub fn read(path: &Path) -> Result<Receipt> {
     Receipt::parse(&bytes).map_err(|error| cannot_read(path).caused_by(error))
 }
 
-/// Writes a receipt, durably: what is on disk before it is sent can be sent again.
-pub fn write(path: &Path, receipt: &Receipt) -> Result<()> {
-    durable::write(path, receipt.to_json().as_bytes(), Readers::Everyone)
-}
-
-/// Writes many receipts, as [`write()`] does, in the time of a few.
-pub fn write_all(receipts: &[(&Path, &Receipt)]) -> Result<()> {
+/// Writes receipts, durably: what is on disk before it is sent can be sent again. Many take the time of a few.
+///
+/// A receipt that is there and holds something that the new one does not is kept beside it, and the user told.
+/// What is there and no receipt is somebody's, and an error.
+pub fn write_all(receipts: &[(&Path, &Receipt)], console: &mut Console) -> Result<()> {
+    let displaced = receipts.par_iter().map(|(path, receipt)| Displaced::by(receipt, path));
+    let displaced: Vec<Displaced> = displaced.filter_map(Result::transpose).collect::<Result<_>>()?;
+    let kept: Vec<(&Path, Vec<u8>)> =
+        displaced.iter().map(|old| (old.kept.as_path(), old.bytes.clone())).collect();
+    // Under its other name before its own is given away: a crash leaves it twice or once, and never not at all.
+    durable::write_all(&kept, Readers::Everyone)?;
+    for Displaced { path, kept, .. } in &displaced {
+        console.note(format!("the receipt that was in `{}` is kept as `{}`", path.display(), kept.display()));
+    }
     let files: Vec<(&Path, Vec<u8>)> =
         receipts.iter().map(|(path, receipt)| (*path, receipt.to_json().into_bytes())).collect();
     durable::write_all(&files, Readers::Everyone)
+}
+
+/// A receipt in whose place another one goes.
+struct Displaced {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    /// Where it goes itself.
+    kept: PathBuf,
+}
+
+impl Displaced {
+    /// The receipt at `path`, if it is to be kept when `new` is written there.
+    fn by(new: &Receipt, path: &Path) -> Result<Option<Self>> {
+        let Some((old, bytes)) = read_if_there(path)? else { return Ok(None) };
+        if holds_all_of(new, &old) {
+            return Ok(None);
+        }
+        for number in 1..=MAX_KEPT {
+            let kept = kept_path(path, &old, number);
+            match read_if_there(&kept)? {
+                Some((there, _)) if holds_all_of(&there, &old) => return Ok(None),
+                Some((there, _)) if !holds_all_of(&old, &there) => {}
+                _ => return Ok(Some(Self { path: path.to_path_buf(), bytes, kept })),
+            }
+        }
+        Err(Failure::new(format!("there is no name left to keep the receipt `{}` under", path.display()))
+            .hint("move it away"))
+    }
+}
+
+/// Whether nothing is lost when `old` goes and `new` stays: the same statement, at least as far. A fresh proof
+/// of the same entry is as good as an older one.
+fn holds_all_of(new: &Receipt, old: &Receipt) -> bool {
+    let is_same_statement =
+        new.envelope() == old.envelope() && new.did() == old.did() && new.public_key() == old.public_key();
+    is_same_statement
+        && match (old.state(), new.state()) {
+            (State::Signed, _) => true,
+            (State::Pending(entry), _) => new.pending_entry() == Some(entry),
+            (State::Logged(old), State::Logged(new)) => {
+                old.entry == new.entry
+                    && (old.sigstore_note.is_none() || new.sigstore_note.is_some())
+                    && (old.identity.is_empty() || !new.identity.is_empty())
+            }
+            (State::Logged(_), _) => false,
+        }
+}
+
+/// The name under which `receipt`, which lies at `path`, is kept: with the first 16 digits of its claim's hash,
+/// or of its envelope's if it claims no log. The number counts what has the same: the same claim, logged twice.
+fn kept_path(path: &Path, receipt: &Receipt, number: usize) -> PathBuf {
+    let hash = match receipt.pending_entry() {
+        Some(entry) => entry.claim().hash().get(),
+        None => Hash::of(receipt.envelope().to_json().as_bytes()),
+    };
+    let name = path.file_name().unwrap_or_default();
+    let stem = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+    let mut kept = stem.map_or_else(|| name.to_owned(), OsString::from);
+    kept.push(format!(".{}", &hash.to_string()[..16]));
+    if number > 1 {
+        kept.push(format!("-{number}"));
+    }
+    kept.push(SUFFIX);
+    path.with_file_name(kept)
+}
+
+/// The receipt at `path` and its bytes; `None` if nothing is there.
+fn read_if_there(path: &Path) -> Result<Option<(Receipt, Vec<u8>)>> {
+    let left_alone = |failure: Failure| failure.hint("what is there is left alone: move it away");
+    let bytes = match read_found(path, MAX_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(left_alone(cannot_read(path).caused_by(error))),
+    };
+    match Receipt::parse(&bytes) {
+        Ok(receipt) => Ok(Some((receipt, bytes))),
+        Err(error) => Err(left_alone(cannot_read(path).caused_by(error))),
+    }
 }
 
 /// Reads a file that must not be longer than `limit`.
@@ -137,6 +230,11 @@ fn inside(path: &Path) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use attestation::Did;
+    use attestation::dsse::Envelope;
+    use attestation::statement::{Statement, Subject};
+    use tlog::key::Ed25519PrivateKey;
+
     use super::*;
 
     #[test]
@@ -156,6 +254,46 @@ mod tests {
             assert_eq!(path(&shelf), Path::new(want_shelf), "{artifact}");
         }
         assert!(beside.path(Path::new(".."), provenance).is_err());
+    }
+
+    fn signed(payload_of: &str) -> Receipt {
+        let key = Ed25519PrivateKey::from_seed(&[7; 32]);
+        let subjects = vec![Subject::new(payload_of, Hash::of(payload_of.as_bytes()))];
+        let statement = Statement::new(subjects, "urn:x", serde_json::Map::new()).expect("a statement");
+        let envelope = Envelope::sign(&key, statement.to_payload());
+        Receipt::signed(Did::of(&key.public_key()), key.public_key(), envelope).expect("a receipt")
+    }
+
+    #[test]
+    fn a_kept_receipt_has_a_name_of_its_own() {
+        let receipt = signed("x");
+        let id = &Hash::of(receipt.envelope().to_json().as_bytes()).to_string()[..16];
+        for (path, number, want) in [
+            ("d/app.receipt.json", 1, format!("d/app.{id}.receipt.json")),
+            ("app.vsa.receipt.json", 2, format!("app.vsa.{id}-2.receipt.json")),
+            ("newest.json", 1, format!("newest.json.{id}.receipt.json")),
+        ] {
+            assert_eq!(kept_path(Path::new(path), &receipt, number), Path::new(&want));
+        }
+        assert_ne!(kept_path(Path::new("a"), &receipt, 1), kept_path(Path::new("a"), &signed("y"), 1));
+    }
+
+    /// A kept receipt that was overwritten by hand with another one does not cost the next.
+    #[test]
+    fn a_name_that_is_taken_is_not_taken_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("app.receipt.json");
+        let mut console = Console::new(Box::new(io::sink()), Box::new(io::sink()));
+        let mut put = |path: &Path, receipt: &Receipt| write_all(&[(path, receipt)], &mut console);
+        let (old, new, other) = (signed("old"), signed("new"), signed("other"));
+        put(&path, &old).expect("written");
+        put(&kept_path(&path, &old, 1), &other).expect("written");
+        put(&path, &new).expect("written");
+        for (path, want) in
+            [(path.clone(), &new), (kept_path(&path, &old, 1), &other), (kept_path(&path, &old, 2), &old)]
+        {
+            assert_eq!(read(&path).expect("a receipt"), *want, "{}", path.display());
+        }
     }
 
     #[test]

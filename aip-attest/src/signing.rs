@@ -191,16 +191,8 @@ fn write_signed(groups: Vec<Group>, log_failure: Option<Failure>, console: &mut 
 
 /// Writes receipts to their places, durably.
 fn write<'j>(jobs: impl Iterator<Item = &'j Job>, console: &mut Console) -> Result<()> {
-    let mut files = Vec::new();
-    for job in jobs {
-        for path in &job.paths {
-            if path.exists() && is_of_another_entry(path, &job.receipt) {
-                console.note(format!("the receipt of another entry in `{}` is replaced", path.display()));
-            }
-            files.push((path.as_path(), &job.receipt));
-        }
-    }
-    receipt_file::write_all(&files)
+    let files = jobs.flat_map(|job| job.paths.iter().map(|path| (path.as_path(), &job.receipt)));
+    receipt_file::write_all(&files.collect::<Vec<_>>(), console)
 }
 
 impl Group {
@@ -281,11 +273,6 @@ impl Group {
         };
         self.artifacts.into_iter().map(signed).collect()
     }
-}
-
-fn is_of_another_entry(path: &std::path::Path, receipt: &Receipt) -> bool {
-    let claim = |receipt: &Receipt| receipt.pending_entry().map(|entry| entry.claim().hash());
-    receipt_file::read(path).is_ok_and(|old| old.log_answer().is_some() && claim(&old) != claim(receipt))
 }
 
 fn no_receipt_name(hashed: &Hashed) -> Failure {

@@ -198,11 +198,11 @@ impl Round<'_> {
                 Answer::Refused(problem) => self.end(at, Outcome::Left(refusal(&problem))),
             }
         }
-        self.take_logged(&logged);
+        self.take_logged(&logged, console);
     }
 
     /// Verifies what makes receipts, and writes what passed every check before more is asked.
-    fn take_logged(&mut self, answers: &[(usize, Box<LoggedAnswer>)]) {
+    fn take_logged(&mut self, answers: &[(usize, Box<LoggedAnswer>)], console: &mut Console) {
         let check = |(at, answer): &(usize, Box<LoggedAnswer>)| {
             (*at, accept(&self.jobs[*at].receipt, answer, self.target, self.pins))
         };
@@ -223,7 +223,7 @@ impl Round<'_> {
         let places = |at: usize| jobs[at].paths.iter().map(PathBuf::as_path);
         let files: Vec<_> =
             passed.iter().flat_map(|(at, receipt)| places(*at).map(move |path| (path, receipt))).collect();
-        let written = receipt_file::write_all(&files);
+        let written = receipt_file::write_all(&files, console);
         for (at, receipt) in passed {
             let outcome = written.as_ref().map_or_else(
                 |failure| Outcome::Left(failure.clone()),

@@ -23,8 +23,9 @@ use crate::target::{Target, Wish};
 /// Get the receipt of an artifact from the log, by its digest
 ///
 /// If there are several entries about it they are listed, and the exit code is 2, unless --signer leaves one
-/// DID: then its newest is taken. What the log answers is verified before it is written. Entries that were
-/// logged by hash have no receipt in the log: their signers have it.
+/// DID: then its newest is taken. What the log answers is verified before it is written; a receipt of another
+/// entry that is there is kept beside it. Entries that were logged by hash have no receipt in the log: their
+/// signers have it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The artifact: a file, or sha256:HEX with --output
@@ -82,8 +83,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         (None, Some(path)) => Shelf::default().path(path, receipt.statement().predicate_type())?,
         (None, None) => return Err(Failure::new("a digest has no place for its receipt")),
     };
-    keep_other_files(&path)?;
-    receipt_file::write(&path, &receipt)?;
+    receipt_file::write_all(&[(&path, &receipt)], console)?;
     if args.json {
         let (path, entries) = (path.to_string_lossy(), [json_of(chosen)]);
         console.json(&json!({"schema": "aip.fetch.v1", "receipt": path, "entries": entries}));
@@ -228,16 +228,6 @@ fn get(
         None if report.verdict() == Verdict::Verified => Ok(receipt),
         fault => Err(broken(fault.map_or(String::new(), |(check, fault)| format!("{check}: {fault}")))),
     }
-}
-
-/// A file that is no receipt is somebody's.
-fn keep_other_files(path: &std::path::Path) -> Result<()> {
-    if !path.exists() {
-        return Ok(());
-    }
-    receipt_file::read(path)
-        .map(|_| ())
-        .map_err(|failure| failure.hint("what is there is left alone: use --output"))
 }
 
 fn json_of(found: &Found) -> Value {

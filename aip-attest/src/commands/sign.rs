@@ -23,7 +23,7 @@ use crate::target::Wish;
 ///
 /// The receipt of `dist/app` is `dist/app.receipt.json`. It lies on disk before anything is sent. A log that
 /// does not answer in time leaves it pending (exit 2); the same command, or `submit`, sends the same bytes
-/// again.
+/// again. The receipt of an earlier run that lies there is kept as `dist/app.<16 hex>.receipt.json`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The artifacts: files, folders, or globs such as 'dist/**/*.whl'

@@ -153,7 +153,7 @@ fn claim_all(
     });
     let mut claimed: Vec<(PathBuf, Result<Receipt>)> = claimed.collect();
     let files = claimed.iter().filter_map(|(path, receipt)| Some((path.as_path(), receipt.as_ref().ok()?)));
-    if let Err(failure) = receipt_file::write_all(&files.collect::<Vec<_>>()) {
+    if let Err(failure) = receipt_file::write_all(&files.collect::<Vec<_>>(), console) {
         let claimed = claimed.iter_mut().map(|(_, receipt)| receipt).filter(|receipt| receipt.is_ok());
         claimed.for_each(|receipt| *receipt = Err(failure.clone()));
     }

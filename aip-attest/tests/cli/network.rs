@@ -69,6 +69,94 @@ fn a_private_claim_comes_without_its_envelope() {
     }
 }
 
+/// The names of the receipts of `app` that were kept.
+fn kept(world: &World) -> Vec<String> {
+    let mut names = world.files();
+    names.retain(|name| {
+        let id = name.strip_prefix("app.").and_then(|rest| rest.strip_suffix(".receipt.json"));
+        id.is_some_and(|id| id.len() == 16 && id.chars().all(|c| c.is_ascii_hexdigit()))
+    });
+    names
+}
+
+/// Of an entry that was logged by hash, the receipt is the only copy of the envelope: another run of another
+/// build does not cost it.
+#[test]
+fn a_receipt_is_kept_when_another_run_signs_the_artifact() {
+    let (log, world) = log_and_world();
+    sign(&world, &log, &["app", "--private"]).expect(0, &["logged"]);
+    let first = world.read("app.receipt.json");
+    world.file("app", b"another build");
+    let ran = sign(&world, &log, &["app", "--private"]);
+    let names = kept(&world);
+    let [name] = &names[..] else { panic!("{names:?} {ran:#?}") };
+    ran.expect(
+        0,
+        &["logged", &format!("note: the receipt that was in `app.receipt.json` is kept as `{name}`")],
+    );
+    assert_eq!(world.read(name), first);
+    let claim = Receipt::parse(first.as_bytes()).expect("a receipt");
+    let claim = claim.pending_entry().expect("an entry").claim().hash().get().to_string();
+    assert_eq!(*name, format!("app.{}.receipt.json", &claim[..16]));
+    // It still proves what it proved, and `submit` refreshes it; it is no artifact.
+    world.file("old", b"app");
+    world.file("policy", log.policy().as_bytes());
+    world
+        .run(&["verify", "old", "--receipt", name, "--any-signer", "--policy", "policy"])
+        .expect(0, &["verified:"]);
+    world.run(&["submit", name, "--log", &log.url()]).expect(0, &["logged"]);
+    // Again and again: the first build comes back, and the second one's receipt is kept too. What is kept
+    // already is not kept twice.
+    for build in [&b"app"[..], b"another build", b"app"] {
+        world.file("app", build);
+        sign(&world, &log, &["app", "--private"]).expect(0, &["logged"]);
+    }
+    assert_eq!(kept(&world).len(), 2);
+    // A receipt of a run that went on is not another's.
+    sign(&world, &log, &["app", "--private"]).expect(0, &["logged"]);
+    assert_eq!(kept(&world).len(), 2);
+}
+
+/// Pending receipts and such that are only signed are kept as well, by every command that writes one.
+#[test]
+fn what_only_one_file_holds_is_overwritten_by_no_command() {
+    let (log, world) = log_and_world();
+    world.run(&["sign", "app", "--no-log"]).expect(0, &[]);
+    let signed = world.read("app.receipt.json");
+    // The same statement goes further: nothing is lost, and nothing kept.
+    log.say((0..100).map(|_| Answer::busy()));
+    sign(&world, &log, &["app", "--private", "--timeout", "1s"]).expect(2, &["pending"]);
+    assert_eq!(kept(&world), [""; 0]);
+    let pending = world.read("app.receipt.json");
+    log.say([]);
+    // Somebody logs the same artifact for everyone to see, and it is fetched.
+    sign(&world, &log, &["app", "--receipts", "r"]).expect(0, &["logged"]);
+    let fetch = ["fetch", "app", "--log", &log.url()];
+    world.run(&fetch).expect(0, &["is kept as", "fetched  app.receipt.json"]);
+    let names = kept(&world);
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert_eq!(world.read(&names[0]), pending);
+    // Fetched again it is the same entry, with a proof that is as good.
+    let again = world.run(&fetch);
+    assert!(again.code == 0 && !again.stderr.contains("is kept as"), "{again:#?}");
+    // A signature over other words.
+    world.file("app", b"another build");
+    world.run(&["sign", "app", "--no-log"]).expect(0, &["is kept as"]);
+    let other = world.read("app.receipt.json");
+    world.file("app", b"a third build");
+    world.run(&["sign", "app", "--no-log"]).expect(0, &["is kept as"]);
+    let names = kept(&world);
+    let contents: Vec<String> = names.iter().map(|name| world.read(name)).collect();
+    assert!(names.len() == 3 && contents.contains(&other) && contents.contains(&pending), "{names:?}");
+    assert!(!contents.contains(&signed));
+    // One receipt of several artifacts has several places: each keeps what is there.
+    world.file("b", b"b");
+    world.file("b.receipt.json", b"notes of mine");
+    std::fs::remove_file(world.path("app.receipt.json")).expect("removed");
+    world.run(&["sign", "app", "b", "--together", "--no-log"]).expect(2, &["left alone"]);
+    assert_eq!(world.read("b.receipt.json"), "notes of mine");
+}
+
 #[test]
 fn a_signed_receipt_is_claimed_and_logged_later() {
     let (log, world) = log_and_world();
