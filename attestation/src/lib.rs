@@ -16,6 +16,7 @@
 //! | [`identity`] | whose key it is, by the events before | `specs/identity.md` |
 //! | [`leaf`] | what a leaf must keep by itself | `specs/entry.md` |
 //! | [`lists`] | what is found under which key | `specs/evidence.md` |
+//! | [`evidence`] | what a judgement is made from, in one file | `specs/evidence.md` |
 //! | [`finding`] | what a monitor reports, with evidence | `specs/finding.md` |
 //! | [`receipt`] | statement, entry and proof in one file, and its checks | `specs/receipt.md` |
 //!
@@ -71,6 +72,7 @@ pub mod did;
 pub mod dsse;
 pub mod entry;
 pub mod event;
+pub mod evidence;
 pub mod finding;
 pub mod identity;
 pub mod json;
