@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::select::{Expanded, expand};
+use super::select::{Expanded, FoundFile, expand};
 use crate::predicate;
 use crate::receipt_file::{SUFFIX, Shelf};
 use crate::report::{Failure, Result};
@@ -19,7 +19,10 @@ pub fn select<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Vec<PathBuf>> {
         let found = match expand(argument, |name| name.ends_with(SUFFIX))? {
             Expanded::Named(path) if is_receipt(&path) => vec![path],
             Expanded::Named(path) => vec![beside(&path)?],
-            Expanded::Found(files) => files.into_iter().map(|file| file.path).collect(),
+            Expanded::Found(files) => {
+                let path = |file: Result<FoundFile, _>| file.map(|file| file.path).map_err(|(_, why)| why);
+                files.into_iter().map(path).collect::<Result<_>>()?
+            }
             // The artifact may be elsewhere, its receipt here.
             Expanded::Missing => vec![beside(Path::new(argument))?],
         };

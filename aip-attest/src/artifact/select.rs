@@ -17,7 +17,8 @@ pub fn select<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Vec<Artifact>> {
     select_each(arguments).into_iter().map(|selected| selected.map_err(|(_, failure)| failure)).collect()
 }
 
-/// As [`select`], for who goes on after an argument that names nothing: that argument, and why.
+/// As [`select`], for who goes on after what cannot be taken: an argument that names nothing, or a file of a
+/// folder or a glob; and why.
 pub fn select_each<S: AsRef<OsStr>>(arguments: &[S]) -> Vec<Result<Artifact, (String, Failure)>> {
     let mut seen = BTreeSet::new();
     let mut selected = Vec::new();
@@ -29,7 +30,9 @@ pub fn select_each<S: AsRef<OsStr>>(arguments: &[S]) -> Vec<Result<Artifact, (St
                 let mut is_new = |artifact: &Artifact| {
                     seen.insert(artifact.path().map_or_else(|| PathBuf::from(&artifact.name), lexical))
                 };
-                selected.extend(artifacts.into_iter().filter(|artifact| is_new(artifact)).map(Ok));
+                selected.extend(
+                    artifacts.into_iter().filter(|artifact| artifact.as_ref().map_or(true, &mut is_new)),
+                );
             }
         }
     }
@@ -54,11 +57,11 @@ fn without_side_files(
     selected.into_iter().filter(is_wanted).collect()
 }
 
-fn select_one(argument: &OsStr) -> Result<Vec<Artifact>> {
+fn select_one(argument: &OsStr) -> Result<Vec<Result<Artifact, (String, Failure)>>> {
     match expand(argument, |name| !is_side_file(name))? {
         Expanded::Named(path) => {
             let name = Path::new(path.file_name().unwrap_or_default());
-            Ok(vec![artifact(&path, name)?])
+            Ok(vec![Ok(artifact(&path, name)?)])
         }
         Expanded::Found(files) if files.is_empty() => {
             let text = argument.to_string_lossy();
@@ -68,7 +71,13 @@ fn select_one(argument: &OsStr) -> Result<Vec<Artifact>> {
             };
             Err(Failure::new(format!("nothing matches `{text}`")).hint(hint))
         }
-        Expanded::Found(files) => files.iter().map(|file| artifact(&file.path, &file.name)).collect(),
+        Expanded::Found(files) => {
+            let artifact = |file: FoundFile| {
+                artifact(&file.path, &file.name)
+                    .map_err(|failure| (file.path.to_string_lossy().into_owned(), failure))
+            };
+            Ok(files.into_iter().map(|file| file.and_then(artifact)).collect())
+        }
         Expanded::Missing => {
             let text = argument.to_string_lossy();
             let Some(sha256) = parse_digest(&text) else {
@@ -76,7 +85,7 @@ fn select_one(argument: &OsStr) -> Result<Vec<Artifact>> {
                     .hint("a folder, a glob such as 'dist/*', or several names work too"));
             };
             let place = Place::Elsewhere { sha256, path: None };
-            Ok(vec![Artifact { place, name: text.into_owned() }])
+            Ok(vec![Ok(Artifact { place, name: text.into_owned() })])
         }
     }
 }
@@ -85,8 +94,9 @@ fn select_one(argument: &OsStr) -> Result<Vec<Artifact>> {
 pub(super) enum Expanded {
     /// A file that exists under this very name.
     Named(PathBuf),
-    /// The files of a folder or a glob, sorted by path.
-    Found(Vec<FoundFile>),
+    /// The files of a folder or a glob, sorted by path. Of one that cannot be taken, its path and why: it must
+    /// not keep the others from being looked at.
+    Found(Vec<Result<FoundFile, (String, Failure)>>),
     /// No file, folder or glob.
     Missing,
 }
@@ -106,7 +116,7 @@ pub(super) fn expand(argument: &OsStr, takes: impl Fn(&str) -> bool) -> Result<E
         return Err(Failure::new("a file's name is empty"));
     }
     match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => return Ok(Expanded::Found(walk(path, None, takes)?)),
+        Ok(metadata) if metadata.is_dir() => return Ok(Expanded::Found(walk(path, None, takes))),
         Ok(metadata) => {
             refuse_special(path, &metadata)?;
             return Ok(Expanded::Named(path.to_path_buf()));
@@ -121,7 +131,7 @@ pub(super) fn expand(argument: &OsStr, takes: impl Fn(&str) -> bool) -> Result<E
             let pattern = Pattern::parse(text)?;
             let is_folder = pattern.root.is_dir();
             Ok(Expanded::Found(if is_folder {
-                walk(&pattern.root, Some(&pattern), takes)?
+                walk(&pattern.root, Some(&pattern), takes)
             } else {
                 Vec::new()
             }))
@@ -186,7 +196,11 @@ impl Pattern {
 ///
 /// Links to files are followed. A folder is not entered by a link: its files would be signed under names
 /// that are not theirs. A glob passes over it as over any folder; who asked for everything is told.
-fn walk(root: &Path, pattern: Option<&Pattern>, takes: impl Fn(&str) -> bool) -> Result<Vec<FoundFile>> {
+fn walk(
+    root: &Path,
+    pattern: Option<&Pattern>,
+    takes: impl Fn(&str) -> bool,
+) -> Vec<Result<FoundFile, (String, Failure)>> {
     let mut found = Vec::new();
     let below = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_path_buf();
     let is_entered = |entry: &DirEntry| {
@@ -194,9 +208,15 @@ fn walk(root: &Path, pattern: Option<&Pattern>, takes: impl Fn(&str) -> bool) ->
         !entry.file_type().is_dir() || (!is_internal(entry) && pattern.is_none_or(is_wanted))
     };
     for entry in WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(is_entered) {
-        let entry = entry.map_err(|error| {
-            Failure::new(format!("cannot read the folder `{}`", root.display())).caused_by(error)
-        })?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let folder = without_dot(error.path().unwrap_or(root));
+                let failure = Failure::new(format!("cannot read the folder `{}`", folder.display()));
+                found.push(Err((folder.to_string_lossy().into_owned(), failure.caused_by(error))));
+                continue;
+            }
+        };
         let relative = below(entry.path());
         if entry.file_type().is_dir() || pattern.is_some_and(|pattern| !pattern.takes(&relative)) {
             continue;
@@ -205,19 +225,25 @@ fn walk(root: &Path, pattern: Option<&Pattern>, takes: impl Fn(&str) -> bool) ->
             continue;
         }
         let path = without_dot(entry.path());
-        let metadata = fs::metadata(&path)
-            .map_err(|error| Failure::new(format!("cannot read `{}`", path.display())).caused_by(error))?;
-        if metadata.is_dir() && pattern.is_some() {
-            continue;
+        match is_taken(&path, pattern) {
+            Ok(true) => found.push(Ok(FoundFile { path, name: relative })),
+            Ok(false) => {}
+            Err(failure) => found.push(Err((path.to_string_lossy().into_owned(), failure))),
         }
-        if metadata.is_dir() {
-            return Err(Failure::new(format!("`{}` is a link to a folder", path.display()))
-                .hint("name the folder itself, so that its files have their own names, or use a glob"));
-        }
-        refuse_special(&path, &metadata)?;
-        found.push(FoundFile { path, name: relative });
     }
-    Ok(found)
+    found
+}
+
+/// Whether a file, or what a link leads to, is one to take.
+fn is_taken(path: &Path, pattern: Option<&Pattern>) -> Result<bool> {
+    let metadata = fs::metadata(path)
+        .map_err(|error| Failure::new(format!("cannot read `{}`", path.display())).caused_by(error))?;
+    match (metadata.is_dir(), pattern) {
+        (true, Some(_)) => Ok(false),
+        (true, None) => Err(Failure::new(format!("`{}` is a link to a folder", path.display()))
+            .hint("name the folder itself, so that its files have their own names, or use a glob")),
+        (false, _) => refuse_special(path, &metadata).map(|()| true),
+    }
 }
 
 /// Whether a folder is the repository's own, or ours.

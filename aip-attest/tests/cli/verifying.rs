@@ -144,6 +144,69 @@ fn of_several_one_false_is_1_and_one_unchecked_is_2() {
     assert_eq!(verify(&["."]), 1);
 }
 
+/// What cannot be read under a folder or a glob hides nothing that is false: the answer is 1.
+#[cfg(unix)]
+#[test]
+fn a_file_that_cannot_be_read_under_a_glob_hides_no_false_one() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let changed = |world: &World| {
+        world.file("dist/changed", b"changed");
+        world.file("dist/changed.receipt.json", Forge::of("changed", b"original").receipt().as_bytes());
+    };
+    let verify = |world: &World, what: &str| {
+        world.run(&["verify", what, "--any-signer", "--policy", "policy", "--json"])
+    };
+    type Break = fn(&World);
+    let breaks: [(Break, &str, &str); 4] = [
+        (|world| symlink("nowhere", world.path("dist/bad")).expect("a link"), "cannot read", "dist/*"),
+        (
+            |world| {
+                let made = std::process::Command::new("mkfifo").arg(world.path("dist/bad")).status();
+                assert!(made.expect("mkfifo runs").success());
+            },
+            "not a regular file",
+            "dist/*",
+        ),
+        (|world| symlink(".", world.path("dist/bad")).expect("a link"), "a link to a folder", "dist"),
+        (
+            |world| {
+                let path = world.path("dist/bad");
+                std::fs::create_dir(&path).expect("made");
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).expect("locked");
+                if std::fs::read_dir(&path).is_ok() {
+                    // This user reads everything: something else that cannot be.
+                    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("opened");
+                    symlink("nowhere", path.join("x")).expect("a link");
+                }
+            },
+            "cannot read",
+            "dist",
+        ),
+    ];
+    for (at, (break_it, why, argument)) in breaks.into_iter().enumerate() {
+        let world = World::with_receipt();
+        world.file("dist/app", b"hello artifact\n");
+        world.file("dist/app.receipt.json", world.read("app.receipt.json").as_bytes());
+        break_it(&world);
+        let alone = verify(&world, argument);
+        alone.expect(2, &[why, "\"verdict\": \"verified\""]);
+        changed(&world);
+        let ran = verify(&world, argument);
+        ran.expect(1, &[why]);
+        let verdicts: Vec<Value> = ran.json()["results"]
+            .as_array()
+            .expect("an array")
+            .iter()
+            .map(|one| one["verdict"].clone())
+            .collect();
+        assert_eq!(verdicts, ["verified", "could-not-check", "failed"], "{at}: {ran:#?}");
+        // Nobody signs half of what was named.
+        let names = world.files();
+        world.run(&["sign", argument, "--no-log"]).expect(2, &[why]);
+        assert_eq!(world.files(), names);
+    }
+}
+
 #[test]
 fn json_carries_the_verified_statement_and_only_a_verified_one() {
     let world = World::with_receipt();
