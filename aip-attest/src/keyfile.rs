@@ -111,6 +111,10 @@ pub fn from_environment() -> Result<Option<Identity>> {
 pub fn find(console: &mut Console) -> Result<Option<(PathBuf, Stored)>> {
     let (paths, only) = candidates();
     for path in paths {
+        // A pipe that is named is read; one that is only found would be waited for, for ever.
+        if !only && path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(cannot_read(&path).because("it is not a regular file"));
+        }
         let Some(bytes) = read(&path, console)? else { continue };
         match credentials::parse(&bytes) {
             Ok(Some(stored)) => return Ok(Some((path, stored))),

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use tlog::policy::{Policy, PolicyParseError};
 
 use crate::environment;
-use crate::receipt_file::read_bounded;
+use crate::receipt_file::read_found;
 use crate::report::{Failure, Result};
 use pins::Pins;
 use trust::Trust;
@@ -90,10 +90,11 @@ pub fn pinned(pins: &Pins, origin: &str) -> Result<PolicyFile> {
     })
 }
 
-/// Reads a policy file and the settings beside it.
+/// Reads a policy file and the settings beside it. A pipe or a device is none, named or not: settings lie
+/// beside a file, and what judges is there to be read again.
 pub fn read(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<PolicyFile> {
     let cannot = || Failure::new(format!("cannot use the policy `{}`", path.display()));
-    let text = read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
+    let text = read_found(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
     let text = String::from_utf8(text).map_err(|_| cannot().because("it is not UTF-8"))?;
     let policy = text.parse().map_err(|error: PolicyParseError| cannot().caused_by(error))?;
     let trust = trust::beside(path)?;
@@ -108,7 +109,8 @@ fn in_working_tree() -> Result<Option<PathBuf>> {
     let root = here.ancestors().find(is_root).unwrap_or(&here);
     let inside = here.ancestors().take_while(|folder| folder.starts_with(root));
     let mut paths = inside.map(|folder| folder.join(".aip").join("policy"));
-    let Some(path) = paths.find(|path| path.is_file()) else { return Ok(None) };
+    // Whatever it is: one that cannot be read is not the same as none.
+    let Some(path) = paths.find(|path| path.symlink_metadata().is_ok()) else { return Ok(None) };
     // Messages and outputs read better with the short name.
     if let Ok(short) = path.strip_prefix(&here) {
         return Ok(Some(short.to_path_buf()));

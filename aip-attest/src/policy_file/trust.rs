@@ -20,7 +20,7 @@ use serde::Deserialize;
 use tlog::TreeSize;
 use tlog::policy::Policy;
 
-use crate::receipt_file::read_bounded;
+use crate::receipt_file::read_found;
 use crate::report::{Failure, Result};
 
 /// The settings.
@@ -50,7 +50,7 @@ impl Trust {
 pub fn beside(policy: &Path) -> Result<Trust> {
     let path = policy.with_file_name("trust.toml");
     let cannot = || Failure::new(format!("cannot use the settings `{}`", path.display()));
-    let text = match read_bounded(&path, MAX_BYTES) {
+    let text = match read_found(&path, MAX_BYTES) {
         Ok(text) => String::from_utf8(text).map_err(|_| cannot().because("it is not UTF-8"))?,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Trust::default()),
         Err(error) => return Err(cannot().caused_by(error)),

@@ -138,3 +138,54 @@ fn a_broken_pin_is_an_error_and_not_no_pin() {
         world.run(arguments).expect(2, &["cannot read the pin", "remove the file"]);
     }
 }
+
+/// What stands where a policy, its settings, a pin or a key is looked for, and is no such file, is said: it is
+/// neither waited for nor passed over.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_neither_waited_for_nor_passed_over() {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+    type Put = fn(&Path);
+    let kinds: [(Put, &str); 6] = [
+        (
+            |path| assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo runs").success()),
+            "it is not a regular file",
+        ),
+        (|path| fs::create_dir(path).expect("made"), "it is not a regular file"),
+        (|path| symlink("/dev/zero", path).expect("a link"), "it is not a regular file"),
+        (|path| symlink("/dev/tty", path).expect("a link"), "it is not a regular file"),
+        (|path| fs::File::create(path).expect("made").set_len(1 << 40).expect("sparse"), "is longer than"),
+        (|path| fs::write(path, [0xff; 10]).expect("written"), ""),
+    ];
+    for (name, message) in [
+        ("named", "cannot use the policy `named`"),
+        (".aip/policy", "cannot use the policy `.aip/policy`"),
+        ("trust.toml", "cannot use the settings `trust.toml`"),
+        (".aip/pins/x.json", "cannot read the pin"),
+        (".aip/credentials.json", "cannot read the credentials file"),
+    ] {
+        for (put, why) in kinds {
+            let world = World::with_receipt().env("AIP_DID", "").env("AIP_PRIVATE_KEY", "");
+            world.file(".aip/pins/none", b"");
+            put(&world.path(name));
+            let arguments = match name {
+                "named" => &["verify", "app", "--any-signer", "--policy", "named"][..],
+                "trust.toml" => &["verify", "app", "--any-signer", "--policy", "policy"],
+                ".aip/credentials.json" => &["whoami"],
+                _ => &["verify", "app", "--any-signer"],
+            };
+            let started = Instant::now();
+            world.run(arguments).expect(2, &[message, why]);
+            assert!(started.elapsed() < Duration::from_secs(10), "{name}: {why}");
+        }
+    }
+    // A link that leads nowhere is not the same as none.
+    let world = World::with_receipt();
+    fs::create_dir(world.path(".aip")).expect("made");
+    symlink("nowhere", world.path(".aip/policy")).expect("a link");
+    world.run(&["verify", "app", "--any-signer"]).expect(2, &["cannot use the policy `.aip/policy`"]);
+}

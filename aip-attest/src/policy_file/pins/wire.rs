@@ -11,7 +11,7 @@ use tlog::policy::Policy;
 use tlog::{Hash, TreeSize};
 
 use super::{Pin, Seen};
-use crate::receipt_file::read_bounded;
+use crate::receipt_file::read_found;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -30,7 +30,7 @@ struct Wire {
 
 /// Reads the pin at `path`, or says why that cannot be done.
 pub(super) fn read(path: &Path) -> Result<Pin, String> {
-    let bytes = read_bounded(path, MAX_BYTES).map_err(|error| error.to_string())?;
+    let bytes = read_found(path, MAX_BYTES).map_err(|error| error.to_string())?;
     parse(&bytes)
 }
 
