@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use reqwest::blocking::{RequestBuilder, Response};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use tlog::Hash;
 use tlog::tile::{self, Tile};
+use tlog::{Hash, bundle};
 use zeroize::Zeroizing;
 
 pub use answer::{Answer, EntryList, ListedEntry, LoggedAnswer, Problem};
@@ -25,8 +25,8 @@ pub use url::normal_url;
 use crate::environment;
 use crate::report::{Failure, Result, printable};
 
-/// The longest body that is read, decompressed.
-pub const MAX_BODY_BYTES: usize = 16 << 20;
+/// The longest body that is read, decompressed: a bundle of 256 entries of 65,535 bytes fits.
+pub const MAX_BODY_BYTES: usize = 17 << 20;
 
 /// A log at its address, for as long as somebody waits for it.
 pub struct Client {
@@ -104,6 +104,30 @@ impl Client {
             self.malformed(&path, format!("{} bytes are no tile of {} hashes", got.body.len(), tile.width()))
         };
         tile::parse_hashes(tile, &got.body).ok_or_else(wrong)
+    }
+
+    /// The leaves under a tile of level 0 (c2sp.org/tlog-tiles). Where a partial bundle is gone, those at the
+    /// beginning of the full one that took its place.
+    pub fn bundle(&self, tile: Tile) -> Result<Vec<Vec<u8>>, ClientError> {
+        match self.whole_bundle(tile) {
+            Err(error) if !tile.is_full() && matches!(error.status(), Some(404 | 410)) => {
+                let mut leaves = self.whole_bundle(tile.full())?;
+                leaves.truncate(usize::from(tile.width()));
+                Ok(leaves)
+            }
+            answer => answer,
+        }
+    }
+
+    fn whole_bundle(&self, tile: Tile) -> Result<Vec<Vec<u8>>, ClientError> {
+        let path = format!("/{}", tile.entries_path());
+        let got = self.get(&path)?;
+        let leaves = bundle::parse(&got.body).map_err(|error| self.malformed(&path, error.to_string()))?;
+        if leaves.len() != usize::from(tile.width()) {
+            let what = format!("{} entries, not {}", leaves.len(), tile.width());
+            return Err(self.malformed(&path, what));
+        }
+        Ok(leaves.into_iter().map(<[u8]>::to_vec).collect())
     }
 
     /// One page of the entries about an artifact, newest first. `next` is the path of a further page, as

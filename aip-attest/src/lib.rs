@@ -43,6 +43,7 @@ pub mod report;
 pub mod signing;
 pub mod submission;
 pub mod target;
+pub mod whole_log;
 
 use std::panic;
 use std::process::ExitCode;

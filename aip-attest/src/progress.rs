@@ -20,6 +20,11 @@ impl Progress {
         Self::new(entries > 1, entries as u64, "logging {wide_bar} {pos}/{len}")
     }
 
+    /// Reading so many entries of a log.
+    pub fn over_leaves(leaves: u64) -> Self {
+        Self::new(leaves >= LEAVES_WORTH_A_BAR, leaves, "reading the log {wide_bar} {pos}/{len}")
+    }
+
     fn new(is_worth_it: bool, length: u64, template: &str) -> Self {
         if !is_worth_it || !std::io::stderr().is_terminal() {
             return Self(None);
@@ -48,3 +53,6 @@ impl Progress {
 
 /// A tenth of a second of hashing.
 const BYTES_WORTH_A_BAR: u64 = 64 << 20;
+
+/// A few bundles.
+const LEAVES_WORTH_A_BAR: u64 = 2_000;

@@ -17,10 +17,12 @@ use tlog::key::{Ed25519PublicKey, KeyError, SignerKey, VerifierKey};
 use tlog::merkle::{ProofError, inclusion, leaf_hash};
 use tlog::note::{Note, NoteError};
 use tlog::policy::{Cosigned, Policy, PolicyError};
-use tlog::{Hash, LeafIndex};
+use tlog::{Hash, LeafIndex, TreeSize};
 
+use crate::did::Did;
 use crate::entry::Entry;
-use crate::event::RawKey;
+use crate::event::{EventEntry, PendingEvent, RawKey};
+use crate::identity::{Identity, StateError};
 use crate::json::{JsonError, MAX_DEPTH, Object};
 use crate::leaf::{self, BrokenRule};
 use crate::lists::{ListKey, Listed, list_root, lists_of};
@@ -272,6 +274,36 @@ impl Proven {
         self.entries.get(&index).ok_or(EvidenceError::MissingEntry(index))
     }
 
+    /// The event at `index`.
+    pub fn event(&self, index: LeafIndex) -> Result<&EventEntry, EvidenceError> {
+        match self.entry(index)? {
+            Entry::Event(event) => Ok(event),
+            Entry::Dsse(_) | Entry::NotUnderstood { .. } => Err(EvidenceError::NotEvent(index)),
+        }
+    }
+
+    /// The identity events of a DID before `size`.
+    pub fn identity_events(
+        &self,
+        did: Did,
+        size: TreeSize,
+    ) -> Result<Vec<(LeafIndex, &PendingEvent)>, EvidenceError> {
+        let before = self.list(ListKey::Id(did))?.iter().filter(|listed| size.contains(listed.index));
+        before.map(|listed| Ok((listed.index, self.event(listed.index)?.pending()))).collect()
+    }
+
+    /// The state of a DID at `size`, at most the checkpoint's; `None` if it is not registered by then.
+    ///
+    /// Each event of the list must follow: a log lists no other.
+    pub fn identity(&self, did: Did, size: TreeSize) -> Result<Option<Identity>, EvidenceError> {
+        let mut state = None;
+        for (index, event) in self.identity_events(did, size)? {
+            let after = Identity::apply(state.as_ref(), event, index);
+            state = Some(after.map_err(|error| EvidenceError::State { index, error })?);
+        }
+        Ok(state)
+    }
+
     /// Each entry that is here stands in the lists that are here as it must, and each entry of a list that is
     /// here is what the list says.
     fn check_lists(&self) -> Result<(), EvidenceError> {
@@ -374,6 +406,17 @@ pub enum EvidenceError {
     /// A list that is needed is not there.
     #[error("the evidence lacks the list {0}")]
     MissingList(ListKey),
+    /// A list of events has another entry.
+    #[error("entry {0} is no event")]
+    NotEvent(LeafIndex),
+    /// An identity event that does not follow the one before: the list lacks one, or has one too many.
+    #[error("entry {index} does not follow in the DID's events: {error}")]
+    State {
+        /// The entry.
+        index: LeafIndex,
+        /// Why.
+        error: StateError,
+    },
     /// A note is malformed.
     #[error("`{member}`: {error}")]
     Note {

@@ -1,1 +1,229 @@
+use tlog::TreeSize;
+use tlog::cosignature::cosign;
+use tlog::key::{Ed25519PrivateKey, KeyName, KeyType};
+use tlog::merkle::{HashReader, Node, root_of};
+use tlog::{UnixTime, merkle};
 
+use super::*;
+use crate::entry::LogTime;
+use crate::event::{
+    Capabilities, Commitment, Event, IdentityEvent, Level, Link, Scope, StatementId, TrustEvent,
+};
+use crate::identity::Status;
+
+const ORIGIN: &str = "log.example.com/pipelines";
+
+fn signer(seed: u8, name: &str, kind: KeyType) -> SignerKey {
+    SignerKey::from_seed(KeyName::new(name).expect("a name"), kind, &[seed; 32])
+}
+
+fn log() -> SignerKey {
+    signer(1, ORIGIN, KeyType::Ed25519)
+}
+
+fn witness() -> SignerKey {
+    signer(2, "witness.example.com", KeyType::Ed25519Cosignature)
+}
+
+fn policy() -> Policy {
+    let text = format!("log {}\nwitness w {}\nquorum w\n", log().verifier(), witness().verifier());
+    text.parse().expect("a policy")
+}
+
+fn key(seed: u8) -> Ed25519PrivateKey {
+    Ed25519PrivateKey::from_seed(&[seed; 32])
+}
+
+fn raw(seed: u8) -> RawKey {
+    *key(seed).public_key().as_bytes()
+}
+
+fn did(seed: u8) -> Did {
+    Did::of_raw(&raw(seed))
+}
+
+fn time(millis: u64) -> LogTime {
+    LogTime::from_millis(millis).expect("a time")
+}
+
+struct Leaves(Vec<Hash>);
+
+impl HashReader for Leaves {
+    type Error = std::convert::Infallible;
+
+    fn read_hashes(&self, nodes: &[Node]) -> Result<Vec<Hash>, Self::Error> {
+        let hash = |node: &Node| root_of(&self.0[(node.index << node.level) as usize..][..1 << node.level]);
+        Ok(nodes.iter().map(hash).collect())
+    }
+}
+
+/// A DID is registered, another vouches for it, and it rotates.
+fn events() -> Vec<PendingEvent> {
+    let capabilities = Capabilities { messages: false, receipts: true, vouches: true };
+    let sign = |event: Event, seeds: &[u8]| {
+        let keys: Vec<Ed25519PrivateKey> = seeds.iter().map(|seed| key(*seed)).collect();
+        PendingEvent::sign(event, &keys.iter().collect::<Vec<_>>()).expect("an event")
+    };
+    let inception = |seed: u8| {
+        let event = IdentityEvent::Inception {
+            key: raw(seed),
+            next: Commitment::to(&raw(seed + 1)),
+            recovery: Commitment::to(&raw(seed + 2)),
+            capabilities,
+            public_name: None,
+        };
+        sign(Event::about_itself(did(seed), ORIGIN, event).expect("an event"), &[seed])
+    };
+    let vouch = TrustEvent::Vouch {
+        id: StatementId([1; 16]),
+        issued_at: time(1_000),
+        scope: Scope::CodeSigning,
+        level: Level::Strong,
+        depth: None,
+        expires_at: time(2_000),
+    };
+    let first = inception(10);
+    let rotation = IdentityEvent::Rotation {
+        link: Link { sequence: 1, previous: first.hash() },
+        key: raw(11),
+        next: Commitment::to(&raw(13)),
+        capabilities,
+    };
+    vec![
+        first,
+        inception(20),
+        sign(Event::about(did(10), did(20), ORIGIN, vouch).expect("an event"), &[20]),
+        sign(Event::about_itself(did(10), ORIGIN, rotation).expect("an event"), &[10, 11]),
+    ]
+}
+
+fn good() -> Evidence {
+    let leaves: Vec<Vec<u8>> = events().iter().map(|event| event.to_leaf(time(1_500))).collect();
+    let reader = Leaves(leaves.iter().map(|leaf| leaf_hash(leaf)).collect());
+    let size = TreeSize::new(leaves.len() as u64);
+    let checkpoint = Checkpoint::new(ORIGIN, size, root_of(&reader.0));
+    let mut note = checkpoint.sign(&log());
+    note.add(cosign(&witness(), &checkpoint, UnixTime::from_secs(1_790_000_000)).expect("a cosignature"));
+    let mut lists = Lists::new();
+    let mut elements = Vec::new();
+    for (leaf, index) in leaves.into_iter().zip(0..).map(|(leaf, at)| (leaf, LeafIndex::new(at))) {
+        for (key, listed) in lists_of(&Entry::parse(&leaf).expect("an entry"), index) {
+            lists.entry(key).or_default().push(listed);
+        }
+        let Ok(hashes) = merkle::inclusion::prove(&reader, index, size);
+        elements.push(Element { index, leaf, hashes });
+    }
+    let assertion = assert_lists(&log(), &checkpoint, &lists);
+    Evidence { checkpoint: note, assertion, lists, elements }
+}
+
+#[test]
+fn what_is_written_is_read_and_holds() {
+    let evidence = good();
+    let json = evidence.to_json();
+    assert_eq!(Evidence::parse(json.as_bytes()), Ok(evidence.clone()));
+    let proven = evidence.verify(&policy()).expect("it holds");
+    assert_eq!(proven.cosigned().len(), 1);
+    let size = proven.checkpoint().size;
+    let state = proven.identity(did(10), size).expect("its list is there").expect("registered");
+    assert_eq!((state.status(), state.key()), (Status::Active, &raw(11)));
+    let before = proven.identity(did(10), TreeSize::new(3)).expect("its list is there").expect("registered");
+    assert_eq!(before.key(), &raw(10));
+    assert_eq!(proven.identity(did(10), TreeSize::new(0)), Ok(None));
+    let stranger = ListKey::Id(did(99));
+    assert_eq!(proven.identity(did(99), size), Err(EvidenceError::MissingList(stranger)));
+    let edge = proven.list(ListKey::Edge(did(20), did(10), Scope::CodeSigning)).expect("the edge");
+    assert_eq!(edge.len(), 1);
+    assert_eq!(edge[0].peer, did(10));
+}
+
+/// Must show 6: whatever is taken out or altered, the refusal names it.
+#[test]
+fn each_list_that_is_taken_out_or_altered_is_named() {
+    let good = good();
+    for (key, list) in &good.lists {
+        let mut without = good.clone();
+        without.lists.remove(key);
+        assert_eq!(without.verify(&policy()).err(), Some(EvidenceError::AssertedList(*key)));
+        for at in 0..list.len() {
+            let mut shorter = good.clone();
+            shorter.lists.get_mut(key).expect("the list").remove(at);
+            assert_eq!(shorter.verify(&policy()).err(), Some(EvidenceError::AssertedList(*key)));
+            let mut altered = good.clone();
+            let listed = &mut altered.lists.get_mut(key).expect("the list")[at];
+            listed.expiry_hours += 1;
+            assert_eq!(altered.verify(&policy()).err(), Some(EvidenceError::AssertedList(*key)));
+            // A log that asserts it all the same is contradicted by the entry.
+            let (checkpoint, _) =
+                policy().log_checkpoint(&good.checkpoint).map(|(c, l)| (c, l.clone())).expect("it");
+            altered.assertion = assert_lists(&log(), &checkpoint, &altered.lists);
+            let index = altered.lists[key][at].index;
+            assert_eq!(altered.verify(&policy()).err(), Some(EvidenceError::Listed { list: *key, index }));
+        }
+        let mut more = good.clone();
+        let one_more = Listed { index: LeafIndex::new(9), ..list[0] };
+        more.lists.get_mut(key).expect("the list").push(one_more);
+        assert_eq!(more.verify(&policy()).err(), Some(EvidenceError::AssertedList(*key)));
+    }
+}
+
+#[test]
+fn each_entry_that_is_taken_out_or_altered_is_named() {
+    let good = good();
+    for at in 0..good.elements.len() {
+        let index = good.elements[at].index;
+        let mut without = good.clone();
+        without.elements.remove(at);
+        let proven = without.verify(&policy()).expect("what is there holds");
+        assert_eq!(proven.event(index), Err(EvidenceError::MissingEntry(index)));
+        let byte = good.elements[at].leaf.len() / 2;
+        let mut altered = good.clone();
+        altered.elements[at].leaf[byte] ^= 1;
+        assert!(
+            matches!(altered.verify(&policy()), Err(EvidenceError::Inclusion { index: got, .. }) if got == index)
+        );
+        for hash in 0..good.elements[at].hashes.len() {
+            let mut altered = good.clone();
+            altered.elements[at].hashes[hash] = Hash::of(b"x");
+            assert!(
+                matches!(altered.verify(&policy()), Err(EvidenceError::Inclusion { index: got, .. }) if got == index)
+            );
+        }
+    }
+}
+
+#[test]
+fn log_and_witnesses_vouch_for_it() {
+    let good = good();
+    let (checkpoint, _) = policy().log_checkpoint(&good.checkpoint).map(|(c, l)| (c, l.clone())).expect("it");
+    let unwitnessed = Evidence { checkpoint: checkpoint.sign(&log()), ..good.clone() };
+    assert!(matches!(unwitnessed.verify(&policy()), Err(EvidenceError::Quorum(_))));
+    let other = signer(9, ORIGIN, KeyType::Ed25519);
+    let forged = Evidence { checkpoint: checkpoint.sign(&other), ..good.clone() };
+    assert!(matches!(forged.verify(&policy()), Err(EvidenceError::Checkpoint(_))));
+    let by_another = Evidence { assertion: assert_lists(&other, &checkpoint, &good.lists), ..good.clone() };
+    assert_eq!(by_another.verify(&policy()).err(), Some(EvidenceError::AssertionSignature));
+    let elsewhere = Checkpoint { root: Hash::of(b"x"), ..checkpoint };
+    let stale = Evidence { assertion: assert_lists(&log(), &elsewhere, &good.lists), ..good };
+    assert_eq!(stale.verify(&policy()).err(), Some(EvidenceError::AssertedTree));
+    // An assertion is no checkpoint, whoever reads it as one.
+    assert!(Checkpoint::parse(stale.assertion.text()).is_err());
+}
+
+#[test]
+fn other_forms_are_refused() {
+    let good = good().to_json();
+    for (from, to) in [
+        ("evidence.v1", "evidence.v2"),
+        ("\"lists\"", "\"x\": 1, \"lists\""),
+        ("\"id:did", "\"ID:did"),
+        ("\"index\": 0", "\"index\": 2"),
+        ("\"index\": 0", "\"index\": -1"),
+        ("\"hashes\": [\n        \"", "\"hashes\": [\n        \"!"),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        assert_ne!(bad, good, "{from}");
+        assert!(Evidence::parse(bad.as_bytes()).is_err(), "{from}");
+    }
+    assert_eq!(Evidence::parse(&vec![b' '; MAX_BYTES + 1]), Err(EvidenceError::TooLong(MAX_BYTES + 1)));
+}
