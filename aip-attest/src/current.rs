@@ -15,7 +15,7 @@ use tlog::fork::Fork;
 use tlog::key::KeyType;
 use tlog::merkle::consistency;
 use tlog::note::Note;
-use tlog::policy::Policy;
+use tlog::policy::{Cosigned, Policy, PolicyError};
 use tlog::tile::TileHashReader;
 
 use crate::client::Client;
@@ -137,5 +137,19 @@ pub fn signed_by_log(policy: &Policy, whose: &str, shown: &Shown, client: &Clien
     policy.log_checkpoint(&shown.seen.note).map(|_| ()).map_err(|error| {
         Failure::refuted(format!("the checkpoint of `{}` is not by a log of {whose}", client.url()))
             .caused_by(error)
+    })
+}
+
+/// The witnesses that make the quorum of this policy. Too few prove nothing against the log, and more may come:
+/// exit 2. A bad line of one is false: exit 1.
+pub fn satisfies(policy: &Policy, whose: &str, shown: &Shown) -> Result<Vec<Cosigned>> {
+    policy.quorum(&shown.seen.note).map_err(|error| {
+        let origin = &shown.checkpoint.origin;
+        let message = format!("the checkpoint of `{origin}` does not satisfy {whose}");
+        match error {
+            PolicyError::Quorum { .. } => Failure::new(message).for_now(),
+            _ => Failure::refuted(message),
+        }
+        .caused_by(error)
     })
 }

@@ -439,9 +439,9 @@ fn pinning_again_shows_what_changed_and_refuses_less() {
     // More is no reason to refuse.
     log.set_policy(format!("{key}\nwitness w {}\nquorum w\n", witness_key().verifier()));
     pin(&["--yes"]).expect(0, &["+ quorum w"]);
-    // A policy that its own log does not satisfy.
+    // A policy that its own log does not satisfy yet.
     log.set_policy(format!("{key}\nwitness v {}\nquorum v\n", crate::log::other_witness().verifier()));
-    pin(&["--yes"]).expect(1, &["the log's checkpoint does not satisfy the policy"]);
+    pin(&["--yes"]).expect(2, &["does not satisfy the policy", "the quorum `v` is not met"]);
     world.run(&["policy", "show"]).expect(0, &["log.example.com/pipelines", "seen     size 0"]);
 }
 

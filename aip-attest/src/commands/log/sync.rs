@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tlog::TreeSize;
-use tlog::policy::{Cosigned, PolicyError};
+use tlog::policy::Cosigned;
 
 use crate::client::{Client, normal_url};
 use crate::clock;
@@ -18,7 +18,8 @@ use crate::report::{Console, Exit, Failure, Result};
 /// to it. `verify` never does.
 ///
 /// A log that shows less, or something else, is exit 1, and the pin stays. The two signed checkpoints are kept
-/// as evidence in ~/.aip/findings, which `inspect --evidence` confirms.
+/// as evidence in ~/.aip/findings, which `inspect --evidence` confirms. One that is out of reach or below the
+/// quorum is exit 2: nothing is proved against it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The log: its origin or its URL; not needed if only one is pinned
@@ -104,7 +105,8 @@ fn sync(pin: &Pin, pins: &Pins, deadline: Instant, console: &mut Console) -> Res
     }
     // Before the quorum: a fork is one with or without cosignatures.
     current::extends(pin, &shown, &client, &mut patience, console)?;
-    let cosigned = pin.policy.quorum(&shown.seen.note).map_err(|error| below_quorum(pin, &error))?;
+    let cosigned = current::satisfies(&pin.policy, "the pinned policy", &shown)
+        .map_err(|failure| failure.hint("the pin stays where it was"))?;
     let moved = Pin {
         size: shown.checkpoint.size,
         root: shown.checkpoint.root,
@@ -113,17 +115,6 @@ fn sync(pin: &Pin, pins: &Pins, deadline: Instant, console: &mut Console) -> Res
     };
     pins.save(&moved)?;
     Ok(Synced { shown, cosigned })
-}
-
-/// Too few witnesses prove nothing against the log; a bad line of one does.
-fn below_quorum(pin: &Pin, error: &PolicyError) -> Failure {
-    let message = format!("the checkpoint of `{}` does not satisfy the pinned policy", pin.origin());
-    match error {
-        PolicyError::Quorum { .. } => Failure::new(message).for_now(),
-        _ => Failure::refuted(message),
-    }
-    .caused_by(error)
-    .hint("the pin stays where it was")
 }
 
 fn line(pin: &Pin, synced: &Synced) -> String {

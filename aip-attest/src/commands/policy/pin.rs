@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tlog::Hash;
 use tlog::key::VerifierKey;
-use tlog::policy::{Policy, PolicyError};
+use tlog::policy::Policy;
 
 use super::check;
 use crate::artifact::parse_digest;
@@ -19,8 +19,11 @@ use crate::report::{Console, Exit, Failure, Result};
 /// Keep a log's policy and key, once you have compared its fingerprint
 ///
 /// From then on `verify` works without naming a policy, and what the log shows is compared with what was seen
-/// of it before: never smaller, never another root, and larger only with a proof. The fingerprint is of the whole policy text; compare it
-/// with one that reached you on another way.
+/// of it before: never smaller, never another root, and larger only with a proof. The fingerprint is of the whole
+/// policy text; compare it with one that reached you on another way.
+///
+/// Exit codes as of `log sync`: 1 the fingerprint is another one, the log contradicts what was seen of it, or its
+/// checkpoint is not by a key of the policy; 2 out of reach or below the quorum, or nobody confirmed.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The log
@@ -84,7 +87,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         // Before the quorum: a fork is one with or without cosignatures.
         current::extends(known, &offered.shown, &client, &mut patience, console)?;
     }
-    offered.policy.quorum(&offered.shown.seen.note).map_err(not_satisfied)?;
+    current::satisfies(&offered.policy, "the policy", &offered.shown)?;
     let before = known.or(others.first().copied());
     if before.is_none_or(|before| before.text != offered.text || before.vkey != offered.vkey) {
         show(&offered, before, console);
@@ -122,7 +125,9 @@ impl Offer {
             Failure::new(format!("`{}/policy` is no policy", client.url())).caused_by(error)
         })?;
         let shown = current::fetch(client, patience, console)?;
-        let (_, log) = policy.log_checkpoint(&shown.seen.note).map_err(not_satisfied)?;
+        let (_, log) = policy.log_checkpoint(&shown.seen.note).map_err(|error| {
+            Failure::refuted("the log's checkpoint does not satisfy the policy").caused_by(error)
+        })?;
         let vkey = log.vkey.clone();
         Ok(Self { text, policy, vkey, shown })
     }
@@ -158,10 +163,6 @@ fn published(client: &Client, patience: &mut Patience, console: &mut Console) ->
         true => failure.hint("a log of other software publishes no policy: bring one with --policy FILE"),
         false => failure,
     })
-}
-
-fn not_satisfied(error: PolicyError) -> Failure {
-    Failure::refuted("the log's checkpoint does not satisfy the policy").caused_by(error)
 }
 
 fn show(offered: &Offer, before: Option<&Pin>, console: &mut Console) {
