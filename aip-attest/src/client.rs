@@ -148,6 +148,13 @@ impl Client {
         Ok(self.get(&format!("/api/v1/entries/{index}/receipt"))?.body)
     }
 
+    /// Evidence about a DID (`specs/http.md`).
+    pub fn evidence(&self, query: &serde_json::Value) -> Result<Vec<u8>, ClientError> {
+        let path = "/api/v1/evidence";
+        let request = self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
+        Ok(self.send(path, request.body(query.to_string()))?.body)
+    }
+
     /// Submits a JSON array of `count` submissions.
     pub fn submit(&self, array: String, count: usize) -> Result<Vec<Answer>, ClientError> {
         let path = "/api/v1/entries";

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use attestation::finding::{Evidence, Finding, MAX_VKEYS, Shrink};
 use tlog::checkpoint::{Checkpoint, is_origin};
 use tlog::fork::Fork;
-use tlog::key::KeyType;
+use tlog::key::{KeyType, VerifierKey};
 use tlog::merkle::consistency;
 use tlog::note::Note;
 use tlog::policy::{Cosigned, Policy, PolicyError};
@@ -22,7 +22,7 @@ use crate::client::Client;
 use crate::clock;
 use crate::patience::Patience;
 use crate::policy_file::findings;
-use crate::policy_file::pins::{Pin, Seen};
+use crate::policy_file::pins::{Pin, Pins, Seen};
 use crate::report::{Console, Failure, Result};
 
 /// What a log shows as its newest checkpoint. Read, and not believed.
@@ -40,6 +40,35 @@ pub fn fetch(client: &Client, patience: &mut Patience, console: &mut Console) ->
     let note = Note::parse(&bytes).map_err(|error| none().caused_by(error))?;
     let checkpoint = Checkpoint::parse(note.text()).map_err(|error| none().caused_by(error))?;
     Ok(Shown { seen: Seen { note, at: clock::now_millis() }, checkpoint })
+}
+
+/// Takes a checkpoint, which log and witnesses signed, as current: it must extend the pinned one of the log with
+/// this key, and the pin moves to it. A log that is not pinned is followed by nobody.
+pub fn follow(
+    shown: &Shown,
+    log: &VerifierKey,
+    client: &Client,
+    pins: &Pins,
+    patience: &mut Patience,
+    console: &mut Console,
+) -> Result<()> {
+    let Some(pin) = pins.of_key(log) else { return Ok(()) };
+    extends(pin, shown, client, patience, console)?;
+    match pins.save(&moved(pin, shown)) {
+        // Another process follows it too: it took as good a checkpoint.
+        Err(failure) if failure.is_for_now() => Ok(()),
+        saved => saved,
+    }
+}
+
+/// The pin at a checkpoint that extends it.
+pub fn moved(pin: &Pin, shown: &Shown) -> Pin {
+    Pin {
+        size: shown.checkpoint.size,
+        root: shown.checkpoint.root,
+        seen: Some(shown.seen.clone()),
+        ..pin.clone()
+    }
 }
 
 /// Refuses a checkpoint, which a key of the log signed, that does not extend the pinned one.

@@ -33,6 +33,7 @@ mod commands;
 pub mod current;
 pub mod durable;
 pub mod environment;
+pub mod evidence;
 pub mod keyfile;
 pub mod patience;
 pub mod policy_file;

@@ -107,13 +107,7 @@ fn sync(pin: &Pin, pins: &Pins, deadline: Instant, console: &mut Console) -> Res
     current::extends(pin, &shown, &client, &mut patience, console)?;
     let cosigned = current::satisfies(&pin.policy, "the pinned policy", &shown)
         .map_err(|failure| failure.hint("the pin stays where it was"))?;
-    let moved = Pin {
-        size: shown.checkpoint.size,
-        root: shown.checkpoint.root,
-        seen: Some(shown.seen.clone()),
-        ..pin.clone()
-    };
-    pins.save(&moved)?;
+    pins.save(&current::moved(pin, &shown))?;
     Ok(Synced { shown, cosigned })
 }
 
