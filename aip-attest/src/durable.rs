@@ -36,6 +36,24 @@ pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<()> {
     written.and_then(|()| sync_folder(folder)).map_err(|source| cannot_write(path).caused_by(source))
 }
 
+/// Puts `bytes` at `path` as [`write()`] does, where nothing is: of several that try at once exactly one does, and
+/// the others get `false` and have changed nothing.
+pub fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> Result<bool> {
+    let folder = folder_of(path);
+    create_folder(folder, readers)?;
+    let temporary = temporary_name(path)?;
+    // Unlike a rename, a second name for a file is refused where the name is taken.
+    let written = write_synced(&temporary, bytes, readers).and_then(|()| fs::hard_link(&temporary, path));
+    let _ = fs::remove_file(&temporary);
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        written => written
+            .and_then(|()| sync_folder(folder))
+            .map(|()| true)
+            .map_err(|source| cannot_write(path).caused_by(source)),
+    }
+}
+
 /// Puts each of `files` at its path, as [`write()`] does, and waits for the disk once a folder instead of once
 /// a file. After an error some may be there and some not, each whole.
 pub fn write_all(files: &[(&Path, Vec<u8>)], readers: Readers) -> Result<()> {
@@ -62,11 +80,28 @@ pub fn write_all(files: &[(&Path, Vec<u8>)], readers: Readers) -> Result<()> {
     folders.into_iter().try_for_each(sync)
 }
 
-/// Moves a file to another name in the same folder, durably.
-pub fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to)
-        .and_then(|()| sync_folder(folder_of(to)))
-        .map_err(|source| cannot_write(to).caused_by(source))
+/// Moves the file at `path` to the first of `names` that is free, durably, and answers which; `None` if there is no
+/// file any more. Several at once never move one file over another.
+pub fn set_aside(path: &Path, mut names: impl Iterator<Item = PathBuf>) -> Result<Option<PathBuf>> {
+    let cannot = |source| Failure::new(format!("cannot move `{}` away", path.display())).caused_by(source);
+    let to = loop {
+        let Some(name) = names.next() else {
+            return Err(cannot(io::Error::other("there is no name left for it")));
+        };
+        // An empty file holds the name, and is the one that is renamed over.
+        match create_new(&name, Readers::Owner) {
+            Ok(_) => break name,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(cannot(error)),
+        }
+    };
+    match fs::rename(path, &to) {
+        Ok(()) => sync_folder(folder_of(&to)).map(|()| Some(to)).map_err(cannot),
+        Err(error) => {
+            let _ = fs::remove_file(&to);
+            if error.kind() == io::ErrorKind::NotFound { Ok(None) } else { Err(cannot(error)) }
+        }
+    }
 }
 
 /// Makes a folder and those above it; those it makes for [`Readers::Owner`] are 0700.
@@ -89,10 +124,14 @@ pub fn create_folder(folder: &Path, readers: Readers) -> Result<()> {
 const WRITERS: usize = 16;
 
 fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
-    let mut file = create_new(temporary, readers)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    write_synced(temporary, bytes, readers)?;
     fs::rename(temporary, path)
+}
+
+fn write_synced(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
+    let mut file = create_new(path, readers)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn create_new(path: &Path, readers: Readers) -> io::Result<File> {
@@ -151,6 +190,33 @@ mod tests {
         write(&path, b"two", Readers::Everyone).expect("written");
         assert_eq!(fs::read(&path).expect("read"), b"two");
         assert_eq!(fs::read_dir(dir.path().join("a/b")).expect("read").count(), 1);
+    }
+
+    #[test]
+    fn a_new_file_is_put_where_nothing_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("a/file");
+        assert!(write_new(&path, b"one", Readers::Owner).expect("written"));
+        assert!(!write_new(&path, b"two", Readers::Owner).expect("left"));
+        assert_eq!(fs::read(&path).expect("read"), b"one");
+        assert_eq!(fs::read_dir(dir.path().join("a")).expect("read").count(), 1);
+    }
+
+    #[test]
+    fn what_is_set_aside_takes_a_free_name() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("file");
+        let names = || (1..3).map(|number| dir.path().join(format!("{number}.old")));
+        assert_eq!(set_aside(&path, names()).expect("nothing to do"), None);
+        assert_eq!(fs::read_dir(dir.path()).expect("read").count(), 0);
+        for number in 1..3 {
+            write(&path, &[number], Readers::Owner).expect("written");
+            let old = set_aside(&path, names()).expect("moved").expect("a name");
+            assert_eq!(fs::read(old).expect("read"), [number]);
+        }
+        write(&path, b"x", Readers::Owner).expect("written");
+        assert!(set_aside(&path, names()).is_err());
+        assert!(path.exists());
     }
 
     #[cfg(unix)]

@@ -142,15 +142,25 @@ pub fn destination() -> Result<PathBuf> {
     })
 }
 
-/// Writes a credentials file: 0600 in a folder of 0700, whole or not at all. What stood there before is
-/// kept beside it, since a key that is gone is gone for ever.
-pub fn save(path: &Path, file: &[u8], console: &mut Console) -> Result<()> {
-    if path.exists() {
-        let kept = first_free_name(path);
-        durable::rename(path, &kept)?;
+/// Writes a credentials file where none is: 0600 in a folder of 0700, whole or not at all. Of several processes
+/// at once one does: the key of another is nobody's, and was never said to be.
+pub fn save(path: &Path, file: &[u8]) -> Result<()> {
+    match durable::write_new(path, file, Readers::Owner)? {
+        true => Ok(()),
+        false => Err(Failure::new("another process made an identity at the same time")
+            .because(format!("there is one in `{}` now", path.display()))
+            .hint("`aip-attest whoami` prints it; it is as good as the one that was not made")),
+    }
+}
+
+/// Moves the credentials file that is there to another name beside it, since a key that is gone is gone for ever.
+pub fn set_aside(path: &Path, console: &mut Console) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let numbered = |number: u32| path.with_file_name(format!("{name}.{number}.old"));
+    if let Some(kept) = durable::set_aside(path, (1..=MAX_OLD_FILES).map(numbered))? {
         console.note(format!("the identity before this one is kept in `{}`", kept.display()));
     }
-    durable::write(path, file, Readers::Owner)
+    Ok(())
 }
 
 /// A passphrase for a new encrypted file: `AIP_PASSPHRASE`, else typed twice.
@@ -234,15 +244,6 @@ fn warn_of_other_readers(path: &Path, file: &fs::File, console: &mut Console) {
 #[cfg(not(unix))]
 fn warn_of_other_readers(_: &Path, _: &fs::File, _: &mut Console) {}
 
-fn first_free_name(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let numbered = |number: u32| path.with_file_name(format!("{name}.{number}.old"));
-    (1..)
-        .map(numbered)
-        .find(|path| !path.exists())
-        .expect("a folder holds fewer files than there are numbers")
-}
-
 fn no_identity() -> Failure {
     let missing = match environment::path("AIP_CREDENTIALS_PATH") {
         Some(path) => format!("there is no identity: `{}` does not exist", path.display()),
@@ -254,6 +255,9 @@ fn no_identity() -> Failure {
 fn cannot_read(path: &Path) -> Failure {
     Failure::new(format!("cannot read the credentials file `{}`", path.display()))
 }
+
+/// Nobody makes more identities in one place.
+const MAX_OLD_FILES: u32 = 10_000;
 
 /// A credentials file is a few hundred bytes; this is room for whatever other tools add.
 const MAX_FILE_BYTES: usize = 64 * 1024;

@@ -11,7 +11,8 @@ use crate::report::{Console, Exit, Failure, Result};
 /// Make an identity: a new key, and the DID that is its hash
 ///
 /// Needs no log and no network. The key goes to ~/.aip/credentials.json, or where AIP_CREDENTIALS_PATH says,
-/// readable by its owner only. If there is an identity already it is kept, and its DID printed.
+/// readable by its owner only. If there is an identity already it is kept, and its DID printed. Of two at the same
+/// time one makes it, the other fails (exit 2).
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where the signer is at home, such as github; stays in the file
@@ -64,7 +65,10 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
             Zeroizing::new(encrypted::encrypt(&key, &profile, &passphrase, *random()?, *random()?))
         }
     };
-    keyfile::save(&path, file.as_bytes(), console)?;
+    if args.force {
+        keyfile::set_aside(&path, console)?;
+    }
+    keyfile::save(&path, file.as_bytes())?;
     console.line(format!("DID: {}", Did::of(&key.public_key())));
     console.note(format!("the key is in `{}`: whoever has it signs in this name", path.display()));
     if environment::var("AIP_PRIVATE_KEY")?.is_some() {

@@ -89,6 +89,71 @@ fn init_takes_the_positional_form_and_replaces_only_by_force() {
     assert_eq!(world.read("secret/key.json"), "{\"something\":\"else\"}");
 }
 
+/// Starts `count` at once.
+fn init_at_once(world: &World, count: usize, flags: &[&str]) -> Vec<Ran> {
+    let start = std::sync::Barrier::new(count);
+    let run = || {
+        start.wait();
+        world.run(&[&["init"], flags].concat())
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..count).map(|_| scope.spawn(run)).collect();
+        running.into_iter().map(|one| one.join().expect("it ran")).collect()
+    })
+}
+
+fn did_of(ran: &Ran) -> &str {
+    ran.stdout.lines().next().and_then(|line| line.strip_prefix("DID: ")).expect("a DID")
+}
+
+/// One makes the identity. Who comes at the same time fails, who comes later is told: nobody gets a DID whose key
+/// is nowhere.
+#[test]
+fn of_several_inits_at_once_one_makes_the_identity() {
+    let mut failed = 0;
+    for _ in 0..20 {
+        let world = World::new();
+        let all = init_at_once(&world, 8, &[]);
+        assert_eq!(world.files(), [".aip/credentials.json"]);
+        let file = world.json(".aip/credentials.json");
+        let made = all.iter().filter(|ran| ran.stderr.contains("the key is in")).count();
+        assert_eq!(made, 1, "{all:#?}");
+        for ran in &all {
+            match ran.code {
+                0 => assert_eq!(did_of(ran), file["did"], "{all:#?}"),
+                _ => {
+                    ran.expect(2, &["another process made an identity at the same time", "whoami"]);
+                    assert_eq!(ran.stdout, "");
+                    failed += 1;
+                }
+            }
+        }
+    }
+    println!("{failed} of 160 came at the same time");
+}
+
+/// By force each replaces the one before it, and every key is kept.
+#[test]
+fn of_several_inits_by_force_no_key_is_lost() {
+    for _ in 0..10 {
+        let world = World::new();
+        let first = world.run(&["init"]);
+        let all = init_at_once(&world, 8, &["--force"]);
+        let kept: Vec<String> = world
+            .files()
+            .iter()
+            .map(|name| world.json(name)["did"].as_str().expect("a DID").to_owned())
+            .collect();
+        let made = all.iter().filter(|ran| ran.code == 0);
+        for did in made.chain([&first]).map(did_of) {
+            assert!(kept.iter().any(|kept| kept == did), "{did}: {kept:?}");
+        }
+        for ran in all.iter().filter(|ran| ran.code != 0) {
+            ran.expect(2, &["another process made an identity at the same time"]);
+        }
+    }
+}
+
 #[test]
 fn keys_are_looked_for_in_their_order() {
     let own = did().to_string();
