@@ -98,6 +98,15 @@ fn log(inputs: &Inputs, pins: &Pins, runner: &mut Runner) -> Result<Option<Wish>
         || crate::environment::var("AIP_LOG_URL")?.is_some()
         || named.is_some()
         || pins.iter().next().is_some();
+    if !is_named && inputs.policy_sha256.is_some() {
+        // Whoever names a policy's fingerprint relies on that policy: nothing is signed for later without it.
+        return Err(Failure::new(
+            "the input `policy-sha256` is set, and there is no policy that could have it",
+        )
+        .because("no log is known")
+        .hint("set `log-url`, or put the log's policy into .aip/policy")
+        .hint("or leave `policy-sha256` empty, and the receipts are signed and not logged"));
+    }
     if !is_named {
         let failure = Failure::new("no log is known: the receipts are signed, and not logged")
             .hint("set `log-url`, or put the log's policy into .aip/policy");

@@ -164,6 +164,10 @@ fn what_is_wrong_fails_the_step_and_says_what() {
             "the input `predicate-type` is `spdxx`: neither a URI nor one of",
         ),
         (with(&own, key().leak(), &[("policy-sha256", "abc")]), "not 64 lower-case hex digits"),
+        (
+            with(&own, key().leak(), &[("policy-sha256", "0".repeat(64).leak())]),
+            "`policy-sha256` is set, and there is no policy that could have it: no log is known",
+        ),
         (with(&own, key().leak(), &[("log-url", "file:///etc/passwd")]), "it is neither http nor https"),
         (
             with(&own, key().leak(), &[("verify-did", "did:aip:x")]),
