@@ -40,12 +40,13 @@ impl ClockGuard {
         self.ahead_of.insert(witness.to_owned(), ahead);
     }
 
-    /// What the witnesses say is the time while the wall clock says `wall`: the median, which one of them alone
-    /// cannot move.
+    /// What the witnesses say is the time while the wall clock says `wall`: the median, which one among several
+    /// cannot move. Of an even number the middle one that is nearer to the wall clock.
     fn witnesses_say(&self, wall: u64) -> Option<u64> {
         let mut ahead: Vec<i64> = self.ahead_of.values().copied().collect();
         ahead.sort_unstable();
-        let median = ahead.get(ahead.len().checked_sub(1)? / 2)?;
+        let middle = [ahead.len().checked_sub(1)? / 2, ahead.len() / 2].map(|at| ahead[at]);
+        let median = middle.into_iter().min_by_key(|ahead| ahead.unsigned_abs())?;
         Some(wall.saturating_add_signed(median.saturating_neg()))
     }
 
@@ -122,9 +123,12 @@ mod tests {
         heard.hear_witness("a", START, UnixTime::from_secs(seconds - 400));
         let apart = jump(START, START - 400_000, "the median of the witnesses");
         assert_eq!(heard.log_time(START, Duration::from_secs(100), START), apart);
-        // One that lies is outvoted.
-        heard.hear_witness("a", START, UnixTime::from_secs(u64::MAX));
+        // One that lies is outvoted, also one of two.
         heard.hear_witness("b", START, UnixTime::from_secs(seconds + 1));
+        for lie in [0, seconds - 400, seconds + 400, u64::MAX] {
+            heard.hear_witness("a", START, UnixTime::from_secs(lie));
+            assert_eq!(heard.log_time(START, Duration::from_secs(100), START), Ok(START), "{lie}");
+        }
         heard.hear_witness("c", START, UnixTime::from_secs(seconds - 1));
         assert_eq!(heard.log_time(START, Duration::from_secs(100), START), Ok(START));
         let mut told = ClockGuard::new(START, Duration::ZERO, true);

@@ -86,11 +86,11 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_PUBLISH_INTERVAL", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub publish_interval: Option<Span>,
-    /// How long a witness may take, and a checkpoint may lack its quorum before submitters are told [default: 3s]
+    /// How long a witness may take, and a checkpoint may lack its quorum before submitters are told and the witnesses asked again; at least 100ms [default: 3s]
     #[arg(long, env = "AIP_LOG_WITNESS_TIMEOUT", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub witness_timeout: Option<Span>,
-    /// How often an idle log has its checkpoint cosigned anew [default: 10m]
+    /// How often an idle log has its checkpoint cosigned anew; at least 100ms [default: 10m]
     #[arg(long, env = "AIP_LOG_RECOSIGN_INTERVAL", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recosign_interval: Option<Span>,
@@ -191,10 +191,12 @@ pub enum Admission {
 pub struct Span(pub Duration);
 
 impl FromStr for Span {
-    type Err = humantime::DurationError;
+    type Err = String;
 
+    /// At most a year: every clock can add it.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        humantime::parse_duration(text).map(Self)
+        let span = humantime::parse_duration(text).map_err(|e| e.to_string())?;
+        if span > LONGEST_SPAN { Err("it is longer than a year".into()) } else { Ok(Self(span)) }
     }
 }
 
@@ -272,8 +274,12 @@ impl Settings {
         let interval = if policy.witnesses().is_empty() { 0 } else { 1 };
         Rhythm {
             publish_interval: self.publish_interval.map_or(Duration::from_secs(interval), |span| span.0),
-            quorum_timeout: self.witness_timeout.map_or(Duration::from_secs(3), |span| span.0),
-            recosign_interval: self.recosign_interval.map_or(Duration::from_secs(600), |span| span.0),
+            quorum_timeout: self
+                .witness_timeout
+                .map_or(Duration::from_secs(3), |span| span.0.max(LEAST_PAUSE)),
+            recosign_interval: self
+                .recosign_interval
+                .map_or(Duration::from_secs(600), |span| span.0.max(LEAST_PAUSE)),
             fail_open: self.fail_open,
         }
     }
@@ -304,6 +310,11 @@ pub fn read_lines(path: &Path) -> Result<Vec<String>, ConfigError> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines.map(str::to_owned).collect())
 }
+
+const LONGEST_SPAN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// Witnesses are asked again no sooner.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the settings are refused.
 #[derive(Debug, thiserror::Error)]

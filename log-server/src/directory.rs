@@ -7,6 +7,7 @@
 //! D/lock       held while a process uses the directory
 //! D/snapshot   and D/snapshot.sock: see `snapshot`
 //! D.signed     the second record of what was signed, beside the directory; D.signed.lock like D/lock
+//! D.signed.shown   what a witness showed that was signed and is not in D/db, if one did
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};

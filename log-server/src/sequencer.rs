@@ -192,6 +192,7 @@ impl Sequencer {
             if let Outcome::Objects { shown: Some(shown), .. } = &answer.outcome
                 && let Some(cause) = self.judge(shown)?
             {
+                self.keep_shown(shown)?;
                 return Err(OpenError::WitnessKnowsMore { witness: answer.witness, cause });
             }
             self.take(answer)?;

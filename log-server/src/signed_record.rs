@@ -4,6 +4,9 @@
 //! does: it lives beside the directory, is made only by `init`, and holds the last signed checkpoint.
 //! It is replaced by write, fsync, rename, fsync of the folder, so that a crash leaves the old or the
 //! new note and never half of one.
+//!
+//! Beside it, and made only when it happens: the checkpoint that a witness showed and that this log signed and does
+//! not have (`….shown`). It is evidence, and it holds after a restart too, whether or not the witness can be asked.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -51,13 +54,35 @@ impl SignedRecord {
 
     /// Replaces the note. Durable once this returns; after an error the process must stop.
     pub fn write(&self, note: &str) -> io::Result<()> {
-        let new = self.path.with_added_extension("new");
-        let mut file = File::create(&new)?;
-        file.write_all(note.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        sync_folder(&self.path)
+        replace(&self.path, note)
     }
+
+    /// The note that a witness showed, if one did.
+    pub fn shown(&self) -> io::Result<Option<String>> {
+        match fs::read_to_string(self.shown_path()) {
+            Ok(note) => Ok(Some(note)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Keeps a note that a witness showed. Durable once this returns; after an error the process must stop.
+    pub fn write_shown(&self, note: &str) -> io::Result<()> {
+        replace(&self.shown_path(), note)
+    }
+
+    fn shown_path(&self) -> PathBuf {
+        self.path.with_added_extension("shown")
+    }
+}
+
+fn replace(path: &Path, note: &str) -> io::Result<()> {
+    let new = path.with_added_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(note.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_folder(path)
 }
 
 /// Makes a rename or a new file in `path`'s folder durable.

@@ -1,10 +1,11 @@
 //! The witnesses of the policy, asked over HTTP (c2sp.org/tlog-witness).
 //!
 //! One thread a URL, so that one request is under way at a witness and a slow one delays no other. Each knows
-//! what its witness cosigned last, and learns it from an answer 409. Threads end when [`Witnesses`] is dropped;
-//! the process does not wait for a request that hangs.
+//! what its witness cosigned last, and learns it from an answer 409. However a witness answers, or does not, an
+//! ask ends within twice the timeout: it is a deadline for all requests of the ask, bodies included, and once more
+//! for what an objecting witness shows. So do the threads when [`Witnesses`] is dropped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -32,7 +33,7 @@ pub struct Witnesses {
 }
 
 impl Witnesses {
-    /// Starts asking. `heard` is called after each answer; a request takes at most `timeout`.
+    /// Starts asking. `heard` is called after each answer; asking for a cosignature takes at most `timeout`.
     pub fn start(
         policy: &Policy,
         timeout: Duration,
@@ -41,7 +42,6 @@ impl Witnesses {
         // A second call finds the first one's provider: both are the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
-            .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("log-server/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -50,14 +50,14 @@ impl Witnesses {
         let mut by_url: BTreeMap<&str, &str> = BTreeMap::new();
         for witness in policy.witnesses() {
             if let Some(url) = &witness.url {
-                by_url.entry(url).or_insert(&witness.name);
+                by_url.entry(url.trim_end_matches('/')).or_insert(&witness.name);
             }
         }
         let (mut seats, mut threads) = (Vec::new(), Vec::new());
         for (url, name) in by_url {
-            let url = url.trim_end_matches('/').to_owned();
-            let seat = Arc::new(Seat { name: name.to_owned(), url, ..Seat::default() });
-            let line = Line { seat: seat.clone(), client: client.clone(), known: TreeSize::EMPTY };
+            let seat = Seat { name: name.to_owned(), url: url.to_owned(), ..Seat::default() };
+            let seat = Arc::new(seat);
+            let line = Line { seat: seat.clone(), client: client.clone(), timeout, known: TreeSize::EMPTY };
             let (sender, heard) = (sender.clone(), heard.clone());
             let thread = thread::Builder::new().name(format!("witness {name}"));
             threads.push(thread.spawn(move || line.run(&sender, heard))?);
@@ -71,10 +71,15 @@ impl Cosigners for Witnesses {
     fn survey(&mut self, ask: Ask) -> Vec<Answer> {
         self.ask(ask);
         let until = Instant::now() + self.patience;
-        let mut answers = Vec::new();
-        while answers.len() < self.seats.len() {
+        let mut answers: Vec<Answer> = Vec::new();
+        // One that fails at once is asked again, and answers again, while another still thinks.
+        let mut silent: BTreeSet<&str> = self.seats.iter().map(|seat| seat.name.as_str()).collect();
+        while !silent.is_empty() {
             match self.answers.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(answer) => answers.push(answer),
+                Ok(answer) => {
+                    silent.remove(answer.witness.as_str());
+                    answers.push(answer);
+                }
                 // Whoever does not answer in time is asked like the others later on.
                 Err(_) => break,
             }
@@ -152,6 +157,7 @@ impl Seat {
 struct Line {
     seat: Arc<Seat>,
     client: Client,
+    timeout: Duration,
     /// What the witness cosigned last, as far as it said.
     known: TreeSize,
 }
@@ -181,6 +187,7 @@ impl Line {
     /// Asks, and asks again from the size that the witness names.
     fn ask(&mut self, ask: &Ask) -> Outcome {
         let size = ask.view.published().size();
+        let until = Instant::now() + self.timeout;
         for _ in 0..MAX_CORRECTIONS {
             if self.known > size {
                 // A larger size was cosigned before: what is asked now was published meanwhile, or restored.
@@ -191,9 +198,9 @@ impl Line {
                 Err(error) => return Outcome::Failed(format!("no proof could be read: {error}")),
             };
             let body = AddCheckpoint { old: self.known, proof, checkpoint: ask.note.clone() };
-            let sent =
-                self.client.post(format!("{}/add-checkpoint", self.seat.url)).body(body.to_string()).send();
-            let response = match sent {
+            let request = self.client.post(format!("{}/add-checkpoint", self.seat.url));
+            let left = until.saturating_duration_since(Instant::now());
+            let response = match request.timeout(left).body(body.to_string()).send() {
                 Ok(response) => response,
                 Err(error) => return Outcome::Failed(words(&error)),
             };
@@ -239,8 +246,9 @@ impl Line {
     /// With the checkpoint that the witness serves, as proof of what it says.
     fn objects(&self, ask: &Ask, reason: String) -> Outcome {
         let origin = Hash::of(ask.view.published().checkpoint.origin.as_bytes());
-        let shown = self.client.get(format!("{}/{origin}/checkpoint", self.seat.url)).send();
-        let shown = shown.ok().filter(|response| response.status().is_success());
+        let request = self.client.get(format!("{}/{origin}/checkpoint", self.seat.url));
+        let shown =
+            request.timeout(self.timeout).send().ok().filter(|response| response.status().is_success());
         let shown = shown.and_then(|response| Note::parse(&bounded(response).ok()?).ok());
         Outcome::Objects { reason, shown }
     }
@@ -248,7 +256,10 @@ impl Line {
 
 fn bounded(response: Response) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
-    response.take(MAX_ANSWER_BYTES + 1).read_to_end(&mut body).map_err(|e| e.to_string())?;
+    response.take(MAX_ANSWER_BYTES + 1).read_to_end(&mut body).map_err(|e| {
+        let source = e.get_ref().and_then(|e| e.downcast_ref::<reqwest::Error>());
+        source.map_or_else(|| e.to_string(), words)
+    })?;
     if body.len() as u64 > MAX_ANSWER_BYTES {
         return Err(format!("its answer has more than {MAX_ANSWER_BYTES} bytes"));
     }

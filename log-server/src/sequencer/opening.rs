@@ -101,16 +101,18 @@ impl SignedNote {
     }
 }
 
-/// Both records of what was signed.
+/// Both records of what was signed, and what a witness showed beyond them.
 pub(crate) struct SignedBefore {
     file: SignedNote,
     database: Option<SignedNote>,
+    shown: Option<SignedNote>,
 }
 
 impl SignedBefore {
     /// The checkpoints, that of the file first.
     pub(crate) fn checkpoints(&self) -> impl Iterator<Item = &Checkpoint> {
-        [Some(&self.file), self.database.as_ref()].into_iter().flatten().map(|signed| &signed.checkpoint)
+        let signed = [Some(&self.file), self.database.as_ref(), self.shown.as_ref()];
+        signed.into_iter().flatten().map(|signed| &signed.checkpoint)
     }
 
     /// The tree must extend each of them: a smaller one of another tree tells of a fork as well as a larger one.
@@ -135,7 +137,7 @@ impl SignedBefore {
         }
     }
 
-    /// The larger of the two.
+    /// The larger of the two records.
     pub(crate) fn last(self) -> SignedNote {
         match self.database {
             Some(database) if database.checkpoint.size > self.file.checkpoint.size => database,
@@ -144,7 +146,7 @@ impl SignedBefore {
     }
 }
 
-/// Reads both records.
+/// Reads both records, and what was kept of a witness.
 pub(crate) fn signed_before(
     store: &dyn Store,
     record: &SignedRecord,
@@ -154,7 +156,10 @@ pub(crate) fn signed_before(
     let text = text.map_err(|e| OpenError::BadRecord { record: FILE_RECORD, cause: e.to_string() })?;
     let file = SignedNote::read(FILE_RECORD, &text, identity)?;
     let database = store.signed()?.map(|text| SignedNote::read("the database's record", &text, identity));
-    Ok(SignedBefore { file, database: database.transpose()? })
+    let shown = record.shown();
+    let shown = shown.map_err(|e| OpenError::BadRecord { record: SHOWN, cause: e.to_string() })?;
+    let shown = shown.map(|text| SignedNote::read(SHOWN, &text, identity));
+    Ok(SignedBefore { file, database: database.transpose()?, shown: shown.transpose()? })
 }
 
 /// What was published last, if anything was.
@@ -257,3 +262,4 @@ fn full_tile(store: &dyn Store, level: u8, index: u64) -> Result<Vec<Hash>, Stor
 }
 
 const FILE_RECORD: &str = "the signed-checkpoint file";
+const SHOWN: &str = "the file of what a witness showed";

@@ -16,7 +16,7 @@ use tlog::policy::{Cosigned, Policy};
 
 use super::opening::stored_hashes;
 use super::{FatalError, Identity, Sequencer};
-use crate::cosign::{Answer, Ask, Cosigners, Gathering, Outcome};
+use crate::cosign::{Answer, Ask, BadLine, Cosigners, Gathering, Outcome};
 use crate::metrics;
 use crate::store::schema;
 use crate::store::{Batch, StoreError};
@@ -102,7 +102,7 @@ impl Sequencer {
                 break;
             }
         }
-        self.ask_anew_if_idle();
+        self.ask_anew_if_due();
         self.say_if_late();
         Ok(())
     }
@@ -118,9 +118,8 @@ impl Sequencer {
         let late = late.filter(|late| *late > now);
         let due =
             (self.candidate.is_none() && self.is_behind()).then(|| self.signed_at + rhythm.publish_interval);
-        let idle = self.candidate.is_none() && self.has_witnesses();
-        let idle = idle.then(|| self.asked_at.saturating_add(rhythm.recosign_interval));
-        [late, due, idle].into_iter().flatten().min().map(|at| at.saturating_sub(now))
+        let anew = self.has_witnesses().then(|| self.ask_anew_at());
+        [late, due, anew].into_iter().flatten().min().map(|at| at.saturating_sub(now))
     }
 
     /// Whether a round may be committed now.
@@ -230,19 +229,17 @@ impl Sequencer {
                         None => return Ok(false),
                     },
                 };
-                let mut is_changed = false;
                 let offers: Vec<_> = lines.into_iter().map(|line| gathering.offer(line)).collect();
-                for offer in offers {
-                    match offer {
-                        Ok(None) => {}
-                        Ok(Some(cosigned)) => {
-                            is_changed = true;
-                            self.succeeds(&cosigned, size);
-                        }
-                        Err(bad) => self.fails(&witness, format!("its cosignature does not count: {bad}")),
-                    }
+                let new: Vec<&Cosigned> =
+                    offers.iter().filter_map(|offer| offer.as_ref().ok()?.as_ref()).collect();
+                new.iter().for_each(|cosigned| self.succeeds(cosigned, size));
+                // A witness may sign with keys that the policy does not name, beside one that it does.
+                let is_known = offers.iter().any(Result::is_ok);
+                let is_fault = |bad: &&BadLine| !is_known || matches!(bad, BadLine::Signature(_));
+                if let Some(bad) = offers.iter().filter_map(|offer| offer.as_ref().err()).find(is_fault) {
+                    self.fails(&witness, format!("its cosignature does not count: {bad}"));
                 }
-                Ok(is_changed && is_shown)
+                Ok(is_shown && !new.is_empty())
             }
             Outcome::Failed(reason) => {
                 self.fails(&witness, reason);
@@ -251,8 +248,11 @@ impl Sequencer {
             Outcome::Objects { reason, shown } => {
                 metrics::witness_objects(&witness);
                 tracing::warn!(witness, reason, "a witness objects to this log's checkpoint");
-                if let Some(cause) = shown.and_then(|shown| self.judge(&shown).transpose()).transpose()? {
+                if let Some(shown) = shown
+                    && let Some(cause) = self.judge(&shown)?
+                {
                     self.halt(&witness, &cause);
+                    self.keep_shown(&shown)?;
                 }
                 self.fails(&witness, reason);
                 Ok(false)
@@ -270,6 +270,12 @@ impl Sequencer {
         let own = merkle::root(&stored_hashes(&*self.store, self.tree.edge()), size)?;
         Ok((own != root)
             .then(|| format!("of size {size} with the root {root}: this directory leads to {own}")))
+    }
+
+    /// Keeps the evidence: the next start refuses as well, whether or not the witness can be asked then.
+    pub(super) fn keep_shown(&self, shown: &Note) -> Result<(), StoreError> {
+        let written = self.record.write_shown(&shown.to_string());
+        written.map_err(|e| StoreError::new("write what the witness showed", e))
     }
 
     fn halt(&mut self, witness: &str, cause: &str) {
@@ -303,12 +309,18 @@ impl Sequencer {
         });
     }
 
-    /// An idle log has its checkpoint cosigned anew from time to time.
-    fn ask_anew_if_idle(&mut self) {
-        let due = self.mono() >= self.asked_at.saturating_add(self.publication.rhythm.recosign_interval);
-        if self.candidate.is_none() && self.has_witnesses() && due {
+    /// An idle log has its checkpoint cosigned anew from time to time. One that lacks its quorum asks again as
+    /// well: what a witness answered may not count, or be half of its lines.
+    fn ask_anew_if_due(&mut self) {
+        if self.has_witnesses() && self.mono() >= self.ask_anew_at() {
             self.ask_witnesses();
         }
+    }
+
+    fn ask_anew_at(&self) -> Duration {
+        let rhythm = &self.publication.rhythm;
+        let pause = if self.candidate.is_some() { rhythm.quorum_timeout } else { rhythm.recosign_interval };
+        self.asked_at.saturating_add(pause)
     }
 
     /// Asks the witnesses about the candidate, or else about what is published.

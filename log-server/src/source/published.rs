@@ -22,7 +22,7 @@ pub(crate) enum Place {
     Folder(PathBuf),
     /// Under this URL, which does not end in `/`.
     Url {
-        /// Follows no redirects, waits 30 seconds.
+        /// Follows no redirects.
         http: reqwest::blocking::Client,
         /// The log's prefix.
         url: String,
@@ -35,7 +35,6 @@ impl Place {
         // A second call finds the first one's provider: both are the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::blocking::Client::builder()
-            .timeout(Duration::from_secs(30))
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|e| Failure::new("cannot make an HTTP client").caused_by(e))?;
@@ -73,7 +72,8 @@ impl Place {
             Self::Url { http, url } => {
                 let url = format!("{url}/{path}");
                 let cannot = || Failure::new(format!("cannot read `{url}`"));
-                let response = http.get(&url).send().map_err(|e| cannot().caused_by(e))?;
+                let response =
+                    http.get(&url).timeout(REQUEST_TIMEOUT).send().map_err(|e| cannot().caused_by(e))?;
                 let status = response.status();
                 if !status.is_success() {
                     let kind = response.headers().get(CONTENT_TYPE);
@@ -225,3 +225,6 @@ const MAX_ENVELOPE_BYTES: u64 = 16 << 20;
 const MAX_REASON_BYTES: u64 = 16 << 10;
 
 const FETCHERS: usize = 16;
+
+/// From the connection to the last byte: a source that sends a byte now and then is none.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,5 +1,6 @@
 //! Witnesses over HTTP: one that keeps the protocol, and others that do anything else.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -34,6 +35,10 @@ enum Manner {
     Says(StatusCode, &'static str, String),
     /// Says that it has seen so many entries, and shows this.
     HasSeen(u64, String),
+    /// As `HasSeen`, after thinking for so long.
+    Thinks(Duration, u64, String),
+    /// A correction a time, each after thinking for so long.
+    Dawdles(Duration),
 }
 
 #[derive(Clone, Default)]
@@ -81,6 +86,14 @@ async fn add_checkpoint(State(witness): State<Witness>, body: axum::body::Bytes)
         }
         Manner::Says(status, kind, body) => (status, [(header::CONTENT_TYPE, kind)], body).into_response(),
         Manner::HasSeen(size, _) => conflict(TreeSize::new(size)),
+        Manner::Thinks(time, size, _) => {
+            tokio::time::sleep(time).await;
+            conflict(TreeSize::new(size))
+        }
+        Manner::Dawdles(time) => {
+            tokio::time::sleep(time).await;
+            conflict(TreeSize::EMPTY)
+        }
     }
 }
 
@@ -103,9 +116,24 @@ fn conflict(size: TreeSize) -> Response {
     (StatusCode::CONFLICT, [(header::CONTENT_TYPE, SIZE_MEDIA_TYPE)], format!("{size}\n")).into_response()
 }
 
+/// The URL of a witness that sends one byte of a body every so often, as long as anybody listens.
+fn drips(pause: Duration) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut bytes: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nx";
+        while stream.write_all(bytes).is_ok() {
+            bytes = b"x";
+            std::thread::sleep(pause);
+        }
+    });
+    url
+}
+
 async fn shown(State(witness): State<Witness>) -> Response {
     match &*witness.manner.lock().expect("nobody panicked") {
-        Manner::HasSeen(_, note) => note.clone().into_response(),
+        Manner::HasSeen(_, note) | Manner::Thinks(_, _, note) => note.clone().into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -264,4 +292,50 @@ fn one_that_hangs_delays_no_other_and_has_one_request_under_way() {
     assert_eq!(hangs.at_once.load(Ordering::SeqCst), 1);
     // Dropped, it would wait for the request that hangs.
     std::mem::forget(witnesses);
+}
+
+/// Before the first signature every witness that can be reached is heard, whoever else fails how often.
+#[test]
+fn one_that_fails_at_once_does_not_answer_for_one_that_thinks() {
+    let runtime = runtime();
+    let larger = Checkpoint::new(ORIGIN, TreeSize::new(99), Hash::of(b"larger")).sign(&key());
+    let thinks = Manner::Thinks(Duration::from_secs(1), 99, larger.to_string());
+    let down = Manner::Says(StatusCode::BAD_GATEWAY, "text/plain", String::new());
+    let urls = [down, thinks].map(|manner| Witness::behaving(manner).serve(&runtime));
+    let mut witnesses = Witnesses::start(&policy(&urls), Duration::from_secs(10), || ()).expect("threads");
+    let answers = witnesses.survey(Trees::new().grow(1));
+    let objects = answers.iter().find(|answer| answer.witness == "w2").expect("it was waited for");
+    assert!(matches!(&objects.outcome, Outcome::Objects { shown: Some(shown), .. } if *shown == larger));
+}
+
+/// A deadline is one for the whole ask: not for each byte of a body, nor for each correction.
+#[test]
+fn one_that_is_slow_in_small_steps_is_given_up_at_the_deadline() {
+    let runtime = runtime();
+    let pause = TIMEOUT / 2;
+    for url in [drips(pause), Witness::behaving(Manner::Dawdles(pause)).serve(&runtime)] {
+        let policy = policy(&[url]);
+        let mut witnesses = Witnesses::start(&policy, TIMEOUT, || ()).expect("threads");
+        let start = Instant::now();
+        witnesses.ask(Trees::new().grow(1));
+        let Outcome::Failed(reason) = answer(&mut witnesses).outcome else { panic!("it did not answer") };
+        assert_eq!(reason, "it does not answer in time");
+        assert!(start.elapsed() < TIMEOUT * 3, "{:?}", start.elapsed());
+        // And a stop does not wait for it.
+        let start = Instant::now();
+        drop(witnesses);
+        assert!(start.elapsed() < TIMEOUT * 3, "{:?}", start.elapsed());
+    }
+}
+
+/// Two keys of one witness are asked once, however its URL is written.
+#[test]
+fn one_url_is_one_witness() {
+    let runtime = runtime();
+    let witness = Witness::default();
+    let url = witness.serve(&runtime);
+    let policy = policy(&[url.clone(), format!("{url}/")]);
+    let mut witnesses = Witnesses::start(&policy, TIMEOUT, || ()).expect("threads");
+    let answers = witnesses.survey(Trees::new().grow(1));
+    assert!(matches!(&answers[..], [Answer { witness, .. }] if witness == "w1"), "{answers:?}");
 }
