@@ -19,6 +19,7 @@
 //! | [`evidence`] | what a judgement is made from, in one file | `specs/evidence.md` |
 //! | [`finding`] | what a monitor reports, with evidence | `specs/finding.md` |
 //! | [`receipt`] | statement, entry and proof in one file, and its checks | `specs/receipt.md` |
+//! | [`trust`] | how far a pipeline is trusted | `specs/trust.md` |
 //!
 //! # In scope
 //! Every rule that the log server, the monitor and the verifier must agree about.
@@ -82,5 +83,6 @@ pub mod provenance;
 mod quote;
 pub mod receipt;
 pub mod statement;
+pub mod trust;
 
 pub use did::Did;

@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod log;
 pub mod oracle;
+pub mod scene;
 pub mod signer;
 pub mod witness;
 

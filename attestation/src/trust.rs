@@ -1,0 +1,201 @@
+//! How far a pipeline is trusted: "AIP-Trust v1", the number that a consumer computes from logged vouches
+//! (`specs/trust.md`).
+//!
+//! ```text
+//! score     = social × behaviour                                      all in parts per million, integers only
+//! social    = the best path  root → … → target:  root's weight × Π (level of the vouch × decay)
+//! behaviour = floor + what active weeks and confirmations earn, × ¾ for each open failure report
+//! ```
+//! [`search`] finds paths, [`judge`] checks them and says all that a person needs to be told. The judge asks a
+//! [`Ledger`] for little more than what is on the path, so that the answers fit into a file which makes
+//! the same verdict elsewhere.
+//!
+//! In scope: the definition, what makes an entry count at all ([`rules`]), a ledger in memory. Out of scope:
+//! where entries come from and whether they are in the log (`evidence`, and who reads logs); clocks.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use tlog::{Hash, LeafIndex};
+
+use crate::did::Did;
+use crate::entry::LogTime;
+use crate::event::{FailureReason, Level, Scope};
+use crate::identity::Identity;
+
+mod judge;
+mod memory;
+mod params;
+pub mod rules;
+mod search;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use judge::{JudgeError, judge};
+pub use memory::MemoryLedger;
+pub use params::{
+    MAX_HOPS, MAX_PATHS, MAX_ROOTS, Params, ParamsError, Ppm, PpmError, ScopeQuery, ScopeQueryError,
+};
+pub use search::{Found, MAX_SEARCH_EDGES, search};
+pub use verdict::{
+    Advice, BrokenHop, Cause, Confirmer, History, Hop, JudgedPath, OpenFailure, Standing, Verdict,
+};
+
+/// What a judgement needs of the first entries of one log.
+///
+/// It answers with entries that hold and with no others: their signatures are good, and they keep every rule
+/// of [`rules`] at their index; the same claim or event counts once, where it came first. Of the answers that
+/// can lower a score none is left out; whoever cannot know that says so in an error.
+pub trait Ledger {
+    /// Why there is no answer.
+    type Error;
+
+    /// The state of a DID after all of its events; `None` if it is not registered.
+    fn identity(&self, did: Did) -> Result<Option<Cow<'_, Identity>>, Self::Error>;
+
+    /// The vouch, revocation or distrust of the highest index by `from` about `to` in `scope`.
+    fn latest(&self, from: Did, to: Did, scope: Scope) -> Result<Option<EdgeEvent>, Self::Error>;
+
+    /// The latest ones by `from`, one for each DID and scope, in any order.
+    fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, Self::Error>;
+
+    /// Every failure, withdrawal and equivocation about `did`, by rising index.
+    fn negatives(&self, did: Did) -> Result<Vec<Negative>, Self::Error>;
+
+    /// Confirmations about `did`, in any order. Some may be left out: they only help.
+    fn confirmations(&self, did: Did) -> Result<Vec<Confirmation>, Self::Error>;
+
+    /// Artifact entries of `did`, in any order. One a week is enough: they only help.
+    fn receipts(&self, did: Did) -> Result<Vec<Logged>, Self::Error>;
+}
+
+/// A ledger in which paths can be found.
+pub trait Graph: Ledger {
+    /// The latest vouch, revocation or distrust about `to` by each DID in each scope, in any order.
+    fn edges_into(&self, to: Did) -> Result<Vec<EdgeEvent>, Self::Error>;
+}
+
+/// Where and when an entry was logged.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Logged {
+    /// Its place in the log.
+    pub index: LeafIndex,
+    /// The log's time for it.
+    pub time: LogTime,
+}
+
+/// A vouch, revocation or distrust in a log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct EdgeEvent {
+    /// Where and when.
+    pub logged: Logged,
+    /// Who says it.
+    pub from: Did,
+    /// About whom.
+    pub to: Did,
+    /// For what.
+    pub scope: Scope,
+    /// What is said.
+    pub kind: EdgeKind,
+}
+
+/// What an issuer says about a subject in a scope.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EdgeKind {
+    /// It believes in it.
+    Vouch {
+        /// How much.
+        level: Level,
+        /// How many further hops may follow; `None`: any number.
+        depth: Option<u8>,
+        /// When it ends, as it says itself.
+        expires_at: LogTime,
+    },
+    /// It takes back what it said.
+    Revocation,
+    /// It warns of it.
+    Distrust,
+}
+
+/// What speaks against a DID.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Negative {
+    /// Where and when.
+    pub logged: Logged,
+    /// Who says it.
+    pub from: Did,
+    /// What is said.
+    pub kind: NegativeKind,
+}
+
+/// What is said against a DID.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NegativeKind {
+    /// Something of its did not verify.
+    Failure {
+        /// The SHA-256 of the artifact.
+        artifact: Hash,
+        /// What did not verify.
+        reason: FailureReason,
+    },
+    /// The issuer's failure report is taken back.
+    Withdrawal,
+    /// Two of its entries contradict each other.
+    Equivocation {
+        /// These, the earlier one first.
+        receipts: [LeafIndex; 2],
+    },
+}
+
+/// Somebody built what a DID built, and got the same bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Confirmation {
+    /// Where and when it was said.
+    pub logged: Logged,
+    /// Who says it.
+    pub from: Did,
+    /// The DID's entry.
+    pub receipt: LeafIndex,
+    /// The issuer's own.
+    pub build: LeafIndex,
+}
+
+/// A way from a root to the target: what [`search`] finds, and what [`judge`] is given.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Path {
+    /// Where it begins.
+    pub root: Did,
+    /// The vouches along it: in which scope, and for whom. The last one is for the target; none if the target
+    /// is the root.
+    pub hops: Vec<(Scope, Did)>,
+}
+
+impl Path {
+    /// The DIDs along it, the root first.
+    pub fn dids(&self) -> impl Iterator<Item = Did> {
+        std::iter::once(self.root).chain(self.hops.iter().map(|(_, did)| *did))
+    }
+
+    /// Where it ends.
+    pub fn end(&self) -> Did {
+        self.hops.last().map_or(self.root, |(_, did)| *did)
+    }
+}
+
+/// `did (SCOPE) did …`
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.root)?;
+        self.hops.iter().try_for_each(|(scope, did)| write!(f, " ({scope}) {did}"))
+    }
+}
+
+/// What a vouch of this level is worth, in percent.
+pub const fn weight(level: Level) -> u8 {
+    match level {
+        Level::Weak => 50,
+        Level::Moderate => 75,
+        Level::Strong | Level::Ultimate => 100,
+    }
+}
