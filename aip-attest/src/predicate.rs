@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use attestation::json::JsonError;
 use serde_json::{Map, Value};
 use tlog::Hash;
 
@@ -64,7 +65,11 @@ pub fn file_word(predicate_type: &str) -> String {
 pub fn read(path: &Path) -> Result<Map<String, Value>> {
     let cannot = || Failure::new(format!("cannot use the predicate `{}`", path.display()));
     let bytes = read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
-    match attestation::json::parse(&bytes).map_err(|error| cannot().caused_by(error))? {
+    let predicate = attestation::json::parse_exact(&bytes).map_err(|error| match error {
+        JsonError::Number { .. } => cannot().caused_by(error).hint("write it as a string"),
+        _ => cannot().caused_by(error),
+    });
+    match predicate? {
         Value::Object(predicate) => Ok(predicate),
         _ => Err(cannot().because("it is JSON, but not an object")),
     }

@@ -3,6 +3,8 @@
 //! In scope: UTF-8 without a byte order mark, no member twice in an object, bounded depth, nothing behind
 //! the value; and reading an object whose members are fixed. Out of scope: what the members mean.
 
+mod exact;
+
 use std::cell::Cell;
 use std::fmt;
 
@@ -20,6 +22,16 @@ pub const MAX_DEPTH: usize = 64;
 /// Numbers are 64-bit integers or IEEE doubles; one that is neither (`1e400`) is refused.
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     parse_to_depth(bytes, MAX_DEPTH)
+}
+
+/// As [`parse`], for what is about to be signed: a number that not every reader reads as it is written is refused,
+/// since it would be signed as something that the signer did not write. That is an integer beyond 2^53 - 1, or a
+/// decimal fraction with more digits than a double keeps.
+pub fn parse_exact(bytes: &[u8]) -> Result<Value, JsonError> {
+    let value = parse(bytes)?;
+    let text = std::str::from_utf8(bytes).map_err(|e| JsonError::Utf8 { at: e.valid_up_to() })?;
+    exact::check(text)?;
+    Ok(value)
 }
 
 /// As [`parse`], with another limit of depth.
@@ -176,6 +188,16 @@ pub enum JsonError {
     Missing {
         /// The path of the member.
         member: String,
+    },
+    /// A number that a reader may round.
+    #[error(
+        "the number {number} at `{pointer}` would be rounded: it is beyond 2^53 or has more digits than a double"
+    )]
+    Number {
+        /// The number, or its first digits.
+        number: String,
+        /// Its place, a JSON pointer (RFC 6901).
+        pointer: String,
     },
     /// Not JSON. Says where.
     #[error("not JSON: {0}")]

@@ -47,8 +47,9 @@ impl Subject {
 impl Statement {
     /// A statement, checked by the rules of the format.
     ///
-    /// `predicate` is expected to come from [`crate::json::parse`] or to be as shallow: a payload that
-    /// nests deeper than [`MAX_DEPTH`] is refused when it is read.
+    /// `predicate` is expected to come from [`crate::json::parse_exact`] or to be as shallow and exact: a
+    /// payload that nests deeper than [`MAX_DEPTH`] is refused when it is read, and a number that is no
+    /// 64-bit integer nor the text of a double has been rounded before it came here.
     pub fn new(
         subjects: Vec<Subject>,
         predicate_type: impl Into<String>,

@@ -66,7 +66,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TYPE", requires = "predicate", value_parser = predicate::resolve)]
     predicate_type: Option<String>,
 
-    /// What the statement says: a JSON object
+    /// What the statement says: a JSON object. Numbers that readers would round are refused
     #[arg(long, value_name = "FILE", requires = "predicate_type")]
     predicate: Option<PathBuf>,
 

@@ -157,12 +157,19 @@ fn what_cannot_be_signed_is_said_before_anything_is_written() {
     world.file("twice.json", b"{\"a\":1,\"a\":2}");
     world.file("huge.json", format!("{{\"a\":{}{}}}", "[".repeat(100), "]".repeat(100)).as_bytes());
     world.file("event.json", b"{}");
+    world.file("large.json", b"{\"scan\":[{\"at\":1790000000000000001}]}");
+    world.file("digits.json", b"{\"score\":9.812345678901234567}");
     let before = world.files();
     for (arguments, want) in [
         (&["app", "--predicate-type", "vsa"][..], "--predicate"),
         (&["app", "--predicate-type", "vsa", "--predicate", "list.json"], "not an object"),
         (&["app", "--predicate-type", "vsa", "--predicate", "twice.json"], "stands twice"),
         (&["app", "--predicate-type", "vsa", "--predicate", "huge.json"], "nested deeper"),
+        (
+            &["app", "--predicate-type", "vsa", "--predicate", "large.json"],
+            "the number 1790000000000000001 at `/scan/0/at` would be rounded",
+        ),
+        (&["app", "--predicate-type", "vsa", "--predicate", "digits.json"], "hint: write it as a string"),
         (&["app", "--predicate-type", "vsa", "--predicate", "nowhere.json"], "cannot use the predicate"),
         (&["app", "--private"], "cannot be used with"),
         (&["app", "--receipt", "x"], "--together"),

@@ -626,3 +626,27 @@ fn a_statement_cannot_be_claimed_by_another_signer() {
     let error = entry.check_published(&envelope(&statement), &key).expect_err("not his signature");
     assert!(error.to_string().contains("not by this key"), "{error}");
 }
+
+/// What others signed is judged by its bytes: numbers that a reader rounds are neither refused nor written anew.
+#[test]
+fn numbers_that_readers_round_stay_as_they_were_signed() {
+    let payload = format!(
+        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"a","digest":{{"sha256":"{}"}}}}],"#,
+        artifact()
+    );
+    let payload = payload
+        + r#""predicateType":"urn:x","predicate":{"large":36893488147419103233,"small":0.12345678901234567890}}"#;
+    let envelope = Envelope::sign(&signer(), payload.clone().into_bytes());
+    let statement = Statement::parse(payload.as_bytes()).expect("a statement");
+    assert_ne!(statement.to_payload(), payload.as_bytes(), "written anew they are rounded");
+    let key = signer().public_key();
+    let claim = Claim::new(&envelope, &statement, did(), &key, ORIGIN, Visibility::Public).expect("a claim");
+    let entry = DsseEntry::new(PendingEntry::sign(claim, &signer()).expect("an entry"), logged_at());
+    let proof = prove(&entry.to_bytes());
+    let receipt = Receipt::signed(did(), key, envelope).expect("a receipt").logged(entry, proof, None);
+    let read = Receipt::parse(receipt.expect("a receipt").to_json().as_bytes()).expect("a receipt");
+    assert_eq!(read.envelope().unverified_payload(), payload.as_bytes());
+    let (policy, signers) = (policy(), Signers::OneOf(vec![did()]));
+    let report = read.verify(&VerifyPolicy::new(&policy, signers), &artifact(), None);
+    assert_eq!(report.verdict(), Verdict::Verified, "{:?}", report.fault());
+}

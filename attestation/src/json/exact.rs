@@ -1,0 +1,163 @@
+//! Numbers that every reader reads as they are written.
+//!
+//! Most readers keep a number in an IEEE double: of `9007199254740993` they make `…992`, of
+//! `0.12345678901234567890` they keep 17 digits, and we would be among them when the value is written again. What
+//! a signer did not write must not stand under its signature, so such a number is refused before.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::JsonError;
+
+/// Refuses the first number in `text`, a JSON text of bounded depth, that is an integer beyond
+/// [`MAX_INTEGER`] or a decimal fraction that is not what the nearest double is printed as.
+pub(super) fn check(text: &str) -> Result<(), JsonError> {
+    check_at(text.trim_ascii(), &mut String::new())
+}
+
+/// `text` begins and ends with the value at `pointer`.
+fn check_at(text: &str, pointer: &mut String) -> Result<(), JsonError> {
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
+            members.iter().try_for_each(|(name, value)| check_inside(name, value, pointer))
+        }
+        Some(b'[') => {
+            let values: Vec<&RawValue> = serde_json::from_str(text)?;
+            let mut values = values.iter().enumerate();
+            values.try_for_each(|(at, value)| check_inside(&at.to_string(), value, pointer))
+        }
+        Some(b'-' | b'0'..=b'9') if !is_exact(text) => {
+            Err(JsonError::Number { number: shown(text), pointer: crate::quote::printable(pointer) })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_inside(name: &str, value: &RawValue, pointer: &mut String) -> Result<(), JsonError> {
+    let length = pointer.len();
+    pointer.push('/');
+    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+    check_at(value.get(), pointer)?;
+    pointer.truncate(length);
+    Ok(())
+}
+
+fn is_exact(number: &str) -> bool {
+    if !number.contains(['.', 'e', 'E']) {
+        return number.trim_start_matches('-').parse().is_ok_and(|integer: u64| integer <= MAX_INTEGER);
+    }
+    let Ok(double) = number.parse::<f64>() else { return false };
+    Decimal::parse(number).is_some_and(|decimal| Some(decimal) == Decimal::parse(&format!("{double:e}")))
+}
+
+/// A decimal number in its one form: 0.`digits` · 10^`exponent`, the digits without zeros at either end.
+#[derive(Eq, PartialEq)]
+struct Decimal {
+    is_negative: bool,
+    digits: String,
+    exponent: i64,
+}
+
+impl Decimal {
+    /// `None` if the exponent is beyond any double's.
+    fn parse(number: &str) -> Option<Self> {
+        let (is_negative, number) = match number.strip_prefix('-') {
+            Some(number) => (true, number),
+            None => (false, number),
+        };
+        let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all = format!("{whole}{fraction}");
+        let digits = all.trim_start_matches('0');
+        let leading = i64::try_from(all.len() - digits.len()).ok()?;
+        let digits = digits.trim_end_matches('0');
+        if digits.is_empty() {
+            return Some(Self { is_negative, digits: String::new(), exponent: 0 });
+        }
+        let point = i64::try_from(whole.len()).ok()? - leading;
+        let exponent = exponent.parse::<i64>().ok()?.checked_add(point)?;
+        Some(Self { is_negative, digits: digits.to_owned(), exponent })
+    }
+}
+
+/// The first digits of a number, of which there may be millions.
+fn shown(number: &str) -> String {
+    match number.get(..MAX_SHOWN) {
+        Some(start) => format!("{start}…"),
+        None => number.to_owned(),
+    }
+}
+
+/// 2^53 - 1: up to here every integer is a double of its own (RFC 8259 section 6).
+const MAX_INTEGER: u64 = (1 << 53) - 1;
+
+const MAX_SHOWN: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_readers_round_are_told_from_others() {
+        for exact in [
+            "0",
+            "-0",
+            "9007199254740991",
+            "-9007199254740991",
+            "9.8",
+            "9.80",
+            "0.1",
+            "-0.10e1",
+            "1e5",
+            "1E+5",
+            "1e20",
+            "1.5e300",
+            "0e999999999999999999999",
+            "0.000",
+            "-0.0",
+            "5e-324",
+            "1.7976931348623157e308",
+            "0.30000000000000004",
+            "100.000000000000000000000",
+        ] {
+            assert!(is_exact(exact), "{exact}");
+        }
+        for other in [
+            "9007199254740992",
+            "-9007199254740993",
+            "18446744073709551615",
+            "18446744073709551616",
+            "123456789012345678901234567890",
+            "0.1000000000000000055511151231257827",
+            "3.14159265358979323846",
+            "0.12345678901234567890",
+            "9007199254740993.0",
+            "1e-400",
+            "4e-324",
+            "1e-99999999999999999999",
+            "1e400",
+            "1.00000000000000000001",
+        ] {
+            assert!(!is_exact(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_number_is_named_with_its_place() {
+        for (text, place) in [
+            (r#" {"a":[0,{"b/c~d":9007199254740993}]} "#, "/a/1/b~1c~0d"),
+            (r#"{"z":1e-400,"\u0061\n":[1.5,1e-400]}"#, r"/a\n/1"),
+            ("9007199254740993", ""),
+        ] {
+            let Err(JsonError::Number { pointer, .. }) = check(text) else { panic!("{text}") };
+            assert_eq!(pointer, place, "{text}");
+        }
+        let long = format!("[{}]", "9".repeat(1000));
+        let Err(JsonError::Number { number, .. }) = check(&long) else { panic!("refused") };
+        assert_eq!(number, format!("{}…", "9".repeat(40)));
+        // What looks like a number and is a text is the remedy.
+        assert_eq!(check(r#"{"a":["9007199254740993",true,null,1.5,{},[]]}"#), Ok(()));
+    }
+}
