@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tlog::cosignature::{CosignatureError, Subtree};
 use tlog::merkle::{ProofError, subtree};
-use tlog::note::NoteSignature;
+use tlog::note::{Note, NoteSignature};
 use tlog::sign_subtree::{SignSubtree, SignSubtreeError};
 
 use crate::clock::{Clock, ClockJump};
@@ -49,9 +49,7 @@ impl Cosigner {
     pub async fn add_checkpoint(&self, body: &[u8]) -> Result<String, Refused> {
         let logs = self.logs();
         let submitted = Submitted::read(body, &logs)?;
-        if !submitted.log.spend() {
-            return Err(Refused::LogBudget);
-        }
+        let mut is_paid = false;
         for _ in 0..MAX_ATTEMPTS {
             let there = self.state.cosigned(&submitted.log.hash);
             let seen = there.map_or_else(Seen::nothing, |there| there.seen);
@@ -59,13 +57,30 @@ impl Cosigner {
             if let Err(refusal) = &decided {
                 self.look_for_evidence(refusal, &submitted, &seen).await?;
             }
-            let (update, lines) = self.sign(&submitted, decided?, there)?;
+            let decided = decided?;
+            is_paid = is_paid || submitted.log.spend(there.is_none() || decided != seen);
+            if !is_paid {
+                return if decided == seen { self.last_lines(&submitted) } else { Err(Refused::LogBudget) };
+            }
+            let (update, lines) = self.sign(&submitted, decided, there)?;
             if self.state.replace(update).await? {
                 metrics::cosigned();
                 return Ok(print(&lines));
             }
         }
         Err(Refused::Busy)
+    }
+
+    /// The lines that were given out last of a log. Once the budget for the same size is spent they are the answer: it
+    /// may have been spent by others, and then these are fresh.
+    fn last_lines(&self, submitted: &Submitted<'_>) -> Result<String, Refused> {
+        let note = self.state.note(&submitted.log.hash)?.ok_or(Refused::LogBudget)?;
+        if note.text() != submitted.checkpoint.to_string() {
+            return Err(Refused::Busy);
+        }
+        let ours = |line: &&NoteSignature| self.keys.verifiers().iter().any(|key| line.is_by(key));
+        let lines: Vec<NoteSignature> = note.signatures().iter().filter(ours).cloned().collect();
+        if lines.is_empty() { Err(Refused::LogBudget) } else { Ok(print(&lines)) }
     }
 
     /// Signs what was decided. Nothing of this has left yet.
@@ -131,7 +146,7 @@ impl Cosigner {
     }
 
     /// The note that was cosigned last of the log with this origin hash.
-    pub fn checkpoint(&self, log: &tlog::Hash) -> Result<Option<String>, StateError> {
+    pub fn checkpoint(&self, log: &tlog::Hash) -> Result<Option<Note>, StateError> {
         self.state.note(log)
     }
 }
@@ -150,8 +165,8 @@ pub enum Refused {
     /// The clock cannot be right.
     #[error("this witness signs nothing because of its clock")]
     Clock(#[from] ClockJump),
-    /// The log has sent too many requests.
-    #[error("the log has sent more requests than were agreed on")]
+    /// The log has grown too often.
+    #[error("the log has asked for more cosignatures than were agreed on")]
     LogBudget,
     /// A rule of the protocol.
     #[error(transparent)]

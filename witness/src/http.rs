@@ -184,7 +184,7 @@ async fn checkpoint(State(app): State<Arc<App>>, Path(hash): Path<String>) -> Re
         Problem::not_found("a log is named by the SHA-256 of its origin, 64 lower-case hex digits")
     })?;
     let note = app.cosigner.checkpoint(&hash)?;
-    note.map(text)
+    note.map(|note| text(note.to_string()))
         .ok_or_else(|| Problem::not_found("this witness has never cosigned a checkpoint of that log"))
 }
 

@@ -21,19 +21,30 @@ pub struct Log {
     /// Its keys. Any one suffices (WIT-15).
     pub keys: Vec<VerifierKey>,
     qpd: Option<u32>,
-    budget: Option<DefaultDirectRateLimiter>,
+    budgets: Option<Budgets>,
+}
+
+/// What a log may still have cosigned. Two budgets, since anybody can send a checkpoint that a log has published: the
+/// same size again as often as wanted, growth only once.
+#[derive(Debug)]
+struct Budgets {
+    growth: DefaultDirectRateLimiter,
+    same_size: DefaultDirectRateLimiter,
 }
 
 impl Log {
     fn new(origin: &str, qpd: Option<u32>) -> Self {
-        let budget = qpd.map(|qpd| RateLimiter::direct(quota(qpd)));
-        Self { origin: origin.to_owned(), hash: Hash::of(origin.as_bytes()), keys: Vec::new(), qpd, budget }
+        let budget = |qpd| RateLimiter::direct(quota(qpd));
+        let budgets = qpd.map(|qpd| Budgets { growth: budget(qpd), same_size: budget(qpd) });
+        Self { origin: origin.to_owned(), hash: Hash::of(origin.as_bytes()), keys: Vec::new(), qpd, budgets }
     }
 
-    /// Takes one request from the log's budget, if it has any left. To be asked once the log's signature is
-    /// verified, so that nobody spends another's.
-    pub fn spend(&self) -> bool {
-        self.budget.as_ref().is_none_or(|budget| budget.check().is_ok())
+    /// Takes one cosignature from the log's budget for growth, or from that for the same size again, if there is any
+    /// left. To be asked once it is decided to cosign, so that nobody spends a log's budget by what is refused.
+    pub fn spend(&self, grows: bool) -> bool {
+        let Some(budgets) = &self.budgets else { return true };
+        let budget = if grows { &budgets.growth } else { &budgets.same_size };
+        budget.check().is_ok()
     }
 }
 
@@ -220,11 +231,12 @@ mod tests {
         let logs = Logs::new(&own, &[], &[], &Logs::default()).expect("a log");
         let log = logs.get("a").expect("a");
         assert_eq!(log.keys.len(), 2);
-        assert!((0..60).all(|_| log.spend()) && !log.spend());
+        assert!((0..60).all(|_| log.spend(true)) && !log.spend(true));
+        assert!((0..60).all(|_| log.spend(false)) && !log.spend(false), "one budget takes nothing from the other");
         let again = Logs::new(&own, &[], &[], &logs).expect("a log");
-        assert!(!again.get("a").expect("a").spend(), "a reload gives nothing back");
+        assert!(!again.get("a").expect("a").spend(true), "a reload gives nothing back");
         let more = [Stanza { qpd: Some(48), ..stanza("a", 1) }];
         let changed = Logs::new(&more, &[], &[], &again).expect("a log");
-        assert!(changed.get("a").expect("a").spend());
+        assert!(changed.get("a").expect("a").spend(true));
     }
 }

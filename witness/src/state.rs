@@ -140,9 +140,9 @@ impl State {
     }
 
     /// The note that was cosigned last of a log, with our cosignatures.
-    pub fn note(&self, log: &Hash) -> Result<Option<String>, StateError> {
+    pub fn note(&self, log: &Hash) -> Result<Option<Note>, StateError> {
         let value = self.shared.store.get(Column::Cosigned, log.as_bytes())?;
-        value.map(|value| decode(log, &value).map(|(_, note)| note.to_string())).transpose()
+        value.map(|value| decode(log, &value).map(|(_, note)| note)).transpose()
     }
 
     /// Checkpoints that were cosigned of a log, the last included, with the log's signatures.

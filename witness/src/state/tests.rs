@@ -55,7 +55,7 @@ fn contract(store: Arc<dyn Store>, reopen: impl FnOnce(Arc<dyn Store>) -> Arc<dy
     assert_eq!(run(state.replace(update(&origin, Some(seven), 7, 103))), Ok(true));
     assert_eq!(run(state.replace(update(&log(2), None, 0, 50))), Ok(true));
     assert_eq!((state.logs(), state.latest()), (2, Some(UnixTime::from_secs(103))));
-    assert_eq!(state.note(&hash), Ok(Some(update(&origin, None, 7, 0).note.to_string())));
+    assert_eq!(state.note(&hash), Ok(Some(update(&origin, None, 7, 0).note)));
     let sizes = |state: &State| {
         let history = state.history(&hash).expect("a history");
         let size = |note: &Note| Checkpoint::parse(note.text()).expect("a checkpoint").size.get();

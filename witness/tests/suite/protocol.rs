@@ -379,7 +379,7 @@ async fn a_clock_that_jumps_stops_cosigning_until_it_is_right_or_accepted() {
 
 #[tokio::test]
 async fn budgets_are_kept_for_each_log_and_each_address() {
-    let log = Log::new(ORIGIN, 9);
+    let log = Log::new(ORIGIN, 99);
     let world = World::new(&[&log]);
     let limited: Vec<Stanza> =
         log.stanzas().into_iter().map(|stanza| Stanza { qpd: Some(24), ..stanza }).collect();
@@ -389,10 +389,19 @@ async fn budgets_are_kept_for_each_log_and_each_address() {
     for _ in 0..100 {
         assert_eq!(world.add(stranger.request(0, 9)).await.status, 403);
     }
-    for attempt in 0..60 {
-        assert_ne!(world.add(log.request(0, 9)).await.status, 429, "{attempt}");
+    assert_eq!(world.add(log.request(0, 1)).await.status, 200);
+    // Nor does whoever resends what the log has published, however often.
+    for attempt in 0..200u64 {
+        assert_eq!(world.add(log.request(0, 1)).await.status, 409);
+        world.wall.fetch_add(1, Ordering::SeqCst);
+        let times = world.verified_times(&world.add(log.request(1, 1)).await, &log, 1);
+        let last = attempt.min(59) + 1;
+        assert_eq!(times, [START + last; 2], "spent: the last lines are the answer");
     }
-    let late = world.add(log.request(9, 9)).await;
+    for size in 1..60 {
+        assert_eq!(world.add(log.request(size, size + 1)).await.status, 200, "{size}");
+    }
+    let late = world.add(log.request(60, 61)).await;
     assert_eq!((late.status, late.header(header::RETRY_AFTER)), (429, "60"));
     let limited = World::limited(Arc::new(MemoryStore::default()), both_keys(), &[&log], 3);
     for want in [200, 409, 409, 429, 429] {
