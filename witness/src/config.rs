@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -71,7 +72,7 @@ pub struct Settings {
     /// Most connections at a time [default: 8192]
     #[arg(long, env = "AIP_WITNESS_MAX_CONNECTIONS", value_name = "CONNECTIONS")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_connections: Option<usize>,
+    pub max_connections: Option<NonZeroU32>,
     /// Most bytes of request bodies at a time, beside the first 16384 of each [default: 67108864]
     #[arg(long, env = "AIP_WITNESS_MAX_BODIES_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,10 +125,12 @@ impl Settings {
 pub struct Span(pub Duration);
 
 impl FromStr for Span {
-    type Err = humantime::DurationError;
+    type Err = SpanError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        humantime::parse_duration(text).map(Self)
+        let span = humantime::parse_duration(text)?;
+        // No setting means anything at nothing, and what outlives the machine overflows when added to the time.
+        if span.is_zero() || span > LONGEST_SPAN { Err(SpanError::Range) } else { Ok(Self(span)) }
     }
 }
 
@@ -142,6 +145,19 @@ impl Serialize for Span {
         serializer.collect_str(&humantime::format_duration(self.0))
     }
 }
+
+/// Why a duration is refused.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SpanError {
+    /// No duration.
+    #[error(transparent)]
+    Form(#[from] humantime::DurationError),
+    /// One that no setting has.
+    #[error("it is more than 0 and at most a year")]
+    Range,
+}
+
+const LONGEST_SPAN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Reads a whole file of text.
 pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {

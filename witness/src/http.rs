@@ -71,6 +71,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/{origin_hash}/checkpoint", get(checkpoint))
         .route("/metadata", get(about::metadata))
         .route("/status", get(about::status))
+        // Before the layer, which answers a browser's `OPTIONS` in its place.
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(cors);
     reads
         .route("/add-checkpoint", post(add_checkpoint))

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
+use reqwest::Url;
 use tlog::key::{KeyName, KeyType, SignerKey, VerifierKey};
+use tlog::policy::Policy;
 
 use crate::Failure;
 use crate::config::{Settings, WitnessFile};
@@ -83,6 +85,7 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     let skeys: Vec<_> = secrets.iter().map(|(file, key)| (*file, key.to_skey())).collect();
     let keys = Keys::new(&name, secrets.into_iter().map(|(_, key)| key).collect());
     let keys = keys.map_err(|e| bad_name().caused_by(e))?;
+    let policy = policy(args, &keys)?;
     let logs = logs_file(args, &keys)?;
     let file = WitnessFile {
         name: args.name.clone(),
@@ -112,7 +115,26 @@ pub fn run(args: &Args) -> Result<String, Failure> {
         .and_then(|()| sync_folder(&lock))
         .and_then(|()| sync_folder(&args.dir))
         .map_err(|e| Failure::new(format!("cannot make `{}`", lock.display())).caused_by(e))?;
-    Ok(keys.policy(args.url.as_deref()))
+    Ok(policy)
+}
+
+/// The policy text for others, which must be one.
+fn policy(args: &Args, keys: &Keys) -> Result<String, Failure> {
+    if let Some(url) = &args.url {
+        let refused = || Failure::new(format!("`{}` cannot be a witness's URL", url.escape_debug()));
+        let parsed = Url::parse(url).map_err(|e| refused().caused_by(e))?;
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(refused().hint("it is `https://…`, or `http://…` for a witness beside its log"));
+        }
+    }
+    let policy = keys.policy(args.url.as_deref());
+    let read: Result<Policy, _> = format!("{policy}quorum {}\n", keys.name()).parse();
+    let witnesses = read.map_err(|e| {
+        Failure::new(format!("`{}` cannot stand in a policy", args.name.escape_debug())).caused_by(e)
+    })?;
+    let of_keys = keys.verifiers().iter().eq(witnesses.witnesses().iter().map(|witness| &witness.vkey));
+    let with_url = witnesses.witnesses().iter().all(|witness| witness.url == args.url);
+    if of_keys && with_url { Ok(policy) } else { Err(Failure::new("the URL cannot stand in a policy")) }
 }
 
 /// The operator's list of logs, which must be one that `serve` takes.

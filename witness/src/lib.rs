@@ -32,6 +32,7 @@ pub mod state;
 pub mod status;
 pub mod store;
 
+mod bounded;
 mod directory;
 mod failure;
 

@@ -1,12 +1,14 @@
 //! Where the logs come from: the operator's `logs`, and lists of others, files or URLs, which only ever add.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tlog::key::VerifierKey;
 
+use crate::bounded::{self, Body};
 use crate::config::{ConfigError, WitnessFile, read};
 use crate::directory::replace;
 use crate::log_list::{self, HEADER, Owner, Stanza};
@@ -35,26 +37,36 @@ impl Lists {
         Ok(Logs::new(&own, &self.learned, &self.witness, before)?)
     }
 
-    /// Reads the lists of others and remembers what they add; a list that cannot be read changes nothing.
-    pub fn poll(&mut self) -> Result<(), ListsError> {
-        let lists = WitnessFile::read(&self.dir)?.lists;
-        let own = self.own()?;
-        let before = self.learned.len();
-        for list in &lists {
-            match fetch(list, &self.dir) {
-                Ok(stanzas) => {
-                    for refused in learn(&mut self.learned, &own, stanzas, &self.witness) {
-                        tracing::warn!(list, %refused, "a log of a list is not taken");
-                    }
-                }
+    /// Reads the lists of others and remembers what they add; a list that cannot be read changes nothing. Holds
+    /// `lists` only to learn from what was read: a list may take its time, and nobody else waits for it.
+    pub fn poll(lists: &Mutex<Self>) -> Result<(), ListsError> {
+        let locked = || lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = locked().dir.clone();
+        for list in WitnessFile::read(&dir)?.lists {
+            match fetch(&list, &dir) {
+                Ok(stanzas) => locked().learn(&list, stanzas)?,
                 Err(error) => {
                     metrics::list_error();
-                    tracing::warn!(list, %error, "a list of logs cannot be read; what it has brought stays");
+                    let error = full(&error);
+                    tracing::warn!(list, error, "a list of logs cannot be read; what it has brought stays");
                 }
             }
         }
+        Ok(())
+    }
+
+    fn learn(&mut self, list: &str, stanzas: Vec<Stanza>) -> Result<(), ListsError> {
+        let own = self.own()?;
+        let before = self.learned.len();
+        let refused = learn(&mut self.learned, &own, stanzas, &self.witness, MAX_LEARNED);
+        for refused in refused.iter().take(REFUSALS_TOLD) {
+            tracing::warn!(list, %refused, "a log of a list is not taken");
+        }
+        if refused.len() > REFUSALS_TOLD {
+            tracing::warn!(list, logs = refused.len(), "so many logs of a list are not taken");
+        }
         if self.learned.len() > before {
-            tracing::info!(logs = self.learned.len() - before, "lists have brought new logs");
+            tracing::info!(list, logs = self.learned.len() - before, "a list has brought new logs");
             self.remember()?;
         }
         Ok(())
@@ -100,10 +112,12 @@ fn fetch_url(url: &str) -> Result<String, FetchError> {
     read_bounded(client.get(url).send()?.error_for_status()?)
 }
 
-fn read_bounded(from: impl Read) -> Result<String, FetchError> {
-    let mut text = String::new();
-    from.take(MAX_LIST_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_LIST_BYTES { Err(FetchError::TooLong) } else { Ok(text) }
+fn read_bounded(from: impl io::Read) -> Result<String, FetchError> {
+    match bounded::read(from, MAX_LIST_BYTES, FETCH_TIMEOUT)? {
+        Body::Whole(bytes) => String::from_utf8(bytes).map_err(|_| FetchError::Text),
+        Body::TooLong(_) => Err(FetchError::TooLong),
+        Body::TooSlow => Err(FetchError::TooSlow),
+    }
 }
 
 /// Why the logs cannot be known.
@@ -134,17 +148,33 @@ enum FetchError {
     List(#[from] log_list::LogListError),
     #[error("a list is a file or an `https` URL")]
     Scheme,
+    #[error("it is not UTF-8")]
+    Text,
     #[error("a list has at most {MAX_LIST_BYTES} bytes")]
     TooLong,
-    #[error("{0}")]
+    #[error("it takes longer than {} s", FETCH_TIMEOUT.as_secs())]
+    TooSlow,
+    #[error(transparent)]
     Url(#[from] reqwest::Error),
+}
+
+/// What an error says, and what lies under it: a certificate that is refused stands at the very bottom.
+fn full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
 /// Beside the operator's own, and not mixed with it: who wants to forget a list edits this file.
 const LEARNED: &str = "logs.learned";
 
 /// Room for the largest lists that are planned (a million logs would be more than this, and a machine of its own).
-const MAX_LIST_BYTES: u64 = 32 << 20;
+const MAX_LIST_BYTES: usize = 32 << 20;
+
+/// The most logs that lists may bring. They are never forgotten, so who writes a list could fill memory and disk.
+const MAX_LEARNED: usize = 100_000;
+
+/// How many refusals of one list are told one by one.
+const REFUSALS_TOLD: usize = 10;
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -174,22 +204,23 @@ mod tests {
             let logs = lists.logs(&Logs::default()).expect("logs");
             logs.sorted().iter().map(|log| log.origin.clone()).collect::<Vec<_>>()
         };
-        let mut lists = Lists::open(dir, &[]).expect("lists");
-        assert_eq!(origins(&lists), ["own"]);
-        lists.poll().expect("a poll");
-        assert_eq!(origins(&lists), ["a", "own"]);
+        let lists = Mutex::new(Lists::open(dir, &[]).expect("lists"));
+        assert_eq!(origins(&lists.lock().expect("free")), ["own"]);
+        Lists::poll(&lists).expect("a poll");
+        assert_eq!(origins(&lists.lock().expect("free")), ["a", "own"]);
         // Gone from the list, given another key, damaged: the log stays as it came, also after a start.
-        let before = lists.logs(&Logs::default()).expect("logs").get("a").expect("a").keys.clone();
+        let logs = || lists.lock().expect("free").logs(&Logs::default());
+        let before = logs().expect("logs").get("a").expect("a").keys.clone();
         for text in [HEADER.to_owned(), format!("{HEADER}\n{}", stanza("a", 4)), "?".into()] {
             write("list", text);
-            lists.poll().expect("a poll");
+            Lists::poll(&lists).expect("a poll");
             let again = Lists::open(dir, &[]).expect("lists");
             assert_eq!(again.logs(&Logs::default()).expect("logs").get("a").expect("a").keys, before);
         }
         // The operator's own list goes before it.
         write("logs", format!("{HEADER}\n{}", stanza("a", 5)));
-        assert_ne!(lists.logs(&Logs::default()).expect("logs").get("a").expect("a").keys, before);
+        assert_ne!(logs().expect("logs").get("a").expect("a").keys, before);
         write("logs", "?".into());
-        assert!(lists.logs(&Logs::default()).is_err());
+        assert!(logs().is_err());
     }
 }

@@ -112,12 +112,13 @@ impl Logs {
 }
 
 /// Adds the logs of a public list to those that were `learned` before. Never changes or removes one: answers the
-/// stanzas that would, and those that cannot be cosigned here.
+/// stanzas that would, and those that cannot be cosigned here. At most `most` are learned over all time.
 pub fn learn(
     learned: &mut Vec<Stanza>,
     own: &[Stanza],
     list: Vec<Stanza>,
     witness: &[VerifierKey],
+    most: usize,
 ) -> Vec<LogsError> {
     let mut known: HashMap<&str, Vec<&VerifierKey>> = HashMap::new();
     for stanza in own.iter().chain(&*learned) {
@@ -129,6 +130,9 @@ pub fn learn(
         match known.get(stanza.origin.as_str()) {
             Some(keys) if keys.contains(&&stanza.vkey) => {}
             Some(_) => refused.push(LogsError::OtherKey(stanza.origin)),
+            None if learned.len() + new.len() >= most => {
+                refused.push(LogsError::TooMany { origin: stanza.origin, most });
+            }
             None => match check(&stanza, witness) {
                 Ok(()) => new.push(stanza),
                 Err(error) => refused.push(error),
@@ -151,6 +155,14 @@ pub enum LogsError {
     /// The log is called like this witness.
     #[error("the origin {} is this witness's own name", tlog::encoding::quoted(.0))]
     OwnName(String),
+    /// Lists have brought too many.
+    #[error("the log {} would be one of more than {most} that lists have brought", tlog::encoding::quoted(.origin))]
+    TooMany {
+        /// The log.
+        origin: String,
+        /// How many there may be.
+        most: usize,
+    },
     /// The log's key is this witness's.
     #[error("the key of the log {} is this witness's own", tlog::encoding::quoted(.0))]
     OwnKey(String),
@@ -205,7 +217,7 @@ mod tests {
             let own = Logs::new(std::slice::from_ref(&stanza), &[], &witness, &Logs::default());
             assert_eq!(own.expect_err("refused"), want);
             let mut learned = Vec::new();
-            assert_eq!(learn(&mut learned, &[], vec![stanza], &witness), [want]);
+            assert_eq!(learn(&mut learned, &[], vec![stanza], &witness, 9), [want]);
             assert!(learned.is_empty());
         }
     }
@@ -215,9 +227,15 @@ mod tests {
         let own = [stanza("own", 1)];
         let mut learned = Vec::new();
         let list = vec![stanza("own", 2), stanza("a", 3), stanza("own", 1)];
-        assert_eq!(learn(&mut learned, &own, list, &[]), [LogsError::OtherKey("own".into())]);
-        assert_eq!(learn(&mut learned, &own, vec![stanza("a", 4)], &[]), [LogsError::OtherKey("a".into())]);
-        assert!(learn(&mut learned, &own, Vec::new(), &[]).is_empty(), "what a list leaves out stays");
+        assert_eq!(learn(&mut learned, &own, list, &[], 9), [LogsError::OtherKey("own".into())]);
+        let other = vec![stanza("a", 4)];
+        assert_eq!(learn(&mut learned, &own, other, &[], 9), [LogsError::OtherKey("a".into())]);
+        assert!(learn(&mut learned, &own, Vec::new(), &[], 9).is_empty(), "what a list leaves out stays");
+        let many = vec![stanza("a", 3), stanza("b", 5)];
+        assert_eq!(
+            learn(&mut learned, &own, many, &[], 1),
+            [LogsError::TooMany { origin: "b".into(), most: 1 }]
+        );
         assert_eq!(learned, [stanza("a", 3)]);
         let logs = Logs::new(&own, &learned, &[], &Logs::default()).expect("two logs");
         assert_eq!(logs.len(), 2);
@@ -232,7 +250,10 @@ mod tests {
         let log = logs.get("a").expect("a");
         assert_eq!(log.keys.len(), 2);
         assert!((0..60).all(|_| log.spend(true)) && !log.spend(true));
-        assert!((0..60).all(|_| log.spend(false)) && !log.spend(false), "one budget takes nothing from the other");
+        assert!(
+            (0..60).all(|_| log.spend(false)) && !log.spend(false),
+            "one budget takes nothing from the other"
+        );
         let again = Logs::new(&own, &[], &[], &logs).expect("a log");
         assert!(!again.get("a").expect("a").spend(true), "a reload gives nothing back");
         let more = [Stanza { qpd: Some(48), ..stanza("a", 1) }];

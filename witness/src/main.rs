@@ -2,11 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use witness::{evidence, init, monitor, serve, status};
+use witness::{Failure, evidence, init, monitor, serve, status};
 
 /// A witness of transparency logs
 #[derive(Parser)]
@@ -35,10 +35,10 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     let outcome = match cli.command {
-        Command::Init(args) => init::run(&args).map(|policy| print!("{policy}")),
+        Command::Init(args) => init::run(&args).and_then(|policy| print(&policy)),
         Command::Serve(args) => serve::run(args),
-        Command::Status(args) => status::run(&args).map(|status| print!("{status}")),
-        Command::Evidence(args) => evidence::run(&args).map(|evidence| print!("{evidence}")),
+        Command::Status(args) => status::run(&args).and_then(|status| print(&status)),
+        Command::Evidence(args) => evidence::run(&args).and_then(|evidence| print(&evidence)),
         Command::Monitor(args) => match monitor::run(&args) {
             Ok(code) => return ExitCode::from(code),
             Err(failure) => Err(failure),
@@ -51,4 +51,10 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|e| Failure::new("cannot write to standard output").caused_by(e))
 }

@@ -78,8 +78,9 @@ pub struct Args {
     /// Ask for the envelope of every public entry, and count those that are withheld or erased
     #[arg(long)]
     envelopes: bool,
-    /// Where entries of watched DIDs are posted; over https and to public addresses only
-    #[arg(long, value_name = "URL", requires = "webhook_key", env = "AIP_WEBHOOK")]
+    /// Where entries of watched DIDs are posted; over https and to public addresses only. Often a secret: then rather
+    /// in the environment than here, where others on the machine read it
+    #[arg(long, value_name = "URL", requires = "webhook_key", env = "AIP_WEBHOOK", hide_env_values = true)]
     webhook: Option<String>,
     /// The key that signs what is posted; made there if there is none
     #[arg(long, value_name = "FILE")]

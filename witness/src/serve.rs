@@ -1,9 +1,9 @@
 //! `serve`: puts the parts together, and takes them apart again when told to stop.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -88,14 +88,14 @@ async fn serve(app: Arc<App>, lists: Lists, settings: &Settings, dir: &Path) -> 
     let (mut hang_up, mut user1) = (on(SignalKind::hangup())?, on(SignalKind::user_defined1())?);
     let (stop, stopping) = watch::channel(false);
     let interval = settings.list_interval.map_or(Duration::from_secs(60 * 60), |span| span.0);
-    let reload = spawn_lists(lists, app.cosigner.clone(), interval)?;
+    let reload = spawn_lists(lists, &app.cosigner, interval)?;
     let floor = settings.disk_floor_bytes.unwrap_or(256 << 20);
     let watchdog = tokio::spawn(watch_over(app.clone(), dir.to_owned(), floor));
     let bound = listener.local_addr().unwrap_or(address);
     let name = app.cosigner.keys.name();
     tracing::info!(%name, address = %bound, logs = app.cosigner.logs().len(), "serving");
     let limits = ConnectionLimits {
-        connections: connections_that_fit(settings.max_connections.unwrap_or(8_192)),
+        connections: connections_that_fit(settings.max_connections.map_or(8_192, |most| most.get() as usize)),
         header_timeout: settings.header_timeout.map_or(Duration::from_secs(60), |span| span.0),
         answer_timeout: settings.answer_timeout.map_or(Duration::from_secs(30), |span| span.0),
     };
@@ -104,7 +104,7 @@ async fn serve(app: Arc<App>, lists: Lists, settings: &Settings, dir: &Path) -> 
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hang_up.recv() => drop(reload.send(())),
+            _ = hang_up.recv() => reload.now(),
             _ = user1.recv() => {
                 tracing::warn!("the operator accepts the clock");
                 app.cosigner.clock.accept();
@@ -129,18 +129,34 @@ fn end_process(error: StoreError) {
     std::process::exit(EXIT_FATAL);
 }
 
-/// Reads the logs again on each word, and the lists of others at an interval; a thread, since files and HTTP
-/// block. Ends with the process: it holds nothing that would be lost.
-fn spawn_lists(
-    mut lists: Lists,
-    cosigner: Arc<Cosigner>,
-    interval: Duration,
-) -> Result<mpsc::Sender<()>, Failure> {
-    let (reload, reloads) = mpsc::channel();
-    // Not the witness itself: its state ends when the last who asks it has gone.
-    let cosigner = Arc::downgrade(&cosigner);
-    let take = move |lists: &Lists| {
-        let cosigner = cosigner.upgrade()?;
+/// What reads the logs again.
+struct Reload {
+    taker: Arc<Taker>,
+    poll: mpsc::SyncSender<()>,
+}
+
+impl Reload {
+    /// The operator's own logs at once, whatever the lists of others do; then those.
+    fn now(&self) {
+        let taker = self.taker.clone();
+        drop(tokio::task::spawn_blocking(move || taker.take()));
+        // Full: they will be read again anyhow.
+        let _ = self.poll.try_send(());
+    }
+}
+
+/// The lists, and the witness that takes the logs from them.
+struct Taker {
+    lists: Mutex<Lists>,
+    /// Not the witness itself: its state ends when the last who asks it has gone.
+    cosigner: Weak<Cosigner>,
+}
+
+impl Taker {
+    /// Takes the logs as the files have them now. `None`: the witness has gone.
+    fn take(&self) -> Option<()> {
+        let cosigner = self.cosigner.upgrade()?;
+        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         match lists.logs(&cosigner.logs()) {
             Ok(logs) => {
                 metrics::logs(logs.len());
@@ -149,13 +165,20 @@ fn spawn_lists(
             Err(error) => list_error(&error),
         }
         Some(())
-    };
+    }
+}
+
+/// Reads the lists of others on each word and at an interval; a thread, since files and HTTP block. Ends with the
+/// process: it holds nothing that would be lost.
+fn spawn_lists(lists: Lists, cosigner: &Arc<Cosigner>, interval: Duration) -> Result<Reload, Failure> {
+    let (poll, polls) = mpsc::sync_channel(1);
+    let taker = Arc::new(Taker { lists: Mutex::new(lists), cosigner: Arc::downgrade(cosigner) });
+    let reload = Reload { taker: taker.clone(), poll };
     let run = move || {
-        // The operator's own first: a list may take its time.
-        while take(&lists).is_some() {
-            lists.poll().unwrap_or_else(|error| list_error(&error));
-            let taken = take(&lists);
-            let told = reloads.recv_timeout(interval);
+        loop {
+            Lists::poll(&taker.lists).unwrap_or_else(|error| list_error(&error));
+            let taken = taker.take();
+            let told = polls.recv_timeout(interval);
             if taken.is_none() || told == Err(RecvTimeoutError::Disconnected) {
                 return;
             }

@@ -50,7 +50,8 @@ pub async fn read<'a>(app: &'a App, headers: &HeaderMap, body: Body) -> Result<R
     if announced.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
         return Err(too_large());
     }
-    let bytes = Vec::with_capacity(announced.map_or(0, |length| length as usize));
+    // What is announced beyond that has no share of the memory before it comes.
+    let bytes = Vec::with_capacity(announced.map_or(0, |length| length as usize).min(SMALL_BODY_BYTES));
     let collected = tokio::time::timeout(app.body_timeout, collect(&app.bodies, body, bytes)).await;
     collected.unwrap_or_else(|_| {
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "the request body came too slowly"))

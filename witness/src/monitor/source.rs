@@ -1,9 +1,9 @@
 //! Reading a log over HTTP, where nothing that is read is believed, and nothing is read without an end.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
@@ -12,6 +12,8 @@ use tlog::bundle;
 use tlog::encoding::quoted;
 use tlog::note::MAX_NOTE_BYTES;
 use tlog::tile::{Resource, TILE_WIDTH, Tile};
+
+use crate::bounded::{self, Body};
 
 /// A full bundle of the longest entries: the most that any answer may have, after decompression too.
 pub(crate) const MAX_BUNDLE_BYTES: usize = TILE_WIDTH as usize * (2 + bundle::MAX_ENTRY_BYTES);
@@ -189,27 +191,13 @@ fn found<T>(result: Result<T, FetchError>) -> Result<Option<T>, FetchError> {
     }
 }
 
-/// Reads a body in pieces up to a limit, which holds for what comes out of decompression; says whether that is
-/// all of it.
-fn read(mut answer: Response, url: &str, limit: usize) -> Result<(Vec<u8>, bool), FetchError> {
-    let deadline = Instant::now() + REQUEST_TIMEOUT;
-    let mut body = Vec::new();
-    let mut piece = [0; 32 * 1024];
-    loop {
-        let read = answer
-            .read(&mut piece)
-            .map_err(|source| FetchError::BrokenOff { url: url.to_owned(), source })?;
-        if read == 0 {
-            return Ok((body, true));
-        }
-        let room = limit - body.len();
-        body.extend_from_slice(&piece[..read.min(room)]);
-        if read > room {
-            return Ok((body, false));
-        }
-        if Instant::now() > deadline {
-            return Err(FetchError::TooSlow { url: url.to_owned() });
-        }
+/// Reads a body up to a limit, which holds for what comes out of decompression; says whether that is all of it.
+fn read(answer: Response, url: &str, limit: usize) -> Result<(Vec<u8>, bool), FetchError> {
+    match bounded::read(answer, limit, REQUEST_TIMEOUT) {
+        Ok(Body::Whole(body)) => Ok((body, true)),
+        Ok(Body::TooLong(body)) => Ok((body, false)),
+        Ok(Body::TooSlow) => Err(FetchError::TooSlow { url: url.to_owned() }),
+        Err(source) => Err(FetchError::BrokenOff { url: url.to_owned(), source }),
     }
 }
 

@@ -14,7 +14,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -28,6 +28,7 @@ use tlog::note::Note;
 use zeroize::Zeroizing;
 
 use crate::Failure;
+use crate::bounded;
 
 /// Where alerts are posted, and by whom. Not to be printed: the URL often is a secret.
 pub(crate) struct Webhook {
@@ -36,6 +37,8 @@ pub(crate) struct Webhook {
     reach: Reach,
     /// The client that connects to these addresses and no others.
     client: RefCell<Option<(Vec<SocketAddr>, Client)>>,
+    /// How long an answer may take, head and body each.
+    patience: Duration,
     resolve: fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
 }
 
@@ -64,6 +67,7 @@ impl Webhook {
             key,
             reach,
             client: RefCell::default(),
+            patience: TIMEOUT,
             resolve: |host, port| Ok((host, port).to_socket_addrs()?.collect()),
         };
         // An address that is written in the URL is refused at once, a name when it is resolved.
@@ -90,8 +94,8 @@ impl Webhook {
             .body(body.to_vec());
         let answer = request.send()?;
         let status = answer.status();
-        // What it says is of no interest; a little is read so that the connection ends well.
-        let _ = io::copy(&mut answer.take(MAX_ANSWER_BYTES), &mut io::sink());
+        // What it says is of no interest; a little is read so that the connection can be used again.
+        let _ = bounded::read(answer, MAX_ANSWER_BYTES, self.patience);
         if status.is_success() { Ok(()) } else { Err(WebhookError::Status(status.as_u16())) }
     }
 
@@ -111,8 +115,8 @@ impl Webhook {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .no_gzip()
-            .connect_timeout(TIMEOUT)
-            .timeout(TIMEOUT)
+            .connect_timeout(self.patience)
+            .timeout(self.patience)
             .resolve_to_addrs(self.host(), &addresses)
             .build()?;
         *kept = Some((addresses, client.clone()));
@@ -280,7 +284,7 @@ impl fmt::Display for WebhookError {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_ANSWER_BYTES: u64 = 64 << 10;
+const MAX_ANSWER_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests;

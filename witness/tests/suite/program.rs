@@ -55,6 +55,11 @@ fn init_makes_a_witness_once() {
         &["--name", NAME, "--log", &witness],
         &["--name", NAME, "--log", "no vkey"],
         &["--name", NAME, "--key-type", "ed25519", "--key-type", "ed25519"],
+        // What nobody could put into a policy.
+        &["--name", "none"],
+        &["--name", NAME, "--url", "no url"],
+        &["--name", NAME, "--url", "ftp://w.example"],
+        &["--name", NAME, "--url", "https://w.example\nquorum none"],
     ] {
         let refused = Command::new(program()).arg("init").arg("--dir").arg(&new).args(flags).output();
         assert_eq!(refused.expect("the program runs").status.code(), Some(2), "{flags:?}");
@@ -94,6 +99,16 @@ fn one_process_serves_a_directory_and_others_look_at_it() {
     assert_eq!(finding.file_name(), file.file_name().expect("a name").to_str().expect("UTF-8"));
     assert!(String::from_utf8_lossy(&server.run("status", &[]).stdout).contains("ALARM"));
     assert_eq!(server.stop(), Some(0));
+    // Output that cannot be written is an error, and no panic.
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+    let unwritten = server.command("status", &[]).stdout(full).output().expect("the program runs");
+    assert_eq!(unwritten.status.code(), Some(2), "{}", String::from_utf8_lossy(&unwritten.stderr));
+    for (setting, value) in
+        [("--list-interval", "0s"), ("--body-timeout", "999999years"), ("--max-connections", "0")]
+    {
+        let odd = server.run("serve", &[setting, value]);
+        assert_eq!(odd.status.code(), Some(2), "{setting} {value}");
+    }
     for command in ["serve", "status", "evidence"] {
         let nowhere = Command::new(program()).args([command, "--dir", "/nowhere"]).output();
         assert_eq!(nowhere.expect("the program runs").status.code(), Some(2));
@@ -138,6 +153,24 @@ fn logs_are_read_again_without_a_restart() {
     fs::remove_file(server.dir().join("list")).expect("a file");
     server.serve(&[]);
     assert_eq!(server.add(listed.request(9, 9)).0, 200);
+}
+
+/// A list of others that never comes keeps nobody from taking a log off.
+#[test]
+fn the_operators_logs_do_not_wait_for_lists() {
+    let log = Log::new("log.example/a", 9);
+    let mut server = Server::init(&[&log], &[]);
+    let fifo = server.dir().join("list");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
+    let toml = server.dir().join("witness.toml");
+    let text = fs::read_to_string(&toml).expect("a file").replace("lists = []", "lists = [\"list\"]");
+    fs::write(&toml, text).expect("a file");
+    server.serve(&[]);
+    assert_eq!(server.add(log.request(0, 5)).0, 200);
+    fs::write(server.dir().join("logs"), "logs/v0\n").expect("a file");
+    server.signal("HUP");
+    eventually("the log is gone", || server.add(log.request(5, 5)).0 == 404);
+    assert_eq!(server.stop(), Some(0));
 }
 
 /// WIT-14: connections are kept, and slow bodies are cut off.

@@ -444,4 +444,11 @@ async fn a_witness_says_who_it_is() {
         assert_eq!(world.get(path).await.status, 200, "{path}");
     }
     assert_eq!(world.get("/nothing").await.status, 404);
+    // A browser asks before it reads.
+    let ask = Request::options("/status")
+        .header("origin", "https://x")
+        .header("access-control-request-method", "GET");
+    let answer = world.ask(ask.body(Body::empty()).expect("a request")).await;
+    assert_eq!((answer.status, answer.header(header::ACCESS_CONTROL_ALLOW_ORIGIN)), (200, "*"));
+    assert_eq!(world.post("/status", "").await.status, 405);
 }

@@ -266,7 +266,7 @@ fn a_time_that_goes_back_is_held_against_the_last_one() {
 #[test]
 fn leaves_that_are_not_understood_are_valid() {
     let log = FakeLog::start(1);
-    for kind in ["aip-event", "aip-index", "aip-log", "hashedrekord", "future"] {
+    for kind in ["aip-index", "aip-log", "hashedrekord", "future"] {
         log.push(format!(r#"{{"apiVersion":"1","kind":"{kind}","spec":{{}}}}"#).into_bytes());
     }
     log.push(leaf(1, 1, 1_000));
@@ -277,7 +277,7 @@ fn leaves_that_are_not_understood_are_valid() {
     let leaves = monitor.follower.leaves();
     assert_eq!(
         leaves.keys().map(String::as_str).collect::<Vec<_>>(),
-        ["aip-event", "aip-index", "aip-log", "dsse", "hashedrekord", "other"]
+        ["aip-index", "aip-log", "dsse", "hashedrekord", "other"]
     );
 }
 

@@ -1,4 +1,4 @@
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 
 use tlog::encoding::decode_base64_array;
@@ -206,6 +206,27 @@ fn s18_redirects_and_refusals_are_no_delivery() {
         assert!(matches!(refused, WebhookError::Status(status) if status == want), "{refused}");
         server.join().expect("served");
     }
+}
+
+/// The answer of a webhook that sends a byte now and then is not waited for: the log is to be looked at.
+#[test]
+fn an_answer_that_never_ends_holds_nobody() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n").expect("a head");
+        let slowly = (0..60_000).take_while(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            stream.write_all(b"x").is_ok()
+        });
+        slowly.count()
+    });
+    let mut hook = Webhook::new(&format!("http://{address}/"), signer(), Reach::Anywhere).expect("a webhook");
+    hook.patience = Duration::from_millis(300);
+    hook.post("k", b"{}\n").expect("it was taken");
+    drop(hook);
+    assert!(server.join().expect("served") < 60_000, "nobody waited for the end");
 }
 
 /// A URL that is a secret stays out of messages.
