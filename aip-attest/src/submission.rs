@@ -3,7 +3,8 @@
 //! What is sent lies on disk before it is sent, so that a process that dies, or a log that does not answer,
 //! leaves something that can be sent again, byte for byte. A receipt is written once the answer has passed
 //! every check that `verify` makes: a log that lies is found out here and not by whoever downloads. One that
-//! publishes below the policy's quorum is asked again until the cosignatures have come or the time is up.
+//! publishes below the policy's quorum is asked again until the cosignatures have come or the time is up, unless
+//! it says itself that it does not ask the witnesses that would have to sign.
 
 mod batch;
 
@@ -13,7 +14,8 @@ use std::time::Instant;
 use attestation::entry::DsseEntry;
 use attestation::receipt::{Fault, Receipt, Signers, Verdict, VerifyPolicy};
 use rayon::prelude::*;
-use tlog::policy::PolicyError;
+use tlog::key::VerifierKey;
+use tlog::policy::{Policy, PolicyError, Witness};
 use tlog::proof::TlogProof;
 
 use crate::client::{Answer, ClientError, LoggedAnswer, Problem};
@@ -72,6 +74,7 @@ pub fn submit(
         sendings: Sendings::new(jobs.iter().map(|job| &job.receipt), console),
         outcomes: jobs.iter().map(|_| None).collect(),
         progress: Progress::over_entries(jobs.len()),
+        asked: None,
         wait: Wait::default(),
     };
     let mut patience = Patience::until(deadline);
@@ -100,6 +103,9 @@ struct Round<'a> {
     sendings: Sendings,
     outcomes: Vec<Option<Outcome>>,
     progress: Progress,
+    /// The keys of the witnesses that the log asks, by its own policy, once that was looked at; none if it
+    /// publishes no policy.
+    asked: Option<Option<Vec<VerifierKey>>>,
     wait: Wait,
 }
 
@@ -211,11 +217,14 @@ impl Round<'_> {
         for (at, accepted) in checked {
             match accepted {
                 Ok(Accepted::Receipt(receipt)) => passed.push((at, *receipt)),
-                Ok(Accepted::BelowQuorum(why)) => {
-                    // It is logged. What is missing may come: the next answer has the cosignatures of then.
-                    self.sendings.set(at, Sending::Committed);
-                    self.wait.note(None, || why);
-                }
+                Ok(Accepted::BelowQuorum { why, cosigned }) => match self.is_out_of_reach(&cosigned) {
+                    Some(who) => self.end(at, Outcome::Left(pending(self.never_cosigned(&why, &who)))),
+                    None => {
+                        // It is logged. What is missing may come: the next answer has the cosignatures of then.
+                        self.sendings.set(at, Sending::Committed);
+                        self.wait.note(None, || why);
+                    }
+                },
                 Err(failure) => self.end(at, Outcome::Left(failure)),
             }
         }
@@ -231,6 +240,32 @@ impl Round<'_> {
             );
             self.end(at, outcome);
         }
+    }
+
+    /// The witnesses without which the quorum stays out of reach, if it does: those that have not signed and that
+    /// the log does not ask. A log that publishes no policy may ask anybody.
+    fn is_out_of_reach(&mut self, cosigned: &[String]) -> Option<String> {
+        let client = &self.target.client;
+        let asked = self.asked.get_or_insert_with(|| {
+            let policy: Policy = client.policy().ok()?.parse().ok()?;
+            Some(policy.witnesses().iter().map(|witness| witness.vkey.clone()).collect())
+        });
+        let asked = asked.as_ref()?;
+        let policy = &self.target.judge.policy;
+        let may_sign = |witness: &Witness| asked.contains(&witness.vkey) || cosigned.contains(&witness.name);
+        if policy.is_met_by(may_sign) {
+            return None;
+        }
+        let others = policy.witnesses().iter().filter(|witness| !may_sign(witness));
+        Some(others.map(|witness| format!("`{}`", witness.name)).collect::<Vec<_>>().join(", "))
+    }
+
+    fn never_cosigned(&self, why: &str, who: &str) -> Failure {
+        let url = self.target.client.url();
+        Failure::new(format!("`{url}` does not ask the witnesses that the policy needs"))
+            .because(why)
+            .because(format!("the log's own policy does not name {who}"))
+            .hint("judge it by the policy that it publishes (`aip-attest policy pin`), or have its operator add them")
     }
 
     fn take_error(&mut self, batch: &[usize], error: ClientError, console: &mut Console) {
@@ -283,8 +318,8 @@ impl Round<'_> {
 enum Accepted {
     /// A receipt that passed every check.
     Receipt(Box<Receipt>),
-    /// All is well but for the number of witnesses, and why.
-    BelowQuorum(String),
+    /// All is well but for the number of witnesses: in words, and who has signed.
+    BelowQuorum { why: String, cosigned: Vec<String> },
 }
 
 /// Makes a receipt of an answer, and verifies it as anybody would.
@@ -309,11 +344,10 @@ fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -
     };
     let digest = receipt.statement().subjects()[0].sha256;
     let report = receipt.verify(&demands, &digest, None);
-    if let Some((_, Fault::WitnessQuorum(error @ PolicyError::Quorum { .. }))) = report.fault() {
+    if let Some((_, Fault::WitnessQuorum(error @ PolicyError::Quorum { cosigned, .. }))) = report.fault() {
         let source = &target.judge.source;
-        return Ok(Accepted::BelowQuorum(format!(
-            "the log answers below the quorum of the policy {source}: {error}"
-        )));
+        let why = format!("the log answers below the quorum of the policy {source}: {error}");
+        return Ok(Accepted::BelowQuorum { why, cosigned: cosigned.clone() });
     }
     if report.verdict() != Verdict::Verified {
         let why = report.fault().map(|(check, fault)| format!("{check}: {fault}"));

@@ -329,6 +329,37 @@ fn an_answer_below_the_quorum_is_waited_for_and_left_pending() {
         .expect(1, &["witness-quorum: the signature line of `witness.example.com` is bad"]);
 }
 
+/// A log whose witnesses cannot make the quorum, however long it is waited for, is told at once; one that asks
+/// them, or does not say whom it asks, is waited for.
+#[test]
+fn a_quorum_that_the_log_can_never_meet_is_told_at_once() {
+    let (log, world) = log_and_world();
+    let key = log.policy().lines().next().expect("a line").to_owned();
+    let (w, v) = (witness_key(), crate::log::other_witness());
+    let both = format!("{key}\nwitness w {}\nwitness v {}\n", w.verifier(), v.verifier());
+    world.file("policy", format!("{both}group all all w v\nquorum all\n").as_bytes());
+    world.file("enough", format!("{both}group any any w v\nquorum any\n").as_bytes());
+    let start = Instant::now();
+    let patient = ["app", "--policy", "policy", "--timeout", "60s"];
+    sign(&world, &log, &patient).expect(
+        2,
+        &[
+            "pending  app",
+            "does not ask the witnesses that the policy needs",
+            "the quorum `all` is not met: cosigned by w",
+            "the log's own policy does not name `v`",
+            "hint: the receipt stays pending",
+        ],
+    );
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    sign(&world, &log, &["app", "--policy", "enough", "--receipts", "r"]).expect(0, &["logged"]);
+    for (policy, why) in [(both + "quorum none\n", "asks it"), (String::new(), "does not say")] {
+        log.set_policy(policy);
+        let patient = ["app", "--policy", "policy", "--receipts", why, "--timeout", "1s"];
+        sign(&world, &log, &patient).expect(2, &["the log gave no receipt in time"]);
+    }
+}
+
 /// Why a log does not publish is shown while the client waits, and at the end.
 #[test]
 fn a_log_below_its_own_quorum_says_so() {
