@@ -12,13 +12,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use attestation::entry::DsseEntry;
-use attestation::receipt::{Fault, Receipt, Signers, Verdict, VerifyPolicy};
+use attestation::receipt::{Fault, IdentityEvent, Receipt, Signers, Verdict, VerifyPolicy};
 use rayon::prelude::*;
 use tlog::key::VerifierKey;
 use tlog::policy::{Policy, PolicyError, Witness};
 use tlog::proof::TlogProof;
 
-use crate::client::{Answer, ClientError, LoggedAnswer, Problem};
+use crate::client::{Answer, ClientError, LoggedAnswer, Problem, ProvedLeaf};
 use crate::patience::Patience;
 use crate::policy_file::pins::Pins;
 use crate::progress::Progress;
@@ -334,8 +334,12 @@ fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -
         return Err(broken("the leaf is not the entry that was sent".to_owned()));
     }
     let proof = TlogProof::parse(&answer.proof).map_err(|error| broken(error.to_string()))?;
-    let receipt = sent.clone().logged(entry, proof, answer.sigstore_note.clone());
-    let receipt = receipt.map_err(|error| broken(error.to_string()))?;
+    let identity = proved_events(&answer.identity).map_err(&broken)?;
+    let receipt = sent
+        .clone()
+        .logged(entry, proof, answer.sigstore_note.clone())
+        .and_then(|receipt| receipt.with_identity(identity))
+        .map_err(|error| broken(error.to_string()))?;
     let demands = VerifyPolicy {
         policy: &target.judge.policy,
         signers: Signers::OneOf(vec![receipt.did()]),
@@ -358,6 +362,15 @@ fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -
         return Err(broken("the receipt does not read as it was written".to_owned()));
     }
     Ok(Accepted::Receipt(Box::new(receipt)))
+}
+
+/// A DID's identity events as a log answers them, read. What they say is verified later.
+pub fn proved_events(answer: &[ProvedLeaf]) -> Result<Vec<IdentityEvent>, String> {
+    let event = |event: &ProvedLeaf| {
+        let proof = TlogProof::parse(&event.proof).map_err(|error| error.to_string())?;
+        Ok(IdentityEvent { leaf: event.leaf.clone(), proof })
+    };
+    answer.iter().map(event).collect()
 }
 
 fn refusal(problem: &Problem) -> Failure {

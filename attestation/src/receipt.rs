@@ -9,7 +9,7 @@
 //!          ["sigstoreNote": "<signed note>"], ["identity": [{"leaf": "<base64>", "proof": "<tlog-proof>"} …]]}
 //! ```
 //! In scope: reading, writing, and every check of `verify`. Out of scope: whether `sigstoreNote` is good
-//! (the export to Sigstore judges it); what identity events say (a later release).
+//! (the export to Sigstore judges it); what the log took after the receipt's checkpoint.
 
 use serde::Serialize;
 use tlog::checkpoint::{Checkpoint, CheckpointError};
@@ -24,9 +24,11 @@ use crate::json::{JsonError, MAX_DEPTH, Object};
 use crate::quote::quoted;
 use crate::statement::{Statement, StatementError};
 
+mod history;
 mod report;
 mod verify;
 
+pub use history::{History, HistoryError};
 pub use report::{Check, Fault, Outcome, Report, Verdict};
 pub use verify::{Demand, Pin, Signers, Verified, VerifyPolicy, verify};
 
@@ -65,7 +67,8 @@ pub struct Logged {
     checkpoint: Checkpoint,
     /// A second note over the same tree, for stock cosign. Not looked at.
     pub sigstore_note: Option<String>,
-    /// The signer's events with proofs on the same checkpoint. Not evaluated in this release.
+    /// The signer's identity events with proofs on the same checkpoint. What they say is the check
+    /// `signer-state`.
     pub identity: Vec<IdentityEvent>,
 }
 
@@ -101,6 +104,19 @@ impl Receipt {
         let checkpoint = Checkpoint::parse(proof.checkpoint.text())?;
         let logged = Logged { entry, proof, checkpoint, sigstore_note, identity: Vec::new() };
         Ok(Self { state: State::Logged(Box::new(logged)), ..self })
+    }
+
+    /// The receipt with the signer's identity events, in log order, as the log gave them. A receipt that is
+    /// not logged has none.
+    pub fn with_identity(mut self, identity: Vec<IdentityEvent>) -> Result<Self, ReceiptError> {
+        let State::Logged(logged) = &mut self.state else {
+            return Err(ReceiptError::NeedsProof { member: "identity" });
+        };
+        for (event, at) in identity.iter().zip(0..) {
+            event.check_checkpoint(at, &logged.checkpoint)?;
+        }
+        logged.identity = identity;
+        Ok(self)
     }
 
     /// Reads a receipt. How long one may be is the caller's limit.
@@ -260,10 +276,17 @@ impl IdentityEvent {
         event.finish()?;
         let leaf = encoding::decode_base64(&leaf).ok_or(ReceiptError::IdentityLeaf { at })?;
         let proof = TlogProof::parse(&proof).map_err(|cause| ReceiptError::IdentityProof { at, cause })?;
-        if proof.checkpoint.text() != checkpoint.to_string() {
-            return Err(ReceiptError::IdentityCheckpoint { at });
+        let event = Self { leaf, proof };
+        event.check_checkpoint(at, checkpoint)?;
+        Ok(event)
+    }
+
+    fn check_checkpoint(&self, at: usize, checkpoint: &Checkpoint) -> Result<(), ReceiptError> {
+        if self.proof.checkpoint.text() == checkpoint.to_string() {
+            Ok(())
+        } else {
+            Err(ReceiptError::IdentityCheckpoint { at })
         }
-        Ok(Self { leaf, proof })
     }
 }
 

@@ -43,6 +43,26 @@ pub struct LoggedAnswer {
     pub proof: String,
     /// A second note for stock cosign.
     pub sigstore_note: Option<String>,
+    /// The DID's identity events, with proofs on the same checkpoint.
+    pub identity: Vec<ProvedLeaf>,
+}
+
+/// A leaf and its proof. Not believed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProvedLeaf {
+    /// The leaf, with its time.
+    pub leaf: Vec<u8>,
+    /// A tlog-proof text.
+    pub proof: String,
+}
+
+/// What a log says of a DID. Not believed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdentityAnswer {
+    /// The published checkpoint, a note.
+    pub checkpoint: String,
+    /// The DID's identity events, with proofs on it; none if it is bare.
+    pub identity: Vec<ProvedLeaf>,
 }
 
 /// One page of entries.
@@ -147,6 +167,29 @@ pub(super) fn entries(body: &[u8]) -> Result<EntryList, String> {
     })
 }
 
+/// What a log says of a DID.
+pub(super) fn identity(body: &[u8]) -> Result<IdentityAnswer, String> {
+    #[derive(Deserialize)]
+    struct Wire {
+        checkpoint: String,
+        identity: Vec<WireProved>,
+    }
+    let wire: Wire = parse(body)?;
+    Ok(IdentityAnswer { checkpoint: wire.checkpoint, identity: proved(wire.identity)? })
+}
+
+#[derive(Deserialize)]
+struct WireProved {
+    leaf: String,
+    proof: String,
+}
+
+fn proved(events: Vec<WireProved>) -> Result<Vec<ProvedLeaf>, String> {
+    let event =
+        |event: WireProved| Ok(ProvedLeaf { leaf: base64("identity", &event.leaf)?, proof: event.proof });
+    events.into_iter().map(event).collect()
+}
+
 #[derive(Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 enum WireResult {
@@ -155,6 +198,8 @@ enum WireResult {
         leaf: String,
         proof: String,
         sigstore_note: Option<String>,
+        #[serde(default)]
+        identity: Vec<WireProved>,
     },
     Committed {
         reason: Option<WireProblem>,
@@ -170,9 +215,9 @@ enum WireResult {
 impl WireResult {
     fn into_answer(self, retry_after: Option<Duration>) -> Result<Answer, String> {
         Ok(match self {
-            Self::Logged { leaf, proof, sigstore_note } => {
-                let leaf = base64("leaf", &leaf)?;
-                Answer::Logged(Box::new(LoggedAnswer { leaf, proof, sigstore_note }))
+            Self::Logged { leaf, proof, sigstore_note, identity } => {
+                let (leaf, identity) = (base64("leaf", &leaf)?, proved(identity)?);
+                Answer::Logged(Box::new(LoggedAnswer { leaf, proof, sigstore_note, identity }))
             }
             Self::Committed { reason } => {
                 Answer::Committed { problem: reason.map(|reason| reason.into_problem(503)), retry_after }
@@ -244,8 +289,12 @@ mod tests {
             {"status":"unavailable","error":{"title":"full"}},
             {"status":"committed","reason":{"type":"urn:aip:problem:below-quorum","title":"1 of 2","status":503}}]"#;
         let answers = results(body, Some(Duration::from_secs(2))).expect("results");
-        let logged =
-            LoggedAnswer { leaf: b"{}".to_vec(), proof: "p".into(), sigstore_note: Some("n".into()) };
+        let logged = LoggedAnswer {
+            leaf: b"{}".to_vec(),
+            proof: "p".into(),
+            sigstore_note: Some("n".into()),
+            identity: Vec::new(),
+        };
         assert_eq!(answers[0], Answer::Logged(Box::new(logged)));
         let retry_after = Some(Duration::from_secs(2));
         assert_eq!(answers[1], Answer::Committed { problem: None, retry_after });

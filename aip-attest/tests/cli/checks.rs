@@ -100,9 +100,9 @@ fn each_check_fails_alone_with_its_identifier() {
         ("another hash", Forge { proof: other_hash, ..forge() }.receipt(), (1, "inclusion")),
         ("another key's DID", Forge { signer: stranger(), ..forge() }.receipt(), (1, "signer")),
         (
-            "events that are not read",
+            "events that are none",
             Forge { signer: stranger(), identity: true, ..forge() }.receipt(),
-            (2, "signer-state"),
+            (1, "signer-state"),
         ),
         ("not logged", forge().pending_receipt(), (2, "log-signature")),
     ] {

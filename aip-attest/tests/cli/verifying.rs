@@ -25,7 +25,7 @@ app
   ok              witness-quorum       w [..]T[..]Z
   ok              inclusion            index 0
   ok              signer               $DID
-  ok              signer-state         identity not evaluated, genesis key assumed; state as of size 2
+  ok              signer-state         no identity events, genesis key assumed; state as of size 2, [..]Z
 verified: signed by $DID, logged [..] in log.example.com/pipelines at index 0; state as of size 2, [..]
 policy: policy (--policy)
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tlog::merkle::ProofError;
 use tlog::policy::{Cosigned, PolicyError};
-use tlog::{Hash, TreeSize};
+use tlog::{Hash, LeafIndex, TreeSize};
 
-use super::{Demand, ReceiptError, Verified, VerifyPolicy};
+use super::{Demand, HistoryError, ReceiptError, Verified, VerifyPolicy};
 use crate::did::Did;
 use crate::entry::{DescribeError, EntryError};
+use crate::identity::{StateError, Window};
 
 /// A check, in the order in which they are made. Its identifier never changes: scripts depend on it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -188,11 +189,9 @@ pub enum Fault {
     /// The receipt is malformed.
     #[error(transparent)]
     Format(#[from] ReceiptError),
-    /// The key is not the DID's first, and this release reads no events.
-    #[error(
-        "identity not evaluated: the key is not the first key of the DID, and this release reads no events"
-    )]
-    IdentityNotEvaluated,
+    /// The events in the receipt are no history of its DID.
+    #[error(transparent)]
+    Identity(#[from] HistoryError),
     /// The leaf is not in the tree.
     #[error(transparent)]
     Inclusion(ProofError),
@@ -243,6 +242,14 @@ pub enum Fault {
     /// The key is not the DID's.
     #[error(transparent)]
     SignerKey(EntryError),
+    /// The key was not the DID's, or might not sign, when the entry was logged.
+    #[error("at index {index}: {error}")]
+    SignerState {
+        /// The entry.
+        index: LeafIndex,
+        /// Why.
+        error: StateError,
+    },
     /// Nobody asked for this signer.
     #[error("{0} is none of the wanted signers")]
     SignerNotWanted(Did),
@@ -266,6 +273,14 @@ pub enum Fault {
         /// What the policy wants.
         want: String,
     },
+    /// The signer takes back what was logged then: the key was somebody else's too.
+    #[error("index {index} lies in a time that the signer reported as compromised: from {}{}", window.since, until(*window))]
+    Void {
+        /// The entry.
+        index: LeafIndex,
+        /// What is void.
+        window: Window,
+    },
     /// Too few witnesses, or a bad line of a known one.
     #[error(transparent)]
     WitnessQuorum(PolicyError),
@@ -274,11 +289,12 @@ pub enum Fault {
 impl Fault {
     /// Whether nothing was found false: the check could not be made.
     pub fn could_not_check(&self) -> bool {
-        matches!(
-            self,
-            Self::IdentityNotEvaluated | Self::NoClock(_) | Self::NoCosignatureTime | Self::NotLogged
-        )
+        matches!(self, Self::NoClock(_) | Self::NoCosignatureTime | Self::NotLogged)
     }
+}
+
+fn until(window: Window) -> String {
+    window.until.map_or(", not yet recovered".to_owned(), |until| format!(" to the recovery at {until}"))
 }
 
 /// The checks so far, in order; the rest has not been made.

@@ -9,9 +9,10 @@ use tlog::policy::{Cosigned, Policy};
 use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
 use super::report::Progress;
-use super::{Check, Fault, Logged, MEDIA_TYPE, Receipt, Report};
+use super::{Check, Fault, History, Logged, MEDIA_TYPE, Receipt, Report};
 use crate::did::Did;
 use crate::entry::{DescribeError, LogTime, PendingEntry};
+use crate::identity::{Identity, Status, check_artifact_signer};
 use crate::provenance::{self, BuildFacts};
 use crate::statement::Statement;
 
@@ -119,6 +120,7 @@ pub struct Verified {
     index: LeafIndex,
     logged_at: LogTime,
     cosigned: Vec<Cosigned>,
+    history: History,
 }
 
 impl Verified {
@@ -155,6 +157,12 @@ impl Verified {
     /// The witnesses that count, with their times.
     pub fn cosigned(&self) -> &[Cosigned] {
         &self.cosigned
+    }
+
+    /// The signer's state as of the checkpoint; `None` if the receipt has no identity event: the genesis key
+    /// was assumed.
+    pub fn signer_state(&self) -> Option<&Identity> {
+        self.history.state()
     }
 }
 
@@ -197,7 +205,8 @@ impl Receipt {
         logged.proof.verify_inclusion(&leaf, &checkpoint).map_err(Fault::Inclusion)?;
         progress.pass(Check::Inclusion, format!("index {}", logged.proof.index));
         progress.pass(Check::Signer, self.signer(logged, &policy.signers)?);
-        progress.pass(Check::SignerState, self.signer_state(logged, &checkpoint)?);
+        let history = History::verify(self.did, &logged.identity, &checkpoint)?;
+        progress.pass(Check::SignerState, self.signer_state(logged, &history, checkpoint.size)?);
         let verified = Verified {
             did: self.did,
             artifact: *artifact,
@@ -206,6 +215,7 @@ impl Receipt {
             index: logged.proof.index,
             logged_at: logged.entry.logged_at(),
             cosigned,
+            history,
         };
         for demand in policy.demands() {
             progress.pass(demand.check(), verified.meets(demand, log, now)?);
@@ -256,12 +266,27 @@ impl Receipt {
         }
     }
 
-    fn signer_state(&self, logged: &Logged, checkpoint: &Checkpoint) -> Result<String, Fault> {
-        if logged.entry.claim().check_genesis_key(&self.public_key).is_err() {
-            return Err(Fault::IdentityNotEvaluated);
+    /// The key must have been the signer's for an entry at this index, and what came until the checkpoint
+    /// must not have made the entry void.
+    fn signer_state(&self, logged: &Logged, history: &History, size: TreeSize) -> Result<String, Fault> {
+        let index = logged.proof.index;
+        let met = history.state_at(index);
+        check_artifact_signer(met.as_ref(), self.did, logged.entry.claim().verifier())
+            .map_err(|error| Fault::SignerState { index, error })?;
+        let Some(state) = history.state() else {
+            return Ok(format!("no identity events, genesis key assumed; state as of size {size}"));
+        };
+        if let Some(window) = state.windows().iter().find(|window| window.covers(index)) {
+            return Err(Fault::Void { index, window: *window });
         }
-        let size = checkpoint.size;
-        Ok(format!("identity not evaluated, genesis key assumed; state as of size {size}"))
+        let since = history.events().last().map_or(index, |(index, _)| *index);
+        let status = match state.status() {
+            Status::Active => "active".to_owned(),
+            Status::Compromised => format!("compromised by the report at index {since}"),
+            Status::Deactivated => format!("deactivated at index {since}"),
+        };
+        let key = if met.is_some() { "current key" } else { "genesis key" };
+        Ok(format!("{key} at index {index}; {status}; state as of size {size}"))
     }
 }
 

@@ -93,6 +93,10 @@ fn words(report: &Report, check: Check, outcome: &Outcome) -> (&'static str, Str
             let by = |by: &Cosigned| format!("{} {}", by.witness, clock::rfc3339(by.time));
             ("ok", report.cosigned().iter().map(by).collect::<Vec<_>>().join(", "))
         }
+        Outcome::Passed(what) if check == Check::SignerState => {
+            let seen = report.cosigned().iter().map(|by| by.time).max();
+            ("ok", seen.map_or_else(|| what.clone(), |time| format!("{what}, {}", clock::rfc3339(time))))
+        }
         Outcome::Passed(what) => ("ok", what.clone()),
         Outcome::NotPassed(fault) if fault.could_not_check() => ("could not check", fault.to_string()),
         Outcome::NotPassed(fault) => ("FAILED", fault.to_string()),
