@@ -2,6 +2,7 @@
 
 mod completions;
 mod fetch;
+mod gate;
 mod github_action;
 mod init;
 mod inspect;
@@ -10,7 +11,9 @@ mod log;
 mod man;
 mod policy;
 mod sign;
+mod state;
 mod submit;
+mod trust;
 mod verify;
 mod whoami;
 
@@ -44,6 +47,9 @@ enum Command {
     Sign(sign::Args),
     Submit(submit::Args),
     Verify(verify::Args),
+    Trust(trust::Args),
+    Gate(gate::Args),
+    State(state::Args),
     Fetch(fetch::Args),
     Inspect(inspect::Args),
     Policy(policy::Args),
@@ -87,6 +93,9 @@ fn run_command(command: Command, name: &'static str, console: &mut Console) -> R
         Command::Sign(args) => sign::run(args, console),
         Command::Submit(args) => submit::run(args, console),
         Command::Verify(args) => verify::run(args, console),
+        Command::Trust(args) => trust::run(args, console),
+        Command::Gate(args) => gate::run(args, console),
+        Command::State(args) => state::run(args, console),
         Command::Fetch(args) => fetch::run(args, console),
         Command::Inspect(args) => inspect::run(args, console),
         Command::Policy(args) => policy::run(args, console),

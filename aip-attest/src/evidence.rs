@@ -1,44 +1,16 @@
-//! Evidence about DIDs: from a log, or from a file that was made with one. Verified before anybody sees it, and
-//! judged by the pin of its log (`specs/evidence.md`).
+//! Evidence about DIDs, verified before anybody sees it (`specs/evidence.md`). Opens no socket: `verify` stands on it;
+//! `fresh_evidence` asks a log.
 
 use std::path::Path;
 
+use attestation::Did;
 use attestation::evidence::{Evidence, MAX_BYTES, Proven};
-use serde_json::Value;
-use tlog::note::Note;
+use attestation::identity::Identity;
 use tlog::policy::Policy;
 
-use crate::clock;
-use crate::current::{self, Shown};
-use crate::patience::Patience;
-use crate::policy_file::pins::{Pin, Pins, Seen};
+use crate::policy_file::pins::{Pin, Pins};
 use crate::receipt_file::read_bounded;
-use crate::report::{Console, Failure, Result};
-use crate::target::Target;
-
-/// Asks a log for evidence as of its present checkpoint. That must extend the pinned one, if the log is pinned;
-/// the pin moves to it.
-pub fn fetch(
-    target: &Target,
-    query: &Value,
-    pins: &Pins,
-    patience: &mut Patience,
-    console: &mut Console,
-) -> Result<(Evidence, Proven)> {
-    let bytes = patience.ask(console, || target.client.evidence(query))?;
-    let whose = format!("the evidence of `{}`", target.client.url());
-    let (evidence, proven) = verify(&bytes, &target.judge.policy, &whose)?;
-    if proven.checkpoint().origin != target.origin {
-        return Err(Failure::refuted(format!("{whose} is another log's")).because(format!(
-            "asked was `{}`, it is of `{}`",
-            target.origin,
-            proven.checkpoint().origin
-        )));
-    }
-    let shown = shown(&evidence, &proven);
-    current::follow(&shown, proven.log(), &target.client, pins, patience, console)?;
-    Ok((evidence, proven))
-}
+use crate::report::{Failure, Result};
 
 /// Reads evidence from a file. It is refused if more was seen of its log since: it could hide what came later.
 pub fn read(path: &Path, policy: &Policy, pins: &Pins) -> Result<(Evidence, Proven)> {
@@ -59,18 +31,20 @@ pub fn claimed_origin(path: &Path) -> Result<String> {
     Ok(evidence.checkpoint.text().lines().next().unwrap_or_default().to_owned())
 }
 
-fn verify(bytes: &[u8], policy: &Policy, whose: &str) -> Result<(Evidence, Proven)> {
+/// The state of a DID in evidence; `None` if it is not registered.
+pub fn state(proven: &Proven, did: Did) -> Result<Option<Identity>> {
+    let cannot = || Failure::refuted(format!("the evidence does not show the state of {did}"));
+    proven.identity(did, proven.checkpoint().size).map_err(|error| cannot().caused_by(error))
+}
+
+/// Reads evidence and verifies it; `whose` names it in messages.
+pub fn verify(bytes: &[u8], policy: &Policy, whose: &str) -> Result<(Evidence, Proven)> {
     let evidence = Evidence::parse(bytes)
         .map_err(|error| Failure::new(format!("{whose} is malformed")).caused_by(error))?;
     let proven = evidence
         .verify(policy)
         .map_err(|error| Failure::refuted(format!("{whose} does not hold")).caused_by(error))?;
     Ok((evidence, proven))
-}
-
-fn shown(evidence: &Evidence, proven: &Proven) -> Shown {
-    let seen = Seen { note: Note::clone(&evidence.checkpoint), at: clock::now_millis() };
-    Shown { seen, checkpoint: proven.checkpoint().clone() }
 }
 
 fn refuse_older(pin: &Pin, proven: &Proven, path: &Path) -> Result<()> {

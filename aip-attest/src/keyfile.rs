@@ -132,6 +132,23 @@ pub fn find(console: &mut Console) -> Result<Option<(PathBuf, Stored)>> {
     Ok(None)
 }
 
+/// One's own DID, which needs no key: `AIP_DID`, else what the credentials file says; `None` if there is neither.
+pub fn own_did(console: &mut Console) -> Result<Option<Did>> {
+    let said = match did_in_environment()? {
+        Some(did) => Some(did),
+        None => find(console)?.map(|(_, stored)| match stored {
+            Stored::Plain(credentials) => credentials.did,
+            Stored::Encrypted(encrypted) => encrypted.did,
+        }),
+    };
+    let parse = |said: String| {
+        said.parse().map_err(|error: attestation::did::DidError| {
+            Failure::new("your own DID is none").caused_by(error)
+        })
+    };
+    said.map(parse).transpose()
+}
+
 /// Where a new identity is written.
 pub fn destination() -> Result<PathBuf> {
     let path = environment::path("AIP_CREDENTIALS_PATH")

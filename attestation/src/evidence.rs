@@ -28,6 +28,7 @@ use crate::leaf::{self, BrokenRule};
 use crate::lists::{ListKey, Listed, list_root, lists_of};
 use crate::quote::quoted;
 
+mod ledger;
 #[cfg(test)]
 mod tests;
 
@@ -267,6 +268,11 @@ impl Proven {
     /// The lists, by name.
     pub fn lists(&self) -> &Lists {
         &self.lists
+    }
+
+    /// Whether there is such an entry.
+    pub fn has_entry(&self, index: LeafIndex) -> bool {
+        self.entries.contains_key(&index)
     }
 
     /// An entry.

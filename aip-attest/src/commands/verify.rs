@@ -15,7 +15,8 @@ use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::Shelf;
 use crate::report::{Console, Exit, Result};
-use judge::{Found, Judge};
+pub(super) use judge::Found;
+use judge::Judge;
 
 /// Verify offline that artifacts were signed and logged
 ///
@@ -111,6 +112,28 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         print::text(&found, console);
     }
     Ok(found.iter().map(Found::exit).fold(Exit::Yes, Exit::and))
+}
+
+/// Judges artifacts whose signer must be `did`, for a gate.
+pub(super) fn signed_by(
+    did: Did,
+    artifacts: &[OsString],
+    policy: Option<PathBuf>,
+    receipts: Option<PathBuf>,
+    pins: Pins,
+    console: &mut Console,
+) -> Vec<Found> {
+    let mut judge = Judge {
+        wanted: Some(vec![did]),
+        demands: Vec::new(),
+        policy_flag: policy,
+        predicate_type: None,
+        receipt: None,
+        shelf: Shelf::new(receipts),
+        pins,
+        policy: None,
+    };
+    judge_all(artifacts, &mut judge, console)
 }
 
 /// Judges every artifact, and says of every argument that names none why not: one that is not there must not

@@ -30,7 +30,7 @@ pub(super) struct Judge {
 }
 
 /// What was found out about an artifact.
-pub(super) struct Found {
+pub(in super::super) struct Found {
     pub(super) label: String,
     pub(super) sha256: Option<Hash>,
     pub(super) receipt: Option<PathBuf>,
@@ -49,7 +49,34 @@ impl Found {
         Self { label, sha256, receipt, policy, verdict: Err(failure), claimed_did }
     }
 
-    pub(super) fn exit(&self) -> Exit {
+    /// The artifact's name.
+    pub(in super::super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Its SHA-256.
+    pub(in super::super) fn sha256(&self) -> Option<Hash> {
+        self.sha256
+    }
+
+    /// The verdict in a word, the same for people and programs.
+    pub(in super::super) fn word(&self) -> &'static str {
+        match self.exit() {
+            Exit::Yes => "verified",
+            Exit::False => "failed",
+            Exit::Unable => "could-not-check",
+        }
+    }
+
+    /// Why it is not verified.
+    pub(in super::super) fn why(&self) -> Option<String> {
+        match &self.verdict {
+            Err(failure) => Some(failure.one_line()),
+            Ok(report) => report.fault().map(|(check, fault)| format!("{check}: {fault}")),
+        }
+    }
+
+    pub(in super::super) fn exit(&self) -> Exit {
         match self.verdict.as_ref().map(Report::verdict) {
             Ok(Verdict::Verified) => Exit::Yes,
             Ok(Verdict::Failed) => Exit::False,

@@ -1,0 +1,176 @@
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use attestation::Did;
+use attestation::trust::{Ppm, Verdict};
+
+use super::trust::{self, Asked, Judged};
+use super::verify::{self, Found};
+use crate::clock;
+use crate::policy_file::pins::Pins;
+use crate::report::{Console, Exit, Failure, Result};
+use crate::scoring::{self, Flags};
+
+mod print;
+
+/// Let a deploy pass only if a pipeline is trusted, and what it built verifies
+///
+/// Computes the trust score of --did from logged vouches, from your own roots, and compares it with --threshold.
+/// With artifacts, their receipts must verify too, signed by that DID; without any, none is checked, and the
+/// answer says so. A DID that is not registered, that was deactivated or is reported as compromised does not
+/// pass, whatever the threshold.
+///
+/// The score is made from evidence that the log sends and this program verifies: that each entry is in the log is
+/// proven; that no other one speaks against the DID is the log's signed word. --sync reads the whole log instead,
+/// and takes nothing on its word. --evidence FILE asks nobody.
+///
+/// Exit codes: 0 it passes; 1 it does not; 2 it could not be told: no root, no log, evidence that is old, an
+/// artifact without a receipt.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Artifacts whose receipts must verify: files, folders, globs
+    #[arg(value_name = "ARTIFACT")]
+    artifacts: Vec<OsString>,
+
+    /// Whose score
+    #[arg(long, value_name = "DID")]
+    did: Did,
+
+    /// The least score that passes, such as 0.5; else `threshold` in trust.toml
+    #[arg(long, value_name = "SCORE")]
+    threshold: Option<Ppm>,
+
+    #[command(flatten)]
+    asked: Asked,
+
+    /// As many paths of trust that reach the threshold and share nothing but the DID
+    #[arg(long, value_name = "NUMBER")]
+    min_paths: Option<u8>,
+
+    /// How old the log's checkpoint may be, by the median of its cosignatures; `none` for any age
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_age)]
+    max_age: Age,
+
+    /// Ask for more: `complete` (nothing on the log's word: --sync), `artifact` (at least one was checked)
+    #[arg(long, value_name = "WHAT")]
+    require: Vec<Requirement>,
+
+    /// The folder that `sign --receipts` wrote to
+    #[arg(long, value_name = "DIR")]
+    receipts: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Requirement {
+    Complete,
+    Artifact,
+}
+
+/// The greatest age, if there is one.
+#[derive(Clone, Copy, Debug)]
+struct Age(Option<Duration>);
+
+fn parse_age(text: &str) -> Result<Age, String> {
+    if text == "none" { Ok(Age(None)) } else { super::parse_duration(text).map(|age| Age(Some(age))) }
+}
+
+pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let gate = Gate {
+        did: args.did,
+        artifacts: args.artifacts,
+        threshold: args.threshold,
+        min_paths: args.min_paths,
+        max_age: args.max_age.0,
+        complete: args.require.contains(&Requirement::Complete),
+        artifact: args.require.contains(&Requirement::Artifact),
+        receipts: args.receipts,
+        asked: args.asked,
+    };
+    let opened = gate.open(console)?;
+    if args.json {
+        print::json(&opened, console);
+    } else {
+        print::text(&opened, console);
+    }
+    Ok(opened.exit())
+}
+
+/// What a deploy must pass.
+pub(super) struct Gate {
+    pub(super) did: Did,
+    pub(super) artifacts: Vec<OsString>,
+    pub(super) threshold: Option<Ppm>,
+    pub(super) min_paths: Option<u8>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) complete: bool,
+    pub(super) artifact: bool,
+    pub(super) receipts: Option<PathBuf>,
+    pub(super) asked: Asked,
+}
+
+/// What came of it.
+pub(super) struct Opened {
+    pub(super) judged: Judged,
+    pub(super) found: Vec<Found>,
+}
+
+impl Gate {
+    pub(super) fn open(&self, console: &mut Console) -> Result<Opened> {
+        if self.artifact && self.artifacts.is_empty() {
+            return Err(Failure::new("no artifact is named, and --require artifact asks for one"));
+        }
+        if self.complete && !self.asked.sync {
+            return Err(Failure::new("evidence is on the log's word, and --require complete asks for more")
+                .hint("--sync reads the whole log, and takes nothing on its word"));
+        }
+        let pins = Pins::load()?;
+        let flags = Flags { threshold: self.threshold, min_paths: self.min_paths, ..self.asked.flags() };
+        let judged = trust::judge(self.did, &self.asked, &flags, &pins, console)?;
+        if !judged.has_threshold {
+            return Err(Failure::new("no threshold is named: any score would pass")
+                .hint("name one with --threshold, or `threshold` in trust.toml"));
+        }
+        let fetched = self.asked.evidence.is_none();
+        scoring::refuse_stale(&judged.basis, self.max_age, clock::now(), fetched)?;
+        let found = if self.artifacts.is_empty() {
+            Vec::new()
+        } else {
+            let (policy, receipts) = (self.asked.policy.clone(), self.receipts.clone());
+            verify::signed_by(self.did, &self.artifacts, policy, receipts, pins, console)
+        };
+        Ok(Opened { judged, found })
+    }
+}
+
+impl Opened {
+    pub(super) fn exit(&self) -> Exit {
+        let score = if self.judged.verdict.passes { Exit::Yes } else { Exit::False };
+        self.found.iter().map(Found::exit).fold(score, Exit::and)
+    }
+
+    /// Why, in one line.
+    pub(super) fn reason(&self) -> String {
+        let verdict = &self.judged.verdict;
+        let score = score_line(verdict);
+        let bad = self.found.iter().find(|found| found.exit() != Exit::Yes);
+        match bad {
+            None if self.found.is_empty() => format!("{score}; no artifact was checked"),
+            None => format!("{score}; {} artifacts verified", self.found.len()),
+            Some(bad) if verdict.passes => format!("{score}, but `{}` {}", bad.label(), bad.word()),
+            Some(_) => score,
+        }
+    }
+}
+
+fn score_line(verdict: &Verdict) -> String {
+    let (did, score, threshold) = (verdict.target, verdict.score, verdict.params.threshold());
+    match verdict.causes.iter().find(|cause| cause.fails()) {
+        None => format!("{did} scores {score}, at least {threshold}"),
+        Some(cause) => format!("{did} does not pass: {}", trust::words(verdict, *cause)),
+    }
+}

@@ -1,0 +1,60 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use attestation::Did;
+use serde_json::json;
+
+use crate::durable::{self, Readers};
+use crate::evidence;
+use crate::fresh_evidence;
+use crate::patience::Patience;
+use crate::policy_file::{self, pins::Pins};
+use crate::report::{Console, Exit, Result};
+use crate::target::Wish;
+
+/// Write the state of a DID as of today: its identity events with proofs, on a checkpoint that witnesses cosigned
+///
+/// `verify --state FILE` judges receipts by it: what was rotated, reported or ended since they were made. That
+/// the DID has no other events is the log's signed word.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Whose state
+    #[arg(long, value_name = "DID")]
+    did: Did,
+
+    /// The file to write; else stdout
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// The log; else AIP_LOG_URL, the policy's, or the pinned one
+    #[arg(long, value_name = "URL")]
+    log: Option<String>,
+
+    /// The policy that judges the log's answer
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+
+    /// How long to wait for the log
+    #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "60s")]
+    #[arg(value_parser = super::super::parse_duration)]
+    timeout: Duration,
+}
+
+pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let pins = Pins::load()?;
+    let deadline = super::super::deadline(args.timeout)?;
+    let named = policy_file::named(args.policy.as_deref(), &pins)?;
+    let target = Wish::new(args.log.as_deref(), named, &pins)?.meet(&pins, deadline, console)?;
+    let mut patience = Patience::until(deadline);
+    let query = json!({"did": args.did});
+    let (found, proven) = fresh_evidence::fetch(&target, &query, &pins, &mut patience, console)?;
+    let size = proven.checkpoint().size;
+    let state = evidence::state(&proven, args.did)?;
+    let word = state.map_or("not registered", |state| state.status().name());
+    console.note(format!("{} is {word} as of size {size} of {}", args.did, proven.checkpoint().origin));
+    match &args.out {
+        Some(path) => durable::write(path, found.to_json().as_bytes(), Readers::Everyone)?,
+        None => console.raw(found.to_json().as_bytes()),
+    }
+    Ok(Exit::Yes)
+}

@@ -1,0 +1,278 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use attestation::Did;
+use attestation::entry::LogTime;
+use attestation::trust::{Advice, Cause, JudgedPath, Ppm, ScopeQuery, Verdict};
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::durable::{self, Readers};
+use crate::evidence;
+use crate::patience::Patience;
+use crate::policy_file::trust::Root;
+use crate::policy_file::{self, PolicyFile, pins::Pins};
+use crate::report::{Console, Exit, Failure, Result};
+use crate::scoring::{self, Basis, Flags, RootSource};
+use crate::target::Wish;
+
+/// Explain how far a pipeline is trusted, and why
+///
+/// The score is the best path of vouches from your own roots to the DID, times what its history is worth. Each
+/// step is an entry in the log; its index is printed. Whoever has the same roots and the same log computes the
+/// same number.
+///
+/// Exit codes: 0 there is an answer; 2 there is none.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Whose score
+    #[arg(value_name = "DID")]
+    did: Did,
+
+    /// Also say whether it reaches this score
+    #[arg(long, value_name = "SCORE")]
+    threshold: Option<Ppm>,
+
+    #[command(flatten)]
+    asked: Asked,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Whom to trust for what, and where the entries are.
+#[derive(clap::Args)]
+pub(super) struct Asked {
+    /// A DID that you trust yourself, or `DID=WEIGHT` with a weight up to 1 (can be repeated); else
+    /// AIP_TRUST_ROOTS, `[trust.roots]` in trust.toml, or your own DID
+    #[arg(long, value_name = "DID[=WEIGHT]")]
+    pub(super) root: Vec<Root>,
+
+    /// For what: CODE_SIGNING (the default), GENERAL, FINANCIAL, INFORMATION, IDENTITY, or ANY
+    #[arg(long, value_name = "SCOPE")]
+    pub(super) scope: Option<ScopeQuery>,
+
+    /// Judge by evidence in a file, and ask no log
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sync", "log"])]
+    pub(super) evidence: Option<PathBuf>,
+
+    /// Read the whole log, verify it and keep it in ~/.aip/logs
+    #[arg(long)]
+    pub(super) sync: bool,
+
+    /// Keep the evidence in a file, for --evidence elsewhere
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sync", "evidence"])]
+    pub(super) evidence_out: Option<PathBuf>,
+
+    /// The log; else AIP_LOG_URL, the policy's, or the pinned one
+    #[arg(long, value_name = "URL")]
+    pub(super) log: Option<String>,
+
+    /// The policy: which logs and witnesses to believe
+    #[arg(long, value_name = "FILE")]
+    pub(super) policy: Option<PathBuf>,
+
+    /// How long to wait for the log
+    #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "60s")]
+    #[arg(value_parser = super::parse_duration)]
+    pub(super) timeout: Duration,
+}
+
+impl Asked {
+    pub(super) fn flags(&self) -> Flags {
+        Flags { roots: self.root.clone(), scope: self.scope, threshold: None, min_paths: None }
+    }
+}
+
+pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let pins = Pins::load()?;
+    let flags = Flags { threshold: args.threshold, ..args.asked.flags() };
+    let judged = judge(args.did, &args.asked, &flags, &pins, console)?;
+    if args.json {
+        console.json(&json_of(&judged));
+    } else {
+        print(&judged, console);
+    }
+    Ok(Exit::Yes)
+}
+
+/// A verdict, and what it rests on.
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    pub(super) basis: Basis,
+    pub(super) roots: RootSource,
+    /// The policy that judged the log.
+    policy: String,
+    /// Whether anybody named a threshold.
+    pub(super) has_threshold: bool,
+}
+
+/// Judges a DID, as of now.
+pub(super) fn judge(
+    did: Did,
+    asked: &Asked,
+    flags: &Flags,
+    pins: &Pins,
+    console: &mut Console,
+) -> Result<Judged> {
+    let (basis, policy, params, roots) = match &asked.evidence {
+        Some(path) => {
+            let policy = policy_for(path, asked, pins)?;
+            let (params, roots) = scoring::params(flags, &policy.trust.scoring, console)?;
+            (Basis::of_file(path, &policy.policy, pins)?, policy, params, roots)
+        }
+        None => {
+            let deadline = super::deadline(asked.timeout)?;
+            let named = policy_file::named(asked.policy.as_deref(), pins)?;
+            let target = Wish::new(asked.log.as_deref(), named, pins)?.meet(pins, deadline, console)?;
+            let (params, roots) = scoring::params(flags, &target.judge.trust.scoring, console)?;
+            let mut patience = Patience::until(deadline);
+            let basis = if asked.sync {
+                Basis::of_whole_log(&target, pins, &mut patience, console)?
+            } else {
+                Basis::of_log(&target, did, &params, pins, &mut patience, console)?
+            };
+            (basis, target.judge, params, roots)
+        }
+    };
+    if let (Some(path), Some(evidence)) = (&asked.evidence_out, &basis.evidence) {
+        durable::write(path, evidence.to_json().as_bytes(), Readers::Everyone)?;
+    }
+    let verdict = basis.judge(&params, did, now(&basis)?)?;
+    let has_threshold = flags.threshold.or(policy.trust.scoring.threshold).is_some();
+    Ok(Judged { verdict, basis, roots, policy: policy.source.to_string(), has_threshold })
+}
+
+/// The policy that judges evidence from a file.
+fn policy_for(path: &std::path::Path, asked: &Asked, pins: &Pins) -> Result<PolicyFile> {
+    match policy_file::named(asked.policy.as_deref(), pins)? {
+        Some(named) => Ok(named),
+        None => policy_file::pinned(pins, &evidence::claimed_origin(path)?),
+    }
+}
+
+/// The moment of the judgement: this machine's, unless the witnesses know that it is later.
+fn now(basis: &Basis) -> Result<LogTime> {
+    let now = clock::now_millis();
+    let Some(attested) = basis.attested() else { return Ok(now) };
+    if now.as_millis() / 1000 + MAX_BEHIND_SECONDS < attested.as_secs() {
+        return Err(Failure::new("this machine's clock is behind what the witnesses attest")
+            .because(format!("they cosigned at {}", clock::rfc3339(attested)))
+            .hint("set the clock: a vouch that has ended would count"));
+    }
+    Ok(now)
+}
+
+const MAX_BEHIND_SECONDS: u64 = 300;
+
+/// The explanation for people.
+pub(super) fn print(judged: &Judged, console: &mut Console) {
+    let Judged { verdict, basis, .. } = judged;
+    console.line(format!("{}  {}", verdict.target, verdict.standing.name()));
+    console.line(format!("score     {} for {}", verdict.score, verdict.params.scope()));
+    let roots: Vec<String> = verdict.params.roots().map(root_words).collect();
+    console.line(format!("roots     {} ({})", roots.join(", "), judged.roots));
+    for (at, path) in verdict.paths.iter().enumerate() {
+        let name = if verdict.best == Some(at) { "path" } else { "other" };
+        print_path(name, path, console);
+    }
+    let history = &verdict.history;
+    if verdict.best.is_some() {
+        console.line(format!(
+            "history   {} active weeks of 26, {} confirmed weeks by {} others, {} open failures: worth {}",
+            history.weeks,
+            history.confirmed,
+            history.confirmers.len(),
+            history.failures.len(),
+            history.behaviour,
+        ));
+    }
+    for cause in &verdict.causes {
+        console.line(format!("because   {}", words(verdict, *cause)));
+    }
+    for advice in &verdict.advice {
+        console.line(format!("raises    {}", advice_words(advice)));
+    }
+    let time = basis.attested().map_or(String::new(), |time| format!(", {}", clock::rfc3339(time)));
+    let complete = if basis.is_complete() { "the whole log was read" } else { "log-asserted" };
+    console.line(format!(
+        "as of     size {} of {}{time}; {complete}",
+        basis.checkpoint.size, basis.checkpoint.origin
+    ));
+    console.line(format!("policy    {}", judged.policy));
+}
+
+fn root_words((did, weight): (Did, u16)) -> String {
+    if weight == 1000 { did.to_string() } else { format!("{did}={}.{:03}", weight / 1000, weight % 1000) }
+}
+
+fn print_path(name: &str, path: &JudgedPath, console: &mut Console) {
+    console.line(format!("{name:<9} {}", path.path.root));
+    for hop in &path.hops {
+        let depth = hop.depth.map_or(String::new(), |depth| format!(", {depth} more hops"));
+        console.line(format!(
+            "          {} {} {} until {}{depth}, entry {}: {}",
+            hop.to,
+            hop.scope,
+            hop.level,
+            clock::rfc3339_millis(hop.expires.as_millis()),
+            hop.logged.index,
+            hop.product,
+        ));
+    }
+    if let Some((hop, why)) = &path.broken {
+        console.line(format!("          broken at hop {hop}: {why}"));
+    }
+}
+
+/// A cause in words.
+pub(super) fn words(verdict: &Verdict, cause: Cause) -> String {
+    match cause {
+        Cause::Unregistered => "it is not registered: its log has no inception of it".into(),
+        Cause::Deactivated => "it was deactivated".into(),
+        Cause::Compromised => "it is reported as compromised, and has not recovered".into(),
+        Cause::Distrusted { by, index } => format!("the root {by} distrusts it (entry {index})"),
+        Cause::NoPath => "no path of vouches leads to it from your roots".into(),
+        Cause::Equivocation { by, index } => {
+            format!("it signed two results of one reproducible build (shown by {by}, entry {index})")
+        }
+        Cause::Failure { by, index } => format!("{by} reports a failed verification (entry {index})"),
+        Cause::History => format!("its history is worth {}", verdict.history.positive),
+        Cause::BelowThreshold => {
+            format!("the score {} is below {}", verdict.score, verdict.params.threshold())
+        }
+        Cause::Paths { found, needed } => {
+            format!("{found} paths reach the threshold and share nothing, {needed} are asked for")
+        }
+    }
+}
+
+fn advice_words(advice: &Advice) -> String {
+    match advice {
+        Advice::Register => "an inception in the log: `aip-attest init --register`".into(),
+        Advice::Recover => "a recovery: `aip-attest recover`".into(),
+        Advice::LiftDistrust { by, index } => format!("{by} taking back its distrust (entry {index})"),
+        Advice::DirectVouch { by, score } => format!("a STRONG vouch by the root {by}: {score}"),
+        Advice::StrongerVouch { hop, by, score } => format!("a STRONG vouch by {by} at hop {hop}: {score}"),
+        Advice::Activity { weeks, score } => format!("{weeks} more weeks with receipts: {score}"),
+        Advice::Confirmations { weeks, score } => format!("{weeks} more weeks confirmed by others: {score}"),
+        Advice::Withdrawals { score } => format!("the failure reports withdrawn: {score}"),
+    }
+}
+
+/// The same for programs: `{"schema": "aip.trust.v1", "verdict": {…, specs/trust.md}, "origin", "treeSize",
+/// "attested", "completeness", "roots", "policy"}`.
+pub(super) fn json_of(judged: &Judged) -> Value {
+    let Judged { verdict, basis, roots, policy, .. } = judged;
+    json!({
+        "schema": "aip.trust.v1",
+        "verdict": verdict.to_json(),
+        "origin": basis.checkpoint.origin,
+        "treeSize": basis.checkpoint.size.get(),
+        "attested": basis.attested().map(clock::rfc3339),
+        "completeness": if basis.is_complete() { "whole-log" } else { "log-asserted" },
+        "rootsFrom": roots.to_string(),
+        "policy": policy,
+    })
+}

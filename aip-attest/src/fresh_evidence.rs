@@ -1,0 +1,41 @@
+//! Evidence about DIDs as of today, from a log, judged by the pin of the log.
+
+use attestation::evidence::{Evidence, Proven};
+use serde_json::Value;
+
+use crate::clock;
+use crate::current::{self, Shown};
+use crate::evidence;
+use crate::patience::Patience;
+use crate::policy_file::pins::{Pins, Seen};
+use crate::report::{Console, Failure, Result};
+use crate::target::Target;
+
+/// Asks a log for evidence as of its present checkpoint. That must extend the pinned one, if the log is pinned;
+/// the pin moves to it.
+pub fn fetch(
+    target: &Target,
+    query: &Value,
+    pins: &Pins,
+    patience: &mut Patience,
+    console: &mut Console,
+) -> Result<(Evidence, Proven)> {
+    let bytes = patience.ask(console, || target.client.evidence(query))?;
+    let whose = format!("the evidence of `{}`", target.client.url());
+    let (found, proven) = evidence::verify(&bytes, &target.judge.policy, &whose)?;
+    if proven.checkpoint().origin != target.origin {
+        return Err(Failure::refuted(format!("{whose} is another log's")).because(format!(
+            "asked was `{}`, it is of `{}`",
+            target.origin,
+            proven.checkpoint().origin
+        )));
+    }
+    let shown = shown(&found, &proven);
+    current::follow(&shown, proven.log(), &target.client, pins, patience, console)?;
+    Ok((found, proven))
+}
+
+fn shown(evidence: &Evidence, proven: &Proven) -> Shown {
+    let seen = Seen { note: evidence.checkpoint.clone(), at: clock::now_millis() };
+    Shown { seen, checkpoint: proven.checkpoint().clone() }
+}

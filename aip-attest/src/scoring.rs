@@ -1,0 +1,294 @@
+//! How a score comes about here: whose roots, which settings, from which entries.
+//!
+//! Roots, the first of these that names any: `--root`, `AIP_TRUST_ROOTS`, `[trust.roots]` in the policy's
+//! `trust.toml`, else one's own DID. Entries: evidence from the log, evidence in a file, or the whole log.
+
+use std::fmt::{self, Display};
+use std::path::Path;
+use std::time::Duration;
+
+use attestation::Did;
+use attestation::entry::LogTime;
+use attestation::event::Scope;
+use attestation::evidence::{Evidence, Proven};
+use attestation::leaf;
+use attestation::trust::{self, Graph, MemoryLedger, Params, ParamsError, Ppm, ScopeQuery, Verdict};
+use serde_json::{Value, json};
+use tlog::UnixTime;
+use tlog::checkpoint::Checkpoint;
+use tlog::key::Ed25519PublicKey;
+use tlog::policy::{Cosigned, Policy};
+
+use crate::clock;
+use crate::current::{self, Shown};
+use crate::environment;
+use crate::evidence;
+use crate::fresh_evidence;
+use crate::keyfile;
+use crate::patience::Patience;
+use crate::policy_file::pins::Pins;
+use crate::policy_file::trust::{Root, Scoring};
+use crate::report::{Console, Failure, Result};
+use crate::target::Target;
+use crate::whole_log;
+
+/// Where the roots come from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RootSource {
+    /// `--root`.
+    Flag,
+    /// `AIP_TRUST_ROOTS`.
+    Environment,
+    /// `trust.toml` beside the policy.
+    Settings,
+    /// One's own DID: nothing else names any.
+    OwnDid,
+}
+
+impl Display for RootSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flag => "--root",
+            Self::Environment => "AIP_TRUST_ROOTS",
+            Self::Settings => "trust.toml",
+            Self::OwnDid => "your own DID",
+        })
+    }
+}
+
+/// What the flags of a command say.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--root`.
+    pub roots: Vec<Root>,
+    /// `--threshold`.
+    pub threshold: Option<Ppm>,
+    /// `--scope`.
+    pub scope: Option<ScopeQuery>,
+    /// `--min-paths`.
+    pub min_paths: Option<u8>,
+}
+
+/// The parameters, and where their roots come from. Flags beat the settings.
+pub fn params(flags: &Flags, settings: &Scoring, console: &mut Console) -> Result<(Params, RootSource)> {
+    let (roots, source) = roots(flags, settings, console)?;
+    let params = build(&roots, flags, settings).map_err(|error| {
+        Failure::new("this cannot be asked").caused_by(error).hint(format!("the roots are from {source}"))
+    })?;
+    Ok((params, source))
+}
+
+fn build(roots: &[Root], flags: &Flags, settings: &Scoring) -> Result<Params, ParamsError> {
+    let mut params = Params::new(roots.iter().map(|root| (root.did, root.weight)))?;
+    let scope = flags.scope.or(settings.scope).unwrap_or(ScopeQuery::Only(Scope::CodeSigning));
+    params = params.with_scope(scope);
+    if let Some(threshold) = flags.threshold.or(settings.threshold) {
+        params = params.with_threshold(threshold);
+    }
+    if let Some(floor) = settings.newcomer {
+        params = params.with_floor(floor);
+    }
+    if let Some(decay) = settings.decay {
+        params = params.with_decay(decay)?;
+    }
+    if let Some(hops) = settings.max_hops {
+        params = params.with_max_hops(hops)?;
+    }
+    if let Some(paths) = flags.min_paths.or(settings.min_paths) {
+        params = params.with_min_paths(paths)?;
+    }
+    Ok(params)
+}
+
+fn roots(flags: &Flags, settings: &Scoring, console: &mut Console) -> Result<(Vec<Root>, RootSource)> {
+    if !flags.roots.is_empty() {
+        return Ok((flags.roots.clone(), RootSource::Flag));
+    }
+    if let Some(text) = environment::var("AIP_TRUST_ROOTS")? {
+        let names = text.split([',', ' ', '\n']).filter(|name| !name.is_empty());
+        let roots: Result<Vec<Root>, String> = names.map(str::parse).collect();
+        let roots =
+            roots.map_err(|why| Failure::new("AIP_TRUST_ROOTS is not a list of DIDs").because(why))?;
+        return Ok((roots, RootSource::Environment));
+    }
+    if !settings.roots.is_empty() {
+        return Ok((settings.roots.clone(), RootSource::Settings));
+    }
+    match keyfile::own_did(console)? {
+        Some(did) => Ok((vec![Root { did, weight: Params::FULL_ROOT }], RootSource::OwnDid)),
+        None => Err(Failure::new("no trust root is named: nobody is trusted").hint(
+            "name the DIDs you trust yourself with --root, AIP_TRUST_ROOTS or `[trust.roots]` in trust.toml",
+        )),
+    }
+}
+
+/// What a judgement is made from.
+pub struct Basis {
+    ledger: Source,
+    /// The tree.
+    pub checkpoint: Checkpoint,
+    /// The witnesses that count, with their times.
+    pub cosigned: Vec<Cosigned>,
+    /// The evidence, to be kept; none of the whole log.
+    pub evidence: Option<Evidence>,
+}
+
+enum Source {
+    Evidence(Box<Proven>),
+    WholeLog(Box<MemoryLedger>),
+}
+
+impl Basis {
+    /// What a file holds.
+    pub fn of_file(path: &Path, policy: &Policy, pins: &Pins) -> Result<Self> {
+        let (evidence, proven) = evidence::read(path, policy, pins)?;
+        Ok(Self::of_evidence(evidence, proven))
+    }
+
+    /// What a log says of `did` today, in answer to these parameters.
+    pub fn of_log(
+        target: &Target,
+        did: Did,
+        params: &Params,
+        pins: &Pins,
+        patience: &mut Patience,
+        console: &mut Console,
+    ) -> Result<Self> {
+        let query = query(did, params);
+        let (evidence, proven) = fresh_evidence::fetch(target, &query, pins, patience, console)?;
+        Ok(Self::of_evidence(evidence, proven))
+    }
+
+    fn of_evidence(evidence: Evidence, proven: Proven) -> Self {
+        let (checkpoint, cosigned) = (proven.checkpoint().clone(), proven.cosigned().to_vec());
+        Self { ledger: Source::Evidence(Box::new(proven)), checkpoint, cosigned, evidence: Some(evidence) }
+    }
+
+    /// The whole log, read and verified here.
+    pub fn of_whole_log(
+        target: &Target,
+        pins: &Pins,
+        patience: &mut Patience,
+        console: &mut Console,
+    ) -> Result<Self> {
+        let Shown { seen, checkpoint } = current::fetch(&target.client, patience, console)?;
+        let policy = &target.judge.policy;
+        let does_not =
+            || Failure::refuted(format!("the checkpoint of `{}` does not hold", target.client.url()));
+        let (_, log) = policy.log_checkpoint(&seen.note).map_err(|error| does_not().caused_by(error))?;
+        let cosigned = policy.quorum(&seen.note).map_err(|error| does_not().caused_by(error))?;
+        let shown = Shown { seen, checkpoint };
+        current::follow(&shown, &log.vkey, &target.client, pins, patience, console)?;
+        let checkpoint = shown.checkpoint;
+        let mut ledger = MemoryLedger::new(checkpoint.origin.clone());
+        let mut keys = Keys::default();
+        whole_log::read(&log.vkey, &checkpoint, &target.client, patience, console, &mut |index, bytes| {
+            // What breaks a rule counts for nothing; to report it is the monitor's work.
+            if let Ok(entry) = leaf::check(&checkpoint.origin, bytes, |raw| keys.admit(raw)) {
+                let _ = ledger.push(index, entry.entry());
+            }
+            Ok(())
+        })?;
+        Ok(Self { ledger: Source::WholeLog(Box::new(ledger)), checkpoint, cosigned, evidence: None })
+    }
+
+    /// Whether nothing is taken on the log's word.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.ledger, Source::WholeLog(_))
+    }
+
+    /// The newest time that the quorum attests, its median; `None` without witnesses.
+    pub fn attested(&self) -> Option<UnixTime> {
+        let mut times: Vec<UnixTime> = self.cosigned.iter().map(|by| by.time).collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    }
+
+    /// Judges a DID at a moment.
+    pub fn judge(&self, params: &Params, did: Did, time: LogTime) -> Result<Verdict> {
+        match &self.ledger {
+            Source::Evidence(proven) => judge(&**proven, params, did, time),
+            Source::WholeLog(ledger) => judge(&**ledger, params, did, time),
+        }
+    }
+}
+
+fn judge<G: Graph>(graph: &G, params: &Params, did: Did, time: LogTime) -> Result<Verdict>
+where
+    G::Error: std::error::Error + 'static,
+{
+    let cannot =
+        |error: trust::JudgeError<G::Error>| Failure::new(format!("cannot judge {did}")).because(error);
+    let found = trust::search(graph, params, did, time).map_err(cannot)?;
+    trust::judge(graph, params, &found.paths, did, time).map_err(cannot)
+}
+
+/// What a log is asked (`specs/http.md`).
+fn query(did: Did, params: &Params) -> Value {
+    let roots: serde_json::Map<String, Value> =
+        params.roots().map(|(did, weight)| (did.to_string(), json!(weight))).collect();
+    json!({
+        "did": did,
+        "trust": {
+            "roots": roots,
+            "scope": params.scope().name(),
+            "decay": params.decay(),
+            "maxHops": params.max_hops(),
+            "floor": params.floor().get(),
+            "threshold": params.threshold().get(),
+            "minPaths": params.min_paths(),
+        },
+    })
+}
+
+/// Refuses entries that are too old to decide by, or from the future.
+pub fn refuse_stale(basis: &Basis, max_age: Option<Duration>, now: UnixTime, fetched: bool) -> Result<()> {
+    let Some(limit) = max_age else { return Ok(()) };
+    let Some(attested) = basis.attested() else {
+        if fetched {
+            // Nobody attests a time, and the log showed this just now: there is nobody else to ask.
+            return Ok(());
+        }
+        return Err(Failure::new("nobody attests how old the evidence is")
+            .because("its policy asks no witness, and only cosignatures carry a time")
+            .hint("get it from the log, or say that its age does not matter: --max-age none"));
+    };
+    let ahead = attested.as_secs().saturating_sub(now.as_secs());
+    if ahead > MAX_AHEAD.as_secs() {
+        return Err(Failure::new(format!("the checkpoint is {ahead} s ahead of this machine's clock"))
+            .hint("set the clock"));
+    }
+    let age = Duration::from_secs(now.as_secs().saturating_sub(attested.as_secs()));
+    if age <= limit {
+        return Ok(());
+    }
+    Err(Failure::new(format!("the checkpoint is older than {}", humantime::format_duration(limit)))
+        .because(format!(
+            "size {} was cosigned {} ago, at {}",
+            basis.checkpoint.size,
+            humantime::format_duration(age),
+            clock::rfc3339(attested)
+        ))
+        .hint("get fresh evidence from the log; what was revoked since is not in it"))
+}
+
+/// How far two honest clocks differ at most.
+const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
+
+/// Keys that were looked at.
+#[derive(Default)]
+pub struct Keys(std::collections::HashMap<[u8; Ed25519PublicKey::BYTES], Admitted>);
+
+type Admitted = Result<Ed25519PublicKey, tlog::key::KeyError>;
+
+impl Keys {
+    /// The key that these bytes are, if it can be believed in.
+    pub fn admit(&mut self, raw: &[u8; Ed25519PublicKey::BYTES]) -> Admitted {
+        if self.0.len() >= MAX_KEYS {
+            self.0.clear();
+        }
+        *self.0.entry(*raw).or_insert_with(|| Ed25519PublicKey::from_bytes(raw))
+    }
+}
+
+const MAX_KEYS: usize = 100_000;
