@@ -66,7 +66,7 @@ pub struct Element {
 }
 
 /// Evidence that holds: every element is what the checkpoint's tree has.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Proven {
     checkpoint: Checkpoint,
     log: VerifierKey,

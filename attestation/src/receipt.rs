@@ -25,6 +25,7 @@ use crate::quote::quoted;
 use crate::statement::{Statement, StatementError};
 
 mod history;
+mod later;
 mod report;
 mod verify;
 

@@ -81,6 +81,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
     max_age: Option<Duration>,
 
+    /// The signer's state as of another day, as `state export` wrote it: brings what was rotated, reported as
+    /// compromised or ended since the receipt was made
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+
+    /// How old that state may be at most, by its newest cosignature, such as 7d
+    #[arg(long, value_name = "DURATION", requires = "state", value_parser = super::parse_duration)]
+    max_state_age: Option<Duration>,
+
     /// Print JSON: every check, and the statement of what is verified
     #[arg(long)]
     json: bool,
@@ -102,6 +111,8 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         predicate_type: args.predicate_type.clone(),
         receipt: args.receipt.clone(),
         shelf: Shelf::new(args.receipts.clone()),
+        state: args.state.clone(),
+        max_state_age: args.max_state_age,
         pins: Pins::load()?,
         policy: None,
     };
@@ -130,6 +141,8 @@ pub(super) fn signed_by(
         predicate_type: None,
         receipt: None,
         shelf: Shelf::new(receipts),
+        state: None,
+        max_state_age: None,
         pins,
         policy: None,
     };

@@ -10,6 +10,7 @@ use tlog::{Hash, LeafIndex, TreeSize};
 use super::{Demand, HistoryError, ReceiptError, Verified, VerifyPolicy};
 use crate::did::Did;
 use crate::entry::{DescribeError, EntryError};
+use crate::evidence::EvidenceError;
 use crate::identity::{StateError, Window};
 
 /// A check, in the order in which they are made. Its identifier never changes: scripts depend on it.
@@ -33,6 +34,8 @@ pub enum Check {
     Signer,
     /// The key was the signer's at that point of the log.
     SignerState,
+    /// A later state of the signer leaves the entry standing.
+    LaterState,
     /// The source repository is the wanted one.
     SourceUri,
     /// The source ref is the wanted one.
@@ -53,7 +56,7 @@ pub enum Check {
 
 impl Check {
     /// Every check, in order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Format,
         Self::ArtifactDigest,
         Self::Signature,
@@ -63,6 +66,7 @@ impl Check {
         Self::Inclusion,
         Self::Signer,
         Self::SignerState,
+        Self::LaterState,
         Self::SourceUri,
         Self::SourceRef,
         Self::BuilderId,
@@ -90,6 +94,7 @@ impl Check {
             Self::Inclusion => "inclusion",
             Self::Signer => "signer",
             Self::SignerState => "signer-state",
+            Self::LaterState => "later-state",
             Self::SourceUri => "source-uri",
             Self::SourceRef => "source-ref",
             Self::BuilderId => "builder-id",
@@ -226,6 +231,27 @@ pub enum Fault {
         /// The least size that is accepted.
         want: TreeSize,
     },
+    /// The signer's key is compromised, as its other log says.
+    #[error("{origin} says that the signer is compromised")]
+    CompromisedElsewhere {
+        /// That log.
+        origin: String,
+    },
+    /// The evidence of the signer's state does not show it.
+    #[error("the later state: {0}")]
+    LaterState(EvidenceError),
+    /// The key was never the signer's, as its other log says.
+    #[error("the key was never the signer's in {origin}")]
+    NeverItsKey {
+        /// That log.
+        origin: String,
+    },
+    /// The key was the signer's once, as its other log says; whether it was then, no order tells.
+    #[error("the key is not the signer's any more in {origin}; whether it was then, two logs cannot tell")]
+    RetiredElsewhere {
+        /// That log.
+        origin: String,
+    },
     /// The verifier has seen another root at this size.
     #[error("the log has forked: its root at size {size} is {got}, pinned is {pinned}")]
     PinnedRoot {
@@ -289,7 +315,14 @@ pub enum Fault {
 impl Fault {
     /// Whether nothing was found false: the check could not be made.
     pub fn could_not_check(&self) -> bool {
-        matches!(self, Self::NoClock(_) | Self::NoCosignatureTime | Self::NotLogged)
+        matches!(
+            self,
+            Self::NoClock(_)
+                | Self::NoCosignatureTime
+                | Self::NotLogged
+                | Self::LaterState(_)
+                | Self::RetiredElsewhere { .. }
+        )
     }
 }
 

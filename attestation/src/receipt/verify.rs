@@ -8,10 +8,13 @@ use tlog::merkle::leaf_hash;
 use tlog::policy::{Cosigned, Policy};
 use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
+use super::later::Judged;
 use super::report::Progress;
 use super::{Check, Fault, History, Logged, MEDIA_TYPE, Receipt, Report};
 use crate::did::Did;
 use crate::entry::{DescribeError, LogTime, PendingEntry};
+use crate::event::RawKey;
+use crate::evidence::Proven;
 use crate::identity::{Identity, Status, check_artifact_signer};
 use crate::provenance::{self, BuildFacts};
 use crate::statement::Statement;
@@ -57,6 +60,14 @@ pub enum Demand {
     PredicateType(String),
     /// The name that the statement must give the artifact.
     SubjectName(String),
+    /// A state of the signer that may be later than the receipt, and its greatest age by the newest cosignature
+    /// that counts.
+    State {
+        /// The state, proven.
+        evidence: Box<Proven>,
+        /// Its greatest age, if there is one.
+        max_age: Option<Duration>,
+    },
     /// The greatest age of the entry, by the log's clock.
     MaxAge(Duration),
     /// The greatest age of the checkpoint, by its newest cosignature that counts.
@@ -75,6 +86,7 @@ impl Demand {
     /// The check that answers the demand.
     pub const fn check(&self) -> Check {
         match self {
+            Self::State { .. } => Check::LaterState,
             Self::SourceUri(_) => Check::SourceUri,
             Self::SourceRef(_) => Check::SourceRef,
             Self::BuilderId(_) => Check::BuilderId,
@@ -121,6 +133,7 @@ pub struct Verified {
     logged_at: LogTime,
     cosigned: Vec<Cosigned>,
     history: History,
+    key: RawKey,
 }
 
 impl Verified {
@@ -216,6 +229,7 @@ impl Receipt {
             logged_at: logged.entry.logged_at(),
             cosigned,
             history,
+            key: *self.public_key.as_bytes(),
         };
         for demand in policy.demands() {
             progress.pass(demand.check(), verified.meets(demand, log, now)?);
@@ -315,6 +329,15 @@ impl Verified {
         let facts = BuildFacts::read(&self.statement);
         let check = demand.check();
         match demand {
+            Demand::State { evidence, max_age } => {
+                let judged = Judged { did: self.did, key: &self.key, log, index: self.index };
+                let state = judged.by(evidence)?;
+                let Some(limit) = max_age else { return Ok(state) };
+                let newest = evidence.cosigned().iter().map(|cosigned| cosigned.time).max();
+                let newest = newest.ok_or(Fault::NoCosignatureTime)?;
+                let age = age(check, newest.as_secs().saturating_mul(1000), *limit, now)?;
+                Ok(format!("{state}; {age}"))
+            }
             Demand::SourceUri(want) => {
                 wanted(check, provenance::normal_source(want), facts.source_uri.as_deref())
             }

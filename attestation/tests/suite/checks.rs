@@ -113,6 +113,7 @@ fn a_good_receipt_passes_every_check_in_order() {
 /// The demands are checked in one order, whatever order they are made in.
 #[test]
 fn demands_are_checked_in_their_order() {
+    let state = state_of(did(), &[b"0".to_vec()], &[], &log()).verify(&policy()).expect("it holds");
     let (log, size) = (log().verifier().clone(), TreeSize::new(5));
     let mut world = World::good().at(COSIGNED_AT + 60);
     world.demands = vec![
@@ -124,6 +125,7 @@ fn demands_are_checked_in_their_order() {
         Demand::BuilderId("https://example.com/builder".into()),
         Demand::SourceRef("refs/heads/main".into()),
         Demand::SourceUri("git+https://github.com/octo/app.git".into()),
+        Demand::State { evidence: Box::new(state), max_age: Some(Duration::from_secs(60)) },
     ];
     let report = world.report();
     assert_passes("all demands", &report);
@@ -131,6 +133,7 @@ fn demands_are_checked_in_their_order() {
     assert_eq!(made, Check::ALL);
     let ids: Vec<&str> = made.iter().skip(9).map(|check| check.id()).collect();
     let want = [
+        "later-state",
         "source-uri",
         "source-ref",
         "builder-id",

@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 
 use attestation::Did;
 use attestation::dsse::Envelope;
-use attestation::entry::{Claim, DsseEntry, LogTime, PendingEntry, Visibility};
+use attestation::entry::{Claim, DsseEntry, Entry, LogTime, PendingEntry, Visibility};
+use attestation::evidence::{Element, Evidence, Lists, assert_lists};
+use attestation::lists::{ListKey, lists_of};
 use attestation::receipt::{Receipt, Report, Signers, VerifyPolicy};
 use attestation::statement::{Statement, Subject};
 use serde_json::{Value, json};
@@ -148,6 +150,25 @@ impl Tree {
         let Ok(hashes) = inclusion::prove(self, index, checkpoint.size);
         TlogProof { extra: None, index, hashes, checkpoint: cosigned(&checkpoint, log, witnesses) }
     }
+}
+
+/// What a log with these leaves says of the identity events of `did`, which stand at `events`.
+pub(crate) fn state_of(did: Did, leaves: &[Vec<u8>], events: &[usize], log: &SignerKey) -> Evidence {
+    let tree = Tree(leaves.iter().map(|leaf| leaf_hash(leaf)).collect());
+    let checkpoint = tree.checkpoint(log.verifier().name().as_str());
+    let mut lists = Lists::from([(ListKey::Id(did), Vec::new())]);
+    let mut elements = Vec::new();
+    for at in events {
+        let index = LeafIndex::new(*at as u64);
+        let leaf = leaves[*at].clone();
+        for (key, listed) in lists_of(&Entry::parse(&leaf).expect("an entry"), index) {
+            lists.entry(key).or_default().push(listed);
+        }
+        let Ok(hashes) = inclusion::prove(&tree, index, checkpoint.size);
+        elements.push(Element { index, leaf, hashes });
+    }
+    let assertion = assert_lists(log, &checkpoint, &lists);
+    Evidence { checkpoint: cosigned(&checkpoint, log, &[&witness()]), assertion, lists, elements }
 }
 
 impl HashReader for Tree {

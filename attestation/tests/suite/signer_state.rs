@@ -8,13 +8,14 @@ use attestation::event::{
 };
 use attestation::event::{Scope, StatementId};
 use attestation::receipt::{
-    Check, Fault, HistoryError, IdentityEvent, Outcome, Receipt, Report, Signers, VerifyPolicy,
+    Check, Demand, Fault, HistoryError, IdentityEvent, Outcome, Receipt, Report, Signers, Verdict,
+    VerifyPolicy,
 };
-use tlog::key::Ed25519PrivateKey;
+use tlog::key::{Ed25519PrivateKey, KeyType};
 use tlog::merkle::leaf_hash;
 use tlog::{Hash, LeafIndex};
 
-use crate::fixture::{ORIGIN, Tree, artifact, log, logged_at, policy, statement, witness};
+use crate::fixture::{self, ORIGIN, Tree, artifact, log, logged_at, policy, state_of, statement, witness};
 
 fn key(seed: u8) -> Ed25519PrivateKey {
     Ed25519PrivateKey::from_seed(&[seed; 32])
@@ -125,6 +126,20 @@ impl Log {
         (index, receipt, entry)
     }
 
+    /// One step of a story.
+    fn live(&mut self, c: char) -> Option<(usize, Receipt, DsseEntry)> {
+        match c {
+            'i' => self.inception(),
+            'r' => self.rotation(),
+            'c' => self.compromise(2),
+            'v' => self.recovery(2),
+            'd' => self.deactivation(),
+            'x' => drop(self.add(b"x".to_vec())),
+            seed => return Some(self.artifact(seed as u8 - b'0')),
+        }
+        None
+    }
+
     fn tree(&self) -> Tree {
         Tree(self.leaves.iter().map(|leaf| leaf_hash(leaf)).collect())
     }
@@ -160,15 +175,7 @@ fn life(story: &str) -> Report {
     let mut log = Log::default();
     let mut made = None;
     for c in story.chars() {
-        match c {
-            'i' => log.inception(),
-            'r' => log.rotation(),
-            'c' => log.compromise(2),
-            'v' => log.recovery(2),
-            'd' => log.deactivation(),
-            'x' => drop(log.add(b"x".to_vec())),
-            seed => made = Some(log.artifact(seed as u8 - b'0')),
-        }
+        made = log.live(c).or(made);
     }
     verify(&log.receipt(made.expect("an artifact"), log.identity()))
 }
@@ -214,6 +221,65 @@ fn a_receipt_is_judged_by_the_state_at_its_index_and_by_what_came_after() {
                 assert!(!fault.could_not_check(), "{story}");
             }
         }
+    }
+}
+
+/// The receipt is as of `before`, the state as of `before` and `after`, of the same log or of another.
+fn later(before: &str, after: &str, same_log: bool) -> Report {
+    let mut log = Log::default();
+    let mut made = None;
+    for c in before.chars() {
+        made = log.live(c).or(made);
+    }
+    let receipt = log.receipt(made.expect("an artifact"), log.identity());
+    after.chars().for_each(|c| drop(log.live(c)));
+    let events: Vec<usize> = log.events.iter().map(|(index, _)| *index).collect();
+    let other = fixture::key(ORIGIN, KeyType::Ed25519, 77);
+    let signer = if same_log { fixture::log() } else { other };
+    let text = format!(
+        "log {}\nlog {}\nwitness w {}\nquorum w\n",
+        fixture::log().verifier(),
+        fixture::key(ORIGIN, KeyType::Ed25519, 77).verifier(),
+        witness().verifier()
+    );
+    let policy: tlog::policy::Policy = text.parse().expect("a policy");
+    let state = state_of(did(), &log.leaves, &events, &signer).verify(&policy).expect("it holds");
+    let mut wanted = VerifyPolicy::new(&policy, Signers::OneOf(vec![did()]));
+    wanted.demands.push(Demand::State { evidence: Box::new(state), max_age: None });
+    receipt.verify(&wanted, &artifact(), None)
+}
+
+#[test]
+fn a_later_state_has_the_last_word() {
+    use Verdict::{CouldNotCheck, Failed, Verified};
+    let (same, other) = (true, false);
+    for (before, after, log, want, text) in [
+        ("1", "", same, Verified, "not registered as of size 1"),
+        ("1", "i", same, Verified, "active as of size 2"),
+        ("i1", "r", same, Verified, "active as of size 3"),
+        ("i1", "d", same, Verified, "deactivated as of size 3"),
+        // What is void begins at index 2.
+        ("i1", "xc", same, Verified, "compromised as of size 4"),
+        ("ix1", "c", same, Failed, "not yet recovered"),
+        ("ix1", "cv", same, Failed, "to the recovery at 4"),
+        ("i1", "", other, Verified, "current key"),
+        ("i1", "r", other, CouldNotCheck, "two logs cannot tell"),
+        ("i1", "d", other, CouldNotCheck, "two logs cannot tell"),
+        ("i1", "xc", other, Failed, "compromised"),
+        ("i1", "xv", other, CouldNotCheck, "two logs cannot tell"),
+        ("1", "", other, Verified, "not registered"),
+    ] {
+        let report = later(before, after, log);
+        let name = format!("{before} then {after}, same log: {log}");
+        assert_eq!(report.verdict(), want, "{name}: {:?}", report.fault());
+        let (check, outcome) = report.checks().last().expect("checks");
+        assert_eq!(*check, Check::LaterState, "{name}");
+        let said = match outcome {
+            Outcome::Passed(said) => said.clone(),
+            Outcome::NotPassed(fault) => fault.to_string(),
+            Outcome::NotChecked => panic!("{name}: not checked"),
+        };
+        assert!(said.contains(text), "{name}: {said}");
     }
 }
 

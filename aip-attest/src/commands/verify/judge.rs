@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use attestation::Did;
 use attestation::receipt::{Demand, Receipt, Report, Signers, Verdict, VerifyPolicy};
@@ -10,6 +11,7 @@ use tlog::policy::Policy;
 
 use crate::artifact::hashing::Digested;
 use crate::clock;
+use crate::evidence;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::{self, PolicyFile, Source};
 use crate::receipt_file::{self, Shelf};
@@ -24,6 +26,9 @@ pub(super) struct Judge {
     pub(super) predicate_type: Option<String>,
     pub(super) receipt: Option<PathBuf>,
     pub(super) shelf: Shelf,
+    /// Evidence of the signer's state.
+    pub(super) state: Option<PathBuf>,
+    pub(super) max_state_age: Option<Duration>,
     pub(super) pins: Pins,
     /// The policy that was named, once it was looked for.
     pub(super) policy: Option<Option<PolicyFile>>,
@@ -159,7 +164,15 @@ impl Judge {
         let mut demand = self.demand(&policy.policy);
         demand.pins = self.pins.roots();
         demand.demands.extend(stricter(&self.demands, policy.trust.demands(&policy.policy)));
-        let ages = |demand: &Demand| matches!(demand, Demand::MaxAge(_) | Demand::CheckpointFreshness(_));
+        if let Some(path) = self.state.clone() {
+            demand.demands.push(self.state_demand(&path, console)?);
+        }
+        let ages = |demand: &Demand| {
+            matches!(
+                demand,
+                Demand::MaxAge(_) | Demand::CheckpointFreshness(_) | Demand::State { max_age: Some(_), .. }
+            )
+        };
         let now = demand.demands.iter().any(ages).then(clock::now);
         Ok(receipt.verify(&demand, sha256, now))
     }
@@ -167,6 +180,14 @@ impl Judge {
     fn demand<'p>(&self, policy: &'p Policy) -> VerifyPolicy<'p> {
         let signers = self.wanted.clone().map_or(Signers::Any, Signers::OneOf);
         VerifyPolicy { demands: self.demands.clone(), ..VerifyPolicy::new(policy, signers) }
+    }
+
+    /// The state is another log's, it may be: judged by the policy for that one.
+    fn state_demand(&mut self, path: &Path, console: &mut Console) -> Result<Demand> {
+        let origin = evidence::claimed_origin(path)?;
+        let policy = self.policy_for(&origin, console)?;
+        let (_, proven) = evidence::read(path, &policy.policy, &self.pins)?;
+        Ok(Demand::State { evidence: Box::new(proven), max_age: self.max_state_age })
     }
 
     /// The named policy, else the pinned one for the receipt's log. The named one is read once.
