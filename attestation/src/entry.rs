@@ -421,6 +421,18 @@ impl PendingLeaf {
     }
 }
 
+impl From<PendingEntry> for PendingLeaf {
+    fn from(entry: PendingEntry) -> Self {
+        Self::Dsse(Box::new(entry))
+    }
+}
+
+impl From<PendingEvent> for PendingLeaf {
+    fn from(event: PendingEvent) -> Self {
+        Self::Event(Box::new(event))
+    }
+}
+
 /// What stands at an index of a log.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Entry {

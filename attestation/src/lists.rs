@@ -17,7 +17,7 @@ use tlog::{Hash, LeafIndex};
 
 use crate::did::Did;
 use crate::entry::Entry;
-use crate::event::{Body, EventEntry, IdentityEvent, Level, Scope, TrustEvent};
+use crate::event::{Body, Event, IdentityEvent, Level, Scope, TrustEvent};
 
 /// The name of a list.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -122,7 +122,8 @@ impl ListedKind {
         Self::Equivocation,
     ];
 
-    fn of(body: &Body) -> Self {
+    /// What an event with this body is.
+    pub fn of(body: &Body) -> Self {
         match body {
             Body::Identity(IdentityEvent::Inception { .. }) => Self::Inception,
             Body::Identity(IdentityEvent::Rotation { .. }) => Self::Rotation,
@@ -163,6 +164,11 @@ impl Listed {
     /// Its length in bytes.
     pub const BYTES: usize = 32;
 
+    /// The artifact entry of `did` at `index`, as `rcpt:` lists it.
+    pub fn receipt(index: LeafIndex, did: Did) -> Self {
+        plain(index, did, ListedKind::Receipt)
+    }
+
     /// The bytes.
     pub fn to_bytes(&self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
@@ -202,15 +208,15 @@ pub fn lists_of(entry: &Entry, index: LeafIndex) -> Vec<(ListKey, Listed)> {
     match entry {
         Entry::Dsse(entry) => {
             let did = entry.claim().did();
-            vec![(ListKey::Receipts(did), plain(index, did, ListedKind::Receipt))]
+            vec![(ListKey::Receipts(did), Listed::receipt(index, did))]
         }
-        Entry::Event(event) => lists_of_event(event, index),
+        Entry::Event(event) => lists_of_event(event.event(), index),
         Entry::NotUnderstood { .. } => Vec::new(),
     }
 }
 
-fn lists_of_event(entry: &EventEntry, index: LeafIndex) -> Vec<(ListKey, Listed)> {
-    let event = entry.event();
+/// Every list that a valid event stands in, and how. `index` is its entry's.
+pub fn lists_of_event(event: &Event, index: LeafIndex) -> Vec<(ListKey, Listed)> {
     let (issuer, subject) = (event.issuer(), event.subject());
     let kind = ListedKind::of(event.body());
     let by_issuer = plain(index, issuer, kind);

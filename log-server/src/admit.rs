@@ -1,18 +1,22 @@
 //! Admission: bytes become an [`Admitted`] entry, or the rule they break. Pure.
 //!
-//! In two steps, because a claim that is already in the log is answered before any signature is
-//! checked: [`read`] takes a submission apart, [`Candidate::admit`] believes it.
+//! In two steps, because an entry that is already in the log is answered before any signature is
+//! checked: [`read`] takes a submission apart, [`Candidate::admit`] believes it. The rules of state are another
+//! matter: [`crate::registry`].
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use attestation::dsse::{Envelope, EnvelopeError};
-use attestation::entry::{ClaimHash, DescribeError, EntryError, PendingEntry, PublishError};
+use attestation::entry::{ClaimHash, DescribeError, EntryError, PendingLeaf, PublishError};
+use attestation::event::{EventError, RawKey};
+use attestation::identity::StateError;
+use attestation::trust::rules::RuleError;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tlog::Hash;
 use tlog::encoding;
-use tlog::key::Ed25519PublicKey;
+use tlog::key::{Ed25519PublicKey, KeyError};
 
 /// How large one entry may be.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +30,7 @@ pub struct EntryLimits {
 /// A submission that reads well. Nobody has checked a signature of it.
 #[derive(Debug)]
 pub struct Candidate {
-    entry: PendingEntry,
+    entry: PendingLeaf,
     leaf_bytes: usize,
     claim: ClaimHash,
     envelope: Option<Sent>,
@@ -44,7 +48,7 @@ struct Sent {
 #[derive(Clone, Debug)]
 pub struct Admitted {
     /// The entry.
-    pub entry: PendingEntry,
+    pub entry: PendingLeaf,
     /// Its idempotency key.
     pub claim: ClaimHash,
     /// The envelope to publish, by its hash, in canonical JSON.
@@ -54,8 +58,9 @@ pub struct Admitted {
 
 impl Admitted {
     /// An entry that was admitted elsewhere.
-    pub fn new(entry: PendingEntry, envelope: Option<(Hash, Vec<u8>)>) -> Self {
-        let (leaf_bytes, claim) = (entry.to_bytes().len(), entry.claim().hash());
+    pub fn new(entry: impl Into<PendingLeaf>, envelope: Option<(Hash, Vec<u8>)>) -> Self {
+        let entry = entry.into();
+        let (leaf_bytes, claim) = (entry.to_bytes().len(), entry.hash());
         Self { entry, claim, envelope, leaf_bytes }
     }
 
@@ -65,8 +70,8 @@ impl Admitted {
     }
 }
 
-/// Reads one submission.
-pub fn read(json: &[u8], limits: &EntryLimits) -> Result<Candidate, Refusal> {
+/// Reads one submission to the log `origin`.
+pub fn read(json: &[u8], limits: &EntryLimits, origin: &str) -> Result<Candidate, Refusal> {
     let submission: Submission<'_> = serde_json::from_slice(json).map_err(|e| Refusal::Submission(cut(e)))?;
     // Base64 takes four characters for three bytes: what cannot fit is not decoded.
     if submission.leaf.len() / 4 * 3 > limits.leaf_bytes + 3 {
@@ -76,7 +81,13 @@ pub fn read(json: &[u8], limits: &EntryLimits) -> Result<Candidate, Refusal> {
     if leaf.len() > limits.leaf_bytes {
         return Err(Refusal::LeafSize { got: leaf.len(), limit: limits.leaf_bytes });
     }
-    let entry = PendingEntry::parse(&leaf)?;
+    let entry = PendingLeaf::parse(&leaf)?;
+    if entry.origin() != origin {
+        return Err(Refusal::Origin { got: entry.origin().to_owned(), want: origin.to_owned() });
+    }
+    if matches!(entry, PendingLeaf::Event(_)) && submission.envelope.is_some() {
+        return Err(Refusal::EventEnvelope);
+    }
     let envelope = match submission.envelope {
         None => None,
         Some(json) if json.get().len() > limits.envelope_bytes => {
@@ -88,7 +99,7 @@ pub fn read(json: &[u8], limits: &EntryLimits) -> Result<Candidate, Refusal> {
             Some(Sent { envelope, hash: Hash::of(&json), json })
         }
     };
-    let claim = entry.claim().hash();
+    let claim = entry.hash();
     Ok(Candidate { entry, leaf_bytes: leaf.len(), claim, envelope })
 }
 
@@ -99,7 +110,7 @@ impl Candidate {
     }
 
     /// The entry, unchecked.
-    pub fn entry(&self) -> &PendingEntry {
+    pub fn entry(&self) -> &PendingLeaf {
         &self.entry
     }
 
@@ -108,20 +119,27 @@ impl Candidate {
         self.envelope.as_ref().map(|sent| sent.hash)
     }
 
-    /// Checks everything that bytes can tell: the entry is for the log `origin`, `key` (which the caller
-    /// has admitted) is its DID's, signed the claim, and, if the envelope is to be published, signed that.
-    pub fn admit(self, origin: &str, key: &Ed25519PublicKey) -> Result<Admitted, Refusal> {
-        if self.entry.claim().origin() != origin {
-            let got = self.entry.claim().origin().to_owned();
-            return Err(Refusal::Origin { got, want: origin.to_owned() });
-        }
-        self.entry.claim().check_genesis_key(key).map_err(Refusal::SignerKey)?;
-        self.entry.verify_claim_signature(key)?;
-        let envelope = match self.envelope {
-            None => None,
-            Some(sent) => {
-                self.entry.check_published(&sent.envelope, key)?;
-                Some((sent.hash, sent.json))
+    /// Checks every signature: those of an event; that of a claim and, if its envelope is to be published, of
+    /// that. `keys` makes a raw key one that can be believed in.
+    pub fn admit(
+        self,
+        mut keys: impl FnMut(&RawKey) -> Result<Ed25519PublicKey, KeyError>,
+    ) -> Result<Admitted, Refusal> {
+        let envelope = match &self.entry {
+            PendingLeaf::Event(event) => {
+                event.verify(keys).map_err(|error| match error {
+                    EventError::Key { error, .. } => Refusal::WeakKey(error),
+                    error => Refusal::EventSignature(error),
+                })?;
+                None
+            }
+            PendingLeaf::Dsse(entry) => {
+                let key = keys(entry.claim().verifier())?;
+                entry.verify_claim_signature(&key)?;
+                if let Some(sent) = &self.envelope {
+                    entry.check_published(&sent.envelope, &key)?;
+                }
+                self.envelope.map(|sent| (sent.hash, sent.json))
             }
         };
         Ok(Admitted { entry: self.entry, claim: self.claim, envelope, leaf_bytes: self.leaf_bytes })
@@ -165,6 +183,12 @@ pub enum Refusal {
     /// The entry breaks a rule of its format, or the claim signature is bad.
     #[error(transparent)]
     Entry(#[from] EntryError),
+    /// An event brings everything in its leaf.
+    #[error("an event comes without `envelope`: it is in the leaf")]
+    EventEnvelope,
+    /// An event's signature is bad.
+    #[error(transparent)]
+    EventSignature(EventError),
     /// The leaf is not base64.
     #[error("`leaf` is not canonical base64")]
     LeafEncoding,
@@ -187,12 +211,12 @@ pub enum Refusal {
     /// The envelope does not belong to the entry, or is private.
     #[error(transparent)]
     Publish(PublishError),
-    /// The key is no key to believe, or not the DID's.
+    /// The entry may not stand behind those that are in the log.
     #[error(transparent)]
-    SignerKey(EntryError),
+    Rule(#[from] RuleError),
     /// The key is no key to believe.
     #[error("the verifier key is refused: {0}")]
-    WeakKey(#[from] tlog::key::KeyError),
+    WeakKey(#[from] KeyError),
     /// The submission is not JSON of its form.
     #[error("a submission is a JSON object with `leaf` and, to publish, `envelope`: {0}")]
     Submission(String),
@@ -240,14 +264,18 @@ impl Refusal {
             Self::EnvelopeErased(_) => "envelope-erased",
             Self::EnvelopeSize { .. } => "envelope-size",
             Self::Entry(EntryError::ClaimSignature) => "claim-signature",
-            Self::Entry(EntryError::Kind { .. } | EntryError::EventPredicate(_)) => "kind",
+            Self::Entry(error) if is_of_other_kind(error) => "kind",
             Self::Entry(EntryError::TooLong(_)) | Self::LeafSize { .. } => "leaf-size",
+            Self::Entry(EntryError::Event(error)) if matches!(**error, EventError::TooLong(_)) => "leaf-size",
             Self::Entry(_) | Self::LeafEncoding => "leaf",
+            Self::EventEnvelope => "event-envelope",
+            Self::EventSignature(_) => "event-signature",
             Self::Origin { .. } => "origin",
             Self::Publish(PublishError::Private) => "private-with-envelope",
             Self::Publish(PublishError::Statement(_)) => "statement",
             Self::Publish(_) => "envelope-differs",
-            Self::SignerKey(_) | Self::WeakKey(_) => "signer-key",
+            Self::Rule(error) => error.rule(),
+            Self::WeakKey(_) => "signer-key",
             Self::Submission(_) => "submission",
         }
     }
@@ -256,13 +284,39 @@ impl Refusal {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::EnvelopeSize { .. } => Some("log the entry by hash: send it without `envelope`"),
-            Self::Entry(EntryError::Kind { .. } | EntryError::EventPredicate(_)) => {
-                Some("this release takes `dsse` 0.0.1 entries; identity and trust events come later")
-            }
+            Self::Entry(error) if is_of_other_kind(error) => Some(
+                "this release takes `dsse` 0.0.1 and `aip-event` 1 entries; an event's statement is in the latter",
+            ),
             Self::Origin { .. } => Some("sign the claim for this log's origin; `GET /policy` names it"),
-            Self::SignerKey(_) => Some("sign with the key whose hash the DID is"),
+            Self::Rule(error) => rule_hint(error),
             Self::Publish(PublishError::Private) => Some("send a private claim without its envelope"),
             _ => None,
         }
+    }
+}
+
+fn rule_hint(error: &RuleError) -> Option<&'static str> {
+    let RuleError::State(error) = error else { return None };
+    match error {
+        StateError::NotGenesisKey { .. } => Some("sign with the key whose hash the DID is"),
+        StateError::RetiredKey => Some(
+            "sign with the current key: `GET /did/{did}` names it. If you did not rotate, somebody else did",
+        ),
+        StateError::NotNext { .. } => {
+            Some("make the event anew, behind the last one: `GET /did/{did}` names it")
+        }
+        StateError::NotRegistered => Some("log the DID's inception first"),
+        StateError::Capability(_) => Some("a rotation may give the key other capabilities"),
+        _ => None,
+    }
+}
+
+fn is_of_other_kind(error: &EntryError) -> bool {
+    match error {
+        EntryError::Kind { .. } | EntryError::EventPredicate(_) => true,
+        EntryError::Event(error) => {
+            matches!(**error, EventError::Kind { .. } | EventError::Reserved | EventError::Unknown(_))
+        }
+        _ => false,
     }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use attestation::dsse::Envelope;
-use attestation::entry::{DsseEntry, Entry};
+use attestation::entry::{Entry, PendingLeaf};
 use rayon::prelude::*;
 use tlog::key::{Ed25519PublicKey, VerifierKey};
 use tlog::merkle::leaf_hash;
@@ -14,7 +14,7 @@ use tlog::{Hash, LeafIndex, TreeSize, bundle};
 
 use crate::Failure;
 use crate::directory::Directory;
-use crate::registry::Keys;
+use crate::registry::{Keys, Registry, Staged};
 use crate::signed_record::SignedRecord;
 use crate::source::open_checkpoint;
 use crate::source::published::{MAX_BUNDLE_BYTES, MAX_TEXT_BYTES, MAX_TILE_BYTES, Place};
@@ -100,6 +100,8 @@ fn check(
     let mut rebuild = Rebuild::default();
     let mut rows = Rows::default();
     let mut times = Times::default();
+    // What an entry may be, as far as the entries before it tell.
+    let registry = Registry::new(store, TreeSize::EMPTY);
     for first in (0..state.size).step_by(TILE_WIDTH as usize) {
         let last = (first + TILE_WIDTH).min(state.size);
         let mut leaves = Vec::new();
@@ -113,6 +115,7 @@ fn check(
             let entry =
                 Entry::parse(leaf).map_err(|e| damaged(&format!("leaf {index}"), Some(e.to_string())))?;
             rows.check(store, LeafIndex::new(*index), &entry, depth)?;
+            check_rules(&registry, *index, &entry)?;
             times.check(*index, &entry)?;
         }
         rebuild.append(&leaves, |tile, hashes| match store.full_tile(tile) {
@@ -161,19 +164,43 @@ fn check(
 fn check_leaves(leaves: &[(u64, Vec<u8>)], origin: &str) -> Result<(), Failure> {
     let check = |(index, leaf): &(u64, Vec<u8>)| {
         let bad = |cause: String| damaged(&format!("leaf {index}"), Some(cause));
-        let Entry::Dsse(entry) = Entry::parse(leaf).map_err(|e| bad(e.to_string()))? else {
-            return Ok(());
+        let (of, signed) = match Entry::parse(leaf).map_err(|e| bad(e.to_string()))? {
+            Entry::NotUnderstood { .. } => return Ok(()),
+            Entry::Event(event) => (
+                event.event().origin().to_owned(),
+                event.pending().verify(Ed25519PublicKey::from_bytes).map_err(|e| e.to_string()),
+            ),
+            Entry::Dsse(entry) => {
+                let key = Ed25519PublicKey::from_bytes(entry.claim().verifier());
+                let key = key.map_err(|e| bad(e.to_string()))?;
+                let signed = entry.pending().verify_claim_signature(&key);
+                (entry.claim().origin().to_owned(), signed.map_err(|e| e.to_string()))
+            }
         };
-        let claim = DsseEntry::claim(&entry);
-        if claim.origin() != origin {
-            return Err(bad(format!("it is for the log `{}`", claim.origin())));
+        if of != origin {
+            return Err(bad(format!("it is for the log `{of}`")));
         }
-        let key = Ed25519PublicKey::from_bytes(claim.verifier()).map_err(|e| bad(e.to_string()))?;
-        claim.check_genesis_key(&key).map_err(|e| bad(e.to_string()))?;
-        entry.pending().verify_claim_signature(&key).map_err(|e| bad(e.to_string()))
+        signed.map_err(bad)
     };
     // All cores look; the first damaged leaf is the one that is named.
     leaves.par_iter().map(check).find_first(Result::is_err).unwrap_or(Ok(()))
+}
+
+/// Checks a leaf against those before it, and takes it into the registry.
+fn check_rules(registry: &Registry<&dyn Store>, index: u64, entry: &Entry) -> Result<(), Failure> {
+    let leaf = match entry {
+        Entry::Dsse(entry) => Some(PendingLeaf::from(entry.pending().clone())),
+        Entry::Event(event) => Some(PendingLeaf::from(event.pending().clone())),
+        Entry::NotUnderstood { .. } => None,
+    };
+    let mut staged = Staged::new(registry);
+    if let Some(leaf) = leaf {
+        let taken = staged.take(&leaf, LeafIndex::new(index)).map_err(unreadable)?;
+        taken.map_err(|rule| damaged(&format!("leaf {index}"), Some(rule.to_string())))?;
+    }
+    let states = staged.into_states();
+    registry.commit(TreeSize::new(index + 1), states);
+    Ok(())
 }
 
 /// The entries of a log, hashed into a tree again.
@@ -227,8 +254,12 @@ struct Times {
 
 impl Times {
     fn check(&mut self, index: u64, entry: &Entry) -> Result<(), Failure> {
-        let Entry::Dsse(entry) = entry else { return Ok(()) };
-        let time = entry.logged_at().as_millis();
+        let time = match entry {
+            Entry::Dsse(entry) => entry.logged_at(),
+            Entry::Event(event) => event.logged_at(),
+            Entry::NotUnderstood { .. } => return Ok(()),
+        };
+        let time = time.as_millis();
         if time < self.last {
             let cause = format!("its `loggedAt` {time} is before that of an earlier entry, {}", self.last);
             return Err(damaged(&format!("leaf {index}"), Some(cause)));
@@ -244,6 +275,7 @@ struct Rows {
     claims: u64,
     subjects: u64,
     dids: u64,
+    lists: u64,
     /// The first 8 bytes of the hash of each envelope that is here and was published by an entry: enough to
     /// tell them apart, and 8 bytes an entry.
     envelopes: Vec<u64>,
@@ -258,7 +290,7 @@ impl Rows {
         entry: &Entry,
         depth: Depth,
     ) -> Result<(), Failure> {
-        let keys = Keys::of(entry);
+        let keys = Keys::of(entry, index);
         let lost = |what: String| {
             damaged(&format!("lookup of {what}"), Some(format!("it does not lead to leaf {index}")))
         };
@@ -274,11 +306,17 @@ impl Rows {
             }
             self.subjects += 1;
         }
-        if let Some(did) = &keys.did {
-            if store.by_did(did, index.get(), Order::Ascending, 1).map_err(unreadable)? != [index] {
+        if let Some((did, kind)) = &keys.did {
+            if !store.is_by_did(did, index, *kind).map_err(unreadable)? {
                 return Err(lost(did.to_string()));
             }
             self.dids += 1;
+        }
+        for (list, listed) in &keys.lists {
+            if store.list(list, index.get(), Order::Ascending, 1).map_err(unreadable)? != [*listed] {
+                return Err(lost(format!("{list:?}")));
+            }
+            self.lists += 1;
         }
         let (Some(hash), Entry::Dsse(entry)) = (&keys.envelope, entry) else { return Ok(()) };
         let bad = |cause: String| damaged(&format!("envelope {hash}"), Some(cause));
@@ -302,9 +340,12 @@ impl Rows {
 
     /// Every entry was found under its keys; as many rows as keys means that nothing else is found.
     fn check_counts(&self, store: &dyn Store) -> Result<(), Failure> {
-        for (column, want) in
-            [(Column::Claim, self.claims), (Column::Subject, self.subjects), (Column::Did, self.dids)]
-        {
+        for (column, want) in [
+            (Column::Claim, self.claims),
+            (Column::Subject, self.subjects),
+            (Column::Did, self.dids),
+            (Column::List, self.lists),
+        ] {
             let mut got = 0u64;
             let mut count = |_: &[u8], _: &[u8]| {
                 got += 1;

@@ -27,6 +27,7 @@ use tower_http::cors::{Any, CorsLayer};
 use crate::admit::EntryLimits;
 use crate::cosign::Cosigning;
 use crate::pool::{Pool, Unavailable};
+use crate::registry::Registry;
 use crate::store::Store;
 use crate::view::{Published, TileCache, View};
 
@@ -52,6 +53,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// Full tiles in memory.
     pub tiles: Arc<TileCache>,
+    /// The states of DIDs as committed.
+    pub registry: Arc<Registry>,
     /// What is published.
     pub published: watch::Receiver<Arc<Published>>,
     /// How publication stands.

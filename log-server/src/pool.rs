@@ -8,13 +8,25 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use attestation::entry::ClaimHash;
+use attestation::trust::rules::RuleError;
 use tlog::LeafIndex;
 use tokio::sync::oneshot;
 
 use crate::admit::Admitted;
 
-/// What a waiter learns: where its claim stands, durably; or why it was not taken now.
-pub type Sequenced = Result<Committed, Unavailable>;
+/// What a waiter learns: where its claim stands, durably; or why it was not taken.
+pub type Sequenced = Result<Committed, NotTaken>;
+
+/// Why an admitted entry was not taken.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotTaken {
+    /// Another entry came before, and with it there it breaks this rule. Sending it again does not help.
+    #[error(transparent)]
+    Refused(#[from] RuleError),
+    /// Not now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
 
 /// A claim that is durable in the log.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -211,7 +223,7 @@ impl Pool {
         state.by_claim.clear();
         state.bytes = 0;
         drop(state);
-        waiting.into_iter().for_each(|pending| pending.answer(&Err(reason.clone())));
+        waiting.into_iter().for_each(|pending| pending.answer(&Err(reason.clone().into())));
     }
 
     /// Takes nothing more; what waits is still sequenced.

@@ -17,7 +17,7 @@ use crate::Failure;
 use crate::integrate::Tree;
 use crate::registry::Keys;
 use crate::sequencer::opening::load_tree;
-use crate::sequencer::{DAY_MILLIS, OpenError, put_keys};
+use crate::sequencer::{DAY_MILLIS, OpenError};
 use crate::source::Source;
 use crate::store::schema::{self, Read as _, StoredEnvelope, TreeState};
 use crate::store::{Batch, Store};
@@ -125,7 +125,7 @@ impl Replayed {
             Entry::Event(event) => (Some(event.logged_at()), false),
             Entry::NotUnderstood { .. } => (None, false),
         };
-        Ok(Self { keys: Keys::of(&entry), leaf, logged_at, listed, envelope: None })
+        Ok(Self { keys: Keys::of(&entry, LeafIndex::new(index)), leaf, logged_at, listed, envelope: None })
     }
 
     fn bytes(&self) -> u64 {
@@ -138,7 +138,7 @@ impl Replayed {
 
     fn put(&self, writes: &mut Batch, index: LeafIndex) {
         schema::put_leaf(writes, index, &self.leaf);
-        put_keys(writes, &self.keys, index);
+        self.keys.put(writes, index);
         match (&self.keys.envelope, &self.envelope) {
             (Some(hash), Some(StoredEnvelope::Present(envelope))) => {
                 schema::put_envelope(writes, hash, envelope)

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::entry::LogTime;
+use attestation::identity::Identity as IdentityState;
 use tlog::checkpoint::Checkpoint;
 use tlog::cosignature::cosign;
 use tlog::key::{SignerKey, VerifierKey};
@@ -29,8 +30,8 @@ use crate::clock::ClockGuard;
 use crate::cosign::{Ask, Cosigning, Gathering, Outcome};
 use crate::integrate::{Integrated, Tree};
 use crate::metrics;
-use crate::pool::{Committed, Pending, Unavailable};
-use crate::registry::Keys;
+use crate::pool::{Committed, NotTaken, Pending, Unavailable};
+use crate::registry::{Keys, Registry, Staged};
 use crate::signed_record::SignedRecord;
 use crate::sigstore_note::SigstoreName;
 use crate::store::schema::{self, Read as _, TreeState};
@@ -118,6 +119,7 @@ pub struct Sequencer {
     guard: ClockGuard,
     state: TreeState,
     tree: Tree,
+    registry: Arc<Registry>,
     tiles: Arc<TileCache>,
     publication: Publication,
     /// Signed, and waiting for its quorum.
@@ -150,6 +152,7 @@ impl Sequencer {
         let published = opening::published_before(&*store, &state, &tree, &identity)?;
         let (wall, mono) = clocks();
         let cosigning = Cosigning::new(&publication.policy);
+        let registry = Arc::new(Registry::new(store.clone(), state.tree_size()));
         let mut sequencer = Self {
             store,
             identity,
@@ -158,6 +161,7 @@ impl Sequencer {
             guard: ClockGuard::new(wall, mono, accept.clock),
             state,
             tree,
+            registry,
             tiles: Arc::default(),
             publication,
             candidate: None,
@@ -210,6 +214,11 @@ impl Sequencer {
         self.cosigning.subscribe()
     }
 
+    /// The states of DIDs as committed, to be shared with admission.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.clone()
+    }
+
     /// Full tiles in memory, to be shared with readers.
     pub fn tiles(&self) -> Arc<TileCache> {
         self.tiles.clone()
@@ -228,7 +237,7 @@ impl Sequencer {
             Ok(time) => time,
             Err(jump) => {
                 self.clock_stopped.send_replace(Some(jump.to_string()));
-                let refusal = Err(Unavailable::Clock(jump.to_string()));
+                let refusal = Err(Unavailable::Clock(jump.to_string()).into());
                 batch.into_iter().for_each(|pending| pending.answer(&refusal));
                 return Ok(());
             }
@@ -242,12 +251,16 @@ impl Sequencer {
             metrics::committed(round.new.len(), self.state.size + round.new.len() as u64);
             self.state = round.state;
             self.tree = round.integrated.tree;
+            self.registry.commit(self.state.tree_size(), round.states);
             if let Some(candidate) = &mut self.candidate {
                 candidate.rounds += 1;
             }
         }
         for (pending, committed) in round.known.into_iter().chain(round.new) {
             pending.answer(&Ok(committed));
+        }
+        for (pending, refused) in round.refused {
+            pending.answer(&Err(refused));
         }
         self.tend()
     }
@@ -257,7 +270,8 @@ impl Sequencer {
         let logged_at =
             LogTime::from_millis(time).expect("the clock guard refuses times a leaf cannot carry");
         let mut writes = Batch::default();
-        let (mut known, mut new) = (Vec::new(), Vec::new());
+        let (mut known, mut new, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        let mut staged = Staged::new(&self.registry);
         let mut hashes = Vec::with_capacity(batch.len());
         let mut bytes = 0;
         for pending in batch {
@@ -269,11 +283,15 @@ impl Sequencer {
                 continue;
             }
             let index = LeafIndex::new(self.state.size + new.len() as u64);
+            // And here, since another entry may have come before it: of this round, too.
+            if let Err(rule) = staged.take(&pending.admitted.entry, index)? {
+                refused.push((pending, rule.into()));
+                continue;
+            }
             let leaf = pending.admitted.entry.to_leaf(logged_at);
             hashes.push(leaf_hash(&leaf));
             schema::put_leaf(&mut writes, index, &leaf);
-            let keys = Keys::of_claim(pending.admitted.entry.claim(), pending.admitted.claim);
-            put_keys(&mut writes, &keys, index);
+            Keys::of_pending(&pending.admitted.entry, pending.admitted.claim, index).put(&mut writes, index);
             if let Some((hash, envelope)) = &pending.admitted.envelope {
                 // An envelope that was erased stays erased, whoever sends it again.
                 if self.store.envelope(hash)?.is_none() {
@@ -298,7 +316,7 @@ impl Sequencer {
             day_bytes: spent + bytes,
         };
         schema::put_tree_state(&mut writes, &state);
-        Ok(Round { writes, known, new, integrated, state })
+        Ok(Round { writes, known, new, refused, states: staged.into_states(), integrated, state })
     }
 }
 
@@ -307,21 +325,10 @@ struct Round {
     writes: Batch,
     known: Vec<(Pending, Committed)>,
     new: Vec<(Pending, Committed)>,
+    refused: Vec<(Pending, NotTaken)>,
+    states: Vec<Arc<IdentityState>>,
     integrated: Integrated,
     state: TreeState,
-}
-
-/// Adds an entry to the lookups.
-pub fn put_keys(writes: &mut Batch, keys: &Keys, index: LeafIndex) {
-    if let Some(claim) = &keys.claim {
-        schema::put_claim(writes, claim, index);
-    }
-    for subject in &keys.subjects {
-        schema::put_subject(writes, subject, index);
-    }
-    if let Some(did) = &keys.did {
-        schema::put_did(writes, did, index);
-    }
 }
 
 /// A write failed: the process must stop.

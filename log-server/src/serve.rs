@@ -72,6 +72,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         policy: policy_text,
         store,
         tiles: sequencer.tiles(),
+        registry: sequencer.registry(),
         published: sequencer.published(),
         cosigning: sequencer.cosigning(),
         clock_stopped: sequencer.clock_stopped(),

@@ -23,8 +23,10 @@ pub enum Column {
     Claim,
     /// Subject digest and leaf index → nothing.
     Subject,
-    /// DID and leaf index → nothing.
+    /// DID and leaf index → nothing, or the kind of an event.
     Did,
+    /// List and leaf index → the rest of the list's entry.
+    List,
     /// Envelope hash → envelope, or its tombstone.
     Envelope,
     /// Named mutable state.
@@ -33,8 +35,16 @@ pub enum Column {
 
 impl Column {
     /// Every column.
-    pub const ALL: [Self; 7] =
-        [Self::Leaf, Self::Tile, Self::Claim, Self::Subject, Self::Did, Self::Envelope, Self::State];
+    pub const ALL: [Self; 8] = [
+        Self::Leaf,
+        Self::Tile,
+        Self::Claim,
+        Self::Subject,
+        Self::Did,
+        Self::List,
+        Self::Envelope,
+        Self::State,
+    ];
 
     /// The column's name on disk.
     pub fn name(self) -> &'static str {
@@ -44,6 +54,7 @@ impl Column {
             Self::Claim => "claim",
             Self::Subject => "subject",
             Self::Did => "did",
+            Self::List => "list",
             Self::Envelope => "envelope",
             Self::State => "state",
         }

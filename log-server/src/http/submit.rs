@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use attestation::entry::ClaimHash;
+use attestation::trust::rules::CheckError;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
@@ -27,7 +28,8 @@ use super::error::Problem;
 use super::{App, Parts, Peer, below_quorum, client_address, not_ready};
 use crate::admit::{self, Refusal};
 use crate::metrics;
-use crate::pool::{Committed, Sequenced, Unavailable};
+use crate::pool::{Committed, NotTaken, Sequenced, Unavailable};
+use crate::store::StoreError;
 use crate::store::schema::{Read as _, StoredEnvelope};
 use crate::view::View;
 
@@ -218,7 +220,7 @@ enum Step {
 
 /// Admits one submission to the pool, or finds that its claim is in the log.
 fn begin(app: &App, json: &[u8]) -> Step {
-    let candidate = match admit::read(json, &app.entry_limits) {
+    let candidate = match admit::read(json, &app.entry_limits, &app.origin) {
         Ok(candidate) => candidate,
         Err(refusal) => return Step::Refused(refusal),
     };
@@ -242,21 +244,25 @@ fn begin(app: &App, json: &[u8]) -> Step {
 fn admit_new(app: &App, candidate: admit::Candidate) -> Result<oneshot::Receiver<Sequenced>, Box<Step>> {
     let refused = |refusal| Box::new(Step::Refused(refusal));
     let unavailable = |problem| Box::new(Step::Unavailable(problem));
-    let did = candidate.entry().claim().did();
+    let did = candidate.entry().did();
     if !app.gatekeeper.allows(&did) {
         return Err(refused(Refusal::DidNotAllowed(did.to_string())));
     }
     if let Some(problem) = not_ready(app) {
         return Err(unavailable(problem));
     }
-    let key = app.keys.admit(candidate.entry().claim().verifier()).map_err(|e| refused(e.into()))?;
+    let broken = |error: StoreError| Box::new(Step::Broken(error.into()));
+    app.registry.check(candidate.entry()).map_err(|error| match error {
+        CheckError::Rule(rule) => refused(rule.into()),
+        CheckError::Prefix(error) => broken(error),
+    })?;
     if let Some(hash) = candidate.envelope_hash() {
-        let stored = app.store.envelope(&hash).map_err(|e| Box::new(Step::Broken(e.into())))?;
+        let stored = app.store.envelope(&hash).map_err(broken)?;
         if matches!(stored, Some(StoredEnvelope::Erased(_))) {
             return Err(refused(Refusal::EnvelopeErased(hash)));
         }
     }
-    let admitted = candidate.admit(&app.origin, &key).map_err(refused)?;
+    let admitted = candidate.admit(|raw| app.keys.admit(raw)).map_err(refused)?;
     app.budgets.spend_did(&did).map_err(unavailable)?;
     let bytes = admitted.bytes() as u64;
     app.budgets.spend_day(bytes, (app.now)()).map_err(unavailable)?;
@@ -286,7 +292,11 @@ async fn finish(app: &Arc<App>, step: Step, patience: Patience) -> Result<Answer
         }
         Step::Waiting(claim, receiver) => match timeout_at(patience.until, receiver).await {
             Ok(Ok(Ok(committed))) => (claim, committed),
-            Ok(Ok(Err(unavailable))) => {
+            Ok(Ok(Err(NotTaken::Refused(rule)))) => {
+                metrics::refused(rule.rule());
+                return Ok(Answer::Refused { error: Problem::from(&Refusal::from(rule)) });
+            }
+            Ok(Ok(Err(NotTaken::Unavailable(unavailable)))) => {
                 metrics::unavailable("sequencing");
                 return Ok(Answer::Unavailable { error: Problem::from(&unavailable) });
             }

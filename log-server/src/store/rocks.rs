@@ -29,13 +29,19 @@ impl RocksStore {
     /// Opens a store that was made by [`RocksStore::create`]: a missing one is an error, never a new
     /// tree under the old key.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::with(&options(), path)
+        let mut options = options();
+        // A log of an earlier release has fewer.
+        options.create_missing_column_families(true);
+        Self::with(&options, path)
     }
 
     /// Opens a store to look at it. An open that may write drops what follows the first damaged record of
     /// the write-ahead log for good, and with it what could still be saved.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        Self::of(DB::open_cf_descriptors_read_only(&options(), path, columns(), false))
+        let options = options();
+        let there = DB::list_cf(&options, path).map_err(|e| StoreError::new("open", e))?;
+        let columns = columns().into_iter().filter(|column| there.iter().any(|name| name == column.name()));
+        Self::of(DB::open_cf_descriptors_read_only(&options, path, columns, false))
     }
 
     /// Makes a store at `path` that holds what this one holds at one moment: hard links to the sorted files,
@@ -57,22 +63,25 @@ impl RocksStore {
         Ok(Self { db, synced })
     }
 
-    fn column(&self, column: Column) -> &rocksdb::ColumnFamily {
-        self.db.cf_handle(column.name()).expect("every column was opened")
+    /// `None` only in a log of an earlier release that was opened to look at it.
+    fn column(&self, column: Column) -> Option<&rocksdb::ColumnFamily> {
+        self.db.cf_handle(column.name())
     }
 }
 
 impl Store for RocksStore {
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.db.get_cf(self.column(column), key).map_err(|e| StoreError::new("read", e))
+        let Some(column) = self.column(column) else { return Ok(None) };
+        self.db.get_cf(column, key).map_err(|e| StoreError::new("read", e))
     }
 
     fn scan(&self, column: Column, from: &[u8], order: Order, visit: Visit<'_>) -> Result<(), StoreError> {
+        let Some(column) = self.column(column) else { return Ok(()) };
         let direction = match order {
             Order::Ascending => Direction::Forward,
             Order::Descending => Direction::Reverse,
         };
-        for pair in self.db.iterator_cf(self.column(column), IteratorMode::From(from, direction)) {
+        for pair in self.db.iterator_cf(column, IteratorMode::From(from, direction)) {
             let (key, value) = pair.map_err(|e| StoreError::new("scan", e))?;
             if visit(&key, &value).is_break() {
                 break;
@@ -84,7 +93,9 @@ impl Store for RocksStore {
     fn write(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut writes = WriteBatch::default();
         for (column, key, value) in batch.puts() {
-            writes.put_cf(self.column(*column), key, value);
+            let column =
+                self.column(*column).ok_or_else(|| StoreError::new("write", "a column is missing"))?;
+            writes.put_cf(column, key, value);
         }
         self.db.write_opt(writes, &self.synced).map_err(|e| StoreError::new("write", e))
     }
@@ -94,11 +105,13 @@ impl Store for RocksStore {
         // column retires the log, compacting the key to the last level drops the rest.
         let mut flush = FlushOptions::default();
         flush.set_wait(true);
-        let columns: Vec<_> = Column::ALL.iter().map(|column| self.column(*column)).collect();
+        let columns: Vec<_> = Column::ALL.iter().filter_map(|column| self.column(*column)).collect();
         self.db.flush_cfs_opt(&columns, &flush).map_err(|e| StoreError::new("flush", e))?;
         let mut compact = CompactOptions::default();
         compact.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-        self.db.compact_range_cf_opt(self.column(column), Some(key), Some(key), &compact);
+        if let Some(column) = self.column(column) {
+            self.db.compact_range_cf_opt(column, Some(key), Some(key), &compact);
+        }
         Ok(())
     }
 }
@@ -142,7 +155,9 @@ fn column_options(column: Column, cache: &Cache) -> ColumnFamilyDescriptor {
             table.set_block_size(16 << 10);
             options.set_compression_type(DBCompressionType::None);
         }
-        Column::Subject | Column::Did | Column::State => options.set_compression_type(DBCompressionType::Lz4),
+        Column::Subject | Column::Did | Column::List | Column::State => {
+            options.set_compression_type(DBCompressionType::Lz4)
+        }
     }
     if matches!(column, Column::Claim | Column::Envelope) {
         // Both are looked up for every submission, mostly in vain: in files and in memory.

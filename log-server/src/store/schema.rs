@@ -5,16 +5,22 @@
 //! tile      u8 level || u64 BE index      256 × 32 bytes
 //! claim     32-byte claim hash            u64 BE index
 //! subject   32-byte digest || u64 BE index   (empty)
-//! did       16 bytes of the DID || u64 BE index   (empty)
+//! did       16 bytes of the DID || u64 BE index   (empty), or u8 kind of an event
+//! list      u8 which || DIDs and scope || u64 BE index   bytes 8 to 32 of the list's entry
 //! envelope  32-byte envelope hash         0x01 || envelope bytes   or   0x00 || tombstone (JSON)
 //! state     "tree"                        TreeState (JSON)
 //!           "signed", "published"         the signed note
 //! ```
+//! Lists (`attestation::lists`) begin with one of `i` id, `o` out, `n` in, `e` edge, `f` neg, `p` pos, and
+//! go on with the bytes of their DIDs and the scope; `r` is the part of `neg` that one issuer said about one
+//! subject, without equivocations: subject, issuer. `rcpt` is the rows of column `did` with an empty value.
+//!
 //! Keys sort by index, so that lookups page. Every index is a pure function of a leaf: `registry`.
 
 use std::ops::ControlFlow;
 
 use attestation::did::Did;
+use attestation::lists::{ListKey, Listed, ListedKind};
 use serde::{Deserialize, Serialize};
 use tlog::tile::{Tile, parse_hashes};
 use tlog::{Hash, LeafIndex, TreeSize};
@@ -77,9 +83,52 @@ pub fn put_subject(batch: &mut Batch, subject: &Hash, index: LeafIndex) {
     batch.put(Column::Subject, lookup_key(subject.as_bytes(), index.get()), []);
 }
 
-/// Adds an entry to the lookup by DID.
-pub fn put_did(batch: &mut Batch, did: &Did, index: LeafIndex) {
-    batch.put(Column::Did, lookup_key(did.as_bytes(), index.get()), []);
+/// Adds an entry to the lookup by DID; `kind` is what it is in a list.
+pub fn put_did(batch: &mut Batch, did: &Did, index: LeafIndex, kind: ListedKind) {
+    batch.put(Column::Did, lookup_key(did.as_bytes(), index.get()), did_value(kind));
+}
+
+/// Adds an entry to a list.
+pub fn put_listed(batch: &mut Batch, list: &List, entry: &Listed) {
+    batch.put(Column::List, lookup_key(&list.prefix(), entry.index.get()), &entry.to_bytes()[8..]);
+}
+
+/// A list that is kept.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum List {
+    /// One that has a name outside; not `rcpt`.
+    Named(ListKey),
+    /// Failures and withdrawals.
+    Failures {
+        /// About whom.
+        subject: Did,
+        /// By whom.
+        issuer: Did,
+    },
+}
+
+impl List {
+    fn prefix(&self) -> Vec<u8> {
+        let of = |which: u8, dids: &[&Did]| {
+            let mut prefix = vec![which];
+            dids.iter().for_each(|did| prefix.extend(did.as_bytes()));
+            prefix
+        };
+        match self {
+            Self::Named(ListKey::Id(did)) => of(b'i', &[did]),
+            Self::Named(ListKey::Out(did)) => of(b'o', &[did]),
+            Self::Named(ListKey::In(did)) => of(b'n', &[did]),
+            Self::Named(ListKey::Neg(did)) => of(b'f', &[did]),
+            Self::Named(ListKey::Pos(did)) => of(b'p', &[did]),
+            Self::Named(ListKey::Receipts(did)) => did.as_bytes().to_vec(),
+            Self::Named(ListKey::Edge(from, to, scope)) => {
+                let mut prefix = of(b'e', &[from, to]);
+                prefix.push(*scope as u8);
+                prefix
+            }
+            Self::Failures { subject, issuer } => of(b'r', &[subject, issuer]),
+        }
+    }
 }
 
 /// Adds an envelope.
@@ -168,6 +217,40 @@ pub trait Read: Store {
         lookup(self, Column::Did, did.as_bytes(), from, order, limit)
     }
 
+    /// Up to `limit` entries of a list, from index `from` on in `order`.
+    fn list(&self, list: &List, from: u64, order: Order, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        let prefix = list.prefix();
+        let receipts = match list {
+            List::Named(ListKey::Receipts(did)) => Some(*did),
+            _ => None,
+        };
+        let column = if receipts.is_some() { Column::Did } else { Column::List };
+        let mut found = Vec::new();
+        let mut damaged = false;
+        let mut each = |key: &[u8], value: &[u8]| {
+            let index = key.strip_prefix(&prefix[..]).and_then(|index| <[u8; 8]>::try_from(index).ok());
+            let Some(index) = index.filter(|_| found.len() < limit) else { return ControlFlow::Break(()) };
+            let listed = match receipts {
+                Some(_) if !value.is_empty() => return ControlFlow::Continue(()),
+                Some(did) => Some(Listed::receipt(LeafIndex::new(u64::from_be_bytes(index)), did)),
+                None => <[u8; Listed::BYTES]>::try_from([&index, value].concat())
+                    .ok()
+                    .and_then(|bytes| Listed::from_bytes(&bytes)),
+            };
+            damaged |= listed.is_none();
+            found.extend(listed);
+            if damaged { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        self.scan(column, &lookup_key(&prefix, from), order, &mut each)?;
+        if damaged { Err(StoreError::new("read", "a list is damaged")) } else { Ok(found) }
+    }
+
+    /// Whether an entry is found by its DID as what it is.
+    fn is_by_did(&self, did: &Did, index: LeafIndex, kind: ListedKind) -> Result<bool, StoreError> {
+        let value = self.get(Column::Did, &lookup_key(did.as_bytes(), index.get()))?;
+        Ok(value.is_some_and(|value| value == did_value(kind)))
+    }
+
     /// An envelope, or its tombstone.
     fn envelope(&self, hash: &Hash) -> Result<Option<StoredEnvelope>, StoreError> {
         let Some(bytes) = self.get(Column::Envelope, hash.as_bytes())? else { return Ok(None) };
@@ -229,6 +312,10 @@ fn lookup<S: Store + ?Sized>(
     };
     store.scan(column, &lookup_key(prefix, from), order, &mut each)?;
     Ok(found)
+}
+
+fn did_value(kind: ListedKind) -> Vec<u8> {
+    if kind == ListedKind::Receipt { Vec::new() } else { vec![kind as u8] }
 }
 
 fn lookup_key(prefix: &[u8], index: u64) -> Vec<u8> {

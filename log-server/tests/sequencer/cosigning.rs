@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use log_server::cosign::{Answer, Ask, Cosigners, Outcome};
-use log_server::pool::Unavailable;
+use log_server::pool::{NotTaken, Unavailable};
 use log_server::sequencer::{Accept, Clocks, Identity, OpenError, Publication, Rhythm, Sequencer};
 use log_server::sigstore_note::SigstoreName;
 use log_server::store::Store;
@@ -502,7 +502,7 @@ fn a_clock_that_the_witnesses_contradict_stops_sequencing() {
     let mut sequencer = begun(&stage, &bench);
     let (_, told) = round(&mut sequencer, &[1]);
     assert!(
-        matches!(&told[..], [Some(Err(Unavailable::Clock(why)))] if why.contains("witnesses")),
+        matches!(&told[..], [Some(Err(NotTaken::Unavailable(Unavailable::Clock(why))))] if why.contains("witnesses")),
         "{told:?}"
     );
     assert_eq!(bench.check(), TreeSize::EMPTY);

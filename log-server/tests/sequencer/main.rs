@@ -1,6 +1,7 @@
 //! The sequencer on a store in memory: what it writes, signs, publishes and answers, step by step.
 
 mod cosigning;
+mod identities;
 mod rounds;
 mod witnesses;
 
@@ -80,14 +81,18 @@ fn clocks(wall: u64) -> Clocks {
 
 fn entry(number: u64) -> Admitted {
     let key = Ed25519PrivateKey::from_seed(&[2; 32]);
+    artifact(Did::of(&key.public_key()), &key, number)
+}
+
+/// A published entry of `did` by `key` about the artifact of this number.
+fn artifact(did: Did, key: &Ed25519PrivateKey, number: u64) -> Admitted {
     let subject = Subject::new("a", Hash::of(&number.to_be_bytes()));
     let statement =
         Statement::new(vec![subject], "https://example.com/p", serde_json::Map::new()).expect("a statement");
-    let envelope = Envelope::sign(&key, statement.to_payload());
-    let did = Did::of(&key.public_key());
+    let envelope = Envelope::sign(key, statement.to_payload());
     let claim = Claim::new(&envelope, &statement, did, &key.public_key(), ORIGIN, Visibility::Public)
         .expect("a claim");
-    let entry = PendingEntry::sign(claim, &key).expect("it fits");
+    let entry = PendingEntry::sign(claim, key).expect("it fits");
     let envelope = (entry.claim().envelope_hash(), envelope.to_json().into_bytes());
     Admitted::new(entry, Some(envelope))
 }
@@ -105,9 +110,17 @@ fn pool() -> Pool {
 
 /// One round over these entries; what each waiter was told, if anything.
 fn round(sequencer: &mut Sequencer, numbers: &[u64]) -> (Result<(), FatalError>, Vec<Option<Sequenced>>) {
+    round_of(sequencer, numbers.iter().map(|number| entry(*number)))
+}
+
+/// The same over any entries.
+fn round_of(
+    sequencer: &mut Sequencer,
+    entries: impl IntoIterator<Item = Admitted>,
+) -> (Result<(), FatalError>, Vec<Option<Sequenced>>) {
     let pool = pool();
     let waiters: Vec<Receiver<Sequenced>> =
-        numbers.iter().map(|number| pool.push(entry(*number)).expect("room")).collect();
+        entries.into_iter().map(|entry| pool.push(entry).expect("room")).collect();
     let wish = Wish { last_round: Instant::now(), takes_entries: true, until: None };
     let Turn::Round(batch) = pool.next(wish) else { panic!("entries wait") };
     let outcome = sequencer.round(batch);

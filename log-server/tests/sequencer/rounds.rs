@@ -8,9 +8,9 @@ use std::time::Duration;
 use attestation::entry::LogTime;
 use log_server::fsck;
 use log_server::integrate::Tree;
-use log_server::pool::{Committed, Sequenced, Unavailable};
+use log_server::pool::{Committed, NotTaken, Sequenced, Unavailable};
 use log_server::registry::Keys;
-use log_server::sequencer::{Clocks, OpenError, put_keys};
+use log_server::sequencer::{Clocks, OpenError};
 use log_server::store::faulty::FaultyStore;
 use log_server::store::schema::{self, Read as _, TreeState};
 use log_server::store::{Batch, Store as _};
@@ -153,7 +153,7 @@ fn a_jumping_clock_stops_sequencing_and_time_never_goes_back() {
     let mut behind = open(bench.store.clone(), bench.record(), clocks(START - 600_000)).expect("a log");
     let (outcome, told) = round(&mut behind, &[2]);
     outcome.expect("nothing failed");
-    assert!(matches!(told[..], [Some(Err(Unavailable::Clock(_)))]));
+    assert!(matches!(told[..], [Some(Err(NotTaken::Unavailable(Unavailable::Clock(_))))]));
     assert!(behind.clock_stopped().borrow().is_some());
     // An hour ahead of the monotonic clock.
     let jumped = std::sync::atomic::AtomicBool::new(false);
@@ -163,7 +163,10 @@ fn a_jumping_clock_stops_sequencing_and_time_never_goes_back() {
         (wall, Duration::ZERO)
     });
     let mut ahead = open(bench.store.clone(), bench.record(), clock).expect("a log");
-    assert!(matches!(round(&mut ahead, &[2]).1[..], [Some(Err(Unavailable::Clock(_)))]));
+    assert!(matches!(
+        round(&mut ahead, &[2]).1[..],
+        [Some(Err(NotTaken::Unavailable(Unavailable::Clock(_))))]
+    ));
     assert_eq!(bench.check(), TreeSize::new(1));
     // A second behind: it goes on, and the time stands still.
     let mut nearly = open(bench.store.clone(), bench.record(), clocks(START - 1_000)).expect("a log");
@@ -183,8 +186,8 @@ fn a_time_that_goes_back_is_named() {
             let leaf = admitted.entry.to_leaf(LogTime::from_millis(time).expect("a time"));
             hashes.push(leaf_hash(&leaf));
             schema::put_leaf(&mut writes, LeafIndex::new(index), &leaf);
-            let keys = Keys::of_claim(admitted.entry.claim(), admitted.claim);
-            put_keys(&mut writes, &keys, LeafIndex::new(index));
+            let index = LeafIndex::new(index);
+            Keys::of_pending(&admitted.entry, admitted.claim, index).put(&mut writes, index);
         }
         let root = Tree::default().integrate(&hashes).root;
         let state = TreeState { size: 3, root: root.to_string(), logged_at: state, ..TreeState::empty() };
