@@ -76,6 +76,7 @@ fn verify_stands_on_nothing_that_opens_a_socket() {
         "clock",
         "durable",
         "environment",
+        "evidence",
         "policy_file",
         "predicate",
         "progress",
