@@ -3,6 +3,7 @@
 //! Everything is written to stdout, with the runner's workflow commands stopped but for our own: a file name
 //! cannot become one.
 
+mod gate;
 mod inputs;
 mod outputs;
 mod runner;
@@ -45,6 +46,13 @@ pub(crate) fn run(Args {}: Args, _: &mut Console) -> Result<Exit> {
 
 fn act(runner: &mut Runner) -> Result<Exit> {
     let inputs = Inputs::read()?;
+    // Before anything is signed: what a stopped job made is nobody's release.
+    if let Some(wanted) = &inputs.gate {
+        let exit = gate::pass(wanted, &inputs, runner)?;
+        if exit != Exit::Yes || inputs.sign_paths.is_empty() {
+            return Ok(exit);
+        }
+    }
     runner::refuse_untrusted_event(inputs.allow_untrusted_event)?;
     // Only the environment: a credentials file of the machine is not this workflow's identity.
     let Some(identity) = identity()? else {

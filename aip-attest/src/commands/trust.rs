@@ -5,6 +5,7 @@ use attestation::Did;
 use attestation::entry::LogTime;
 use attestation::trust::{Advice, Cause, JudgedPath, Ppm, ScopeQuery, Verdict};
 use serde_json::{Value, json};
+use tlog::Hash;
 
 use crate::clock;
 use crate::durable::{self, Readers};
@@ -77,6 +78,10 @@ pub(super) struct Asked {
     #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "60s")]
     #[arg(value_parser = super::parse_duration)]
     pub(super) timeout: Duration,
+
+    /// The fingerprint that the policy must have.
+    #[arg(skip)]
+    pub(super) fingerprint: Option<Hash>,
 }
 
 impl Asked {
@@ -125,7 +130,8 @@ pub(super) fn judge(
         None => {
             let deadline = super::deadline(asked.timeout)?;
             let named = policy_file::named(asked.policy.as_deref(), pins)?;
-            let target = Wish::new(asked.log.as_deref(), named, pins)?.meet(pins, deadline, console)?;
+            let wish = Wish::new(asked.log.as_deref(), named, pins)?.with_fingerprint(asked.fingerprint);
+            let target = wish.meet(pins, deadline, console)?;
             let (params, roots) = scoring::params(flags, &target.judge.trust.scoring, console)?;
             let mut patience = Patience::until(deadline);
             let basis = if asked.sync {

@@ -153,7 +153,7 @@ fn what_is_wrong_fails_the_step_and_says_what() {
         (with("did:aip:00000000000000000000000000000000", key().leak(), &[]), "is not the DID of its key"),
         (with(&own, "not a key", &[]), "AIP_PRIVATE_KEY is no private key"),
         (with(&own, key().leak(), &[("sign-paths", "dist/*.none")]), "nothing matches `dist/*.none`"),
-        (with(&own, key().leak(), &[("sign-paths", "")]), "there is nothing to sign"),
+        (with(&own, key().leak(), &[("sign-paths", "")]), "there is nothing to do"),
         (with(&own, key().leak(), &[("sign-paths", "dist/*\nmissing")]), "there is no file `missing`"),
         (with(&own, key().leak(), &[("private", "yes")]), "the input `private` is `yes`, not false or true"),
         (with(&own, key().leak(), &[("on-log-failure", "ignore")]), "not fail or defer"),
@@ -169,13 +169,12 @@ fn what_is_wrong_fails_the_step_and_says_what() {
             "`policy-sha256` is set, and there is no policy that could have it: no log is known",
         ),
         (with(&own, key().leak(), &[("log-url", "file:///etc/passwd")]), "it is neither http nor https"),
+        (with(&own, key().leak(), &[("verify-did", "did:aip:x")]), "`trust-threshold` is empty"),
+        (with(&own, key().leak(), &[("trust-threshold", "0.5")]), "`verify-did` is empty"),
+        (with(&own, key().leak(), &[("trust-roots", own.clone().leak())]), "`verify-did` is empty"),
         (
-            with(&own, key().leak(), &[("verify-did", "did:aip:x")]),
-            "the trust gate, which this release does not have",
-        ),
-        (
-            with(&own, key().leak(), &[("trust-threshold", "0.5")]),
-            "the trust gate, which this release does not have",
+            with(&own, key().leak(), &[("verify-did", "did:aip:upstream-agent"), ("trust-threshold", "0.5")]),
+            "the input `verify-did` is `did:aip:upstream-agent`",
         ),
         (with(&own, key().leak(), &[("require-log", "true")]), "no log is known"),
     ] {
@@ -308,6 +307,10 @@ fn hostile_inputs_execute_nothing() {
         "allow-untrusted-event",
         "verify-did",
         "trust-threshold",
+        "trust-roots",
+        "trust-scope",
+        "verify-paths",
+        "verify-receipts-dir",
         "did",
         "private-key",
     ];
@@ -324,6 +327,21 @@ fn hostile_inputs_execute_nothing() {
         }
     }
     println!("{runs} runs with {} hostile inputs, 0 executions", payloads.len());
+}
+
+/// S27: a threshold is a decimal from 0 to 1, and nothing else opens the gate.
+#[test]
+fn s27_other_thresholds_are_refused() {
+    let (own, key) = (did().to_string(), key());
+    for threshold in
+        ["", " ", "NaN", "inf", "-1", "+0.5", "1.1", "0.5;id", ".5", "0.", "5e-1", "0,5", "00.5", "0.1234567"]
+    {
+        let world = world();
+        let gate = [("sign-paths", ""), ("verify-did", own.as_str()), ("trust-threshold", threshold)];
+        let run = run(&world, &with(&own, &key, &gate), &[]);
+        let want = if threshold.trim().is_empty() { "is empty" } else { "the input `trust-threshold` is" };
+        run.expect(false, &[want]);
+    }
 }
 
 #[test]

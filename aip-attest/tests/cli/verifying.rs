@@ -144,6 +144,23 @@ fn of_several_one_false_is_1_and_one_unchecked_is_2() {
     assert_eq!(verify(&["."]), 1);
 }
 
+/// A number that a reader would round is shown as it was signed, so that who reads it may decide.
+#[test]
+fn json_shows_numbers_as_they_were_signed() {
+    let world = World::with_receipt();
+    let payload = |payload: String| {
+        payload.replace(
+            "\"predicate\":{",
+            "\"predicate\" :\t{\"large\": 36893488147419103233,\r\n\"small\":0.12345678901234567890,",
+        )
+    };
+    let forge = Forge { payload, ..Forge::of("app", b"hello artifact\n") };
+    world.file("app.receipt.json", forge.receipt().as_bytes());
+    let ran = world.run(&["verify", "app", "--any-signer", "--policy", "policy", "--json"]);
+    ran.expect(0, &["{\"large\":36893488147419103233,\"small\":0.12345678901234567890,"]);
+    assert_eq!(ran.json()["results"][0]["verified"]["statement"]["subject"][0]["name"], "app");
+}
+
 /// What cannot be read under a folder or a glob hides nothing that is false: the answer is 1.
 #[cfg(unix)]
 #[test]

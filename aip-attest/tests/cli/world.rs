@@ -196,6 +196,7 @@ fn matches(got: &str, want: &str) -> bool {
 /// Makes receipts, good ones and bad ones: one artifact in a log of two entries, one witness.
 pub(crate) struct Forge {
     pub(crate) statement: Statement,
+    pub(crate) payload: fn(String) -> String,
     pub(crate) signer: Ed25519PrivateKey,
     pub(crate) did: Did,
     pub(crate) claimed_origin: String,
@@ -237,6 +238,7 @@ impl Forge {
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
         Self {
             statement: Statement::new(subjects, predicate_type, predicate).expect("a statement"),
+            payload: |payload| payload,
             signer: Ed25519PrivateKey::from_seed(&SIGNER_SEED),
             did: did(),
             claimed_origin: ORIGIN.to_owned(),
@@ -253,7 +255,8 @@ impl Forge {
 
     /// The envelope and the pending entry.
     pub(crate) fn pending(&self) -> (Envelope, PendingEntry) {
-        let envelope = Envelope::sign(&self.signer, self.statement.to_payload());
+        let payload = String::from_utf8(self.statement.to_payload()).expect("JSON");
+        let envelope = Envelope::sign(&self.signer, (self.payload)(payload).into_bytes());
         let key = self.signer.public_key();
         let claim =
             Claim::new(&envelope, &self.statement, self.did, &key, &self.claimed_origin, self.visibility);

@@ -1,17 +1,24 @@
 //! The action's inputs, from the environment: `sign-paths` is `AIP_INPUT_SIGN_PATHS`.
 
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use attestation::Did;
+use attestation::trust::{Ppm, ScopeQuery};
 use tlog::Hash;
 
 use crate::artifact::parse_digest;
 use crate::environment;
+use crate::policy_file::trust::Root;
 use crate::predicate;
 use crate::report::{Failure, Result};
 
 /// The inputs, read strictly: a word that means nothing is an error, not a default.
 pub(super) struct Inputs {
-    /// One file, folder or glob a line.
+    /// Whom the steps behind this one depend on.
+    pub(super) gate: Option<GateInputs>,
+    /// One file, folder or glob a line; empty: nothing is signed.
     pub(super) sign_paths: Vec<String>,
     pub(super) log_url: Option<String>,
     pub(super) policy: Option<PathBuf>,
@@ -46,13 +53,14 @@ pub(super) enum IfNoKey {
 
 impl Inputs {
     pub(super) fn read() -> Result<Self> {
-        refuse_trust_gate()?;
-        let sign_paths = input("sign-paths")?.unwrap_or_default();
-        let sign_paths = sign_paths.lines().map(str::trim).filter(|line| !line.is_empty());
-        let sign_paths: Vec<String> = sign_paths.map(str::to_owned).collect();
-        if sign_paths.is_empty() {
-            return Err(Failure::new("the input `sign-paths` is empty: there is nothing to sign")
-                .hint("one file, folder or glob a line, such as `dist/*`"));
+        let gate = GateInputs::read()?;
+        let sign_paths = lines("sign-paths")?;
+        if sign_paths.is_empty() && gate.is_none() {
+            return Err(Failure::new(
+                "the inputs `sign-paths` and `verify-did` are empty: there is nothing to do",
+            )
+            .hint("`sign-paths`: one file, folder or glob a line, such as `dist/*`")
+            .hint("`verify-did` and `trust-threshold`: let the job go on only if that pipeline is trusted"));
         }
         let predicate_type = input("predicate-type")?.map(|text| kind(&text)).transpose()?;
         let predicate = input("predicate")?.map(PathBuf::from);
@@ -65,6 +73,7 @@ impl Inputs {
         let on_log_failure = word("on-log-failure", &words)?;
         let if_no_key = word("if-no-key", &[("fail", IfNoKey::Fail), ("skip", IfNoKey::Skip)])?;
         Ok(Self {
+            gate,
             sign_paths,
             log_url: input("log-url")?,
             policy: input("policy")?.map(PathBuf::from),
@@ -81,17 +90,60 @@ impl Inputs {
     }
 }
 
-/// The gate is announced and comes later: a workflow that asks for it must not pass without it.
-fn refuse_trust_gate() -> Result<()> {
-    for name in ["verify-did", "trust-threshold"] {
-        if input(name)?.is_some() {
-            return Err(Failure::new(format!(
-                "the input `{name}` asks for the trust gate, which this release does not have"
-            ))
-            .hint("remove it; a gate that cannot be checked is not passed over"));
-        }
+/// What the gate is to ask.
+pub(super) struct GateInputs {
+    pub(super) did: Did,
+    pub(super) threshold: Ppm,
+    pub(super) roots: Vec<Root>,
+    pub(super) scope: Option<ScopeQuery>,
+    /// Artifacts that must verify, one file, folder or glob a line.
+    pub(super) paths: Vec<String>,
+    /// The folder of their receipts.
+    pub(super) receipts: Option<PathBuf>,
+}
+
+impl GateInputs {
+    fn read() -> Result<Option<Self>> {
+        let Some(did) = input("verify-did")? else {
+            // A workflow that asks for half a gate must not pass without one.
+            for name in ["trust-threshold", "trust-roots", "trust-scope", "verify-paths"] {
+                if input(name)?.is_some() {
+                    return Err(Failure::new(format!(
+                        "the input `{name}` is set, and `verify-did` is empty"
+                    ))
+                    .hint("name the DID whose trust is asked for"));
+                }
+            }
+            return Ok(None);
+        };
+        let Some(threshold) = input("trust-threshold")? else {
+            return Err(Failure::new("the input `verify-did` is set, and `trust-threshold` is empty")
+                .hint("name the least score that passes, such as `0.5`: without one anybody would"));
+        };
+        let roots = input("trust-roots")?.unwrap_or_default();
+        let roots = roots.split([',', ' ', '\n']).map(str::trim).filter(|root| !root.is_empty());
+        Ok(Some(Self {
+            did: parsed("verify-did", &did)?,
+            threshold: parsed("trust-threshold", &threshold)?,
+            roots: roots.map(|root| parsed("trust-roots", root)).collect::<Result<_>>()?,
+            scope: input("trust-scope")?.map(|scope| parsed("trust-scope", &scope)).transpose()?,
+            paths: lines("verify-paths")?,
+            receipts: input("verify-receipts-dir")?.map(PathBuf::from),
+        }))
     }
-    Ok(())
+}
+
+fn parsed<T: FromStr>(name: &str, text: &str) -> Result<T>
+where
+    T::Err: Display,
+{
+    text.parse().map_err(|why: T::Err| Failure::new(format!("the input `{name}` is `{text}`")).because(why))
+}
+
+/// The lines of an input that are not empty.
+fn lines(name: &str) -> Result<Vec<String>> {
+    let text = input(name)?.unwrap_or_default();
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
 fn input(name: &str) -> Result<Option<String>> {

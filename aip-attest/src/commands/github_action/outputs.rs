@@ -71,13 +71,7 @@ impl Outputs {
             ("signed", self.signed.to_string()),
             ("pending", self.pending.to_string()),
         ];
-        let mut text = String::new();
-        for (name, value) in values {
-            // A delimiter that no value can contain, since it is made after it.
-            let delimiter = random_word()?;
-            let _ = write!(text, "{name}<<{delimiter}\n{value}\n{delimiter}\n");
-        }
-        append("GITHUB_OUTPUT", &text)?;
+        outputs(&values)?;
         append("GITHUB_STEP_SUMMARY", &self.summary)?;
         let console = runner.console();
         console.line(format!(
@@ -86,6 +80,17 @@ impl Outputs {
         ));
         Ok(())
     }
+}
+
+/// Adds to the step's outputs.
+pub(super) fn outputs(values: &[(&str, String)]) -> Result<()> {
+    let mut text = String::new();
+    for (name, value) in values {
+        // A delimiter that no value can contain, since it is made after it.
+        let delimiter = random_word()?;
+        let _ = write!(text, "{name}<<{delimiter}\n{value}\n{delimiter}\n");
+    }
+    append("GITHUB_OUTPUT", &text)
 }
 
 /// A table, cut where it gets too long, and it says so.
@@ -119,7 +124,7 @@ fn summary(did: &Did, signed: &[Signed], pending: usize) -> String {
 }
 
 /// A name that Markdown and HTML take for letters, whatever it holds, and that is no longer than a line.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     let mut cell = String::new();
     let mut chars = text.chars();
     for c in chars.by_ref().take(MAX_CELL_CHARS) {

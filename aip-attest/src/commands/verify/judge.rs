@@ -45,13 +45,15 @@ pub(in super::super) struct Found {
     pub(super) verdict: Result<Report>,
     /// The signer, so that it can be named before anything is believed.
     pub(super) claimed_did: Option<Did>,
+    /// The bytes that it signed, believed once they are verified.
+    pub(super) payload: Vec<u8>,
 }
 
 impl Found {
     /// What there is to say of an argument that names nothing.
     pub(super) fn missing(label: String, failure: Failure) -> Self {
         let (sha256, receipt, policy, claimed_did) = (None, None, None, None);
-        Self { label, sha256, receipt, policy, verdict: Err(failure), claimed_did }
+        Self { label, sha256, receipt, policy, verdict: Err(failure), claimed_did, payload: Vec::new() }
     }
 
     /// The artifact's name.
@@ -101,6 +103,7 @@ impl Judge {
             policy: None,
             verdict: Err(Failure::new("nothing was looked at")),
             claimed_did: None,
+            payload: Vec::new(),
         };
         let verdict = digest.and_then(|sha256| {
             let (path, bytes) = self.find_receipt(artifact.path())?;
@@ -154,6 +157,7 @@ impl Judge {
             Err(_) => return Ok(attestation::receipt::verify(bytes, &self.demand(&nobody()), sha256, None)),
         };
         found.claimed_did = Some(receipt.did());
+        found.payload = receipt.envelope().unverified_payload().to_vec();
         let Some(logged) = receipt.log_answer() else {
             // Nor that it is not logged.
             return Ok(receipt.verify(&self.demand(&nobody()), sha256, None));

@@ -11,10 +11,13 @@
 //!    "verified": {"did", "origin", "index", "loggedAt", "loggedAtMillis", "treeSize", "root",
 //!                 "cosigned": [{"witness", "time"}], "statement": {…}, "selfAsserted": true}}]}
 //! ```
+//! `statement` is the payload as it was signed, without white space: its numbers are not read and written anew.
 //! The schema changes its name when a member changes its meaning or goes; members may be added.
 
 use attestation::provenance::BuildFacts;
 use attestation::receipt::{Check, Fault, Outcome, Report, Verified};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tlog::policy::Cosigned;
 
@@ -107,11 +110,45 @@ fn words(report: &Report, check: Check, outcome: &Outcome) -> (&'static str, Str
 /// The same for programs.
 pub(super) fn json(found: &[Found], console: &mut Console) {
     let exit = found.iter().map(Found::exit).fold(Exit::Yes, Exit::and);
-    let results: Vec<Value> = found.iter().map(json_of).collect();
-    console.json(&json!({"schema": "aip.verify.v1", "verdict": verdict(exit), "results": results}));
+    let results = found.iter().map(json_of).collect();
+    console.json(&Answer { schema: "aip.verify.v1", verdict: verdict(exit), results });
 }
 
-fn json_of(found: &Found) -> Value {
+#[derive(Serialize)]
+struct Answer {
+    schema: &'static str,
+    verdict: &'static str,
+    results: Vec<OneResult>,
+}
+
+#[derive(Serialize)]
+struct OneResult {
+    #[serde(flatten)]
+    facts: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<VerifiedResult>,
+}
+
+#[derive(Serialize)]
+struct VerifiedResult {
+    #[serde(flatten)]
+    facts: Value,
+    statement: Box<RawValue>,
+}
+
+fn json_of(found: &Found) -> OneResult {
+    let mut facts = facts(found);
+    let verified = found.verdict.as_ref().ok().and_then(Report::verified).map(|verified| {
+        let statement = as_signed(&found.payload).expect("a verified payload is JSON");
+        VerifiedResult { facts: verified_facts(verified), statement }
+    });
+    if verified.is_none() && found.verdict.is_ok() {
+        facts["verified"] = Value::Null;
+    }
+    OneResult { facts, verified }
+}
+
+fn facts(found: &Found) -> Value {
     let mut result = json!({
         "artifact": found.label,
         "sha256": found.sha256.map(|hash| hash.to_string()),
@@ -136,15 +173,13 @@ fn json_of(found: &Found) -> Value {
             result["checks"] = report.checks().iter().map(check).collect();
             result["cosigned"] = report.cosigned().iter().map(cosigned).collect();
             result["claimedDid"] = json!(found.claimed_did.map(|did| did.to_string()));
-            result["verified"] = report.verified().map_or(Value::Null, verified);
         }
     }
     result
 }
 
-fn verified(verified: &Verified) -> Value {
+fn verified_facts(verified: &Verified) -> Value {
     let checkpoint = verified.checkpoint();
-    let statement = verified.statement();
     json!({
         "did": verified.did().to_string(),
         "origin": checkpoint.origin,
@@ -154,10 +189,24 @@ fn verified(verified: &Verified) -> Value {
         "treeSize": checkpoint.size.get(),
         "root": checkpoint.root.to_string(),
         "cosigned": verified.cosigned().iter().map(cosigned).collect::<Vec<Value>>(),
-        "selfAsserted": BuildFacts::read(statement).self_asserted,
-        // What was verified is what is shown: strict JSON has one reading.
-        "statement": serde_json::from_slice::<Value>(&statement.to_payload()).unwrap_or_default(),
+        "selfAsserted": BuildFacts::read(verified.statement()).self_asserted,
     })
+}
+
+/// What was verified is what is shown: the payload's own text, but for the white space between its parts, which may
+/// be control characters.
+fn as_signed(payload: &[u8]) -> Option<Box<RawValue>> {
+    let (mut is_text, mut is_escaped) = (false, false);
+    let is_kept = |c: &char| {
+        let is_space = !is_text && c.is_ascii_whitespace();
+        if *c == '"' && !is_escaped {
+            is_text = !is_text;
+        }
+        is_escaped = *c == '\\' && !is_escaped;
+        !is_space
+    };
+    let text = std::str::from_utf8(payload).ok()?.chars().filter(is_kept).collect();
+    RawValue::from_string(text).ok()
 }
 
 fn cosigned(by: &Cosigned) -> Value {
@@ -169,5 +218,22 @@ fn verdict(exit: Exit) -> &'static str {
         Exit::Yes => "verified",
         Exit::False => "failed",
         Exit::Unable => "could-not-check",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_shown_as_it_was_signed() {
+        for (payload, want) in [
+            ("{}", "{}"),
+            ("{ \"a b\" :\t[1.50 ,\r\n36893488147419103233 ] }", "{\"a b\":[1.50,36893488147419103233]}"),
+            (r#"{"a\" ":" \\", "b\\" : "\\\" x" }"#, r#"{"a\" ":" \\","b\\":"\\\" x"}"#),
+        ] {
+            assert_eq!(as_signed(payload.as_bytes()).expect("JSON").get(), want);
+        }
+        assert!(as_signed(b"\xff").is_none());
     }
 }
