@@ -11,7 +11,6 @@ mod url;
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
-use attestation::Did;
 use reqwest::StatusCode;
 use reqwest::blocking::{RequestBuilder, Response};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -19,7 +18,7 @@ use tlog::tile::{self, Tile};
 use tlog::{Hash, bundle};
 use zeroize::Zeroizing;
 
-pub use answer::{Answer, EntryList, IdentityAnswer, ListedEntry, LoggedAnswer, Problem, ProvedLeaf};
+pub use answer::{Answer, EntryList, ListedEntry, LoggedAnswer, Problem, ProvedLeaf};
 pub use error::ClientError;
 pub use url::normal_url;
 
@@ -135,29 +134,13 @@ impl Client {
     /// the log gave it.
     pub fn entries(&self, artifact: &Hash, next: Option<&str>) -> Result<EntryList, ClientError> {
         let first = format!("/api/v1/entries?artifact=sha256:{artifact}&order=desc&limit=100");
-        self.page(next.unwrap_or(&first))
-    }
-
-    /// The same of the entries by a DID.
-    pub fn entries_by(&self, did: Did, next: Option<&str>) -> Result<EntryList, ClientError> {
-        let first = format!("/api/v1/entries?did={did}&order=desc&limit=100");
-        self.page(next.unwrap_or(&first))
-    }
-
-    fn page(&self, path: &str) -> Result<EntryList, ClientError> {
+        let path = next.unwrap_or(&first);
         // The log says where its next page is: of this list it may say so, of nothing else.
         if !path.starts_with("/api/v1/entries?") || path.contains(char::is_control) {
             return Err(self.malformed(path, "the next page is not one of /api/v1/entries".into()));
         }
         let got = self.get(path)?;
         answer::entries(&got.body).map_err(|what| self.malformed(path, what))
-    }
-
-    /// What the log says of a DID.
-    pub fn identity(&self, did: Did) -> Result<IdentityAnswer, ClientError> {
-        let path = format!("/api/v1/dids/{did}");
-        let got = self.get(&path)?;
-        answer::identity(&got.body).map_err(|what| self.malformed(&path, what))
     }
 
     /// The receipt of the entry at an index.

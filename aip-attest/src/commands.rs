@@ -1,6 +1,10 @@
 //! The commands: one file each, with its help text, its arguments and what it does.
 
 mod completions;
+mod confirm;
+mod deactivate;
+mod distrust;
+mod emergency;
 mod fetch;
 mod gate;
 mod github_action;
@@ -8,14 +12,23 @@ mod init;
 mod inspect;
 mod key;
 mod log;
+mod log_args;
 mod man;
 mod policy;
+mod recover;
+mod report_compromise;
+mod report_equivocation;
+mod report_failure;
+mod revoke;
+mod rotate_key;
 mod sign;
 mod state;
 mod submit;
 mod trust;
 mod verify;
+mod vouch;
 mod whoami;
+mod withdraw;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -52,6 +65,17 @@ enum Command {
     State(state::Args),
     Fetch(fetch::Args),
     Inspect(inspect::Args),
+    RotateKey(rotate_key::Args),
+    Recover(recover::Args),
+    ReportCompromise(report_compromise::Args),
+    Deactivate(deactivate::Args),
+    Vouch(vouch::Args),
+    Revoke(revoke::Args),
+    Distrust(distrust::Args),
+    Confirm(confirm::Args),
+    ReportFailure(report_failure::Args),
+    Withdraw(withdraw::Args),
+    ReportEquivocation(report_equivocation::Args),
     Policy(policy::Args),
     Log(log::Args),
     GithubAction(github_action::Args),
@@ -98,6 +122,17 @@ fn run_command(command: Command, name: &'static str, console: &mut Console) -> R
         Command::State(args) => state::run(args, console),
         Command::Fetch(args) => fetch::run(args, console),
         Command::Inspect(args) => inspect::run(args, console),
+        Command::RotateKey(args) => rotate_key::run(args, console),
+        Command::Recover(args) => recover::run(args, console),
+        Command::ReportCompromise(args) => report_compromise::run(args, console),
+        Command::Deactivate(args) => deactivate::run(args, console),
+        Command::Vouch(args) => vouch::run(args, console),
+        Command::Revoke(args) => revoke::run(args, console),
+        Command::Distrust(args) => distrust::run(args, console),
+        Command::Confirm(args) => confirm::run(args, console),
+        Command::ReportFailure(args) => report_failure::run(args, console),
+        Command::Withdraw(args) => withdraw::run(args, console),
+        Command::ReportEquivocation(args) => report_equivocation::run(args, console),
         Command::Policy(args) => policy::run(args, console),
         Command::Log(args) => log::run(args, console),
         Command::GithubAction(args) => github_action::run(args, console),

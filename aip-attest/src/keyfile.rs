@@ -7,11 +7,14 @@
 //! 4. `~/.openclaw/workspace/credentials/aip_credentials.json`
 //!
 //! A file counts when it has a DID and a private key, plain ([`credentials`]) or encrypted ([`encrypted`]).
-//! A DID that is not the key's own is refused wherever it comes from.
+//! A key that does not hash to its DID is one that took over by a rotation, or no key of the DID at all: only a
+//! log's state tells ([`Identity::is_genesis`]). What comes after the key lies beside the file ([`next`]).
 
 pub mod credentials;
 pub mod encrypted;
+pub mod next;
 mod passphrase;
+pub mod recovery;
 
 use std::fmt::{self, Display};
 use std::fs;
@@ -30,7 +33,7 @@ use encrypted::Encrypted;
 
 /// A signer with its key.
 pub struct Identity {
-    /// The signer's name, which is the hash of the key.
+    /// The signer's name, by the word of where it was found: the hash of its first key.
     pub did: Did,
     /// The key.
     pub key: Ed25519PrivateKey,
@@ -38,6 +41,80 @@ pub struct Identity {
     pub profile: Profile,
     /// Where it was found.
     pub source: Source,
+    /// What opened the file, and opens what lies beside it.
+    pub passphrase: Option<Zeroizing<String>>,
+}
+
+impl Identity {
+    /// Whether the key is the DID's first one, which the DID proves by itself.
+    pub fn is_genesis(&self) -> bool {
+        Did::of(&self.key.public_key()) == self.did
+    }
+
+    /// Refuses a key that the DID does not prove by itself, where no log's state is at hand.
+    pub fn require_genesis(&self) -> Result<()> {
+        if self.is_genesis() {
+            return Ok(());
+        }
+        let place = match &self.source {
+            Source::Environment => "AIP_DID".to_owned(),
+            Source::File(path) => format!("`did` in `{}`", path.display()),
+        };
+        let own = Did::of(&self.key.public_key());
+        Err(Failure::new(format!("{place} is not the DID of its key"))
+            .because(format!("it says {}, the key's own is {own}", self.did))
+            .hint(
+                "after a rotation only a log's state says whose key it is: name the log, with --log or a pin",
+            )
+            .hint("without a rotation: copy DID and key from the same `aip-attest init`"))
+    }
+
+    /// What opens what lies beside its file.
+    pub fn passphrase(&self) -> Option<&str> {
+        self.passphrase.as_ref().map(|passphrase| passphrase.as_str())
+    }
+
+    /// The credentials file it is from.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Environment => None,
+            Source::File(path) => Some(path),
+        }
+    }
+
+    /// Writes the credentials file anew, with another key.
+    pub fn replace_key(&self, path: &Path, key: &Ed25519PrivateKey) -> Result<()> {
+        let file = write_credentials(self.did, key, &self.profile, self.passphrase())?;
+        durable::write(path, file.as_bytes(), Readers::Owner)
+    }
+}
+
+/// The text of a credentials file, encrypted if there is a passphrase.
+pub fn write_credentials(
+    did: Did,
+    key: &Ed25519PrivateKey,
+    profile: &Profile,
+    passphrase: Option<&str>,
+) -> Result<Zeroizing<String>> {
+    Ok(match passphrase {
+        None => credentials::to_plain(did, key, profile),
+        Some(passphrase) => {
+            Zeroizing::new(encrypted::encrypt(did, key, profile, passphrase, *random()?, *random()?))
+        }
+    })
+}
+
+/// Random bytes of the system.
+pub fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>> {
+    let mut bytes = Zeroizing::new([0; N]);
+    getrandom::fill(bytes.as_mut())
+        .map_err(|error| Failure::new("the system gives no random bytes").because(error))?;
+    Ok(bytes)
+}
+
+/// A new key.
+pub fn new_key() -> Result<Ed25519PrivateKey> {
+    Ok(Ed25519PrivateKey::from_seed(&*random()?))
 }
 
 /// Where an identity was found.
@@ -71,17 +148,32 @@ pub fn load(console: &mut Console) -> Result<Identity> {
     if let Some(identity) = from_environment()? {
         return Ok(identity);
     }
-    let (path, stored) = find(console)?.ok_or_else(no_identity)?;
-    let credentials = match stored {
-        Stored::Plain(credentials) => *credentials,
-        Stored::Encrypted(encrypted) => {
-            let passphrase = passphrase::ask_for(&path)?;
-            encrypted.decrypt(&passphrase).map_err(|error| cannot_read(&path).caused_by(error))?
-        }
-    };
-    let identity = identify(credentials, Source::File(path))?;
+    let identity = from_files(console)?.ok_or_else(no_identity)?;
     check_against_environment(&identity.did.to_string())?;
     Ok(identity)
+}
+
+/// The identity in a credentials file, if there is one.
+pub fn from_files(console: &mut Console) -> Result<Option<Identity>> {
+    let Some((path, stored)) = find(console)? else { return Ok(None) };
+    let (credentials, passphrase) = match stored {
+        Stored::Plain(credentials) => (*credentials, None),
+        Stored::Encrypted(encrypted) => {
+            let passphrase = passphrase::ask_for(&path)?;
+            let opened =
+                encrypted.decrypt(&passphrase).map_err(|error| cannot_read(&path).caused_by(error))?;
+            (opened, Some(passphrase))
+        }
+    };
+    Ok(Some(Identity { passphrase, ..identify(credentials, Source::File(path))? }))
+}
+
+/// The same, also where the file that is named is not there yet.
+pub fn from_files_if_any(console: &mut Console) -> Result<Option<Identity>> {
+    match environment::path("AIP_CREDENTIALS_PATH") {
+        Some(path) if !path.exists() => Ok(None),
+        _ => from_files(console),
+    }
 }
 
 /// The identity in the environment, if it is there.
@@ -185,20 +277,19 @@ pub fn new_passphrase() -> Result<Zeroizing<String>> {
     passphrase::choose()
 }
 
-/// Takes a key and the DID it is said to have for an identity, if they belong together.
+/// Takes a key and the DID it is said to have for an identity.
 fn identify(credentials: Credentials, source: Source) -> Result<Identity> {
-    let Credentials { did: said, key, profile } = credentials;
-    let did = Did::of(&key.public_key());
-    if said != did.to_string() {
+    let Credentials { did, key, profile } = credentials;
+    let did = did.parse().map_err(|error: attestation::did::DidError| {
         let place = match &source {
             Source::Environment => "AIP_DID".to_owned(),
             Source::File(path) => format!("`did` in `{}`", path.display()),
         };
-        return Err(Failure::new(format!("{place} is not the DID of its key"))
-            .because(format!("it says {said}, the key's own is {did}"))
-            .hint("copy DID and key from the same `aip-attest init`"));
-    }
-    Ok(Identity { did, key, profile, source })
+        Failure::new(format!("{place} is no DID"))
+            .caused_by(error)
+            .hint(format!("this key's own is {}", Did::of(&key.public_key())))
+    })?;
+    Ok(Identity { did, key, profile, source, passphrase: None })
 }
 
 /// Another identity than the one that `AIP_DID` alone asks for would sign in the wrong name.

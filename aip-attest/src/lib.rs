@@ -17,6 +17,7 @@
 //!   signing       artifacts to pending receipts
 //!   target        which log
 //!   submission    pending receipts to logged ones
+//!   events        identity and trust events: the state, the event, its answer
 //!   current       is what a log shows now what was seen of it?
 //!   client        HTTP, the only sockets
 //! ```
@@ -33,6 +34,7 @@ mod commands;
 pub mod current;
 pub mod durable;
 pub mod environment;
+pub mod events;
 pub mod evidence;
 pub mod fresh_evidence;
 pub mod keyfile;

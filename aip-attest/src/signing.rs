@@ -12,13 +12,14 @@ use serde_json::{Map, Value};
 use tlog::Hash;
 
 use crate::artifact::Hashed;
+use crate::events;
 use crate::keyfile::Identity;
 use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::{self, Shelf};
 use crate::report::{Console, Exit, Failure, Result};
 use crate::submission::{self, Job, Outcome};
-use crate::target::Wish;
+use crate::target::{Target, Wish};
 
 /// What is to be signed, and what becomes of it.
 pub struct Request {
@@ -36,6 +37,8 @@ pub struct Request {
     pub receipt: Option<PathBuf>,
     /// The log, unless it stays with a signature.
     pub log: Option<Wish>,
+    /// Whether the caller saw by a state that the key is the DID's now.
+    pub is_current: bool,
     /// Until when a log is waited for.
     pub deadline: Instant,
 }
@@ -99,16 +102,27 @@ impl Report {
 }
 
 /// Signs, writes what it signed, and submits it.
-pub fn sign(request: Request, identity: &Identity, pins: &Pins, console: &mut Console) -> Result<Report> {
-    let groups = prepare(&request, identity)?;
-    let Some(wish) = request.log else {
-        return write_signed(groups, None, console);
+pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mut Console) -> Result<Report> {
+    let is_proven = request.is_current || identity.is_genesis();
+    let Some(wish) = request.log.take() else {
+        if !is_proven {
+            identity.require_genesis()?;
+        }
+        return write_signed(prepare(&request, identity)?, None, console);
     };
     let target = match wish.meet(pins, request.deadline, console) {
         Ok(target) => target,
         // Without its name there is nothing to claim: the signatures are kept, and `submit` goes on.
-        Err(failure) => return write_signed(groups, Some(failure), console),
+        Err(failure) if is_proven => {
+            return write_signed(prepare(&request, identity)?, Some(failure), console);
+        }
+        // Nothing says that this key may sign for the DID.
+        Err(failure) => return Err(failure),
     };
+    if !is_proven {
+        events::require_current(identity, &target, pins, request.deadline, console)?;
+    }
+    let groups = prepare(&request, identity)?;
     let (mut jobs, mut new) = (Vec::new(), Vec::new());
     for group in &groups {
         let (receipt, is_new) = group.pending(identity, &target.origin, request.visibility)?;
@@ -117,12 +131,29 @@ pub fn sign(request: Request, identity: &Identity, pins: &Pins, console: &mut Co
     }
     // On disk before the first byte is sent: whatever happens now can be sent again as it is.
     write(jobs.iter().zip(new).filter(|(_, is_new)| *is_new).map(|(job, _)| job), console)?;
+    events::register_on_the_way(identity, &target, pins, request.deadline, console);
     let outcomes = submission::submit(&jobs, &target, pins, request.deadline, console);
+    tell_of_bare(identity, &outcomes, &target, console);
     let mut signed = Vec::new();
     for ((group, job), outcome) in groups.into_iter().zip(jobs).zip(outcomes) {
         signed.extend(group.ended(job, outcome));
     }
     Ok(Report { signed, log_failure: None })
+}
+
+/// Says what a bare DID lacks, once for all receipts.
+fn tell_of_bare(identity: &Identity, outcomes: &[Outcome], target: &Target, console: &mut Console) {
+    let is_bare = |outcome: &Outcome| match outcome {
+        Outcome::Logged(receipt) => receipt.log_answer().is_some_and(|logged| logged.identity.is_empty()),
+        Outcome::Left(_) => false,
+    };
+    if outcomes.iter().any(is_bare) {
+        console.note(format!(
+            "{} is not registered in `{}`: receipts verify, and no gate lets them pass; `aip-attest init --register` \
+             on the machine that holds its next key changes that",
+            identity.did, target.origin
+        ));
+    }
 }
 
 /// One statement with its subjects.

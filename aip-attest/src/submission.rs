@@ -373,15 +373,34 @@ pub fn proved_events(answer: &[ProvedLeaf]) -> Result<Vec<IdentityEvent>, String
     answer.iter().map(event).collect()
 }
 
-fn refusal(problem: &Problem) -> Failure {
+/// What a log's refusal means, and what to do about it: in the log's words, else in ours.
+pub fn refusal(problem: &Problem) -> Failure {
     let failure = Failure::new(format!("the log refuses the entry: {problem}"));
-    match &problem.hint {
-        Some(hint) => failure.hint(hint),
-        None if problem.status == 401 => {
-            failure.hint("set AIP_LOG_TOKEN to a token of this log, then try again")
+    // What to do at this command line, where we know; the log speaks to whoever speaks HTTP.
+    let ours = match problem.rule.as_str() {
+        "retired-key" => Some(
+            "the DID has another key now: `aip-attest whoami` on the machine that rotated it says since when, \
+             `aip-attest key export` there gives the new one",
+        ),
+        "compromised" => Some("only `aip-attest recover --recovery FILE` makes the DID count again"),
+        "deactivated" => Some("the DID ended for ever: `aip-attest init` makes another"),
+        "not-registered" => Some("register it: `aip-attest init --register` on the machine that made it"),
+        "capability" => Some(
+            "its owner gives a key more capabilities with `aip-attest rotate-key --capabilities LIST`; a \
+             pipeline's key should not vouch",
+        ),
+        "identity-event" => {
+            Some("another event of the DID came first: `aip-attest whoami` shows its state, then try again")
         }
-        None => failure,
-    }
+        "failure-open" => {
+            Some("you reported this DID already: `aip-attest withdraw DID --failure INDEX` takes that back")
+        }
+        "failure-not-open" => Some("the report is not yours, not about this DID, or taken back already"),
+        _ => None,
+    };
+    let token = "set AIP_LOG_TOKEN to a token of this log, then try again";
+    let hint = ours.or(problem.hint.as_deref()).or((problem.status == 401).then_some(token));
+    hint.into_iter().fold(failure, Failure::hint)
 }
 
 /// The receipt stays pending, and here is how to go on.

@@ -37,6 +37,7 @@ pub struct Provenance {
     invocation_id: Option<String>,
     /// The CI system, and what only it knows.
     internal: Option<(&'static str, Map<String, Value>)>,
+    reproducible: bool,
 }
 
 impl Provenance {
@@ -57,7 +58,14 @@ impl Provenance {
             builder_id: format!("{BUILD_TYPE_BASE}local"),
             invocation_id: None,
             internal: None,
+            reproducible: false,
         }
+    }
+
+    /// The same, and that building again gives the same bytes: the signer is held to it ([`REPRODUCIBLE`]).
+    #[must_use]
+    pub fn reproducible(self) -> Self {
+        Self { reproducible: true, ..self }
     }
 
     /// The run, the same in a retry of it and in no other: what SLSA calls the invocation id.
@@ -75,6 +83,9 @@ impl Provenance {
         let internal = self.internal.clone().map(|(system, known)| (system.to_owned(), Value::from(known)));
         let mut internal = Map::from_iter(internal);
         internal.insert(SELF_ASSERTED.to_owned(), true.into());
+        if self.reproducible {
+            internal.insert(REPRODUCIBLE.to_owned(), true.into());
+        }
         let definition = object([
             ("buildType", Some(self.build_type.clone().into())),
             ("externalParameters", Some(Map::from_iter(named("workflow", workflow)).into())),

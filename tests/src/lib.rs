@@ -8,6 +8,7 @@ pub mod log;
 pub mod oracle;
 pub mod scene;
 pub mod signer;
+pub mod someone;
 pub mod witness;
 
 use std::path::PathBuf;

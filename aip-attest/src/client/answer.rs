@@ -56,15 +56,6 @@ pub struct ProvedLeaf {
     pub proof: String,
 }
 
-/// What a log says of a DID. Not believed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct IdentityAnswer {
-    /// The published checkpoint, a note.
-    pub checkpoint: String,
-    /// The DID's identity events, with proofs on it; none if it is bare.
-    pub identity: Vec<ProvedLeaf>,
-}
-
 /// One page of entries.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EntryList {
@@ -165,17 +156,6 @@ pub(super) fn entries(body: &[u8]) -> Result<EntryList, String> {
         entries: wire.entries.into_iter().map(entry).collect::<Result<_, String>>()?,
         next: wire.next,
     })
-}
-
-/// What a log says of a DID.
-pub(super) fn identity(body: &[u8]) -> Result<IdentityAnswer, String> {
-    #[derive(Deserialize)]
-    struct Wire {
-        checkpoint: String,
-        identity: Vec<WireProved>,
-    }
-    let wire: Wire = parse(body)?;
-    Ok(IdentityAnswer { checkpoint: wire.checkpoint, identity: proved(wire.identity)? })
 }
 
 #[derive(Deserialize)]

@@ -94,9 +94,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 }
 
 /// An entry whose key signed its claim. Whether the key is its DID's is for the receipt to prove.
-struct Found {
-    index: u64,
-    entry: Box<DsseEntry>,
+pub(super) struct Found {
+    pub(super) index: u64,
+    pub(super) entry: Box<DsseEntry>,
 }
 
 fn one(hashed: Vec<Hashed>) -> Result<Hashed> {
@@ -109,7 +109,7 @@ fn one(hashed: Vec<Hashed>) -> Result<Hashed> {
 }
 
 /// All entries about a digest, newest first. What does not prove its signer is left out.
-fn list(
+pub(super) fn list(
     target: &Target,
     digest: &Hash,
     patience: &mut Patience,

@@ -71,6 +71,7 @@ fn act(runner: &mut Runner) -> Result<Exit> {
         shelf: Shelf::new(Some(inputs.receipts_dir.clone())),
         receipt: None,
         log,
+        is_current: false,
         deadline: super::deadline(timeout()?)?,
     };
     let report = signing::sign(request, &identity, &pins, runner.console())?;

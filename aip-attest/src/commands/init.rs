@@ -1,18 +1,25 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use attestation::Did;
-use tlog::key::Ed25519PrivateKey;
-use zeroize::Zeroizing;
+use attestation::event::{Capabilities, Commitment};
 
 use crate::clock;
 use crate::environment;
-use crate::keyfile::credentials::{self, Profile};
-use crate::keyfile::{self, Stored, encrypted};
+use crate::events::Session;
+use crate::keyfile::credentials::Profile;
+use crate::keyfile::next::{self, Next, Stored};
+use crate::keyfile::{self, Identity, recovery};
 use crate::report::{Console, Exit, Failure, Result};
 
-/// Make an identity: a new key, and the DID that is its hash
+/// Make an identity: a key, the DID that is its hash, and the keys that come after it
 ///
-/// Needs no log and no network. The key goes to ~/.aip/credentials.json, or where AIP_CREDENTIALS_PATH says,
-/// readable by its owner only. If there is an identity already it is kept, and its DID printed. Of two at the same
-/// time one makes it, the other fails (exit 2).
+/// Needs no log and no network. The key goes to ~/.aip/credentials.json, or where AIP_CREDENTIALS_PATH says, readable by
+/// its owner only; the next key into a file of its own beside it. The recovery key is written once, to a file that you
+/// move off the machine: it takes the DID back after a theft.
+///
+/// If there is an identity already it is kept, and its DID printed. --register logs the inception, which makes the DID
+/// one that gates accept and that can rotate; the first `sign` or `submit` from here does the same.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where the signer is at home, such as github; stays in the file
@@ -27,60 +34,183 @@ pub(crate) struct Args {
     #[arg(value_name = "PLATFORM NAME", num_args = 0..=2, conflicts_with_all = ["platform", "username"])]
     positional: Vec<String>,
 
-    /// Encrypt the file with a passphrase: AIP_PASSPHRASE, else typed
+    /// Encrypt the files with a passphrase: AIP_PASSPHRASE, else typed
     #[arg(long)]
     encrypt: bool,
 
     /// Replace the identity that is there; the old file is kept under another name
     #[arg(long)]
     force: bool,
+
+    /// Where the recovery key goes; else aip-recovery-….json in the home folder
+    #[arg(long, value_name = "FILE")]
+    recovery_out: Option<PathBuf>,
+
+    /// What the key may do: messages, receipts, vouches. A key that a build can read should not vouch
+    #[arg(long, value_name = "LIST", default_value = "messages,receipts", value_parser = capabilities)]
+    capabilities: Capabilities,
+
+    /// A name to log with the inception, for everybody and for ever. Nobody checks it
+    #[arg(long, value_name = "NAME")]
+    public_name: Option<String>,
+
+    /// Log the inception now
+    #[arg(long)]
+    register: bool,
+
+    /// The log; else AIP_LOG_URL, the policy's, or the only one pinned
+    #[arg(long, value_name = "URL", requires = "register")]
+    log: Option<String>,
+
+    /// The policy that judges the log's answer
+    #[arg(long, value_name = "FILE", requires = "register")]
+    policy: Option<PathBuf>,
+
+    /// How long to wait for the log
+    #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "60s")]
+    #[arg(value_parser = super::parse_duration)]
+    timeout: Duration,
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let path = keyfile::destination()?;
-    if path.exists() && !args.force {
-        let (_, stored) = keyfile::find(console)?.ok_or_else(|| {
-            Failure::new(format!("`{}` exists and holds no identity", path.display()))
-                .hint("move it away, or replace it with --force")
-        })?;
-        let did = match stored {
-            Stored::Plain(credentials) => Did::of(&credentials.key.public_key()).to_string(),
-            Stored::Encrypted(encrypted) => encrypted.did,
-        };
-        console.line(format!("DID: {did}"));
-        console.note(format!("there is an identity in `{}`; --force replaces it", path.display()));
-        return Ok(Exit::Yes);
+    let exists = path.exists() && !args.force;
+    if !exists {
+        make(&args, &path, console)?;
+    } else if !args.register {
+        return keep(&path, console);
     }
-    let mut positional = args.positional.into_iter();
+    if args.register {
+        register(&args, exists, console)?;
+    } else {
+        console.note(
+            "not registered: `aip-attest init --register`, or the first `sign` from here, logs the inception",
+        );
+    }
+    Ok(Exit::Yes)
+}
+
+/// Says which identity is there.
+fn keep(path: &Path, console: &mut Console) -> Result<Exit> {
+    let (_, stored) = keyfile::find(console)?.ok_or_else(|| {
+        Failure::new(format!("`{}` exists and holds no identity", path.display()))
+            .hint("move it away, or replace it with --force")
+    })?;
+    let did = match stored {
+        keyfile::Stored::Plain(credentials) => credentials.did,
+        keyfile::Stored::Encrypted(encrypted) => encrypted.did,
+    };
+    console.line(format!("DID: {did}"));
+    console.note(format!("there is an identity in `{}`; --force replaces it", path.display()));
+    Ok(Exit::Yes)
+}
+
+fn make(args: &Args, path: &Path, console: &mut Console) -> Result<()> {
+    let mut positional = args.positional.iter().cloned();
     let profile = Profile {
-        platform: args.platform.or_else(|| positional.next()),
-        username: args.username.or_else(|| positional.next()),
+        platform: args.platform.clone().or_else(|| positional.next()),
+        username: args.username.clone().or_else(|| positional.next()),
         registered_at: Some(clock::now().as_secs()),
     };
-    let key = Ed25519PrivateKey::from_seed(&*random()?);
-    let file = match args.encrypt {
-        false => credentials::to_plain(&key, &profile),
-        true => {
-            let passphrase = keyfile::new_passphrase()?;
-            Zeroizing::new(encrypted::encrypt(&key, &profile, &passphrase, *random()?, *random()?))
-        }
-    };
+    let key = keyfile::new_key()?;
+    let did = Did::of(&key.public_key());
+    let passphrase = if args.encrypt { Some(keyfile::new_passphrase()?) } else { None };
+    let passphrase = passphrase.as_ref().map(|passphrase| passphrase.as_str());
+    let file = keyfile::write_credentials(did, &key, &profile, passphrase)?;
+    // The keys that come after are there before the key that they belong to: an identity never lacks them.
+    let out = succession(args, did, path, passphrase, console)?;
     if args.force {
-        keyfile::set_aside(&path, console)?;
+        keyfile::set_aside(path, console)?;
     }
-    keyfile::save(&path, file.as_bytes())?;
-    console.line(format!("DID: {}", Did::of(&key.public_key())));
+    if let Err(failure) = keyfile::save(path, file.as_bytes()) {
+        // Nobody ever heard of this DID.
+        for of_nobody in [&out, &next::path(path, did)] {
+            let _ = std::fs::remove_file(of_nobody);
+        }
+        return Err(failure);
+    }
+    console.line(format!("DID: {did}"));
     console.note(format!("the key is in `{}`: whoever has it signs in this name", path.display()));
+    recovery::tell(&out, console);
     if environment::var("AIP_PRIVATE_KEY")?.is_some() {
         console.warn("AIP_PRIVATE_KEY is set and comes before the file");
     }
     console.hint("in CI set AIP_DID and AIP_PRIVATE_KEY from secrets: see `aip-attest key export --help`");
-    Ok(Exit::Yes)
+    Ok(())
 }
 
-fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>> {
-    let mut bytes = Zeroizing::new([0; N]);
-    getrandom::fill(bytes.as_mut())
-        .map_err(|error| Failure::new("the system gives no random bytes").because(error))?;
-    Ok(bytes)
+/// Makes next and recovery key, and answers where the latter is.
+fn succession(
+    args: &Args,
+    did: Did,
+    credentials: &Path,
+    passphrase: Option<&str>,
+    console: &mut Console,
+) -> Result<PathBuf> {
+    let (next, spare) = (keyfile::new_key()?, keyfile::new_key()?);
+    let out = recovery::destination(did, args.recovery_out.as_deref(), console)?;
+    recovery::write(&out, did, &spare)?;
+    let next = Next {
+        did,
+        next: Commitment::to(next.public_key().as_bytes()),
+        recovery: Commitment::to(spare.public_key().as_bytes()),
+        capabilities: args.capabilities,
+        public_name: args.public_name.clone(),
+        registered: None,
+        key: Stored::new(&next, passphrase)?,
+        under_way: None,
+    };
+    next.write(credentials)?;
+    Ok(out)
+}
+
+fn register(args: &Args, existed: bool, console: &mut Console) -> Result<()> {
+    let identity = keyfile::load(console)?;
+    let credentials = identity.file().ok_or_else(from_the_environment)?.to_path_buf();
+    let deadline = super::deadline(args.timeout)?;
+    let session = Session::open(args.log.as_deref(), args.policy.as_deref(), deadline, console)?;
+    let known = session.known(identity.did, console)?;
+    if let Some(state) = &known.state {
+        console.line(format!("DID: {}", identity.did));
+        console.note(format!(
+            "it is registered in `{}` since index {}, {}",
+            known.origin,
+            state.since(),
+            known.as_of()
+        ));
+        return Ok(());
+    }
+    identity.require_genesis()?;
+    let next = match Next::read(&credentials, identity.did)? {
+        Some(next) => next,
+        None => without_next(args, &identity, &credentials, console)?,
+    };
+    if existed {
+        console.line(format!("DID: {}", identity.did));
+    }
+    let index = session.register(&identity, &credentials, next, console)?;
+    console.note(format!("registered in `{}` at index {index}", session.origin()));
+    Ok(())
+}
+
+/// An identity of an earlier release has nothing that comes after it.
+fn without_next(args: &Args, identity: &Identity, credentials: &Path, console: &mut Console) -> Result<Next> {
+    let out = succession(args, identity.did, credentials, identity.passphrase(), console)?;
+    recovery::tell(&out, console);
+    Next::read(credentials, identity.did)?
+        .ok_or_else(|| Failure::new("the next key's file is gone").hint("try again"))
+}
+
+fn from_the_environment() -> Failure {
+    Failure::new("the identity is in the environment alone, and stays bare")
+        .because("an inception names the next and the recovery key, and neither is there")
+        .hint("register it on the machine where `aip-attest init` ran, with AIP_PRIVATE_KEY unset")
+}
+
+/// Reads a list such as `messages,receipts`.
+pub(super) fn capabilities(text: &str) -> Result<Capabilities, String> {
+    let mut names: Vec<&str> = text.split(',').map(str::trim).collect();
+    names.sort_unstable();
+    names.dedup();
+    Capabilities::from_names(names).ok_or_else(|| "a list of messages, receipts, vouches".to_owned())
 }

@@ -28,6 +28,10 @@ struct ExportArgs {}
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let Command::Export(ExportArgs {}) = args.command;
     let identity = keyfile::load(console)?;
+    // A file has what `rotate-key` wrote; of the environment nobody knows what it is before a log is asked.
+    if identity.file().is_none() {
+        identity.require_genesis()?;
+    }
     console.secret(&credentials::encode_private_key(&identity.key));
     if std::io::stdout().is_terminal() {
         console.warn("whoever sees this key signs in your name");

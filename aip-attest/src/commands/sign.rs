@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::artifact::{self, Hashed, checksums, hashing};
 use crate::ci_env;
+use crate::events;
 use crate::keyfile;
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
@@ -47,7 +48,7 @@ pub(crate) struct Args {
     log: Option<String>,
 
     /// Ask no log: the receipt is signed only, and `submit` logs it later
-    #[arg(long, conflicts_with_all = ["log", "policy"])]
+    #[arg(long, conflicts_with = "log")]
     no_log: bool,
 
     /// The policy that judges the log's answer
@@ -70,9 +71,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "predicate_type")]
     predicate: Option<PathBuf>,
 
+    /// Say in the provenance that building again gives the same bytes
+    ///
+    /// You are held to it: two receipts of one source, builder and parameters with different bytes are proof against
+    /// you (`report-equivocation`), and you agree that both statements may then stand in the log for ever.
+    #[arg(long, conflicts_with = "predicate_type")]
+    reproducible: bool,
+
     /// Log hashes only: the log learns neither names nor digests nor the kind of statement
     #[arg(long, conflicts_with = "no_log")]
     private: bool,
+
+    /// The DID's state, as `state export` wrote it: says without a log that the key is the DID's after a rotation
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
 
     /// How long to wait for the log
     #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "60s")]
@@ -88,6 +100,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     // First of all: a missing identity or log is told before gigabytes are read.
     let identity = keyfile::load(console)?;
     let pins = Pins::load()?;
+    if let Some(state) = &args.state {
+        events::require_current_by(&identity, state, args.policy.as_deref(), &pins)?;
+    }
     let log = match args.no_log {
         true => None,
         false => {
@@ -95,7 +110,10 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
             Some(Wish::new(args.log.as_deref(), named, &pins)?)
         }
     };
-    let says = says(args.predicate_type.as_deref(), args.predicate.as_deref(), console)?;
+    let says = match says(args.predicate_type.as_deref(), args.predicate.as_deref(), console)? {
+        Says::Built(provenance) if args.reproducible => Says::Built(provenance.reproducible()),
+        says => says,
+    };
     let artifacts = artifacts(&args.artifacts, &args.checksums, &args.subject)?;
     let request = Request {
         artifacts,
@@ -105,6 +123,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         shelf: Shelf::new(args.receipts.clone()),
         receipt: args.receipt.clone(),
         log,
+        is_current: args.state.is_some(),
         deadline: super::deadline(args.timeout)?,
     };
     let report = signing::sign(request, &identity, &pins, console)?;

@@ -8,6 +8,7 @@ use attestation::receipt::{Receipt, State};
 use serde_json::json;
 
 use crate::artifact::receipts;
+use crate::events;
 use crate::keyfile::{self, Identity};
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
@@ -122,15 +123,29 @@ fn submit_to(
         receipts.into_iter().partition(|(_, receipt)| matches!(receipt.state(), State::Signed));
     let claimed = claimed.into_iter().map(|(path, receipt)| (path, Ok(receipt)));
     let (mut jobs, mut done) = (Vec::new(), Vec::new());
-    for (path, receipt) in claimed.chain(claim_all(signed, target, args, console)) {
+    // Once for all: a passphrase takes its time, and its user's. What is pending needs no key.
+    let identity = (!signed.is_empty()).then(|| signer(target, pins, deadline, console));
+    let now_claimed =
+        identity.as_ref().map_or(Vec::new(), |identity| claim_all(signed, target, args, identity, console));
+    for (path, receipt) in claimed.chain(now_claimed) {
         match receipt {
             Ok(receipt) => jobs.push(Job { receipt, paths: vec![path] }),
             Err(failure) => done.push((path, Outcome::Left(failure))),
         }
     }
+    if let (Some(Ok(identity)), false) = (&identity, jobs.is_empty()) {
+        events::register_on_the_way(identity, target, pins, deadline, console);
+    }
     let outcomes = submission::submit(&jobs, target, pins, deadline, console);
     done.extend(jobs.into_iter().flat_map(|job| job.paths).zip(outcomes));
     done
+}
+
+/// Who signs the claims.
+fn signer(target: &Target, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Identity> {
+    let identity = keyfile::load(console)?;
+    events::require_current(&identity, target, pins, deadline, console)?;
+    Ok(identity)
 }
 
 /// Makes signed receipts pending ones, on disk, or says why not.
@@ -138,13 +153,9 @@ fn claim_all(
     receipts: Vec<(PathBuf, Receipt)>,
     target: &Target,
     args: &Args,
+    identity: &Result<Identity>,
     console: &mut Console,
 ) -> Vec<(PathBuf, Result<Receipt>)> {
-    if receipts.is_empty() {
-        return Vec::new();
-    }
-    // Once for all: a passphrase takes its time, and its user's.
-    let identity = keyfile::load(console);
     let visibility = if args.private { Visibility::Private } else { Visibility::Public };
     let claimed = receipts.into_iter().map(|(path, receipt)| {
         let identity = identity.as_ref().map_err(Failure::clone);

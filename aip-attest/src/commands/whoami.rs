@@ -1,81 +1,236 @@
+use attestation::Did;
 use attestation::did;
-use serde_json::json;
+use attestation::identity::Identity as State;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::clock;
+use crate::events::{Known, Session};
 use crate::keyfile::credentials::Profile;
-use crate::keyfile::{self, Source, Stored};
-use crate::report::{Console, Exit, Result};
+use crate::keyfile::next::Next;
+use crate::keyfile::{self, Identity, Source, Stored};
+use crate::policy_file;
+use crate::policy_file::pins::Pins;
+use crate::report::{Console, Exit, Failure, Result};
+use crate::target::Wish;
 
-/// Print the DID that signs here, and where its key is
+/// Print the DID that signs here, where its key is, and what the log says of it
 ///
 /// Needs no passphrase: the DID of an encrypted file is readable, though nothing proves it before the key is
-/// opened.
+/// opened. Asks the log that is named or pinned, if one is: without one it says what it does not know.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// The log; else AIP_LOG_URL, the policy's, or the only one pinned
+    #[arg(long, value_name = "URL")]
+    log: Option<String>,
+
+    /// The policy that judges the log's answer
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+
+    /// Ask no log
+    #[arg(long, conflicts_with_all = ["log", "policy"])]
+    offline: bool,
+
+    /// How long to wait for the log
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = super::parse_duration)]
+    timeout: Duration,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
-    let (who, source) = find(console)?;
+    let who = Who::find(console)?;
+    let known = ask(&args, who.did, console);
+    if let Some(identity) = &who.identity {
+        match &known {
+            Ok(Some(known)) => known.is_current(identity)?,
+            Ok(None) | Err(_) => identity.require_genesis()?,
+        }
+    }
     if args.json {
-        console.json(&json!({
-            "schema": "aip.whoami.v1",
-            "did": who.did,
-            "didKey": who.did_key,
-            "publicKey": who.public_key,
-            "platform": who.profile.platform,
-            "username": who.profile.username,
-            "encrypted": who.did_key.is_none(),
-            "source": source.to_string(),
-        }));
+        console.json(&who.to_json(&known));
         return Ok(Exit::Yes);
     }
-    console.line(format!("DID: {}", who.did));
-    if let (Some(did_key), Some(public_key)) = (&who.did_key, &who.public_key) {
-        console.line(format!("DID (key): {did_key}"));
-        console.line(format!("Public key: {public_key}"));
+    who.print(console);
+    match &known {
+        Ok(Some(known)) => print_state(known, console),
+        Ok(None) => {
+            console.note("no log is asked: whether the DID is registered, and its key current, is not known")
+        }
+        Err(failure) => console.note(format!("its state is not known: {}", failure.one_line())),
     }
-    if let Profile { platform: Some(platform), username, .. } = &who.profile {
-        let username = username.as_deref().unwrap_or("?");
-        console.line(format!("Platform: {platform}/{username}"));
-    }
-    console.line(format!("Source: {source}"));
-    if who.did_key.is_none() {
+    if who.encrypted {
         console.note("the file is encrypted: the DID is what it says, unproven until the key is opened");
     }
+    who.tell_of_keys(console);
     Ok(Exit::Yes)
 }
 
+/// What the log says; `None` if none is named, or none is to be asked.
+fn ask(args: &Args, did: Did, console: &mut Console) -> Result<Option<Known>> {
+    if args.offline || !names_a_log(args)? {
+        return Ok(None);
+    }
+    let deadline = super::deadline(args.timeout)?;
+    let session = Session::open(args.log.as_deref(), args.policy.as_deref(), deadline, console)?;
+    session.known(did, console).map(Some)
+}
+
+fn names_a_log(args: &Args) -> Result<bool> {
+    let pins = Pins::load()?;
+    if args.log.is_some() || args.policy.is_some() {
+        return Ok(true);
+    }
+    let named = policy_file::named(None, &pins)?;
+    Ok(Wish::new(None, named, &pins).is_ok())
+}
+
 struct Who {
-    did: String,
+    did: Did,
     did_key: Option<String>,
     public_key: Option<String>,
     profile: Profile,
+    source: Source,
+    encrypted: bool,
+    /// The key, where nobody has to open it.
+    identity: Option<Identity>,
 }
 
-fn find(console: &mut Console) -> Result<(Who, Source)> {
-    let identity = match keyfile::from_environment()? {
-        Some(identity) => identity,
-        None => match keyfile::find(console)? {
-            Some((path, Stored::Encrypted(encrypted))) => {
-                keyfile::check_against_environment(&encrypted.did)?;
-                let profile = Profile::default();
-                return Ok((
-                    Who { did: encrypted.did, did_key: None, public_key: None, profile },
-                    Source::File(path),
-                ));
+impl Who {
+    fn find(console: &mut Console) -> Result<Self> {
+        let identity = match keyfile::from_environment()? {
+            Some(identity) => identity,
+            None => match keyfile::find(console)? {
+                Some((path, Stored::Encrypted(encrypted))) => {
+                    keyfile::check_against_environment(&encrypted.did)?;
+                    let did = encrypted.did.parse().map_err(|error: did::DidError| {
+                        Failure::new(format!("`did` in `{}` is no DID", path.display())).caused_by(error)
+                    })?;
+                    return Ok(Self {
+                        did,
+                        did_key: None,
+                        public_key: None,
+                        profile: Profile::default(),
+                        source: Source::File(path),
+                        encrypted: true,
+                        identity: None,
+                    });
+                }
+                // Read again, and compared with the variable this time.
+                _ => keyfile::load(console)?,
+            },
+        };
+        let key = identity.key.public_key();
+        Ok(Self {
+            did: identity.did,
+            did_key: Some(did::to_did_key(&key)),
+            public_key: Some(tlog::encoding::base64(key.as_bytes())),
+            profile: identity.profile.clone(),
+            source: identity.source.clone(),
+            encrypted: false,
+            identity: Some(identity),
+        })
+    }
+
+    fn print(&self, console: &mut Console) {
+        console.line(format!("DID: {}", self.did));
+        if let (Some(did_key), Some(public_key)) = (&self.did_key, &self.public_key) {
+            console.line(format!("DID (key): {did_key}"));
+            console.line(format!("Public key: {public_key}"));
+        }
+        if let Profile { platform: Some(platform), username, .. } = &self.profile {
+            let username = username.as_deref().unwrap_or("?");
+            console.line(format!("Platform: {platform}/{username}"));
+        }
+        console.line(format!("Source: {}", self.source));
+    }
+
+    /// What of the DID's future is here.
+    fn tell_of_keys(&self, console: &mut Console) {
+        let Source::File(path) = &self.source else {
+            console.note("from the environment: the next key is elsewhere, so that nothing here can rotate or register");
+            return;
+        };
+        match Next::read(path, self.did) {
+            Ok(Some(next)) if next.under_way.is_some() => {
+                console.warn(
+                    "a change of keys was begun and is not finished: `aip-attest rotate-key` finishes it",
+                );
             }
-            // Read again, and compared with the key this time.
-            _ => keyfile::load(console)?,
-        },
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                console.note("the next key is not here: `rotate-key` needs it beside the credentials")
+            }
+            Err(failure) => console.warn(failure.one_line()),
+        }
+    }
+
+    fn to_json(&self, known: &Result<Option<Known>>) -> Value {
+        json!({
+            "schema": "aip.whoami.v1",
+            "did": self.did.to_string(),
+            "didKey": self.did_key,
+            "publicKey": self.public_key,
+            "platform": self.profile.platform,
+            "username": self.profile.username,
+            "encrypted": self.encrypted,
+            "source": self.source.to_string(),
+            "state": known.as_ref().ok().and_then(Option::as_ref).map(state_json),
+            "stateError": known.as_ref().err().map(Failure::to_json),
+        })
+    }
+}
+
+fn print_state(known: &Known, console: &mut Console) {
+    let Some(state) = &known.state else {
+        console.line(format!("Registered: no, in {} {}", known.origin, known.as_of()));
+        console.hint("`aip-attest init --register` logs the inception: gates let no bare DID pass");
+        return;
     };
-    let key = identity.key.public_key();
-    let who = Who {
-        did: identity.did.to_string(),
-        did_key: Some(did::to_did_key(&key)),
-        public_key: Some(tlog::encoding::base64(key.as_bytes())),
-        profile: identity.profile,
+    console.line(format!("Registered: at index {} of {}", state.since(), known.origin));
+    console.line(format!("Status: {}, {}", state.status().name(), known.as_of()));
+    console.line(format!("Capabilities: {}", state.capabilities()));
+    if let Some(name) = state.public_name() {
+        console.line(format!("Public name: {name}"));
+    }
+    for event in &known.events {
+        let time = clock::rfc3339_millis(event.logged_at.as_millis());
+        console.line(format!("  index {}  {}  {time}", event.index, event.name));
+    }
+    for window in state.windows() {
+        let until = window
+            .until
+            .map_or("not yet recovered".to_owned(), |until| format!("to the recovery at {until}"));
+        console.line(format!("Void: from index {}, {until}", window.since));
+    }
+}
+
+fn state_json(known: &Known) -> Value {
+    let events = known.events.iter().map(|event| {
+        json!({
+            "index": event.index.get(),
+            "event": event.name,
+            "loggedAt": clock::rfc3339_millis(event.logged_at.as_millis()),
+        })
+    });
+    let windows = |state: &State| -> Vec<Value> {
+        let window = |window: &attestation::identity::Window| json!({"since": window.since.get(), "until": window.until.map(tlog::LeafIndex::get)});
+        state.windows().iter().map(window).collect()
     };
-    Ok((who, identity.source))
+    let state = known.state.as_ref();
+    json!({
+        "origin": known.origin,
+        "treeSize": known.size.get(),
+        "time": known.time.map(clock::rfc3339),
+        "registered": state.map(|state| state.since().get()),
+        "status": state.map_or("bare", |state| state.status().name()),
+        "capabilities": state.map(|state| state.capabilities().names().collect::<Vec<_>>()),
+        "publicName": state.and_then(State::public_name),
+        "events": events.collect::<Vec<_>>(),
+        "windows": state.map(windows),
+    })
 }

@@ -5,9 +5,12 @@
 //!  "platform": "github", "username": "my-org", "registered_at": <Unix seconds>}
 //! ```
 //! Read: keys in base64 or hex, of the seed alone or of seed and public key; further members are left alone.
+//! After a rotation the DID is no longer the hash of the key: what the file says is kept, and a log's state says
+//! whether the two belong together.
 
 use std::fmt;
 
+use attestation::Did;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use tlog::encoding;
 use tlog::key::Ed25519PrivateKey;
@@ -82,25 +85,25 @@ pub fn encode_private_key(key: &Ed25519PrivateKey) -> Zeroizing<String> {
 }
 
 /// The plain file of an identity, indented, members in the Python client's order.
-pub fn to_plain(key: &Ed25519PrivateKey, profile: &Profile) -> Zeroizing<String> {
-    let mut members = members(key, profile);
+pub fn to_plain(did: Did, key: &Ed25519PrivateKey, profile: &Profile) -> Zeroizing<String> {
+    let mut members = members(did, key, profile);
     let order = ["did", "public_key", "private_key", "platform", "username", "registered_at"];
     members.sort_by_key(|(name, _)| order.iter().position(|known| known == name));
     write(&members, "{\n  ", ": ", ",\n  ", "\n}\n")
 }
 
 /// What an encrypted file encrypts: the same object, members sorted, no spaces, ASCII only.
-pub(super) fn to_canonical(key: &Ed25519PrivateKey, profile: &Profile) -> Zeroizing<String> {
-    let mut members = members(key, profile);
+pub(super) fn to_canonical(did: Did, key: &Ed25519PrivateKey, profile: &Profile) -> Zeroizing<String> {
+    let mut members = members(did, key, profile);
     members.sort_by_key(|(name, _)| *name);
     write(&members, "{", ":", ",", "}")
 }
 
-fn members(key: &Ed25519PrivateKey, profile: &Profile) -> Vec<(&'static str, Zeroizing<String>)> {
+fn members(did: Did, key: &Ed25519PrivateKey, profile: &Profile) -> Vec<(&'static str, Zeroizing<String>)> {
     let public = key.public_key();
     let text = |text: &str| Zeroizing::new(ascii_json(text));
     let mut members = vec![
-        ("did", text(&attestation::Did::of(&public).to_string())),
+        ("did", text(&did.to_string())),
         ("public_key", text(&encoding::base64(public.as_bytes()))),
         ("private_key", Zeroizing::new(ascii_json(&encode_private_key(key)))),
     ];
@@ -176,7 +179,7 @@ pub(super) struct File {
 }
 
 /// A string that is wiped when it is dropped.
-struct Secret(Zeroizing<String>);
+pub(super) struct Secret(pub(super) Zeroizing<String>);
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -273,7 +276,7 @@ mod tests {
             username: Some("é\"世😀\u{7f}".into()),
             registered_at: Some(1_760_000_000),
         };
-        let file = to_plain(&key, &profile);
+        let file = to_plain(Did::of(&key.public_key()), &key, &profile);
         let want = format!(
             "{{\n  \"did\": \"did:aip:56475aa75463474c0285df5dbf2bcab7\",\n  \"public_key\": \"{PUBLIC}\",\n  \
              \"private_key\": \"{SEED}\",\n  \"platform\": \"github\",\n  \

@@ -11,6 +11,7 @@
 use std::fmt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use attestation::Did;
 use crypto_secretbox::aead::{AeadInPlace as _, KeyInit as _};
 use crypto_secretbox::{Nonce, XSalsa20Poly1305};
 use tlog::encoding;
@@ -44,10 +45,7 @@ impl Encrypted {
 
     /// Opens the box. Takes about a second and 256 MiB: that is what protects the passphrase.
     pub fn decrypt(&self, passphrase: &str) -> Result<Credentials, CredentialsError> {
-        let mut plaintext = Zeroizing::new(self.sealed.clone());
-        cipher(passphrase, &self.salt)
-            .decrypt_in_place(Nonce::from_slice(&self.nonce), b"", &mut *plaintext)
-            .map_err(|_| CredentialsError::Decryption)?;
+        let plaintext = open(&self.salt, &self.nonce, &self.sealed, passphrase)?;
         match credentials::parse(&plaintext)? {
             Some(Stored::Plain(credentials)) if credentials.did == self.did => Ok(*credentials),
             _ => Err(CredentialsError::Member("ciphertext")),
@@ -57,25 +55,50 @@ impl Encrypted {
 
 /// The encrypted file of an identity. `salt` and `nonce` are fresh random bytes.
 pub fn encrypt(
+    did: Did,
     key: &Ed25519PrivateKey,
     profile: &Profile,
     passphrase: &str,
     salt: [u8; SALT_BYTES],
     nonce: [u8; NONCE_BYTES],
 ) -> String {
-    let plaintext = credentials::to_canonical(key, profile);
-    let mut sealed = Zeroizing::new(Vec::with_capacity(plaintext.len() + TAG_BYTES));
-    sealed.extend_from_slice(plaintext.as_bytes());
-    cipher(passphrase, &salt)
-        .encrypt_in_place(Nonce::from_slice(&nonce), b"", &mut *sealed)
-        .expect("a credentials file is shorter than what the cipher can take");
+    let plaintext = credentials::to_canonical(did, key, profile);
     let file = serde_json::json!({
         "format": FORMAT,
-        "did": attestation::Did::of(&key.public_key()).to_string(),
+        "did": did.to_string(),
         "salt": encoding::base64(&salt),
-        "ciphertext": encoding::base64(&[&nonce, sealed.as_slice()].concat()),
+        "ciphertext": encoding::base64(&seal(plaintext.as_bytes(), passphrase, &salt, &nonce)),
     });
     format!("{file:#}\n")
+}
+
+/// The nonce and a box of `plaintext`. `salt` and `nonce` are fresh random bytes.
+pub(super) fn seal(
+    plaintext: &[u8],
+    passphrase: &str,
+    salt: &[u8; SALT_BYTES],
+    nonce: &[u8; NONCE_BYTES],
+) -> Vec<u8> {
+    let mut sealed = Zeroizing::new(Vec::with_capacity(plaintext.len() + TAG_BYTES));
+    sealed.extend_from_slice(plaintext);
+    cipher(passphrase, salt)
+        .encrypt_in_place(Nonce::from_slice(nonce), b"", &mut *sealed)
+        .expect("a credentials file is shorter than what the cipher can take");
+    [nonce, sealed.as_slice()].concat()
+}
+
+/// What is in a box.
+pub(super) fn open(
+    salt: &[u8; SALT_BYTES],
+    nonce: &[u8; NONCE_BYTES],
+    sealed: &[u8],
+    passphrase: &str,
+) -> Result<Zeroizing<Vec<u8>>, CredentialsError> {
+    let mut plaintext = Zeroizing::new(sealed.to_vec());
+    cipher(passphrase, salt)
+        .decrypt_in_place(Nonce::from_slice(nonce), b"", &mut *plaintext)
+        .map_err(|_| CredentialsError::Decryption)?;
+    Ok(plaintext)
 }
 
 fn cipher(passphrase: &str, salt: &[u8]) -> XSalsa20Poly1305 {
@@ -133,7 +156,9 @@ mod tests {
         assert_eq!(encrypted.decrypt("correct horsf").map(|_| ()), Err(CredentialsError::Decryption));
         let opened = encrypted.decrypt("correct horse").expect("opened");
         assert_eq!(*opened.key.seed(), *std::array::from_fn::<u8, 32, _>(|i| i as u8).as_slice());
-        let again = encrypt(&opened.key, &opened.profile, "correct horse", encrypted.salt, encrypted.nonce);
+        let did = Did::of(&opened.key.public_key());
+        let again =
+            encrypt(did, &opened.key, &opened.profile, "correct horse", encrypted.salt, encrypted.nonce);
         assert_eq!(parse(&again).sealed, encrypted.sealed);
     }
 

@@ -25,6 +25,13 @@ fn says(ran: &Ran, did: &str) -> bool {
     ran.code == 0 && ran.stdout.lines().next() == Some(&format!("DID: {did}"))
 }
 
+/// The files with an identity: without the keys that come after it.
+fn identities(world: &World) -> Vec<String> {
+    let mut files = world.files();
+    files.retain(|name| !name.contains("next-") && !name.contains("aip-recovery-"));
+    files
+}
+
 #[test]
 fn init_as_announced_makes_an_identity_and_keeps_it() {
     let world = World::new();
@@ -82,7 +89,8 @@ fn init_takes_the_positional_form_and_replaces_only_by_force() {
     let path = world.path("secret/key.json");
     let world = world.env("AIP_CREDENTIALS_PATH", path.to_str().expect("UTF-8"));
     world.run(&["init"]).expect(0, &["DID:"]);
-    assert_eq!(world.files(), ["secret/key.json"]);
+    assert_eq!(identities(&world), ["secret/key.json"]);
+    assert_eq!(world.files().iter().filter(|name| name.starts_with("secret/next-")).count(), 1);
     // What is no identity is not overwritten.
     world.file("secret/key.json", b"{\"something\":\"else\"}");
     world.run(&["init"]).expect(2, &["it has no `did` or no `private_key`"]);
@@ -114,7 +122,16 @@ fn of_several_inits_at_once_one_makes_the_identity() {
     for _ in 0..20 {
         let world = World::new();
         let all = init_at_once(&world, 8, &[]);
-        assert_eq!(world.files(), [".aip/credentials.json"]);
+        assert_eq!(identities(&world), [".aip/credentials.json"]);
+        // And what comes after it: nothing of those who came too late.
+        let digits =
+            world.json(".aip/credentials.json")["did"].as_str().expect("a DID").replace("did:aip:", "");
+        let want = [
+            ".aip/credentials.json",
+            &format!(".aip/next-{digits}.json"),
+            &format!("aip-recovery-{digits}.json"),
+        ];
+        assert_eq!(world.files(), want);
         let file = world.json(".aip/credentials.json");
         let made = all.iter().filter(|ran| ran.stderr.contains("the key is in")).count();
         assert_eq!(made, 1, "{all:#?}");
@@ -139,8 +156,7 @@ fn of_several_inits_by_force_no_key_is_lost() {
         let world = World::new();
         let first = world.run(&["init"]);
         let all = init_at_once(&world, 8, &["--force"]);
-        let kept: Vec<String> = world
-            .files()
+        let kept: Vec<String> = identities(&world)
             .iter()
             .map(|name| world.json(name)["did"].as_str().expect("a DID").to_owned())
             .collect();

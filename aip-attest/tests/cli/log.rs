@@ -8,6 +8,7 @@ use std::thread;
 
 use attestation::dsse::Envelope;
 use attestation::entry::{DsseEntry, LogTime, PendingEntry};
+use attestation::event::PendingEvent;
 use attestation::receipt::Receipt;
 use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
@@ -304,6 +305,12 @@ impl State {
                 let kind = format!("urn:aip:problem:{rule}");
                 json!({"type": kind, "title": "no \u{1b}good", "status": status, "hint": "do better"})
             };
+            let leaf = decode_base64(submission["leaf"].as_str().expect("text")).expect("base64");
+            if PendingEvent::parse(&leaf).is_ok() {
+                // A log that knows no events: whoever signs stays bare.
+                results.push(json!({"status": "refused", "error": problem(422, "kind")}));
+                continue;
+            }
             match &lie {
                 Some(Answer::Unavailable) => {
                     results.push(json!({"status": "unavailable", "error": problem(503, "deadline")}));

@@ -58,6 +58,7 @@ fn github(env: &Env) -> Provenance {
         commit: env.commit("GITHUB_SHA"),
         builder_id: workflow.map_or(server.clone(), |workflow| format!("{server}/{workflow}")),
         invocation_id: run,
+        reproducible: false,
         internal: Some((
             "github",
             env.known([
@@ -86,6 +87,7 @@ fn gitlab(env: &Env) -> Provenance {
             (None, None) => "https://gitlab.com".to_owned(),
         },
         invocation_id: env.url("CI_JOB_URL"),
+        reproducible: false,
         internal: Some((
             "gitlab",
             env.known([
@@ -114,6 +116,7 @@ fn jenkins(env: &Env) -> Provenance {
         commit: env.commit("GIT_COMMIT"),
         builder_id: env.url("JENKINS_URL").unwrap_or_else(|| format!("{BUILD_TYPE_BASE}jenkins")),
         invocation_id: env.url("BUILD_URL"),
+        reproducible: false,
         internal: Some(("jenkins", env.known([("build_cause", "BUILD_CAUSE")]))),
     }
 }
@@ -127,6 +130,7 @@ fn circleci(env: &Env) -> Provenance {
         commit: env.commit("CIRCLE_SHA1"),
         builder_id: "https://circleci.com".to_owned(),
         invocation_id: env.url("CIRCLE_BUILD_URL"),
+        reproducible: false,
         internal: Some((
             "circleci",
             env.known([("project_id", "CIRCLE_PROJECT_ID"), ("workflow_id", "CIRCLE_WORKFLOW_ID")]),
@@ -143,6 +147,7 @@ fn buildkite(env: &Env) -> Provenance {
         commit: env.commit("BUILDKITE_COMMIT"),
         builder_id: "https://buildkite.com".to_owned(),
         invocation_id: env.url("BUILDKITE_BUILD_URL"),
+        reproducible: false,
         internal: Some(("buildkite", env.known([("source", "BUILDKITE_SOURCE")]))),
     }
 }
@@ -162,6 +167,7 @@ fn azure(env: &Env) -> Provenance {
         commit: env.commit("BUILD_SOURCEVERSION"),
         builder_id: collection.unwrap_or_else(|| "https://dev.azure.com".to_owned()),
         invocation_id: run,
+        reproducible: false,
         internal: Some((
             "azure",
             env.known([
@@ -183,6 +189,7 @@ fn bitbucket(env: &Env) -> Provenance {
         commit: env.commit("BITBUCKET_COMMIT"),
         builder_id: "https://bitbucket.org".to_owned(),
         invocation_id: number.map(|(number, origin)| format!("{origin}/pipelines/results/{number}")),
+        reproducible: false,
         internal: Some(("bitbucket", env.known([("repository_id", "BITBUCKET_REPO_UUID")]))),
         repository,
     }

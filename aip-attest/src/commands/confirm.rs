@@ -1,0 +1,78 @@
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use attestation::Did;
+use attestation::event::{Reference, TrustEvent};
+use tlog::{Hash, LeafIndex};
+
+use super::fetch::{self, Found};
+use super::log_args::LogArgs;
+use crate::artifact::{self, hashing};
+use crate::events::Session;
+use crate::keyfile;
+use crate::patience::Patience;
+use crate::report::{Console, Exit, Failure, Result};
+
+/// Confirm that you built the same bytes as another pipeline
+///
+/// You rebuilt what it released, signed your build with your own key, and both digests are equal: say so. The log has
+/// its receipt and yours; both are found by the digest. It counts for the other's history, once a week, if whoever asks
+/// qualified you.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The artifact: a file, or sha256:HEX
+    #[arg(value_name = "ARTIFACT")]
+    artifact: OsString,
+
+    /// Whose build it confirms
+    #[arg(long, value_name = "DID")]
+    did: Did,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let identity = keyfile::load(console)?;
+    let artifact = digest(&args.artifact)?;
+    let session = args.log.open(console)?;
+    let mut patience = Patience::until(super::deadline(args.log.timeout)?);
+    let found = fetch::list(&session.target, &artifact, &mut patience, console)?;
+    let receipt = newest(&found, args.did).ok_or_else(|| {
+        Failure::new(format!("{} logged nothing about sha256:{artifact}", args.did))
+            .because(format!("so says the log `{}`", session.origin()))
+            .hint("what it logged privately cannot be confirmed")
+    })?;
+    let build = newest(&found, identity.did).ok_or_else(|| {
+        Failure::new(format!("you logged no build of sha256:{artifact}")).hint(
+            "build it yourself, log that with `aip-attest sign ARTIFACT`, then confirm: whoever reads this has to \
+             see both",
+        )
+    })?;
+    let refer = |index| reference(&session, index);
+    let event = TrustEvent::Confirmation { artifact, receipt: refer(receipt), build: refer(build) };
+    let logged = session.say(&identity, args.did, event, console)?;
+    args.log.print(&logged, console);
+    Ok(Exit::Yes)
+}
+
+/// The digest of the one artifact that is named.
+pub(super) fn digest(argument: &OsString) -> Result<Hash> {
+    let hashed = hashing::hash_every(artifact::select(std::slice::from_ref(argument))?)?;
+    match &hashed[..] {
+        [one] => Ok(one.sha256),
+        several => Err(Failure::new(format!(
+            "{} names {} artifacts, and this is about one",
+            PathBuf::from(argument).display(),
+            several.len()
+        ))),
+    }
+}
+
+pub(super) fn reference(session: &Session, index: u64) -> Reference {
+    Reference { origin: session.origin().to_owned(), index: LeafIndex::new(index) }
+}
+
+fn newest(found: &[Found], did: Did) -> Option<u64> {
+    found.iter().filter(|found| found.entry.claim().did() == did).map(|found| found.index).max()
+}

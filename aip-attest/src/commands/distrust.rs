@@ -1,0 +1,34 @@
+use attestation::Did;
+use attestation::event::{Scope, TrustEvent};
+
+use super::log_args::LogArgs;
+use super::vouch::{new_id, scope};
+use crate::clock;
+use crate::keyfile;
+use crate::report::{Console, Exit, Result};
+
+/// Warn of a DID: whoever has you as a root gives it no score, in this scope
+///
+/// It takes the place of a vouch in the same scope, and stays until `revoke`. Of others than roots it changes nothing:
+/// strangers cannot talk a score down.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Whom
+    #[arg(value_name = "DID")]
+    did: Did,
+
+    /// For what: GENERAL, CODE_SIGNING, FINANCIAL, INFORMATION, IDENTITY
+    #[arg(long, default_value = "CODE_SIGNING", value_parser = scope)]
+    scope: Scope,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let identity = keyfile::load(console)?;
+    let event = TrustEvent::Distrust { id: new_id()?, issued_at: clock::now_millis(), scope: args.scope };
+    let logged = args.log.open(console)?.say(&identity, args.did, event, console)?;
+    args.log.print(&logged, console);
+    Ok(Exit::Yes)
+}

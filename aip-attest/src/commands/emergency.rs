@@ -1,0 +1,64 @@
+//! Who signs a report or a deactivation: the recovery key from its file, else the keys on this machine.
+
+use std::path::PathBuf;
+
+use attestation::Did;
+use attestation::event::Commitment;
+use tlog::key::Ed25519PrivateKey;
+
+use super::recover::refuse_other_key;
+use crate::events::Known;
+use crate::keyfile::next::Next;
+use crate::keyfile::recovery::{self, Recovery};
+use crate::keyfile::{self, Identity};
+use crate::report::{Console, Failure, Result};
+
+/// The keys in somebody's hands.
+pub(super) enum Hands {
+    Recovery(Recovery),
+    Machine { identity: Box<Identity>, next: Ed25519PrivateKey },
+}
+
+impl Hands {
+    pub(super) fn find(recovery: Option<&PathBuf>, console: &mut Console) -> Result<Self> {
+        if let Some(path) = recovery {
+            return recovery::read(path).map(Self::Recovery);
+        }
+        let identity = keyfile::load(console)?;
+        let next = match identity.file() {
+            Some(credentials) => Next::read(credentials, identity.did)?,
+            None => None,
+        };
+        let passphrase = identity.passphrase();
+        let next = next.ok_or_else(no_key)?.key.open(passphrase)?;
+        Ok(Self::Machine { identity: Box::new(identity), next })
+    }
+
+    pub(super) fn did(&self) -> Did {
+        match self {
+            Self::Recovery(recovery) => recovery.did,
+            Self::Machine { identity, .. } => identity.did,
+        }
+    }
+
+    /// Refuses keys that are not the DID's, before the log has to.
+    pub(super) fn check(&self, known: &Known) -> Result<()> {
+        let state = known.registered()?;
+        match self {
+            Self::Recovery(recovery) => refuse_other_key(recovery, state, known),
+            Self::Machine { next, .. } if Commitment::to(next.public_key().as_bytes()) == state.next() => {
+                Ok(())
+            }
+            Self::Machine { .. } => {
+                Err(Failure::new("the next key here is not the one that the DID committed to")
+                    .because(format!("so says the log `{}`, {}", known.origin, known.as_of()))
+                    .hint("use the recovery key: --recovery FILE"))
+            }
+        }
+    }
+}
+
+pub(super) fn no_key() -> Failure {
+    Failure::new("neither the next key nor the recovery key is here")
+        .hint("name the recovery key with --recovery FILE, or run this where `aip-attest init` ran")
+}

@@ -1,0 +1,183 @@
+use std::path::{Path, PathBuf};
+
+use attestation::event::{Capabilities, Commitment, IdentityEvent, Reference};
+use attestation::identity::{Identity as State, Status};
+use tlog::LeafIndex;
+use zeroize::Zeroizing;
+
+use super::init::capabilities;
+use super::log_args::LogArgs;
+use super::rotate_key::is_under_way;
+use crate::clock;
+use crate::events::{self, Known, Session};
+use crate::keyfile::credentials::Profile;
+use crate::keyfile::next::{Next, Stored};
+use crate::keyfile::recovery::{self, Recovery};
+use crate::keyfile::{self, Identity, Source};
+use crate::report::{Console, Exit, Failure, Result};
+
+/// Take an identity back after a theft: new keys, and what the thief logged is void
+///
+/// Needs the recovery key. Makes a new current, next and recovery key; the credentials go where `init` puts them.
+/// Everything the DID logged from --since on until the recovery is void: gates and `verify` refuse it. What came before
+/// stays valid. A recovery that breaks off is finished by the same command.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The recovery key's file
+    #[arg(long, value_name = "FILE")]
+    recovery: PathBuf,
+
+    /// The first index that is not yours; else where the earliest open report begins
+    #[arg(long, value_name = "INDEX")]
+    since: Option<u64>,
+
+    /// Where the new recovery key goes; else aip-recovery-….json in the home folder
+    #[arg(long, value_name = "FILE")]
+    recovery_out: Option<PathBuf>,
+
+    /// What the new key may do, instead of what the old one could: messages, receipts, vouches
+    #[arg(long, value_name = "LIST", value_parser = capabilities)]
+    capabilities: Option<Capabilities>,
+
+    /// Encrypt new credentials with a passphrase: AIP_PASSPHRASE, else typed
+    #[arg(long)]
+    encrypt: bool,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let recovery = recovery::read(&args.recovery)?;
+    let (mut identity, credentials) = place(&args, &recovery, console)?;
+    let session = args.log.open(console)?;
+    let known = session.known(recovery.did, console)?;
+    let next = Next::read(&credentials, recovery.did)?;
+    let next = match next {
+        Some(next) if is_recovery(&next) && is_under_way(&next, &known)? => {
+            console.note("a recovery was begun: finishing it");
+            next
+        }
+        next => Recovering {
+            args: &args,
+            recovery: &recovery,
+            identity: &identity,
+            credentials: &credentials,
+            known: &known,
+            session: &session,
+        }
+        .begin(next, console)?,
+    };
+    identity.source = Source::File(credentials.clone());
+    let logged = session.finish_change(&identity, &credentials, next, console)?;
+    args.log.print(&logged, console);
+    console.note(format!(
+        "the new key is in `{}`; the old recovery key counts for nothing",
+        credentials.display()
+    ));
+    console.hint("AIP_DID stays; the new key into the CI secret: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`");
+    Ok(Exit::Yes)
+}
+
+/// The credentials that the new key goes into: those of the DID that are here, else new ones.
+fn place(args: &Args, recovery: &Recovery, console: &mut Console) -> Result<(Identity, PathBuf)> {
+    if let Some(identity) = keyfile::from_files_if_any(console)? {
+        let path = identity.file().map(Path::to_path_buf).unwrap_or_default();
+        if identity.did == recovery.did {
+            return Ok((identity, path));
+        }
+        return Err(Failure::new(format!("`{}` holds another identity", path.display()))
+            .because(format!("it is of {}, the recovery key of {}", identity.did, recovery.did))
+            .hint("set AIP_CREDENTIALS_PATH to the file to write"));
+    }
+    let path = keyfile::destination()?;
+    let passphrase: Option<Zeroizing<String>> =
+        if args.encrypt { Some(keyfile::new_passphrase()?) } else { None };
+    let identity = Identity {
+        did: recovery.did,
+        // Stands for the key that is not here; what is written is the new one.
+        key: recovery.key.clone(),
+        profile: Profile { registered_at: Some(clock::now().as_secs()), ..Profile::default() },
+        source: Source::File(path.clone()),
+        passphrase,
+    };
+    Ok((identity, path))
+}
+
+fn is_recovery(next: &Next) -> bool {
+    next.under_way.as_ref().is_some_and(|under_way| under_way.event.event().name() == "recovery")
+}
+
+/// What a recovery is made from.
+struct Recovering<'a> {
+    args: &'a Args,
+    recovery: &'a Recovery,
+    identity: &'a Identity,
+    credentials: &'a Path,
+    known: &'a Known,
+    session: &'a Session,
+}
+
+impl Recovering<'_> {
+    /// Makes the keys and the event, and puts them on disk. What the next key's file held is kept beside it.
+    fn begin(&self, before: Option<Next>, console: &mut Console) -> Result<Next> {
+        let state = self.known.registered()?;
+        refuse_other_key(self.recovery, state, self.known)?;
+        let did = self.recovery.did;
+        let (key, after, spare) = (keyfile::new_key()?, keyfile::new_key()?, keyfile::new_key()?);
+        let capabilities = self.args.capabilities.unwrap_or_else(|| state.capabilities());
+        let origin = self.session.origin();
+        let said = IdentityEvent::Recovery {
+            link: state.link(),
+            key: *key.public_key().as_bytes(),
+            next: Commitment::to(after.public_key().as_bytes()),
+            recovery: Commitment::to(spare.public_key().as_bytes()),
+            capabilities,
+            since: Reference { origin: origin.to_owned(), index: since(self.args, state)? },
+        };
+        let event = events::sign(did, origin, said, &[&self.recovery.key, &key])?;
+        // The next recovery key is durable before anything depends on it.
+        let out = recovery::destination(did, self.args.recovery_out.as_deref(), console)?;
+        recovery::write(&out, did, &spare)?;
+        recovery::tell(&out, console);
+        if let Some(before) = before {
+            before.set_aside(self.credentials, console)?;
+        }
+        let passphrase = self.identity.passphrase();
+        let fresh = Next {
+            did,
+            next: state.next(),
+            recovery: state.recovery(),
+            capabilities,
+            public_name: None,
+            registered: Some(origin.to_owned()),
+            key: Stored::new(&after, passphrase)?,
+            under_way: None,
+        };
+        fresh.begin(self.credentials, event, &key, &after, passphrase)
+    }
+}
+
+/// From where on what was logged is void.
+fn since(args: &Args, state: &State) -> Result<LeafIndex> {
+    let open =
+        state.windows().iter().filter(|window| window.until.is_none()).map(|window| window.since).min();
+    args.since.map(LeafIndex::new).or(open).ok_or_else(|| {
+        Failure::new("say from which entry on nothing counts: --since INDEX")
+            .hint("the first one that is not yours: a monitor's finding names it, `aip-attest whoami` the inception")
+    })
+}
+
+/// Refuses a recovery key that is not the one the DID committed to.
+pub(super) fn refuse_other_key(recovery: &Recovery, state: &State, known: &Known) -> Result<()> {
+    if state.status() == Status::Deactivated {
+        return Err(Failure::new(format!("{} is deactivated, for ever", known.did))
+            .hint("`aip-attest init` makes another"));
+    }
+    if Commitment::to(recovery.key.public_key().as_bytes()) == state.recovery() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("this is not the recovery key of {} any more, or never was", known.did))
+        .because(format!("so says the log `{}`, {}", known.origin, known.as_of()))
+        .hint("each recovery made another one: use the newest"))
+}

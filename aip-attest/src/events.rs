@@ -1,0 +1,432 @@
+//! Identity and trust events: the state that a log has, an event on its way, the check of the answer.
+//!
+//! As with receipts, nothing that a log answers is believed before it is verified: a state comes as evidence, an
+//! event's answer with the proof that it is in the tree of a checkpoint that the policy believes.
+
+use std::path::Path;
+use std::time::Instant;
+
+use attestation::Did;
+use attestation::entry::LogTime;
+use attestation::event::{Capabilities, Event, EventEntry, IdentityEvent, PendingEvent, TrustEvent};
+use attestation::evidence::Proven;
+use attestation::identity::{Identity as State, Status, check_trust_signer};
+use serde_json::{Value, json};
+use tlog::checkpoint::Checkpoint;
+use tlog::encoding;
+use tlog::key::Ed25519PrivateKey;
+use tlog::merkle::leaf_hash;
+use tlog::policy::PolicyError;
+use tlog::proof::TlogProof;
+use tlog::{LeafIndex, TreeSize, UnixTime};
+
+use crate::client::{Answer, ClientError, LoggedAnswer};
+use crate::clock;
+use crate::evidence;
+use crate::fresh_evidence;
+use crate::keyfile::Identity;
+use crate::keyfile::next::Next;
+use crate::patience::Patience;
+use crate::policy_file;
+use crate::policy_file::pins::Pins;
+use crate::report::{Console, Failure, Result};
+use crate::submission::refusal;
+use crate::target::{Target, Wish};
+
+/// A log that events go to, for as long as somebody waits for it.
+pub struct Session {
+    /// The log.
+    pub target: Target,
+    pins: Pins,
+    deadline: Instant,
+}
+
+/// What a log says of a DID, verified.
+pub struct Known {
+    /// The DID.
+    pub did: Did,
+    /// Its state; `None`: it is bare.
+    pub state: Option<State>,
+    /// Its identity events.
+    pub events: Vec<KnownEvent>,
+    /// The log.
+    pub origin: String,
+    /// As of this size.
+    pub size: TreeSize,
+    /// As of this time: of the newest cosignature that counts.
+    pub time: Option<UnixTime>,
+}
+
+/// An identity event in a log.
+pub struct KnownEvent {
+    /// Its place.
+    pub index: LeafIndex,
+    /// Its name.
+    pub name: &'static str,
+    /// When the log took it.
+    pub logged_at: LogTime,
+}
+
+/// An event that is logged, and proved to be.
+pub struct Logged {
+    /// The event.
+    pub event: Event,
+    /// Its place.
+    pub index: LeafIndex,
+    /// When the log took it.
+    pub logged_at: LogTime,
+    /// The tree that holds it.
+    pub checkpoint: Checkpoint,
+}
+
+impl Session {
+    /// Meets the log that is named: as `sign` finds it.
+    pub fn open(
+        log: Option<&str>,
+        policy: Option<&Path>,
+        deadline: Instant,
+        console: &mut Console,
+    ) -> Result<Self> {
+        let pins = Pins::load()?;
+        let named = policy_file::named(policy, &pins)?;
+        let target = Wish::new(log, named, &pins)?.meet(&pins, deadline, console)?;
+        Ok(Self { target, pins, deadline })
+    }
+
+    /// What the log says of a DID now.
+    pub fn known(&self, did: Did, console: &mut Console) -> Result<Known> {
+        known(did, &self.target, &self.pins, self.deadline, console)
+    }
+
+    /// Sends an event, and waits until it is proved to be logged.
+    pub fn submit(&self, event: &PendingEvent, console: &mut Console) -> Result<Logged> {
+        submit(event, &self.target, &self.pins, self.deadline, console)
+    }
+
+    /// The log's name.
+    pub fn origin(&self) -> &str {
+        &self.target.origin
+    }
+
+    /// Says something about another DID, after a look whether this key may.
+    pub fn say(
+        &self,
+        identity: &Identity,
+        subject: Did,
+        event: TrustEvent,
+        console: &mut Console,
+    ) -> Result<Logged> {
+        let said = event.name();
+        let signed = Event::about(subject, identity.did, self.origin(), event.clone())
+            .and_then(|event| PendingEvent::sign(event, &[&identity.key]))
+            .map_err(|error| Failure::new(format!("cannot make this {said}")).caused_by(error))?;
+        let known = self.known(identity.did, console)?;
+        let state = known.registered()?;
+        known.is_current(identity)?;
+        check_trust_signer(Some(state), &signed, &event).map_err(|error| {
+            let failure = Failure::new(format!("this key may not log a {said}")).caused_by(error);
+            match state.status() {
+                Status::Active => failure.hint(lacks(state.capabilities())),
+                _ => failure,
+            }
+        })?;
+        self.submit(&signed, console)
+    }
+
+    /// Logs the inception of the DID that these keys are for, unless the log has it.
+    pub fn register(
+        &self,
+        identity: &Identity,
+        credentials: &Path,
+        next: Next,
+        console: &mut Console,
+    ) -> Result<LeafIndex> {
+        register(identity, credentials, next, &self.target, &self.pins, self.deadline, console)
+    }
+
+    /// Sends the change of keys that lies on disk, then lets the credentials follow. Whatever dies in between,
+    /// the same again finishes it: the same bytes meet the same entry.
+    pub fn finish_change(
+        &self,
+        identity: &Identity,
+        credentials: &Path,
+        next: Next,
+        console: &mut Console,
+    ) -> Result<Logged> {
+        let under_way = next.under_way.as_ref().expect("the caller began a change");
+        let key = under_way.key.open(identity.passphrase())?;
+        let logged = self.submit(&under_way.event, console)?;
+        // From here on the old key counts for nothing. A crash before the next line leaves credentials with it, and
+        // the file of the change beside them.
+        identity.replace_key(credentials, &key)?;
+        next.ended(self.origin()).write(credentials)?;
+        Ok(logged)
+    }
+}
+
+fn lacks(has: Capabilities) -> String {
+    format!(
+        "it has {has}; `aip-attest rotate-key --capabilities messages,receipts,vouches` gives it more, \
+         `aip-attest init --capabilities …` makes another: best a key that no build can read"
+    )
+}
+
+/// Logs the inception, unless the log has one; notes in the next key's file which log it was.
+pub fn register(
+    identity: &Identity,
+    credentials: &Path,
+    next: Next,
+    target: &Target,
+    pins: &Pins,
+    deadline: Instant,
+    console: &mut Console,
+) -> Result<LeafIndex> {
+    let event = Event::about_itself(identity.did, target.origin.as_str(), next.inception(&identity.key))
+        .and_then(|event| PendingEvent::sign(event, &[&identity.key]))
+        .map_err(|error| Failure::new("cannot make the inception").caused_by(error))?;
+    // The same keys always make the same inception: a second try meets the first.
+    let logged = submit(&event, target, pins, deadline, console)?;
+    Next { registered: Some(target.origin.clone()), ..next }.write(credentials)?;
+    Ok(logged.index)
+}
+
+/// Registers on the way, where the first submission comes from the machine that holds the next key. What does not
+/// come off leaves the DID bare for now, and that is said.
+pub fn register_on_the_way(
+    identity: &Identity,
+    target: &Target,
+    pins: &Pins,
+    deadline: Instant,
+    console: &mut Console,
+) {
+    let Some(credentials) = identity.file().filter(|_| identity.is_genesis()) else { return };
+    let next = match Next::read(credentials, identity.did) {
+        Ok(Some(next)) if next.registered.is_none() && next.under_way.is_none() => next,
+        Ok(_) => return,
+        Err(failure) => return console.warn(failure.one_line()),
+    };
+    match register(identity, credentials, next, target, pins, deadline, console) {
+        Ok(index) => console
+            .note(format!("{} is registered in `{}` now, at index {index}", identity.did, target.origin)),
+        Err(failure) => {
+            console.warn(format!("the DID stays bare for now, no gate lets it pass: {}", failure.one_line()));
+        }
+    }
+}
+
+impl Known {
+    /// What evidence says of a DID.
+    pub fn of(did: Did, proven: &Proven) -> Result<Self> {
+        let checkpoint = proven.checkpoint();
+        let lacking =
+            |error| Failure::refuted(format!("the evidence gives no state of {did}")).caused_by(error);
+        let mut events = Vec::new();
+        for (index, event) in proven.identity_events(did, checkpoint.size).map_err(lacking)? {
+            let logged_at = proven.event(index).map_err(lacking)?.logged_at();
+            events.push(KnownEvent { index, name: event.event().name(), logged_at });
+        }
+        Ok(Self {
+            did,
+            state: evidence::state(proven, did)?,
+            events,
+            origin: checkpoint.origin.clone(),
+            size: checkpoint.size,
+            time: proven.cosigned().iter().map(|by| by.time).max(),
+        })
+    }
+
+    /// The state of a registered DID.
+    pub fn registered(&self) -> Result<&State> {
+        self.state.as_ref().ok_or_else(|| {
+            Failure::new(format!("{} is not registered in the log `{}`", self.did, self.origin))
+                .because(format!("it has no inception there, {}", self.as_of()))
+                .hint("`aip-attest init --register` logs it, on the machine that holds its next key")
+        })
+    }
+
+    /// `as of size N, <time>`.
+    pub fn as_of(&self) -> String {
+        let time = self.time.map_or(String::new(), |time| format!(", {}", clock::rfc3339(time)));
+        format!("as of size {}{time}", self.size)
+    }
+
+    /// Whether the identity's key is the one that the log has for its DID now.
+    pub fn matches(&self, identity: &Identity) -> bool {
+        match &self.state {
+            Some(state) => state.key() == identity.key.public_key().as_bytes(),
+            None => identity.is_genesis(),
+        }
+    }
+
+    /// Refuses a key that is not the DID's now.
+    pub fn is_current(&self, identity: &Identity) -> Result<()> {
+        if self.matches(identity) {
+            return Ok(());
+        }
+        let failure = Failure::new(format!("the key here is not the current key of {}", self.did))
+            .because(format!("so says the log `{}`, {}", self.origin, self.as_of()));
+        Err(match self.state {
+            Some(_) => failure
+                .hint("it was rotated: use the new key; `aip-attest key export` on the machine that rotated gives it")
+                .hint("a rotation that broke off is finished by `aip-attest rotate-key` there"),
+            None => failure.hint("copy DID and key from the same `aip-attest init`"),
+        })
+    }
+}
+
+/// Asks a log for the state of a DID.
+pub fn known(
+    did: Did,
+    target: &Target,
+    pins: &Pins,
+    deadline: Instant,
+    console: &mut Console,
+) -> Result<Known> {
+    let mut patience = Patience::until(deadline);
+    let (_, proven) = fresh_evidence::fetch(target, &state_query(did), pins, &mut patience, console)?;
+    Known::of(did, &proven)
+}
+
+/// Refuses a key that is not the DID's by the state in a file, as `state export` writes it.
+pub fn require_current_by(
+    identity: &Identity,
+    state: &Path,
+    policy: Option<&Path>,
+    pins: &Pins,
+) -> Result<()> {
+    let policy = match policy_file::named(policy, pins)? {
+        Some(named) => named,
+        None => policy_file::pinned(pins, &evidence::claimed_origin(state)?)?,
+    };
+    let (_, proven) = evidence::read(state, &policy.policy, pins)?;
+    Known::of(identity.did, &proven)?.is_current(identity)
+}
+
+/// Evidence for the state of a DID, and nothing else (`specs/http.md`).
+fn state_query(did: Did) -> Value {
+    json!({"did": did})
+}
+
+/// Refuses to sign with a key that is not the DID's: the first key by itself, a later one by the log's state.
+pub fn require_current(
+    identity: &Identity,
+    target: &Target,
+    pins: &Pins,
+    deadline: Instant,
+    console: &mut Console,
+) -> Result<()> {
+    // A retired first key is refused by the log, with the reason: nobody is asked twice.
+    if identity.is_genesis() {
+        return Ok(());
+    }
+    known(identity.did, target, pins, deadline, console)?.is_current(identity)
+}
+
+/// Signs an identity event.
+pub fn sign(
+    did: Did,
+    origin: &str,
+    event: IdentityEvent,
+    keys: &[&Ed25519PrivateKey],
+) -> Result<PendingEvent> {
+    let name = event.name();
+    Event::about_itself(did, origin, event)
+        .and_then(|event| PendingEvent::sign(event, keys))
+        .map_err(|error| Failure::new(format!("cannot make the {name}")).caused_by(error))
+}
+
+/// Sends an event until the log has it, refuses it, or the time is up.
+pub fn submit(
+    event: &PendingEvent,
+    target: &Target,
+    pins: &Pins,
+    deadline: Instant,
+    console: &mut Console,
+) -> Result<Logged> {
+    let mut patience = Patience::until(deadline);
+    let body = json!([{"leaf": encoding::base64(&event.to_bytes())}]).to_string();
+    let mut committed = false;
+    loop {
+        let answer = match committed {
+            true => target.client.claim(&event.hash().get()),
+            false => target.client.submit(body.clone(), 1).map(|mut answers| answers.remove(0)),
+        };
+        let (at_least, why) = match answer {
+            Ok(Answer::Logged(answer)) => match accept(event, &answer, target, pins)? {
+                Accepted::Logged(logged) => return Ok(*logged),
+                Accepted::BelowQuorum(why) => {
+                    committed = true;
+                    (None, why)
+                }
+            },
+            Ok(Answer::Committed { problem, retry_after }) => {
+                committed = true;
+                let why = "the log has committed to the event and not yet published it";
+                (retry_after, problem.map_or(why.to_owned(), |problem| format!("{why}: {problem}")))
+            }
+            Ok(Answer::Unavailable { problem, retry_after }) => {
+                (retry_after, format!("the log answers {problem}"))
+            }
+            Ok(Answer::Refused(problem)) => return Err(refusal(&problem)),
+            Err(error) => match (error.retry(), &error) {
+                (Some(retry_after), _) => (retry_after, error.one_line()),
+                (None, ClientError::Refused { problem, .. }) => return Err(refusal(problem)),
+                (None, _) => return Err(error.into()),
+            },
+        };
+        if !patience.pause(at_least, console, &why) {
+            return Err(Failure::new("the log gave no answer in time")
+                .because(why)
+                .hint("it may log the event all the same: try again, or look with `aip-attest whoami`")
+                .for_now());
+        }
+    }
+}
+
+enum Accepted {
+    Logged(Box<Logged>),
+    BelowQuorum(String),
+}
+
+/// Verifies an answer as anybody would.
+fn accept(sent: &PendingEvent, answer: &LoggedAnswer, target: &Target, pins: &Pins) -> Result<Accepted> {
+    let broken = |why: String| {
+        Failure::refuted(format!("the answer of `{}` does not verify", target.client.url()))
+            .because(why)
+            .hint("ask whoever runs the log")
+    };
+    let entry = EventEntry::parse(&answer.leaf).map_err(|error| broken(error.to_string()))?;
+    if entry.pending() != sent {
+        return Err(broken("the leaf is not the event that was sent".to_owned()));
+    }
+    let proof = TlogProof::parse(&answer.proof).map_err(|error| broken(error.to_string()))?;
+    let policy = &target.judge.policy;
+    let (checkpoint, log) =
+        policy.log_checkpoint(&proof.checkpoint).map_err(|error| broken(error.to_string()))?;
+    if checkpoint.origin != target.origin {
+        return Err(broken(format!("the proof is of the log `{}`", checkpoint.origin)));
+    }
+    let seen = pins.roots().into_iter().find(|pin| pin.log == log.vkey && pin.size == checkpoint.size);
+    if seen.is_some_and(|pin| pin.root != checkpoint.root) {
+        return Err(broken(format!("another root was seen at size {}", checkpoint.size)));
+    }
+    match policy.quorum(&proof.checkpoint) {
+        Ok(_) => {}
+        Err(error @ PolicyError::Quorum { .. }) => {
+            let source = &target.judge.source;
+            return Ok(Accepted::BelowQuorum(format!(
+                "the log answers below the quorum of the policy {source}: {error}"
+            )));
+        }
+        Err(error) => return Err(broken(error.to_string())),
+    }
+    proof
+        .verify_inclusion(&leaf_hash(&answer.leaf), &checkpoint)
+        .map_err(|error| broken(error.to_string()))?;
+    Ok(Accepted::Logged(Box::new(Logged {
+        event: sent.event().clone(),
+        index: proof.index,
+        logged_at: entry.logged_at(),
+        checkpoint,
+    })))
+}

@@ -1,0 +1,398 @@
+//! What comes after the current key: a file of its own beside the credentials, `next-<digits of the DID>.json`.
+//!
+//! ```text
+//! {"format":"aip-next-v1","did":"did:aip:…",
+//!  "nextKey":"<hex commitment>","recoveryKey":"<hex commitment>","capabilities":["messages","receipts"],
+//!  "publicName":"…","registered":"<origin>",                               each may be absent
+//!  "next":KEY,
+//!  "underWay":{"event":"<base64 of the pending leaf>","key":KEY,"next":KEY}}
+//!
+//! KEY  {"private_key":"<base64 of the seed>"}; {"salt":"…","ciphertext":"…"} beside encrypted credentials
+//! ```
+//! The machine that signs does not need the file; whoever has it and the credentials can rotate.
+//!
+//! `underWay` is written before an event that changes keys is sent, and holds every key that it makes: a process
+//! that dies at any point leaves what finishes the same change. It goes once the credentials have the new key.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use attestation::Did;
+use attestation::event::{Body, Capabilities, Commitment, IdentityEvent, PendingEvent};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tlog::Hash;
+use tlog::encoding;
+use tlog::key::Ed25519PrivateKey;
+use zeroize::Zeroizing;
+
+use super::credentials::Secret;
+use super::{credentials, encrypted, random};
+use crate::durable::{self, Readers};
+use crate::receipt_file::read_bounded;
+use crate::report::{Console, Failure, Result};
+
+/// What a machine holds of a DID's future.
+pub struct Next {
+    /// The DID.
+    pub did: Did,
+    /// What the next key is committed to by.
+    pub next: Commitment,
+    /// What the recovery key is committed to by.
+    pub recovery: Commitment,
+    /// What the key may do: for an inception that is still to come.
+    pub capabilities: Capabilities,
+    /// The name to make public: for an inception that is still to come.
+    pub public_name: Option<String>,
+    /// The log that has the inception.
+    pub registered: Option<String>,
+    /// The next key, perhaps locked.
+    pub key: Stored,
+    /// A change of keys that was begun.
+    pub under_way: Option<UnderWay>,
+}
+
+/// A change of keys: the event, and the keys after it.
+pub struct UnderWay {
+    /// The event, as it is sent.
+    pub event: PendingEvent,
+    /// The current key after it.
+    pub key: Stored,
+    /// The next key after it.
+    pub next: Stored,
+}
+
+/// A private key in a file.
+#[derive(Clone)]
+pub enum Stored {
+    /// Readable.
+    Plain(Ed25519PrivateKey),
+    /// Locked with the credentials' passphrase.
+    Sealed {
+        /// The salt.
+        salt: [u8; encrypted::SALT_BYTES],
+        /// Nonce and box.
+        ciphertext: Vec<u8>,
+    },
+}
+
+impl Stored {
+    /// The key as it is kept beside credentials with this passphrase.
+    pub fn new(key: &Ed25519PrivateKey, passphrase: Option<&str>) -> Result<Self> {
+        let Some(passphrase) = passphrase else { return Ok(Self::Plain(key.clone())) };
+        let salt = *random()?;
+        let ciphertext = encrypted::seal(&*key.seed(), passphrase, &salt, &*random()?);
+        Ok(Self::Sealed { salt, ciphertext })
+    }
+
+    /// The key.
+    pub fn open(&self, passphrase: Option<&str>) -> Result<Ed25519PrivateKey> {
+        let (salt, ciphertext) = match self {
+            Self::Plain(key) => return Ok(key.clone()),
+            Self::Sealed { salt, ciphertext } => (salt, ciphertext),
+        };
+        let cannot = || Failure::new("cannot open the next key");
+        let passphrase = passphrase.ok_or_else(|| {
+            cannot().because("it is encrypted, and the credentials are not").hint("set AIP_PASSPHRASE")
+        })?;
+        let (nonce, sealed) =
+            ciphertext.split_first_chunk().ok_or_else(|| cannot().because("its box is too short"))?;
+        let seed = encrypted::open(salt, nonce, sealed, passphrase);
+        let seed = seed.map_err(|error| cannot().caused_by(error))?;
+        let seed = <[u8; 32]>::try_from(seed.as_slice()).map(Zeroizing::new);
+        let seed = seed.map_err(|_| cannot().because("what is in the box is not 32 bytes"))?;
+        Ok(Ed25519PrivateKey::from_seed(&seed))
+    }
+
+    /// The JSON text.
+    fn to_json(&self) -> Zeroizing<String> {
+        match self {
+            Self::Plain(key) => {
+                Zeroizing::new(format!("{{\"private_key\":\"{}\"}}", *credentials::encode_private_key(key)))
+            }
+            Self::Sealed { salt, ciphertext } => Zeroizing::new(
+                json!({"salt": encoding::base64(salt), "ciphertext": encoding::base64(ciphertext)})
+                    .to_string(),
+            ),
+        }
+    }
+
+    fn from_wire(wire: WireKey) -> Option<Self> {
+        if let Some(key) = wire.private_key {
+            return credentials::decode_private_key(&key.0).ok().map(Self::Plain);
+        }
+        let salt = encoding::decode_base64_array(&wire.salt?)?;
+        Some(Self::Sealed { salt, ciphertext: encoding::decode_base64(&wire.ciphertext?)? })
+    }
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stored(…)")
+    }
+}
+
+/// The file of a DID beside a credentials file.
+pub fn path(credentials: &Path, did: Did) -> PathBuf {
+    credentials.with_file_name(format!("next-{}.json", hex::encode(did.as_bytes())))
+}
+
+impl Next {
+    /// Reads the file of a DID beside a credentials file; `None` if there is none.
+    pub fn read(credentials: &Path, did: Did) -> Result<Option<Self>> {
+        let path = path(credentials, did);
+        let cannot = || Failure::new(format!("cannot read the next key's file `{}`", path.display()));
+        let bytes = match read_bounded(&path, MAX_BYTES) {
+            Ok(bytes) => Zeroizing::new(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(cannot().caused_by(error)),
+        };
+        // No message of the library goes on: it could repeat a key.
+        let wire: Option<Wire> = serde_json::from_slice(&bytes).ok();
+        let next =
+            wire.and_then(Self::from_wire).ok_or_else(|| cannot().because("it has not the form of one"))?;
+        if next.did == did { Ok(Some(next)) } else { Err(cannot().because(format!("it is of {}", next.did))) }
+    }
+
+    fn from_wire(wire: Wire) -> Option<Self> {
+        if wire.format != FORMAT {
+            return None;
+        }
+        let under_way = match wire.under_way {
+            None => None,
+            Some(under_way) => Some(UnderWay::from_wire(under_way)?),
+        };
+        Some(Self {
+            did: wire.did.parse().ok()?,
+            next: commitment(&wire.next_key)?,
+            recovery: commitment(&wire.recovery_key)?,
+            capabilities: Capabilities::from_names(wire.capabilities.iter().map(String::as_str))?,
+            public_name: wire.public_name,
+            registered: wire.registered,
+            key: Stored::from_wire(wire.next)?,
+            under_way,
+        })
+    }
+
+    /// Writes the file, durably, 0600.
+    pub fn write(&self, credentials: &Path) -> Result<()> {
+        durable::write(&path(credentials, self.did), self.to_json().as_bytes(), Readers::Owner)
+    }
+
+    fn to_json(&self) -> Zeroizing<String> {
+        let mut members = Map::new();
+        members.insert("format".to_owned(), FORMAT.into());
+        members.insert("did".to_owned(), self.did.to_string().into());
+        members.insert("nextKey".to_owned(), self.next.get().to_string().into());
+        members.insert("recoveryKey".to_owned(), self.recovery.get().to_string().into());
+        members.insert("capabilities".to_owned(), self.capabilities.names().collect::<Vec<_>>().into());
+        let optional = [("publicName", &self.public_name), ("registered", &self.registered)];
+        for (name, value) in optional {
+            members.extend(value.as_ref().map(|value| (name.to_owned(), value.as_str().into())));
+        }
+        let head = Value::Object(members).to_string();
+        let under_way = self.under_way.as_ref().map(UnderWay::to_json);
+        let key = self.key.to_json();
+        // Its full length at once: a buffer that grows leaves copies of the keys behind.
+        let length = head.len() + key.len() + under_way.as_ref().map_or(0, |text| text.len()) + 64;
+        let mut text = Zeroizing::new(String::with_capacity(length));
+        text.push_str(head.strip_suffix('}').expect("an object ends so"));
+        for part in [",\"next\":", &key] {
+            text.push_str(part);
+        }
+        if let Some(under_way) = &under_way {
+            for part in [",\"underWay\":", under_way] {
+                text.push_str(part);
+            }
+        }
+        text.push_str("}\n");
+        text
+    }
+
+    /// Moves the file to another name beside it: what holds keys is never thrown away.
+    pub fn set_aside(&self, credentials: &Path, console: &mut Console) -> Result<()> {
+        let path = path(credentials, self.did);
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let numbered = |number: u32| path.with_file_name(format!("{name}.{number}.old"));
+        if let Some(kept) = durable::set_aside(&path, (1..=super::MAX_OLD_FILES).map(numbered))? {
+            console.note(format!("the keys before these are kept in `{}`", kept.display()));
+        }
+        Ok(())
+    }
+
+    /// Begins a change of keys: on disk before the event is sent.
+    pub fn begin(
+        self,
+        credentials: &Path,
+        event: PendingEvent,
+        key: &Ed25519PrivateKey,
+        next: &Ed25519PrivateKey,
+        passphrase: Option<&str>,
+    ) -> Result<Self> {
+        let (key, next) = (Stored::new(key, passphrase)?, Stored::new(next, passphrase)?);
+        let begun = Self { under_way: Some(UnderWay { event, key, next }), ..self };
+        begun.write(credentials)?;
+        Ok(begun)
+    }
+
+    /// What the file holds once the change that is under way is logged and the credentials have its key.
+    pub fn ended(self, origin: &str) -> Self {
+        let Some(UnderWay { event, next: key, .. }) = self.under_way else { return self };
+        let (next, recovery, capabilities) = match event.event().body() {
+            Body::Identity(IdentityEvent::Rotation { next, capabilities, .. }) => {
+                (*next, self.recovery, *capabilities)
+            }
+            Body::Identity(IdentityEvent::Recovery { next, recovery, capabilities, .. }) => {
+                (*next, *recovery, *capabilities)
+            }
+            _ => (self.next, self.recovery, self.capabilities),
+        };
+        let registered = Some(origin.to_owned());
+        Self { next, recovery, capabilities, registered, key, under_way: None, ..self }
+    }
+
+    /// The inception of the DID that these keys are for.
+    pub fn inception(&self, genesis: &Ed25519PrivateKey) -> IdentityEvent {
+        IdentityEvent::Inception {
+            key: *genesis.public_key().as_bytes(),
+            next: self.next,
+            recovery: self.recovery,
+            capabilities: self.capabilities,
+            public_name: self.public_name.clone(),
+        }
+    }
+}
+
+impl UnderWay {
+    fn from_wire(wire: WireUnderWay) -> Option<Self> {
+        let event = encoding::decode_base64(&wire.event)?;
+        Some(Self {
+            event: PendingEvent::parse(&event).ok()?,
+            key: Stored::from_wire(wire.key)?,
+            next: Stored::from_wire(wire.next)?,
+        })
+    }
+
+    fn to_json(&self) -> Zeroizing<String> {
+        let event = encoding::base64(&self.event.to_bytes());
+        let (key, next) = (self.key.to_json(), self.next.to_json());
+        Zeroizing::new(format!("{{\"event\":\"{event}\",\"key\":{},\"next\":{}}}", *key, *next))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    format: String,
+    did: String,
+    next_key: String,
+    recovery_key: String,
+    capabilities: Vec<String>,
+    public_name: Option<String>,
+    registered: Option<String>,
+    next: WireKey,
+    under_way: Option<WireUnderWay>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireUnderWay {
+    event: String,
+    key: WireKey,
+    next: WireKey,
+}
+
+#[derive(Deserialize)]
+struct WireKey {
+    private_key: Option<Secret>,
+    salt: Option<String>,
+    ciphertext: Option<String>,
+}
+
+fn commitment(hex: &str) -> Option<Commitment> {
+    let bytes: [u8; Hash::BYTES] = hex::decode(hex).ok()?.try_into().ok()?;
+    Some(Commitment::new(Hash::new(bytes)))
+}
+
+const FORMAT: &str = "aip-next-v1";
+
+/// A few hundred bytes, and an event.
+const MAX_BYTES: u64 = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use attestation::event::{Event, Link};
+
+    use super::*;
+
+    fn key(seed: u8) -> Ed25519PrivateKey {
+        Ed25519PrivateKey::from_seed(&[seed; 32])
+    }
+
+    fn to(seed: u8) -> Commitment {
+        Commitment::to(key(seed).public_key().as_bytes())
+    }
+
+    #[test]
+    fn the_file_reads_as_it_was_written() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let credentials = dir.path().join("credentials.json");
+        let did = Did::of(&key(1).public_key());
+        assert!(Next::read(&credentials, did).expect("nothing there").is_none());
+        let capabilities = Capabilities::PIPELINE;
+        let link = Link { sequence: 1, previous: attestation::entry::ClaimHash::new(Hash::of(b"x")) };
+        let rotation =
+            IdentityEvent::Rotation { link, key: *key(2).public_key().as_bytes(), next: to(4), capabilities };
+        let event = Event::about_itself(did, "log.example.com", rotation).expect("an event");
+        let event = PendingEvent::sign(event, &[&key(1), &key(2)]).expect("an event");
+        for passphrase in [None, Some("correct horse")] {
+            let under_way = UnderWay {
+                event: event.clone(),
+                key: Stored::new(&key(2), passphrase).expect("stored"),
+                next: Stored::new(&key(4), passphrase).expect("stored"),
+            };
+            let next = Next {
+                did,
+                next: to(2),
+                recovery: to(3),
+                capabilities,
+                public_name: Some("a \"name\"".to_owned()),
+                registered: Some("log.example.com".to_owned()),
+                key: Stored::new(&key(2), passphrase).expect("stored"),
+                under_way: Some(under_way),
+            };
+            next.write(&credentials).expect("written");
+            let read = Next::read(&credentials, did).expect("read").expect("there");
+            assert_eq!((read.next, read.recovery), (next.next, next.recovery));
+            assert_eq!((&read.public_name, &read.registered), (&next.public_name, &next.registered));
+            let open = |stored: &Stored| *stored.open(passphrase).expect("opened").public_key().as_bytes();
+            assert_eq!(open(&read.key), *key(2).public_key().as_bytes());
+            let under_way = read.under_way.expect("under way");
+            assert_eq!(under_way.event, event);
+            assert_eq!(open(&under_way.next), *key(4).public_key().as_bytes());
+            if passphrase.is_some() {
+                assert!(read.key.open(None).is_err() && read.key.open(Some("wrong")).is_err());
+            }
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt as _;
+                let mode = std::fs::metadata(path(&credentials, did)).expect("there").permissions().mode();
+                assert_eq!(mode & 0o777, 0o600);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_such_file_repeats_nothing() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let credentials = dir.path().join("credentials.json");
+        let did = Did::of(&key(1).public_key());
+        for bad in
+            ["", "{}", "{\"format\":\"aip-next-v1\",\"privateKey\":\"s3cret\"}", "\"s3cret\"", "s3cret"]
+        {
+            std::fs::write(path(&credentials, did), bad).expect("written");
+            let failure = Next::read(&credentials, did).err().expect("refused");
+            assert!(!failure.to_string().contains("s3cret"), "{failure}");
+        }
+    }
+}

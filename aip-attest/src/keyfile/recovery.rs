@@ -1,0 +1,127 @@
+//! The recovery key: one file, written once, to be moved off the machine.
+//!
+//! ```text
+//! {"format":"aip-recovery-v1","did":"did:aip:…","private_key":"<base64 of the seed>"}
+//! ```
+//! Whoever has it can take the DID from its owner. Nothing here reads it but the commands it is handed to.
+
+use std::path::{Path, PathBuf};
+
+use attestation::Did;
+use serde::Deserialize;
+use tlog::key::Ed25519PrivateKey;
+use zeroize::Zeroizing;
+
+use super::credentials::{self, Secret};
+use crate::durable::{self, Readers};
+use crate::environment;
+use crate::receipt_file::read_bounded;
+use crate::report::{Console, Failure, Result};
+
+/// A recovery key and whose it is.
+pub struct Recovery {
+    /// The DID.
+    pub did: Did,
+    /// The key.
+    pub key: Ed25519PrivateKey,
+}
+
+/// Where the recovery key of a DID is written: where the user says, else into the home folder, in sight, under
+/// a name that is free.
+///
+/// Never by accident into a git checkout: what lies there is committed one day.
+pub fn destination(did: Did, flag: Option<&Path>, console: &mut Console) -> Result<PathBuf> {
+    if let Some(path) = flag {
+        if let Some(root) = checkout_around(path) {
+            console.warn(format!(
+                "`{}` is in the git checkout `{}`: never commit it",
+                path.display(),
+                root.display()
+            ));
+        }
+        return Ok(path.to_path_buf());
+    }
+    let digits = hex::encode(did.as_bytes());
+    let place = "name a place for the recovery key with --recovery-out FILE, best on a medium of its own";
+    let home = environment::home_of_user()
+        .ok_or_else(|| Failure::new("there is no place for the recovery key: HOME is not set").hint(place))?;
+    let numbered = |number: u32| match number {
+        1 => home.join(format!("aip-recovery-{digits}.json")),
+        _ => home.join(format!("aip-recovery-{digits}-{number}.json")),
+    };
+    match checkout_around(&numbered(1)) {
+        // Each recovery makes a new key, and the one before may lie there still.
+        None => Ok((1..=MAX_NUMBER).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(1))),
+        Some(root) => {
+            Err(Failure::new(format!("the home folder is in the git checkout `{}`", root.display()))
+                .because("a recovery key that is committed is anybody's")
+                .hint(place))
+        }
+    }
+}
+
+/// The root of the git checkout that a file would lie in.
+fn checkout_around(path: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(path).ok()?;
+    let folder = absolute.parent()?;
+    // The folder may not be there yet; those above it that are decide, behind their symbolic links.
+    let there = folder.ancestors().find(|folder| folder.exists())?;
+    let real = there.canonicalize().ok()?;
+    real.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_path_buf)
+}
+
+/// Writes a recovery key where nothing is, 0600.
+pub fn write(path: &Path, did: Did, key: &Ed25519PrivateKey) -> Result<()> {
+    let key = credentials::encode_private_key(key);
+    let text = Zeroizing::new(format!(
+        "{{\n  \"format\": \"{FORMAT}\",\n  \"did\": \"{did}\",\n  \"private_key\": \"{}\"\n}}\n",
+        *key
+    ));
+    if durable::write_new(path, text.as_bytes(), Readers::Owner)? {
+        return Ok(());
+    }
+    Err(Failure::new(format!("`{}` exists", path.display()))
+        .because("a recovery key is never written over another file")
+        .hint("name another place with --recovery-out FILE"))
+}
+
+/// Says in plain words what to do with the file.
+pub fn tell(path: &Path, console: &mut Console) {
+    console.warn(format!(
+        "the recovery key is in `{}`: move it off this machine now, to where no build can read it",
+        path.display()
+    ));
+    console.hint(
+        "it takes the DID back after a theft, and whoever has it can take the DID from you: keep it offline, \
+         keep a copy; it is not written again",
+    );
+}
+
+/// Reads a recovery key.
+pub fn read(path: &Path) -> Result<Recovery> {
+    let cannot = || Failure::new(format!("cannot read the recovery key `{}`", path.display()));
+    let bytes = read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
+    let bytes = Zeroizing::new(bytes);
+    let read = || -> Option<Recovery> {
+        let wire: Wire = serde_json::from_slice(&bytes).ok()?;
+        if wire.format != FORMAT {
+            return None;
+        }
+        let key = credentials::decode_private_key(&wire.private_key.0).ok()?;
+        Some(Recovery { did: wire.did.parse().ok()?, key })
+    };
+    read().ok_or_else(|| {
+        cannot().because("it is no recovery key").hint("`aip-attest init` writes one, `recover` the next one")
+    })
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    format: String,
+    did: String,
+    private_key: Secret,
+}
+
+const FORMAT: &str = "aip-recovery-v1";
+const MAX_BYTES: u64 = 64 * 1024;
+const MAX_NUMBER: u32 = 100;
