@@ -1,10 +1,11 @@
 //! A log in memory whose pipelines do what a test says: what they log is signed, and a ledger takes it.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use attestation::did::Did;
 use attestation::dsse::Envelope;
-use attestation::entry::{Claim, DsseEntry, Entry, LogTime, PendingEntry, Visibility};
+use attestation::entry::{Claim, ClaimHash, DsseEntry, Entry, LogTime, PendingEntry, Visibility};
 use attestation::event::{
     Capabilities, Commitment, Event, EventEntry, FailureReason, IdentityEvent, Level, Link, MAX_VOUCH_MILLIS,
     PendingEvent, Reference, Scope, StatementId, TrustEvent,
@@ -69,18 +70,30 @@ pub fn key(name: &str, number: u32) -> Ed25519PrivateKey {
 
 /// The DID of a pipeline.
 pub fn did(name: &str) -> Did {
-    Did::of(&key(name, 0).public_key())
+    thread_local! {
+        // A key is slow to make, and names come many times.
+        static KNOWN: RefCell<HashMap<String, Did>> = RefCell::default();
+    }
+    let known = KNOWN.with_borrow(|known| known.get(name).copied());
+    known.unwrap_or_else(|| {
+        let did = Did::of(&key(name, 0).public_key());
+        KNOWN.with_borrow_mut(|known| known.insert(name.to_owned(), did));
+        did
+    })
 }
 
-fn recovery_key(name: &str, number: u32) -> Ed25519PrivateKey {
+/// The recovery key of this number in the life of a pipeline.
+pub fn recovery_key(name: &str, number: u32) -> Ed25519PrivateKey {
     key(&format!("{name} recovery"), number)
 }
 
-fn raw(key: &Ed25519PrivateKey) -> [u8; 32] {
+/// The bytes of a public key.
+pub fn raw(key: &Ed25519PrivateKey) -> [u8; 32] {
     *key.public_key().as_bytes()
 }
 
-fn commitment(key: &Ed25519PrivateKey) -> Commitment {
+/// The commitment to a key.
+pub fn commitment(key: &Ed25519PrivateKey) -> Commitment {
     Commitment::to(&raw(key))
 }
 
@@ -164,7 +177,8 @@ impl Scene {
         self.log(Entry::Event(Box::new(EventEntry::new(event, time(self.now)))))
     }
 
-    fn log_identity(&mut self, name: &str, event: IdentityEvent, keys: &[&Ed25519PrivateKey]) -> Outcome {
+    /// Logs an identity event of a pipeline, signed by these keys.
+    pub fn log_identity(&mut self, name: &str, event: IdentityEvent, keys: &[&Ed25519PrivateKey]) -> Outcome {
         let event = Event::about_itself(did(name), ORIGIN, event).expect("an event");
         self.log_event(event, keys)
     }
@@ -173,10 +187,16 @@ impl Scene {
         self.people.get(name).copied().unwrap_or_default()
     }
 
-    /// What the next identity event of a pipeline carries.
-    fn link(&self, name: &str) -> Link {
+    /// What the next identity event of a pipeline carries; of one that is not registered, what none does.
+    pub fn link(&self, name: &str) -> Link {
         let Ok(state) = Prefix::identity(&self.ledger, did(name));
-        state.expect("a registered pipeline").link()
+        let none = Link { sequence: 0, previous: ClaimHash::new(Hash::of(name.as_bytes())) };
+        state.map_or(none, |state| state.link())
+    }
+
+    /// The pipeline signs with its key of this number from now on, whatever the log says.
+    pub fn sign_with(&mut self, name: &str, number: u32) {
+        self.people.entry(name.to_owned()).or_default().key = number;
     }
 
     /// The current key of a pipeline, if it did all that it was told to.
@@ -317,17 +337,7 @@ impl Scene {
 
     /// Logs an artifact that the pipeline calls reproducible.
     pub fn build_reproducibly(&mut self, name: &str, content: &str) -> Outcome {
-        let predicate = json!({
-            "buildDefinition": {
-                "buildType": "https://example.com/build/v1",
-                "externalParameters": {"ref": "refs/tags/v1"},
-                "internalParameters": {"reproducible": true},
-                "resolvedDependencies": [{"digest": {"gitCommit": "00"}}],
-            },
-            "runDetails": {"builder": {"id": "https://example.com/builder"}},
-        });
-        let Value::Object(predicate) = predicate else { unreachable!("written as an object") };
-        self.build_with(name, &self.current_key(name), content, Visibility::Public, predicate)
+        self.build_with(name, &self.current_key(name), content, Visibility::Public, reproducible())
     }
 
     /// `from` builds what `to` built, and confirms it.
@@ -354,6 +364,21 @@ impl Scene {
         let statements = receipts.map(|index| self.payloads[&index].clone());
         self.say(from, to, TrustEvent::Equivocation { receipts: receipts.map(reference), statements })
     }
+}
+
+/// The predicate of a build that its signer calls reproducible; the same each time.
+pub fn reproducible() -> Map<String, Value> {
+    let predicate = json!({
+        "buildDefinition": {
+            "buildType": "https://example.com/build/v1",
+            "externalParameters": {"ref": "refs/tags/v1"},
+            "internalParameters": {"reproducible": true},
+            "resolvedDependencies": [{"digest": {"gitCommit": "00"}}],
+        },
+        "runDetails": {"builder": {"id": "https://example.com/builder"}},
+    });
+    let Value::Object(predicate) = predicate else { unreachable!("written as an object") };
+    predicate
 }
 
 /// Judges by the paths that a search finds.
