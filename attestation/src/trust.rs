@@ -23,9 +23,11 @@ use crate::entry::LogTime;
 use crate::event::{FailureReason, Level, Scope};
 use crate::identity::Identity;
 
+pub mod graph;
 mod judge;
 mod memory;
 mod params;
+pub mod picture;
 pub mod rules;
 mod search;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Finds paths: backward from the target, one layer of hops at a time.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use super::judge::{JudgeError, Reader, Roots, Vouch, common, hop_factor, said, vouch};
@@ -7,7 +8,7 @@ use super::verdict::order;
 use super::{Graph, Params, Path};
 use crate::did::Did;
 use crate::entry::LogTime;
-use crate::event::Scope;
+use crate::event::{Level, Scope};
 use crate::identity::Status;
 use crate::lists::ListKey;
 
@@ -44,8 +45,9 @@ pub fn search<G: Graph>(
     if roots.is_banned(target) {
         return Ok(Found { paths: Vec::new(), complete: true });
     }
-    let edges = HashMap::new();
-    let mut search = Search { reader, params, roots, target, time, edges, left: MAX_SEARCH_EDGES };
+    let heaviest = params.roots().map(|(_, weight)| weight).max().unwrap_or(0);
+    let (edges, left) = (HashMap::new(), MAX_SEARCH_EDGES);
+    let mut search = Search { reader, params, roots, target, time, heaviest, edges, left };
     let mut found = Found { paths: Vec::new(), complete: true };
     let mut excluded = HashSet::new();
     while found.paths.len() < usize::from(params.min_paths()) {
@@ -67,6 +69,8 @@ struct Search<'a, G> {
     roots: Roots,
     target: Did,
     time: LogTime,
+    /// The weight of the heaviest root.
+    heaviest: u16,
     /// The live vouches for a DID, read once.
     edges: HashMap<Did, Vec<Edge>>,
     /// How many vouches may still be looked at.
@@ -90,13 +94,21 @@ struct Step {
 impl<G: Graph> Search<'_, G> {
     fn best(&mut self, excluded: &HashSet<Did>) -> Result<Option<Path>, JudgeError<G::Error>> {
         let mut layers: Vec<HashMap<Did, Step>> = Vec::new();
+        let strongest = hop_factor(Level::Ultimate, self.params);
         for hops in 1..=usize::from(self.params.max_hops()) {
-            let behind: Vec<(Did, u128)> = match layers.last() {
+            let mut behind: Vec<(Did, u128)> = match layers.last() {
                 None => vec![(self.target, 1)],
                 Some(layer) => layer.iter().map(|(did, step)| (*did, step.product)).collect(),
             };
+            // The better ones first, in case that not all can be looked at.
+            behind.sort_unstable_by_key(|(did, product)| (Reverse(*product), *did));
+            let found = self.best_of(&layers, excluded).map_or(0, |(value, _)| value);
             let mut layer = HashMap::new();
             for (did, product) in behind {
+                // Whatever comes before it, a path through here is no better than the one that is known.
+                if common(self.heaviest, product * strongest, hops) < found {
+                    break;
+                }
                 self.read_edges(did)?;
                 for edge in &self.edges[&did] {
                     let passable = edge.from != self.target && !excluded.contains(&edge.from);
@@ -111,11 +123,11 @@ impl<G: Graph> Search<'_, G> {
             }
             layers.push(layer);
         }
-        Ok(self.best_of(&layers, excluded))
+        Ok(self.best_of(&layers, excluded).map(|(_, path)| path))
     }
 
-    /// The best path of those from the roots.
-    fn best_of(&self, layers: &[HashMap<Did, Step>], excluded: &HashSet<Did>) -> Option<Path> {
+    /// The best path of those from the roots, and its worth.
+    fn best_of(&self, layers: &[HashMap<Did, Step>], excluded: &HashSet<Did>) -> Option<(u128, Path)> {
         let mut best: Option<(u128, Path)> = None;
         let mut take = |value: u128, path: Path| {
             let better = best.as_ref().is_none_or(|(best_value, best_path)| {
@@ -135,7 +147,7 @@ impl<G: Graph> Search<'_, G> {
                 }
             }
         }
-        best.map(|(_, path)| path)
+        best
     }
 
     /// Reads the live vouches for a DID that is on the way.
