@@ -131,12 +131,16 @@ pub struct ProvenLeaf {
     pub proof: Vec<Hash>,
 }
 
+/// How far two honest clocks differ at most, in milliseconds.
+pub const MAX_CLOCK_DIFFERENCE: u64 = 5 * 60 * 1_000;
+
 /// A checkpoint that the log served when there was a newer one, or should have been.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Stale {
     /// What the log served at the finding's `foundAt`.
     pub checkpoint: Note,
-    /// The age that is too old, in milliseconds: of the newest cosignature, or of what `ahead` shows.
+    /// The age that is too old, in milliseconds: of the newest cosignature that is not ahead of `foundAt` by more than
+    /// [`MAX_CLOCK_DIFFERENCE`], or of what `ahead` shows.
     pub stale_after: u64,
     /// A larger checkpoint that the log had signed for somebody else.
     pub ahead: Option<Note>,

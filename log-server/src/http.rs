@@ -1,5 +1,6 @@
 //! The HTTP interface (`specs/http.md`): routes, bounds, and the accept loop.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::de::DeserializeOwned;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower::Service as _;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -146,6 +147,16 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn(count))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
+}
+
+/// Listens on an address, with room for many who come at once. A connection that finds none waits a second or more
+/// before it tries again.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart does not wait for connections of the process before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves until `stop` says so, then finishes what is under way.
@@ -332,6 +343,9 @@ fn immutable_json<T: serde::Serialize>(value: T) -> Response {
 
 /// For what is addressed by its content, or by an index or size that never changes meaning.
 const IMMUTABLE: &str = "public, max-age=604800, immutable";
+
+/// Connections that wait to be accepted; the system may allow fewer.
+const BACKLOG: u32 = 1_024;
 
 /// The longest request head: above it 431.
 const MAX_HEAD_BYTES: usize = 16 << 10;

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tlog::key::VerifierKey;
 use tlog::policy::Policy;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -104,8 +103,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 async fn serve(app: Arc<App>, sequencer: Sequencer, settings: &Settings, dir: &Path) -> Result<(), Failure> {
     let address = settings.listen.unwrap_or(([127, 0, 0, 1], 8080).into());
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|e| Failure::new(format!("cannot listen on {address}")).caused_by(e))?;
+    let listener = http::listen(address)
+        .map_err(|e| Failure::new(format!("cannot listen on {address}")).caused_by(e))?;
     let cannot_wait = |e| Failure::new("cannot wait for signals").caused_by(e);
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait)?;

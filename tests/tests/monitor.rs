@@ -145,6 +145,32 @@ fn two_copies_of_one_log_are_caught_and_the_evidence_stands_alone() {
     assert_eq!(inspect.status.code(), Some(0), "{}", String::from_utf8_lossy(&inspect.stderr));
 }
 
+/// The envelopes of a log need not fit into memory: each is checked as it comes.
+#[test]
+fn envelopes_are_not_kept_until_all_have_come() {
+    const ENVELOPES: u64 = 250;
+    let log = Log::start(&["--publish-interval", "10ms"]);
+    let signer = Signer::new(1);
+    for about in 0..ENVELOPES {
+        let (status, answer) =
+            log.submit(&signer.sign(ORIGIN, &about.to_be_bytes(), Public, 700_000).published());
+        assert_eq!(status, 200, "{answer}");
+    }
+    let place = Place::new(&log, "", "none");
+    let mut monitor =
+        place.monitor(&["--envelopes", "--interval", "1h"]).stderr(Stdio::piped()).spawn().expect("it runs");
+    let lines = BufReader::new(monitor.stderr.take().expect("a pipe")).lines();
+    let checked = lines.map_while(Result::ok).find(|line| line.contains("checked"));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", monitor.id())).expect("its status");
+    monitor.kill().expect("it is ours");
+    monitor.wait().expect("it ends");
+    assert!(checked.is_some_and(|line| line.contains(&format!("size={ENVELOPES}"))));
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a figure").trim();
+    let most: u64 = most.trim_end_matches(" kB").parse().expect("a number");
+    eprintln!("envelopes of {} MB: {} MB in memory", ENVELOPES * 700 / 1_000, most / 1_000);
+    assert!(most < 100_000, "{most} kB");
+}
+
 /// R18: killed at any time while the log grows, then ended in peace: every entry of the DID is in the record
 /// once, was printed, and was posted under one key.
 #[test]

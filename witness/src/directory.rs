@@ -95,7 +95,7 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
     file.sync_all()
 }
 
-/// Replaces a file: a crash leaves the old content or the new, never half of one.
+/// Puts `bytes` at `path`, durably: a crash leaves the old content or the new, never half of one. One writer a path.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_added_extension("new");
     let mut file = File::create(&new)?;

@@ -21,7 +21,7 @@ use tlog::{Hash, UnixTime};
 
 use crate::Failure;
 use crate::decide::{Refusal, Seen, Submitted};
-use crate::directory::{look, write_new};
+use crate::directory::{look, replace};
 use crate::state::{Contradiction, read_evidence};
 
 /// Whether a refused request can contradict what was cosigned: most are late, or curious, and need no further look.
@@ -169,7 +169,7 @@ fn export(kept: &KeptFork, folder: &Path) -> Result<PathBuf, Failure> {
     if !path.exists() {
         let cannot = |e| Failure::new(format!("cannot write `{}`", path.display())).caused_by(e);
         fs::create_dir_all(folder).map_err(cannot)?;
-        write_new(&path, json.as_bytes(), 0o644).map_err(cannot)?;
+        replace(&path, json.as_bytes()).map_err(cannot)?;
     }
     Ok(path)
 }

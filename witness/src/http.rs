@@ -1,5 +1,6 @@
 //! The HTTP interface (`specs/witness.md`): routes, bounds, and the accept loop.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tlog::Hash;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower::Service as _;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -85,6 +86,16 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn(count))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
+}
+
+/// Listens on an address, with room for many who come at once. A connection that finds none waits a second or more
+/// before it tries again.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart does not wait for connections of the process before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves until `stop` says so, then finishes what is under way.
@@ -252,6 +263,9 @@ fn client_address(app: &App, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
 fn text(text: String) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }
+
+/// Connections that wait to be accepted; the system may allow fewer.
+const BACKLOG: u32 = 1_024;
 
 /// The longest request head: above it 431.
 const MAX_HEAD_BYTES: usize = 16 << 10;

@@ -149,13 +149,13 @@ impl Monitor {
         };
         let findings = Findings::open(&args.findings.clone().unwrap_or_else(|| args.dir.join("findings")))?;
         let follower = Follower::new(log, source(&url)?, views, settings, &args.dir, findings)?;
-        let printed = Delivery::open(&args.dir, "printed")?;
+        let printed = Delivery::open(&args.dir, "printed", follower.alerts())?;
         let posted = match (&args.webhook, &args.webhook_key) {
             (Some(url), Some(key)) => {
                 let reach = if args.allow_private_webhook { Reach::Anywhere } else { Reach::Public };
                 let webhook = Webhook::new(url, webhook::key(key)?, reach).map_err(cannot_post)?;
                 tracing::info!(vkey = webhook.vkey(), "what is posted is signed");
-                Some((webhook, Delivery::open(&args.dir, "posted")?))
+                Some((webhook, Delivery::open(&args.dir, "posted", follower.alerts())?))
             }
             _ => None,
         };

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tlog::UnixTime;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -82,8 +81,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 async fn serve(app: Arc<App>, lists: Lists, settings: &Settings, dir: &Path) -> Result<(), Failure> {
     let address = settings.listen.unwrap_or(([127, 0, 0, 1], 8081).into());
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|e| Failure::new(format!("cannot listen on {address}")).caused_by(e))?;
+    let listener = http::listen(address)
+        .map_err(|e| Failure::new(format!("cannot listen on {address}")).caused_by(e))?;
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let (mut hang_up, mut user1) = (on(SignalKind::hangup())?, on(SignalKind::user_defined1())?);
     let (stop, stopping) = watch::channel(false);

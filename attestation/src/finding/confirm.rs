@@ -11,7 +11,8 @@ use tlog::tile::{Edge, Resource, TILE_WIDTH, Tile, hashes_at, parse_hashes};
 use tlog::{Hash, TreeSize, UnixTime};
 
 use super::{
-    BadEntry, BadTile, Evidence, Finding, ProvenLeaf, Served, Shrink, Stale, checkpoint_of, is_of, path,
+    BadEntry, BadTile, Evidence, Finding, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Served, Shrink, Stale,
+    checkpoint_of, is_of, path,
 };
 use crate::leaf::{self, Leaf, Rule};
 use crate::quote::quoted;
@@ -242,11 +243,14 @@ impl<'a> Believed<'a> {
             return Ok(());
         }
         said.proven(format!("the log signed a tree of size {}", served.size));
-        match self.times(&stale.checkpoint).iter().max() {
+        // A time ahead of the finder's clock would stay fresh for ever.
+        let latest = found_at.saturating_add(MAX_CLOCK_DIFFERENCE);
+        let is_past = |time: &UnixTime| time.as_secs().saturating_mul(1_000) <= latest;
+        match self.times(&stale.checkpoint).into_iter().filter(is_past).max() {
             Some(newest) => {
                 let too_old_from = newest.as_secs().saturating_mul(1_000).saturating_add(stale.stale_after);
                 if found_at < too_old_from {
-                    return Err(ConfirmError::Fresh { newest: *newest });
+                    return Err(ConfirmError::Fresh { newest });
                 }
                 said.proven(format!("the newest cosignature on it is of {newest} (Unix time)"));
                 said.word(served_as);

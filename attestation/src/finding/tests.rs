@@ -193,6 +193,17 @@ fn every_evidence() -> [(&'static str, Evidence); 8] {
     ]
 }
 
+/// A witness whose clock is ahead, or who lies, keeps no log fresh.
+#[test]
+fn a_cosignature_of_the_future_is_not_the_newest() {
+    let after = |found_at| Finding { found_at: time(found_at), ..finding(stale(1_000, false)) };
+    let cosigned_at = COSIGNED_AT * 1_000;
+    after(cosigned_at - MAX_CLOCK_DIFFERENCE - 1)
+        .confirm(Some(&policy()))
+        .expect("as if nobody had cosigned it");
+    after(cosigned_at - MAX_CLOCK_DIFFERENCE).confirm(Some(&policy())).expect_err("clocks may differ");
+}
+
 #[test]
 fn every_class_is_written_read_and_confirmed() {
     let mut names = Vec::new();

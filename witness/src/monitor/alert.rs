@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tlog::LeafIndex;
 use tlog::encoding::base64;
 
-use super::state::replace;
 use crate::Failure;
+use crate::directory::replace;
 
 /// One line of the record, newline included.
 pub(crate) fn line(origin: &str, index: LeafIndex, entry: &DsseEntry) -> Vec<u8> {
@@ -101,10 +101,11 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Goes on where it stopped; a new one begins with the first alert.
-    pub(crate) fn open(folder: &Path, name: &str) -> Result<Self, Failure> {
+    /// Goes on where it stopped; a new one begins with the first alert, and so does one that is further than `alerts`
+    /// are: those are others, made again.
+    pub(crate) fn open(folder: &Path, name: &str, alerts: &Alerts) -> Result<Self, Failure> {
         let path = folder.join(name);
-        let place = match fs::read_to_string(&path) {
+        let place: u64 = match fs::read_to_string(&path) {
             Ok(text) => text.trim().parse().map_err(|_| {
                 Failure::new(format!("`{}` is no place in the alerts", path.display()))
                     .hint("remove it to deliver all alerts again")
@@ -112,6 +113,12 @@ impl Delivery {
             Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
             Err(e) => return Err(Failure::new(format!("cannot read `{}`", path.display())).caused_by(e)),
         };
+        if place > alerts.length {
+            // At once: by the time of the first delivery the place may lie within the new ones.
+            replace(&path, b"0")
+                .map_err(|e| Failure::new(format!("cannot write `{}`", path.display())).caused_by(e))?;
+            return Ok(Self { path, place: 0 });
+        }
         Ok(Self { path, place })
     }
 
@@ -184,10 +191,17 @@ mod tests {
         alerts.append(b"two\nthr").expect("written");
         drop(alerts);
         let alerts = Alerts::open(folder.path(), length).expect("a record");
-        let mut delivery = Delivery::open(folder.path(), "printed").expect("a place");
+        let mut delivery = Delivery::open(folder.path(), "printed", &alerts).expect("a place");
         assert_eq!(delivered(&mut delivery, &alerts, 9), ["one\n"]);
         drop(alerts);
         assert!(Alerts::open(folder.path(), length + 1).is_err(), "a record that lost alerts is refused");
+        // The state was removed, and the alerts are made again: all of them are delivered again, by a process that was
+        // killed before it did, too.
+        let mut alerts = Alerts::open(folder.path(), 0).expect("a record");
+        Delivery::open(folder.path(), "printed", &alerts).expect("a place");
+        alerts.append(b"first\nsecond\n").expect("written");
+        let mut delivery = Delivery::open(folder.path(), "printed", &alerts).expect("a place");
+        assert_eq!(delivered(&mut delivery, &alerts, 9), ["first\n", "second\n"]);
     }
 
     #[test]
@@ -201,11 +215,11 @@ mod tests {
         let mut got = Vec::new();
         while got.len() < lines.len() {
             // A new one each time, as after a restart.
-            let mut delivery = Delivery::open(folder.path(), "posted").expect("a place");
+            let mut delivery = Delivery::open(folder.path(), "posted", &alerts).expect("a place");
             got.extend(delivered(&mut delivery, &alerts, 7));
         }
         assert_eq!(got, lines);
-        let mut other = Delivery::open(folder.path(), "printed").expect("a place");
+        let mut other = Delivery::open(folder.path(), "printed", &alerts).expect("a place");
         assert_eq!(delivered(&mut other, &alerts, 1_000), lines);
         assert_eq!(delivered(&mut other, &alerts, 1_000), Vec::<String>::new());
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use attestation::Did;
 use attestation::dsse::Envelope;
 use attestation::entry::{DsseEntry, Entry, LogTime};
-use attestation::finding::{BadEntry, Evidence, Finding, ProvenLeaf, Shrink, Stale};
+use attestation::finding::{BadEntry, Evidence, Finding, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Shrink, Stale};
 use attestation::leaf::{self, BrokenRule, Leaf};
 use rayon::prelude::*;
 use tlog::checkpoint::Checkpoint;
@@ -26,13 +26,13 @@ use tlog::merkle::{self, inclusion, leaf_hash, root_of};
 use tlog::note::Note;
 use tlog::policy::Policy;
 use tlog::tile::{Resource, TILE_WIDTH, Tile};
-use tlog::{Hash, LeafIndex, TreeSize, bundle};
+use tlog::{LeafIndex, TreeSize, bundle};
 
 use super::alert::{self, Alerts};
 use super::finding::{Findings, Kept};
 use super::metrics;
 use super::progress::Progress;
-use super::source::{FetchError, Source, StoredEnvelope};
+use super::source::{FetchError, Source, StoredEnvelope, in_parallel};
 use super::state::{Seen, State, StateFile};
 use super::tree::{SignedTree, TreeError, edge_evidence};
 use crate::Failure;
@@ -242,7 +242,9 @@ impl Follower {
             let key = std::slice::from_ref(&witness.vkey);
             let time = shown.note.verify(key).ok()?.first()?.time?;
             metrics::cosigned(&witness.name, time);
-            Some(time.as_secs().saturating_mul(1_000))
+            // One of the future would keep the log fresh until then.
+            let millis = time.as_secs().saturating_mul(1_000);
+            (millis <= now.as_millis().saturating_add(MAX_CLOCK_DIFFERENCE)).then_some(millis)
         });
         let newest = times.max();
         // A log that shows new trees and no cosignature is as old as the last one that had one.
@@ -494,36 +496,32 @@ impl Follower {
 
     /// Envelopes that the log has not, or has no more, are counted; what it has must be what was signed.
     fn look_at_envelopes(&self, leaves: &[Result<Leaf, BrokenRule>]) -> Result<Vec<&'static str>, Stop> {
-        let public = |leaf: &Result<Leaf, BrokenRule>| match leaf.as_ref().map(Leaf::entry) {
-            Ok(Entry::Dsse(entry)) if entry.claim().listing().is_some() => Some(entry.clone()),
-            _ => None,
-        };
-        let entries: Vec<Box<DsseEntry>> = leaves.iter().filter_map(public).collect();
-        let hashes: Vec<Hash> = entries.iter().map(|entry| entry.claim().envelope_hash()).collect();
-        let state = |entry: &DsseEntry, stored| match stored {
-            StoredEnvelope::Withheld => "withheld",
-            StoredEnvelope::Erased => "erased",
-            StoredEnvelope::Present(bytes) => match self.check_envelope(entry, &bytes) {
-                Ok(()) => "present",
-                Err(what) => {
-                    // Nothing that the log signed says what it serves here, so there is no evidence to keep.
-                    let hash = entry.claim().envelope_hash();
-                    tracing::warn!(envelope = %hash, what, "the log serves another envelope than was signed");
-                    "wrong"
-                }
-            },
-        };
-        let stored = self.source.envelopes(&hashes);
-        entries.iter().zip(stored).map(|(entry, stored)| Ok(state(entry, stored?))).collect()
-    }
-
-    fn check_envelope(&self, entry: &DsseEntry, bytes: &[u8]) -> Result<(), String> {
-        let envelope = Envelope::parse(bytes).map_err(|e| e.to_string())?;
-        if envelope.hash() != entry.claim().envelope_hash() {
-            return Err("its hash is another".to_owned());
+        fn public(leaf: &Result<Leaf, BrokenRule>) -> Option<&DsseEntry> {
+            match leaf.as_ref().map(Leaf::entry) {
+                Ok(Entry::Dsse(entry)) if entry.claim().listing().is_some() => Some(entry),
+                _ => None,
+            }
         }
-        let key = self.keys.admit(entry.claim().verifier()).map_err(|e| e.to_string())?;
-        entry.pending().check_published(&envelope, &key).map(|_| ()).map_err(|e| e.to_string())
+        let entries: Vec<&DsseEntry> = leaves.iter().filter_map(public).collect();
+        let (source, keys) = (&self.source, &self.keys);
+        let state = |entry: &&DsseEntry| {
+            let hash = entry.claim().envelope_hash();
+            // Checked as it comes: all envelopes of these leaves would be gigabytes.
+            let state = match source.envelope(&hash)? {
+                StoredEnvelope::Withheld => "withheld",
+                StoredEnvelope::Erased => "erased",
+                StoredEnvelope::Present(bytes) => match keys.check_envelope(entry, &bytes) {
+                    Ok(()) => "present",
+                    Err(what) => {
+                        // Nothing that the log signed says what it serves here, so there is no evidence to keep.
+                        tracing::warn!(envelope = %hash, what, "the log serves another envelope than was signed");
+                        "wrong"
+                    }
+                },
+            };
+            Ok::<_, FetchError>(state)
+        };
+        in_parallel(&entries, state).into_iter().map(|state| Ok(state?)).collect()
     }
 
     /// What was read of a tree; a tile that is not the tree's is a finding.
@@ -579,6 +577,10 @@ impl Follower {
         if is_new {
             metrics::found(class);
         }
+        // What is not kept is told once a look: a log can break a rule with every leaf.
+        if path.is_none() && round.found.iter().any(|found| found.class == class && found.path.is_none()) {
+            return Ok(());
+        }
         round.found.push(Found { class, detail: finding.detail().to_owned(), path, is_new });
         Ok(())
     }
@@ -602,6 +604,16 @@ impl KeyMemory {
         }
         keys.insert(*raw, verdict);
         verdict
+    }
+
+    /// Whether an envelope is the one that an entry is about.
+    fn check_envelope(&self, entry: &DsseEntry, bytes: &[u8]) -> Result<(), String> {
+        let envelope = Envelope::parse(bytes).map_err(|e| e.to_string())?;
+        if envelope.hash() != entry.claim().envelope_hash() {
+            return Err("its hash is another".to_owned());
+        }
+        let key = self.admit(entry.claim().verifier()).map_err(|e| e.to_string())?;
+        entry.pending().check_published(&envelope, &key).map(|_| ()).map_err(|e| e.to_string())
     }
 }
 

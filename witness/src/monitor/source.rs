@@ -33,7 +33,12 @@ impl Source {
     pub(crate) fn new(base: &str) -> Result<Self, reqwest::Error> {
         // Without a provider of its own rustls has no default; a second call finds the first's.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = Client::builder()
+        let mut http = Client::builder();
+        if is_here(base) {
+            // A proxy of the environment would read, or answer, what is thought to stay on this machine.
+            http = http.no_proxy();
+        }
+        let http = http
             .user_agent(concat!("aip-monitor/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
@@ -91,17 +96,15 @@ impl Source {
         in_parallel(wanted, fetch)
     }
 
-    /// Envelopes by their hashes, several at a time, in their order.
-    pub(crate) fn envelopes(&self, hashes: &[Hash]) -> Vec<Result<StoredEnvelope, FetchError>> {
-        in_parallel(hashes, |hash| {
-            match self.fetch(&format!("api/v1/envelopes/{hash}"), MAX_ENVELOPE_BYTES) {
-                Ok(bytes) => Ok(StoredEnvelope::Present(bytes)),
-                Err(FetchError::Status { status, .. }) if status == StatusCode::GONE => {
-                    Ok(StoredEnvelope::Erased)
-                }
-                Err(error) => found(Err(error)).map(|_: Option<()>| StoredEnvelope::Withheld),
+    /// The envelope with a hash.
+    pub(crate) fn envelope(&self, hash: &Hash) -> Result<StoredEnvelope, FetchError> {
+        match self.fetch(&format!("api/v1/envelopes/{hash}"), MAX_ENVELOPE_BYTES) {
+            Ok(bytes) => Ok(StoredEnvelope::Present(bytes)),
+            Err(FetchError::Status { status, .. }) if status == StatusCode::GONE => {
+                Ok(StoredEnvelope::Erased)
             }
-        })
+            Err(error) => found(Err(error)).map(|_: Option<()>| StoredEnvelope::Withheld),
+        }
     }
 
     /// Fetches a tile or bundle of at most `longest` bytes. Of one that is longer, the start and one byte more
@@ -126,6 +129,13 @@ impl Source {
         let status = answer.status();
         if status.is_success() { Ok(answer) } else { Err(FetchError::Status { url: url.to_owned(), status }) }
     }
+}
+
+/// Whether it is this machine: no proxy can stand between.
+pub(super) fn is_here(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// What a log has of an envelope.
@@ -201,8 +211,8 @@ fn read(answer: Response, url: &str, limit: usize) -> Result<(Vec<u8>, bool), Fe
     }
 }
 
-/// Threads that wait for the network, not for a processor.
-fn in_parallel<T: Sync, R: Send>(of: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+/// Threads that wait for the network, not for a processor; so many results of `work` on the way at a time.
+pub(super) fn in_parallel<T: Sync, R: Send>(of: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let done: Vec<Mutex<Option<R>>> = of.iter().map(|_| Mutex::new(None)).collect();
     std::thread::scope(|scope| {

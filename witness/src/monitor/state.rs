@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use attestation::entry::LogTime;
@@ -17,6 +17,7 @@ use tlog::tile::Edge;
 use tlog::{Hash, LeafIndex, TreeSize};
 
 use crate::Failure;
+use crate::directory::replace;
 
 /// What a monitor remembers of one log.
 #[derive(Clone, Debug)]
@@ -141,17 +142,6 @@ impl StateFile {
     }
 }
 
-/// Puts `bytes` at `path`, whole or not at all, durably. One writer a path.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Wire {
@@ -240,10 +230,16 @@ impl Wire {
             None => None,
             Some(fresh) => Some(LogTime::from_millis(fresh)?),
         };
-        Some(State {
+        let edge = Edge::from_levels(TreeSize::new(wire.size), levels?)?;
+        let is_beginning = match &known {
+            None => edge.size() == TreeSize::EMPTY,
+            Some(Seen { checkpoint, .. }) if checkpoint.size == edge.size() => checkpoint.root == edge.root(),
+            Some(Seen { checkpoint, .. }) => checkpoint.size > edge.size(),
+        };
+        is_beginning.then_some(State {
             fresh,
             origin: wire.origin,
-            edge: Edge::from_levels(TreeSize::new(wire.size), levels?)?,
+            edge,
             known,
             last,
             alerts_bytes: wire.alerts_bytes,

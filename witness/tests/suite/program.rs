@@ -173,6 +173,16 @@ fn the_operators_logs_do_not_wait_for_lists() {
     assert_eq!(server.stop(), Some(0));
 }
 
+/// Many who come at once are let in by the system at once, also while nobody is accepted.
+#[test]
+fn there_is_room_for_many_who_come_at_once() {
+    let mut server = Server::init(&[], &[]);
+    server.serve(&["--max-connections", "1"]);
+    let connect = |_| TcpStream::connect_timeout(&server.address(), Duration::from_millis(500)).ok();
+    let connected: Vec<TcpStream> = (0..300).map_while(connect).collect();
+    assert_eq!(connected.len(), 300);
+}
+
 /// WIT-14: connections are kept, and slow bodies are cut off.
 #[test]
 fn wit_14_connections_are_kept_and_slow_bodies_cut_off() {

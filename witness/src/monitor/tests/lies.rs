@@ -296,6 +296,10 @@ fn a_checkpoint_that_nobody_cosigned_lately_is_stale() {
     // Cosigned again, same tree: fresh.
     log.publish_cosigned(&witness(1), (NOW + HOUR) / 1_000);
     assert_clean(&watch.look_at(NOW + HOUR));
+    // One of the future says nothing.
+    log.publish_cosigned(&witness(1), (NOW + HOUR * 1_000) / 1_000);
+    assert_clean(&watch.look_at(NOW + 2 * HOUR - 1));
+    assert_eq!(classes(&watch.look_at(NOW + 2 * HOUR)), ["stale"]);
     // A cosignature by a stranger is none; then the text's age counts, as we saw it.
     let log = FakeLog::start(1);
     log.grow_to(5);

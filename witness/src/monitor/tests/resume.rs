@@ -139,8 +139,14 @@ fn a_state_that_is_not_of_this_tree_is_no_accusation() {
     let mut mixed = read(&watch);
     mixed["edge"] = read(&foreign)["edge"].clone();
     std::fs::write(&path, mixed.to_string()).expect("written");
+    let refused =
+        state::StateFile::open(&watch.dir().join("state"), ORIGIN).expect_err("two trees").to_string();
+    assert!(refused.contains("is no state of a monitor"), "{refused}");
+    // Of a larger tree nobody can tell before it is read.
     grow(&log, 600);
     log.publish();
+    mixed["known"]["note"] = log.note().into();
+    std::fs::write(&path, mixed.to_string()).expect("written");
     let mut monitor = watch.open();
     let failure = monitor.follower.poll(time(NOW)).expect_err("it cannot go on").to_string();
     assert!(failure.contains("the state's tree of size 300 is not the one"), "{failure}");
