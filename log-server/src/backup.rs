@@ -1,7 +1,7 @@
 //! `backup`: a verified copy of a log, also while it is served.
 
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,9 +50,7 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     let file = read_settings(&args.dir)?;
     let key = public_key(&read_policy(&args.dir)?, &file.origin)?;
     let running = Running::open(&args.dir)?;
-    DirBuilder::new().mode(0o700).create(&partial).map_err(|e| {
-        cannot(&partial, e).hint("what is left of a backup that was broken off may be removed")
-    })?;
+    make_partial(&partial).map_err(|e| left_over(e.kind(), cannot(&partial, e)))?;
     let made = copy(running.store.clone(), &key, &partial).and_then(|line| {
         copy_files(args, &partial).map_err(|e| cannot(&partial, e))?;
         fs::rename(&partial, &args.to)
@@ -158,6 +156,21 @@ impl Running {
         let store = RocksStore::open_read_only(snapshot.path())
             .map_err(|e| Failure::new("cannot open the snapshot of the running log").caused_by(e))?;
         Ok(Self { store: Arc::new(store), _held: Held::Snapshot { _snapshot: snapshot } })
+    }
+}
+
+/// Makes the folder that gets its name when it is whole.
+pub(crate) fn make_partial(partial: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(partial)
+}
+
+/// Says what such a folder is that is there already.
+pub(crate) fn left_over(kind: ErrorKind, failure: Failure) -> Failure {
+    match kind {
+        ErrorKind::AlreadyExists => {
+            failure.hint("it is left of a run that was broken off, and may be removed")
+        }
+        _ => failure,
     }
 }
 

@@ -159,6 +159,8 @@ pub trait Cosigners: Send {
 pub struct Cosigning {
     /// Why the signed checkpoint is not published yet, once its witnesses are late.
     pub below_quorum: Option<String>,
+    /// What is published without its quorum, by the operator's setting or before the policy was changed.
+    pub shown_below_quorum: Option<String>,
     /// Why nothing is signed any more: a witness showed a tree that this log signed and does not have.
     pub halted: Option<String>,
     /// Each witness of the policy.

@@ -250,7 +250,7 @@ async fn healthz() -> &'static str {
 }
 
 #[utoipa::path(get, tag = "operation", path = "/readyz", responses(
-    (status = 200, description = "Entries are taken and published; below, how each witness does", body = String),
+    (status = 200, description = "Entries are taken and published; below, if they are published without the quorum, and how each witness does", body = String),
     (status = 503, description = "Entries are not taken or not published, for this reason", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn readyz(State(app): State<Arc<App>>) -> Result<String, Problem> {
@@ -258,8 +258,9 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<String, Problem> {
         return Err(problem);
     }
     let cosigning = app.cosigning.borrow();
+    let below = cosigning.shown_below_quorum.iter().map(|shown| format!("published: {shown}\n"));
     let witnesses = cosigning.witnesses.iter().map(|health| format!("witness {health}\n"));
-    Ok(format!("ready\n{}", witnesses.collect::<String>()))
+    Ok(format!("ready\n{}", below.chain(witnesses).collect::<String>()))
 }
 
 /// Why nothing is published now, if so. What is committed waits, and is published as it is.

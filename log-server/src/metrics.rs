@@ -27,7 +27,7 @@ pub fn install() -> PrometheusHandle {
     describe_histogram!(PUBLISH_SECONDS, "From signing a checkpoint to publishing it");
     describe_gauge!(
         BELOW_QUORUM,
-        "1 while the signed checkpoint lacks its quorum for longer than the timeout"
+        "1 while the signed checkpoint lacks its quorum for longer than the timeout, or the published one lacks it"
     );
     describe_gauge!(HALTED, "1 once a witness showed a tree that this log signed and does not have");
     describe_gauge!(WITNESS_SIZE, "The tree size that a witness cosigned last");
@@ -38,6 +38,14 @@ pub fn install() -> PrometheusHandle {
     describe_histogram!(ROUND_SECONDS, "From the start of a round to its publication");
     describe_counter!(REQUESTS, "HTTP requests, by route and status class");
     handle.clone()
+}
+
+/// A log was opened: what there is to be read before anything happens.
+pub fn opened(committed: u64, published: u64) {
+    gauge!(SIZE_COMMITTED).set(committed as f64);
+    gauge!(SIZE_PUBLISHED).set(published as f64);
+    gauge!(HALTED).set(0.0);
+    below_quorum(false);
 }
 
 /// Entries went into the pool.
@@ -71,10 +79,9 @@ pub fn committed(entries: usize, size: u64) {
 pub fn published(size: u64, after: Duration) {
     gauge!(SIZE_PUBLISHED).set(size as f64);
     histogram!(PUBLISH_SECONDS).record(after);
-    below_quorum(false);
 }
 
-/// Whether the signed checkpoint waits for a quorum that is late.
+/// Whether the signed checkpoint waits for a quorum that is late, or the published one was published without it.
 pub fn below_quorum(is_late: bool) {
     gauge!(BELOW_QUORUM).set(f64::from(u8::from(is_late)));
 }

@@ -105,7 +105,11 @@ fn make_anew(args: &Args, key: &Path) -> Result<(), Failure> {
         return Err(Failure::new("the log's key is the one of `log.skey`: Ed25519"));
     }
     let record = args.signed_record.clone().unwrap_or_else(|| default_signed_record(&args.dir));
-    SignedRecord::open(&record).map_err(|e| no_record(&record, e))?;
+    let note = SignedRecord::open(&record).and_then(|record| record.read());
+    let note = note.map_err(|e| no_record(&record, e))?;
+    open_checkpoint(note.as_bytes(), key.verifier()).map_err(|e| {
+        Failure::new(format!("`{}` is not what this key signed last", record.display())).because(e)
+    })?;
     let sigstore = SigstoreName::of(key.verifier().name().as_str(), key.verifier().key());
     let identity = Identity { key, ml_dsa: None, sigstore };
     make_directory(&args.dir, &identity, args.signed_record.clone()).map_err(|e| {

@@ -10,7 +10,7 @@ use tlog::checkpoint::Checkpoint;
 use tlog::key::{KeyType, VerifierKey};
 
 use crate::Failure;
-use crate::backup::{CHECKPOINT, copy_file, copy_keys};
+use crate::backup::{CHECKPOINT, copy_file, copy_keys, left_over, make_partial};
 use crate::directory::{KEY, ML_DSA_KEY, read_any_key, read_key, read_settings};
 use crate::fsck;
 use crate::init::write_file;
@@ -57,9 +57,7 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     let file = read_settings(from)?;
     let record_path = args.signed_record.clone().unwrap_or_else(|| file.settings.signed_record_path(dir));
     let partial = dir.with_added_extension("partial");
-    DirBuilder::new().mode(0o700).create(&partial).map_err(|e| {
-        cannot(&partial, e).hint("what is left of a `restore` that was broken off may be removed")
-    })?;
+    make_partial(&partial).map_err(|e| left_over(e.kind(), cannot(&partial, e)))?;
     let made = copy(from, &partial, &args.keys).and_then(|()| {
         let key = read_key(&partial.join(KEY), KeyType::Ed25519, &file.origin)?.verifier().clone();
         let tree = check(from, &partial, &key)?;

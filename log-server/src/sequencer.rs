@@ -149,7 +149,9 @@ impl Sequencer {
         let tree = opening::load_tree(&*store, &state)?;
         let signed = opening::signed_before(&*store, &record, &identity)?;
         signed.check(&*store, &state, &tree, accept)?;
+        signed.renew(&record)?;
         let published = opening::published_before(&*store, &state, &tree, &identity)?;
+        metrics::opened(state.size, published.size().get());
         let (wall, mono) = clocks();
         let cosigning = Cosigning::new(&publication.policy);
         let registry = Arc::new(Registry::new(store.clone(), state.tree_size()));
@@ -182,7 +184,9 @@ impl Sequencer {
     fn take_up(&mut self, signed: SignedBefore) -> Result<(), OpenError> {
         let published = self.published.borrow().clone();
         if published.is_signed() {
-            self.shown = Some(self.gathering(&published.note));
+            let shown = self.gathering(&published.note);
+            self.say_if_shown_below_quorum(&published.checkpoint, &shown);
+            self.shown = Some(shown);
         }
         let last = signed.last();
         let gathering = self.gathering(&last.note);

@@ -524,6 +524,9 @@ fn a_log_comes_back_from_a_mirror_alone() {
     fs::rename(&record, &away).expect("moved");
     let (code, _, words) = anew(&log);
     assert!(code == Some(2) && !log.dir().exists(), "without the record: {words}");
+    fs::write(&record, "another log's\n").expect("written");
+    let (code, _, words) = anew(&log);
+    assert!(code == Some(2) && !log.dir().exists(), "with another record: {words}");
     fs::rename(&away, &record).expect("moved");
     let (code, line, words) = anew(&log);
     assert_eq!(code, Some(0), "{words}");

@@ -174,4 +174,8 @@ fn fail_open_publishes_what_a_verifier_still_refuses() {
     assert_eq!(status, 200, "{answer}");
     let proof = TlogProof::parse(answer["proof"].as_str().expect("a proof")).expect("a tlog-proof");
     assert!(world.policy.quorum(&proof.checkpoint).is_err(), "the quorum is not met");
+    let ready = world.log.get("/readyz");
+    assert_eq!(ready.status(), 200);
+    let ready = ready.text().expect("text");
+    assert!(ready.contains("published: size 1 without the quorum"), "{ready}");
 }

@@ -160,6 +160,20 @@ impl Policy {
         })
     }
 
+    /// How fresh `cosigned` are, as the quorum sees it: the latest time such that those of this time and later
+    /// suffice. A witness whose word alone is not enough cannot make an old checkpoint look fresh. `None` if they
+    /// do not suffice, or if there is none.
+    pub fn quorum_time(&self, cosigned: &[Cosigned]) -> Option<UnixTime> {
+        let mut times: Vec<UnixTime> = cosigned.iter().map(|by| by.time).collect();
+        times.sort_unstable();
+        let suffices = |since: &UnixTime| {
+            self.is_met_by(|witness| {
+                cosigned.iter().any(|by| by.witness == witness.name && by.time >= *since)
+            })
+        };
+        times.into_iter().rev().find(suffices)
+    }
+
     fn counts(&self, member: Member, seen: &impl Fn(&Witness) -> bool) -> bool {
         match member {
             Member::Witness(at) => seen(&self.witnesses[at]),

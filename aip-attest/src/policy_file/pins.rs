@@ -63,6 +63,13 @@ impl Pin {
         self.vkey.name().as_str()
     }
 
+    /// Whether two pins judge alike: everything but when and with which cosignatures the tree was seen.
+    fn says_the_same(&self, other: &Self) -> bool {
+        let judged = |pin: &Self| (pin.size, pin.root, pin.seen.is_some());
+        judged(self) == judged(other)
+            && (&self.url, &self.vkey, &self.text) == (&other.url, &other.vkey, &other.text)
+    }
+
     /// The keys of the log, the pinned one first. A log that signs with two algorithms has two.
     pub fn log_keys(&self) -> Vec<VerifierKey> {
         let others = self.policy.logs().iter().map(|log| &log.vkey);
@@ -188,7 +195,8 @@ impl Pins {
     }
 
     /// Keeps a pin in the place of the one for the same key that these pins have, or of none. Refuses if that
-    /// has changed since they were read: two processes at once must not move a pin back.
+    /// has changed since they were read: two processes at once must not move a pin back. Of two that saw the same,
+    /// the first has said it.
     pub fn save(&self, pin: &Pin) -> Result<()> {
         let path = self.path_of(&pin.vkey)?;
         let _lock = self.lock()?;
@@ -197,6 +205,9 @@ impl Pins {
             false => None,
         };
         if now.as_ref() != self.of_key(&pin.vkey) {
+            if now.as_ref().is_some_and(|now| now.says_the_same(pin)) {
+                return Ok(());
+            }
             return Err(Failure::new(format!(
                 "the pin for `{}` was changed by another process",
                 pin.origin()
@@ -290,7 +301,9 @@ mod tests {
         let load = || Pins::load_from(dir.path()).expect("pins");
         let (none, also_none) = (load(), load());
         none.save(&pin()).expect("saved");
-        assert!(also_none.save(&pin()).expect_err("there is one now").is_for_now());
+        also_none.save(&pin()).expect("the other one said the same");
+        let other = Pin { text: format!("{}# another policy\n", pin().text), ..pin() };
+        assert!(also_none.save(&other).expect_err("there is one now").is_for_now());
         let (first, second) = (load(), load());
         let later = Pin { size: TreeSize::new(9), seen: None, ..pin() };
         first.save(&later).expect("saved");

@@ -3,7 +3,7 @@
 //! ```toml
 //! version = 1
 //! max-age = "90d"                       # of an entry, by the log's clock
-//! max-checkpoint-age = "7d"             # of a checkpoint, by its newest cosignature
+//! max-checkpoint-age = "7d"             # of a checkpoint, by the cosignatures that make its quorum
 //!
 //! [min-checkpoint]                      # the least tree size, for each log
 //! "log.example.com/pipelines" = 1000

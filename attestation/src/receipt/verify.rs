@@ -70,7 +70,7 @@ pub enum Demand {
     },
     /// The greatest age of the entry, by the log's clock.
     MaxAge(Duration),
-    /// The greatest age of the checkpoint, by its newest cosignature that counts.
+    /// The greatest age of the checkpoint: of the newest cosignatures that make the quorum, the oldest.
     CheckpointFreshness(Duration),
     /// The least size of a checkpoint of this log, such as one that the verifier has seen. It says nothing
     /// about other logs.
@@ -232,7 +232,7 @@ impl Receipt {
             key: *self.public_key.as_bytes(),
         };
         for demand in policy.demands() {
-            progress.pass(demand.check(), verified.meets(demand, log, now)?);
+            progress.pass(demand.check(), verified.meets(demand, policy.policy, log, now)?);
         }
         Ok(verified)
     }
@@ -325,7 +325,13 @@ fn names(cosigned: &[Cosigned]) -> String {
 
 impl Verified {
     /// Whether a receipt that proves this, by the log with this key, meets a demand.
-    fn meets(&self, demand: &Demand, log: &VerifierKey, now: Option<UnixTime>) -> Result<String, Fault> {
+    fn meets(
+        &self,
+        demand: &Demand,
+        policy: &Policy,
+        log: &VerifierKey,
+        now: Option<UnixTime>,
+    ) -> Result<String, Fault> {
         let facts = BuildFacts::read(&self.statement);
         let check = demand.check();
         match demand {
@@ -351,9 +357,8 @@ impl Verified {
             }
             Demand::MaxAge(limit) => age(check, self.logged_at.as_millis(), *limit, now),
             Demand::CheckpointFreshness(limit) => {
-                let newest = self.cosigned.iter().map(|cosigned| cosigned.time).max();
-                let newest = newest.ok_or(Fault::NoCosignatureTime)?;
-                age(check, newest.as_secs().saturating_mul(1000), *limit, now)
+                let time = policy.quorum_time(&self.cosigned).ok_or(Fault::NoCosignatureTime)?;
+                age(check, time.as_secs().saturating_mul(1000), *limit, now)
             }
             Demand::MinCheckpoint { log: other, .. } if other != log => {
                 Ok(format!("none for {}", self.checkpoint.origin))

@@ -1,6 +1,8 @@
 //! Quorums of real witnesses, Ed25519 and ML-DSA-44, in receipts: who counts, once, and what fails a note.
 
-use attestation::receipt::{Check, Fault, Report, Signers, VerifyPolicy};
+use std::time::Duration;
+
+use attestation::receipt::{Check, Demand, Fault, Report, Signers, VerifyPolicy};
 use tlog::checkpoint::Checkpoint;
 use tlog::key::{KeyType, SignerKey};
 use tlog::note::NoteError;
@@ -39,13 +41,17 @@ fn policy(groups: &str) -> Policy {
 }
 
 /// The receipt of the fixture with these lines instead of its witness's.
-fn report(lines: &[String], policy: &Policy) -> Report {
+fn receipt_with(lines: &[String]) -> Vec<u8> {
     let mut receipt = receipt_json();
     let proof = receipt["proof"].as_str().expect("text");
     let (rest, _) = proof.rsplit_once("— witness.example.com ").expect("a cosignature");
     receipt["proof"] = (rest.to_owned() + &lines.concat()).into();
+    receipt.to_string().into_bytes()
+}
+
+fn report(lines: &[String], policy: &Policy) -> Report {
     let policy = VerifyPolicy::new(policy, Signers::OneOf(vec![did()]));
-    attestation::receipt::verify(receipt.to_string().as_bytes(), &policy, &artifact(), None)
+    attestation::receipt::verify(&receipt_with(lines), &policy, &artifact(), None)
 }
 
 fn checkpoint() -> Checkpoint {
@@ -226,5 +232,28 @@ fn s12_malformed_lines_are_malformed_receipts() {
     ] {
         let report = report(&[good(), vec![line.to_owned()]].concat(), &policy);
         assert_eq!(report.fault().map(|(check, _)| check), Some(Check::Format), "{line:?}");
+    }
+}
+
+/// A quorum of two is as fresh as two of its witnesses say, whatever a third one says.
+#[test]
+fn one_witness_of_a_quorum_of_two_cannot_make_a_checkpoint_fresh() {
+    let Witnesses { a_ed, b, c, .. } = witnesses();
+    let policy = policy("group q 2 a b c\nquorum q\n");
+    let minute = Duration::from_secs(60);
+    for (times, passes) in [
+        ([1_000, 1_000, 1_000], true),
+        ([0, 1_000, 1_000], true),
+        ([0, 0, 1_000], false),
+        ([0, 0, u64::MAX / 1_000], false),
+        ([1_000, 950, u64::MAX / 1_000], true),
+    ] {
+        let at = |key, time| line(key, if time > 1_000 { time } else { 1_790_000_000 + time });
+        let lines = [at(&a_ed, times[0]), at(&b, times[1]), at(&c, times[2])];
+        let mut policy = VerifyPolicy::new(&policy, Signers::OneOf(vec![did()]));
+        policy.demands.push(Demand::CheckpointFreshness(minute));
+        let now = Some(UnixTime::from_secs(1_790_001_000));
+        let report = attestation::receipt::verify(&receipt_with(&lines), &policy, &artifact(), now);
+        assert_eq!(report.verified().is_some(), passes, "{times:?}: {report:?}");
     }
 }

@@ -137,6 +137,16 @@ impl SignedBefore {
         }
     }
 
+    /// Writes the file anew if it is an older copy that the operator accepted: the next start finds it in order.
+    pub(super) fn renew(&self, record: &SignedRecord) -> Result<(), StoreError> {
+        match &self.database {
+            Some(database) if database.checkpoint.size > self.file.checkpoint.size => record
+                .write(&database.note.to_string())
+                .map_err(|e| StoreError::new("write the signed record", e)),
+            _ => Ok(()),
+        }
+    }
+
     /// The larger of the two records.
     pub(crate) fn last(self) -> SignedNote {
         match self.database {

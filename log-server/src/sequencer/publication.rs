@@ -189,9 +189,10 @@ impl Sequencer {
         schema::put_published(&mut batch, &gathering.note().to_string());
         self.store.write(&batch)?;
         metrics::published(published.size().get(), self.mono().saturating_sub(signed_at));
+        self.cosigning.send_if_modified(|cosigning| cosigning.below_quorum.take().is_some());
+        self.say_if_shown_below_quorum(&published.checkpoint, &gathering);
         self.published.send_replace(Arc::new(published.with_note(gathering.note())));
         self.shown = Some(gathering);
-        self.cosigning.send_if_modified(|cosigning| cosigning.below_quorum.take().is_some());
         Ok(true)
     }
 
@@ -207,6 +208,7 @@ impl Sequencer {
             schema::put_published(&mut batch, &note.to_string());
             self.store.write(&batch)?;
             let published = self.published.borrow().with_note(note);
+            self.say_if_shown_below_quorum(&published.checkpoint, shown);
             self.published.send_replace(Arc::new(published));
         }
         Ok(())
@@ -357,6 +359,19 @@ impl Sequencer {
             }
             let is_new = cosigning.below_quorum.as_ref() != Some(&reason);
             cosigning.below_quorum = Some(reason);
+            is_new
+        });
+    }
+
+    /// Whether what is shown has its quorum: verifiers that ask for it refuse the receipts if not.
+    pub(super) fn say_if_shown_below_quorum(&self, shown: &Checkpoint, cosigned: &Gathering) {
+        let is_met = cosigned.is_met();
+        metrics::below_quorum(!is_met);
+        let quorum = self.publication.policy.quorum_name().unwrap_or("none");
+        let reason = (!is_met).then(|| format!("size {} without the quorum `{quorum}`", shown.size));
+        self.cosigning.send_if_modified(|cosigning| {
+            let is_new = cosigning.shown_below_quorum != reason;
+            cosigning.shown_below_quorum = reason;
             is_new
         });
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
@@ -56,7 +56,12 @@ impl Place {
                 let cannot = |e: io::Error| {
                     Failure::new(format!("cannot read `{}`", folder.join(path).display())).caused_by(e)
                 };
-                let file = match File::open(folder.join(path)) {
+                // A pipe that somebody put there would be waited for, for ever.
+                let open = |path: &Path| match path.metadata()?.is_file() {
+                    true => File::open(path),
+                    false => Err(io::Error::other("it is not a regular file")),
+                };
+                let file = match open(&folder.join(path)) {
                     Ok(file) => file,
                     Err(e) if e.kind() == io::ErrorKind::NotFound => {
                         return Ok(Found::Missing {
@@ -75,12 +80,17 @@ impl Place {
                 let response =
                     http.get(&url).timeout(REQUEST_TIMEOUT).send().map_err(|e| cannot().caused_by(e))?;
                 let status = response.status();
-                if !status.is_success() {
+                let is_missing = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+                // An object store says 403 of what is not there to those who may not list it.
+                if is_missing || status == StatusCode::FORBIDDEN {
                     let kind = response.headers().get(CONTENT_TYPE);
-                    let ours =
-                        kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
+                    let ours = is_missing
+                        && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
                     let erased = (status == StatusCode::GONE && ours).then(|| reason(response)).flatten();
                     return Ok(Found::Missing { answer: format!("the log answers {status}"), erased, ours });
+                }
+                if !status.is_success() {
+                    return Err(cannot().because(format!("the log answers {status}")));
                 }
                 response.take(limit + 1).read_to_end(&mut bytes).map_err(|e| cannot().caused_by(e))?;
             }
@@ -228,3 +238,58 @@ const FETCHERS: usize = 16;
 
 /// From the connection to the last byte: a source that sends a byte now and then is none.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// What an answer with this status and type is.
+    fn found(status: &'static str, kind: &'static str) -> Result<Found, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let place = Place::url(&format!("http://{}", listener.local_addr().expect("an address")));
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let _ = stream.read(&mut [0; 4096]).expect("a request");
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+            );
+            stream.write_all(answer.as_bytes()).expect("sent");
+        });
+        let found = place.unwrap_or_else(|e| panic!("{e}")).find("x", 10);
+        server.join().expect("it answered");
+        found
+    }
+
+    /// An envelope that a busy server did not hand over is not one that was never published, and a tile that it
+    /// did not hand over is not damaged.
+    #[test]
+    fn an_answer_that_says_nothing_about_what_is_there_is_an_error() {
+        let problem = "application/problem+json";
+        for status in ["302 Found", "429 Too Many Requests", "500 Error", "503 Unavailable"] {
+            assert!(found(status, problem).is_err(), "{status}");
+        }
+        let is = |found| match found {
+            Ok(Found::Missing { erased, ours, .. }) => (erased.is_some(), ours),
+            _ => panic!("it is missing"),
+        };
+        assert_eq!(is(found("404 Not Found", problem)), (false, true));
+        assert_eq!(is(found("404 Not Found", "text/html")), (false, false));
+        assert_eq!(is(found("403 Forbidden", problem)), (false, false));
+        assert_eq!(is(found("410 Gone", problem)), (true, true));
+        assert!(matches!(found("200 OK", "text/plain"), Ok(Found::Here(bytes)) if bytes == b"{}"));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status();
+        assert!(pipe.expect("mkfifo runs").success());
+        let place = Place::Folder(folder.path().to_owned());
+        assert!(place.find("pipe", 10).is_err());
+        assert!(place.find(".", 10).is_err());
+        assert!(matches!(place.find("none", 10), Ok(Found::Missing { .. })));
+    }
+}

@@ -475,6 +475,14 @@ fn fail_open_publishes_without_the_quorum_once_it_is_late() {
     sequencer.tend().expect("no write fails");
     assert_eq!(published(&sequencer).0, 1);
     assert!(policy().quorum(&published(&sequencer).1).is_err(), "a verifier still refuses it");
+    let says = |sequencer: &Sequencer| sequencer.cosigning().borrow().shown_below_quorum.clone();
+    assert_eq!(says(&sequencer).as_deref(), Some("size 1 without the quorum `two`"), "and the log says so");
+    drop(sequencer);
+    let mut sequencer = stage.open_with(bench.store.clone(), &bench, rhythm).expect("the log again");
+    assert!(says(&sequencer).is_some(), "after a restart as well");
+    stage.cosign(&[1, 2]);
+    sequencer.tend().expect("no write fails");
+    assert_eq!(says(&sequencer), None, "until late cosignatures make it");
 }
 
 #[test]

@@ -65,10 +65,19 @@ impl Bench {
 }
 
 fn open(store: Arc<dyn Store>, record: SignedRecord, clocks: Clocks) -> Result<Sequencer, OpenError> {
+    open_accepting(store, record, clocks, Accept::default())
+}
+
+fn open_accepting(
+    store: Arc<dyn Store>,
+    record: SignedRecord,
+    clocks: Clocks,
+    accept: Accept,
+) -> Result<Sequencer, OpenError> {
     let sigstore = SigstoreName { host: "example.com".into(), tree_id: 7 };
     let identity = Identity { key: key(), ml_dsa: None, sigstore };
     let alone = Publication::alone(&identity);
-    Sequencer::open(store, identity, record, clocks, Accept::default(), alone)
+    Sequencer::open(store, identity, record, clocks, accept, alone)
 }
 
 fn key() -> SignerKey {
