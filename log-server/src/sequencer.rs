@@ -41,7 +41,7 @@ use crate::view::{Published, TileCache, View};
 pub(crate) mod opening;
 mod publication;
 
-use opening::SignedBefore;
+use opening::{SignedBefore, SignedNote};
 use publication::Candidate;
 
 pub use opening::OpenError;
@@ -188,7 +188,14 @@ impl Sequencer {
             self.say_if_shown_below_quorum(&published.checkpoint, &shown);
             self.shown = Some(shown);
         }
-        let last = signed.last();
+        let mut last = signed.last();
+        if published.is_signed() && published.size() > last.checkpoint.size {
+            // `recover` brought back what was published after either record: that is what was signed last.
+            let note = self.gathering(&published.note).own().clone();
+            let written = self.record.write(&note.to_string());
+            written.map_err(|e| StoreError::new("write the signed record", e))?;
+            last = SignedNote { checkpoint: published.checkpoint.clone(), note };
+        }
         let gathering = self.gathering(&last.note);
         let own = gathering.own().clone();
         let shown = opening::show(&*self.store, &self.tree, &self.identity, last.checkpoint, last.note)?;

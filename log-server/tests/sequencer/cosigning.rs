@@ -10,9 +10,9 @@ use log_server::cosign::{Answer, Ask, Cosigners, Outcome};
 use log_server::pool::{NotTaken, Unavailable};
 use log_server::sequencer::{Accept, Clocks, Identity, OpenError, Publication, Rhythm, Sequencer};
 use log_server::sigstore_note::SigstoreName;
-use log_server::store::Store;
 use log_server::store::faulty::FaultyStore;
-use log_server::store::schema::Read as _;
+use log_server::store::schema::{self, Read as _};
+use log_server::store::{Batch, Store};
 use tlog::checkpoint::Checkpoint;
 use tlog::cosignature::cosign;
 use tlog::key::{KeyName, KeyType, SignerKey};
@@ -336,6 +336,30 @@ fn a_restart_asks_again_for_what_was_signed() {
     sequencer.tend().expect("no write fails");
     assert_eq!(published(&sequencer).0, 4);
     assert_eq!(bench.check(), TreeSize::new(4));
+}
+
+/// After a recovery the directory shows more than either record knows: witnesses are asked about that, since they
+/// have seen it, and the record says so from then on.
+#[test]
+fn what_is_shown_beyond_the_records_was_signed_last() {
+    let (stage, bench) = (Stage::default(), Bench::new());
+    let mut sequencer = begun(&stage, &bench);
+    let older = bench.record().read().expect("a record");
+    round(&mut sequencer, &[1]).0.expect("a round");
+    stage.cosign(&[1, 2]);
+    sequencer.tend().expect("no write fails");
+    let newer = bench.record().read().expect("a record");
+    drop(sequencer);
+    bench.record().write(&older).expect("a write");
+    let mut batch = Batch::default();
+    schema::put_signed(&mut batch, &older);
+    bench.store.write(&batch).expect("a write");
+
+    let again = Stage::default();
+    let sequencer = again.open(bench.store.clone(), &bench).expect("the log again");
+    assert_eq!(again.asked().1.to_string(), newer);
+    assert_eq!(bench.record().read().expect("a record"), newer);
+    assert!(sequencer.is_settled());
 }
 
 #[test]
