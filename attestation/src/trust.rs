@@ -34,7 +34,7 @@ mod search;
 mod tests;
 mod verdict;
 
-pub use judge::{JudgeError, judge};
+pub use judge::{JudgeError, iso_week, judge};
 pub use memory::MemoryLedger;
 pub use params::{
     MAX_HOPS, MAX_PATHS, MAX_ROOTS, Params, ParamsError, Ppm, PpmError, ScopeQuery, ScopeQueryError,

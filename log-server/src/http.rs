@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::connect_info::ConnectInfo;
-use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, MatchedPath, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -29,12 +29,14 @@ use crate::admit::EntryLimits;
 use crate::cosign::Cosigning;
 use crate::pool::{Pool, Unavailable};
 use crate::registry::Registry;
+use crate::sequencer::Identity;
 use crate::store::Store;
 use crate::view::{Published, TileCache, View};
 
 pub mod body;
 pub mod budget;
 pub mod error;
+pub mod evidence;
 pub mod lookup;
 pub mod openapi;
 pub mod read;
@@ -43,6 +45,7 @@ pub mod unread;
 
 use budget::{Budgets, Gatekeeper};
 use error::Problem;
+use evidence::MAX_QUESTION_BYTES;
 
 /// Everything a handler may use.
 pub struct App {
@@ -82,6 +85,10 @@ pub struct App {
     pub disk_low: AtomicBool,
     /// What `/metrics` prints.
     pub metrics: PrometheusHandle,
+    /// The log's keys: they sign what the log says of its lists.
+    pub identity: Arc<Identity>,
+    /// How many gather evidence at a time.
+    pub evidence: Arc<Semaphore>,
     /// The wall clock, Unix milliseconds.
     pub now: fn() -> u64,
 }
@@ -127,6 +134,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/entries/{index}/proof", get(lookup::proof))
         .route("/api/v1/entries/{index}/receipt", get(lookup::receipt))
         .route("/api/v1/envelopes/{hash}", get(lookup::envelope))
+        .route("/api/v1/evidence", post(evidence::evidence).layer(DefaultBodyLimit::max(MAX_QUESTION_BYTES)))
         .route("/openapi.json", get(openapi::openapi))
         .layer(middleware::from_fn_with_state(app.clone(), unread::share))
         .layer(CompressionLayer::new().gzip(true).zstd(true));

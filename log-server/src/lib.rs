@@ -16,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod cosign;
 pub mod erase;
+pub mod evidence;
 pub mod fsck;
 pub mod http;
 pub mod init;

@@ -113,7 +113,7 @@ pub type Clocks = Box<dyn Fn() -> (u64, Duration) + Send>;
 /// The writer. Owns the tree; everybody else sees what it publishes.
 pub struct Sequencer {
     store: Arc<dyn Store>,
-    identity: Identity,
+    identity: Arc<Identity>,
     record: SignedRecord,
     clocks: Clocks,
     guard: ClockGuard,
@@ -139,12 +139,13 @@ impl Sequencer {
     /// signed: by its own records, and by what a witness shows.
     pub fn open(
         store: Arc<dyn Store>,
-        identity: Identity,
+        identity: impl Into<Arc<Identity>>,
         record: SignedRecord,
         clocks: Clocks,
         accept: Accept,
         publication: Publication,
     ) -> Result<Self, OpenError> {
+        let identity = identity.into();
         let state = store.tree_state()?.ok_or(OpenError::NoTree)?;
         let tree = opening::load_tree(&*store, &state)?;
         let signed = opening::signed_before(&*store, &record, &identity)?;

@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::Failure;
 use crate::config::Settings;
@@ -62,7 +62,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let witnesses = witnesses.map_err(|e| Failure::new("cannot ask witnesses").caused_by(e))?;
     let publication = Publication { policy, cosigners: Box::new(witnesses), rhythm };
     let accept = Accept { clock: settings.accept_clock, older_record: args.accept_older_record };
-    let sequencer = Sequencer::open(store.clone(), identity, record, clocks(), accept, publication);
+    let identity = Arc::new(identity);
+    let sequencer = Sequencer::open(store.clone(), identity.clone(), record, clocks(), accept, publication);
     let sequencer = sequencer.map_err(|e| cannot_open(&args.dir, e))?;
     let state = store.tree_state().ok().flatten();
     let (day, day_bytes) = state.map_or((0, 0), |state| (state.day, state.day_bytes));
@@ -90,6 +91,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
         keys: KeyCache::default(),
         disk_low: AtomicBool::new(false),
         metrics: handle,
+        identity,
+        evidence: Arc::new(Semaphore::new(1)),
         now,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

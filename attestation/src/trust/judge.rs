@@ -402,7 +402,7 @@ fn most_disjoint(paths: &[JudgedPath], target: Did, threshold: Ppm) -> usize {
 }
 
 /// The number of the ISO week, Monday to Sunday, UTC; only differences mean something.
-fn iso_week(time: LogTime) -> u64 {
+pub fn iso_week(time: LogTime) -> u64 {
     // 1970-01-01 was a Thursday.
     (time.as_millis() / DAY_MILLIS + 3) / 7
 }

@@ -14,6 +14,7 @@ use utoipa::OpenApi;
     paths(
         super::submit::submit,
         super::submit::claim,
+        super::evidence::evidence,
         super::lookup::entries,
         super::lookup::entry,
         super::lookup::proof,

@@ -1,0 +1,119 @@
+//! Evidence about DIDs (`specs/http.md`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use attestation::did::Did;
+use attestation::entry::LogTime;
+use attestation::trust::{Params, Ppm, ScopeQuery};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::App;
+use super::error::Problem;
+use crate::admit::cut;
+use crate::evidence::{GatherError, Question, gather};
+
+/// What evidence is wanted of.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceQuery {
+    /// The DID
+    did: String,
+    /// By whose trust; without it only the DID's state is proven
+    trust: Option<TrustQuery>,
+}
+
+/// The consumer's parameters, as `specs/trust.md` has them.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct TrustQuery {
+    /// Each root's DID and its weight in per mille
+    roots: BTreeMap<String, u16>,
+    scope: String,
+    /// Per mille
+    decay: u16,
+    max_hops: u8,
+    /// Parts per million
+    floor: u32,
+    /// Parts per million
+    threshold: u32,
+    min_paths: u8,
+}
+
+impl EvidenceQuery {
+    fn read(self, now: u64) -> Result<Question, Problem> {
+        let bad = |why: String| Problem::bad_request("evidence", why);
+        let did = |text: &str| text.parse::<Did>().map_err(|error| bad(cut(error)));
+        let trust = self.trust.map(|trust| -> Result<Params, Problem> {
+            let roots = trust.roots.iter().map(|(root, weight)| Ok((did(root)?, *weight)));
+            let roots: Vec<(Did, u16)> = roots.collect::<Result<_, Problem>>()?;
+            let scope: ScopeQuery = trust.scope.parse().map_err(|error| bad(cut(error)))?;
+            let share = |parts| {
+                Ppm::new(parts).ok_or_else(|| bad(format!("{parts} is no share in parts per million")))
+            };
+            let params = Params::new(roots)
+                .and_then(|params| params.with_decay(trust.decay))
+                .and_then(|params| params.with_max_hops(trust.max_hops))
+                .and_then(|params| params.with_min_paths(trust.min_paths))
+                .map_err(|error| bad(cut(error)))?;
+            Ok(params
+                .with_scope(scope)
+                .with_floor(share(trust.floor)?)
+                .with_threshold(share(trust.threshold)?))
+        });
+        let time = LogTime::from_millis(now).unwrap_or(LogTime::MAX);
+        Ok(Question { did: did(&self.did)?, trust: trust.transpose()?, time })
+    }
+}
+
+/// Evidence about a DID: its state, or all that a judgement of trust needs.
+#[utoipa::path(post, tag = "lookup", path = "/api/v1/evidence", request_body = EvidenceQuery, responses(
+    (status = 200, description = "Evidence as of the published checkpoint", body = String, content_type = "application/vnd.aip.evidence.v1+json"),
+    (status = 400, description = "What is wanted is not of its form", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The evidence is too large", body = Problem, content_type = "application/problem+json")))]
+pub async fn evidence(
+    State(app): State<Arc<App>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let body = body.map_err(|error| Problem::bad_request("evidence", error.body_text()))?;
+    let query: EvidenceQuery =
+        serde_json::from_slice(&body).map_err(|error| Problem::bad_request("evidence", cut(error)))?;
+    let question = query.read((app.now)())?;
+    let one_at_a_time = app.evidence.clone().acquire_owned().await;
+    let gathered = tokio::task::spawn_blocking(move || {
+        let _turn = one_at_a_time;
+        let view = app.view();
+        if !view.published().is_signed() {
+            return Err(Problem::unavailable("no-checkpoint", "nothing is published yet"));
+        }
+        gather(&view, &app.identity.key, &question).map_err(Problem::from)
+    });
+    let evidence = gathered.await.map_err(|_| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed on this request")
+    })??;
+    let headers =
+        [(header::CONTENT_TYPE, attestation::evidence::MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, evidence.to_json()).into_response())
+}
+
+impl From<GatherError> for Problem {
+    fn from(error: GatherError) -> Self {
+        match error {
+            GatherError::Store(error) => error.into(),
+            GatherError::TooMuch => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "evidence-size", error.to_string())
+                    .hint("read the whole log instead, and judge there: `--sync`")
+            }
+        }
+    }
+}
+
+/// The longest question: 256 roots fit.
+pub const MAX_QUESTION_BYTES: usize = 32 << 10;
