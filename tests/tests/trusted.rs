@@ -1,0 +1,245 @@
+//! Deploys that are gated on trust: the real command line, a real log and a real witness.
+
+use std::fs;
+
+use serde_json::Value;
+use tests::log::Log;
+use tests::someone::Someone;
+use tests::witness::Witness;
+
+const FLAGS: [&str; 6] = ["--publish-interval", "0s", "--witness-timeout", "2s", "--deadline", "8s"];
+
+/// A log with a witness; an organisation that vouches, a pipeline that builds, and a consumer.
+struct World {
+    log: Log,
+    _witness: Witness,
+    org: Someone,
+    pipeline: Someone,
+    consumer: Someone,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut log = Log::init();
+        let witness = Witness::start("w", &["ed25519"], &log.vkey);
+        log.ask(&witness.policy, "w");
+        log.serve(&FLAGS);
+        let someone = || {
+            let someone = Someone::new();
+            someone.ok(&["policy", "pin", &log.url(), "--yes"]);
+            someone
+        };
+        let (org, pipeline, consumer) = (someone(), someone(), someone());
+        org.ok(&["init", "--capabilities", "vouches", "--register"]);
+        pipeline.ok(&["init"]);
+        Self { log, _witness: witness, org, pipeline, consumer }
+    }
+
+    /// The pipeline releases something, and the consumer has it.
+    fn release(&self, name: &str) {
+        self.pipeline.write(name, &format!("the bytes of {name}"));
+        self.pipeline.ok(&["sign", name]);
+        for name in [name.to_owned(), format!("{name}.receipt.json")] {
+            fs::copy(self.pipeline.work().join(&name), self.consumer.work().join(&name)).expect("a copy");
+        }
+    }
+
+    fn gate(&self, more: &[&str]) -> (i32, String, String) {
+        let (did, root) = (self.pipeline.did(), self.org.did());
+        self.consumer.run(&[&["gate", "--did", &did, "--root", &root], more].concat())
+    }
+
+    #[track_caller]
+    fn expect(&self, more: &[&str], code: i32, says: &[&str]) {
+        let (got, out, err) = self.gate(more);
+        assert_eq!(got, code, "{out}{err}");
+        for what in says {
+            assert!(out.contains(what) || err.contains(what), "{what}\n{out}{err}");
+        }
+    }
+}
+
+#[test]
+fn a_gate_opens_on_vouches_and_verified_artifacts_and_on_nothing_else() {
+    let world = World::new();
+    let half = ["--threshold", "0.5"];
+    world.expect(&["--threshold", "0"], 1, &["STOP", "not registered"]);
+    world.release("app");
+    // Registered with its first entry, and nobody vouches for it.
+    world.expect(&half, 1, &["no path of vouches", "below"]);
+    world.expect(&["--threshold", "0"], 0, &["PASS", "no artifact was checked"]);
+    let did = world.pipeline.did();
+    world.org.ok(&["vouch", &did, "--scope", "CODE_SIGNING", "--level", "STRONG", "--expires", "30d"]);
+    world.expect(&half, 0, &["PASS", "0.8000", "CODE_SIGNING STRONG", "log-asserted", "(--root)"]);
+    world.expect(&[&half[..], &["app"]].concat(), 0, &["app  verified", "1 artifacts verified"]);
+    world.expect(&[&half[..], &["--scope", "FINANCIAL"]].concat(), 1, &["no path of vouches"]);
+    world.expect(&["--threshold", "0.8"], 0, &["PASS"]);
+    world.expect(&["--threshold", "0.800001"], 1, &["STOP", "0.8000 is below 0.8000"]);
+    world.expect(&[&half[..], &["--min-paths", "2"]].concat(), 1, &["1 paths reach the threshold"]);
+    world.expect(&[&half[..], &["--require", "artifact"]].concat(), 2, &["no artifact is named"]);
+    world.expect(&[&half[..], &["--require", "complete"]].concat(), 2, &["--sync"]);
+    world.expect(&[], 2, &["no threshold is named"]);
+
+    // What it built is altered, is another's, or has no receipt.
+    world.consumer.write("app", "other bytes");
+    world.expect(&[&half[..], &["app"]].concat(), 1, &["app  failed", "artifact-digest"]);
+    world.consumer.write("unsigned", "bytes");
+    world.expect(&[&half[..], &["unsigned"]].concat(), 2, &["unsigned  could-not-check"]);
+
+    // What opened it is taken back.
+    world.org.ok(&["revoke", &did, "--scope", "CODE_SIGNING"]);
+    world.expect(&half, 1, &["no path of vouches"]);
+    world.org.ok(&["vouch", &did, "--level", "WEAK"]);
+    world.expect(&half, 1, &["0.4000 is below 0.5000"]);
+    world.org.ok(&["distrust", &did, "--scope", "GENERAL"]);
+    world.expect(&["--threshold", "0"], 1, &["distrusts it"]);
+
+    // Nobody to trust, nobody to ask.
+    let (code, _, err) = world.consumer.run(&["gate", "--did", &did, "--threshold", "0.5"]);
+    assert_eq!((code, err.contains("no trust root is named")), (2, true), "{err}");
+    let (code, _, err) =
+        world.consumer.run(&["gate", "--did", "did:aip:upstream-agent", "--threshold", "0.5"]);
+    assert_eq!(code, 2, "{err}");
+    for threshold in ["", "NaN", "inf", "-1", "1.1", "0.5;id", "0.1234567"] {
+        let argument = format!("--threshold={threshold}");
+        let (code, _, err) = world.gate(&[&argument]);
+        assert_eq!(code, 2, "{threshold}: {err}");
+    }
+}
+
+/// Must show 6: offline the same answer, in a namespace without a network; whatever is taken out or altered is
+/// named.
+#[test]
+fn evidence_makes_the_same_verdict_offline_and_each_element_is_needed() {
+    let mut world = World::new();
+    world.release("app");
+    let did = world.pipeline.did();
+    world.org.ok(&["vouch", &did]);
+    let (code, online, err) =
+        world.gate(&["--threshold", "0.5", "app", "--evidence-out", "evidence.json", "--json"]);
+    assert_eq!(code, 0, "{online}{err}");
+    let evidence = fs::read(world.consumer.work().join("evidence.json")).expect("written");
+    world.log.stop();
+    world.expect(&["--threshold", "0.5"], 2, &[]);
+
+    let root = world.org.did();
+    let offline = |file: &str| {
+        let arguments = ["gate", "app", "--did", &did, "--root", &root, "--threshold", "0.5", "--json"];
+        let arguments = [&arguments[..], &["--evidence", file]].concat();
+        // Where the kernel gives no namespace, nothing but the stopped log is there to be asked.
+        let isolated = std::process::Command::new("unshare").args(["-rn", "true"]).status();
+        let outer: &[&str] = if isolated.is_ok_and(|status| status.success()) { &["unshare", "-rn"] } else { &[] };
+        tests::someone::outcome(world.consumer.within(outer, &arguments).output().expect("aip runs"))
+    };
+    let verdict = |json: &str| {
+        let json: Value = serde_json::from_str(json).unwrap_or_else(|_| panic!("JSON: {json}"));
+        let mut verdict = json["trust"]["verdict"].clone();
+        verdict["time"] = Value::Null;
+        (json["passes"].clone(), json["artifacts"].clone(), verdict)
+    };
+    let (code, out, err) = offline("evidence.json");
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(verdict(&out), verdict(&online));
+
+    // Each list and each entry, taken out and altered.
+    let good: Value = serde_json::from_slice(&evidence).expect("JSON");
+    let refused = |altered: &Value, name: &str| {
+        fs::write(world.consumer.work().join("altered.json"), altered.to_string()).expect("written");
+        let (code, out, err) = offline("altered.json");
+        assert_ne!(code, 0, "{name}: {out}");
+        assert!(err.contains(name) || out.contains(name), "{name} is not named: {err}");
+    };
+    let lists: Vec<String> = good["lists"].as_object().expect("lists").keys().cloned().collect();
+    assert!(lists.len() >= 7, "{lists:?}");
+    for list in &lists {
+        let mut without = good.clone();
+        without["lists"].as_object_mut().expect("lists").remove(list);
+        refused(&without, list);
+        for at in 0..good["lists"][list].as_array().expect("a list").len() {
+            let mut shorter = good.clone();
+            shorter["lists"][list].as_array_mut().expect("a list").remove(at);
+            refused(&shorter, list);
+        }
+    }
+    let entries = good["entries"].as_array().expect("entries");
+    assert!(entries.len() >= 4, "{}", entries.len());
+    for at in 0..entries.len() {
+        let name = format!("entry {}", entries[at]["index"]);
+        let mut without = good.clone();
+        without["entries"].as_array_mut().expect("entries").remove(at);
+        refused(&without, &name);
+        let mut altered = good.clone();
+        let other = entries[(at + 1) % entries.len()]["leaf"].clone();
+        altered["entries"][at]["leaf"] = other;
+        refused(&altered, &name);
+    }
+    for note in ["checkpoint", "assertion"] {
+        let mut altered = good.clone();
+        let text = good[note].as_str().expect("a note").replacen('\n', "\nx", 2);
+        altered[note] = text.into();
+        refused(&altered, if note == "checkpoint" { "evidence" } else { "assertion" });
+    }
+}
+
+/// `--sync` takes nothing on the log's word, and its copy of the log is not believed either.
+#[test]
+fn the_whole_log_gives_the_same_score_and_a_damaged_copy_is_read_again() {
+    let world = World::new();
+    world.release("app");
+    let did = world.pipeline.did();
+    world.org.ok(&["vouch", &did]);
+    let asked = ["--threshold", "0.5", "--json"];
+    let synced = ["--threshold", "0.5", "--json", "--sync", "--require", "complete"];
+    let score = |arguments: &[&str]| {
+        let (code, out, err) = world.gate(arguments);
+        assert_eq!(code, 0, "{out}{err}");
+        let json: Value = serde_json::from_str(&out).expect("JSON");
+        (json["trust"]["verdict"]["score"].clone(), json["trust"]["completeness"].clone(), err)
+    };
+    let (asked, completeness, _) = score(&asked);
+    assert_eq!(completeness, "log-asserted");
+    let (all, completeness, _) = score(&synced);
+    assert_eq!((&all, completeness), (&asked, "whole-log".into()));
+    let folder = world.consumer.home().join(".aip/logs");
+    let copy = fs::read_dir(folder).expect("kept").next().expect("one log").expect("a file").path();
+    for damage in ["flipped", "cut", "longer", "emptied"] {
+        let mut bytes = fs::read(&copy).expect("kept");
+        match damage {
+            "flipped" => bytes[100] ^= 1,
+            "cut" => bytes.truncate(bytes.len() - 5),
+            "longer" => bytes.extend([0, 9, 1, 2]),
+            _ => bytes.clear(),
+        }
+        fs::write(&copy, bytes).expect("damaged");
+        let (again, _, err) = score(&synced);
+        assert_eq!(again, asked, "{damage}");
+        assert_eq!(err.contains("reading the log again"), damage == "flipped", "{damage}: {err}");
+    }
+}
+
+/// What came after a receipt reaches a machine without a network as a file.
+#[test]
+fn a_later_state_closes_the_window_of_a_theft() {
+    let world = World::new();
+    world.release("app");
+    let did = world.pipeline.did();
+    let verify = ["verify", "app", "--signer", &did];
+    assert!(world.consumer.ok(&verify).contains("verified"));
+    world.consumer.ok(&["state", "export", "--did", &did, "--out", "state.json"]);
+    let with_state = [&verify[..], &["--state", "state.json", "--max-state-age", "7d"]].concat();
+    assert!(world.consumer.ok(&with_state).contains("later-state"), "fine so far");
+    // The receipt stands at index 2 behind both inceptions; all from there on was a thief's.
+    let recovery = fs::read_dir(world.pipeline.home())
+        .expect("a home")
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| path.to_string_lossy().contains("aip-recovery-"))
+        .expect("a recovery file");
+    let recovery = recovery.to_string_lossy().into_owned();
+    world.pipeline.ok(&["report-compromise", "--since", "2", "--recovery", &recovery]);
+    assert!(world.consumer.ok(&verify).contains("verified"), "the receipt alone does not know");
+    world.consumer.ok(&["state", "export", "--did", &did, "--out", "state.json"]);
+    let (code, out, _) = world.consumer.run(&with_state);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("FAILED: later-state"), "{out}");
+    world.expect(&["--threshold", "0"], 1, &["compromised"]);
+}
