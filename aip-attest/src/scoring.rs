@@ -12,6 +12,7 @@ use attestation::entry::LogTime;
 use attestation::event::Scope;
 use attestation::evidence::{Evidence, Proven};
 use attestation::leaf;
+use attestation::trust::picture::Picture;
 use attestation::trust::{self, Graph, MemoryLedger, Params, ParamsError, Ppm, ScopeQuery, Verdict};
 use serde_json::{Value, json};
 use tlog::UnixTime;
@@ -202,6 +203,19 @@ impl Basis {
         let mut times: Vec<UnixTime> = self.cosigned.iter().map(|by| by.time).collect();
         times.sort_unstable();
         times.get(times.len() / 2).copied()
+    }
+
+    /// Draws the neighbourhood of a DID.
+    pub fn picture(&self, params: &Params, did: Did, time: LogTime) -> Result<Picture> {
+        let cannot = |error: &dyn Display| Failure::new(format!("cannot draw {did}")).because(error);
+        match &self.ledger {
+            Source::Evidence(proven) => {
+                Picture::of(&**proven, params, did, time).map_err(|error| cannot(&error))
+            }
+            Source::WholeLog(ledger) => {
+                Picture::of(&**ledger, params, did, time).map_err(|error| cannot(&error))
+            }
+        }
     }
 
     /// Judges a DID at a moment.

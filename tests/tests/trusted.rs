@@ -128,7 +128,8 @@ fn evidence_makes_the_same_verdict_offline_and_each_element_is_needed() {
         let arguments = [&arguments[..], &["--evidence", file]].concat();
         // Where the kernel gives no namespace, nothing but the stopped log is there to be asked.
         let isolated = std::process::Command::new("unshare").args(["-rn", "true"]).status();
-        let outer: &[&str] = if isolated.is_ok_and(|status| status.success()) { &["unshare", "-rn"] } else { &[] };
+        let outer: &[&str] =
+            if isolated.is_ok_and(|status| status.success()) { &["unshare", "-rn"] } else { &[] };
         tests::someone::outcome(world.consumer.within(outer, &arguments).output().expect("aip runs"))
     };
     let verdict = |json: &str| {

@@ -1,9 +1,11 @@
+mod graph;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use attestation::Did;
 use attestation::entry::LogTime;
-use attestation::trust::{Advice, Cause, JudgedPath, Ppm, ScopeQuery, Verdict};
+use attestation::trust::{Advice, Cause, JudgedPath, Params, Ppm, ScopeQuery, Verdict};
 use serde_json::{Value, json};
 use tlog::Hash;
 
@@ -25,10 +27,14 @@ use crate::target::Wish;
 ///
 /// Exit codes: 0 there is an answer; 2 there is none.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Whose score
-    #[arg(value_name = "DID")]
-    did: Did,
+    #[arg(value_name = "DID", required = true)]
+    did: Option<Did>,
 
     /// Also say whether it reaches this score
     #[arg(long, value_name = "SCORE")]
@@ -40,6 +46,11 @@ pub(crate) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Graph(graph::Args),
 }
 
 /// Whom to trust for what, and where the entries are.
@@ -91,9 +102,13 @@ impl Asked {
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    if let Some(Command::Graph(args)) = args.command {
+        return graph::run(args, console);
+    }
+    let did = args.did.ok_or_else(|| Failure::new("no DID is named"))?;
     let pins = Pins::load()?;
     let flags = Flags { threshold: args.threshold, ..args.asked.flags() };
-    let judged = judge(args.did, &args.asked, &flags, &pins, console)?;
+    let judged = judge(did, &args.asked, &flags, &pins, console)?;
     if args.json {
         console.json(&json_of(&judged));
     } else {
@@ -121,11 +136,31 @@ pub(super) fn judge(
     pins: &Pins,
     console: &mut Console,
 ) -> Result<Judged> {
-    let (basis, policy, params, roots) = match &asked.evidence {
+    let Reached { basis, policy, params, roots } = reach(did, asked, flags, pins, console)?;
+    if let (Some(path), Some(evidence)) = (&asked.evidence_out, &basis.evidence) {
+        durable::write(path, evidence.to_json().as_bytes(), Readers::Everyone)?;
+    }
+    let verdict = basis.judge(&params, did, now(&basis)?)?;
+    let has_threshold = flags.threshold.or(policy.trust.scoring.threshold).is_some();
+    Ok(Judged { verdict, basis, roots, policy: policy.source.to_string(), has_threshold })
+}
+
+/// What a judgement is made from, and by.
+struct Reached {
+    basis: Basis,
+    policy: PolicyFile,
+    params: Params,
+    roots: RootSource,
+}
+
+/// Gets the entries from where they are, and the parameters.
+fn reach(did: Did, asked: &Asked, flags: &Flags, pins: &Pins, console: &mut Console) -> Result<Reached> {
+    match &asked.evidence {
         Some(path) => {
             let policy = policy_for(path, asked, pins)?;
             let (params, roots) = scoring::params(flags, &policy.trust.scoring, console)?;
-            (Basis::of_file(path, &policy.policy, pins)?, policy, params, roots)
+            let basis = Basis::of_file(path, &policy.policy, pins)?;
+            Ok(Reached { basis, policy, params, roots })
         }
         None => {
             let deadline = super::deadline(asked.timeout)?;
@@ -139,15 +174,9 @@ pub(super) fn judge(
             } else {
                 Basis::of_log(&target, did, &params, pins, &mut patience, console)?
             };
-            (basis, target.judge, params, roots)
+            Ok(Reached { basis, policy: target.judge, params, roots })
         }
-    };
-    if let (Some(path), Some(evidence)) = (&asked.evidence_out, &basis.evidence) {
-        durable::write(path, evidence.to_json().as_bytes(), Readers::Everyone)?;
     }
-    let verdict = basis.judge(&params, did, now(&basis)?)?;
-    let has_threshold = flags.threshold.or(policy.trust.scoring.threshold).is_some();
-    Ok(Judged { verdict, basis, roots, policy: policy.source.to_string(), has_threshold })
 }
 
 /// The policy that judges evidence from a file.

@@ -6,6 +6,7 @@ use attestation::did::{self, Did};
 use attestation::dsse::Envelope;
 use attestation::entry::{Claim, DsseEntry, Entry, PendingEntry};
 use attestation::event::EventEntry;
+use attestation::evidence;
 use attestation::finding::{self, Evidence, Finding};
 use attestation::provenance::BuildFacts;
 use attestation::receipt::{Receipt, State};
@@ -68,7 +69,7 @@ pub(super) fn file(bytes: &[u8]) -> Result<Described> {
         Ok(found) => Ok(policy(&found)),
         Err(error) if text.lines().any(|line| line.starts_with("quorum ")) => Err(malformed("policy", error)),
         Err(_) => Err(Failure::new("this is none of our formats").hint(
-            "known are receipts, envelopes, statements, entries, notes, tlog-proofs, policies, findings and keys",
+            "known are receipts, envelopes, statements, entries, notes, tlog-proofs, policies, findings, evidence and keys",
         )),
     }
 }
@@ -92,6 +93,8 @@ fn json(bytes: &[u8]) -> Result<Described> {
     let has = |member: &str| value.get(member).is_some();
     if value.get("mediaType").is_some_and(|kind| kind == finding::MEDIA_TYPE) {
         Ok(finding_of(&Finding::parse(bytes).map_err(|error| malformed("finding", error))?))
+    } else if value.get("mediaType").is_some_and(|kind| kind == evidence::MEDIA_TYPE) {
+        Ok(evidence_of(&evidence::Evidence::parse(bytes).map_err(|error| malformed("evidence", error))?))
     } else if has("mediaType") {
         Ok(receipt(&Receipt::parse(bytes).map_err(|error| malformed("receipt", error))?))
     } else if has("payloadType") {
@@ -118,6 +121,23 @@ fn json(bytes: &[u8]) -> Result<Described> {
     } else {
         Err(Failure::new("this JSON is none of our formats"))
     }
+}
+
+fn evidence_of(evidence: &evidence::Evidence) -> Described {
+    let lists = evidence.lists.iter().map(|(key, list)| format!("{key}  {} entries", list.len()));
+    let entry = |element: &evidence::Element| {
+        let what = match Entry::parse(&element.leaf) {
+            Ok(Entry::Event(event)) => event.event().name().to_owned(),
+            Ok(Entry::Dsse(entry)) => format!("artifact of {}", entry.claim().did()),
+            Ok(Entry::NotUnderstood { .. }) => "not understood".to_owned(),
+            Err(error) => format!("malformed: {error}"),
+        };
+        format!("{}  {what}", element.index)
+    };
+    Described::new("evidence")
+        .inner("checkpoint", note(&evidence.checkpoint))
+        .lines("lists", lists)
+        .lines("entries", evidence.elements.iter().map(entry))
 }
 
 fn receipt(receipt: &Receipt) -> Described {
