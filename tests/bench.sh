@@ -9,6 +9,7 @@
 #     cold       one verification, beside cosign
 #     cosigned   a log with witnesses, and with one that hangs
 #     witness    add-checkpoint, beside litewitness
+#     trust      trust scores: of a million DIDs if asked for by name, else fewer
 #
 # --quick, the default, takes four minutes once everything is built; --full as long as it takes. A
 # peer that cannot be had is reported as "not run", with the reason. Nothing is installed into the system: nginx

@@ -12,6 +12,7 @@
 //! | [`cold`] | one verification by a process that just started, against cosign |
 //! | [`cosigned`] | a log with three witnesses beside the same log with none, and with one that hangs |
 //! | [`witnesses`] | add-checkpoint, against litewitness |
+//! | [`trust`] | trust scores in a large graph |
 //!
 //! [`load`] makes the load, [`corpus`] what it sends, [`peers`] runs the others, [`measure`] reads clocks
 //! and counters, [`report`] prints.
@@ -28,6 +29,7 @@ pub mod start;
 pub mod syncs;
 pub mod tiles;
 pub mod trees;
+pub mod trust;
 pub mod witnesses;
 
 /// How much is measured.
@@ -51,6 +53,8 @@ pub struct Effort {
     pub witness_seconds: u64,
     /// Updates of each of 50 logs that are signed beforehand: as many as a witness could take in that time.
     pub updates: usize,
+    /// DIDs of the graph in which trust is scored; ten vouches each.
+    pub trust_dids: usize,
 }
 
 impl Effort {
@@ -65,6 +69,7 @@ impl Effort {
         cold_runs: 15,
         witness_seconds: 2,
         updates: 800,
+        trust_dids: 100_000,
     };
 
     /// As long as it takes: for figures that are published.
@@ -78,6 +83,7 @@ impl Effort {
         cold_runs: 41,
         witness_seconds: 10,
         updates: 4_000,
+        trust_dids: 1_000_000,
     };
 }
 

@@ -271,9 +271,9 @@ fn all_social(scene: &Scene, params: &Params) -> BTreeMap<Did, Ppm> {
     let graph = CompactGraph::read(scene.ledger(), scene.ledger().edges(), params, time(scene.now));
     let graph = graph.expect("a ledger in memory answers").expect("a small graph");
     let mut scratch = Scratch::default();
-    let scores: BTreeMap<Did, Ppm> = graph.dids().iter().copied().zip(graph.all(params)).collect();
+    let scores: BTreeMap<Did, Ppm> = graph.dids().iter().copied().zip(graph.all()).collect();
     for (did, score) in &scores {
-        assert_eq!(graph.social(params, *did, &mut scratch), *score, "{did}");
+        assert_eq!(graph.social(*did, &mut scratch), *score, "{did}");
         assert_eq!(judge_by(scene.ledger(), params, *did, time(scene.now)).social, *score, "{did}");
     }
     scores

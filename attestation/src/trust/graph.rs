@@ -38,6 +38,11 @@ pub struct CompactGraph {
     starts: Vec<u32>,
     from: Vec<u32>,
     kinds: Vec<u8>,
+    params: Params,
+    /// The roots that stand in the graph, and their weights.
+    roots: Vec<(u32, u16)>,
+    /// Whom roots vouch for: the root's weight, and the kind of the edge.
+    from_roots: HashMap<u32, Vec<(u16, u8)>>,
 }
 
 /// More edges, or more DIDs, than are numbered.
@@ -46,8 +51,8 @@ pub struct CompactGraph {
 pub struct TooManyEdges;
 
 impl CompactGraph {
-    /// The graph of these edges.
-    pub fn new(edges: impl IntoIterator<Item = Edge>) -> Result<Self, TooManyEdges> {
+    /// The graph of these edges, which count for what `params` ask.
+    pub fn new(params: &Params, edges: impl IntoIterator<Item = Edge>) -> Result<Self, TooManyEdges> {
         let mut dids = Vec::new();
         let mut numbers = HashMap::new();
         let mut number = |did: Did| {
@@ -74,12 +79,18 @@ impl CompactGraph {
         }
         let mut next = starts.clone();
         let (mut from, mut kinds) = (vec![0; edges.len()], vec![0; edges.len()]);
+        let root = |(did, weight)| numbers.get(&did).map(|number| (*number, weight));
+        let roots: Vec<(u32, u16)> = params.roots().filter_map(root).collect();
+        let mut from_roots: HashMap<u32, Vec<(u16, u8)>> = HashMap::new();
         for (voucher, to, kind) in edges {
             let at = next[to as usize] as usize;
             next[to as usize] += 1;
             (from[at], kinds[at]) = (voucher, kind);
+            if let Some((_, weight)) = roots.iter().find(|(root, _)| *root == voucher) {
+                from_roots.entry(to).or_default().push((*weight, kind));
+            }
         }
-        Ok(Self { dids, numbers, starts, from, kinds })
+        Ok(Self { dids, numbers, starts, from, kinds, params: params.clone(), roots, from_roots })
     }
 
     /// The graph of those of `edges`, the latest of each issuer, subject and scope, that count at a moment.
@@ -107,7 +118,7 @@ impl CompactGraph {
                 counted.push(Edge { from: event.from, to: event.to, level: vouch.level, depth: vouch.depth });
             }
         }
-        Ok(Self::new(counted))
+        Ok(Self::new(params, counted))
     }
 
     /// How many DIDs somebody vouches for, or that vouch.
@@ -143,29 +154,32 @@ impl CompactGraph {
     }
 
     /// The social score of one DID; `scratch` is kept from one call to the next.
-    pub fn social(&self, params: &Params, target: Did, scratch: &mut Scratch) -> Ppm {
-        let mut best = params.root(target).map_or(0, |weight| common(weight, 1, 0));
+    pub fn social(&self, target: Did, scratch: &mut Scratch) -> Ppm {
+        let mut best = self.params.root(target).map_or(0, |weight| common(weight, 1, 0));
         let Some(target) = self.numbers.get(&target) else { return to_ppm(best) };
-        let roots: Vec<(u32, u16)> =
-            params.roots().filter_map(|(did, weight)| Some((*self.numbers.get(&did)?, weight))).collect();
-        let heaviest = params.roots().map(|(_, weight)| weight).max().unwrap_or(0);
-        let factors = Factors::of(params);
+        let heaviest = self.roots.iter().map(|(_, weight)| *weight).max().unwrap_or(0);
+        let factors = Factors::of(&self.params);
+        let most = usize::from(self.params.max_hops());
         let mut behind = vec![(*target, 1_u128)];
-        for hops in 1..=usize::from(params.max_hops()) {
+        for hops in 0..most {
+            for (number, product) in &behind {
+                best = best.max(self.best_from_roots(*number, *product, hops, &factors));
+            }
+            if hops + 1 == most {
+                break;
+            }
             let layer = scratch.layer(self.len());
             for (number, product) in behind {
                 // Whatever comes before it, a path through here is no better than the one that is known.
-                if common(heaviest, product * factors.strongest(), hops) <= best {
+                let strongest = product * factors.strongest() * factors.strongest();
+                if common(heaviest, strongest, hops + 2) <= best {
                     continue;
                 }
                 for (from, kind) in self.edges_into(number) {
-                    if depth(kind) >= hops - 1 {
+                    if depth(kind) >= hops {
                         layer.raise(from, product * factors.of_kind(kind));
                     }
                 }
-            }
-            for (root, weight) in &roots {
-                best = best.max(common(*weight, layer.value(*root), hops));
             }
             behind = layer.take();
             if behind.is_empty() {
@@ -175,19 +189,25 @@ impl CompactGraph {
         to_ppm(best)
     }
 
+    /// The best path that begins with a root's vouch for somebody who is `hops` before the target.
+    fn best_from_roots(&self, number: u32, product: u128, hops: usize, factors: &Factors) -> u128 {
+        let edges = self.from_roots.get(&number).into_iter().flatten();
+        let long_enough = edges.filter(|(_, kind)| depth(*kind) >= hops);
+        let value = |(weight, kind): &(u16, u8)| common(*weight, product * factors.of_kind(*kind), hops + 1);
+        long_enough.map(value).max().unwrap_or(0)
+    }
+
     /// The social scores of all, in the order of [`CompactGraph::dids`].
     ///
     /// Forward from the roots. `reached[left]` holds, for each DID, the best numerator of a path after which
     /// `left` hops may follow, over the denominator of a path of `hops - left`: a depth that is stated skips
     /// layers, and pays for them in tens.
-    pub fn all(&self, params: &Params) -> Vec<Ppm> {
-        let hops = usize::from(params.max_hops());
-        let factors = Factors::of(params);
+    pub fn all(&self) -> Vec<Ppm> {
+        let hops = usize::from(self.params.max_hops());
+        let factors = Factors::of(&self.params);
         let mut reached = vec![vec![0_u128; self.len()]; hops + 1];
-        for (did, weight) in params.roots() {
-            if let Some(number) = self.numbers.get(&did) {
-                reached[hops][*number as usize] = u128::from(weight);
-            }
+        for (root, weight) in &self.roots {
+            reached[hops][*root as usize] = u128::from(*weight);
         }
         for left in (1..=hops).rev() {
             let (later, now) = reached.split_at_mut(left);
@@ -278,10 +298,6 @@ impl Scratch {
             self.touched.push(number);
         }
         *known = value.max(*known);
-    }
-
-    fn value(&self, number: u32) -> u128 {
-        self.values[number as usize]
     }
 
     /// What was raised, and zeroes it.

@@ -1,7 +1,7 @@
 //! The judgement: which paths hold, what they are worth, what the target's history makes of it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use tlog::LeafIndex;
 
@@ -56,6 +56,15 @@ pub(super) struct Roots {
     banned: BTreeMap<Did, BTreeMap<Did, LeafIndex>>,
     /// For whom one of them vouches enough that their word counts.
     vouched: HashSet<Did>,
+    /// Their vouches in the scope that is asked for, by whom they are for.
+    edges: HashMap<Did, Vec<Edge>>,
+}
+
+/// A vouch by `from` that counts.
+pub(super) struct Edge {
+    pub(super) from: Did,
+    pub(super) scope: Scope,
+    pub(super) vouch: Vouch,
 }
 
 impl Roots {
@@ -64,7 +73,7 @@ impl Roots {
         params: &Params,
         time: LogTime,
     ) -> Result<Self, JudgeError<L::Error>> {
-        let mut roots = Self { banned: BTreeMap::new(), vouched: HashSet::new() };
+        let mut roots = Self { banned: BTreeMap::new(), vouched: HashSet::new(), edges: HashMap::new() };
         for (root, _) in params.roots() {
             let Some(identity) = reader.identity(root)? else { continue };
             for event in reader.edges_from(root)? {
@@ -83,13 +92,20 @@ impl Roots {
             let first = by.or_insert(event.logged.index);
             *first = event.logged.index.min(*first);
         }
+        let Ok(vouch) = vouch(event, time) else { return };
         let speaks_of_builds = matches!(event.scope, Scope::CodeSigning | Scope::General);
-        if let Ok(vouch) = vouch(event, time)
-            && speaks_of_builds
-            && vouch.level >= Level::Moderate
-        {
+        if speaks_of_builds && vouch.level >= Level::Moderate {
             self.vouched.insert(event.to);
         }
+        if params.scope().matches(event.scope) {
+            let edge = Edge { from: event.from, scope: event.scope, vouch };
+            self.edges.entry(event.to).or_default().push(edge);
+        }
+    }
+
+    /// The vouches of the roots for a DID, in the scope that is asked for.
+    pub(super) fn edges_into(&self, did: Did) -> &[Edge] {
+        self.edges.get(&did).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn is_banned(&self, did: Did) -> bool {

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use super::judge::{JudgeError, Reader, Roots, Vouch, common, hop_factor, said, vouch};
+use super::judge::{Edge, JudgeError, Reader, Roots, common, hop_factor, said, vouch};
 use super::verdict::order;
 use super::{Graph, Params, Path};
 use crate::did::Did;
@@ -77,12 +77,6 @@ struct Search<'a, G> {
     left: usize,
 }
 
-struct Edge {
-    from: Did,
-    scope: Scope,
-    vouch: Vouch,
-}
-
 /// The best way from a DID to the target in a number of hops.
 #[derive(Clone, Copy)]
 struct Step {
@@ -91,43 +85,73 @@ struct Step {
     scope: Scope,
 }
 
+/// The best steps of each DID, and the first steps of each root, by the number of hops to the target. The vouches of
+/// the roots are known, so that the hop before the first one, the most numerous, is never looked at.
+#[derive(Default)]
+struct Layers {
+    steps: Vec<HashMap<Did, Step>>,
+    first: Vec<HashMap<Did, Step>>,
+}
+
 impl<G: Graph> Search<'_, G> {
     fn best(&mut self, excluded: &HashSet<Did>) -> Result<Option<Path>, JudgeError<G::Error>> {
-        let mut layers: Vec<HashMap<Did, Step>> = Vec::new();
+        let most = usize::from(self.params.max_hops());
         let strongest = hop_factor(Level::Ultimate, self.params);
-        for hops in 1..=usize::from(self.params.max_hops()) {
-            let mut behind: Vec<(Did, u128)> = match layers.last() {
-                None => vec![(self.target, 1)],
-                Some(layer) => layer.iter().map(|(did, step)| (*did, step.product)).collect(),
-            };
-            // The better ones first, in case that not all can be looked at.
-            behind.sort_unstable_by_key(|(did, product)| (Reverse(*product), *did));
+        let mut layers = Layers::default();
+        let mut behind = vec![(self.target, 1)];
+        for hops in 0..most {
+            let first = self.first_steps(&behind, hops, excluded);
+            layers.first.push(first);
+            if hops + 1 == most {
+                break;
+            }
             let found = self.best_of(&layers, excluded).map_or(0, |(value, _)| value);
             let mut layer = HashMap::new();
             for (did, product) in behind {
                 // Whatever comes before it, a path through here is no better than the one that is known.
-                if common(self.heaviest, product * strongest, hops) < found {
+                if common(self.heaviest, product * strongest * strongest, hops + 2) < found {
                     break;
                 }
                 self.read_edges(did)?;
                 for edge in &self.edges[&did] {
                     let passable = edge.from != self.target && !excluded.contains(&edge.from);
-                    if passable && edge.vouch.allows(hops - 1) {
-                        let product = product * hop_factor(edge.vouch.level, self.params);
-                        improve(&mut layer, edge.from, Step { product, next: did, scope: edge.scope });
+                    if passable && edge.vouch.allows(hops) {
+                        improve(&mut layer, edge, did, product, self.params);
                     }
                 }
             }
-            if layer.is_empty() {
+            behind = layer.iter().map(|(did, step)| (*did, step.product)).collect();
+            // The better ones first, in case that not all can be looked at.
+            behind.sort_unstable_by_key(|(did, product)| (Reverse(*product), *did));
+            layers.steps.push(layer);
+            if behind.is_empty() {
                 break;
             }
-            layers.push(layer);
         }
         Ok(self.best_of(&layers, excluded).map(|(_, path)| path))
     }
 
+    /// The best first steps of roots to those who are `hops` before the target.
+    fn first_steps(
+        &self,
+        behind: &[(Did, u128)],
+        hops: usize,
+        excluded: &HashSet<Did>,
+    ) -> HashMap<Did, Step> {
+        let mut first = HashMap::new();
+        for (did, product) in behind {
+            for edge in self.roots.edges_into(*did) {
+                let passable = edge.from != self.target && !excluded.contains(&edge.from);
+                if passable && edge.vouch.allows(hops) && !self.roots.is_banned(edge.from) {
+                    improve(&mut first, edge, *did, *product, self.params);
+                }
+            }
+        }
+        first
+    }
+
     /// The best path of those from the roots, and its worth.
-    fn best_of(&self, layers: &[HashMap<Did, Step>], excluded: &HashSet<Did>) -> Option<(u128, Path)> {
+    fn best_of(&self, layers: &Layers, excluded: &HashSet<Did>) -> Option<(u128, Path)> {
         let mut best: Option<(u128, Path)> = None;
         let mut take = |value: u128, path: Path| {
             let better = best.as_ref().is_none_or(|(best_value, best_path)| {
@@ -141,9 +165,9 @@ impl<G: Graph> Search<'_, G> {
             if root == self.target && !excluded.contains(&root) {
                 take(common(weight, 1, 0), Path { root, hops: Vec::new() });
             }
-            for hops in 1..=layers.len() {
-                if let Some(step) = layers[hops - 1].get(&root) {
-                    take(common(weight, step.product, hops), follow(layers, root, hops));
+            for (before, first) in layers.first.iter().enumerate() {
+                if let Some(step) = first.get(&root) {
+                    take(common(weight, step.product, before + 1), layers.follow(root, *step, before));
                 }
             }
         }
@@ -178,19 +202,24 @@ impl<G: Graph> Search<'_, G> {
 }
 
 /// Takes a step if it is better, or as good and first in the order of DIDs and scopes.
-fn improve(layer: &mut HashMap<Did, Step>, from: Did, step: Step) {
-    let known = layer.entry(from).or_insert(step);
+fn improve(layer: &mut HashMap<Did, Step>, edge: &Edge, next: Did, product: u128, params: &Params) {
+    let product = product * hop_factor(edge.vouch.level, params);
+    let step = Step { product, next, scope: edge.scope };
+    let known = layer.entry(edge.from).or_insert(step);
     let as_good = step.product == known.product;
     if step.product > known.product || (as_good && (step.next, step.scope) < (known.next, known.scope)) {
         *known = step;
     }
 }
 
-fn follow(layers: &[HashMap<Did, Step>], root: Did, hops: usize) -> Path {
-    let mut path = Path { root, hops: Vec::new() };
-    for layer in layers[..hops].iter().rev() {
-        let step = layer[&path.end()];
-        path.hops.push((step.scope, step.next));
+impl Layers {
+    /// The path that begins with a step to somebody who is `before` hops before the target.
+    fn follow(&self, root: Did, first: Step, before: usize) -> Path {
+        let mut path = Path { root, hops: vec![(first.scope, first.next)] };
+        for layer in self.steps[..before].iter().rev() {
+            let step = layer[&path.end()];
+            path.hops.push((step.scope, step.next));
+        }
+        path
     }
-    path
 }
