@@ -118,6 +118,8 @@ pub struct BadEntry {
     pub rule: Rule,
     /// For `logged-at-order`: a leaf before it with a later time.
     pub earlier: Option<ProvenLeaf>,
+    /// For rules of state: the identity events of the signer before it that keep the rules, in log order.
+    pub identity: Vec<ProvenLeaf>,
 }
 
 /// A leaf with the proof of its place, unchecked.

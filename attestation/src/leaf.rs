@@ -1,28 +1,35 @@
-//! What a leaf must keep by itself, whoever runs the log: the rules a monitor applies (`specs/entry.md`).
+//! What a leaf must keep, whoever runs the log: the rules a monitor applies (`specs/finding.md`).
 //!
-//! | rule | broken when |
-//! |---|---|
-//! | `leaf-form` | the bytes are no entry, or a `dsse` entry in another spelling |
-//! | `origin` | the entry is for another log |
-//! | `verifier-key` | the verifier's key is none that can be believed in |
-//! | `signer-key` | the verifier's key is not the DID's |
-//! | `claim-signature` | that key did not sign the claim |
-//! | `event-signature` | a key that an event names did not sign it |
-//! | `logged-at-order` | an earlier leaf has a later time |
+//! | rule | broken when | checked by |
+//! |---|---|---|
+//! | `leaf-form` | the bytes are no entry, or one in another spelling | [`check`] |
+//! | `origin` | the entry is for another log | [`check`] |
+//! | `verifier-key` | a key is none that can be believed in | [`check`] |
+//! | `claim-signature` | the verifier's key did not sign the claim | [`check`] |
+//! | `event-signature` | a key that an event names did not sign it | [`check`] |
+//! | `signer-key` | the DID has no events, and the key does not hash to it | [`Leaf::check_state`] |
+//! | `retired-key` | the key may not log artifacts for the DID at this index | [`Leaf::check_state`] |
+//! | `event-state` | the event breaks a rule of its issuer's state | [`Leaf::check_state`] |
+//! | `logged-at-order` | an earlier leaf has a later time | [`Leaf::check_order`] |
 //!
 //! Entries of other kinds are valid and not understood: they count for no rule but the first.
-//! In scope: one leaf, and its order behind an earlier one. Out of scope: whether it is in a tree; envelopes,
-//! which may be withheld or erased; a claim that is logged twice, which needs the log's history.
+//! In scope: one leaf, its order behind an earlier one, and its signer's state, which the caller knows. Out of
+//! scope: whether it is in a tree; envelopes, which may be withheld or erased; a claim that is logged twice, and
+//! what an event says about earlier entries, which need the log's history ([`crate::trust::rules`]).
 
 use std::fmt;
 
+use tlog::LeafIndex;
 use tlog::key::{Ed25519PublicKey, KeyError};
 
+use crate::did::Did;
 use crate::entry::{DsseEntry, Entry, EntryError, LogTime};
-use crate::event::{EventEntry, EventError};
+use crate::event::{Body, EventEntry, EventError};
+use crate::identity::{Identity, StateError, check_artifact_signer, check_trust_signer};
 use crate::quote::quoted;
 
-/// A leaf that keeps every rule it can keep alone.
+/// A leaf that keeps every rule it can keep alone. Those of its signer's state are another matter:
+/// [`Leaf::check_state`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Leaf {
     entry: Entry,
@@ -40,6 +47,41 @@ impl Leaf {
             Entry::Dsse(entry) => Some(entry.logged_at()),
             Entry::Event(event) => Some(event.logged_at()),
             Entry::NotUnderstood { .. } => None,
+        }
+    }
+
+    /// Who signed; entries that are not understood do not tell.
+    pub fn did(&self) -> Option<Did> {
+        match &self.entry {
+            Entry::Dsse(entry) => Some(entry.claim().did()),
+            Entry::Event(event) => Some(event.event().issuer()),
+            Entry::NotUnderstood { .. } => None,
+        }
+    }
+
+    /// Checks that the signer may log this at `index`. `state` is that of the DID by its identity events before
+    /// it, `None` if there are none. Answers the state that an identity event leads to.
+    pub fn check_state(
+        &self,
+        index: LeafIndex,
+        state: Option<&Identity>,
+    ) -> Result<Option<Identity>, BrokenRule> {
+        match &self.entry {
+            Entry::NotUnderstood { .. } => Ok(None),
+            Entry::Dsse(entry) => {
+                let claim = entry.claim();
+                let checked = check_artifact_signer(state, claim.did(), claim.verifier());
+                let broken = if state.is_none() { BrokenRule::SignerKey } else { BrokenRule::RetiredKey };
+                checked.map_err(broken).map(|()| None)
+            }
+            Entry::Event(event) => match event.event().body() {
+                Body::Identity(_) => {
+                    Identity::apply(state, event.pending(), index).map(Some).map_err(BrokenRule::EventState)
+                }
+                Body::Trust(trust) => check_trust_signer(state, event.pending(), trust)
+                    .map_err(BrokenRule::EventState)
+                    .map(|()| None),
+            },
         }
     }
 
@@ -78,7 +120,6 @@ fn check_dsse(
         return Err(BrokenRule::Origin { got: quoted(claim.origin()) });
     }
     let key = admit(claim.verifier()).map_err(BrokenRule::VerifierKey)?;
-    claim.check_genesis_key(&key).map_err(BrokenRule::SignerKey)?;
     entry.pending().verify_claim_signature(&key).map_err(|_| BrokenRule::ClaimSignature)
 }
 
@@ -105,6 +146,9 @@ pub enum BrokenRule {
     /// An event's signature is bad.
     #[error("a signature of the event is not by its key over the event")]
     EventSignature,
+    /// The event is not one that its issuer could log then.
+    #[error("the event breaks a rule of its issuer's state: {0}")]
+    EventState(StateError),
     /// No entry, or not in its one spelling.
     #[error("the leaf is no entry: {0}")]
     LeafForm(EntryError),
@@ -122,9 +166,12 @@ pub enum BrokenRule {
         /// That log, quoted.
         got: String,
     },
+    /// The key may not log artifacts for its DID then.
+    #[error("{0}")]
+    RetiredKey(StateError),
     /// The DID is not the hash of the verifier's key.
     #[error("{0}")]
-    SignerKey(EntryError),
+    SignerKey(StateError),
     /// A key that is refused.
     #[error("the verifier's key: {0}")]
     VerifierKey(KeyError),
@@ -136,9 +183,11 @@ impl BrokenRule {
         match self {
             Self::ClaimSignature => Rule::ClaimSignature,
             Self::EventSignature => Rule::EventSignature,
+            Self::EventState(_) => Rule::EventState,
             Self::LeafForm(_) => Rule::LeafForm,
             Self::LoggedAtOrder { .. } => Rule::LoggedAtOrder,
             Self::Origin { .. } => Rule::Origin,
+            Self::RetiredKey(_) => Rule::RetiredKey,
             Self::SignerKey(_) => Rule::SignerKey,
             Self::VerifierKey(_) => Rule::VerifierKey,
         }
@@ -154,25 +203,31 @@ pub enum Rule {
     Origin,
     /// `verifier-key`
     VerifierKey,
-    /// `signer-key`
-    SignerKey,
     /// `claim-signature`
     ClaimSignature,
     /// `event-signature`
     EventSignature,
+    /// `signer-key`
+    SignerKey,
+    /// `retired-key`
+    RetiredKey,
+    /// `event-state`
+    EventState,
     /// `logged-at-order`
     LoggedAtOrder,
 }
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::LeafForm,
         Self::Origin,
         Self::VerifierKey,
-        Self::SignerKey,
         Self::ClaimSignature,
         Self::EventSignature,
+        Self::SignerKey,
+        Self::RetiredKey,
+        Self::EventState,
         Self::LoggedAtOrder,
     ];
 
@@ -181,15 +236,22 @@ impl Rule {
         Self::ALL.into_iter().find(|rule| rule.name() == name)
     }
 
+    /// Whether it is a rule of the signer's state.
+    pub fn is_of_state(self) -> bool {
+        matches!(self, Self::SignerKey | Self::RetiredKey | Self::EventState)
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::LeafForm => "leaf-form",
             Self::Origin => "origin",
             Self::VerifierKey => "verifier-key",
-            Self::SignerKey => "signer-key",
             Self::ClaimSignature => "claim-signature",
             Self::EventSignature => "event-signature",
+            Self::SignerKey => "signer-key",
+            Self::RetiredKey => "retired-key",
+            Self::EventState => "event-state",
             Self::LoggedAtOrder => "logged-at-order",
         }
     }
@@ -259,7 +321,8 @@ mod tests {
             ("another artifact", good.replace("example.com/t", "example.com/u"), Rule::ClaimSignature),
         ] {
             assert_ne!(leaf, good, "{name}");
-            let broken = check_text(&leaf).expect_err(name);
+            let checked = check_text(&leaf).and_then(|leaf| leaf.check_state(LeafIndex::new(7), None));
+            let broken = checked.expect_err(name);
             assert_eq!(broken.rule(), want, "{name}: {broken}");
             assert_eq!(Rule::parse(want.name()), Some(want));
         }

@@ -37,6 +37,7 @@ pub mod body;
 pub mod budget;
 pub mod error;
 pub mod evidence;
+pub mod identity;
 pub mod lookup;
 pub mod openapi;
 pub mod read;
@@ -135,6 +136,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/entries/{index}/receipt", get(lookup::receipt))
         .route("/api/v1/envelopes/{hash}", get(lookup::envelope))
         .route("/api/v1/evidence", post(evidence::evidence).layer(DefaultBodyLimit::max(MAX_QUESTION_BYTES)))
+        .route("/api/v1/dids/{did}", get(identity::resolution))
+        .route("/api/v1/lists", get(identity::lists))
+        .route("/did/{did}", get(identity::document))
         .route("/openapi.json", get(openapi::openapi))
         .layer(middleware::from_fn_with_state(app.clone(), unread::share))
         .layer(CompressionLayer::new().gzip(true).zstd(true));

@@ -30,6 +30,7 @@ use webhook::{Reach, Webhook, WebhookError};
 mod alert;
 mod finding;
 mod follow;
+mod identities;
 mod metrics;
 mod progress;
 mod serve_metrics;

@@ -14,7 +14,8 @@ use super::{
     BadEntry, BadTile, Evidence, Finding, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Served, Shrink, Stale,
     checkpoint_of, is_of, path,
 };
-use crate::leaf::{self, Leaf, Rule};
+use crate::identity::Identity;
+use crate::leaf::{self, BrokenRule, Leaf, Rule};
 use crate::quote::quoted;
 
 /// A finding whose evidence holds: [`Finding::confirm`] is the only way to get one.
@@ -205,6 +206,9 @@ impl<'a> Believed<'a> {
         };
         included(&bad.leaf)?;
         let check = |leaf: &ProvenLeaf| leaf::check(self.origin, &leaf.bytes, Ed25519PublicKey::from_bytes);
+        if !bad.identity.is_empty() && !bad.rule.is_of_state() {
+            return Err(ConfirmError::NotIdentity);
+        }
         let broken = match (&bad.earlier, bad.rule) {
             (Some(earlier), Rule::LoggedAtOrder) => {
                 included(earlier)?;
@@ -215,14 +219,33 @@ impl<'a> Believed<'a> {
                 check(&bad.leaf).and_then(|leaf| leaf.check_order(previous))
             }
             (None, Rule::LoggedAtOrder) | (Some(_), _) => return Err(ConfirmError::NotEarlier),
-            (None, _) => check(&bad.leaf).map(|_| ()),
+            (None, rule) if rule.is_of_state() => match check(&bad.leaf) {
+                Ok(leaf) => {
+                    bad.identity.iter().try_for_each(included)?;
+                    let state = state_before(&bad.leaf, &leaf, &bad.identity, check)?;
+                    leaf.check_state(bad.leaf.index, state.as_ref()).map(drop)
+                }
+                Err(broken) => Err(broken),
+            },
+            (None, _) => check(&bad.leaf).map(drop),
         };
         match broken {
             Err(broken) if broken.rule() == bad.rule => {
+                let by = match bad.identity.len() {
+                    _ if !bad.rule.is_of_state() => String::new(),
+                    0 => " without identity events of its signer before it".to_owned(),
+                    events => format!(" behind these {events} identity events of its signer"),
+                };
                 said.proven(format!(
-                    "leaf {} of the tree of size {} that the log signed breaks the rule `{}`: {broken}",
+                    "leaf {} of the tree of size {} that the log signed breaks the rule `{}`{by}: {broken}",
                     bad.leaf.index, checkpoint.size, bad.rule
                 ));
+                if bad.rule.is_of_state() {
+                    said.word(format!(
+                        "that no other identity event of its signer stands before leaf {}",
+                        bad.leaf.index
+                    ));
+                }
                 Ok(())
             }
             Err(broken) => Err(ConfirmError::OtherRule { want: bad.rule, got: broken.rule() }),
@@ -259,6 +282,29 @@ impl<'a> Believed<'a> {
         }
         Ok(())
     }
+}
+
+/// The state of a leaf's signer by the events that are given, each of which must follow from those before it.
+fn state_before(
+    bad: &ProvenLeaf,
+    leaf: &Leaf,
+    events: &[ProvenLeaf],
+    check: impl Fn(&ProvenLeaf) -> Result<Leaf, BrokenRule>,
+) -> Result<Option<Identity>, ConfirmError> {
+    let mut state: Option<Identity> = None;
+    let mut last = None;
+    for event in events {
+        let checked = check(event).map_err(|_| ConfirmError::NotIdentity)?;
+        let in_order = last < Some(event.index) && event.index < bad.index;
+        if checked.did() != leaf.did() || !in_order {
+            return Err(ConfirmError::NotIdentity);
+        }
+        let after = checked.check_state(event.index, state.as_ref());
+        // A trust event leads to no state, and is none of these.
+        state = Some(after.ok().flatten().ok_or(ConfirmError::NotIdentity)?);
+        last = Some(event.index);
+    }
+    Ok(state)
 }
 
 /// The leaves that a tile stands for, `[start, end)`; `None` beyond any tree.
@@ -331,6 +377,11 @@ pub enum ConfirmError {
     /// The order of times needs an earlier leaf, the other rules none.
     #[error("`earlier` is a leaf before this one, for the rule `logged-at-order` and no other")]
     NotEarlier,
+    /// Something else than the identity events of the leaf's signer before it.
+    #[error(
+        "`identity` is the signer's identity events before the leaf that keep the rules, in order, for a rule of state"
+    )]
+    NotIdentity,
     /// No key of the log signed a checkpoint.
     #[error("a checkpoint is not signed by a key of {}", quoted(.0))]
     NotSigned(String),

@@ -10,6 +10,7 @@ use super::*;
 use crate::did::Did;
 use crate::dsse::Envelope;
 use crate::entry::{Claim, PendingEntry, Visibility};
+use crate::event::{Capabilities, Commitment, Event, IdentityEvent, Link, PendingEvent};
 use crate::statement::{Statement, Subject};
 
 const ORIGIN: &str = "log.example.com/pipelines";
@@ -160,7 +161,13 @@ fn bad_entry() -> Evidence {
     // In another's name: the log holds what its admission should have refused.
     tree.leaves[3] = entry(9, did(1)).to_leaf(time(3_000));
     let leaf = tree.leaf(3);
-    Evidence::BadEntry(BadEntry { checkpoint: tree.whole(), leaf, rule: Rule::SignerKey, earlier: None })
+    Evidence::BadEntry(BadEntry {
+        checkpoint: tree.whole(),
+        leaf,
+        rule: Rule::SignerKey,
+        earlier: None,
+        identity: Vec::new(),
+    })
 }
 
 fn bad_order() -> Evidence {
@@ -171,7 +178,46 @@ fn bad_order() -> Evidence {
         leaf: tree.leaf(3),
         rule: Rule::LoggedAtOrder,
         earlier: Some(tree.leaf(2)),
+        identity: Vec::new(),
     })
+}
+
+fn key(seed: u8) -> Ed25519PrivateKey {
+    Ed25519PrivateKey::from_seed(&[seed; 32])
+}
+
+fn event(event: IdentityEvent, keys: [u8; 2]) -> PendingEvent {
+    let event = Event::about_itself(did(1), ORIGIN, event).expect("an event");
+    let keys = keys.map(key);
+    let keys: Vec<&Ed25519PrivateKey> =
+        keys.iter().take(if event.name() == "inception" { 1 } else { 2 }).collect();
+    PendingEvent::sign(event, &keys).expect("it fits")
+}
+
+/// The inception of the DID of key 1, and its rotation from key 1 to key 11.
+fn events() -> [PendingEvent; 2] {
+    let raw = |seed| *key(seed).public_key().as_bytes();
+    let (next, then, recovery) =
+        (Commitment::to(&raw(11)), Commitment::to(&raw(12)), Commitment::to(&raw(13)));
+    let capabilities = Capabilities::PIPELINE;
+    let inception = IdentityEvent::Inception { key: raw(1), next, recovery, capabilities, public_name: None };
+    let inception = event(inception, [1, 1]);
+    let link = Link { sequence: 1, previous: inception.hash() };
+    let rotation = event(IdentityEvent::Rotation { link, key: raw(11), next: then, capabilities }, [1, 11]);
+    [inception, rotation]
+}
+
+/// A log in which the DID of key 1 is registered and rotates; then its old key signs, and it rotates once more
+/// from the same state.
+fn of_state(at: usize, rule: Rule) -> (Tree, BadEntry) {
+    let mut tree = Tree::new(7);
+    let [inception, rotation] = events();
+    tree.leaves[1] = inception.to_leaf(time(2_000));
+    tree.leaves[3] = rotation.to_leaf(time(4_000));
+    tree.leaves[6] = rotation.to_leaf(time(7_000));
+    let identity = vec![tree.leaf(1), tree.leaf(3)];
+    let bad = BadEntry { checkpoint: tree.whole(), leaf: tree.leaf(at), rule, earlier: None, identity };
+    (tree, bad)
 }
 
 fn stale(stale_after: u64, ahead: bool) -> Evidence {
@@ -180,8 +226,10 @@ fn stale(stale_after: u64, ahead: bool) -> Evidence {
     Evidence::Stale(Stale { checkpoint: tree.note(5, Some(COSIGNED_AT)), stale_after, ahead })
 }
 
-fn every_evidence() -> [(&'static str, Evidence); 8] {
+fn every_evidence() -> [(&'static str, Evidence); 10] {
     [
+        ("a retired key", Evidence::BadEntry(of_state(5, Rule::RetiredKey).1)),
+        ("an event out of order", Evidence::BadEntry(of_state(6, Rule::EventState).1)),
         ("fork", fork()),
         ("shrink", shrink(COSIGNED_AT, COSIGNED_AT)),
         ("bad bundle", bad_bundle()),
@@ -215,8 +263,13 @@ fn every_class_is_written_read_and_confirmed() {
         let confirmed = finding.confirm(Some(&policy())).expect(name);
         assert_eq!(confirmed.keys(), Keys::Policy);
         assert!(!confirmed.proven().is_empty(), "{name}");
-        // A fork and a bad leaf need nobody's word; what was served when, is always the finder's.
-        let alone = ["fork", "bad-entry"].contains(&finding.class());
+        // A fork and a bad leaf need nobody's word; what was served when, and what else a signer logged, is the
+        // finder's.
+        let alone = match finding.evidence() {
+            Evidence::Fork(_) => true,
+            Evidence::BadEntry(bad) => !bad.rule.is_of_state(),
+            _ => false,
+        };
         assert_eq!(confirmed.finders_word().is_empty(), alone, "{name}");
         let by_itself = finding.confirm(None).expect(name);
         assert_eq!(by_itself.keys(), Keys::Finding);
@@ -235,7 +288,13 @@ fn every_class_is_written_read_and_confirmed() {
 fn an_honest_log_is_not_convicted() {
     let tree = Tree::new(7);
     let good_tile = tree.served(Tile::new(0, 0, 7).expect("a tile"), Resource::Entries, tree.bundle());
-    let good_leaf = |rule| BadEntry { checkpoint: tree.whole(), leaf: tree.leaf(3), rule, earlier: None };
+    let good_leaf = |rule| BadEntry {
+        checkpoint: tree.whole(),
+        leaf: tree.leaf(3),
+        rule,
+        earlier: None,
+        identity: Vec::new(),
+    };
     let in_order = BadEntry { earlier: Some(tree.leaf(2)), ..good_leaf(Rule::LoggedAtOrder) };
     let not_before = BadEntry { earlier: Some(tree.leaf(4)), ..good_leaf(Rule::LoggedAtOrder) };
     let one_tree = Fork {
@@ -270,10 +329,49 @@ fn an_honest_log_is_not_convicted() {
 
 #[test]
 fn the_rule_must_be_the_one_that_is_broken() {
-    let Evidence::BadEntry(bad) = bad_entry() else { unreachable!("written so") };
-    let other = Evidence::BadEntry(BadEntry { rule: Rule::ClaimSignature, ..bad });
-    let want = ConfirmError::OtherRule { want: Rule::ClaimSignature, got: Rule::SignerKey };
-    assert_eq!(finding(other).confirm(None), Err(want));
+    let mut tree = Tree::new(7);
+    let leaf = String::from_utf8(entry(1, did(1)).to_leaf(time(4_000))).expect("text");
+    tree.leaves[3] = leaf.replace("example.com/t", "example.com/u").into_bytes();
+    let bad = |rule| {
+        let (checkpoint, leaf) = (tree.whole(), tree.leaf(3));
+        finding(Evidence::BadEntry(BadEntry { checkpoint, leaf, rule, earlier: None, identity: Vec::new() }))
+    };
+    assert!(bad(Rule::ClaimSignature).confirm(None).is_ok());
+    for want in [Rule::SignerKey, Rule::RetiredKey, Rule::Origin] {
+        let other = ConfirmError::OtherRule { want, got: Rule::ClaimSignature };
+        assert_eq!(bad(want).confirm(None), Err(other));
+    }
+}
+
+/// What the identity events that are given do not say is not confirmed.
+#[test]
+fn a_rule_of_state_is_confirmed_by_the_events_alone() {
+    let confirm = |bad: BadEntry| finding(Evidence::BadEntry(bad)).confirm(None);
+    let (tree, retired) = of_state(5, Rule::RetiredKey);
+    assert!(confirm(retired.clone()).is_ok());
+    let with = |identity: Vec<ProvenLeaf>| BadEntry { identity, ..retired.clone() };
+    // Before the rotation the key was the right one: that it was not then is what the second event shows.
+    assert_eq!(confirm(with(vec![tree.leaf(1)])), Err(ConfirmError::GoodEntry));
+    assert_eq!(confirm(with(Vec::new())), Err(ConfirmError::GoodEntry));
+    let (_, before) = of_state(2, Rule::RetiredKey);
+    for (name, bad) in [
+        ("a rotation alone", with(vec![tree.leaf(3)])),
+        ("in another order", with(vec![tree.leaf(3), tree.leaf(1)])),
+        ("an event twice", with(vec![tree.leaf(1), tree.leaf(1)])),
+        ("an event after the leaf", before),
+        ("no event at all", with(vec![tree.leaf(0)])),
+        ("another event than follows", with(vec![tree.leaf(1), tree.leaf(3), tree.leaf(4)])),
+        ("events for another rule", BadEntry { rule: Rule::Origin, ..retired.clone() }),
+    ] {
+        assert_eq!(confirm(bad), Err(ConfirmError::NotIdentity), "{name}");
+    }
+    let mut forged = tree.leaf(3);
+    forged.bytes = events()[0].to_leaf(time(4_000));
+    assert!(matches!(confirm(with(vec![tree.leaf(1), forged])), Err(ConfirmError::Proof(_))));
+    assert_eq!(
+        confirm(BadEntry { rule: Rule::SignerKey, ..retired }),
+        Err(ConfirmError::OtherRule { want: Rule::SignerKey, got: Rule::RetiredKey })
+    );
 }
 
 #[test]

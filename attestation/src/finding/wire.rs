@@ -110,6 +110,9 @@ impl Evidence {
                 if let Some(earlier) = &bad.earlier {
                     evidence["earlier"] = earlier.to_value();
                 }
+                if !bad.identity.is_empty() {
+                    evidence["identity"] = bad.identity.iter().map(ProvenLeaf::to_value).collect();
+                }
                 evidence
             }
             Self::Stale(stale) => {
@@ -188,6 +191,10 @@ fn evidence(class: &str, mut of: Object) -> Result<Evidence, FindingError> {
                 .and_then(|rule| Rule::parse(&rule).ok_or_else(|| FindingError::Rule(quoted(&rule))))?,
             leaf: ProvenLeaf::from_json(of.object("leaf")?)?,
             earlier: of.optional_object("earlier")?.map(ProvenLeaf::from_json).transpose()?,
+            identity: match of.optional_objects("identity")? {
+                None => Vec::new(),
+                Some(events) => events.into_iter().map(ProvenLeaf::from_json).collect::<Result<_, _>>()?,
+            },
         }),
         "stale" => Evidence::Stale(Stale {
             checkpoint: note(&mut of, "checkpoint")?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use attestation::did::Did;
 use attestation::dsse::Envelope;
 use attestation::entry::{DsseEntry, Entry};
-use attestation::receipt::Receipt;
+use attestation::receipt::{IdentityEvent, Receipt};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,6 +17,7 @@ use tlog::{Hash, LeafIndex, TreeSize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::Problem;
+use super::identity::identity_leaves;
 use super::{App, Parts, fresh_json, immutable_json};
 use crate::store::Order;
 use crate::store::schema::{Read as _, StoredEnvelope};
@@ -171,7 +172,8 @@ pub async fn receipt(State(app): State<Arc<App>>, Parts(index): Parts<String>) -
             .hint(proof_url));
         }
     };
-    let receipt = make_receipt(&view, index, *entry, &envelope).ok_or_else(|| {
+    let identity = identity_leaves(&view, entry.claim().did())?;
+    let receipt = make_receipt(&view, index, *entry, &envelope, identity).ok_or_else(|| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the stored entry makes no receipt")
     })?;
     let headers =
@@ -271,12 +273,20 @@ pub async fn consistency(
     }))
 }
 
-fn make_receipt(view: &View, index: LeafIndex, entry: DsseEntry, envelope: &[u8]) -> Option<Receipt> {
+fn make_receipt(
+    view: &View,
+    index: LeafIndex,
+    entry: DsseEntry,
+    envelope: &[u8],
+    identity: Vec<(LeafIndex, Vec<u8>)>,
+) -> Option<Receipt> {
     let key = Ed25519PublicKey::from_bytes(entry.claim().verifier()).ok()?;
     let did = entry.claim().did();
     let receipt = Receipt::signed(did, key, Envelope::parse(envelope).ok()?).ok()?;
     let note = view.published().sigstore_note.clone();
-    receipt.logged(entry, view.tlog_proof(index).ok()?, Some(note)).ok()
+    let receipt = receipt.logged(entry, view.tlog_proof(index).ok()?, Some(note)).ok()?;
+    let event = |(index, leaf)| Some(IdentityEvent { leaf, proof: view.tlog_proof(index).ok()? });
+    receipt.with_identity(identity.into_iter().map(event).collect::<Option<_>>()?).ok()
 }
 
 fn entry_json(view: &View, index: LeafIndex) -> Result<EntryJson, Problem> {

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use attestation::entry::ClaimHash;
+use attestation::Did;
+use attestation::entry::{ClaimHash, Entry};
 use attestation::trust::rules::CheckError;
 use axum::Json;
 use axum::body::Body;
@@ -25,6 +26,7 @@ use utoipa::ToSchema;
 
 use super::body::{self, Received};
 use super::error::Problem;
+use super::identity::{ProvedLeaf, identity_proofs};
 use super::{App, Parts, Peer, below_quorum, client_address, not_ready};
 use crate::admit::{self, Refusal};
 use crate::metrics;
@@ -47,6 +49,9 @@ pub enum Answer {
         proof: String,
         /// The second note, for stock cosign.
         sigstore_note: String,
+        /// The identity events of who signed, with proofs to the same checkpoint.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        identity: Vec<ProvedLeaf>,
     },
     /// Durable, and certain to be published.
     Committed {
@@ -126,7 +131,13 @@ pub async fn claim(State(app): State<Arc<App>>, Parts(hash): Parts<String>) -> R
     let Some(index) = app.store.claim(&hash)? else {
         return Err(Problem::not_found("no-claim", format!("no claim {hash} is in this log")));
     };
-    Ok(answer_now(&app, claim, &committed(&app, index)?)?.into_one())
+    let committed = committed(&app, index)?;
+    let did = match Entry::parse(&committed.leaf) {
+        Ok(Entry::Dsse(entry)) => Some(entry.claim().did()),
+        Ok(Entry::Event(event)) => Some(event.event().issuer()),
+        Ok(Entry::NotUnderstood { .. }) | Err(_) => None,
+    };
+    Ok(answer_now(&app, claim, did, &committed)?.into_one())
 }
 
 async fn submit_one(
@@ -214,8 +225,8 @@ enum Step {
     Refused(Refusal),
     Unavailable(Problem),
     Broken(Problem),
-    Known(ClaimHash, LeafIndex),
-    Waiting(ClaimHash, oneshot::Receiver<Sequenced>),
+    Known(ClaimHash, Did, LeafIndex),
+    Waiting(ClaimHash, Did, oneshot::Receiver<Sequenced>),
 }
 
 /// Admits one submission to the pool, or finds that its claim is in the log.
@@ -224,19 +235,19 @@ fn begin(app: &App, json: &[u8]) -> Step {
         Ok(candidate) => candidate,
         Err(refusal) => return Step::Refused(refusal),
     };
-    let claim = candidate.claim();
+    let (claim, did) = (candidate.claim(), candidate.entry().did());
     // Idempotency comes before every rule about state: a retry is answered even if its DID, its envelope
     // or the log's mood has changed since.
     match app.store.claim(&claim.get()) {
-        Ok(Some(index)) => return Step::Known(claim, index),
+        Ok(Some(index)) => return Step::Known(claim, did, index),
         Ok(None) => {}
         Err(error) => return Step::Broken(error.into()),
     }
     if let Some(receiver) = app.pool.join(&claim) {
-        return Step::Waiting(claim, receiver);
+        return Step::Waiting(claim, did, receiver);
     }
     match admit_new(app, candidate) {
-        Ok(receiver) => Step::Waiting(claim, receiver),
+        Ok(receiver) => Step::Waiting(claim, did, receiver),
         Err(step) => *step,
     }
 }
@@ -276,7 +287,7 @@ fn admit_new(app: &App, candidate: admit::Candidate) -> Result<oneshot::Receiver
 
 /// Waits for a submission's commit and publication, as long as its client does.
 async fn finish(app: &Arc<App>, step: Step, patience: Patience) -> Result<Answer, Problem> {
-    let (claim, committed) = match step {
+    let (claim, did, committed) = match step {
         Step::Refused(refusal) => {
             metrics::refused(refusal.rule());
             return Ok(Answer::Refused { error: Problem::from(&refusal) });
@@ -286,12 +297,12 @@ async fn finish(app: &Arc<App>, step: Step, patience: Patience) -> Result<Answer
             return Ok(Answer::Unavailable { error });
         }
         Step::Broken(problem) => return Err(problem),
-        Step::Known(claim, index) => {
+        Step::Known(claim, did, index) => {
             metrics::duplicate();
-            (claim, committed(app, index)?)
+            (claim, did, committed(app, index)?)
         }
-        Step::Waiting(claim, receiver) => match timeout_at(patience.until, receiver).await {
-            Ok(Ok(Ok(committed))) => (claim, committed),
+        Step::Waiting(claim, did, receiver) => match timeout_at(patience.until, receiver).await {
+            Ok(Ok(Ok(committed))) => (claim, did, committed),
             Ok(Ok(Err(NotTaken::Refused(rule)))) => {
                 metrics::refused(rule.rule());
                 return Ok(Answer::Refused { error: Problem::from(&Refusal::from(rule)) });
@@ -321,11 +332,16 @@ async fn finish(app: &Arc<App>, step: Step, patience: Patience) -> Result<Answer
         )
         .await;
     }
-    answer_now(app, claim, &committed)
+    answer_now(app, claim, Some(did), &committed)
 }
 
-/// What is true of a committed claim at this moment.
-fn answer_now(app: &App, claim: ClaimHash, committed: &Committed) -> Result<Answer, Problem> {
+/// What is true of a committed claim of `did` at this moment.
+fn answer_now(
+    app: &App,
+    claim: ClaimHash,
+    did: Option<Did>,
+    committed: &Committed,
+) -> Result<Answer, Problem> {
     let view = app.view();
     if !view.published().size().contains(committed.index) {
         let claim = claim.get().to_string();
@@ -335,15 +351,21 @@ fn answer_now(app: &App, claim: ClaimHash, committed: &Committed) -> Result<Answ
             reason: below_quorum(app).or_else(|| not_ready(app)),
         });
     }
-    logged(&view, committed)
+    let identity = match did {
+        // Most have no event, and the registry knows it without a look at the disk.
+        Some(did) if app.registry.state(did)?.is_some() => identity_proofs(&view, did)?,
+        Some(_) | None => Vec::new(),
+    };
+    logged(&view, committed, identity)
 }
 
-fn logged(view: &View, committed: &Committed) -> Result<Answer, Problem> {
+fn logged(view: &View, committed: &Committed, identity: Vec<ProvedLeaf>) -> Result<Answer, Problem> {
     Ok(Answer::Logged {
         index: committed.index.get(),
         leaf: encoding::base64(&committed.leaf),
         proof: view.tlog_proof(committed.index)?.to_string(),
         sigstore_note: view.published().sigstore_note.clone(),
+        identity,
     })
 }
 

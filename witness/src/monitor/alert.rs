@@ -9,7 +9,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use attestation::entry::DsseEntry;
+use attestation::Did;
+use attestation::entry::Entry;
 use serde_json::{Value, json};
 use tlog::LeafIndex;
 use tlog::encoding::base64;
@@ -18,19 +19,29 @@ use crate::Failure;
 use crate::directory::replace;
 
 /// One line of the record, newline included.
-pub(crate) fn line(origin: &str, index: LeafIndex, entry: &DsseEntry) -> Vec<u8> {
-    let claim = entry.claim();
+pub(crate) fn line(origin: &str, index: LeafIndex, did: Did, leaf: &[u8], entry: &Entry) -> Vec<u8> {
     let mut alert = json!({
         "alert": "entry",
         "origin": origin,
         "index": index.get(),
-        "did": claim.did(),
-        "loggedAt": entry.logged_at().as_millis(),
-        "leaf": base64(&entry.to_bytes()),
+        "did": did,
+        "leaf": base64(leaf),
     });
-    if let Some(listing) = claim.listing() {
-        alert["predicateType"] = Value::from(listing.predicate_type.clone());
-        alert["subjects"] = listing.subjects.iter().map(|hash| Value::from(hash.to_string())).collect();
+    match entry {
+        Entry::Dsse(entry) => {
+            alert["loggedAt"] = entry.logged_at().as_millis().into();
+            if let Some(listing) = entry.claim().listing() {
+                alert["predicateType"] = Value::from(listing.predicate_type.clone());
+                alert["subjects"] =
+                    listing.subjects.iter().map(|hash| Value::from(hash.to_string())).collect();
+            }
+        }
+        Entry::Event(event) => {
+            alert["loggedAt"] = event.logged_at().as_millis().into();
+            alert["predicateType"] = Value::from(event.event().predicate_type());
+            alert["subject"] = Value::from(event.event().subject().to_string());
+        }
+        Entry::NotUnderstood { .. } => (),
     }
     let mut line = alert.to_string().into_bytes();
     line.push(b'\n');

@@ -17,6 +17,7 @@ use attestation::Did;
 use attestation::dsse::Envelope;
 use attestation::entry::{DsseEntry, Entry, LogTime};
 use attestation::finding::{BadEntry, Evidence, Finding, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Shrink, Stale};
+use attestation::identity::Identity;
 use attestation::leaf::{self, BrokenRule, Leaf};
 use rayon::prelude::*;
 use tlog::checkpoint::Checkpoint;
@@ -30,6 +31,7 @@ use tlog::{LeafIndex, TreeSize, bundle};
 
 use super::alert::{self, Alerts};
 use super::finding::{Findings, Kept};
+use super::identities::{Identities, LoggedEvent};
 use super::metrics;
 use super::progress::Progress;
 use super::source::{FetchError, Source, StoredEnvelope, in_parallel};
@@ -83,6 +85,7 @@ pub(crate) struct Follower {
     file: StateFile,
     state: State,
     alerts: Alerts,
+    identities: Identities,
     findings: Findings,
     keys: KeyMemory,
     /// What each view showed last and was found to be of our tree.
@@ -147,8 +150,9 @@ impl Follower {
     ) -> Result<Self, Failure> {
         let (file, state) = StateFile::open(folder, &log.origin)?;
         let alerts = Alerts::open(folder, state.alerts_bytes)?;
+        let identities = Identities::open(folder, state.identities_bytes)?;
         let (keys, agreed) = (KeyMemory::default(), HashMap::new());
-        Ok(Self { log, source, views, settings, file, state, alerts, findings, keys, agreed })
+        Ok(Self { log, source, views, settings, file, state, alerts, identities, findings, keys, agreed })
     }
 
     /// How many entries were checked.
@@ -403,30 +407,33 @@ impl Follower {
             leaves.par_iter().map(|(_, leaf)| leaf::check(origin, leaf, |raw| keys.admit(raw))).collect();
         let mut next = self.state.clone();
         let mut lines = Vec::new();
+        let mut staged = Staged::default();
         for ((index, bytes), checked) in leaves.iter().zip(&checked) {
             let in_order = |leaf: &Leaf| leaf.check_order(next.last.map(|(_, at)| at));
+            let of_state = match checked {
+                Ok(leaf) => staged.check(&mut self.identities, leaf, *index, bytes)?.err(),
+                Err(_) => None,
+            };
             let broken = checked.as_ref().map_err(Clone::clone).and_then(in_order).err();
-            if let Some(broken) = broken {
+            for broken in broken.into_iter().chain(of_state) {
                 let earlier =
                     matches!(broken, BrokenRule::LoggedAtOrder { .. }).then_some(next.last).flatten();
-                self.bad_entry(
-                    tree,
-                    known,
-                    (*index, bytes),
-                    earlier.map(|(index, _)| index),
-                    &broken,
-                    now,
-                    round,
-                )?;
+                let earlier = earlier.map(|(index, _)| index);
+                let identity = match checked {
+                    Ok(leaf) if broken.rule().is_of_state() => {
+                        staged.events(&self.identities, leaf, *index)?
+                    }
+                    _ => Vec::new(),
+                };
+                let bad = Bad { index: *index, bytes, broken: &broken, earlier, identity };
+                self.bad_entry(tree, known, bad, now, round)?;
             }
             if let Ok(leaf) = checked {
                 // A time that went back does not lower the bar for those behind it.
                 let at = leaf.logged_at().filter(|at| next.last.is_none_or(|(_, last)| *at >= last));
                 next.last = at.map(|at| (*index, at)).or(next.last);
-                if let Entry::Dsse(entry) = leaf.entry()
-                    && self.settings.watch.contains(&entry.claim().did())
-                {
-                    lines.extend(alert::line(origin, *index, entry));
+                if let Some(did) = leaf.did().filter(|did| self.settings.watch.contains(did)) {
+                    lines.extend(alert::line(&self.log.origin, *index, did, bytes, leaf.entry()));
                 }
             }
             *next.leaves.entry(kind_of(checked).to_owned()).or_default() += 1;
@@ -447,6 +454,7 @@ impl Follower {
         }
         // Findings are on the disk; the alerts count, and the entries are done with, once the state is.
         next.alerts_bytes = self.alerts.append(&lines)?;
+        next.identities_bytes = self.identities.append(&staged.events, staged.states.into_values())?;
         self.file.write(&next)?;
         for checked in &checked {
             metrics::leaf(kind_of(checked));
@@ -456,31 +464,30 @@ impl Follower {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a finding is made of")]
     fn bad_entry(
         &self,
         tree: &SignedTree<'_>,
         known: &Seen,
-        (index, bytes): (LeafIndex, &[u8]),
-        earlier: Option<LeafIndex>,
-        broken: &BrokenRule,
+        bad: Bad<'_>,
         now: LogTime,
         round: &mut Round,
     ) -> Result<(), Stop> {
         let size = known.checkpoint.size;
-        let prove = |index, round: &mut Round| {
-            self.read_tree(tree, &known.note, inclusion::prove(tree, index, size), now, round)
+        let mut prove = |index, bytes| {
+            let proof = inclusion::prove(tree, index, size);
+            let proof = self.read_tree(tree, &known.note, proof, now, round)?;
+            Ok::<_, Stop>(ProvenLeaf { index, bytes, proof })
         };
-        let leaf = ProvenLeaf { index, bytes: bytes.to_vec(), proof: prove(index, round)? };
-        let earlier = match earlier {
+        let leaf = prove(bad.index, bad.bytes.to_vec())?;
+        let earlier = match bad.earlier {
             None => None,
-            Some(index) => {
-                let bytes = self.read_entry(tree, index)?;
-                Some(ProvenLeaf { index, bytes, proof: prove(index, round)? })
-            }
+            Some(index) => Some(prove(index, self.read_entry(tree, index)?)?),
         };
-        let detail = format!("leaf {index}: {broken}");
-        let bad = BadEntry { checkpoint: known.note.clone(), leaf, rule: broken.rule(), earlier };
+        let identity = bad.identity.into_iter().map(|event| prove(event.index, event.leaf));
+        let identity = identity.collect::<Result<_, _>>()?;
+        let detail = format!("leaf {}: {}", bad.index, bad.broken);
+        let rule = bad.broken.rule();
+        let bad = BadEntry { checkpoint: known.note.clone(), leaf, rule, earlier, identity };
         self.report(Evidence::BadEntry(bad), &detail, now, round)
     }
 
@@ -583,6 +590,62 @@ impl Follower {
         }
         round.found.push(Found { class, detail: finding.detail().to_owned(), path, is_new });
         Ok(())
+    }
+}
+
+/// A leaf that breaks a rule, and what shows it.
+struct Bad<'a> {
+    index: LeafIndex,
+    bytes: &'a [u8],
+    broken: &'a BrokenRule,
+    earlier: Option<LeafIndex>,
+    identity: Vec<LoggedEvent>,
+}
+
+/// Identity events that are not recorded yet, and the states they lead to.
+#[derive(Default)]
+struct Staged {
+    events: Vec<LoggedEvent>,
+    states: BTreeMap<Did, Identity>,
+}
+
+impl Staged {
+    /// Checks a leaf by the state of its signer, which it may change.
+    fn check(
+        &mut self,
+        recorded: &mut Identities,
+        leaf: &Leaf,
+        index: LeafIndex,
+        bytes: &[u8],
+    ) -> Result<Result<(), BrokenRule>, Failure> {
+        let Some(did) = leaf.did() else { return Ok(Ok(())) };
+        let before = match self.states.get(&did) {
+            Some(state) => Some(state.clone()),
+            None => recorded.state(did)?,
+        };
+        match leaf.check_state(index, before.as_ref()) {
+            Err(broken) => return Ok(Err(broken)),
+            Ok(None) => {}
+            Ok(Some(after)) => {
+                self.states.insert(did, after);
+                self.events.push(LoggedEvent { did, index, leaf: bytes.to_vec() });
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The identity events of a leaf's signer before it, in log order.
+    fn events(
+        &self,
+        recorded: &Identities,
+        leaf: &Leaf,
+        index: LeafIndex,
+    ) -> Result<Vec<LoggedEvent>, Failure> {
+        let Some(did) = leaf.did() else { return Ok(Vec::new()) };
+        let mut events = recorded.events(did)?;
+        events.extend(self.events.iter().filter(|event| event.did == did).cloned());
+        events.retain(|event| event.index < index);
+        Ok(events)
     }
 }
 

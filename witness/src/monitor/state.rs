@@ -1,7 +1,7 @@
 //! How far a log was checked, in one file that is replaced whole.
 //!
-//! The tree so far, the checkpoint it belongs to, the last times and the length of the alerts' file are one
-//! record: a crash leaves the one before or this one, and alerts beyond the recorded length were never made.
+//! The tree so far, the checkpoint it belongs to, the last times and the lengths of the files beside it are one
+//! record: a crash leaves the one before or this one, and what is beyond the recorded lengths was never there.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) last: Option<(LeafIndex, LogTime)>,
     /// How much of the alerts' file counts.
     pub(crate) alerts_bytes: u64,
+    /// How much of the record of identity events counts.
+    pub(crate) identities_bytes: u64,
     /// Checkpoints of other views that are larger than `known`, to be held against it once it has grown.
     pub(crate) ahead: Vec<Ahead>,
     /// Leaves by kind, over all time.
@@ -79,6 +81,7 @@ impl State {
             fresh: None,
             last: None,
             alerts_bytes: 0,
+            identities_bytes: 0,
             ahead: Vec::new(),
             leaves: BTreeMap::new(),
             envelopes: BTreeMap::new(),
@@ -154,6 +157,9 @@ struct Wire {
     fresh: Option<u64>,
     last: Option<WireLast>,
     alerts_bytes: u64,
+    /// Absent in what a release wrote that knew no events, of a log that had none.
+    #[serde(default)]
+    identities_bytes: u64,
     ahead: Vec<WireAhead>,
     leaves: BTreeMap<String, u64>,
     envelopes: BTreeMap<String, u64>,
@@ -195,6 +201,7 @@ impl Wire {
             fresh: state.fresh.map(LogTime::as_millis),
             last: state.last.map(|(index, at)| WireLast { index: index.get(), logged_at: at.as_millis() }),
             alerts_bytes: state.alerts_bytes,
+            identities_bytes: state.identities_bytes,
             ahead: state
                 .ahead
                 .iter()
@@ -243,6 +250,7 @@ impl Wire {
             known,
             last,
             alerts_bytes: wire.alerts_bytes,
+            identities_bytes: wire.identities_bytes,
             ahead: wire.ahead.into_iter().map(ahead).collect::<Option<_>>()?,
             leaves: wire.leaves,
             envelopes: wire.envelopes,

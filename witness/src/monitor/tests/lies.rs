@@ -1,6 +1,9 @@
 //! Every way a log can lie, and the finding it gives.
 
 use attestation::entry::Visibility;
+use attestation::event::{
+    Capabilities, Commitment, Event, IdentityEvent, Link, PendingEvent, Scope, StatementId, TrustEvent,
+};
 use attestation::finding::Evidence;
 
 use super::*;
@@ -236,9 +239,106 @@ fn bad_leaves_are_found_by_the_rule_they_break() {
             let findings = watch.findings();
             let Evidence::BadEntry(evidence) = findings[0].0.evidence() else { panic!("{name}") };
             assert_eq!((evidence.rule.name(), evidence.leaf.index.get()), (want, before), "{name}");
-            assert!(findings[0].1.finders_word().is_empty());
+            // That the DID has no events that nobody saw is the finder's word.
+            assert_eq!(findings[0].1.finders_word().len(), usize::from(want == "signer-key"));
             // The tree is signed as it is: what comes after is checked all the same, and this is not told again.
             assert_clean(&watch.look());
+        }
+    }
+}
+
+/// Must show: a log that lets a retired key sign, or an event in that does not follow, is convicted by the events;
+/// also by a monitor that was started again in between.
+#[test]
+fn entries_that_break_a_rule_of_state_are_found_with_the_events_that_show_it() {
+    let raw = |seed| *pipeline(seed).public_key().as_bytes();
+    let commitment = |seed| Commitment::to(&raw(seed));
+    let sign = |event: IdentityEvent, keys: &[u8]| {
+        let event = Event::about_itself(did(1), ORIGIN, event).expect("an event");
+        let keys: Vec<_> = keys.iter().map(|seed| pipeline(*seed)).collect();
+        PendingEvent::sign(event, &keys.iter().collect::<Vec<_>>()).expect("it fits")
+    };
+    let capabilities = Capabilities::PIPELINE;
+    let inception = IdentityEvent::Inception {
+        key: raw(1),
+        next: commitment(11),
+        recovery: commitment(19),
+        capabilities,
+        public_name: None,
+    };
+    let inception = sign(inception, &[1]);
+    let link = Link { sequence: 1, previous: inception.hash() };
+    let rotation = IdentityEvent::Rotation { link, key: raw(11), next: commitment(12), capabilities };
+    let rotation = sign(rotation, &[1, 11]);
+    let thief = IdentityEvent::Rotation { link, key: raw(12), next: commitment(13), capabilities };
+    let thief = sign(thief, &[1, 12]);
+    let end = Link { sequence: 2, previous: rotation.hash() };
+    let end = sign(IdentityEvent::Deactivation { link: end }, &[19]);
+    let vouch = Event::about(
+        did(2),
+        did(1),
+        ORIGIN,
+        TrustEvent::Revocation { id: StatementId([1; 16]), issued_at: time(1), scope: Scope::General },
+    );
+    let vouch = PendingEvent::sign(vouch.expect("an event"), &[&pipeline(11)]).expect("it fits");
+    let by = |seed, about| signed(seed, did(1), about, Visibility::Public).1.to_leaf(time(1_000));
+    let of = |event: &PendingEvent| event.to_leaf(time(1_000));
+    let forged = String::from_utf8(of(&rotation)).expect("text");
+    let at = forged.find(r#""sig":""#).expect("a signature") + 10;
+    let other = if forged.as_bytes()[at] == b'A' { "B" } else { "A" };
+    let forged = format!("{}{other}{}", &forged[..at], &forged[at + 1..]).into_bytes();
+    /// A name, a leaf, and the rule that it breaks, shown by so many events.
+    type Step = (&'static str, Vec<u8>, Option<(&'static str, usize)>);
+    let steps: Vec<Step> = vec![
+        ("bare", by(1, 1), None),
+        ("an event before the first", of(&rotation), Some(("event-state", 0))),
+        ("the first event", of(&inception), None),
+        ("its key", by(1, 2), None),
+        ("a forged event", forged, Some(("event-signature", 0))),
+        ("a key that is not yet its own", by(11, 3), Some(("retired-key", 1))),
+        ("a rotation to a key of the thief", of(&thief), Some(("event-state", 1))),
+        ("a rotation", of(&rotation), None),
+        ("the next key", by(11, 4), None),
+        ("the old key", by(1, 5), Some(("retired-key", 2))),
+        ("the first event again", of(&inception), Some(("event-state", 2))),
+        ("a vouch without the capability", of(&vouch), Some(("event-state", 2))),
+        ("the end", of(&end), None),
+        ("after the end", by(11, 6), Some(("retired-key", 3))),
+        ("another", leaf(2, 1, 1_000), None),
+    ];
+    // All at once; and each by a monitor that knows the rest from its folder.
+    for at_once in [true, false] {
+        let log = FakeLog::start(1);
+        log.grow_to(250);
+        let watch = Watch::new(&log, "");
+        let mut found = 0;
+        for (name, leaf, want) in &steps {
+            log.push(leaf.clone());
+            found += usize::from(want.is_some());
+            if !at_once {
+                log.publish();
+                let round = watch.look();
+                let new = if want.is_some() { vec!["bad-entry"] } else { vec![] };
+                assert_eq!(classes(&round), new, "{name}: {:?} {:?}", round.found, round.unchecked);
+                assert_clean(&watch.look());
+            }
+        }
+        if at_once {
+            log.publish();
+            assert_eq!(classes(&watch.look()).len(), found);
+        }
+        let findings = watch.findings();
+        assert_eq!(findings.len(), found);
+        for (index, (name, _, want)) in (250..).zip(&steps) {
+            let at = findings.iter().find_map(|(finding, confirmed)| match finding.evidence() {
+                Evidence::BadEntry(bad) if bad.leaf.index.get() == index => Some((bad, confirmed)),
+                _ => None,
+            });
+            let got = at.map(|(bad, _)| (bad.rule.name(), bad.identity.len()));
+            assert_eq!(got, *want, "{name}");
+            if let Some((bad, confirmed)) = at {
+                assert_eq!(confirmed.finders_word().len(), usize::from(bad.rule.is_of_state()), "{name}");
+            }
         }
     }
 }

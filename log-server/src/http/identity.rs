@@ -1,0 +1,304 @@
+//! DIDs: their documents (W3C DID Core), and what proves them. Only what is published.
+
+use std::sync::Arc;
+
+use attestation::did::{self, Did};
+use attestation::entry::{Entry, LogTime};
+use attestation::event::RawKey;
+use attestation::identity::{Identity, Status};
+use attestation::lists::{ListKey, Listed};
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tlog::key::Ed25519PublicKey;
+use tlog::{LeafIndex, encoding};
+use utoipa::ToSchema;
+
+use super::error::Problem;
+use super::{App, Parts, fresh_json};
+use crate::registry::identity_at;
+use crate::store::schema::{List, Read as _};
+use crate::store::{Order, StoreError};
+use crate::view::View;
+
+/// An event with its proof to the published checkpoint.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ProvedLeaf {
+    /// The leaf, base64.
+    pub leaf: String,
+    /// A C2SP tlog-proof.
+    pub proof: String,
+}
+
+/// What is known of a DID.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resolution {
+    /// The document, as at `/did/{did}`; null if the log knows nothing of the DID.
+    did_document: Value,
+    /// Its history: `specs/http.md`.
+    did_document_metadata: Value,
+    /// The published checkpoint.
+    checkpoint: String,
+    /// The identity events, in log order, with proofs to it; none if the DID is not registered.
+    identity: Vec<ProvedLeaf>,
+}
+
+/// Lists of entries.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListsJson {
+    /// The size of the tree that they are of.
+    tree_size: u64,
+    /// Each list by its name: its entries, base64 of 32 bytes.
+    lists: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+/// The DID document.
+#[utoipa::path(get, tag = "identity", path = "/did/{did}", params(("did" = String, Path, description = "the DID")), responses(
+    (status = 200, description = "The DID document (W3C DID Core)", body = Object, content_type = "application/did+json"),
+    (status = 400, description = "Not a DID of this method", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "The log knows nothing of it", body = Problem, content_type = "application/problem+json")))]
+pub async fn document(State(app): State<Arc<App>>, Parts(did): Parts<String>) -> Result<Response, Problem> {
+    let did = parse(&did)?;
+    let known = Known::read(&app.view(), did)?.ok_or_else(|| unknown(did))?;
+    let headers = [(header::CONTENT_TYPE, "application/did+json"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, known.document(did).to_string()).into_response())
+}
+
+/// The DID document, its metadata and the proof of both.
+#[utoipa::path(get, tag = "identity", path = "/api/v1/dids/{did}", params(("did" = String, Path, description = "the DID")), responses(
+    (status = 200, description = "What the log knows, with proofs", body = Resolution),
+    (status = 400, description = "Not a DID of this method", body = Problem, content_type = "application/problem+json")))]
+pub async fn resolution(State(app): State<Arc<App>>, Parts(did): Parts<String>) -> Result<Response, Problem> {
+    let did = parse(&did)?;
+    let view = app.view();
+    let known = Known::read(&view, did)?;
+    let size = view.published().size().get();
+    Ok(fresh_json(Resolution {
+        did_document: known.as_ref().map_or(Value::Null, |known| known.document(did)),
+        did_document_metadata: known
+            .as_ref()
+            .map_or_else(|| json!({"registered": false, "treeSize": size}), |known| known.metadata(size)),
+        checkpoint: view.published().note.to_string(),
+        identity: identity_proofs(&view, did)?,
+    }))
+}
+
+/// Lists by their names.
+#[utoipa::path(get, tag = "identity", path = "/api/v1/lists", params(("key" = Vec<String>, Query, description = "a list's name (`specs/evidence.md`); up to 64")), responses(
+    (status = 200, description = "The lists as of the published tree", body = ListsJson),
+    (status = 400, description = "No name of a list, none, or too many", body = Problem, content_type = "application/problem+json"),
+    (status = 413, description = "The lists are too long together", body = Problem, content_type = "application/problem+json")))]
+pub async fn lists(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let mut keys: Vec<ListKey> = Vec::new();
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let name = pair
+            .strip_prefix("key=")
+            .ok_or_else(|| Problem::bad_request("query", "the only parameter is `key`, once a list"))?;
+        // A name has nothing to escape but its colons.
+        let name = name.replace("%3A", ":").replace("%3a", ":");
+        let key = name.parse().map_err(|_| {
+            Problem::bad_request("key", "no list has this name")
+                .detail(name.chars().take(200).collect::<String>())
+                .hint("such as `id:did:aip:…`; specs/evidence.md names the lists")
+        })?;
+        keys.push(key);
+    }
+    if keys.is_empty() || keys.len() > MAX_LISTS {
+        return Err(Problem::bad_request("key", format!("1 to {MAX_LISTS} lists, not {}", keys.len())));
+    }
+    let view = app.view();
+    let mut lists = std::collections::BTreeMap::new();
+    let mut room = MAX_LISTED;
+    for key in keys {
+        let entries = listed(&view, key, room + 1)?;
+        room = room.checked_sub(entries.len()).ok_or_else(|| {
+            let title = format!("the lists have more than {MAX_LISTED} entries together");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "lists-length", title)
+                .hint("ask for fewer, or read the log itself")
+        })?;
+        let entries = entries.iter().map(|entry| encoding::base64(&entry.to_bytes())).collect();
+        lists.insert(key.to_string(), entries);
+    }
+    Ok(fresh_json(ListsJson { tree_size: view.published().size().get(), lists }))
+}
+
+/// The entries of a list in the published tree, up to `limit`.
+pub fn listed(view: &View, key: ListKey, limit: usize) -> Result<Vec<Listed>, StoreError> {
+    let mut entries = view.store().list(&List::Named(key), 0, Order::Ascending, limit)?;
+    entries.retain(|entry| view.published().size().contains(entry.index));
+    Ok(entries)
+}
+
+/// The identity events of a DID in the published tree, with proofs to its checkpoint.
+pub fn identity_proofs(view: &View, did: Did) -> Result<Vec<ProvedLeaf>, Problem> {
+    let prove = |(index, leaf): (LeafIndex, Vec<u8>)| {
+        Ok(ProvedLeaf { leaf: encoding::base64(&leaf), proof: view.tlog_proof(index)?.to_string() })
+    };
+    identity_leaves(view, did)?.into_iter().map(prove).collect()
+}
+
+/// The same, as they are in the log.
+pub fn identity_leaves(view: &View, did: Did) -> Result<Vec<(LeafIndex, Vec<u8>)>, Problem> {
+    let listed = listed(view, ListKey::Id(did), attestation::identity::MAX_EVENTS as usize)?;
+    let leaf = |Listed { index, .. }| {
+        let leaf = view.leaf(index)?;
+        leaf.map(|leaf| (index, leaf))
+            .ok_or_else(|| StoreError::new("read", format!("leaf {index} is missing")).into())
+    };
+    listed.into_iter().map(leaf).collect()
+}
+
+/// A DID that the log has something of.
+enum Known {
+    /// Not registered: the key that hashes to it signed an entry.
+    Bare(Ed25519PublicKey),
+    /// Registered; when its first and its last identity event were logged, and where the last stands.
+    Registered { state: Box<Identity>, created: LogTime, updated: LogTime, version: LeafIndex },
+}
+
+impl Known {
+    fn read(view: &View, did: Did) -> Result<Option<Self>, Problem> {
+        let size = view.published().size();
+        if let Some(state) = identity_at(view.store(), did, size)? {
+            let leaves = identity_leaves(view, did)?;
+            let time = |at: Option<&(LeafIndex, Vec<u8>)>| match at.map(|(_, leaf)| Entry::parse(leaf)) {
+                Some(Ok(Entry::Event(event))) => Ok(event.logged_at()),
+                _ => Err(StoreError::new("read", "an identity event is damaged")),
+            };
+            let (created, updated) = (time(leaves.first())?, time(leaves.last())?);
+            let version = leaves.last().map_or(state.since(), |(index, _)| *index);
+            return Ok(Some(Self::Registered { state: Box::new(state), created, updated, version }));
+        }
+        let first = listed(view, ListKey::Receipts(did), 1)?;
+        let Some(Listed { index, .. }) = first.first() else { return Ok(None) };
+        match view.leaf(*index)?.map(|leaf| Entry::parse(&leaf)) {
+            Some(Ok(Entry::Dsse(entry))) => {
+                Ok(Ed25519PublicKey::from_bytes(entry.claim().verifier()).ok().map(Self::Bare))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Only keys that count now are in it.
+    fn document(&self, did: Did) -> Value {
+        let (key, authentication, assertion) = match self {
+            Self::Bare(key) => (Some(*key), true, true),
+            Self::Registered { state, .. } => {
+                let key = (state.status() == Status::Active).then(|| state.key());
+                let may = state.capabilities();
+                (key.and_then(admitted), may.messages, may.receipts || may.vouches)
+            }
+        };
+        let method = |key: &Ed25519PublicKey| {
+            let multibase = multibase(key);
+            json!({"id": format!("{did}#{multibase}"), "type": "Multikey", "controller": did.to_string(),
+                   "publicKeyMultibase": multibase})
+        };
+        let methods: Vec<Value> = key.iter().map(method).collect();
+        let ids: Vec<Value> = methods.iter().map(|method| method["id"].clone()).collect();
+        let named = |may: bool| if may { ids.clone() } else { Vec::new() };
+        json!({
+            "@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"],
+            "id": did.to_string(),
+            "verificationMethod": methods,
+            "authentication": named(authentication),
+            "assertionMethod": named(assertion),
+        })
+    }
+
+    fn metadata(&self, size: u64) -> Value {
+        let Self::Registered { state, created, updated, version } = self else {
+            return json!({"registered": false, "treeSize": size});
+        };
+        let mut keys: Vec<Value> = Vec::new();
+        for (at, period) in state.keys().iter().enumerate() {
+            let until = state.keys().get(at + 1).map(|next| next.from.get());
+            let key = admitted(&period.key).map(|key| multibase(&key));
+            keys.push(json!({"publicKeyMultibase": key, "from": period.from.get(), "until": until}));
+        }
+        let window = |window: &attestation::identity::Window| json!({"since": window.since.get(), "until": window.until.map(LeafIndex::get)});
+        json!({
+            "created": date_time(*created),
+            "updated": date_time(*updated),
+            "versionId": version.to_string(),
+            "deactivated": state.status() == Status::Deactivated,
+            "registered": true,
+            "treeSize": size,
+            "status": state.status().name(),
+            "capabilities": state.capabilities().names().collect::<Vec<_>>(),
+            "publicName": state.public_name(),
+            "keys": keys,
+            "nextKey": state.next().get().to_string(),
+            "recoveryKey": state.recovery().get().to_string(),
+            "windows": state.windows().iter().map(window).collect::<Vec<_>>(),
+            "recovered": state.recovered().map(LeafIndex::get),
+            "sequence": state.link().sequence,
+            "previous": state.link().previous.get().to_string(),
+        })
+    }
+}
+
+/// Whoever is in a registry had its keys admitted.
+fn admitted(raw: &RawKey) -> Option<Ed25519PublicKey> {
+    Ed25519PublicKey::from_bytes(raw).ok()
+}
+
+/// What stands behind `did:key:`.
+fn multibase(key: &Ed25519PublicKey) -> String {
+    let text = did::to_did_key(key);
+    text.strip_prefix("did:key:").unwrap_or(&text).to_owned()
+}
+
+/// RFC 3339 in UTC, to the second, as DID Core has it.
+fn date_time(time: LogTime) -> String {
+    let seconds = time.as_millis() / 1_000;
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    // Years begin in March: leap days come last. Days since 0000-03-01.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = era * 400 + year + later;
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+fn parse(text: &str) -> Result<Did, Problem> {
+    text.parse().map_err(|e: did::DidError| Problem::bad_request("did", e.to_string()))
+}
+
+fn unknown(did: Did) -> Problem {
+    Problem::not_found("no-did", format!("this log has no entry of {did}"))
+        .hint("a DID is known here once it has logged its inception, or an artifact; another log may know it")
+}
+
+/// The most lists of one request, and the most entries of all of them.
+const MAX_LISTS: usize = 64;
+const MAX_LISTED: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_dates() {
+        for (millis, want) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399_999, "2000-02-28T23:59:59Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (1_709_251_199_000, "2024-02-29T23:59:59Z"),
+            (1_790_000_000_000, "2026-09-21T14:13:20Z"),
+            (4_107_542_399_000, "2100-02-28T23:59:59Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(date_time(LogTime::from_millis(millis).expect("a time")), want);
+        }
+    }
+}
