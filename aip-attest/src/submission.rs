@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use attestation::entry::DsseEntry;
-use attestation::receipt::{Fault, IdentityEvent, Receipt, Signers, Verdict, VerifyPolicy};
+use attestation::receipt::{Check, Fault, IdentityEvent, Receipt, Signers, Verdict, VerifyPolicy};
 use rayon::prelude::*;
 use tlog::key::VerifierKey;
 use tlog::policy::{Policy, PolicyError, Witness};
@@ -216,7 +216,8 @@ impl Round<'_> {
         let mut passed = Vec::new();
         for (at, accepted) in checked {
             match accepted {
-                Ok(Accepted::Receipt(receipt)) => passed.push((at, *receipt)),
+                Ok(Accepted::Receipt(receipt)) => passed.push((at, *receipt, None)),
+                Ok(Accepted::Refuted(receipt, failure)) => passed.push((at, *receipt, Some(failure))),
                 Ok(Accepted::BelowQuorum { why, cosigned }) => match self.is_out_of_reach(&cosigned) {
                     Some(who) => self.end(at, Outcome::Left(pending(self.never_cosigned(&why, &who)))),
                     None => {
@@ -231,13 +232,14 @@ impl Round<'_> {
         let jobs = self.jobs;
         let places = |at: usize| jobs[at].paths.iter().map(PathBuf::as_path);
         let files: Vec<_> =
-            passed.iter().flat_map(|(at, receipt)| places(*at).map(move |path| (path, receipt))).collect();
+            passed.iter().flat_map(|(at, receipt, _)| places(*at).map(move |path| (path, receipt))).collect();
         let written = receipt_file::write_all(&files, console);
-        for (at, receipt) in passed {
-            let outcome = written.as_ref().map_or_else(
-                |failure| Outcome::Left(failure.clone()),
-                |()| Outcome::Logged(Box::new(receipt)),
-            );
+        for (at, receipt, refuted) in passed {
+            let outcome = match (&written, refuted) {
+                (Err(failure), _) => Outcome::Left(failure.clone()),
+                (Ok(()), Some(failure)) => Outcome::Left(failure),
+                (Ok(()), None) => Outcome::Logged(Box::new(receipt)),
+            };
             self.end(at, outcome);
         }
     }
@@ -318,6 +320,8 @@ impl Round<'_> {
 enum Accepted {
     /// A receipt that passed every check.
     Receipt(Box<Receipt>),
+    /// The log tells the truth, and it is against the signer: what the receipt says is worth nothing any more.
+    Refuted(Box<Receipt>, Failure),
     /// All is well but for the number of witnesses: in words, and who has signed.
     BelowQuorum { why: String, cosigned: Vec<String> },
 }
@@ -352,6 +356,14 @@ fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -
         let source = &target.judge.source;
         let why = format!("the log answers below the quorum of the policy {source}: {error}");
         return Ok(Accepted::BelowQuorum { why, cosigned: cosigned.clone() });
+    }
+    if let Some((Check::SignerState, fault @ (Fault::SignerState { .. } | Fault::Void { .. }))) =
+        report.fault()
+    {
+        let failure = Failure::refuted("the entry does not count for its signer")
+            .because(fault)
+            .hint("the receipt says so now; `aip-attest whoami` shows the state of your own DID");
+        return Ok(Accepted::Refuted(Box::new(receipt), failure));
     }
     if report.verdict() != Verdict::Verified {
         let why = report.fault().map(|(check, fault)| format!("{check}: {fault}"));

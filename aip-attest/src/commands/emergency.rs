@@ -29,8 +29,13 @@ impl Hands {
             Some(credentials) => Next::read(credentials, identity.did)?,
             None => None,
         };
-        let passphrase = identity.passphrase();
-        let next = next.ok_or_else(no_key)?.key.open(passphrase)?;
+        let next = next.ok_or_else(no_key)?;
+        if next.under_way.is_some() {
+            console.note(
+                "a change of keys was begun here and is not finished: `aip-attest rotate-key` finishes it",
+            );
+        }
+        let next = next.key.open(identity.passphrase())?;
         Ok(Self::Machine { identity: Box::new(identity), next })
     }
 

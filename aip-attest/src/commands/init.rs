@@ -73,6 +73,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    if args.register && environment::var("AIP_PRIVATE_KEY")?.is_some() {
+        return Err(from_the_environment());
+    }
     let path = keyfile::destination()?;
     let exists = path.exists() && !args.force;
     if !exists {

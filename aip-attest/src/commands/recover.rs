@@ -141,7 +141,7 @@ impl Recovering<'_> {
         recovery::write(&out, did, &spare)?;
         recovery::tell(&out, console);
         if let Some(before) = before {
-            before.set_aside(self.credentials, console)?;
+            before.keep_copy(self.credentials, console)?;
         }
         let passphrase = self.identity.passphrase();
         let fresh = Next {

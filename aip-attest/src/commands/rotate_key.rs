@@ -78,7 +78,7 @@ fn begin(
     let event = events::sign(identity.did, session.origin(), rotation, &[&identity.key, &key])?;
     if next.under_way.is_some() {
         // Another event came first, so that what was begun can never be logged. Its keys are kept all the same.
-        next.set_aside(credentials, console)?;
+        next.keep_copy(credentials, console)?;
     }
     next.begin(credentials, event, &key, &after, passphrase)
 }

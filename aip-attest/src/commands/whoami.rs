@@ -45,19 +45,28 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let who = Who::find(console)?;
     let known = ask(&args, who.did, console);
-    if let Some(identity) = &who.identity {
-        match &known {
-            Ok(Some(known)) => known.is_current(identity)?,
-            Ok(None) | Err(_) => identity.require_genesis()?,
+    let is_current = match (&who.identity, &known) {
+        (Some(identity), Ok(Some(known))) => known.is_current(identity),
+        // With no log to ask, only the first key proves whose it is.
+        (Some(identity), _) => {
+            identity.require_genesis()?;
+            Ok(())
         }
-    }
+        (None, _) => Ok(()),
+    };
     if args.json {
         console.json(&who.to_json(&known));
-        return Ok(Exit::Yes);
+        return is_current.map(|()| Exit::Yes);
     }
     who.print(console);
     match &known {
-        Ok(Some(known)) => print_state(known, console),
+        Ok(Some(known)) => {
+            print_state(known, console);
+            if who.identity.is_some() && known.state.is_some() {
+                let which = if is_current.is_ok() { "this one" } else { "another one" };
+                console.line(format!("Current key: {which}"));
+            }
+        }
         Ok(None) => {
             console.note("no log is asked: whether the DID is registered, and its key current, is not known")
         }
@@ -67,7 +76,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         console.note("the file is encrypted: the DID is what it says, unproven until the key is opened");
     }
     who.tell_of_keys(console);
-    Ok(Exit::Yes)
+    is_current.map(|()| Exit::Yes)
 }
 
 /// What the log says; `None` if none is named, or none is to be asked.
@@ -169,6 +178,12 @@ impl Who {
         }
     }
 
+    /// Whether the key here is the DID's by the log; `None` if one of the two is not known.
+    fn key_is_current(&self, known: &Result<Option<Known>>) -> Option<bool> {
+        let known = known.as_ref().ok()?.as_ref()?;
+        Some(known.matches(self.identity.as_ref()?))
+    }
+
     fn to_json(&self, known: &Result<Option<Known>>) -> Value {
         json!({
             "schema": "aip.whoami.v1",
@@ -179,6 +194,7 @@ impl Who {
             "username": self.profile.username,
             "encrypted": self.encrypted,
             "source": self.source.to_string(),
+            "keyIsCurrent": self.key_is_current(known),
             "state": known.as_ref().ok().and_then(Option::as_ref).map(state_json),
             "stateError": known.as_ref().err().map(Failure::to_json),
         })

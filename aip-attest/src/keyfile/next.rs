@@ -209,15 +209,19 @@ impl Next {
         text
     }
 
-    /// Moves the file to another name beside it: what holds keys is never thrown away.
-    pub fn set_aside(&self, credentials: &Path, console: &mut Console) -> Result<()> {
+    /// Keeps a copy under another name beside it: what holds keys is never thrown away, and is never missing in between.
+    pub fn keep_copy(&self, credentials: &Path, console: &mut Console) -> Result<()> {
         let path = path(credentials, self.did);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let numbered = |number: u32| path.with_file_name(format!("{name}.{number}.old"));
-        if let Some(kept) = durable::set_aside(&path, (1..=super::MAX_OLD_FILES).map(numbered))? {
-            console.note(format!("the keys before these are kept in `{}`", kept.display()));
+        let text = self.to_json();
+        for number in 1..=super::MAX_OLD_FILES {
+            let kept = path.with_file_name(format!("{name}.{number}.old"));
+            if durable::write_new(&kept, text.as_bytes(), Readers::Owner)? {
+                console.note(format!("the keys before these are kept in `{}`", kept.display()));
+                return Ok(());
+            }
         }
-        Ok(())
+        Err(Failure::new(format!("there is no name left for a copy of `{}`", path.display())))
     }
 
     /// Begins a change of keys: on disk before the event is sent.

@@ -1,0 +1,392 @@
+//! The life of an identity, at the command line and against a real log: made, registered, rotated, stolen, taken
+//! back, ended; and what identities say of each other.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tests::log::Log;
+use tests::someone::{Someone, outcome};
+
+/// Somebody who pinned the log.
+fn somebody(log: &Log, init: &[&str]) -> Someone {
+    let someone = Someone::new();
+    someone.ok(&[&["init"], init].concat());
+    someone.ok(&["policy", "pin", &log.url(), "--yes"]);
+    someone
+}
+
+fn json(someone: &Someone, arguments: &[&str]) -> Value {
+    serde_json::from_str(&someone.ok(&[arguments, &["--json"]].concat())).expect("JSON")
+}
+
+fn state(someone: &Someone) -> Value {
+    json(someone, &["whoami"])["state"].clone()
+}
+
+fn recovery_file(someone: &Someone) -> PathBuf {
+    let files = fs::read_dir(someone.home()).expect("a home").map(|entry| entry.expect("an entry").path());
+    let keys = files.filter(|path| path.to_string_lossy().contains("aip-recovery-"));
+    // The later ones have a number.
+    keys.max_by_key(|path| path.as_os_str().len()).expect("a recovery key")
+}
+
+fn next_file(someone: &Someone) -> PathBuf {
+    let digits = someone.did().replace("did:aip:", "");
+    someone.home().join(".aip").join(format!("next-{digits}.json"))
+}
+
+/// Somebody else, with something to sign.
+fn stranger(log: &Log) -> Someone {
+    let stranger = Someone::new();
+    stranger.ok(&["policy", "pin", &log.url(), "--yes"]);
+    stranger.write("dist/loot", "not the owner's");
+    stranger
+}
+
+/// What comes of a command with the key of somebody in the environment.
+fn act(stranger: &Someone, did: &str, key: &str, arguments: &[&str]) -> (i32, String, String) {
+    let mut aip = stranger.aip(arguments);
+    aip.env("AIP_DID", did).env("AIP_PRIVATE_KEY", key.trim());
+    outcome(aip.output().expect("aip runs"))
+}
+
+/// The same, by a new stranger.
+fn with_key(log: &Log, did: &str, key: &str, arguments: &[&str]) -> (i32, String, String) {
+    act(&stranger(log), did, key, arguments)
+}
+
+#[test]
+fn an_identity_is_made_without_a_log_and_registered_by_its_first_signature() {
+    let log = Log::start(&[]);
+    let pipeline = Someone::new();
+    let (code, _, err) = pipeline.run(&["init"]);
+    assert_eq!(code, 0, "{err}");
+    for said in ["not registered", "move it off this machine now", "keep it offline"] {
+        assert!(err.contains(said), "{said}: {err}");
+    }
+    for (path, what) in [(recovery_file(&pipeline), "private_key"), (next_file(&pipeline), "private_key")] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let text = fs::read_to_string(&path).expect("there");
+        assert!(text.contains(what), "{}", path.display());
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        // Neither key is in what was printed.
+        let file: Value = serde_json::from_str(&text).expect("JSON");
+        let key = file["private_key"].as_str().or_else(|| file["next"]["private_key"].as_str());
+        assert!(!err.contains(key.expect("a key")));
+    }
+    let (_, out, err) = pipeline.run(&["whoami"]);
+    assert!(!out.contains("Registered") && err.contains("no log is asked"), "{out}{err}");
+    pipeline.ok(&["policy", "pin", &log.url(), "--yes"]);
+    assert_eq!(state(&pipeline)["status"], "bare");
+    pipeline.write("app", "an app");
+    let (code, _, err) = pipeline.run(&["sign", "app"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("is registered in"), "{err}");
+    let state = state(&pipeline);
+    assert_eq!((&state["status"], &state["registered"]), (&"active".into(), &0.into()), "{state}");
+    let out = pipeline.ok(&["verify", "app", "--signer", &pipeline.did()]);
+    assert!(out.contains("current key at index 1; active; state as of size 2"), "{out}");
+    // Once is enough, and a second try says so.
+    let (code, _, err) = pipeline.run(&["init", "--register"]);
+    assert_eq!((code, err.contains("it is registered in")), (0, true), "{err}");
+}
+
+#[test]
+fn a_recovery_key_never_lands_in_a_checkout_by_accident() {
+    let pipeline = Someone::new();
+    fs::create_dir(pipeline.home().join(".git")).expect("made");
+    let (code, _, err) = pipeline.run(&["init"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("is in the git checkout") && err.contains("--recovery-out"), "{err}");
+    assert!(!pipeline.home().join(".aip/credentials.json").exists());
+    let out = pipeline.folder().join("elsewhere.json");
+    let out = out.to_str().expect("UTF-8");
+    pipeline.ok(&["init", "--recovery-out", out]);
+    // And never over another file.
+    let (code, _, err) = pipeline.run(&["init", "--force", "--recovery-out", out]);
+    assert_eq!((code, err.contains("never written over")), (2, true), "{err}");
+}
+
+#[test]
+fn the_environment_alone_stays_bare_and_says_so() {
+    let log = Log::start(&[]);
+    let made = Someone::new();
+    made.ok(&["init"]);
+    let (did, key) = (made.did(), made.ok(&["key", "export"]));
+    let (code, _, err) = with_key(&log, &did, &key, &["init", "--register"]);
+    assert_eq!((code, err.contains("stays bare")), (2, true), "{err}");
+    let (code, _, err) = with_key(&log, &did, &key, &["sign", "dist/loot"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("is not registered in") && err.contains("no gate lets them pass"), "{err}");
+    let (code, _, err) = with_key(&log, &did, &key, &["vouch", "did:aip:00000000000000000000000000000000"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("is not registered in the log") && err.contains("init --register"), "{err}");
+    let (code, _, err) = with_key(&log, &did, &key, &["rotate-key"]);
+    assert_eq!((code, err.contains("the environment alone cannot")), (2, true), "{err}");
+}
+
+#[test]
+fn a_rotated_key_signs_and_the_old_one_does_not() {
+    let log = Log::start(&[]);
+    let pipeline = somebody(&log, &[]);
+    let did = pipeline.did();
+    pipeline.write("first", "first");
+    pipeline.ok(&["sign", "first"]);
+    let old = pipeline.ok(&["key", "export"]);
+    let (code, out, err) = pipeline.run(&["rotate-key"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("rotation  did:aip:"), "{out}");
+    assert!(err.contains("gh secret set AIP_PRIVATE_KEY"), "{err}");
+    let new = pipeline.ok(&["key", "export"]);
+    assert_ne!(old, new);
+    assert!(!out.contains(new.trim()) && !err.contains(new.trim()), "no key is printed");
+    assert_eq!(pipeline.did(), did, "the DID stays");
+    pipeline.write("second", "second");
+    pipeline.ok(&["sign", "second"]);
+    pipeline.ok(&["submit", "first.receipt.json"]);
+    let out = pipeline.ok(&["verify", "first", "second", "--signer", &did]);
+    assert!(out.contains("current key at index 1;") && out.contains("current key at index 3;"), "{out}");
+    let (code, _, err) = with_key(&log, &did, &old, &["sign", "dist/loot"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("retired-key") && err.contains("hint:"), "{err}");
+    // From the environment, as a CI has it; and with no log that says whose key it is.
+    let (code, _, err) = with_key(&log, &did, &new, &["sign", "dist/loot"]);
+    assert_eq!(code, 0, "{err}");
+    let (code, _, err) = with_key(&log, &did, &new, &["sign", "dist/loot", "--no-log"]);
+    assert_eq!((code, err.contains("only a log's state says")), (2, true), "{err}");
+    let (code, _, err) = with_key(&log, &did, &new, &["whoami", "--offline"]);
+    assert_eq!((code, err.contains("is not the DID of its key")), (2, true), "{err}");
+    assert_eq!(with_key(&log, &did, &new, &["whoami"]).0, 0);
+    let other = somebody(&log, &[]).ok(&["key", "export"]);
+    let (code, _, err) = with_key(&log, &did, &other, &["sign", "dist/loot"]);
+    assert_eq!((code, err.contains("not the current key")), (2, true), "{err}");
+}
+
+/// The three places where a rotation can break off: before the log has it, before the credentials have the new
+/// key, and before the next key's file says that it ended.
+#[test]
+fn a_rotation_that_breaks_off_is_finished_by_the_same_command() {
+    let mut log = Log::start(&[]);
+    let pipeline = somebody(&log, &["--register", "--log", &log.url()]);
+    let old = pipeline.ok(&["key", "export"]);
+    log.stop();
+    // Rounds that come too late for this patience: the event is made, and not known to be logged.
+    log.serve(&["--round-interval", "4s", "--round-early", "100000"]);
+    let (code, _, err) = pipeline.run(&["rotate-key", "--timeout", "1500ms"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("the same command") || err.contains("try again"), "{err}");
+    assert_eq!(pipeline.ok(&["key", "export"]), old);
+    let begun = fs::read(next_file(&pipeline)).expect("there");
+    assert!(String::from_utf8_lossy(&begun).contains("underWay"));
+    log.stop();
+    log.serve(&[]);
+    let (code, _, err) = pipeline.run(&["rotate-key"]);
+    assert_eq!((code, err.contains("a rotation was begun")), (0, true), "{err}");
+    let new = pipeline.ok(&["key", "export"]);
+    assert_ne!(new, old);
+    let once = state(&pipeline)["events"].clone();
+    assert_eq!(once.as_array().map(Vec::len), Some(2), "{once}");
+    // It died just before the file said that it ended.
+    fs::write(next_file(&pipeline), &begun).expect("written");
+    pipeline.ok(&["rotate-key"]);
+    assert_eq!((pipeline.ok(&["key", "export"]), &state(&pipeline)["events"]), (new.clone(), &once));
+    assert!(!String::from_utf8_lossy(&fs::read(next_file(&pipeline)).expect("there")).contains("underWay"));
+    // The next key is the one that was made then: the next rotation works.
+    pipeline.ok(&["rotate-key"]);
+    assert_ne!(pipeline.ok(&["key", "export"]), new);
+}
+
+#[test]
+fn a_stolen_key_is_reported_and_taken_back() {
+    let log = Log::start(&[]);
+    let (owner, consumer) = (somebody(&log, &[]), Someone::new());
+    consumer.ok(&["policy", "pin", &log.url(), "--yes"]);
+    let (did, stolen) = (owner.did(), owner.ok(&["key", "export"]));
+    owner.write("app", "the owner's");
+    owner.ok(&["sign", "app"]);
+    let thief = stranger(&log);
+    let (code, _, err) = act(&thief, &did, &stolen, &["sign", "dist/loot"]);
+    assert_eq!(code, 0, "{err}");
+    let loot = thief.work().join("dist/loot.receipt.json");
+    fs::copy(loot, consumer.work().join("loot.receipt.json")).expect("the thief publishes it");
+    consumer.write("loot", "not the owner's");
+    let verify = ["verify", "loot", "--signer", &did];
+    consumer.ok(&verify);
+    // The thief cannot rotate, recover or end it.
+    for arguments in [&["rotate-key"][..], &["deactivate", "--yes"], &["report-compromise", "--since", "2"]] {
+        assert_eq!(with_key(&log, &did, &stolen, arguments).0, 2, "{arguments:?}");
+    }
+    let out = owner.ok(&["report-compromise", "--since", "2"]);
+    assert!(out.starts_with("compromise  did:aip:"), "{out}");
+    let (code, _, err) = owner.run(&["report-compromise", "--since", "2"]);
+    assert_eq!((code, err.contains("reported already")), (0, true), "{err}");
+    let (code, _, err) = with_key(&log, &did, &stolen, &["sign", "dist/loot", "--private"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("compromised") && err.contains("recover"), "{err}");
+    let recovery = recovery_file(&owner);
+    let recovery = recovery.to_str().expect("UTF-8");
+    let (code, out, err) = owner.run(&["recover", "--recovery", recovery]);
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        out.starts_with("recovery  did:aip:") && err.contains("move it off this machine now"),
+        "{out}{err}"
+    );
+    assert_ne!(owner.ok(&["key", "export"]), stolen);
+    assert_ne!(recovery_file(&owner).to_str(), Some(recovery), "another recovery key");
+    let state = state(&owner);
+    assert_eq!((&state["status"], &state["windows"][0]["since"]), (&"active".into(), &2.into()), "{state}");
+    // The receipt that he published says nothing yet; refreshed it does. The owner's still verifies.
+    let (code, _, err) = consumer.run(&["submit", "loot.receipt.json"]);
+    assert_eq!((code, err.contains("does not count for its signer")), (1, true), "{err}");
+    let (code, out, _) = consumer.run(&verify);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("FAILED          signer-state") && out.contains("reported as compromised"), "{out}");
+    owner.ok(&["submit", "app.receipt.json"]);
+    owner.ok(&["verify", "app", "--signer", &did]);
+    owner.write("later", "after it");
+    owner.ok(&["sign", "later"]);
+    owner.ok(&["verify", "later", "--signer", &did]);
+    // The old recovery key is worth nothing, the new one ends the DID.
+    let (code, _, err) = owner.run(&["recover", "--recovery", recovery, "--since", "3"]);
+    assert_eq!((code, err.contains("each recovery made another one")), (2, true), "{err}");
+    let newest = recovery_file(&owner);
+    let end = ["deactivate", "--recovery", newest.to_str().expect("UTF-8"), "--yes"];
+    let (code, _, err) = owner.run(&end[..3]);
+    assert_eq!((code, err.contains("--yes")), (2, true), "{err}");
+    owner.ok(&end);
+    let (code, _, err) = owner.run(&["sign", "later", "--private"]);
+    assert_eq!((code, err.contains("deactivated")), (2, true), "{err}");
+    owner.ok(&["submit", "later.receipt.json"]);
+    assert!(owner.ok(&["verify", "later", "--signer", &did]).contains("deactivated at index"));
+}
+
+#[test]
+fn a_lost_machine_is_replaced_by_the_recovery_key() {
+    let log = Log::start(&[]);
+    let (lost, fresh) = (somebody(&log, &["--register", "--log", &log.url()]), Someone::new());
+    let did = lost.did();
+    let recovery = recovery_file(&lost);
+    let recovery = recovery.to_str().expect("UTF-8");
+    fresh.ok(&["policy", "pin", &log.url(), "--yes"]);
+    let (code, _, err) = fresh.run(&["recover", "--recovery", recovery]);
+    assert_eq!((code, err.contains("--since INDEX")), (2, true), "{err}");
+    fresh.ok(&["recover", "--recovery", recovery, "--since", "1"]);
+    assert_eq!(fresh.did(), did);
+    fresh.write("app", "from the new machine");
+    fresh.ok(&["sign", "app"]);
+    fresh.ok(&["verify", "app", "--signer", &did]);
+    fresh.ok(&["rotate-key"]);
+    lost.write("app", "from the old one");
+    assert_eq!(lost.run(&["sign", "app"]).0, 2);
+    // Another identity is not overwritten.
+    let other = somebody(&log, &[]);
+    let newest = recovery_file(&fresh);
+    let (code, _, err) =
+        other.run(&["recover", "--recovery", newest.to_str().expect("UTF-8"), "--since", "1"]);
+    assert_eq!((code, err.contains("holds another identity")), (2, true), "{err}");
+}
+
+#[test]
+fn encrypted_keys_stay_encrypted_when_they_change() {
+    let log = Log::start(&[]);
+    let owner = Someone::new();
+    let run = |arguments: &[&str]| {
+        let mut aip = owner.aip(arguments);
+        aip.env("AIP_PASSPHRASE", "correct horse").env("AIP_LOG_URL", log.url());
+        let (code, out, err) = outcome(aip.output().expect("aip runs"));
+        assert_eq!(code, 0, "{arguments:?}: {err}");
+        out
+    };
+    run(&["init", "--encrypt", "--register"]);
+    run(&["rotate-key"]);
+    let digits = fs::read_dir(owner.home().join(".aip")).expect("a folder");
+    for entry in digits {
+        let text = fs::read_to_string(entry.expect("an entry").path()).unwrap_or_default();
+        assert!(!text.contains("private_key"), "{text}");
+    }
+    owner.write("app", "an app");
+    run(&["sign", "app"]);
+    run(&["rotate-key"]);
+}
+
+#[test]
+fn pipelines_vouch_confirm_and_report() {
+    let log = Log::start(&[]);
+    let all = "messages,receipts,vouches";
+    let voucher = somebody(&log, &["--capabilities", all, "--register", "--log", &log.url()]);
+    let (one, two) = (somebody(&log, &[]), somebody(&log, &[]));
+    for someone in [&one, &two] {
+        someone.write("app", "the same bytes");
+        someone.ok(&["sign", "app"]);
+    }
+    let did = one.did();
+    let vouch = json(&voucher, &["vouch", &did, "--level", "STRONG", "--depth", "1", "--expires", "30d"]);
+    assert_eq!((&vouch["event"], &vouch["subject"]), (&"vouch".into(), &did.as_str().into()), "{vouch}");
+    voucher.ok(&["vouch", &did, "--no-delegate"]);
+    voucher.ok(&["revoke", &did]);
+    voucher.ok(&["distrust", &did, "--scope", "GENERAL"]);
+    for (arguments, said) in [
+        (&["vouch", "did:aip:upstream-agent"][..], "32 lower-case hex digits"),
+        (&["vouch", &did, "--expires", "366d"], "365 days"),
+        (&["vouch", &did, "--scope", "ALL"], "one of GENERAL, CODE_SIGNING"),
+        (&["vouch", &did, "--level", "SUSPICIOUS"], "aip-attest distrust"),
+        (&["vouch", &did, "--depth", "8"], "0..=7"),
+        (&["vouch", &voucher.did()], "about its issuer itself"),
+    ] {
+        let (code, _, err) = voucher.run(arguments);
+        assert_eq!((code, err.contains(said)), (2, true), "{arguments:?}: {err}");
+    }
+    // A pipeline's key vouches for nobody, and is told how it could.
+    let (code, _, err) = two.run(&["vouch", &did]);
+    assert_eq!(code, 2, "{err}");
+    assert!(
+        err.contains("lacks the capability `vouches`") && err.contains("rotate-key --capabilities"),
+        "{err}"
+    );
+    let confirmed = json(&two, &["confirm", "app", "--did", &did]);
+    assert_eq!(confirmed["event"], "confirmation");
+    two.write("other", "other bytes");
+    let (code, _, err) = two.run(&["confirm", "other", "--did", &did]);
+    assert_eq!((code, err.contains("logged nothing about sha256:")), (2, true), "{err}");
+    let (code, _, err) =
+        voucher.run(&["confirm", &format!("sha256:{}", tlog::Hash::of(b"the same bytes")), "--did", &did]);
+    assert_eq!((code, err.contains("you logged no build")), (2, true), "{err}");
+    let report = ["report-failure", "app", "--did", &did, "--reason", "reproduction"];
+    let failure = json(&two, &report);
+    let (code, _, err) = two.run(&report);
+    assert_eq!(code, 2, "one open report: {err}");
+    let index = failure["index"].to_string();
+    let withdraw = ["withdraw", &did, "--failure", &index];
+    assert_eq!(two.ok(&withdraw), two.ok(&withdraw), "the same words are the same entry");
+    two.ok(&report);
+}
+
+#[test]
+fn a_pipeline_that_contradicts_itself_is_reported_by_anybody() {
+    let log = Log::start(&[]);
+    let (liar, other) = (somebody(&log, &[]), somebody(&log, &["--register", "--log", &log.url()]));
+    let github = [
+        ("GITHUB_ACTIONS", "true"),
+        ("GITHUB_SERVER_URL", "https://github.com"),
+        ("GITHUB_REPOSITORY", "octo/app"),
+        ("GITHUB_REF", "refs/heads/main"),
+        ("GITHUB_SHA", "0123456789012345678901234567890123456789"),
+        ("GITHUB_WORKFLOW_REF", "octo/app/.github/workflows/ci.yml@refs/heads/main"),
+        ("GITHUB_RUN_ID", "1"),
+        ("GITHUB_RUN_ATTEMPT", "1"),
+    ];
+    for (content, receipt) in [("one", "1.json"), ("two", "2.json")] {
+        liar.write("app", content);
+        let sign = ["sign", "app", "--reproducible", "--together", "--receipt", receipt];
+        let mut aip = liar.aip(&sign);
+        aip.envs(github);
+        let (code, _, err) = outcome(aip.output().expect("aip runs"));
+        assert_eq!(code, 0, "{err}");
+        fs::copy(liar.work().join(receipt), other.work().join(receipt)).expect("public");
+    }
+    let (code, _, err) = other.run(&["report-equivocation", "1.json", "1.json"]);
+    assert_eq!(code, 2, "{err}");
+    let said = json(&other, &["report-equivocation", "2.json", "1.json"]);
+    assert_eq!((&said["event"], &said["subject"]), (&"equivocation".into(), &liar.did().as_str().into()));
+}
