@@ -161,7 +161,10 @@ impl Opened {
         match bad {
             None if self.found.is_empty() => format!("{score}; no artifact was checked"),
             None => format!("{score}; {} artifacts verified", self.found.len()),
-            Some(bad) if verdict.passes => format!("{score}, but `{}` {}", bad.label(), bad.word()),
+            Some(bad) if verdict.passes => {
+                let why = bad.why().map_or(String::new(), |why| format!(": {why}"));
+                format!("{score}, but `{}` {}{why}", bad.label(), bad.word())
+            }
             Some(_) => score,
         }
     }
