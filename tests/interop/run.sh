@@ -185,13 +185,13 @@ serve_log() {
 
 live_scene() {
     make_log live interop.example/log && serve_log && serve_altered live "$url" &&
-        attest init && attest policy pin "$url" --yes && sign_artifacts
+        attest init && attest policy pin "$url" --yes && attest init --register && keep_checkpoint && sign_artifacts
 }
 
 # A home and a folder of its own, so that neither the user's keys nor a policy in the checkout are taken.
 attest() { (cd "$live/artifacts" && limited ${isolated:-} env -i PATH="$PATH" HOME="$live/home" "$aip_attest" "$@"); }
 
-# Several sizes, among them a tree of one leaf and one of more than a full tile; several predicates; public and private.
+# Several sizes, among them one of more than a full tile; several predicates; public and private.
 sign_artifacts() {
     number=0
     for count in 1 5 260; do
@@ -214,7 +214,11 @@ sign_artifacts() {
 }
 
 sign() {
-    attest sign "$@" --log "$url" --receipts ../receipts || return 1
+    attest sign "$@" --log "$url" --receipts ../receipts && keep_checkpoint
+}
+
+# The first one, behind the inception, is of a tree of one leaf.
+keep_checkpoint() {
     http_get "$url/checkpoint" >"$live/checkpoint" || return 1
     mv "$live/checkpoint" "$live/checkpoints/$(sed -n 2p "$live/checkpoint")"
 }

@@ -255,7 +255,8 @@ fn a_stolen_key_is_reported_and_taken_back() {
     let (code, _, err) = owner.run(&end[..3]);
     assert_eq!((code, err.contains("--yes")), (2, true), "{err}");
     owner.ok(&end);
-    let (code, _, err) = owner.run(&["sign", "later", "--private"]);
+    owner.write("never", "too late");
+    let (code, _, err) = owner.run(&["sign", "never"]);
     assert_eq!((code, err.contains("deactivated")), (2, true), "{err}");
     owner.ok(&["submit", "later.receipt.json"]);
     assert!(owner.ok(&["verify", "later", "--signer", &did]).contains("deactivated at index"));
