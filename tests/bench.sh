@@ -5,6 +5,7 @@
 #
 #     trees      integrate and proof verification
 #     add        durable adds, beside Tessera
+#     identities the same by bare signers and by registered ones
 #     large      start, memory and publication of a large log; its tiles, beside nginx
 #     cold       one verification, beside cosign
 #     cosigned   a log with witnesses, and with one that hangs

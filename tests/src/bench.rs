@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`trees`] | integrate and proof verification, against `rs_merkle` |
 //! | [`add`] | durable, signature-checked adds, beside Tessera's POSIX log |
+//! | [`identities`] | the same by bare signers and by registered ones |
 //! | [`syncs`] | what a round syncs, counted by `strace` |
 //! | [`tiles`] | reads of tiles, against nginx |
 //! | [`start`] | start, memory and publication of a log with many entries |
@@ -21,6 +22,7 @@ pub mod add;
 pub mod cold;
 pub mod corpus;
 pub mod cosigned;
+pub mod identities;
 pub mod load;
 pub mod measure;
 pub mod peers;

@@ -213,7 +213,8 @@ fn add_to_peer(effort: &Effort, program: &std::path::Path, requests: &Arc<Reques
     }
 }
 
-fn measured(pid: u32, work: impl FnOnce() -> Outcome) -> (Outcome, Duration, Duration) {
+/// Does some work, and tells what it cost the process `pid`, and this one, in CPU time.
+pub fn measured(pid: u32, work: impl FnOnce() -> Outcome) -> (Outcome, Duration, Duration) {
     let (server, client) = (cpu_of(pid), cpu_of_self());
     let outcome = work();
     (outcome, cpu_of(pid) - server, cpu_of_self() - client)

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::thread;
 
 use attestation::entry::Visibility;
+use attestation::event::{Capabilities, Commitment, Event, IdentityEvent, PendingEvent};
 use attestation::receipt::{Signers, Verdict, VerifyPolicy};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tlog::Hash;
+use tlog::encoding::base64;
 use tlog::policy::Policy;
 
 use super::load::{Outcome, Requests};
@@ -79,6 +82,24 @@ impl Corpus {
             requests.post("/api/v1/entries", body.as_bytes());
         }
         Arc::new(requests)
+    }
+
+    /// The submissions that register all signers.
+    pub fn inceptions(&self) -> Value {
+        let inception = |signer: &Signer| {
+            let of = |name: &str| Commitment::new(Hash::of(format!("{name} of {}", signer.did()).as_bytes()));
+            let event = IdentityEvent::Inception {
+                key: *signer.key.public_key().as_bytes(),
+                next: of("next"),
+                recovery: of("recovery"),
+                capabilities: Capabilities::PIPELINE,
+                public_name: None,
+            };
+            let event = Event::about_itself(signer.did(), ORIGIN, event).expect("an event");
+            let event = PendingEvent::sign(event, &[&signer.key]).expect("it fits");
+            json!({"leaf": base64(&event.to_bytes())})
+        };
+        self.signers.iter().map(inception).collect()
     }
 
     /// Requests of 1 KiB for a log that asks for no signature.

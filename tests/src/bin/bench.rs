@@ -9,7 +9,7 @@ use std::time::Instant;
 use tests::bench::corpus::Corpus;
 use tests::bench::measure::{load_average, machine};
 use tests::bench::report::Budgets;
-use tests::bench::{Effort, add, cold, cosigned, start, trees, trust, witnesses};
+use tests::bench::{Effort, add, cold, cosigned, identities, start, trees, trust, witnesses};
 
 fn main() -> ExitCode {
     let mut effort = Effort::QUICK;
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     if wanted("trees") {
         trees::run(&effort);
     }
-    if ["add", "large", "cold", "cosigned"].into_iter().any(wanted) {
+    if ["add", "identities", "large", "cold", "cosigned"].into_iter().any(wanted) {
         let signing = Instant::now();
         let corpus = Corpus::sign(effort.warm_up + effort.entries);
         println!(
@@ -50,6 +50,9 @@ fn main() -> ExitCode {
         );
         if wanted("add") {
             add::run(&effort, &corpus, &mut budgets);
+        }
+        if wanted("identities") {
+            identities::run(&effort, &corpus);
         }
         if wanted("large") {
             start::run(&effort, &corpus, &mut budgets);
@@ -84,4 +87,4 @@ fn usage(argument: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-const SECTIONS: [&str; 7] = ["trees", "add", "large", "cold", "cosigned", "witness", "trust"];
+const SECTIONS: [&str; 8] = ["trees", "add", "identities", "large", "cold", "cosigned", "witness", "trust"];
