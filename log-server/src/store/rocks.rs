@@ -210,4 +210,27 @@ mod tests {
         assert!(RocksStore::create(&path).is_err(), "a store is made once");
         assert!(RocksStore::open(&folder.path().join("missing")).is_err(), "a lost store is not replaced");
     }
+
+    /// A directory of a release that kept no lists is looked at as it is, and gets the column when it is served.
+    #[test]
+    fn a_store_of_an_earlier_release_opens() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("db");
+        let mut options = options();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        let earlier = columns().into_iter().filter(|column| column.name() != Column::List.name());
+        drop(DB::open_cf_descriptors(&options, &path, earlier).expect("a store"));
+        let looking = RocksStore::open_read_only(&path).expect("the store to look at");
+        assert_eq!(looking.get(Column::List, b"i").expect("a read"), None);
+        looking
+            .scan(Column::List, b"", Order::Ascending, &mut |_, _| panic!("nothing is there"))
+            .expect("a scan");
+        drop(looking);
+        let mut batch = Batch::default();
+        batch.put(Column::List, *b"i", *b"x");
+        RocksStore::open(&path).expect("the store").write(&batch).expect("a write");
+        let looking = RocksStore::open_read_only(&path).expect("the store to look at");
+        assert_eq!(looking.get(Column::List, b"i").expect("a read"), Some(b"x".to_vec()));
+    }
 }
