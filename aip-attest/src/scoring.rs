@@ -8,17 +8,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use attestation::Did;
-use attestation::entry::LogTime;
-use attestation::event::Scope;
+use attestation::entry::{Entry, LogTime};
+use attestation::event::{Body, PendingEvent, Scope};
 use attestation::evidence::{Evidence, Proven};
 use attestation::leaf;
+use attestation::receipt::SignerState;
 use attestation::trust::picture::Picture;
 use attestation::trust::{self, Graph, MemoryLedger, Params, ParamsError, Ppm, ScopeQuery, Verdict};
 use serde_json::{Value, json};
-use tlog::UnixTime;
 use tlog::checkpoint::Checkpoint;
-use tlog::key::Ed25519PublicKey;
+use tlog::key::{Ed25519PublicKey, VerifierKey};
 use tlog::policy::{Cosigned, Policy};
+use tlog::{LeafIndex, UnixTime};
 
 use crate::clock;
 use crate::current::{self, Shown};
@@ -136,7 +137,15 @@ pub struct Basis {
 
 enum Source {
     Evidence(Box<Proven>),
-    WholeLog(Box<MemoryLedger>),
+    WholeLog(Box<WholeLog>),
+}
+
+/// A log that was read here.
+struct WholeLog {
+    ledger: MemoryLedger,
+    log: VerifierKey,
+    /// The identity events of the one who is asked about.
+    events: Vec<(LeafIndex, PendingEvent)>,
 }
 
 impl Basis {
@@ -168,6 +177,7 @@ impl Basis {
     /// The whole log, read and verified here.
     pub fn of_whole_log(
         target: &Target,
+        did: Did,
         pins: &Pins,
         patience: &mut Patience,
         console: &mut Console,
@@ -183,14 +193,21 @@ impl Basis {
         let checkpoint = shown.checkpoint;
         let mut ledger = MemoryLedger::new(checkpoint.origin.clone());
         let mut keys = Keys::default();
+        let mut events = Vec::new();
         whole_log::read(&log.vkey, &checkpoint, &target.client, patience, console, &mut |index, bytes| {
             // What breaks a rule counts for nothing; to report it is the monitor's work.
-            if let Ok(entry) = leaf::check(&checkpoint.origin, bytes, |raw| keys.admit(raw)) {
-                let _ = ledger.push(index, entry.entry());
+            if let Ok(leaf) = leaf::check(&checkpoint.origin, bytes, |raw| keys.admit(raw))
+                && ledger.push(index, leaf.entry()).is_ok()
+                && let Entry::Event(event) = leaf.entry()
+                && event.event().issuer() == did
+                && matches!(event.event().body(), Body::Identity(_))
+            {
+                events.push((index, event.pending().clone()));
             }
             Ok(())
         })?;
-        Ok(Self { ledger: Source::WholeLog(Box::new(ledger)), checkpoint, cosigned, evidence: None })
+        let whole = WholeLog { ledger, log: log.vkey.clone(), events };
+        Ok(Self { ledger: Source::WholeLog(Box::new(whole)), checkpoint, cosigned, evidence: None })
     }
 
     /// Whether nothing is taken on the log's word.
@@ -205,6 +222,23 @@ impl Basis {
         times.get(times.len() / 2).copied()
     }
 
+    /// The state of the one who was asked about.
+    pub fn signer_state(&self, did: Did) -> Result<SignerState> {
+        let cannot = || Failure::new(format!("the evidence does not show the state of {did}"));
+        match &self.ledger {
+            Source::Evidence(proven) => {
+                SignerState::of(proven, did).map_err(|error| cannot().caused_by(error))
+            }
+            Source::WholeLog(whole) => Ok(SignerState {
+                did,
+                log: whole.log.clone(),
+                checkpoint: self.checkpoint.clone(),
+                cosigned: self.cosigned.clone(),
+                events: whole.events.clone(),
+            }),
+        }
+    }
+
     /// Draws the neighbourhood of a DID.
     pub fn picture(&self, params: &Params, did: Did, time: LogTime) -> Result<Picture> {
         let cannot = |error: &dyn Display| Failure::new(format!("cannot draw {did}")).because(error);
@@ -212,8 +246,8 @@ impl Basis {
             Source::Evidence(proven) => {
                 Picture::of(&**proven, params, did, time).map_err(|error| cannot(&error))
             }
-            Source::WholeLog(ledger) => {
-                Picture::of(&**ledger, params, did, time).map_err(|error| cannot(&error))
+            Source::WholeLog(whole) => {
+                Picture::of(&whole.ledger, params, did, time).map_err(|error| cannot(&error))
             }
         }
     }
@@ -222,7 +256,7 @@ impl Basis {
     pub fn judge(&self, params: &Params, did: Did, time: LogTime) -> Result<Verdict> {
         match &self.ledger {
             Source::Evidence(proven) => judge(&**proven, params, did, time),
-            Source::WholeLog(ledger) => judge(&**ledger, params, did, time),
+            Source::WholeLog(whole) => judge(&whole.ledger, params, did, time),
         }
     }
 }

@@ -30,6 +30,7 @@ mod report;
 mod verify;
 
 pub use history::{History, HistoryError};
+pub use later::SignerState;
 pub use report::{Check, Fault, Outcome, Report, Verdict};
 pub use verify::{Demand, Pin, Signers, Verified, VerifyPolicy, verify};
 

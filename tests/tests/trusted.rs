@@ -244,3 +244,54 @@ fn a_later_state_closes_the_window_of_a_theft() {
     assert!(out.contains("FAILED: later-state"), "{out}");
     world.expect(&["--threshold", "0"], 1, &["compromised"]);
 }
+
+/// A thief signs, the owner takes the DID back: what was released before passes a gate, the loot does not, whether
+/// the log is asked or read.
+#[test]
+fn gates_refuse_what_a_thief_signed_and_not_what_the_owner_did() {
+    let world = World::new();
+    world.release("app");
+    let did = world.pipeline.did();
+    world.org.ok(&["vouch", &did]);
+    let key = world.pipeline.ok(&["key", "export"]).trim().to_owned();
+    let thief = Someone::new();
+    thief.write("loot", "not the owner's");
+    let mut sign = thief.aip(&["sign", "loot", "--log", &world.log.url()]);
+    sign.env("AIP_DID", &did).env("AIP_PRIVATE_KEY", &key);
+    let (code, _, err) = tests::someone::outcome(sign.output().expect("aip runs"));
+    assert_eq!(code, 0, "{err}");
+    for name in ["loot", "loot.receipt.json"] {
+        fs::copy(thief.work().join(name), world.consumer.work().join(name)).expect("a copy");
+    }
+    world.expect(&["--threshold", "0.5", "loot"], 0, &["PASS"]);
+    let receipt = fs::read(world.consumer.work().join("loot.receipt.json")).expect("a receipt");
+    let receipt: Value = serde_json::from_slice(&receipt).expect("JSON");
+    let stolen_at = receipt["proof"].as_str().and_then(|proof| proof.lines().nth(1)).expect("an index");
+    let stolen_at = stolen_at.trim_start_matches("index ").to_owned();
+    let recovery = fs::read_dir(world.pipeline.home())
+        .expect("a home")
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| path.to_string_lossy().contains("aip-recovery-"))
+        .expect("a recovery file");
+    let recovery = recovery.to_string_lossy().into_owned();
+    world.pipeline.ok(&["recover", "--since", &stolen_at, "--recovery", &recovery]);
+    for more in [&[][..], &["--sync"]] {
+        world.expect(&[&["--threshold", "0.5", "app"], more].concat(), 0, &["PASS"]);
+        world.expect(&[&["--threshold", "0.5", "loot"], more].concat(), 1, &["STOP", "later-state"]);
+    }
+    // And the thief's key opens nothing any more.
+    let mut again = thief.aip(&[
+        "sign",
+        "loot",
+        "--log",
+        &world.log.url(),
+        "--predicate-type",
+        "test",
+        "--predicate",
+        "p",
+    ]);
+    thief.write("p", "{}");
+    again.env("AIP_DID", &did).env("AIP_PRIVATE_KEY", &key);
+    let (code, _, err) = tests::someone::outcome(again.output().expect("aip runs"));
+    assert_ne!(code, 0, "{err}");
+}

@@ -141,7 +141,8 @@ impl Gate {
             Vec::new()
         } else {
             let (policy, receipts) = (self.asked.policy.clone(), self.receipts.clone());
-            verify::signed_by(self.did, &self.artifacts, policy, receipts, pins, console)
+            let state = judged.basis.signer_state(self.did)?;
+            verify::signed_by(state, &self.artifacts, policy, receipts, pins, console)
         };
         Ok(Opened { judged, found })
     }

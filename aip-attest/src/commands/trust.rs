@@ -170,7 +170,7 @@ fn reach(did: Did, asked: &Asked, flags: &Flags, pins: &Pins, console: &mut Cons
             let (params, roots) = scoring::params(flags, &target.judge.trust.scoring, console)?;
             let mut patience = Patience::until(deadline);
             let basis = if asked.sync {
-                Basis::of_whole_log(&target, pins, &mut patience, console)?
+                Basis::of_whole_log(&target, did, pins, &mut patience, console)?
             } else {
                 Basis::of_log(&target, did, &params, pins, &mut patience, console)?
             };

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use attestation::Did;
-use attestation::receipt::Demand;
+use attestation::receipt::{Demand, SignerState};
 
 use crate::artifact::{self, hashing};
 use crate::policy_file::pins::Pins;
@@ -16,7 +16,7 @@ use crate::predicate;
 use crate::receipt_file::Shelf;
 use crate::report::{Console, Exit, Result};
 pub(super) use judge::Found;
-use judge::Judge;
+use judge::{Judge, Later};
 
 /// Verify offline that artifacts were signed and logged
 ///
@@ -111,7 +111,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         predicate_type: args.predicate_type.clone(),
         receipt: args.receipt.clone(),
         shelf: Shelf::new(args.receipts.clone()),
-        state: args.state.clone(),
+        state: args.state.clone().map(Later::File),
         max_state_age: args.max_state_age,
         pins: Pins::load()?,
         policy: None,
@@ -125,9 +125,10 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     Ok(found.iter().map(Found::exit).fold(Exit::Yes, Exit::and))
 }
 
-/// Judges artifacts whose signer must be `did`, for a gate.
+/// Judges artifacts whose signer must be the one of this state, for a gate: a receipt cannot know what came after
+/// it.
 pub(super) fn signed_by(
-    did: Did,
+    state: SignerState,
     artifacts: &[OsString],
     policy: Option<PathBuf>,
     receipts: Option<PathBuf>,
@@ -135,13 +136,13 @@ pub(super) fn signed_by(
     console: &mut Console,
 ) -> Vec<Found> {
     let mut judge = Judge {
-        wanted: Some(vec![did]),
+        wanted: Some(vec![state.did]),
         demands: Vec::new(),
         policy_flag: policy,
         predicate_type: None,
         receipt: None,
         shelf: Shelf::new(receipts),
-        state: None,
+        state: Some(Later::Known(Box::new(state))),
         max_state_age: None,
         pins,
         policy: None,

@@ -2,13 +2,53 @@
 //! checkpoint, or in another log (`specs/receipt.md`, check `later-state`).
 
 use tlog::LeafIndex;
+use tlog::checkpoint::Checkpoint;
 use tlog::key::VerifierKey;
+use tlog::policy::Cosigned;
 
 use super::Fault;
 use crate::did::Did;
-use crate::event::RawKey;
-use crate::evidence::Proven;
+use crate::event::{PendingEvent, RawKey};
+use crate::evidence::{EvidenceError, Proven};
 use crate::identity::{Identity, Status, check_artifact_signer};
+
+/// The state of a DID in a log, as of a checkpoint that the caller believes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SignerState {
+    /// Whose.
+    pub did: Did,
+    /// The log's key.
+    pub log: VerifierKey,
+    /// The tree.
+    pub checkpoint: Checkpoint,
+    /// The witnesses that count, with their times.
+    pub cosigned: Vec<Cosigned>,
+    /// Its identity events in that tree, in log order. One that does not follow is passed over.
+    pub events: Vec<(LeafIndex, PendingEvent)>,
+}
+
+impl SignerState {
+    /// What evidence shows of a DID.
+    pub fn of(evidence: &Proven, did: Did) -> Result<Self, EvidenceError> {
+        let size = evidence.checkpoint().size;
+        // Each event of the list must follow; what is answered is the same state.
+        evidence.identity(did, size)?;
+        let events = evidence.identity_events(did, size)?;
+        Ok(Self {
+            did,
+            log: evidence.log().clone(),
+            checkpoint: evidence.checkpoint().clone(),
+            cosigned: evidence.cosigned().to_vec(),
+            events: events.into_iter().map(|(index, event)| (index, event.clone())).collect(),
+        })
+    }
+
+    /// The state that the entry at an index met; with `None`, the state after all.
+    fn at(&self, index: Option<LeafIndex>) -> Option<Identity> {
+        let before = self.events.iter().filter(|(at, _)| index.is_none_or(|index| *at < index));
+        Identity::fold(before.map(|(at, event)| (*at, event)))
+    }
+}
 
 /// The entry that is judged.
 pub(super) struct Judged<'a> {
@@ -19,15 +59,15 @@ pub(super) struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// Whether the entry still stands, by the state in evidence.
-    pub(super) fn by(&self, evidence: &Proven) -> Result<String, Fault> {
-        let size = evidence.checkpoint().size;
-        let origin = &evidence.checkpoint().origin;
-        let events = evidence.identity_events(self.did, size).map_err(Fault::LaterState)?;
-        let state = evidence.identity(self.did, size).map_err(Fault::LaterState)?;
-        let word = if evidence.log() == self.log {
-            let met = Identity::fold(events.into_iter().filter(|(index, _)| *index < self.index));
-            check_artifact_signer(met.as_ref(), self.did, self.key)
+    /// Whether the entry still stands, by this state.
+    pub(super) fn by(&self, later: &SignerState) -> Result<String, Fault> {
+        let (size, origin) = (later.checkpoint.size, &later.checkpoint.origin);
+        if later.did != self.did {
+            return Err(Fault::OtherState { did: later.did });
+        }
+        let state = later.at(None);
+        let word = if later.log == *self.log {
+            check_artifact_signer(later.at(Some(self.index)).as_ref(), self.did, self.key)
                 .map_err(|error| Fault::SignerState { index: self.index, error })?;
             self.same_log(state.as_ref())?
         } else {

@@ -10,7 +10,6 @@ use tlog::{Hash, LeafIndex, TreeSize};
 use super::{Demand, HistoryError, ReceiptError, Verified, VerifyPolicy};
 use crate::did::Did;
 use crate::entry::{DescribeError, EntryError};
-use crate::evidence::EvidenceError;
 use crate::identity::{StateError, Window};
 
 /// A check, in the order in which they are made. Its identifier never changes: scripts depend on it.
@@ -237,9 +236,12 @@ pub enum Fault {
         /// That log.
         origin: String,
     },
-    /// The evidence of the signer's state does not show it.
-    #[error("the later state: {0}")]
-    LaterState(EvidenceError),
+    /// The state that was given is another DID's.
+    #[error("the state that was given is of {did}")]
+    OtherState {
+        /// Whose.
+        did: Did,
+    },
     /// The key was never the signer's, as its other log says.
     #[error("the key was never the signer's in {origin}")]
     NeverItsKey {
@@ -320,7 +322,7 @@ impl Fault {
             Self::NoClock(_)
                 | Self::NoCosignatureTime
                 | Self::NotLogged
-                | Self::LaterState(_)
+                | Self::OtherState { .. }
                 | Self::RetiredElsewhere { .. }
         )
     }

@@ -8,13 +8,12 @@ use tlog::merkle::leaf_hash;
 use tlog::policy::{Cosigned, Policy};
 use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
-use super::later::Judged;
+use super::later::{Judged, SignerState};
 use super::report::Progress;
 use super::{Check, Fault, History, Logged, MEDIA_TYPE, Receipt, Report};
 use crate::did::Did;
 use crate::entry::{DescribeError, LogTime, PendingEntry};
 use crate::event::RawKey;
-use crate::evidence::Proven;
 use crate::identity::{Identity, Status, check_artifact_signer};
 use crate::provenance::{self, BuildFacts};
 use crate::statement::Statement;
@@ -63,8 +62,8 @@ pub enum Demand {
     /// A state of the signer that may be later than the receipt, and its greatest age by the newest cosignature
     /// that counts.
     State {
-        /// The state, proven.
-        evidence: Box<Proven>,
+        /// The state.
+        state: Box<SignerState>,
         /// Its greatest age, if there is one.
         max_age: Option<Duration>,
     },
@@ -335,11 +334,11 @@ impl Verified {
         let facts = BuildFacts::read(&self.statement);
         let check = demand.check();
         match demand {
-            Demand::State { evidence, max_age } => {
+            Demand::State { state: later, max_age } => {
                 let judged = Judged { did: self.did, key: &self.key, log, index: self.index };
-                let state = judged.by(evidence)?;
+                let state = judged.by(later)?;
                 let Some(limit) = max_age else { return Ok(state) };
-                let newest = evidence.cosigned().iter().map(|cosigned| cosigned.time).max();
+                let newest = later.cosigned.iter().map(|cosigned| cosigned.time).max();
                 let newest = newest.ok_or(Fault::NoCosignatureTime)?;
                 let age = age(check, newest.as_secs().saturating_mul(1000), *limit, now)?;
                 Ok(format!("{state}; {age}"))

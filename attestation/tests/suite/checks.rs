@@ -6,7 +6,7 @@ use attestation::Did;
 use attestation::dsse::Envelope;
 use attestation::entry::{Claim, DsseEntry, PendingEntry, Visibility};
 use attestation::receipt::{
-    Check, Demand, Fault, Outcome, Pin, Receipt, Report, Signers, Verdict, VerifyPolicy,
+    Check, Demand, Fault, Outcome, Pin, Receipt, Report, SignerState, Signers, Verdict, VerifyPolicy,
 };
 use attestation::statement::{EVENT_PREDICATE_BASE, Statement};
 use serde_json::{Value, json};
@@ -125,7 +125,10 @@ fn demands_are_checked_in_their_order() {
         Demand::BuilderId("https://example.com/builder".into()),
         Demand::SourceRef("refs/heads/main".into()),
         Demand::SourceUri("git+https://github.com/octo/app.git".into()),
-        Demand::State { evidence: Box::new(state), max_age: Some(Duration::from_secs(60)) },
+        Demand::State {
+            state: Box::new(SignerState::of(&state, did()).expect("shown")),
+            max_age: Some(Duration::from_secs(60)),
+        },
     ];
     let report = world.report();
     assert_passes("all demands", &report);

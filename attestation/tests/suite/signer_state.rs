@@ -8,8 +8,8 @@ use attestation::event::{
 };
 use attestation::event::{Scope, StatementId};
 use attestation::receipt::{
-    Check, Demand, Fault, HistoryError, IdentityEvent, Outcome, Receipt, Report, Signers, Verdict,
-    VerifyPolicy,
+    Check, Demand, Fault, HistoryError, IdentityEvent, Outcome, Receipt, Report, SignerState, Signers,
+    Verdict, VerifyPolicy,
 };
 use tlog::key::{Ed25519PrivateKey, KeyType};
 use tlog::merkle::leaf_hash;
@@ -245,7 +245,10 @@ fn later(before: &str, after: &str, same_log: bool) -> Report {
     let policy: tlog::policy::Policy = text.parse().expect("a policy");
     let state = state_of(did(), &log.leaves, &events, &signer).verify(&policy).expect("it holds");
     let mut wanted = VerifyPolicy::new(&policy, Signers::OneOf(vec![did()]));
-    wanted.demands.push(Demand::State { evidence: Box::new(state), max_age: None });
+    wanted.demands.push(Demand::State {
+        state: Box::new(SignerState::of(&state, did()).expect("shown")),
+        max_age: None,
+    });
     receipt.verify(&wanted, &artifact(), None)
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attestation::Did;
-use attestation::receipt::{Demand, Receipt, Report, Signers, Verdict, VerifyPolicy};
+use attestation::receipt::{Demand, Receipt, Report, SignerState, Signers, Verdict, VerifyPolicy};
 use tlog::Hash;
 use tlog::policy::Policy;
 
@@ -26,12 +26,20 @@ pub(super) struct Judge {
     pub(super) predicate_type: Option<String>,
     pub(super) receipt: Option<PathBuf>,
     pub(super) shelf: Shelf,
-    /// Evidence of the signer's state.
-    pub(super) state: Option<PathBuf>,
+    /// The signer's state, as of another day.
+    pub(super) state: Option<Later>,
     pub(super) max_state_age: Option<Duration>,
     pub(super) pins: Pins,
     /// The policy that was named, once it was looked for.
     pub(super) policy: Option<Option<PolicyFile>>,
+}
+
+/// Where a state of the signer comes from.
+pub(in super::super) enum Later {
+    /// A file that `state export` wrote.
+    File(PathBuf),
+    /// Somebody got it already.
+    Known(Box<SignerState>),
 }
 
 /// What was found out about an artifact.
@@ -168,8 +176,13 @@ impl Judge {
         let mut demand = self.demand(&policy.policy);
         demand.pins = self.pins.roots();
         demand.demands.extend(stricter(&self.demands, policy.trust.demands(&policy.policy)));
-        if let Some(path) = self.state.clone() {
-            demand.demands.push(self.state_demand(&path, console)?);
+        let state = match &self.state {
+            None => None,
+            Some(Later::Known(state)) => Some(SignerState::clone(state)),
+            Some(Later::File(path)) => Some(self.state_of(&path.clone(), receipt.did(), console)?),
+        };
+        if let Some(state) = state {
+            demand.demands.push(Demand::State { state: Box::new(state), max_age: self.max_state_age });
         }
         let ages = |demand: &Demand| {
             matches!(
@@ -186,12 +199,13 @@ impl Judge {
         VerifyPolicy { demands: self.demands.clone(), ..VerifyPolicy::new(policy, signers) }
     }
 
-    /// The state is another log's, it may be: judged by the policy for that one.
-    fn state_demand(&mut self, path: &Path, console: &mut Console) -> Result<Demand> {
+    /// The state in the file, which may be another log's: judged by the policy for that one.
+    fn state_of(&mut self, path: &Path, did: Did, console: &mut Console) -> Result<SignerState> {
         let origin = evidence::claimed_origin(path)?;
         let policy = self.policy_for(&origin, console)?;
         let (_, proven) = evidence::read(path, &policy.policy, &self.pins)?;
-        Ok(Demand::State { evidence: Box::new(proven), max_age: self.max_state_age })
+        let cannot = || Failure::new(format!("`{}` does not show the state of {did}", path.display()));
+        SignerState::of(&proven, did).map_err(|error| cannot().caused_by(error))
     }
 
     /// The named policy, else the pinned one for the receipt's log. The named one is read once.
