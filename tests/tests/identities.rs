@@ -213,6 +213,41 @@ fn a_did_is_answered_with_what_proves_it() {
     assert_eq!(resolution(&log, did).0["didDocumentMetadata"]["deactivated"], true);
 }
 
+/// What is admitted together is told apart when it gets its index: a refusal then is a refusal, not "later".
+#[test]
+fn of_racing_rotations_one_is_logged_and_the_others_are_told_which_rule() {
+    let log = Log::start(&["--did-entries-per-minute", "0"]);
+    let mut owner = Owner::new(1);
+    log_event(&log, &owner.inception(false));
+    let link = owner.link;
+    let race: Vec<Value> = (0..50)
+        .map(|at| {
+            owner.link = link;
+            let next = Commitment::to(&owner.raw(50 + at));
+            let event = IdentityEvent::Rotation {
+                link: link.expect("an inception"),
+                key: owner.raw(1),
+                next,
+                capabilities: Capabilities::PIPELINE,
+            };
+            submission(&owner.sign(event, &[0, 1]))
+        })
+        .collect();
+    let (status, answers) = log.submit(&Value::Array(race.clone()));
+    assert_eq!(status, 200, "{answers}");
+    let answers = answers.as_array().expect("results");
+    let logged: Vec<_> = answers.iter().filter(|answer| answer["status"] == "logged").collect();
+    assert_eq!(logged.len(), 1, "{answers:?}");
+    for answer in answers.iter().filter(|answer| answer["status"] != "logged") {
+        assert_eq!(answer["status"], "refused");
+        assert_eq!((rule(&answer["error"]), &answer["error"]["status"]), ("identity-event", &json!(422)));
+    }
+    let (status, problem) =
+        log.submit(race.iter().zip(answers).find(|(_, a)| a["status"] == "refused").expect("49").0);
+    assert_eq!((status, rule(&problem)), (422, "identity-event"));
+    assert_eq!(resolution(&log, owner.did()).1.expect("a state").link().sequence, 2);
+}
+
 #[test]
 fn lists_are_answered_by_their_names() {
     let log = Log::start(&[]);
