@@ -17,7 +17,8 @@ use attestation::trust::{
 };
 use serde_json::Map;
 use tests::scene::{
-    ALL, DAY, Scene, commitment, did, from_root, judge_by, key, path, raw, recovery_key, reference, time,
+    ALL, Chance, DAY, Scene, commitment, did, from_root, judge_by, key, path, raw, recovery_key, reference,
+    time,
 };
 use tlog::{Hash, LeafIndex};
 
@@ -243,7 +244,7 @@ fn cycles_raise_nothing() {
     const LAYER: u64 = 40;
     let mut scene = Scene::with(&["r"]);
     let name = |layer: u64, place: u64| format!("n{layer}-{place}");
-    let mut random = Random(1);
+    let mut random = Chance::new(1);
     for layer in 0..5 {
         for place in 0..LAYER {
             scene.register(&name(layer, place), ALL).expect("a pipeline");
@@ -279,22 +280,9 @@ fn all_social(scene: &Scene, params: &Params) -> BTreeMap<Did, Ppm> {
     scores
 }
 
-/// SplitMix64: the same each time.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % end
-    }
-}
-
 /// A random graph of vouches of all kinds, by any names in any order.
 fn random_graph(seed: u64, names: &[String]) -> Vec<(usize, usize, Scope, Level, Option<u8>)> {
-    let mut random = Random(seed);
+    let mut random = Chance::new(seed);
     let count = names.len() as u64;
     let mut place = |end: u64| usize::try_from(random.below(end)).expect("small");
     (0..4 * names.len())
@@ -339,7 +327,7 @@ fn scores_do_not_depend_on_the_order_of_vouches() {
             vouches.insert((from, to, scope), (level, depth));
         }
         let mut order: Vec<_> = vouches.into_iter().collect();
-        let mut random = Random(seed);
+        let mut random = Chance::new(seed);
         let mut seen: Option<Vec<(Ppm, Option<Path>)>> = None;
         for _ in 0..3 {
             let mut scene = Scene::with(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -833,7 +821,7 @@ fn a_verdict_is_one_json() {
 /// Layers of random vouches between a root and a target, with everything that a picture can show.
 fn crowd(count: u64) -> (Scene, Params) {
     let mut scene = Scene::with(&["r", "t", "bad"]);
-    let mut random = Random(count);
+    let mut random = Chance::new(count);
     let layers = 3;
     let name = |layer: u64, place: u64| format!("n{layer}-{place}");
     let wide = (count - 3) / layers;

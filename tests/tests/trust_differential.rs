@@ -14,41 +14,11 @@ use attestation::event::{Capabilities, Event, FailureReason, IdentityEvent, Leve
 use attestation::trust::{MemoryLedger, Params, Path, Ppm, ScopeQuery, judge, search};
 use serde_json::{Map, Value, json};
 use tests::scene::{
-    ALL, DAY, ORIGIN, START, Scene, commitment, did, key, raw, recovery_key, reference, reproducible, time,
+    ALL, Chance, DAY, ORIGIN, START, Scene, commitment, did, key, raw, recovery_key, reference, reproducible,
+    time,
 };
 use tlog::key::Ed25519PrivateKey;
 use tlog::{Hash, LeafIndex};
-
-/// SplitMix64: the same logs each time.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// Below `end`.
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    fn of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        let at = self.below(choices.len() as u64);
-        &choices[usize::try_from(at).expect("a place")]
-    }
-
-    fn share(&mut self) -> Ppm {
-        Ppm::new(u32::try_from(self.below(1_000_001)).expect("a share")).expect("a share")
-    }
-}
 
 /// The numbers of the keys that a pipeline has reached.
 #[derive(Clone, Copy, Default)]
@@ -74,7 +44,7 @@ struct Story {
 
 impl Story {
     fn tell(seed: u64) -> Self {
-        let mut chance = Chance(seed);
+        let mut chance = Chance::new(seed);
         let names: Vec<String> = (0..3 + chance.below(6)).map(|number| format!("p{number}")).collect();
         let mut story = Self {
             chance,
@@ -424,7 +394,11 @@ impl Story {
         let decay = if self.chance.percent(70) { 800 } else { 1 + self.chance.below(1_000) };
         let hops = if self.chance.percent(60) { 5 } else { 1 + self.chance.below(7) };
         let floor = *self.chance.of(&[0, 500_000, 500_000, 1_000_000]);
-        let threshold = if self.chance.percent(30) { Ppm::ZERO } else { self.chance.share() };
+        let threshold = if self.chance.percent(30) {
+            Ppm::ZERO
+        } else {
+            Ppm::new(u32::try_from(self.chance.below(1_000_001)).expect("a share")).expect("a share")
+        };
         let paths = if self.chance.percent(60) { 1 } else { 1 + self.chance.below(3) };
         let scope = match self.chance.below(10) {
             0..6 => ScopeQuery::Only(Scope::CodeSigning),

@@ -122,11 +122,6 @@ impl MemoryLedger {
         }
     }
 
-    /// Every DID that is registered, in any order.
-    pub fn dids(&self) -> impl Iterator<Item = Did> {
-        self.identities.keys().copied()
-    }
-
     /// The latest vouch, revocation or distrust by every DID about every other in every scope, in any order.
     pub fn edges(&self) -> impl Iterator<Item = &EdgeEvent> {
         self.edges.values().flat_map(BTreeMap::values)

@@ -55,7 +55,7 @@ impl Artifact {
 pub fn check_artifact<P: Prefix>(before: &P, entry: &PendingEntry) -> Result<(), CheckError<P::Error>> {
     let claim = entry.claim();
     let state = before.identity(claim.did()).map_err(CheckError::Prefix)?;
-    Ok(check_artifact_signer(state.as_deref(), claim.did(), claim.verifier()).map_err(RuleError::from)?)
+    Ok(check_artifact_signer(state.as_deref(), claim.did(), claim.verifier())?)
 }
 
 /// Whether an event may come next, at `index`. Answers the new state of its issuer, `None` if it changes none.
@@ -68,12 +68,11 @@ pub fn check_event<P: Prefix>(
     let state = before.identity(issuer).map_err(CheckError::Prefix)?;
     let trust = match event.event().body() {
         Body::Identity(_) => {
-            let after = Identity::apply(state.as_deref(), event, index);
-            return Ok(Some(after.map_err(RuleError::from)?));
+            return Ok(Some(Identity::apply(state.as_deref(), event, index)?));
         }
         Body::Trust(trust) => trust,
     };
-    check_trust_signer(state.as_deref(), event, trust).map_err(RuleError::from)?;
+    check_trust_signer(state.as_deref(), event, trust)?;
     let artifact = |member, reference: &Reference| {
         let missing = RuleError::NoArtifact { member, index: reference.index };
         let earlier = if reference.index < index { before.artifact(reference.index) } else { Ok(None) };
