@@ -1,5 +1,5 @@
 # The demo, read by ./run: one log, three witnesses, one pipeline, real artifacts, receipts that anyone verifies
-# offline; then witnesses fail, and the log lies.
+# offline; a deploy that is gated on trust, a key that is stolen and taken back; then witnesses fail, and the log lies.
 
 started=$(date +%s)
 build -p log-server -p witness -p aip-attest
@@ -18,7 +18,7 @@ trap 'exit 130' INT TERM
 
 # Its own home: nothing of yours is read or written.
 HOME=$folder/home
-mkdir -p "$HOME" "$folder/dist" "$folder/other"
+mkdir -p "$HOME" "$folder/dist" "$folder/other" "$folder/org" "$folder/thief"
 unset AIP_DID AIP_PRIVATE_KEY AIP_LOG_URL AIP_POLICY AIP_CREDENTIALS_PATH
 step() { printf '\n== %s\n' "$*"; }
 show() { sed "s|$folder/||g; s/^/   /" | cut -c1-118; }
@@ -28,7 +28,8 @@ broken() { echo "   the demo is broken: $*" >&2; exit 1; }
 start() {
     name=$1
     shift
-    "$@" 2>"$folder/$name.err" &
+    : >"$folder/$name.err"
+    "$@" 2>>"$folder/$name.err" &
     eval "pid_$name=$!"
     pids="$pids $!"
     until address=$(sed -n 's/.* serving .*address=\([0-9.:]*\).*/\1/p' "$folder/$name.err") && [ -n "$address" ]; do
@@ -86,6 +87,34 @@ $isolated "$attest" verify dist --receipts receipts --signer "$did" >/dev/null 2
 "$witness" monitor --policy policy --dir monitor --once >monitored 2>&1 || broken "the monitor: $(cat monitored)"
 echo "and a monitor has read every entry" | show
 
+step "A deploy gate: the organisation vouches for the pipeline, whose own key may vouch for nobody"
+HOME=$folder/org "$attest" policy pin "http://$log" --yes >/dev/null 2>&1
+HOME=$folder/org "$attest" init --capabilities vouches --register >out 2>/dev/null || broken "no organisation"
+org=$(sed -n 's/^DID: //p' out)
+gate() { "$attest" gate "$@" --receipts receipts --did "$did" --root "$org" --threshold 0.5 2>/dev/null >out; }
+gate && broken "nobody vouched yet"
+tail -n 1 out | show
+HOME=$folder/org "$attest" vouch "$did" --expires 90d >/dev/null 2>&1 || broken "no vouch"
+gate dist/aip-source.tar.gz --evidence-out evidence.json || broken "the gate is shut"
+tail -n 1 out | show
+$isolated "$attest" gate --evidence evidence.json --did "$did" --root "$org" --threshold 0.5 >/dev/null 2>&1 ||
+    broken "offline it is not the same"
+echo "and the same offline, from evidence in a file" | show
+
+step "The key is stolen: a thief signs, the monitor tells the owner, the owner takes the DID back"
+echo "not the owner's" >thief/loot
+AIP_DID=$did AIP_PRIVATE_KEY=$("$attest" key export) HOME=$folder/thief \
+    "$attest" sign thief/loot --log "http://$log" --receipts receipts >out 2>/dev/null || broken "the thief cannot sign"
+"$witness" monitor --policy policy --dir monitor --watch-did "$did" --once >alerts 2>/dev/null || broken "the monitor"
+sed -n 's/.*"did":"\([^"]*\)".*"index":\([0-9]*\).*/alert: an entry of \1 at index \2/p' alerts | tail -n 1 | show
+stolen=$(sed -n 's/.*"index": *\([0-9]*\).*/\1/p' alerts | tail -n 1)
+gate thief/loot || broken "nobody knows yet"
+"$attest" recover --since "$stolen" --recovery "$(ls "$HOME"/aip-recovery-*.json)" >/dev/null 2>&1 || broken "no recovery"
+gate thief/loot && broken "the loot passed"
+tail -n 1 out | show
+gate dist/aip-source.tar.gz || broken "what was signed before the theft is refused"
+tail -n 1 out | show
+
 step "One changed byte is refused"
 cp dist/aip-source.tar.gz before
 for byte in '\001' '\002'; do
@@ -106,10 +135,11 @@ stop log
 serve_log fork 127.0.0.1:0 # its own policy asks no witness
 HOME=$folder/other "$attest" init --platform demo --username thief >/dev/null 2>&1
 for number in 1 2 3; do echo "not what was logged: $number" >"other/$number"; done
-HOME=$folder/other "$attest" sign other/1 other/2 other/3 --log "http://$address" --receipts other >/dev/null 2>&1
+HOME=$folder/other "$attest" sign other/1 other/2 other/3 --log "http://$address" --receipts other >out 2>&1 ||
+    broken "the liar's log: $(cat out)"
 sed "/^log /s|http://.*|http://$address|" policy >policy.fork
 if "$witness" monitor --policy policy.fork --dir monitor --once >out 2>/dev/null; then broken "the fork was not seen"; fi
 head -n 1 out | show
-"$attest" inspect --evidence "$(ls monitor/findings/*.json | head -n 1)" 2>/dev/null | head -n 4 | show
+"$attest" inspect --evidence "$(ls monitor/findings/*.json | head -n 1)" 2>/dev/null | head -n 2 | show
 cd "$root"
 printf '\nFrom start to first verified receipt: %s s. Nothing is left running.\n' $((verified - started))
