@@ -231,7 +231,7 @@ impl Known {
             events,
             origin: checkpoint.origin.clone(),
             size: checkpoint.size,
-            time: proven.cosigned().iter().map(|by| by.time).max(),
+            time: proven.attested(),
         })
     }
 

@@ -18,7 +18,7 @@ use attestation::trust::{self, Graph, MemoryLedger, Params, ParamsError, Ppm, Sc
 use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
 use tlog::key::{Ed25519PublicKey, VerifierKey};
-use tlog::policy::{Cosigned, Policy};
+use tlog::policy::Policy;
 use tlog::{LeafIndex, UnixTime};
 
 use crate::clock;
@@ -129,8 +129,8 @@ pub struct Basis {
     ledger: Source,
     /// The tree.
     pub checkpoint: Checkpoint,
-    /// The witnesses that count, with their times.
-    pub cosigned: Vec<Cosigned>,
+    /// The latest time that the quorum attests; `None` without witnesses.
+    pub attested: Option<UnixTime>,
     /// The evidence, to be kept; none of the whole log.
     pub evidence: Option<Evidence>,
 }
@@ -170,8 +170,8 @@ impl Basis {
     }
 
     fn of_evidence(evidence: Evidence, proven: Proven) -> Self {
-        let (checkpoint, cosigned) = (proven.checkpoint().clone(), proven.cosigned().to_vec());
-        Self { ledger: Source::Evidence(Box::new(proven)), checkpoint, cosigned, evidence: Some(evidence) }
+        let (checkpoint, attested) = (proven.checkpoint().clone(), proven.attested());
+        Self { ledger: Source::Evidence(Box::new(proven)), checkpoint, attested, evidence: Some(evidence) }
     }
 
     /// The whole log, read and verified here.
@@ -188,6 +188,7 @@ impl Basis {
             || Failure::refuted(format!("the checkpoint of `{}` does not hold", target.client.url()));
         let (_, log) = policy.log_checkpoint(&seen.note).map_err(|error| does_not().caused_by(error))?;
         let cosigned = policy.quorum(&seen.note).map_err(|error| does_not().caused_by(error))?;
+        let attested = policy.quorum_time(&cosigned);
         let shown = Shown { seen, checkpoint };
         current::follow(&shown, &log.vkey, &target.client, pins, patience, console)?;
         let checkpoint = shown.checkpoint;
@@ -207,19 +208,12 @@ impl Basis {
             Ok(())
         })?;
         let whole = WholeLog { ledger, log: log.vkey.clone(), events };
-        Ok(Self { ledger: Source::WholeLog(Box::new(whole)), checkpoint, cosigned, evidence: None })
+        Ok(Self { ledger: Source::WholeLog(Box::new(whole)), checkpoint, attested, evidence: None })
     }
 
     /// Whether nothing is taken on the log's word.
     pub fn is_complete(&self) -> bool {
         matches!(self.ledger, Source::WholeLog(_))
-    }
-
-    /// The newest time that the quorum attests, its median; `None` without witnesses.
-    pub fn attested(&self) -> Option<UnixTime> {
-        let mut times: Vec<UnixTime> = self.cosigned.iter().map(|by| by.time).collect();
-        times.sort_unstable();
-        times.get(times.len() / 2).copied()
     }
 
     /// The state of the one who was asked about.
@@ -233,7 +227,7 @@ impl Basis {
                 did,
                 log: whole.log.clone(),
                 checkpoint: self.checkpoint.clone(),
-                cosigned: self.cosigned.clone(),
+                attested: self.attested,
                 events: whole.events.clone(),
             }),
         }
@@ -292,7 +286,7 @@ fn query(did: Did, params: &Params) -> Value {
 /// Refuses entries that are too old to decide by, or from the future.
 pub fn refuse_stale(basis: &Basis, max_age: Option<Duration>, now: UnixTime, fetched: bool) -> Result<()> {
     let Some(limit) = max_age else { return Ok(()) };
-    let Some(attested) = basis.attested() else {
+    let Some(attested) = basis.attested else {
         if fetched {
             // Nobody attests a time, and the log showed this just now: there is nobody else to ask.
             return Ok(());

@@ -16,8 +16,8 @@ use tlog::encoding;
 use tlog::key::{Ed25519PublicKey, KeyError, SignerKey, VerifierKey};
 use tlog::merkle::{ProofError, inclusion, leaf_hash};
 use tlog::note::{Note, NoteError};
-use tlog::policy::{Cosigned, Policy, PolicyError};
-use tlog::{Hash, LeafIndex, TreeSize};
+use tlog::policy::{Policy, PolicyError};
+use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
 use crate::did::Did;
 use crate::entry::Entry;
@@ -70,7 +70,7 @@ pub struct Element {
 pub struct Proven {
     checkpoint: Checkpoint,
     log: VerifierKey,
-    cosigned: Vec<Cosigned>,
+    attested: Option<UnixTime>,
     lists: Lists,
     entries: BTreeMap<LeafIndex, Entry>,
 }
@@ -180,8 +180,9 @@ impl Evidence {
                 .map_err(|error| EvidenceError::Leaf { index: *index, error })?;
             entries.insert(*index, leaf.entry().clone());
         }
+        let attested = policy.quorum_time(&cosigned);
         let proven =
-            Proven { checkpoint, log: log.vkey.clone(), cosigned, lists: self.lists.clone(), entries };
+            Proven { checkpoint, log: log.vkey.clone(), attested, lists: self.lists.clone(), entries };
         proven.check_lists()?;
         Ok(proven)
     }
@@ -255,9 +256,9 @@ impl Proven {
         &self.log
     }
 
-    /// The witnesses that count, with their times.
-    pub fn cosigned(&self) -> &[Cosigned] {
-        &self.cosigned
+    /// The latest time that the quorum attests ([`Policy::quorum_time`]); `None` without witnesses.
+    pub fn attested(&self) -> Option<UnixTime> {
+        self.attested
     }
 
     /// A list.

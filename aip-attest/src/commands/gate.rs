@@ -48,7 +48,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER")]
     min_paths: Option<u8>,
 
-    /// How old the log's checkpoint may be, by the median of its cosignatures; `none` for any age
+    /// How old the log's checkpoint may be, by the time that the quorum attests; `none` for any age
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_age)]
     max_age: Age,
 

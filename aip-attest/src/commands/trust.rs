@@ -190,7 +190,7 @@ fn policy_for(path: &std::path::Path, asked: &Asked, pins: &Pins) -> Result<Poli
 /// The moment of the judgement: this machine's, unless the witnesses know that it is later.
 fn now(basis: &Basis) -> Result<LogTime> {
     let now = clock::now_millis();
-    let Some(attested) = basis.attested() else { return Ok(now) };
+    let Some(attested) = basis.attested else { return Ok(now) };
     if now.as_millis() / 1000 + MAX_BEHIND_SECONDS < attested.as_secs() {
         return Err(Failure::new("this machine's clock is behind what the witnesses attest")
             .because(format!("they cosigned at {}", clock::rfc3339(attested)))
@@ -229,7 +229,7 @@ pub(super) fn print(judged: &Judged, console: &mut Console) {
     for advice in &verdict.advice {
         console.line(format!("raises    {}", advice_words(advice)));
     }
-    let time = basis.attested().map_or(String::new(), |time| format!(", {}", clock::rfc3339(time)));
+    let time = basis.attested.map_or(String::new(), |time| format!(", {}", clock::rfc3339(time)));
     let complete = if basis.is_complete() { "the whole log was read" } else { "log-asserted" };
     console.line(format!(
         "as of     size {} of {}{time}; {complete}",
@@ -305,7 +305,7 @@ pub(super) fn json_of(judged: &Judged) -> Value {
         "verdict": verdict.to_json(),
         "origin": basis.checkpoint.origin,
         "treeSize": basis.checkpoint.size.get(),
-        "attested": basis.attested().map(clock::rfc3339),
+        "attested": basis.attested.map(clock::rfc3339),
         "completeness": if basis.is_complete() { "whole-log" } else { "log-asserted" },
         "rootsFrom": roots.to_string(),
         "policy": policy,

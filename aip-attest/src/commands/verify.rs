@@ -86,7 +86,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
-    /// How old that state may be at most, by its newest cosignature, such as 7d
+    /// How old that state may be at most, by the time that the quorum attests, such as 7d
     #[arg(long, value_name = "DURATION", requires = "state", value_parser = super::parse_duration)]
     max_state_age: Option<Duration>,
 

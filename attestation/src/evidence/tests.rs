@@ -123,7 +123,7 @@ fn what_is_written_is_read_and_holds() {
     let json = evidence.to_json();
     assert_eq!(Evidence::parse(json.as_bytes()), Ok(evidence.clone()));
     let proven = evidence.verify(&policy()).expect("it holds");
-    assert_eq!(proven.cosigned().len(), 1);
+    assert_eq!(proven.attested(), Some(UnixTime::from_secs(1_790_000_000)));
     let size = proven.checkpoint().size;
     let state = proven.identity(did(10), size).expect("its list is there").expect("registered");
     assert_eq!((state.status(), state.key()), (Status::Active, &raw(11)));

@@ -1,10 +1,9 @@
 //! What a later state of the signer says about a receipt: rotations, reports and ends that came after its
 //! checkpoint, or in another log (`specs/receipt.md`, check `later-state`).
 
-use tlog::LeafIndex;
 use tlog::checkpoint::Checkpoint;
 use tlog::key::VerifierKey;
-use tlog::policy::Cosigned;
+use tlog::{LeafIndex, UnixTime};
 
 use super::Fault;
 use crate::did::Did;
@@ -21,8 +20,8 @@ pub struct SignerState {
     pub log: VerifierKey,
     /// The tree.
     pub checkpoint: Checkpoint,
-    /// The witnesses that count, with their times.
-    pub cosigned: Vec<Cosigned>,
+    /// The latest time that the quorum attests; `None` without witnesses.
+    pub attested: Option<UnixTime>,
     /// Its identity events in that tree, in log order. One that does not follow is passed over.
     pub events: Vec<(LeafIndex, PendingEvent)>,
 }
@@ -38,7 +37,7 @@ impl SignerState {
             did,
             log: evidence.log().clone(),
             checkpoint: evidence.checkpoint().clone(),
-            cosigned: evidence.cosigned().to_vec(),
+            attested: evidence.attested(),
             events: events.into_iter().map(|(index, event)| (index, event.clone())).collect(),
         })
     }

@@ -59,8 +59,8 @@ pub enum Demand {
     PredicateType(String),
     /// The name that the statement must give the artifact.
     SubjectName(String),
-    /// A state of the signer that may be later than the receipt, and its greatest age by the newest cosignature
-    /// that counts.
+    /// A state of the signer that may be later than the receipt, and its greatest age by the time that the
+    /// quorum attests.
     State {
         /// The state.
         state: Box<SignerState>,
@@ -338,9 +338,8 @@ impl Verified {
                 let judged = Judged { did: self.did, key: &self.key, log, index: self.index };
                 let state = judged.by(later)?;
                 let Some(limit) = max_age else { return Ok(state) };
-                let newest = later.cosigned.iter().map(|cosigned| cosigned.time).max();
-                let newest = newest.ok_or(Fault::NoCosignatureTime)?;
-                let age = age(check, newest.as_secs().saturating_mul(1000), *limit, now)?;
+                let attested = later.attested.ok_or(Fault::NoCosignatureTime)?;
+                let age = age(check, attested.as_secs().saturating_mul(1000), *limit, now)?;
                 Ok(format!("{state}; {age}"))
             }
             Demand::SourceUri(want) => {
