@@ -1,6 +1,6 @@
 //! Witnesses over HTTP: one that keeps the protocol, and others that do anything else.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -122,6 +122,9 @@ fn drips(pause: Duration) -> String {
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a connection");
+        // An answer before the question would be no HTTP.
+        let asked = stream.read(&mut [0; 4096]).expect("a request");
+        assert_ne!(asked, 0, "a request");
         let mut bytes: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nx";
         while stream.write_all(bytes).is_ok() {
             bytes = b"x";
