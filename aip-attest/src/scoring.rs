@@ -131,6 +131,8 @@ pub struct Basis {
     pub checkpoint: Checkpoint,
     /// The latest time that the quorum attests; `None` without witnesses.
     pub attested: Option<UnixTime>,
+    /// The latest time of an entry that was seen, by the log's clock.
+    pub newest: Option<LogTime>,
     /// The evidence, to be kept; none of the whole log.
     pub evidence: Option<Evidence>,
 }
@@ -170,8 +172,15 @@ impl Basis {
     }
 
     fn of_evidence(evidence: Evidence, proven: Proven) -> Self {
-        let (checkpoint, attested) = (proven.checkpoint().clone(), proven.attested());
-        Self { ledger: Source::Evidence(Box::new(proven)), checkpoint, attested, evidence: Some(evidence) }
+        let (checkpoint, attested, newest) =
+            (proven.checkpoint().clone(), proven.attested(), proven.newest());
+        Self {
+            ledger: Source::Evidence(Box::new(proven)),
+            checkpoint,
+            attested,
+            newest,
+            evidence: Some(evidence),
+        }
     }
 
     /// The whole log, read and verified here.
@@ -183,6 +192,10 @@ impl Basis {
         console: &mut Console,
     ) -> Result<Self> {
         let Shown { seen, checkpoint } = current::fetch(&target.client, patience, console)?;
+        if checkpoint.origin != target.origin {
+            return Err(Failure::refuted(format!("`{}` is another log", target.client.url()))
+                .because(format!("asked was `{}`, it shows `{}`", target.origin, checkpoint.origin)));
+        }
         let policy = &target.judge.policy;
         let does_not =
             || Failure::refuted(format!("the checkpoint of `{}` does not hold", target.client.url()));
@@ -194,11 +207,14 @@ impl Basis {
         let checkpoint = shown.checkpoint;
         let mut ledger = MemoryLedger::new(checkpoint.origin.clone());
         let mut keys = Keys::default();
-        let mut events = Vec::new();
+        let (mut events, mut newest) = (Vec::new(), None);
         whole_log::read(&log.vkey, &checkpoint, &target.client, patience, console, &mut |index, bytes| {
             // What breaks a rule counts for nothing; to report it is the monitor's work.
-            if let Ok(leaf) = leaf::check(&checkpoint.origin, bytes, |raw| keys.admit(raw))
-                && ledger.push(index, leaf.entry()).is_ok()
+            let Ok(leaf) = leaf::check(&checkpoint.origin, bytes, |raw| keys.admit(raw)) else {
+                return Ok(());
+            };
+            newest = newest.max(leaf.logged_at());
+            if ledger.push(index, leaf.entry()).is_ok()
                 && let Entry::Event(event) = leaf.entry()
                 && event.event().issuer() == did
                 && matches!(event.event().body(), Body::Identity(_))
@@ -208,7 +224,7 @@ impl Basis {
             Ok(())
         })?;
         let whole = WholeLog { ledger, log: log.vkey.clone(), events };
-        Ok(Self { ledger: Source::WholeLog(Box::new(whole)), checkpoint, attested, evidence: None })
+        Ok(Self { ledger: Source::WholeLog(Box::new(whole)), checkpoint, attested, newest, evidence: None })
     }
 
     /// Whether nothing is taken on the log's word.

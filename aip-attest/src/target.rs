@@ -151,7 +151,8 @@ fn believed_policy(
     let policy = text.parse().map_err(|error: tlog::policy::PolicyParseError| {
         Failure::new(format!("`{url}/policy` is no policy")).caused_by(error)
     })?;
-    let trust = crate::policy_file::trust::Trust::default();
+    // What the user asks for holds for every log.
+    let trust = pins.settings()?;
     Ok(PolicyFile { policy, text, trust, source: Source::Log(url) })
 }
 

@@ -5,7 +5,7 @@
 //! the one that log and witnesses signed. What a crash leaves of a leaf is cut off; a file that leads to another
 //! root is read again from the log, once.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, ErrorKind, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ pub fn read(
     visit: &mut dyn FnMut(LeafIndex, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let path = cache_path(log)?;
-    let mut cache = Cache::open(&path)?;
+    let mut cache = Cache::open(&path, patience, console)?;
     cache.extend(checkpoint.size.get(), client, patience, console)?;
     if cache.root(checkpoint.size.get())? != checkpoint.root {
         console.note(format!("`{}` is damaged, or another tree's: reading the log again", path.display()));
@@ -71,13 +71,24 @@ struct Cache {
 }
 
 impl Cache {
-    fn open(path: &Path) -> Result<Self> {
+    fn open(path: &Path, patience: &mut Patience, console: &mut Console) -> Result<Self> {
         let cannot = |error| cannot_use(path, error);
         durable::create_folder(path.parent().unwrap_or(path), Readers::Owner)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let file = options.open(path).map_err(cannot)?;
-        file.lock().map_err(cannot)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(cannot(error)),
+                Err(TryLockError::WouldBlock) => {
+                    let why = format!("another process reads the log into `{}`", path.display());
+                    if !patience.pause(None, console, &why) {
+                        return Err(Failure::new(why).because("there is no time left to wait").for_now());
+                    }
+                }
+            }
+        }
         let mut cache = Self { path: path.to_path_buf(), file, leaves: 0 };
         let (mut bytes, mut leaves) = (0, 0);
         cache

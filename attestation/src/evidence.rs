@@ -20,7 +20,7 @@ use tlog::policy::{Policy, PolicyError};
 use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
 use crate::did::Did;
-use crate::entry::Entry;
+use crate::entry::{Entry, LogTime};
 use crate::event::{EventEntry, PendingEvent, RawKey};
 use crate::identity::{Identity, StateError};
 use crate::json::{JsonError, MAX_DEPTH, Object};
@@ -259,6 +259,16 @@ impl Proven {
     /// The latest time that the quorum attests ([`Policy::quorum_time`]); `None` without witnesses.
     pub fn attested(&self) -> Option<UnixTime> {
         self.attested
+    }
+
+    /// The latest time of an entry that is here, by the log's clock.
+    pub fn newest(&self) -> Option<LogTime> {
+        let time = |entry: &Entry| match entry {
+            Entry::Dsse(entry) => Some(entry.logged_at()),
+            Entry::Event(event) => Some(event.logged_at()),
+            Entry::NotUnderstood { .. } => None,
+        };
+        self.entries.values().filter_map(time).max()
     }
 
     /// A list.

@@ -6,7 +6,8 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use attestation::did::Did;
 use attestation::entry::{Entry, LogTime};
@@ -39,13 +40,14 @@ pub struct Question {
 
 /// Evidence as of what `view` shows, with the log's word on the lists.
 pub fn gather(view: &View, key: &SignerKey, question: &Question) -> Result<Evidence, GatherError> {
-    let gathering = Gathering::new(view);
+    let reads = Reads::new(view);
+    let gathering = Gathering::new(&reads);
     match &question.trust {
         None => {
             gathering.identity(question.did)?;
         }
         Some(params) => {
-            let search = Searching::new(view, params)?;
+            let search = Searching::new(&reads, params)?;
             let found = trust::search(&search, params, question.did, question.time).map_err(of_judge)?;
             trust::judge(&gathering, params, &found.paths, question.did, question.time).map_err(of_judge)?;
         }
@@ -67,6 +69,9 @@ pub enum GatherError {
     /// More than fits a file: whoever wants it reads the whole log.
     #[error("the evidence would be larger than {MAX_BYTES} bytes")]
     TooMuch,
+    /// More work than one question may cost.
+    #[error("the evidence takes longer than {} s to gather", TIME.as_secs())]
+    TooSlow,
     /// The disk, or what is on it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -137,22 +142,55 @@ fn latest(list: &[Listed]) -> Vec<Listed> {
     latest.into_values().collect()
 }
 
-fn identity(view: &View, did: Did) -> Result<Option<Identity>, GatherError> {
-    Ok(registry::identity_at(view.store(), did, view.published().size())?)
+/// What one question has read: states once each, and all of it within a time.
+struct Reads<'v> {
+    view: &'v View,
+    states: RefCell<HashMap<Did, Option<Identity>>>,
+    until: Instant,
 }
 
+impl<'v> Reads<'v> {
+    fn new(view: &'v View) -> Self {
+        Self { view, states: RefCell::default(), until: Instant::now() + TIME }
+    }
+
+    fn identity(&self, did: Did) -> Result<Option<Cow<'_, Identity>>, GatherError> {
+        if let Some(state) = self.states.borrow().get(&did) {
+            return Ok(state.clone().map(Cow::Owned));
+        }
+        self.check_time()?;
+        let state = registry::identity_at(self.view.store(), did, self.view.published().size())?;
+        self.states.borrow_mut().insert(did, state.clone());
+        Ok(state.map(Cow::Owned))
+    }
+
+    fn edge(&self, listed: &Listed) -> Result<EdgeEvent, GatherError> {
+        self.check_time()?;
+        edge(self.view, listed)
+    }
+
+    fn check_time(&self) -> Result<(), GatherError> {
+        if Instant::now() < self.until { Ok(()) } else { Err(GatherError::TooSlow) }
+    }
+}
+
+/// How long gathering may take.
+const TIME: Duration = Duration::from_secs(3);
+
 /// The published entries as a graph to find paths in; reads are bounded.
-struct Searching<'v> {
-    view: &'v View,
+struct Searching<'r> {
+    from: &'r Reads<'r>,
+    view: &'r View,
     /// Those to whom vouches lead from the roots; `None` if they are too many. Anybody can vouch for anybody:
     /// what a stranger says is passed over before its leaf is read.
     reached: Option<HashSet<Did>>,
     reads: Cell<usize>,
 }
 
-impl<'v> Searching<'v> {
-    fn new(view: &'v View, params: &Params) -> Result<Self, GatherError> {
-        Ok(Self { view, reached: reached(view, params)?, reads: Cell::new(MAX_READS) })
+impl<'r> Searching<'r> {
+    fn new(from: &'r Reads<'r>, params: &Params) -> Result<Self, GatherError> {
+        let view = from.view;
+        Ok(Self { from, view, reached: reached(view, params)?, reads: Cell::new(MAX_READS) })
     }
 
     fn edges(&self, key: ListKey) -> Result<Vec<EdgeEvent>, GatherError> {
@@ -162,7 +200,7 @@ impl<'v> Searching<'v> {
         }
         let left = self.reads.get().checked_sub(latest.len()).ok_or(GatherError::TooMuch)?;
         self.reads.set(left);
-        latest.iter().map(|listed| edge(self.view, listed)).collect()
+        latest.iter().map(|listed| self.from.edge(listed)).collect()
     }
 }
 
@@ -188,7 +226,7 @@ impl Ledger for Searching<'_> {
     type Error = GatherError;
 
     fn identity(&self, did: Did) -> Result<Option<Cow<'_, Identity>>, GatherError> {
-        Ok(identity(self.view, did)?.map(Cow::Owned))
+        self.from.identity(did)
     }
 
     fn latest(&self, from: Did, to: Did, scope: Scope) -> Result<Option<EdgeEvent>, GatherError> {
@@ -221,15 +259,16 @@ impl Graph for Searching<'_> {
 }
 
 /// The published entries, and a note of all that was asked for.
-struct Gathering<'v> {
-    view: &'v View,
+struct Gathering<'r> {
+    from: &'r Reads<'r>,
+    view: &'r View,
     lists: RefCell<Lists>,
     entries: RefCell<BTreeSet<LeafIndex>>,
 }
 
-impl<'v> Gathering<'v> {
-    fn new(view: &'v View) -> Self {
-        Self { view, lists: RefCell::default(), entries: RefCell::default() }
+impl<'r> Gathering<'r> {
+    fn new(from: &'r Reads<'r>) -> Self {
+        Self { from, view: from.view, lists: RefCell::default(), entries: RefCell::default() }
     }
 
     /// A list, which becomes part of the evidence.
@@ -251,7 +290,7 @@ impl<'v> Gathering<'v> {
 
     fn edge(&self, listed: &Listed) -> Result<EdgeEvent, GatherError> {
         self.take(listed.index)?;
-        edge(self.view, listed)
+        self.from.edge(listed)
     }
 
     /// Whether a DID is a root, or one that a root speaks of, among the lists so far: a judgement asks for
@@ -301,6 +340,15 @@ impl<'v> Gathering<'v> {
     }
 }
 
+/// Whether a confirmation, of this receipt and build, counts (`specs/trust.md`): behind the subject's last recovery,
+/// and nothing of it void.
+fn counts(subject: &Identity, confirmer: &Identity, [said, receipt, build]: [LeafIndex; 3]) -> bool {
+    subject.recovered().is_none_or(|recovery| receipt > recovery)
+        && !subject.is_void(receipt)
+        && !confirmer.is_void(said)
+        && !confirmer.is_void(build)
+}
+
 /// When an entry was logged; `None` of one that is not understood.
 fn logged_at(view: &View, index: LeafIndex) -> Result<Option<LogTime>, GatherError> {
     Ok(match entry(view, index)? {
@@ -333,7 +381,7 @@ impl Ledger for Gathering<'_> {
         for listed in self.list(ListKey::Id(did))? {
             self.take(listed.index)?;
         }
-        Ok(identity(self.view, did)?.map(Cow::Owned))
+        self.from.identity(did)
     }
 
     fn latest(&self, from: Did, to: Did, scope: Scope) -> Result<Option<EdgeEvent>, GatherError> {
@@ -375,11 +423,17 @@ impl Ledger for Gathering<'_> {
             .into_iter()
             .filter(|listed| self.is_spoken_of(listed.peer))
             .collect();
-        // The newest first: what is void or was before a recovery is older.
+        let Some(subject) = self.identity(did)?.map(Cow::into_owned) else { return Ok(confirmations) };
         for listed in spoken_of.into_iter().rev() {
+            self.from.check_time()?;
             let (entry, trust) = trust_event(self.view, listed.index)?;
-            let weeks = weeks.entry(listed.peer).or_default();
             let TrustEvent::Confirmation { receipt, build, .. } = trust else { continue };
+            let Some(confirmer) = self.from.identity(listed.peer)? else { continue };
+            // What the judge does not count must not stand in the way of what it does.
+            if !counts(&subject, &confirmer, [listed.index, receipt.index, build.index]) {
+                continue;
+            }
+            let weeks = weeks.entry(listed.peer).or_default();
             if weeks.len() >= CONFIRMER_WEEKS || !weeks.insert(iso_week(entry.logged_at())) {
                 continue;
             }

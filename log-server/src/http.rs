@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::connect_info::ConnectInfo;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, MatchedPath, Path, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -46,7 +46,6 @@ pub mod unread;
 
 use budget::{Budgets, Gatekeeper};
 use error::Problem;
-use evidence::MAX_QUESTION_BYTES;
 
 /// Everything a handler may use.
 pub struct App {
@@ -135,7 +134,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/entries/{index}/proof", get(lookup::proof))
         .route("/api/v1/entries/{index}/receipt", get(lookup::receipt))
         .route("/api/v1/envelopes/{hash}", get(lookup::envelope))
-        .route("/api/v1/evidence", post(evidence::evidence).layer(DefaultBodyLimit::max(MAX_QUESTION_BYTES)))
+        .route("/api/v1/evidence", post(evidence::evidence))
         .route("/api/v1/dids/{did}", get(identity::resolution))
         .route("/api/v1/lists", get(identity::lists))
         .route("/did/{did}", get(identity::document))

@@ -74,7 +74,9 @@ fn checkout(log: &Log) -> World {
 fn step(world: &World, secrets: &Secrets, more: &[(&str, &str)]) -> Run {
     let with = [&[("did", secrets.did.as_str()), ("private-key", &secrets.key)], more].concat();
     let program = tests::program("aip-attest");
-    run_from(world, &root(), &with, &[("AIP_ATTEST_BIN", program.to_str().expect("UTF-8"))])
+    // Soon enough for a log that is down.
+    let job = [("AIP_ATTEST_BIN", program.to_str().expect("UTF-8")), ("AIP_TIMEOUT", "10s")];
+    run_from(world, &root(), &with, &job)
 }
 
 #[test]

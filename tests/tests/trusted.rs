@@ -94,6 +94,32 @@ fn a_gate_opens_on_vouches_and_verified_artifacts_and_on_nothing_else() {
     world.org.ok(&["distrust", &did, "--scope", "GENERAL"]);
     world.expect(&["--threshold", "0"], 1, &["distrusts it"]);
 
+    // A log that nobody pinned is believed by no gate, whatever it shows.
+    let stranger = Someone::new();
+    for more in [&[][..], &["--sync", "--require", "complete"]] {
+        let ask = [
+            "gate",
+            "--did",
+            &did,
+            "--root",
+            &world.org.did(),
+            "--threshold",
+            "0",
+            "--log",
+            &world.log.url(),
+        ];
+        let (code, _, err) = stranger.run(&[&ask[..], more].concat());
+        assert_eq!((code, err.contains("nobody but the log itself")), (2, true), "{err}");
+    }
+    // The settings beside the policy hold for gates too.
+    let settings = world.consumer.home().join(".aip/trust.toml");
+    fs::write(&settings, "version = 1\n[min-checkpoint]\n\"localhost/log\" = 1000000\n").expect("written");
+    world.expect(&half, 2, &["`min-checkpoint` is 1000000"]);
+    fs::write(&settings, "version = 1\nmax-checkpoint-age = \"1ms\"\n").expect("written");
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    world.expect(&half, 2, &["older than 1ms"]);
+    fs::remove_file(&settings).expect("removed");
+
     // Nobody to trust, nobody to ask.
     let (code, _, err) = world.consumer.run(&["gate", "--did", &did, "--threshold", "0.5"]);
     assert_eq!((code, err.contains("no trust root is named")), (2, true), "{err}");
@@ -120,7 +146,7 @@ fn evidence_makes_the_same_verdict_offline_and_each_element_is_needed() {
     assert_eq!(code, 0, "{online}{err}");
     let evidence = fs::read(world.consumer.work().join("evidence.json")).expect("written");
     world.log.stop();
-    world.expect(&["--threshold", "0.5"], 2, &[]);
+    world.expect(&["--threshold", "0.5", "--timeout", "2s"], 2, &[]);
 
     let root = world.org.did();
     let offline = |file: &str| {

@@ -135,8 +135,18 @@ impl Gate {
             return Err(Failure::new("no threshold is named: any score would pass")
                 .hint("name one with --threshold, or `threshold` in trust.toml"));
         }
+        if !judged.is_believed {
+            return Err(Failure::new("nobody but the log itself says which log it is")
+                .because("a gate that takes a log's own word opens for whoever serves one")
+                .hint(
+                    "`aip-attest policy pin URL` once, or name the policy: --policy, AIP_POLICY, .aip/policy",
+                ));
+        }
         let fetched = self.asked.evidence.is_none();
-        scoring::refuse_stale(&judged.basis, self.max_age, clock::now(), fetched)?;
+        let limits = [self.max_age, judged.max_age];
+        for limit in limits.into_iter().flatten() {
+            scoring::refuse_stale(&judged.basis, Some(limit), clock::now(), fetched)?;
+        }
         let found = if self.artifacts.is_empty() {
             Vec::new()
         } else {

@@ -14,7 +14,7 @@ use crate::durable::{self, Readers};
 use crate::evidence;
 use crate::patience::Patience;
 use crate::policy_file::trust::Root;
-use crate::policy_file::{self, PolicyFile, pins::Pins};
+use crate::policy_file::{self, PolicyFile, Source, pins::Pins};
 use crate::report::{Console, Exit, Failure, Result};
 use crate::scoring::{self, Basis, Flags, RootSource};
 use crate::target::Wish;
@@ -126,6 +126,10 @@ pub(super) struct Judged {
     policy: String,
     /// Whether anybody named a threshold.
     pub(super) has_threshold: bool,
+    /// Whether the policy is anybody's but the log's own.
+    pub(super) is_believed: bool,
+    /// The greatest age of a checkpoint, by the settings.
+    pub(super) max_age: Option<Duration>,
 }
 
 /// Judges a DID, as of now.
@@ -137,12 +141,16 @@ pub(super) fn judge(
     console: &mut Console,
 ) -> Result<Judged> {
     let Reached { basis, policy, params, roots } = reach(did, asked, flags, pins, console)?;
+    policy.trust.refuse_small(&basis.checkpoint.origin, basis.checkpoint.size)?;
     if let (Some(path), Some(evidence)) = (&asked.evidence_out, &basis.evidence) {
         durable::write(path, evidence.to_json().as_bytes(), Readers::Everyone)?;
     }
     let verdict = basis.judge(&params, did, now(&basis)?)?;
     let has_threshold = flags.threshold.or(policy.trust.scoring.threshold).is_some();
-    Ok(Judged { verdict, basis, roots, policy: policy.source.to_string(), has_threshold })
+    let is_believed = !matches!(policy.source, Source::Log(_)) || asked.fingerprint.is_some();
+    let max_age = policy.trust.max_checkpoint_age();
+    let policy = policy.source.to_string();
+    Ok(Judged { verdict, basis, roots, policy, has_threshold, is_believed, max_age })
 }
 
 /// What a judgement is made from, and by.
@@ -190,6 +198,11 @@ fn policy_for(path: &std::path::Path, asked: &Asked, pins: &Pins) -> Result<Poli
 /// The moment of the judgement: this machine's, unless the witnesses know that it is later.
 fn now(basis: &Basis) -> Result<LogTime> {
     let now = clock::now_millis();
+    if now.as_millis() + MAX_BEHIND_SECONDS * 1000 < basis.newest.map_or(0, LogTime::as_millis) {
+        return Err(Failure::new("this machine's clock is behind the log's")
+            .because("an entry was logged later than it is here")
+            .hint("set the clock: a vouch that has ended would count"));
+    }
     let Some(attested) = basis.attested else { return Ok(now) };
     if now.as_millis() / 1000 + MAX_BEHIND_SECONDS < attested.as_secs() {
         return Err(Failure::new("this machine's clock is behind what the witnesses attest")
@@ -297,7 +310,7 @@ fn advice_words(advice: &Advice) -> String {
 }
 
 /// The same for programs: `{"schema": "aip.trust.v1", "verdict": {…, specs/trust.md}, "origin", "treeSize",
-/// "attested", "completeness", "roots", "policy"}`.
+/// "attested", "completeness", "rootsFrom", "policy"}`.
 pub(super) fn json_of(judged: &Judged) -> Value {
     let Judged { verdict, basis, roots, policy, .. } = judged;
     json!({

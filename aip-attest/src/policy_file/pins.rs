@@ -151,9 +151,14 @@ impl Pins {
         }
     }
 
+    /// The user's own settings, for policies that are in no folder: `~/.aip/trust.toml`.
+    pub fn settings(&self) -> Result<trust::Trust> {
+        self.folder.as_deref().map(trust::beside).transpose().map(Option::unwrap_or_default)
+    }
+
     /// The policy of a pin, with the user's own settings.
     pub fn policy_of(&self, pin: &Pin) -> Result<PolicyFile> {
-        let trust = self.folder.as_deref().map(trust::beside).transpose()?.unwrap_or_default();
+        let trust = self.settings()?;
         let (policy, text) = (pin.policy.clone(), pin.text.clone());
         Ok(PolicyFile { policy, text, trust, source: Source::Pinned(pin.origin().to_owned()) })
     }

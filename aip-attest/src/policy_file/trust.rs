@@ -99,6 +99,22 @@ pub fn per_mille(text: &str) -> Result<u16, String> {
 }
 
 impl Trust {
+    /// Refuses a tree that is smaller than the least one of its log: whoever shows it hides what came later.
+    pub fn refuse_small(&self, origin: &str, size: TreeSize) -> Result<()> {
+        match self.min_checkpoint.get(origin) {
+            Some(least) if size.get() < *least => {
+                Err(Failure::new(format!("the checkpoint of `{origin}` is older than trust.toml allows"))
+                    .because(format!("it is of size {size}, `min-checkpoint` is {least}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The greatest age of a checkpoint, if there is one.
+    pub fn max_checkpoint_age(&self) -> Option<Duration> {
+        self.max_checkpoint_age
+    }
+
     /// What the settings demand of a receipt that `policy` judges.
     pub fn demands(&self, policy: &Policy) -> Vec<Demand> {
         let mut demands = Vec::new();

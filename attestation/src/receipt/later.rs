@@ -3,7 +3,7 @@
 
 use tlog::checkpoint::Checkpoint;
 use tlog::key::VerifierKey;
-use tlog::{LeafIndex, UnixTime};
+use tlog::{LeafIndex, TreeSize, UnixTime};
 
 use super::Fault;
 use crate::did::Did;
@@ -55,6 +55,8 @@ pub(super) struct Judged<'a> {
     pub(super) key: &'a RawKey,
     pub(super) log: &'a VerifierKey,
     pub(super) index: LeafIndex,
+    /// The size of the tree that the receipt is as of.
+    pub(super) size: TreeSize,
 }
 
 impl Judged<'_> {
@@ -66,6 +68,9 @@ impl Judged<'_> {
         }
         let state = later.at(None);
         let word = if later.log == *self.log {
+            if size < self.size {
+                return Err(Fault::OlderState { got: size, want: self.size });
+            }
             check_artifact_signer(later.at(Some(self.index)).as_ref(), self.did, self.key)
                 .map_err(|error| Fault::SignerState { index: self.index, error })?;
             self.same_log(state.as_ref())?
@@ -85,8 +90,8 @@ impl Judged<'_> {
 
     /// Between two logs there is no order: only the key that is current now is beyond doubt.
     fn other_log(&self, state: Option<&Identity>, origin: &str) -> Result<&'static str, Fault> {
-        let Some(state) = state else { return Ok("not registered") };
         let origin = || origin.to_owned();
+        let state = state.ok_or_else(|| Fault::NotAtHome { origin: origin() })?;
         if !state.keys().iter().any(|period| period.key == *self.key) {
             return Err(Fault::NeverItsKey { origin: origin() });
         }

@@ -236,6 +236,20 @@ pub enum Fault {
         /// That log.
         origin: String,
     },
+    /// The state is of a log that knows nothing of the signer.
+    #[error("the signer is not registered in {origin}, which therefore says nothing of it")]
+    NotAtHome {
+        /// That log.
+        origin: String,
+    },
+    /// The state is older than the receipt.
+    #[error("the state is as of size {got}, the receipt as of size {want}: it brings nothing new")]
+    OlderState {
+        /// The size of the state's tree.
+        got: TreeSize,
+        /// The size of the receipt's tree.
+        want: TreeSize,
+    },
     /// The state that was given is another DID's.
     #[error("the state that was given is of {did}")]
     OtherState {
@@ -322,6 +336,8 @@ impl Fault {
             Self::NoClock(_)
                 | Self::NoCosignatureTime
                 | Self::NotLogged
+                | Self::NotAtHome { .. }
+                | Self::OlderState { .. }
                 | Self::OtherState { .. }
                 | Self::RetiredElsewhere { .. }
         )

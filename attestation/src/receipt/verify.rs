@@ -335,7 +335,8 @@ impl Verified {
         let check = demand.check();
         match demand {
             Demand::State { state: later, max_age } => {
-                let judged = Judged { did: self.did, key: &self.key, log, index: self.index };
+                let size = self.checkpoint.size;
+                let judged = Judged { did: self.did, key: &self.key, log, index: self.index, size };
                 let state = judged.by(later)?;
                 let Some(limit) = max_age else { return Ok(state) };
                 let attested = later.attested.ok_or(Fault::NoCosignatureTime)?;

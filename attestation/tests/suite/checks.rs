@@ -113,7 +113,7 @@ fn a_good_receipt_passes_every_check_in_order() {
 /// The demands are checked in one order, whatever order they are made in.
 #[test]
 fn demands_are_checked_in_their_order() {
-    let state = state_of(did(), &[b"0".to_vec()], &[], &log()).verify(&policy()).expect("it holds");
+    let state = state_of(did(), &vec![b"0".to_vec(); 5], &[], &log()).verify(&policy()).expect("it holds");
     let (log, size) = (log().verifier().clone(), TreeSize::new(5));
     let mut world = World::good().at(COSIGNED_AT + 60);
     world.demands = vec![

@@ -39,8 +39,13 @@ impl Deref for Received<'_> {
     }
 }
 
-/// Reads the body of a submission.
-pub async fn read<'a>(app: &'a App, headers: &HeaderMap, body: Body) -> Result<Received<'a>, Problem> {
+/// Reads a JSON body of at most `limit` bytes.
+pub async fn read<'a>(
+    app: &'a App,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Received<'a>, Problem> {
     let unsupported = |rule, title: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, rule, title);
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(unsupported("content-encoding", "a request body is not compressed"));
@@ -49,24 +54,23 @@ pub async fn read<'a>(app: &'a App, headers: &HeaderMap, body: Body) -> Result<R
         value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
     });
     if !json {
-        return Err(unsupported("content-type", "a submission is `application/json`"));
+        return Err(unsupported("content-type", "a request body is `application/json`"));
     }
-    let limit = app.request_limits.body_bytes;
     let announced =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large(limit));
     }
     let bytes = Vec::with_capacity(announced.map_or(0, |length| length as usize));
-    let collected = tokio::time::timeout(app.request_limits.body_timeout, collect(app, body, bytes)).await;
+    let collected =
+        tokio::time::timeout(app.request_limits.body_timeout, collect(app, body, bytes, limit)).await;
     collected.unwrap_or_else(|_| {
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "the request body came too slowly"))
     })
 }
 
 /// One buffer, whatever the chunks: a body of one-byte chunks kept as it comes would take many times its bytes.
-async fn collect(app: &App, mut body: Body, bytes: Vec<u8>) -> Result<Received<'_>, Problem> {
-    let limit = app.request_limits.body_bytes;
+async fn collect(app: &App, mut body: Body, bytes: Vec<u8>, limit: usize) -> Result<Received<'_>, Problem> {
     let share = app.bodies.large.try_acquire_many(0).expect("nothing is always there");
     let mut received = Received { bytes, share };
     while let Some(frame) = body.frame().await {

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use attestation::did::Did;
 use attestation::entry::LogTime;
 use attestation::trust::{Params, Ppm, ScopeQuery};
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
-use axum::http::header;
+use axum::extract::connect_info::ConnectInfo;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::App;
 use super::error::Problem;
+use super::{App, Peer, body, client_address};
 use crate::admit::cut;
 use crate::evidence::{GatherError, Question, gather};
 
@@ -77,18 +77,28 @@ impl EvidenceQuery {
 #[utoipa::path(post, tag = "lookup", path = "/api/v1/evidence", request_body = EvidenceQuery, responses(
     (status = 200, description = "Evidence as of the published checkpoint", body = String, content_type = "application/vnd.aip.evidence.v1+json"),
     (status = 400, description = "What is wanted is not of its form", body = Problem, content_type = "application/problem+json"),
+    (status = 408, description = "The body came too slowly", body = Problem, content_type = "application/problem+json"),
+    (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+    (status = 415, description = "Not plain JSON", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "The address's budget is spent", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Not now", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The evidence is too large", body = Problem, content_type = "application/problem+json")))]
 pub async fn evidence(
     State(app): State<Arc<App>>,
-    body: Result<Bytes, BytesRejection>,
+    ConnectInfo(peer): Peer,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<Response, Problem> {
-    let body = body.map_err(|error| Problem::bad_request("evidence", error.body_text()))?;
+    app.budgets.spend_address(client_address(&app, peer, &headers), 1)?;
+    let body = body::read(&app, &headers, body, MAX_QUESTION_BYTES).await?;
     let query: EvidenceQuery =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_request("evidence", cut(error)))?;
+    drop(body);
     let question = query.read((app.now)())?;
-    let one_at_a_time = app.evidence.clone().acquire_owned().await;
+    let turn = tokio::time::timeout(PATIENCE, app.evidence.clone().acquire_owned()).await;
+    let turn = turn.map_err(|_| busy())?;
     let gathered = tokio::task::spawn_blocking(move || {
-        let _turn = one_at_a_time;
+        let _turn = turn;
         let view = app.view();
         if !view.published().is_signed() {
             return Err(Problem::unavailable("no-checkpoint", "nothing is published yet"));
@@ -107,6 +117,7 @@ impl From<GatherError> for Problem {
     fn from(error: GatherError) -> Self {
         match error {
             GatherError::Store(error) => error.into(),
+            GatherError::TooSlow => busy(),
             GatherError::TooMuch => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "evidence-size", error.to_string())
                     .hint("read the whole log instead, and judge there: `--sync`")
@@ -115,5 +126,13 @@ impl From<GatherError> for Problem {
     }
 }
 
+fn busy() -> Problem {
+    Problem::unavailable("evidence-busy", "the log is gathering as much evidence as it can")
+        .hint("ask again later, or read the whole log and judge there: `--sync`")
+}
+
+/// How long a question waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The longest question: 256 roots fit.
-pub const MAX_QUESTION_BYTES: usize = 32 << 10;
+const MAX_QUESTION_BYTES: usize = 32 << 10;

@@ -108,7 +108,7 @@ pub async fn submit(
     let start = Instant::now();
     let address = client_address(&app, peer, &headers);
     app.gatekeeper.check_request(&headers)?;
-    let body = body::read(&app, &headers, body).await?;
+    let body = body::read(&app, &headers, body, app.request_limits.body_bytes).await?;
     let patience = Patience::from_headers(&headers, app.request_limits.deadline);
     let response = if body.trim_ascii_start().first() == Some(&b'[') {
         submit_many(&app, address, body, patience).await?

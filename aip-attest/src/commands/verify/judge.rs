@@ -204,6 +204,7 @@ impl Judge {
         let origin = evidence::claimed_origin(path)?;
         let policy = self.policy_for(&origin, console)?;
         let (_, proven) = evidence::read(path, &policy.policy, &self.pins)?;
+        policy.trust.refuse_small(&origin, proven.checkpoint().size)?;
         let cannot = || Failure::new(format!("`{}` does not show the state of {did}", path.display()));
         SignerState::of(&proven, did).map_err(|error| cannot().caused_by(error))
     }
