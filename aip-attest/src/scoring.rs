@@ -263,7 +263,9 @@ impl Basis {
     }
 
     /// Judges a DID at a moment.
-    pub fn judge(&self, params: &Params, did: Did, time: LogTime) -> Result<Verdict> {
+    ///
+    /// Also whether every path was looked at: among more vouches than one search takes there may be a better one.
+    pub fn judge(&self, params: &Params, did: Did, time: LogTime) -> Result<(Verdict, bool)> {
         match &self.ledger {
             Source::Evidence(proven) => judge(&**proven, params, did, time),
             Source::WholeLog(whole) => judge(&whole.ledger, params, did, time),
@@ -271,14 +273,15 @@ impl Basis {
     }
 }
 
-fn judge<G: Graph>(graph: &G, params: &Params, did: Did, time: LogTime) -> Result<Verdict>
+fn judge<G: Graph>(graph: &G, params: &Params, did: Did, time: LogTime) -> Result<(Verdict, bool)>
 where
     G::Error: std::error::Error + 'static,
 {
     let cannot =
         |error: trust::JudgeError<G::Error>| Failure::new(format!("cannot judge {did}")).because(error);
     let found = trust::search(graph, params, did, time).map_err(cannot)?;
-    trust::judge(graph, params, &found.paths, did, time).map_err(cannot)
+    let verdict = trust::judge(graph, params, &found.paths, did, time).map_err(cannot)?;
+    Ok((verdict, found.complete))
 }
 
 /// What a log is asked (`specs/http.md`).

@@ -145,7 +145,11 @@ pub(super) fn judge(
     if let (Some(path), Some(evidence)) = (&asked.evidence_out, &basis.evidence) {
         durable::write(path, evidence.to_json().as_bytes(), Readers::Everyone)?;
     }
-    let verdict = basis.judge(&params, did, now(&basis)?)?;
+    let (verdict, is_whole_search) = basis.judge(&params, did, now(&basis)?)?;
+    if !is_whole_search {
+        console
+            .warn(format!("more vouches lead to {did} than one search looks at: there may be a better path"));
+    }
     let has_threshold = flags.threshold.or(policy.trust.scoring.threshold).is_some();
     let is_believed = !matches!(policy.source, Source::Log(_)) || asked.fingerprint.is_some();
     let max_age = policy.trust.max_checkpoint_age();

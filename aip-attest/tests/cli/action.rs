@@ -309,6 +309,7 @@ fn hostile_inputs_execute_nothing() {
         "trust-threshold",
         "trust-roots",
         "trust-scope",
+        "trust-sync",
         "verify-paths",
         "verify-receipts-dir",
         "did",

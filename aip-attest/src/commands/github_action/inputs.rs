@@ -96,6 +96,8 @@ pub(super) struct GateInputs {
     pub(super) threshold: Ppm,
     pub(super) roots: Vec<Root>,
     pub(super) scope: Option<ScopeQuery>,
+    /// Whether the whole log is read.
+    pub(super) sync: bool,
     /// Artifacts that must verify, one file, folder or glob a line.
     pub(super) paths: Vec<String>,
     /// The folder of their receipts.
@@ -127,6 +129,7 @@ impl GateInputs {
             threshold: parsed("trust-threshold", &threshold)?,
             roots: roots.map(|root| parsed("trust-roots", root)).collect::<Result<_>>()?,
             scope: input("trust-scope")?.map(|scope| parsed("trust-scope", &scope)).transpose()?,
+            sync: flag("trust-sync")?,
             paths: lines("verify-paths")?,
             receipts: input("verify-receipts-dir")?.map(PathBuf::from),
         }))
