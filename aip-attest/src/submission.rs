@@ -284,7 +284,8 @@ impl Round<'_> {
             }
             return;
         }
-        if error.status() == Some(413) && self.sendings.make_smaller(batch) {
+        let too_long = matches!(&error, ClientError::TooLong { .. }) && batch.len() > 1;
+        if (error.status() == Some(413) || too_long) && self.sendings.make_smaller(batch) {
             if batch.len() == 1 {
                 console.note("the envelope is too large for the log: logged by hash, so keep the receipt");
             }

@@ -321,3 +321,44 @@ fn gates_refuse_what_a_thief_signed_and_not_what_the_owner_did() {
     let (code, _, err) = tests::someone::outcome(again.output().expect("aip runs"));
     assert_ne!(code, 0, "{err}");
 }
+
+/// Each receipt carries all events of its signer: what does not fit one answer is asked for one by one.
+#[test]
+fn whoever_rotated_often_gets_the_receipts_of_many_artifacts() {
+    let log = Log::start(&[]);
+    let pipeline = Someone::new();
+    pipeline.ok(&["policy", "pin", &log.url(), "--yes"]);
+    pipeline.ok(&["init", "--register"]);
+    for _ in 0..9 {
+        pipeline.ok(&["rotate-key"]);
+    }
+    for number in 0..600 {
+        pipeline.write(&format!("dist/{number}"), &format!("artifact {number}"));
+    }
+    let out = pipeline.ok(&["sign", "dist", "--json"]);
+    let signed: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(signed.as_array().map(Vec::len), Some(600));
+    let did = pipeline.did();
+    let out = pipeline.ok(&["verify", "dist/0", "dist/599", "--signer", &did]);
+    assert_eq!(out.matches("current key at index").count(), 2, "{out}");
+    // Sent again, all of it is there already, and the answer is no larger.
+    let leaf = |number: u32| {
+        let receipt =
+            fs::read(pipeline.work().join(format!("dist/{number}.receipt.json"))).expect("a receipt");
+        let receipt: Value = serde_json::from_slice(&receipt).expect("JSON");
+        let leaf = tlog::encoding::decode_base64(receipt["leaf"].as_str().expect("a leaf")).expect("base64");
+        let leaf: Value = serde_json::from_slice(&leaf).expect("JSON");
+        let mut leaf = leaf.to_string();
+        let from = leaf.find("\"loggedAt\":").expect("a time");
+        let to = from + leaf[from..].find(',').expect("more") + 1;
+        leaf.replace_range(from..to, "");
+        serde_json::json!({"leaf": tlog::encoding::base64(leaf.as_bytes())})
+    };
+    let again: Vec<Value> = (0..600).map(leaf).collect();
+    let (status, answers) = log.submit(&Value::from(again));
+    assert_eq!(status, 202, "some are left to be asked for");
+    assert!(answers.to_string().len() < 12 << 20, "{}", answers.to_string().len());
+    let committed =
+        answers.as_array().expect("an array").iter().filter(|answer| answer["status"] == "committed");
+    assert!(committed.count() > 0);
+}

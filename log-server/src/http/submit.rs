@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use tlog::key::{Ed25519PublicKey, KeyError};
-use tlog::{Hash, LeafIndex, encoding};
+use tlog::{Hash, LeafIndex, TreeSize, encoding};
 use tokio::sync::oneshot;
 use tokio::time::{Instant as Deadline, timeout_at};
 use utoipa::ToSchema;
@@ -137,7 +137,7 @@ pub async fn claim(State(app): State<Arc<App>>, Parts(hash): Parts<String>) -> R
         Ok(Entry::Event(event)) => Some(event.event().issuer()),
         Ok(Entry::NotUnderstood { .. }) | Err(_) => None,
     };
-    Ok(answer_now(&app, claim, did, &committed)?.into_one())
+    Ok(answer_now(&app, claim, did, &committed, &mut Room::new())?.into_one())
 }
 
 async fn submit_one(
@@ -150,7 +150,7 @@ async fn submit_one(
     let step = begin(app, &body);
     // Whoever waits holds no body.
     drop(body);
-    Ok(finish(app, step, patience).await?.into_one())
+    Ok(finish(app, step, patience, &mut Room::new()).await?.into_one())
 }
 
 async fn submit_many(
@@ -174,8 +174,9 @@ async fn submit_many(
     drop(submissions);
     drop(body);
     let mut answers = Vec::with_capacity(steps.len());
+    let mut room = Room::new();
     for step in steps {
-        answers.push(finish(app, step, patience).await?);
+        answers.push(finish(app, step, patience, &mut room).await?);
     }
     let all_unavailable = answers.iter().all(|answer| matches!(answer, Answer::Unavailable { .. }));
     let any_committed = answers.iter().any(|answer| matches!(answer, Answer::Committed { .. }));
@@ -286,7 +287,7 @@ fn admit_new(app: &App, candidate: admit::Candidate) -> Result<oneshot::Receiver
 }
 
 /// Waits for a submission's commit and publication, as long as its client does.
-async fn finish(app: &Arc<App>, step: Step, patience: Patience) -> Result<Answer, Problem> {
+async fn finish(app: &Arc<App>, step: Step, patience: Patience, room: &mut Room) -> Result<Answer, Problem> {
     let (claim, did, committed) = match step {
         Step::Refused(refusal) => {
             metrics::refused(refusal.rule());
@@ -332,32 +333,79 @@ async fn finish(app: &Arc<App>, step: Step, patience: Patience) -> Result<Answer
         )
         .await;
     }
-    answer_now(app, claim, Some(did), &committed)
+    answer_now(app, claim, Some(did), &committed, room)
 }
 
-/// What is true of a committed claim of `did` at this moment.
+/// What is true of a committed claim of `did` at this moment. Where a proof does not fit the answer any more, it is
+/// asked for by its claim.
 fn answer_now(
     app: &App,
     claim: ClaimHash,
     did: Option<Did>,
     committed: &Committed,
+    room: &mut Room,
 ) -> Result<Answer, Problem> {
     let view = app.view();
-    if !view.published().size().contains(committed.index) {
+    let is_published = view.published().size().contains(committed.index);
+    let identity = match did {
+        // Most have no event, and the registry knows it without a look at the disk.
+        Some(did) if is_published && app.registry.state(did)?.is_some() => Some(room.identity(&view, did)?),
+        Some(_) | None => None,
+    };
+    if !is_published || identity.is_some_and(|identity| !room.takes(identity)) {
         let claim = claim.get().to_string();
         return Ok(Answer::Committed {
             url: format!("/api/v1/claims/{claim}"),
             claim,
-            reason: below_quorum(app).or_else(|| not_ready(app)),
+            reason: if is_published { None } else { below_quorum(app).or_else(|| not_ready(app)) },
         });
     }
-    let identity = match did {
-        // Most have no event, and the registry knows it without a look at the disk.
-        Some(did) if app.registry.state(did)?.is_some() => identity_proofs(&view, did)?,
-        Some(_) | None => Vec::new(),
-    };
-    logged(&view, committed, identity)
+    logged(&view, committed, identity.map(|identity| room.proofs[identity].1.clone()).unwrap_or_default())
 }
+
+/// How much identity one answer may carry: each result has all events of its signer, with proofs, and a thousand
+/// results may be of a signer who rotated often.
+struct Room {
+    left: usize,
+    /// The events of a DID, proved to one published size.
+    proofs: Vec<((Did, TreeSize), Vec<ProvedLeaf>)>,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self { left: MAX_IDENTITY_BYTES, proofs: Vec::new() }
+    }
+
+    /// The place of a DID's events in `proofs`.
+    fn identity(&mut self, view: &View, did: Did) -> Result<usize, Problem> {
+        let key = (did, view.published().size());
+        if let Some(at) = self.proofs.iter().position(|(known, _)| *known == key) {
+            return Ok(at);
+        }
+        // Signers of one request are few, or one; what is of many is not kept.
+        if self.proofs.len() >= MAX_KEPT_IDENTITIES {
+            self.proofs.clear();
+        }
+        self.proofs.push((key, identity_proofs(view, did)?));
+        Ok(self.proofs.len() - 1)
+    }
+
+    /// Whether these events fit; then they are spent. The first always do.
+    fn takes(&mut self, identity: usize) -> bool {
+        let events = &self.proofs[identity].1;
+        let bytes: usize = events.iter().map(|event| event.leaf.len() + event.proof.len()).sum();
+        let fits = bytes <= self.left || self.left == MAX_IDENTITY_BYTES;
+        if fits {
+            self.left = self.left.saturating_sub(bytes);
+        }
+        fits
+    }
+}
+
+/// With the entries themselves, which a request bounds, an answer stays below what clients read.
+const MAX_IDENTITY_BYTES: usize = 8 << 20;
+
+const MAX_KEPT_IDENTITIES: usize = 64;
 
 fn logged(view: &View, committed: &Committed, identity: Vec<ProvedLeaf>) -> Result<Answer, Problem> {
     Ok(Answer::Logged {
