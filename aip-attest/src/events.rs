@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use attestation::Did;
 use attestation::entry::LogTime;
-use attestation::event::{Capabilities, Event, EventEntry, IdentityEvent, PendingEvent, TrustEvent};
+use attestation::event::{
+    Body, Capabilities, Commitment, Event, EventEntry, IdentityEvent, PendingEvent, TrustEvent,
+};
 use attestation::evidence::Proven;
 use attestation::identity::{Identity as State, Status, check_trust_signer};
 use serde_json::{Value, json};
@@ -47,6 +49,8 @@ pub struct Known {
     pub did: Did,
     /// Its state; `None`: it is bare.
     pub state: Option<State>,
+    /// What its inception commits to: the next and the recovery key.
+    pub committed: Option<(Commitment, Commitment)>,
     /// Its identity events.
     pub events: Vec<KnownEvent>,
     /// The log.
@@ -185,7 +189,15 @@ pub fn register(
         .and_then(|event| PendingEvent::sign(event, &[&identity.key]))
         .map_err(|error| Failure::new("cannot make the inception").caused_by(error))?;
     // The same keys always make the same inception: a second try meets the first.
-    let logged = submit(&event, target, pins, deadline, console)?;
+    let logged = match submit(&event, target, pins, deadline, console) {
+        Ok(logged) => logged,
+        Err(failure) => {
+            // Refused because another inception is there: whose it is matters more.
+            known(identity.did, target, pins, deadline, console)
+                .map_or(Ok(()), |known| known.is_ours(&next))?;
+            return Err(failure);
+        }
+    };
     Next { registered: Some(target.origin.clone()), ..next }.write(credentials)?;
     Ok(logged.index)
 }
@@ -209,7 +221,10 @@ pub fn register_on_the_way(
         Ok(index) => console
             .note(format!("{} is registered in `{}` now, at index {index}", identity.did, target.origin)),
         Err(failure) => {
-            console.warn(format!("the DID stays bare for now, no gate lets it pass: {}", failure.one_line()));
+            console.warn(format!(
+                "the DID is not registered as yours, no gate should let it pass: {}",
+                failure.one_line()
+            ));
         }
     }
 }
@@ -220,14 +235,18 @@ impl Known {
         let checkpoint = proven.checkpoint();
         let lacking =
             |error| Failure::refuted(format!("the evidence gives no state of {did}")).caused_by(error);
-        let mut events = Vec::new();
+        let (mut events, mut committed) = (Vec::new(), None);
         for (index, event) in proven.identity_events(did, checkpoint.size).map_err(lacking)? {
+            if let Body::Identity(IdentityEvent::Inception { next, recovery, .. }) = event.event().body() {
+                committed.get_or_insert((*next, *recovery));
+            }
             let logged_at = proven.event(index).map_err(lacking)?.logged_at();
             events.push(KnownEvent { index, name: event.event().name(), logged_at });
         }
         Ok(Self {
             did,
             state: evidence::state(proven, did)?,
+            committed,
             events,
             origin: checkpoint.origin.clone(),
             size: checkpoint.size,
@@ -242,6 +261,23 @@ impl Known {
                 .because(format!("it has no inception there, {}", self.as_of()))
                 .hint("`aip-attest init --register` logs it, on the machine that holds its next key")
         })
+    }
+
+    /// Refuses an inception that commits to other keys than the ones here, which were never registered: whoever had
+    /// the first key came first, and holds the keys after it.
+    pub fn is_ours(&self, next: &Next) -> Result<()> {
+        let theirs = self.committed.filter(|theirs| *theirs != (next.next, next.recovery));
+        if next.registered.is_some() || theirs.is_none() {
+            return Ok(());
+        }
+        Err(Failure::new(format!("somebody else registered {} with your key", self.did))
+            .because(format!(
+                "its inception in the log `{}` commits to a next and a recovery key that are not yours, {}; \
+                 your recovery key is worth nothing there",
+                self.origin,
+                self.as_of()
+            ))
+            .hint("stop using this DID, and make another identity: `aip-attest init --force`"))
     }
 
     /// `as of size N, <time>`.

@@ -391,3 +391,81 @@ fn a_pipeline_that_contradicts_itself_is_reported_by_anybody() {
     let said = json(&other, &["report-equivocation", "2.json", "1.json"]);
     assert_eq!((&said["event"], &said["subject"]), (&"equivocation".into(), &liar.did().as_str().into()));
 }
+
+/// A recovery that could not be logged is refused before anything is written, and one that was begun with the wrong
+/// start is corrected: with the keys that were made then.
+#[test]
+fn a_recovery_with_a_wrong_start_is_corrected() {
+    let mut log = Log::start(&[]);
+    let owner = somebody(&log, &["--register", "--log", &log.url()]);
+    owner.write("app", "the owner's");
+    owner.ok(&["sign", "app"]);
+    let recovery = recovery_file(&owner);
+    let recovery = recovery.to_str().expect("UTF-8");
+    let before = fs::read(next_file(&owner)).expect("there");
+    let (code, _, err) = owner.run(&["recover", "--recovery", recovery, "--since", "99"]);
+    assert_eq!((code, err.contains("nothing was changed")), (2, true), "{err}");
+    assert_eq!(fs::read(next_file(&owner)).expect("there"), before);
+    assert_eq!(recovery_file(&owner).to_str(), Some(recovery), "no key was made");
+    log.stop();
+    log.serve(&["--round-interval", "4s", "--round-early", "100000"]);
+    let begin = ["recover", "--recovery", recovery, "--since", "0", "--timeout", "1500ms"];
+    assert_eq!(owner.run(&begin).0, 2);
+    let file =
+        |path: PathBuf| -> Value { serde_json::from_slice(&fs::read(path).expect("there")).expect("JSON") };
+    let begun = file(next_file(&owner));
+    // Until it is logged, the next key of before is there, to report a theft with.
+    let old: Value = serde_json::from_slice(&before).expect("JSON");
+    assert_eq!(begun["next"], old["next"]);
+    let spare = file(recovery_file(&owner));
+    // Killed before the round that would log it.
+    log.kill();
+    log.serve(&[]);
+    assert_eq!(state(&owner)["events"].as_array().map(Vec::len), Some(1), "not logged");
+    let (code, _, err) = owner.run(&["recover", "--recovery", recovery, "--since", "1"]);
+    assert_eq!((code, err.contains("a recovery was begun")), (0, true), "{err}");
+    assert_eq!(state(&owner)["windows"][0]["since"], 1);
+    assert_eq!(owner.ok(&["key", "export"]).trim(), begun["underWay"]["key"]["private_key"]);
+    assert_eq!(file(recovery_file(&owner)), spare, "the recovery key that was made then");
+    owner.ok(&["rotate-key"]);
+}
+
+#[test]
+fn a_thief_who_registers_first_is_noticed() {
+    let log = Log::start(&[]);
+    let (owner, thief) = (somebody(&log, &[]), somebody(&log, &[]));
+    // The thief has the credentials, and makes his own keys after them.
+    let credentials = ".aip/credentials.json";
+    fs::copy(owner.home().join(credentials), thief.home().join(credentials)).expect("stolen");
+    thief.ok(&["init", "--register", "--recovery-out", "his.json"]);
+    for arguments in [&["init", "--register"][..], &["whoami"], &["whoami", "--json"]] {
+        let (code, _, err) = owner.run(arguments);
+        assert_eq!(code, 2, "{arguments:?}: {err}");
+        assert!(err.contains("somebody else registered") && err.contains("worth nothing"), "{err}");
+    }
+    owner.write("app", "an app");
+    let (_, _, err) = owner.run(&["sign", "app"]);
+    assert!(err.contains("somebody else registered"), "{err}");
+    // He who registered is told nothing of the kind.
+    thief.ok(&["whoami"]);
+}
+
+#[test]
+fn what_the_inception_says_can_be_asked_for_until_it_is_logged() {
+    let log = Log::start(&[]);
+    let pipeline = somebody(&log, &[]);
+    let (code, _, err) = pipeline.run(&["init", "--public-name", "a name"]);
+    assert_eq!((code, err.contains("change nothing here")), (0, true), "{err}");
+    let register = ["init", "--register", "--capabilities", "receipts", "--public-name", "a name"];
+    pipeline.ok(&register);
+    let whoami = pipeline.ok(&["whoami"]);
+    assert!(whoami.contains("a name") && !whoami.contains("messages"), "{whoami}");
+    pipeline.ok(&register);
+    for (flags, hint) in [
+        (["--capabilities", "receipts,vouches"], "rotate-key --capabilities"),
+        (["--public-name", "another"], "only the inception takes one"),
+    ] {
+        let (code, _, err) = pipeline.run(&[&["init", "--register"], &flags[..]].concat());
+        assert_eq!((code, err.contains(hint)), (2, true), "{err}");
+    }
+}

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use attestation::Did;
 use attestation::event::{Capabilities, Commitment};
+use attestation::identity::Identity as State;
 
 use crate::clock;
 use crate::environment;
@@ -46,9 +47,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     recovery_out: Option<PathBuf>,
 
-    /// What the key may do: messages, receipts, vouches. A key that a build can read should not vouch
-    #[arg(long, value_name = "LIST", default_value = "messages,receipts", value_parser = capabilities)]
-    capabilities: Capabilities,
+    /// What the key may do: messages, receipts, vouches; else messages,receipts. A key that a build can read should not
+    /// vouch
+    #[arg(long, value_name = "LIST", value_parser = capabilities)]
+    capabilities: Option<Capabilities>,
 
     /// A name to log with the inception, for everybody and for ever. Nobody checks it
     #[arg(long, value_name = "NAME")]
@@ -81,6 +83,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     if !exists {
         make(&args, &path, console)?;
     } else if !args.register {
+        if args.capabilities.is_some() || args.public_name.is_some() {
+            console.warn("--capabilities and --public-name change nothing here: with --register, an inception takes them");
+        }
         return keep(&path, console);
     }
     if args.register {
@@ -157,7 +162,7 @@ fn succession(
         did,
         next: Commitment::to(next.public_key().as_bytes()),
         recovery: Commitment::to(spare.public_key().as_bytes()),
-        capabilities: args.capabilities,
+        capabilities: args.capabilities.unwrap_or(Capabilities::PIPELINE),
         public_name: args.public_name.clone(),
         registered: None,
         key: Stored::new(&next, passphrase)?,
@@ -173,7 +178,10 @@ fn register(args: &Args, existed: bool, console: &mut Console) -> Result<()> {
     let deadline = super::deadline(args.timeout)?;
     let session = Session::open(args.log.as_deref(), args.policy.as_deref(), deadline, console)?;
     let known = session.known(identity.did, console)?;
+    let next = Next::read(&credentials, identity.did)?;
     if let Some(state) = &known.state {
+        next.as_ref().map_or(Ok(()), |next| known.is_ours(next))?;
+        refuse_other_flags(args, state)?;
         console.line(format!("DID: {}", identity.did));
         console.note(format!(
             "it is registered in `{}` since index {}, {}",
@@ -184,8 +192,8 @@ fn register(args: &Args, existed: bool, console: &mut Console) -> Result<()> {
         return Ok(());
     }
     identity.require_genesis()?;
-    let next = match Next::read(&credentials, identity.did)? {
-        Some(next) => next,
+    let next = match next {
+        Some(next) => with_flags(args, next, &credentials)?,
         None => without_next(args, &identity, &credentials, console)?,
     };
     if existed {
@@ -193,6 +201,34 @@ fn register(args: &Args, existed: bool, console: &mut Console) -> Result<()> {
     }
     let index = session.register(&identity, &credentials, next, console)?;
     console.note(format!("registered in `{}` at index {index}", session.origin()));
+    Ok(())
+}
+
+/// What an inception still to come says, as asked for now.
+fn with_flags(args: &Args, next: Next, credentials: &Path) -> Result<Next> {
+    if args.capabilities.is_none() && args.public_name.is_none() {
+        return Ok(next);
+    }
+    let asked = Next {
+        capabilities: args.capabilities.unwrap_or(next.capabilities),
+        public_name: args.public_name.clone().or(next.public_name),
+        ..next
+    };
+    // On disk before it is sent: another try makes the same inception.
+    asked.write(credentials)?;
+    Ok(asked)
+}
+
+/// Refuses flags that the inception in the log did not take.
+fn refuse_other_flags(args: &Args, state: &State) -> Result<()> {
+    if args.public_name.as_deref().is_some_and(|name| state.public_name() != Some(name)) {
+        return Err(Failure::new("the DID is registered already, without this public name")
+            .hint("only the inception takes one; `aip-attest init --force` makes another identity"));
+    }
+    if args.capabilities.is_some_and(|asked| asked != state.capabilities()) {
+        return Err(Failure::new(format!("the DID is registered already, with {}", state.capabilities()))
+            .hint("`aip-attest rotate-key --capabilities LIST` changes what its key may do"));
+    }
     Ok(())
 }
 

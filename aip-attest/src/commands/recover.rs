@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
-use attestation::event::{Capabilities, Commitment, IdentityEvent, Reference};
+use attestation::event::{Body, Capabilities, Commitment, IdentityEvent, Reference};
 use attestation::identity::{Identity as State, Status};
-use tlog::LeafIndex;
+use tlog::{LeafIndex, TreeSize};
 use zeroize::Zeroizing;
 
 use super::init::capabilities;
@@ -53,20 +53,20 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let session = args.log.open(console)?;
     let known = session.known(recovery.did, console)?;
     let next = Next::read(&credentials, recovery.did)?;
+    let recovering = Recovering {
+        args: &args,
+        recovery: &recovery,
+        identity: &identity,
+        credentials: &credentials,
+        known: &known,
+        session: &session,
+    };
     let next = match next {
         Some(next) if is_recovery(&next) && is_under_way(&next, &known)? => {
             console.note("a recovery was begun: finishing it");
-            next
+            recovering.again(next)?
         }
-        next => Recovering {
-            args: &args,
-            recovery: &recovery,
-            identity: &identity,
-            credentials: &credentials,
-            known: &known,
-            session: &session,
-        }
-        .begin(next, console)?,
+        next => recovering.begin(next, console)?,
     };
     identity.source = Source::File(credentials.clone());
     let logged = session.finish_change(&identity, &credentials, next, console)?;
@@ -124,6 +124,8 @@ impl Recovering<'_> {
         let state = self.known.registered()?;
         refuse_other_key(self.recovery, state, self.known)?;
         let did = self.recovery.did;
+        // Refused before anything is written, and before the recovery key signs it.
+        let since = since(self.args, None, state, self.known.size)?;
         let (key, after, spare) = (keyfile::new_key()?, keyfile::new_key()?, keyfile::new_key()?);
         let capabilities = self.args.capabilities.unwrap_or_else(|| state.capabilities());
         let origin = self.session.origin();
@@ -133,17 +135,19 @@ impl Recovering<'_> {
             next: Commitment::to(after.public_key().as_bytes()),
             recovery: Commitment::to(spare.public_key().as_bytes()),
             capabilities,
-            since: Reference { origin: origin.to_owned(), index: since(self.args, state)? },
+            since: Reference { origin: origin.to_owned(), index: since },
         };
         let event = events::sign(did, origin, said, &[&self.recovery.key, &key])?;
         // The next recovery key is durable before anything depends on it.
         let out = recovery::destination(did, self.args.recovery_out.as_deref(), console)?;
         recovery::write(&out, did, &spare)?;
         recovery::tell(&out, console);
-        if let Some(before) = before {
+        if let Some(before) = &before {
             before.keep_copy(self.credentials, console)?;
         }
         let passphrase = self.identity.passphrase();
+        // The old next key can report a compromise until the recovery is logged.
+        let old_next = before.filter(|before| before.next == state.next()).map(|before| before.key);
         let fresh = Next {
             did,
             next: state.next(),
@@ -151,21 +155,68 @@ impl Recovering<'_> {
             capabilities,
             public_name: None,
             registered: Some(origin.to_owned()),
-            key: Stored::new(&after, passphrase)?,
+            key: old_next.map_or_else(|| Stored::new(&after, passphrase), Ok)?,
             under_way: None,
         };
         fresh.begin(self.credentials, event, &key, &after, passphrase)
     }
+
+    /// Makes the event of a recovery that is not logged anew, from the arguments of today and the keys on disk: one
+    /// that the log refused is corrected so. The same arguments make the same bytes.
+    fn again(&self, next: Next) -> Result<Next> {
+        let state = self.known.registered()?;
+        let Some((
+            under_way,
+            Body::Identity(IdentityEvent::Recovery {
+                key: new,
+                next: after,
+                recovery: spare,
+                capabilities,
+                since: begun,
+                ..
+            }),
+        )) = next.under_way.as_ref().map(|under_way| (under_way, under_way.event.event().body()))
+        else {
+            return Ok(next);
+        };
+        if state.link().previous == under_way.event.hash() {
+            return Ok(next);
+        }
+        refuse_other_key(self.recovery, state, self.known)?;
+        let passphrase = self.identity.passphrase();
+        let (key, then) = (under_way.key.open(passphrase)?, under_way.next.open(passphrase)?);
+        let origin = self.session.origin();
+        let said = IdentityEvent::Recovery {
+            link: state.link(),
+            key: *new,
+            next: *after,
+            recovery: *spare,
+            capabilities: self.args.capabilities.unwrap_or(*capabilities),
+            since: Reference {
+                origin: origin.to_owned(),
+                index: since(self.args, Some(begun.index), state, self.known.size)?,
+            },
+        };
+        let event = events::sign(next.did, origin, said, &[&self.recovery.key, &key])?;
+        next.begin(self.credentials, event, &key, &then, passphrase)
+    }
 }
 
-/// From where on what was logged is void.
-fn since(args: &Args, state: &State) -> Result<LeafIndex> {
+/// From where on what was logged is void: as said now, as said when the recovery was begun, as reported.
+fn since(args: &Args, begun: Option<LeafIndex>, state: &State, size: TreeSize) -> Result<LeafIndex> {
     let open =
         state.windows().iter().filter(|window| window.until.is_none()).map(|window| window.since).min();
-    args.since.map(LeafIndex::new).or(open).ok_or_else(|| {
+    let since = args.since.map(LeafIndex::new).or(begun).or(open).ok_or_else(|| {
         Failure::new("say from which entry on nothing counts: --since INDEX")
             .hint("the first one that is not yours: a monitor's finding names it, `aip-attest whoami` the inception")
-    })
+    })?;
+    let inception = state.since();
+    if since < inception || since.get() > size.get() {
+        return Err(Failure::new(format!("--since {since} is not an index of this DID's time"))
+            .because(format!("it was registered at index {inception}, and the log has {size} entries"))
+            .hint("name the first entry that is not yours; nothing was changed"));
+    }
+    Ok(since)
 }
 
 /// Refuses a recovery key that is not the one the DID committed to.

@@ -54,8 +54,10 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         }
         (None, _) => Ok(()),
     };
+    let is_ours = who.is_ours(&known);
     if args.json {
         console.json(&who.to_json(&known));
+        is_ours?;
         return is_current.map(|()| Exit::Yes);
     }
     who.print(console);
@@ -76,6 +78,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         console.note("the file is encrypted: the DID is what it says, unproven until the key is opened");
     }
     who.tell_of_keys(console);
+    is_ours?;
     is_current.map(|()| Exit::Yes)
 }
 
@@ -143,6 +146,16 @@ impl Who {
             encrypted: false,
             identity: Some(identity),
         })
+    }
+
+    /// Whether the log's inception is the one of the keys here.
+    fn is_ours(&self, known: &Result<Option<Known>>) -> Result<()> {
+        let (Source::File(path), Ok(Some(known))) = (&self.source, known) else { return Ok(()) };
+        match Next::read(path, self.did) {
+            Ok(Some(next)) => known.is_ours(&next),
+            // Told with the keys.
+            Ok(None) | Err(_) => Ok(()),
+        }
     }
 
     fn print(&self, console: &mut Console) {
