@@ -86,6 +86,9 @@ const MAX_LISTED: usize = 1 << 18;
 /// The most entries of a list, and of evidence: with proofs they fill about [`MAX_BYTES`].
 const MAX_ENTRIES: usize = 2_048;
 
+/// The most entries of a list of what speaks against a DID: of whom no root speaks, only the list has a line.
+const MAX_LINES: usize = 50_000;
+
 /// Weeks that history looks back.
 const WEEKS: usize = 26;
 
@@ -97,6 +100,15 @@ fn list(view: &View, key: ListKey, most: usize) -> Result<Vec<Listed>, GatherErr
     let mut found = view.store().list(&List::Named(key), 0, Order::Ascending, most + 1)?;
     found.retain(|listed| view.published().size().contains(listed.index));
     if found.len() > most { Err(GatherError::TooMuch) } else { Ok(found) }
+}
+
+/// The newest published entries of a list that can only help: whoever fills it keeps nobody out.
+fn newest(view: &View, key: ListKey) -> Result<Vec<Listed>, GatherError> {
+    let last = view.published().size().get().saturating_sub(1);
+    let mut found = view.store().list(&List::Named(key), last, Order::Descending, MAX_LISTED)?;
+    found.retain(|listed| view.published().size().contains(listed.index));
+    found.reverse();
+    Ok(found)
 }
 
 fn entry(view: &View, index: LeafIndex) -> Result<Entry, GatherError> {
@@ -194,7 +206,11 @@ impl<'r> Searching<'r> {
     }
 
     fn edges(&self, key: ListKey) -> Result<Vec<EdgeEvent>, GatherError> {
-        let mut latest = latest(&list(self.view, key, MAX_LISTED)?);
+        let list = match key {
+            ListKey::In(_) => newest(self.view, key)?,
+            _ => list(self.view, key, MAX_LISTED)?,
+        };
+        let mut latest = latest(&list);
         if let (ListKey::In(_), Some(reached)) = (key, &self.reached) {
             latest.retain(|listed| reached.contains(&listed.peer));
         }
@@ -276,7 +292,8 @@ impl<'r> Gathering<'r> {
         if let Some(list) = self.lists.borrow().get(&key) {
             return Ok(list.clone());
         }
-        let list = list(self.view, key, MAX_ENTRIES)?;
+        let most = if matches!(key, ListKey::Neg(_)) { MAX_LINES } else { MAX_ENTRIES };
+        let list = list(self.view, key, most)?;
         self.lists.borrow_mut().insert(key, list.clone());
         Ok(list)
     }
@@ -419,7 +436,7 @@ impl Ledger for Gathering<'_> {
         let mut chosen = Vec::new();
         let mut confirmations = Vec::new();
         let mut weeks: BTreeMap<Did, HashSet<u64>> = BTreeMap::new();
-        let spoken_of: Vec<Listed> = list(self.view, ListKey::Pos(did), MAX_LISTED)?
+        let spoken_of: Vec<Listed> = newest(self.view, ListKey::Pos(did))?
             .into_iter()
             .filter(|listed| self.is_spoken_of(listed.peer))
             .collect();
