@@ -116,6 +116,7 @@ fn a_gate_opens_on_vouches_and_verified_artifacts_and_on_nothing_else() {
     fs::write(&settings, "version = 1\n[min-checkpoint]\n\"localhost/log\" = 1000000\n").expect("written");
     world.expect(&half, 2, &["`min-checkpoint` is 1000000"]);
     fs::write(&settings, "version = 1\nmax-checkpoint-age = \"1ms\"\n").expect("written");
+    // Cosignatures tell whole seconds: behind the next one, the last is certainly older than the limit.
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     world.expect(&half, 2, &["older than 1ms"]);
     fs::remove_file(&settings).expect("removed");

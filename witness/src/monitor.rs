@@ -33,6 +33,7 @@ mod follow;
 mod identities;
 mod metrics;
 mod progress;
+mod record;
 mod serve_metrics;
 mod source;
 mod state;

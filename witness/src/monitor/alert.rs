@@ -5,7 +5,7 @@
 //! each with its own place in it; a crash can repeat the last lines, never skip one. `origin` and `index` name
 //! an alert for whoever gets it twice.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tlog::LeafIndex;
 use tlog::encoding::base64;
 
+use super::record;
 use crate::Failure;
 use crate::directory::replace;
 
@@ -60,19 +61,8 @@ impl Alerts {
     /// Opens the record, of which the first `length` bytes count.
     pub(crate) fn open(folder: &Path, length: u64) -> Result<Self, Failure> {
         let path = folder.join("alerts.jsonl");
-        let cannot = |e: io::Error| Failure::new(format!("cannot use `{}`", path.display())).caused_by(e);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(cannot)?;
-        let there = file.metadata().map_err(cannot)?.len();
-        if there < length {
-            return Err(Failure::new(format!(
-                "`{}` has {there} bytes, the state says {length}",
-                path.display()
-            ))
-            .hint("alerts were removed: put the file back, or remove the whole folder to begin again"));
-        }
-        // What lies behind was written by a round that did not end: its entries are checked again.
-        file.set_len(length).and_then(|()| file.sync_all()).map_err(cannot)?;
+        let hint = "alerts were removed: put the file back, or remove the whole folder to begin again";
+        let file = record::open(&path, length, hint)?;
         Ok(Self { file, path, length })
     }
 

@@ -8,7 +8,7 @@
 //! that break a rule are not in it: they change nothing.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use attestation::entry::Entry;
 use attestation::identity::Identity;
 use tlog::LeafIndex;
 
+use super::record;
 use crate::Failure;
 
 /// The record of identity events.
@@ -45,19 +46,9 @@ impl Identities {
     /// Opens the record, of which the first `length` bytes count.
     pub(crate) fn open(folder: &Path, length: u64) -> Result<Self, Failure> {
         let path = folder.join("identities");
+        let hint = "put the file back, or remove the whole folder to check the log from its first entry";
+        let file = record::open(&path, length, hint)?;
         let cannot = |e: io::Error| Failure::new(format!("cannot use `{}`", path.display())).caused_by(e);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(cannot)?;
-        let there = file.metadata().map_err(cannot)?.len();
-        if there < length {
-            return Err(Failure::new(format!(
-                "`{}` has {there} bytes, the state says {length}",
-                path.display()
-            ))
-            .hint("put the file back, or remove the whole folder to check the log from its first entry"));
-        }
-        // What lies behind was written by a round that did not end: its entries are checked again.
-        file.set_len(length).and_then(|()| file.sync_all()).map_err(cannot)?;
         let places = places(&file, length).map_err(cannot)?;
         Ok(Self { file, path, length, places, states: HashMap::new() })
     }
