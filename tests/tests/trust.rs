@@ -605,6 +605,19 @@ fn stale_vouches_end() {
     assert_eq!(given.causes, [Cause::NoPath]);
 }
 
+/// Anybody registers in a moment: at threshold 0 as well somebody has to lead to whoever passes.
+#[test]
+fn a_registered_stranger_passes_at_no_threshold() {
+    let mut scene = Scene::with(&["r", "stranger"]);
+    let verdict = scene.judge(&from_root("r"), "stranger");
+    assert_eq!((verdict.passes, verdict.causes.as_slice()), (false, &[Cause::NoPath][..]));
+    scene.vouch_with("r", "stranger", Scope::CodeSigning, Level::Weak, None).expect("a vouch");
+    assert!(scene.judge(&from_root("r"), "stranger").passes, "the least vouch is a path");
+    scene.revoke("r", "stranger").expect("a revocation");
+    assert!(!scene.judge(&from_root("r"), "stranger").passes);
+    assert!(scene.judge(&from_root("stranger"), "stranger").passes, "a root leads to itself");
+}
+
 /// S22: what was logged once counts once: replayed vouches, rotations, receipts, and what is signed for another.
 #[test]
 fn replays_count_for_nothing() {

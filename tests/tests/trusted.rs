@@ -67,9 +67,10 @@ fn a_gate_opens_on_vouches_and_verified_artifacts_and_on_nothing_else() {
     world.release("app");
     // Registered with its first entry, and nobody vouches for it.
     world.expect(&half, 1, &["no path of vouches", "below"]);
-    world.expect(&["--threshold", "0"], 0, &["PASS", "no artifact was checked"]);
+    world.expect(&["--threshold", "0"], 1, &["STOP", "no path of vouches"]);
     let did = world.pipeline.did();
     world.org.ok(&["vouch", &did, "--scope", "CODE_SIGNING", "--level", "STRONG", "--expires", "30d"]);
+    world.expect(&["--threshold", "0"], 0, &["PASS", "no artifact was checked"]);
     world.expect(&half, 0, &["PASS", "0.8000", "CODE_SIGNING STRONG", "log-asserted", "(--root)"]);
     world.expect(&[&half[..], &["app"]].concat(), 0, &["app  verified", "1 artifacts verified"]);
     world.expect(&[&half[..], &["--scope", "FINANCIAL"]].concat(), 1, &["no path of vouches"]);

@@ -489,6 +489,7 @@ class Judge:
             fails = True
         if best is None:
             causes.append({"cause": "no-path"})
+            fails = True
         causes += [dict(equivocation, cause="equivocation") for equivocation in history["equivocations"]]
         for failure in history["failures"]:
             causes.append({"by": failure["by"], "cause": "failure", "index": failure["index"]})

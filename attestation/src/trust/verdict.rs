@@ -376,9 +376,10 @@ impl Cause {
             | Self::Deactivated
             | Self::Compromised
             | Self::Distrusted { .. }
+            | Self::NoPath
             | Self::BelowThreshold
             | Self::Paths { .. } => true,
-            Self::NoPath | Self::Equivocation { .. } | Self::Failure { .. } | Self::History => false,
+            Self::Equivocation { .. } | Self::Failure { .. } | Self::History => false,
         }
     }
 
