@@ -53,6 +53,8 @@ pub struct App {
     pub origin: String,
     /// The policy text that consumers pin.
     pub policy: String,
+    /// Where others reach the log, without a slash at the end, if its policy says so.
+    pub address: Option<String>,
     /// Where everything is kept. Handlers read; the sequencer writes.
     pub store: Arc<dyn Store>,
     /// Full tiles in memory.

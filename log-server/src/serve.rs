@@ -49,6 +49,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let settings = args.settings.or(file.settings);
     let policy_text = directory.policy()?;
     let policy = Arc::new(own_policy(&policy_text, identity.key.verifier(), &settings)?);
+    let own = policy.logs().iter().find(|log| log.vkey == *identity.key.verifier());
+    let address = own.and_then(|log| log.url.as_deref()).map(|url| url.trim_end_matches('/').to_owned());
     let gatekeeper = Gatekeeper::from_settings(&settings)
         .map_err(|e| Failure::new("the settings are refused").caused_by(e))?;
     let record_path = settings.signed_record_path(&args.dir);
@@ -70,6 +72,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let app = Arc::new(App {
         origin: file.origin,
         policy: policy_text,
+        address,
         store,
         tiles: sequencer.tiles(),
         registry: sequencer.registry(),

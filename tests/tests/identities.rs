@@ -163,7 +163,7 @@ fn a_did_is_answered_with_what_proves_it() {
         let method =
             json!({"id": id, "type": "Multikey", "controller": did.to_string(), "publicKeyMultibase": key});
         json!({"@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"],
-            "id": did.to_string(), "verificationMethod": [method], "authentication": [id], "assertionMethod": [id]})
+            "id": did.to_string(), "alsoKnownAs": [format!("did:key:{key}")], "verificationMethod": [method], "authentication": [id], "assertionMethod": [id]})
     };
     let read = |log: &Log| {
         let response = log.get(&format!("/did/{did}"));
@@ -211,6 +211,97 @@ fn a_did_is_answered_with_what_proves_it() {
     assert_eq!(log_event(&log, &owner.deactivation()), 3);
     assert_eq!(read(&log)["verificationMethod"], json!([]));
     assert_eq!(resolution(&log, did).0["didDocumentMetadata"]["deactivated"], true);
+}
+
+/// A document by the rules of W3C DID Core 1.0 for its core properties (section 5) and for JSON (6.2).
+fn check_did_core(document: &Value, did: Did) {
+    let members = [
+        "@context",
+        "id",
+        "alsoKnownAs",
+        "verificationMethod",
+        "authentication",
+        "assertionMethod",
+        "service",
+    ];
+    let object = document.as_object().expect("an object");
+    assert!(object.keys().all(|name| members.contains(&name.as_str())), "{document}");
+    assert_eq!(document["@context"][0], "https://www.w3.org/ns/did/v1", "the first context");
+    assert_eq!(document["id"], did.to_string());
+    let list = |name: &str| document[name].as_array().unwrap_or_else(|| panic!("{name}: {document}")).clone();
+    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned();
+    let mut ids = Vec::new();
+    for method in list("verificationMethod") {
+        assert_eq!(method.as_object().map(serde_json::Map::len), Some(4), "{method}");
+        assert_eq!((&method["type"], text(&method["controller"])), (&json!("Multikey"), did.to_string()));
+        attestation::did::from_did_key(&format!("did:key:{}", text(&method["publicKeyMultibase"])))
+            .expect("an Ed25519 key");
+        ids.push(text(&method["id"]));
+    }
+    for relation in ["authentication", "assertionMethod"] {
+        assert!(
+            list(relation).iter().all(|id| ids.contains(&text(id))),
+            "{relation} names a method: {document}"
+        );
+    }
+    for service in list("service") {
+        assert_eq!(service.as_object().map(serde_json::Map::len), Some(3), "{service}");
+        for uri in [&service["type"], &service["serviceEndpoint"]] {
+            assert!(
+                reqwest::Url::parse(&text(uri)).is_ok_and(|url| url.as_str() == text(uri)),
+                "{uri} is normal"
+            );
+        }
+        ids.push(text(&service["id"]));
+    }
+    let own = format!("{did}#");
+    assert!(
+        ids.iter().all(|id| id.strip_prefix(&own).is_some_and(|fragment| !fragment.is_empty())),
+        "{ids:?}"
+    );
+    let unique: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(unique.len(), ids.len(), "{ids:?}");
+    for known in list("alsoKnownAs") {
+        attestation::did::from_did_key(&text(&known)).expect("a did:key");
+    }
+}
+
+/// In every state that a DID can have; and from the document a way leads to its history and the proof of it.
+#[test]
+fn a_document_keeps_the_rules_of_did_core() {
+    let mut log = Log::init();
+    let address = format!("{}/pipelines", log.url());
+    // The slash at the end is not doubled.
+    let policy = format!("log {} {address}/\nquorum none\n", log.vkey);
+    std::fs::write(log.dir().join("policy"), policy).expect("a policy");
+    log.serve(&[]);
+    let mut owner = Owner::new(1);
+    let did = owner.did();
+    let signer = Signer { key: owner.key(0) };
+    let keys = [0, 1].map(|at| attestation::did::to_did_key(&owner.key(at).public_key()));
+    let check = |key: Option<usize>| {
+        let response = log.get(&format!("/did/{did}"));
+        assert_eq!(response.headers()["content-type"], "application/did+json");
+        let path = format!("/api/v1/dids/{did}");
+        assert_eq!(response.headers()["link"], format!("<{path}>; rel=\"describedby\""));
+        let document: Value = response.json().expect("JSON");
+        check_did_core(&document, did);
+        let known: Vec<&String> = key.iter().map(|at| &keys[*at]).collect();
+        assert_eq!(document["alsoKnownAs"], json!(known));
+        assert_eq!(document["verificationMethod"].as_array().map(Vec::len), Some(known.len()));
+        assert_eq!(document["service"][0]["serviceEndpoint"], format!("{address}{path}"));
+        let (answer, state) = resolution(&log, did);
+        assert_eq!(answer["didDocument"], document);
+        assert_eq!(answer["didDocumentMetadata"]["registered"], state.is_some());
+    };
+    log.submit(&signer.sign(ORIGIN, b"one", Public, 0).published());
+    check(Some(0));
+    log_event(&log, &owner.inception(false));
+    check(Some(0));
+    log_event(&log, &owner.rotation());
+    check(Some(1));
+    log_event(&log, &owner.deactivation());
+    check(None);
 }
 
 /// What is admitted together is told apart when it gets its index: a refusal then is a refusal, not "later".

@@ -64,8 +64,14 @@ pub struct ListsJson {
 pub async fn document(State(app): State<Arc<App>>, Parts(did): Parts<String>) -> Result<Response, Problem> {
     let did = parse(&did)?;
     let known = Known::read(&app.view(), did)?.ok_or_else(|| unknown(did))?;
-    let headers = [(header::CONTENT_TYPE, "application/did+json"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, known.document(did).to_string()).into_response())
+    // Also where the log's own address is not known: this one is relative.
+    let described_by = format!("<{}>; rel=\"describedby\"", resolution_path(did));
+    let headers = [
+        (header::CONTENT_TYPE, "application/did+json".to_owned()),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+        (header::LINK, described_by),
+    ];
+    Ok((headers, known.document(did, app.address.as_deref()).to_string()).into_response())
 }
 
 /// The DID document, its metadata and the proof of both.
@@ -78,7 +84,7 @@ pub async fn resolution(State(app): State<Arc<App>>, Parts(did): Parts<String>) 
     let known = Known::read(&view, did)?;
     let size = view.published().size().get();
     Ok(fresh_json(Resolution {
-        did_document: known.as_ref().map_or(Value::Null, |known| known.document(did)),
+        did_document: known.as_ref().map_or(Value::Null, |known| known.document(did, app.address.as_deref())),
         did_document_metadata: known
             .as_ref()
             .map_or_else(|| json!({"registered": false, "treeSize": size}), |known| known.metadata(size)),
@@ -183,8 +189,8 @@ impl Known {
         }
     }
 
-    /// Only keys that count now are in it.
-    fn document(&self, did: Did) -> Value {
+    /// Only keys that count now are in it. `address` is the log's.
+    fn document(&self, did: Did, address: Option<&str>) -> Value {
         let (key, authentication, assertion) = match self {
             Self::Bare(key) => (Some(*key), true, true),
             Self::Registered { state, .. } => {
@@ -201,13 +207,22 @@ impl Known {
         let methods: Vec<Value> = key.iter().map(method).collect();
         let ids: Vec<Value> = methods.iter().map(|method| method["id"].clone()).collect();
         let named = |may: bool| if may { ids.clone() } else { Vec::new() };
-        json!({
+        let mut document = json!({
             "@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"],
             "id": did.to_string(),
+            "alsoKnownAs": key.iter().map(did::to_did_key).collect::<Vec<_>>(),
             "verificationMethod": methods,
             "authentication": named(authentication),
             "assertionMethod": named(assertion),
-        })
+        });
+        if let Some(address) = address {
+            document["service"] = json!([{
+                "id": format!("{did}#history"),
+                "type": HISTORY,
+                "serviceEndpoint": format!("{address}{}", resolution_path(did)),
+            }]);
+        }
+        document
     }
 
     fn metadata(&self, size: u64) -> Value {
@@ -241,6 +256,14 @@ impl Known {
         })
     }
 }
+
+/// Where the history of a DID is, with what proves it.
+fn resolution_path(did: Did) -> String {
+    format!("/api/v1/dids/{did}")
+}
+
+/// The kind of service that it is: an absolute URI, which needs no further `@context`.
+const HISTORY: &str = "https://aip.dev/did/history/v1";
 
 /// Whoever is in a registry had its keys admitted.
 fn admitted(raw: &RawKey) -> Option<Ed25519PublicKey> {
