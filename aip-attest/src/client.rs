@@ -74,6 +74,11 @@ impl Client {
         &self.base
     }
 
+    /// Whether nobody on the way can read or answer instead: TLS, or this machine.
+    pub fn is_private(&self) -> bool {
+        url::is_private_way(&self.base)
+    }
+
     /// The policy that the log publishes.
     pub fn policy(&self) -> Result<String, ClientError> {
         self.get_text("/policy")

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use attestation::Did;
-use attestation::evidence::{Evidence, MAX_BYTES, Proven};
+use attestation::evidence::{Evidence, EvidenceError, MAX_BYTES, Proven};
 use attestation::identity::Identity;
 use tlog::policy::Policy;
 
@@ -39,12 +39,19 @@ pub fn state(proven: &Proven, did: Did) -> Result<Option<Identity>> {
 
 /// Reads evidence and verifies it; `whose` names it in messages.
 pub fn verify(bytes: &[u8], policy: &Policy, whose: &str) -> Result<(Evidence, Proven)> {
-    let evidence = Evidence::parse(bytes)
-        .map_err(|error| Failure::new(format!("{whose} is malformed")).caused_by(error))?;
-    let proven = evidence
-        .verify(policy)
-        .map_err(|error| Failure::refuted(format!("{whose} does not hold")).caused_by(error))?;
+    let evidence = parse(bytes, whose)?;
+    let proven = evidence.verify(policy).map_err(|error| refuted(whose, error))?;
     Ok((evidence, proven))
+}
+
+/// Reads evidence that nobody has verified.
+pub fn parse(bytes: &[u8], whose: &str) -> Result<Evidence> {
+    Evidence::parse(bytes).map_err(|error| Failure::new(format!("{whose} is malformed")).caused_by(error))
+}
+
+/// Why evidence is refused: it stays what it is.
+pub fn refuted(whose: &str, error: EvidenceError) -> Failure {
+    Failure::refuted(format!("{whose} does not hold")).caused_by(error)
 }
 
 fn refuse_older(pin: &Pin, proven: &Proven, path: &Path) -> Result<()> {

@@ -1,7 +1,8 @@
 //! Evidence about DIDs as of today, from a log, judged by the pin of the log.
 
-use attestation::evidence::{Evidence, Proven};
+use attestation::evidence::{Evidence, EvidenceError, Proven};
 use serde_json::Value;
+use tlog::policy::PolicyError;
 
 use crate::clock;
 use crate::current::{self, Shown};
@@ -22,7 +23,17 @@ pub fn fetch(
 ) -> Result<(Evidence, Proven)> {
     let bytes = patience.ask(console, || target.client.evidence(query))?;
     let whose = format!("the evidence of `{}`", target.client.url());
-    let (found, proven) = evidence::verify(&bytes, &target.judge.policy, &whose)?;
+    let found = evidence::parse(&bytes, &whose)?;
+    let proven = found.verify(&target.judge.policy).map_err(|error| match error {
+        // Proves nothing against the log, which may have the quorum a moment later.
+        EvidenceError::Quorum(PolicyError::Quorum { .. }) => {
+            Failure::new(format!("{whose} does not satisfy the policy {}", target.judge.source))
+                .caused_by(error)
+                .hint("try again once the log has its witnesses' cosignatures")
+                .for_now()
+        }
+        _ => evidence::refuted(&whose, error),
+    })?;
     if proven.checkpoint().origin != target.origin {
         return Err(Failure::refuted(format!("{whose} is another log's")).because(format!(
             "asked was `{}`, it is of `{}`",

@@ -226,19 +226,24 @@ pub fn find(console: &mut Console) -> Result<Option<(PathBuf, Stored)>> {
 
 /// One's own DID, which needs no key: `AIP_DID`, else what the credentials file says; `None` if there is neither.
 pub fn own_did(console: &mut Console) -> Result<Option<Did>> {
-    let said = match did_in_environment()? {
-        Some(did) => Some(did),
-        None => find(console)?.map(|(_, stored)| match stored {
-            Stored::Plain(credentials) => credentials.did,
-            Stored::Encrypted(encrypted) => encrypted.did,
-        }),
-    };
-    let parse = |said: String| {
-        said.parse().map_err(|error: attestation::did::DidError| {
-            Failure::new("your own DID is none").caused_by(error)
-        })
-    };
-    said.map(parse).transpose()
+    if let Some(did) = did_of_environment()? {
+        return Ok(Some(did));
+    }
+    let said = find(console)?.map(|(_, stored)| match stored {
+        Stored::Plain(credentials) => credentials.did,
+        Stored::Encrypted(encrypted) => encrypted.did,
+    });
+    said.map(own).transpose()
+}
+
+/// One's own DID, and nothing but `AIP_DID`.
+pub fn did_of_environment() -> Result<Option<Did>> {
+    did_in_environment()?.map(own).transpose()
+}
+
+fn own(said: String) -> Result<Did> {
+    said.parse()
+        .map_err(|error: attestation::did::DidError| Failure::new("your own DID is none").caused_by(error))
 }
 
 /// Where a new identity is written.

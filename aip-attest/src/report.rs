@@ -269,6 +269,12 @@ impl Console {
     }
 }
 
+/// `1 path`, `2 paths`.
+pub fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 /// `text` with everything escaped that could move a cursor, colour a line or turn its direction:
 /// file names and signed text come from whoever wrote them.
 pub fn printable(text: &str) -> Cow<'_, str> {

@@ -5,7 +5,6 @@
 
 use std::fmt::{self, Display};
 use std::path::Path;
-use std::time::Duration;
 
 use attestation::Did;
 use attestation::entry::{Entry, LogTime};
@@ -19,9 +18,9 @@ use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
 use tlog::key::{Ed25519PublicKey, VerifierKey};
 use tlog::policy::Policy;
+use tlog::proof::TlogProof;
 use tlog::{LeafIndex, UnixTime};
 
-use crate::clock;
 use crate::current::{self, Shown};
 use crate::environment;
 use crate::evidence;
@@ -30,9 +29,13 @@ use crate::keyfile;
 use crate::patience::Patience;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::trust::{Root, Scoring};
-use crate::report::{Console, Failure, Result};
+use crate::report::{Console, Failure, Result, counted};
 use crate::target::Target;
 use crate::whole_log;
+
+pub mod age;
+
+use age::Way;
 
 /// Where the roots come from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -69,6 +72,21 @@ pub struct Flags {
     pub scope: Option<ScopeQuery>,
     /// `--min-paths`.
     pub min_paths: Option<u8>,
+    /// Whether nobody is trusted but whom the workflow names: what lies in `~/.aip` on a runner may be of another
+    /// job.
+    pub in_workflow: bool,
+}
+
+/// Refuses to look for more paths than there are roots: those that share nothing share no root (`specs/trust.md`).
+pub fn refuse_too_few_roots(params: &Params, source: RootSource) -> Result<()> {
+    let (paths, roots) = (usize::from(params.min_paths()), params.roots().count());
+    if paths <= roots {
+        return Ok(());
+    }
+    let roots = counted(roots, "root");
+    Err(Failure::new(format!("{paths} paths that share nothing are asked for, and there is but {roots}"))
+        .because(format!("each begins at another root; the roots are from {source}"))
+        .hint("name more roots, or ask for fewer paths: --min-paths, `min-paths` in trust.toml"))
 }
 
 /// The parameters, and where their roots come from. Flags beat the settings.
@@ -116,7 +134,8 @@ fn roots(flags: &Flags, settings: &Scoring, console: &mut Console) -> Result<(Ve
     if !settings.roots.is_empty() {
         return Ok((settings.roots.clone(), RootSource::Settings));
     }
-    match keyfile::own_did(console)? {
+    let own = if flags.in_workflow { keyfile::did_of_environment()? } else { keyfile::own_did(console)? };
+    match own {
         Some(did) => Ok((vec![Root { did, weight: Params::FULL_ROOT }], RootSource::OwnDid)),
         None => Err(Failure::new("no trust root is named: nobody is trusted").hint(
             "name the DIDs you trust yourself with --root, AIP_TRUST_ROOTS or `[trust.roots]` in trust.toml",
@@ -131,6 +150,8 @@ pub struct Basis {
     pub checkpoint: Checkpoint,
     /// The latest time that the quorum attests; `None` without witnesses.
     pub attested: Option<UnixTime>,
+    /// How it came here.
+    pub way: Way,
     /// The latest time of an entry that was seen, by the log's clock.
     pub newest: Option<LogTime>,
     /// The evidence, to be kept; none of the whole log.
@@ -154,7 +175,7 @@ impl Basis {
     /// What a file holds.
     pub fn of_file(path: &Path, policy: &Policy, pins: &Pins) -> Result<Self> {
         let (evidence, proven) = evidence::read(path, policy, pins)?;
-        Ok(Self::of_evidence(evidence, proven))
+        Ok(Self::of_evidence(evidence, proven, Way::File))
     }
 
     /// What a log says of `did` today, in answer to these parameters.
@@ -168,16 +189,17 @@ impl Basis {
     ) -> Result<Self> {
         let query = query(did, params);
         let (evidence, proven) = fresh_evidence::fetch(target, &query, pins, patience, console)?;
-        Ok(Self::of_evidence(evidence, proven))
+        Ok(Self::of_evidence(evidence, proven, Way::to(&target.client)))
     }
 
-    fn of_evidence(evidence: Evidence, proven: Proven) -> Self {
+    fn of_evidence(evidence: Evidence, proven: Proven, way: Way) -> Self {
         let (checkpoint, attested, newest) =
             (proven.checkpoint().clone(), proven.attested(), proven.newest());
         Self {
             ledger: Source::Evidence(Box::new(proven)),
             checkpoint,
             attested,
+            way,
             newest,
             evidence: Some(evidence),
         }
@@ -197,12 +219,13 @@ impl Basis {
                 .because(format!("asked was `{}`, it shows `{}`", target.origin, checkpoint.origin)));
         }
         let policy = &target.judge.policy;
-        let does_not =
-            || Failure::refuted(format!("the checkpoint of `{}` does not hold", target.client.url()));
-        let (_, log) = policy.log_checkpoint(&seen.note).map_err(|error| does_not().caused_by(error))?;
-        let cosigned = policy.quorum(&seen.note).map_err(|error| does_not().caused_by(error))?;
-        let attested = policy.quorum_time(&cosigned);
+        let (_, log) = policy.log_checkpoint(&seen.note).map_err(|error| {
+            Failure::refuted(format!("the checkpoint of `{}` does not hold", target.client.url()))
+                .caused_by(error)
+        })?;
         let shown = Shown { seen, checkpoint };
+        let cosigned = current::satisfies(policy, &format!("the policy {}", target.judge.source), &shown)?;
+        let attested = policy.quorum_time(&cosigned);
         current::follow(&shown, &log.vkey, &target.client, pins, patience, console)?;
         let checkpoint = shown.checkpoint;
         let mut ledger = MemoryLedger::new(checkpoint.origin.clone());
@@ -224,12 +247,27 @@ impl Basis {
             Ok(())
         })?;
         let whole = WholeLog { ledger, log: log.vkey.clone(), events };
-        Ok(Self { ledger: Source::WholeLog(Box::new(whole)), checkpoint, attested, newest, evidence: None })
+        Ok(Self {
+            ledger: Source::WholeLog(Box::new(whole)),
+            checkpoint,
+            attested,
+            way: Way::to(&target.client),
+            newest,
+            evidence: None,
+        })
     }
 
     /// Whether nothing is taken on the log's word.
     pub fn is_complete(&self) -> bool {
         matches!(self.ledger, Source::WholeLog(_))
+    }
+
+    /// The leaf at `index` with its proof to the checkpoint; none of the whole log, whose root proves all.
+    pub fn proof(&self, index: LeafIndex) -> Option<(&[u8], TlogProof)> {
+        let evidence = self.evidence.as_ref()?;
+        let element = evidence.elements.iter().find(|element| element.index == index)?;
+        let (hashes, checkpoint) = (element.hashes.clone(), evidence.checkpoint.clone());
+        Some((&element.leaf, TlogProof { extra: None, index, hashes, checkpoint }))
     }
 
     /// The state of the one who was asked about.
@@ -301,40 +339,6 @@ fn query(did: Did, params: &Params) -> Value {
         },
     })
 }
-
-/// Refuses entries that are too old to decide by, or from the future.
-pub fn refuse_stale(basis: &Basis, max_age: Option<Duration>, now: UnixTime, fetched: bool) -> Result<()> {
-    let Some(limit) = max_age else { return Ok(()) };
-    let Some(attested) = basis.attested else {
-        if fetched {
-            // Nobody attests a time, and the log showed this just now: there is nobody else to ask.
-            return Ok(());
-        }
-        return Err(Failure::new("nobody attests how old the evidence is")
-            .because("its policy asks no witness, and only cosignatures carry a time")
-            .hint("get it from the log, or say that its age does not matter: --max-age none"));
-    };
-    let ahead = attested.as_secs().saturating_sub(now.as_secs());
-    if ahead > MAX_AHEAD.as_secs() {
-        return Err(Failure::new(format!("the checkpoint is {ahead} s ahead of this machine's clock"))
-            .hint("set the clock"));
-    }
-    let age = Duration::from_secs(now.as_secs().saturating_sub(attested.as_secs()));
-    if age <= limit {
-        return Ok(());
-    }
-    Err(Failure::new(format!("the checkpoint is older than {}", humantime::format_duration(limit)))
-        .because(format!(
-            "size {} was cosigned {} ago, at {}",
-            basis.checkpoint.size,
-            humantime::format_duration(age),
-            clock::rfc3339(attested)
-        ))
-        .hint("get fresh evidence from the log; what was revoked since is not in it"))
-}
-
-/// How far two honest clocks differ at most.
-const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
 
 /// Keys that were looked at.
 #[derive(Default)]

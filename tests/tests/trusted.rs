@@ -1,4 +1,4 @@
-//! Deploys that are gated on trust: the real command line, a real log and a real witness.
+//! Deploys that are gated on trust: the real command line, a real log and real witnesses.
 
 use std::fs;
 
@@ -6,13 +6,16 @@ use serde_json::Value;
 use tests::log::Log;
 use tests::someone::Someone;
 use tests::witness::Witness;
+use tlog::encoding::decode_base64;
+use tlog::merkle::leaf_hash;
+use tlog::proof::TlogProof;
 
 const FLAGS: [&str; 6] = ["--publish-interval", "0s", "--witness-timeout", "2s", "--deadline", "8s"];
 
-/// A log with a witness; an organisation that vouches, a pipeline that builds, and a consumer.
+/// A log with two witnesses that both have to cosign; an organisation that vouches, a pipeline that builds, and a consumer.
 struct World {
     log: Log,
-    _witness: Witness,
+    _witnesses: [Witness; 2],
     org: Someone,
     pipeline: Someone,
     consumer: Someone,
@@ -21,8 +24,9 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut log = Log::init();
-        let witness = Witness::start("w", &["ed25519"], &log.vkey);
-        log.ask(&witness.policy, "w");
+        let witnesses = ["v", "w"].map(|name| Witness::start(name, &["ed25519"], &log.vkey));
+        let lines = witnesses.each_ref().map(|witness| witness.policy.as_str()).concat();
+        log.ask(&format!("{lines}group both all v w\n"), "both");
         log.serve(&FLAGS);
         let someone = || {
             let someone = Someone::new();
@@ -32,7 +36,7 @@ impl World {
         let (org, pipeline, consumer) = (someone(), someone(), someone());
         org.ok(&["init", "--capabilities", "vouches", "--register"]);
         pipeline.ok(&["init"]);
-        Self { log, _witness: witness, org, pipeline, consumer }
+        Self { log, _witnesses: witnesses, org, pipeline, consumer }
     }
 
     /// The pipeline releases something, and the consumer has it.
@@ -72,11 +76,22 @@ fn a_gate_opens_on_vouches_and_verified_artifacts_and_on_nothing_else() {
     world.org.ok(&["vouch", &did, "--scope", "CODE_SIGNING", "--level", "STRONG", "--expires", "30d"]);
     world.expect(&["--threshold", "0"], 0, &["PASS", "no artifact was checked"]);
     world.expect(&half, 0, &["PASS", "0.8000", "CODE_SIGNING STRONG", "log-asserted", "(--root)"]);
-    world.expect(&[&half[..], &["app"]].concat(), 0, &["app  verified", "1 artifacts verified"]);
+    world.expect(&[&half[..], &["app"]].concat(), 0, &["app  verified", "1 artifact verified"]);
     world.expect(&[&half[..], &["--scope", "FINANCIAL"]].concat(), 1, &["no path of vouches"]);
     world.expect(&["--threshold", "0.8"], 0, &["PASS"]);
-    world.expect(&["--threshold", "0.800001"], 1, &["STOP", "0.8000 is below 0.8000"]);
-    world.expect(&[&half[..], &["--min-paths", "2"]].concat(), 1, &["1 paths reach the threshold"]);
+    world.expect(&["--threshold", "0.800001"], 1, &["STOP", "0.800000 is below 0.800001"]);
+    // Paths that share nothing share no root: with one root there cannot be two.
+    let two = [&half[..], &["--min-paths", "2"]].concat();
+    world.expect(
+        &two,
+        2,
+        &["2 paths that share nothing are asked for, and there is but 1 root", "the roots are from --root"],
+    );
+    let silent = Someone::new();
+    silent.ok(&["init"]);
+    let silent = silent.did();
+    let other = [&two[..], &["--root", &silent]].concat();
+    world.expect(&other, 1, &["2 paths that reach the threshold and share nothing are asked for, found: 1"]);
     world.expect(&[&half[..], &["--require", "artifact"]].concat(), 2, &["no artifact is named"]);
     world.expect(&[&half[..], &["--require", "complete"]].concat(), 2, &["--sync"]);
     world.expect(&[], 2, &["no threshold is named"]);
@@ -135,6 +150,48 @@ fn a_gate_opens_on_vouches_and_verified_artifacts_and_on_nothing_else() {
     }
 }
 
+/// Each hop comes with what proves it, for whoever believes no word of this program.
+#[test]
+fn an_explanation_brings_its_proofs_and_an_exit_code() {
+    let world = World::new();
+    world.release("app");
+    let (did, root) = (world.pipeline.did(), world.org.did());
+    let trust = |more: &[&str]| world.consumer.run(&[&["trust", &did, "--root", &root], more].concat());
+    // Without a threshold any answer is one; with one the exit code says whether it is reached.
+    assert_eq!((trust(&[]).0, trust(&["--threshold", "0"]).0), (0, 1), "no path yet");
+    world.org.ok(&["vouch", &did]);
+    let exits = ["0", "0.8", "0.800001", "1"].map(|threshold| trust(&["--threshold", threshold]).0);
+    assert_eq!(exits, [0, 0, 1, 1]);
+    let (_, out, _) = trust(&["--threshold", "0.8001"]);
+    assert!(out.contains("the score 0.8000 is below 0.8001"), "{out}");
+    let settings = world.consumer.home().join(".aip/trust.toml");
+    fs::write(&settings, "version = 1\n[trust]\nthreshold = \"0.9\"\n").expect("written");
+    assert_eq!((trust(&[]).0, trust(&["--threshold", "0.8"]).0), (1, 0), "settings name one too");
+    fs::remove_file(settings).expect("removed");
+
+    let (code, out, err) = trust(&["--json"]);
+    assert_eq!(code, 0, "{err}");
+    let json: Value = serde_json::from_str(&out).expect("JSON");
+    let hops = json["verdict"]["paths"][0]["hops"].as_array().expect("hops");
+    let proofs = json["proofs"].as_array().expect("proofs");
+    assert_eq!((hops.len(), proofs.len()), (1, 1));
+    assert_eq!(hops[0]["index"], proofs[0]["index"]);
+    let proof = TlogProof::parse(proofs[0]["proof"].as_str().expect("text")).expect("a tlog-proof");
+    let (checkpoint, _) = world.log.policy().log_checkpoint(&proof.checkpoint).expect("the log signed it");
+    let leaf = decode_base64(proofs[0]["leaf"].as_str().expect("text")).expect("base64");
+    proof.verify_inclusion(&leaf_hash(&leaf), &checkpoint).expect("it is in the tree");
+    assert!(String::from_utf8(leaf).expect("JSON").contains(&root), "the leaf is the vouch");
+    assert_eq!(json["root"], checkpoint.root.to_string());
+    let (_, out, _) = trust(&[]);
+    let proven = format!("in the tree of size {} with the root {}", checkpoint.size, checkpoint.root);
+    assert!(out.contains(&proven), "{out}");
+    // Whoever read everything needs no single proof.
+    let (_, out, _) = trust(&["--sync"]);
+    assert!(out.contains("were read, and have the root"), "{out}");
+    let json: Value = serde_json::from_str(&trust(&["--sync", "--json"]).1).expect("JSON");
+    assert_eq!((&json["proofs"], &json["completeness"]), (&Value::Null, &Value::from("whole-log")));
+}
+
 /// Must show 6: offline the same answer, in a namespace without a network; whatever is taken out or altered is
 /// named.
 #[test]
@@ -170,44 +227,110 @@ fn evidence_makes_the_same_verdict_offline_and_each_element_is_needed() {
     assert_eq!(code, 0, "{out}{err}");
     assert_eq!(verdict(&out), verdict(&online));
 
-    // Each list and each entry, taken out and altered.
     let good: Value = serde_json::from_slice(&evidence).expect("JSON");
-    let refused = |altered: &Value, name: &str| {
+    let refused = |altered: &Value, code: i32, name: &str| {
         fs::write(world.consumer.work().join("altered.json"), altered.to_string()).expect("written");
-        let (code, out, err) = offline("altered.json");
-        assert_ne!(code, 0, "{name}: {out}");
-        assert!(err.contains(name) || out.contains(name), "{name} is not named: {err}");
+        let (got, out, err) = offline("altered.json");
+        assert_eq!(got, code, "{name}: {out}{err}");
+        assert!(err.contains(name), "{name} is not named: {err}");
     };
-    let lists: Vec<String> = good["lists"].as_object().expect("lists").keys().cloned().collect();
+    altered_lists(&good, &refused);
+    altered_entries(&good, &refused);
+    altered_notes(&good, &refused);
+}
+
+/// Is to be refused with this exit code and these words.
+type Refused<'a> = &'a dyn Fn(&Value, i32, &str);
+
+/// Each list, and each line of each, taken out and altered: the log asserted another.
+fn altered_lists(good: &Value, refused: Refused) {
+    let lists = good["lists"].as_object().expect("lists");
     assert!(lists.len() >= 7, "{lists:?}");
-    for list in &lists {
+    for (list, lines) in lists {
+        let name = format!("the list {list} is not as the log asserted it");
         let mut without = good.clone();
         without["lists"].as_object_mut().expect("lists").remove(list);
-        refused(&without, list);
-        for at in 0..good["lists"][list].as_array().expect("a list").len() {
+        refused(&without, 1, &name);
+        for (at, line) in lines.as_array().expect("a list").iter().enumerate() {
             let mut shorter = good.clone();
             shorter["lists"][list].as_array_mut().expect("a list").remove(at);
-            refused(&shorter, list);
+            refused(&shorter, 1, &name);
+            let mut altered = good.clone();
+            altered["lists"][list][at] = flipped(line, 8);
+            refused(&altered, 1, &name);
         }
     }
+}
+
+/// Each entry, taken out; its leaf and each hash of its proof, altered and taken out.
+fn altered_entries(good: &Value, refused: Refused) {
     let entries = good["entries"].as_array().expect("entries");
     assert!(entries.len() >= 4, "{}", entries.len());
-    for at in 0..entries.len() {
-        let name = format!("entry {}", entries[at]["index"]);
+    for (at, entry) in entries.iter().enumerate() {
+        let name = format!("entry {}", entry["index"]);
         let mut without = good.clone();
         without["entries"].as_array_mut().expect("entries").remove(at);
-        refused(&without, &name);
+        refused(&without, 2, &format!("the evidence lacks {name}"));
         let mut altered = good.clone();
-        let other = entries[(at + 1) % entries.len()]["leaf"].clone();
-        altered["entries"][at]["leaf"] = other;
-        refused(&altered, &name);
+        altered["entries"][at]["leaf"] = flipped(&entry["leaf"], 0);
+        refused(&altered, 1, &format!("{name}: "));
+        let mut altered = good.clone();
+        altered["entries"][at]["leaf"] = entries[(at + 1) % entries.len()]["leaf"].clone();
+        refused(&altered, 1, &format!("{name}: "));
+        let hashes = entry["hashes"].as_array().expect("hashes");
+        assert!(!hashes.is_empty());
+        for (place, hash) in hashes.iter().enumerate() {
+            let mut altered = good.clone();
+            altered["entries"][at]["hashes"][place] = flipped(hash, 31);
+            refused(&altered, 1, &format!("{name}: "));
+            let mut shorter = good.clone();
+            shorter["entries"][at]["hashes"].as_array_mut().expect("hashes").remove(place);
+            refused(&shorter, 1, &format!("{name}: "));
+        }
     }
+}
+
+/// Each line of both notes: what they say, and who signed it.
+fn altered_notes(good: &Value, refused: Refused) {
     for note in ["checkpoint", "assertion"] {
-        let mut altered = good.clone();
-        let text = good[note].as_str().expect("a note").replacen('\n', "\nx", 2);
-        altered[note] = text.into();
-        refused(&altered, if note == "checkpoint" { "evidence" } else { "assertion" });
+        let text = good[note].as_str().expect("a note");
+        let (body, signatures) = text.split_once("\n\n").expect("a note");
+        for at in 0..body.lines().count() {
+            let mut altered = good.clone();
+            let line = |(place, line): (usize, &str)| match place == at {
+                true => format!("x{line}\n"),
+                false => format!("{line}\n"),
+            };
+            let body: String = body.lines().enumerate().map(line).collect();
+            altered[note] = format!("{body}\n{signatures}").into();
+            // Another origin is another log, which nobody has a policy for.
+            match (note, at) {
+                ("checkpoint", 0) => refused(&altered, 2, "there is no policy for the log `xlocalhost/log`"),
+                ("checkpoint", _) => refused(&altered, 1, "caused by: checkpoint: "),
+                _ => refused(&altered, 1, "the assertion is not signed by the log's key"),
+            }
+        }
+        let signatures: Vec<&str> = signatures.lines().collect();
+        for (at, signature) in signatures.iter().enumerate() {
+            let mut without = good.clone();
+            let others: String =
+                signatures.iter().filter(|line| *line != signature).map(|line| format!("{line}\n")).collect();
+            without[note] = format!("{body}\n\n{others}").into();
+            match (note, at) {
+                ("checkpoint", 0) => refused(&without, 1, "caused by: checkpoint: "),
+                ("checkpoint", _) => refused(&without, 1, "caused by: quorum: "),
+                _ => refused(&without, 2, "`assertion`: "),
+            }
+        }
+        assert_eq!(signatures.len(), if note == "checkpoint" { 3 } else { 1 }, "{text}");
     }
+}
+
+/// Base64 of which one bit is another.
+fn flipped(base64: &Value, byte: usize) -> Value {
+    let mut bytes = decode_base64(base64.as_str().expect("text")).expect("base64");
+    bytes[byte] ^= 1;
+    tlog::encoding::base64(&bytes).into()
 }
 
 /// `--sync` takes nothing on the log's word, and its copy of the log is not believed either.
@@ -257,6 +380,17 @@ fn a_later_state_closes_the_window_of_a_theft() {
     world.consumer.ok(&["state", "export", "--did", &did, "--out", "state.json"]);
     let with_state = [&verify[..], &["--state", "state.json", "--max-state-age", "7d"]].concat();
     assert!(world.consumer.ok(&with_state).contains("later-state"), "fine so far");
+    // It is old one day, and nobody attests an age without witnesses. Cosignatures tell whole seconds.
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    let aged =
+        |limit: &'static str| [&verify[..], &["--state", "state.json", "--max-state-age", limit]].concat();
+    let (code, out, err) = world.consumer.run(&aged("1s"));
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(out.contains("FAILED: later-state"), "{out}");
+    world.consumer.ok(&aged("1h"));
+    world.consumer.write("alone", &format!("log {}\nquorum none\n", world.log.vkey));
+    let (code, out, err) = world.consumer.run(&[&aged("1h")[..], &["--policy", "alone"]].concat());
+    assert_eq!((code, out.contains("could not check: later-state")), (2, true), "{out}{err}");
     // The receipt stands at index 2 behind both inceptions; all from there on was a thief's.
     let recovery = fs::read_dir(world.pipeline.home())
         .expect("a home")

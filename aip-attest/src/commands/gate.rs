@@ -1,16 +1,17 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use attestation::Did;
-use attestation::trust::{Ppm, Verdict};
+use attestation::trust::{Cause, Ppm, Verdict};
 
 use super::trust::{self, Asked, Judged};
 use super::verify::{self, Found};
 use crate::clock;
 use crate::policy_file::pins::Pins;
-use crate::report::{Console, Exit, Failure, Result};
-use crate::scoring::{self, Flags};
+use crate::policy_file::{PolicyFile, Source};
+use crate::report::{Console, Exit, Failure, Result, counted};
+use crate::scoring::age::{self, MaxAge};
+use crate::scoring::{Basis, Flags, RootSource};
 
 mod print;
 
@@ -25,8 +26,12 @@ mod print;
 /// proven; that no other one speaks against the DID is the log's signed word. --sync reads the whole log instead,
 /// and takes nothing on its word. --evidence FILE asks nobody.
 ///
-/// Exit codes: 0 it passes; 1 it does not; 2 it could not be told: no root, no log, evidence that is old, an
-/// artifact without a receipt.
+/// Only witnesses attest how old the log's answer is. Where the policy asks none, an answer that came just now over
+/// TLS or from this machine passes, and "age not attested" is printed; one in a file or over plain http does not,
+/// and none does if --max-age or the settings name an age, or with --require witnessed.
+///
+/// Exit codes: 0 it passes; 1 it does not; 2 it could not be told: no root, no log, evidence that is old or whose
+/// age nobody attests, an artifact without a receipt.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Artifacts whose receipts must verify: files, folders, globs
@@ -48,11 +53,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER")]
     min_paths: Option<u8>,
 
-    /// How old the log's checkpoint may be, by the time that the quorum attests; `none` for any age
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_age)]
-    max_age: Age,
+    /// How old the log's checkpoint may be, by the time that the quorum attests, or `none` for any age; else 24h,
+    /// where witnesses attest one
+    #[arg(long, value_name = "DURATION", value_parser = parse_age)]
+    max_age: Option<MaxAge>,
 
-    /// Ask for more: `complete` (nothing on the log's word: --sync), `artifact` (at least one was checked)
+    /// Ask for more: `complete` (nothing on the log's word: --sync), `artifact` (at least one was checked),
+    /// `witnessed` (witnesses attest the age)
     #[arg(long, value_name = "WHAT")]
     require: Vec<Requirement>,
 
@@ -69,14 +76,12 @@ pub(crate) struct Args {
 enum Requirement {
     Complete,
     Artifact,
+    Witnessed,
 }
 
-/// The greatest age, if there is one.
-#[derive(Clone, Copy, Debug)]
-struct Age(Option<Duration>);
-
-fn parse_age(text: &str) -> Result<Age, String> {
-    if text == "none" { Ok(Age(None)) } else { super::parse_duration(text).map(|age| Age(Some(age))) }
+/// A greatest age, as people write it.
+pub(super) fn parse_age(text: &str) -> Result<MaxAge, String> {
+    if text == "none" { Ok(MaxAge::Any) } else { super::parse_duration(text).map(MaxAge::Limit) }
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
@@ -85,9 +90,10 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         artifacts: args.artifacts,
         threshold: args.threshold,
         min_paths: args.min_paths,
-        max_age: args.max_age.0,
+        max_age: args.max_age.unwrap_or_default(),
         complete: args.require.contains(&Requirement::Complete),
         artifact: args.require.contains(&Requirement::Artifact),
+        witnessed: args.require.contains(&Requirement::Witnessed),
         receipts: args.receipts,
         asked: args.asked,
     };
@@ -96,6 +102,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         print::json(&opened, console);
     } else {
         print::text(&opened, console);
+    }
+    if let Some(hint) = opened.hint() {
+        console.hint(hint);
     }
     Ok(opened.exit())
 }
@@ -106,9 +115,10 @@ pub(super) struct Gate {
     pub(super) artifacts: Vec<OsString>,
     pub(super) threshold: Option<Ppm>,
     pub(super) min_paths: Option<u8>,
-    pub(super) max_age: Option<Duration>,
+    pub(super) max_age: MaxAge,
     pub(super) complete: bool,
     pub(super) artifact: bool,
+    pub(super) witnessed: bool,
     pub(super) receipts: Option<PathBuf>,
     pub(super) asked: Asked,
 }
@@ -142,19 +152,34 @@ impl Gate {
                     "`aip-attest policy pin URL` once, or name the policy: --policy, AIP_POLICY, .aip/policy",
                 ));
         }
-        let fetched = self.asked.evidence.is_none();
-        let limits = [self.max_age, judged.max_age];
-        for limit in limits.into_iter().flatten() {
-            scoring::refuse_stale(&judged.basis, Some(limit), clock::now(), fetched)?;
+        let Basis { checkpoint, attested, way, .. } = &judged.basis;
+        if self.witnessed && attested.is_none() {
+            return Err(Failure::new(
+                "no witness attests the checkpoint, and --require witnessed asks for it",
+            )
+            .because(format!("the policy {} asks no witness", judged.policy.source))
+            .hint("name a policy with witnesses"));
+        }
+        // Both hold, so that no flag takes back what the settings demand.
+        for limit in [Some(self.max_age), judged.max_age.map(MaxAge::Limit)].into_iter().flatten() {
+            age::refuse_stale(checkpoint.size, *attested, *way, limit, clock::now())?;
         }
         let found = if self.artifacts.is_empty() {
             Vec::new()
         } else {
-            let (policy, receipts) = (self.asked.policy.clone(), self.receipts.clone());
             let state = judged.basis.signer_state(self.did)?;
-            verify::signed_by(state, &self.artifacts, policy, receipts, pins, console)
+            let policy = self.policy_of_receipts(&judged);
+            verify::signed_by(state, &self.artifacts, policy, self.receipts.clone(), pins, console)
         };
         Ok(Opened { judged, found })
+    }
+
+    /// What judged the log judges the receipts too. Where that is a pin, and nobody says which policy it must be, a
+    /// receipt of another log is judged by the pin of that one.
+    fn policy_of_receipts(&self, judged: &Judged) -> Option<PolicyFile> {
+        let is_one_of_many =
+            matches!(judged.policy.source, Source::Pinned(_)) && self.asked.fingerprint.is_none();
+        (!is_one_of_many).then(|| judged.policy.clone())
     }
 }
 
@@ -164,14 +189,29 @@ impl Opened {
         self.found.iter().map(Found::exit).fold(score, Exit::and)
     }
 
+    /// Whether witnesses attest how old the log's answer is.
+    pub(super) fn is_age_attested(&self) -> bool {
+        self.judged.basis.attested.is_some()
+    }
+
+    /// What to do if it does not pass for want of a path from the only root there is.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        let is_lost = self.judged.verdict.causes.contains(&Cause::NoPath);
+        (is_lost && self.judged.roots == RootSource::OwnDid).then_some(
+            "your own DID is the only root: name the DIDs that you trust with --root, AIP_TRUST_ROOTS, \
+             `[trust.roots]` in .aip/trust.toml, or the action's input `trust-roots`",
+        )
+    }
+
     /// Why, in one line.
     pub(super) fn reason(&self) -> String {
         let verdict = &self.judged.verdict;
         let score = score_line(verdict);
         let bad = self.found.iter().find(|found| found.exit() != Exit::Yes);
+        let age = if self.is_age_attested() { "" } else { "; age not attested: the policy asks no witness" };
         match bad {
-            None if self.found.is_empty() => format!("{score}; no artifact was checked"),
-            None => format!("{score}; {} artifacts verified", self.found.len()),
+            None if self.found.is_empty() => format!("{score}; no artifact was checked{age}"),
+            None => format!("{score}; {} verified{age}", counted(self.found.len(), "artifact")),
             Some(bad) if verdict.passes => {
                 let why = bad.why().map_or(String::new(), |why| format!(": {why}"));
                 format!("{score}, but `{}` {}{why}", bad.label(), bad.word())

@@ -33,7 +33,7 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(Args {}: Args, _: &mut Console) -> Result<Exit> {
     let mut runner = Runner::start()?;
-    let exit = match act(&mut runner) {
+    let exit = match gate::begin().and_then(|()| act(&mut runner)) {
         Ok(exit) => exit,
         Err(failure) => {
             runner.error(&failure);
@@ -45,10 +45,14 @@ pub(crate) fn run(Args {}: Args, _: &mut Console) -> Result<Exit> {
 }
 
 fn act(runner: &mut Runner) -> Result<Exit> {
-    let inputs = Inputs::read()?;
+    let no_answer = |failure: Failure| match gate::could_not_tell(&failure) {
+        Ok(()) => failure,
+        Err(unwritten) => unwritten,
+    };
+    let inputs = Inputs::read().map_err(no_answer)?;
     // Before anything is signed: what a stopped job made is nobody's release.
     if let Some(wanted) = &inputs.gate {
-        let exit = gate::pass(wanted, &inputs, runner)?;
+        let exit = gate::pass(wanted, &inputs, runner).map_err(no_answer)?;
         if exit != Exit::Yes || inputs.sign_paths.is_empty() {
             return Ok(exit);
         }

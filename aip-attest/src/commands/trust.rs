@@ -1,5 +1,6 @@
 mod graph;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,15 +8,16 @@ use attestation::Did;
 use attestation::entry::LogTime;
 use attestation::trust::{Advice, Cause, JudgedPath, Params, Ppm, ScopeQuery, Verdict};
 use serde_json::{Value, json};
-use tlog::Hash;
+use tlog::checkpoint::Checkpoint;
+use tlog::{Hash, LeafIndex, encoding};
 
 use crate::clock;
 use crate::durable::{self, Readers};
 use crate::evidence;
 use crate::patience::Patience;
-use crate::policy_file::trust::Root;
+use crate::policy_file::trust::{Root, Scoring};
 use crate::policy_file::{self, PolicyFile, Source, pins::Pins};
-use crate::report::{Console, Exit, Failure, Result};
+use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::scoring::{self, Basis, Flags, RootSource};
 use crate::target::Wish;
 
@@ -25,7 +27,7 @@ use crate::target::Wish;
 /// step is an entry in the log; its index is printed. Whoever has the same roots and the same log computes the
 /// same number.
 ///
-/// Exit codes: 0 there is an answer; 2 there is none.
+/// Exit codes: 0 there is an answer; 1 a threshold is named, and the DID does not pass it; 2 there is no answer.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Args {
@@ -36,7 +38,7 @@ pub(crate) struct Args {
     #[arg(value_name = "DID", required = true)]
     did: Option<Did>,
 
-    /// Also say whether it reaches this score
+    /// The score that passes, else `threshold` in trust.toml: below it the exit code is 1
     #[arg(long, value_name = "SCORE")]
     threshold: Option<Ppm>,
 
@@ -93,11 +95,21 @@ pub(super) struct Asked {
     /// The fingerprint that the policy must have.
     #[arg(skip)]
     pub(super) fingerprint: Option<Hash>,
+
+    /// [`Flags::in_workflow`].
+    #[arg(skip)]
+    pub(super) in_workflow: bool,
 }
 
 impl Asked {
     pub(super) fn flags(&self) -> Flags {
-        Flags { roots: self.root.clone(), scope: self.scope, threshold: None, min_paths: None }
+        Flags {
+            roots: self.root.clone(),
+            scope: self.scope,
+            threshold: None,
+            min_paths: None,
+            in_workflow: self.in_workflow,
+        }
     }
 }
 
@@ -114,7 +126,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     } else {
         print(&judged, console);
     }
-    Ok(Exit::Yes)
+    Ok(if judged.verdict.passes || !judged.has_threshold { Exit::Yes } else { Exit::False })
 }
 
 /// A verdict, and what it rests on.
@@ -123,7 +135,7 @@ pub(super) struct Judged {
     pub(super) basis: Basis,
     pub(super) roots: RootSource,
     /// The policy that judged the log.
-    policy: String,
+    pub(super) policy: PolicyFile,
     /// Whether anybody named a threshold.
     pub(super) has_threshold: bool,
     /// Whether the policy is anybody's but the log's own.
@@ -141,6 +153,7 @@ pub(super) fn judge(
     console: &mut Console,
 ) -> Result<Judged> {
     let Reached { basis, policy, params, roots } = reach(did, asked, flags, pins, console)?;
+    scoring::refuse_too_few_roots(&params, roots)?;
     policy.trust.refuse_small(&basis.checkpoint.origin, basis.checkpoint.size)?;
     if let (Some(path), Some(evidence)) = (&asked.evidence_out, &basis.evidence) {
         durable::write(path, evidence.to_json().as_bytes(), Readers::Everyone)?;
@@ -153,7 +166,6 @@ pub(super) fn judge(
     let has_threshold = flags.threshold.or(policy.trust.scoring.threshold).is_some();
     let is_believed = !matches!(policy.source, Source::Log(_)) || asked.fingerprint.is_some();
     let max_age = policy.trust.max_checkpoint_age();
-    let policy = policy.source.to_string();
     Ok(Judged { verdict, basis, roots, policy, has_threshold, is_believed, max_age })
 }
 
@@ -170,7 +182,7 @@ fn reach(did: Did, asked: &Asked, flags: &Flags, pins: &Pins, console: &mut Cons
     match &asked.evidence {
         Some(path) => {
             let policy = policy_for(path, asked, pins)?;
-            let (params, roots) = scoring::params(flags, &policy.trust.scoring, console)?;
+            let (params, roots) = scoring::params(flags, &settings(&policy, asked), console)?;
             let basis = Basis::of_file(path, &policy.policy, pins)?;
             Ok(Reached { basis, policy, params, roots })
         }
@@ -179,7 +191,7 @@ fn reach(did: Did, asked: &Asked, flags: &Flags, pins: &Pins, console: &mut Cons
             let named = policy_file::named(asked.policy.as_deref(), pins)?;
             let wish = Wish::new(asked.log.as_deref(), named, pins)?.with_fingerprint(asked.fingerprint);
             let target = wish.meet(pins, deadline, console)?;
-            let (params, roots) = scoring::params(flags, &target.judge.trust.scoring, console)?;
+            let (params, roots) = scoring::params(flags, &settings(&target.judge, asked), console)?;
             let mut patience = Patience::until(deadline);
             let basis = if asked.sync {
                 Basis::of_whole_log(&target, did, pins, &mut patience, console)?
@@ -189,6 +201,16 @@ fn reach(did: Did, asked: &Asked, flags: &Flags, pins: &Pins, console: &mut Cons
             Ok(Reached { basis, policy: target.judge, params, roots })
         }
     }
+}
+
+/// How scores come about, by the settings beside the policy. A workflow's roots are those that it names: beside a
+/// pinned policy lies what is the machine's, which another job may have written.
+fn settings(policy: &PolicyFile, asked: &Asked) -> Scoring {
+    let mut scoring = policy.trust.scoring.clone();
+    if asked.in_workflow && matches!(policy.source, Source::Pinned(_) | Source::Log(_)) {
+        scoring.roots.clear();
+    }
+    scoring
 }
 
 /// The policy that judges evidence from a file.
@@ -232,11 +254,11 @@ pub(super) fn print(judged: &Judged, console: &mut Console) {
     let history = &verdict.history;
     if verdict.best.is_some() {
         console.line(format!(
-            "history   {} active weeks of 26, {} confirmed weeks by {} others, {} open failures: worth {}",
-            history.weeks,
-            history.confirmed,
-            history.confirmers.len(),
-            history.failures.len(),
+            "history   {} of 26, {} by {}, {}: worth {}",
+            counted(history.weeks, "active week"),
+            counted(history.confirmed, "confirmed week"),
+            counted(history.confirmers.len(), "other"),
+            counted(history.failures.len(), "open failure"),
             history.behaviour,
         ));
     }
@@ -246,13 +268,17 @@ pub(super) fn print(judged: &Judged, console: &mut Console) {
     for advice in &verdict.advice {
         console.line(format!("raises    {}", advice_words(advice)));
     }
-    let time = basis.attested.map_or(String::new(), |time| format!(", {}", clock::rfc3339(time)));
+    let Checkpoint { origin, size, root, .. } = &basis.checkpoint;
+    console.line(match basis.is_complete() {
+        true => format!("proven    all entries up to size {size} were read, and have the root {root}"),
+        false => {
+            format!("proven    each entry that is named is in the tree of size {size} with the root {root}")
+        }
+    });
+    let time = basis.attested.map_or("age not attested".to_owned(), clock::rfc3339);
     let complete = if basis.is_complete() { "the whole log was read" } else { "log-asserted" };
-    console.line(format!(
-        "as of     size {} of {}{time}; {complete}",
-        basis.checkpoint.size, basis.checkpoint.origin
-    ));
-    console.line(format!("policy    {}", judged.policy));
+    console.line(format!("as of     size {size} of {origin}, {time}; {complete}"));
+    console.line(format!("policy    {}", judged.policy.source));
 }
 
 fn root_words((did, weight): (Did, u16)) -> String {
@@ -262,7 +288,8 @@ fn root_words((did, weight): (Did, u16)) -> String {
 fn print_path(name: &str, path: &JudgedPath, console: &mut Console) {
     console.line(format!("{name:<9} {}", path.path.root));
     for hop in &path.hops {
-        let depth = hop.depth.map_or(String::new(), |depth| format!(", {depth} more hops"));
+        let depth =
+            hop.depth.map_or(String::new(), |depth| format!(", {}", counted(usize::from(depth), "more hop")));
         console.line(format!(
             "          {} {} {} until {}{depth}, entry {}: {}",
             hop.to,
@@ -292,12 +319,22 @@ pub(super) fn words(verdict: &Verdict, cause: Cause) -> String {
         Cause::Failure { by, index } => format!("{by} reports a failed verification (entry {index})"),
         Cause::History => format!("its history is worth {}", verdict.history.positive),
         Cause::BelowThreshold => {
-            format!("the score {} is below {}", verdict.score, verdict.params.threshold())
+            let (score, threshold) = unequal(verdict.score, verdict.params.threshold());
+            format!("the score {score} is below {threshold}")
         }
         Cause::Paths { found, needed } => {
-            format!("{found} paths reach the threshold and share nothing, {needed} are asked for")
+            format!("{needed} paths that reach the threshold and share nothing are asked for, found: {found}")
         }
     }
+}
+
+/// Two scores as people read them, with as many decimals as tell them apart.
+fn unequal(a: Ppm, b: Ppm) -> (String, String) {
+    let (short, long) = (
+        |ppm: Ppm| ppm.to_string(),
+        |ppm: Ppm| format!("{}.{:06}", ppm.get() / 1_000_000, ppm.get() % 1_000_000),
+    );
+    if short(a) == short(b) { (long(a), long(b)) } else { (short(a), short(b)) }
 }
 
 fn advice_words(advice: &Advice) -> String {
@@ -313,8 +350,14 @@ fn advice_words(advice: &Advice) -> String {
     }
 }
 
-/// The same for programs: `{"schema": "aip.trust.v1", "verdict": {…, specs/trust.md}, "origin", "treeSize",
-/// "attested", "completeness", "rootsFrom", "policy"}`.
+/// The same for programs.
+///
+/// ```text
+/// {"schema": "aip.trust.v1", "verdict": {…, specs/trust.md}, "origin", "treeSize", "root", "attested",
+///  "completeness": "log-asserted | whole-log", "proofs": [{"index", "leaf", "proof"}], "rootsFrom", "policy"}
+/// ```
+/// `attested` is null where no witness attests a time. `proofs` has the entry of each hop with a C2SP tlog-proof to
+/// the checkpoint; null if the whole log was read, whose root all its entries prove together.
 pub(super) fn json_of(judged: &Judged) -> Value {
     let Judged { verdict, basis, roots, policy, .. } = judged;
     json!({
@@ -322,9 +365,21 @@ pub(super) fn json_of(judged: &Judged) -> Value {
         "verdict": verdict.to_json(),
         "origin": basis.checkpoint.origin,
         "treeSize": basis.checkpoint.size.get(),
+        "root": basis.checkpoint.root.to_string(),
         "attested": basis.attested.map(clock::rfc3339),
         "completeness": if basis.is_complete() { "whole-log" } else { "log-asserted" },
+        "proofs": proofs(verdict, basis),
         "rootsFrom": roots.to_string(),
-        "policy": policy,
+        "policy": policy.source.to_string(),
     })
+}
+
+fn proofs(verdict: &Verdict, basis: &Basis) -> Option<Vec<Value>> {
+    let hops = verdict.paths.iter().flat_map(|path| &path.hops);
+    let indexes: BTreeSet<LeafIndex> = hops.map(|hop| hop.logged.index).collect();
+    let proof = |index| {
+        let (leaf, proof) = basis.proof(index)?;
+        Some(json!({"index": index.get(), "leaf": encoding::base64(leaf), "proof": proof.to_string()}))
+    };
+    indexes.into_iter().map(proof).collect()
 }

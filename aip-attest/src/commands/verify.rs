@@ -11,6 +11,7 @@ use attestation::Did;
 use attestation::receipt::{Demand, SignerState};
 
 use crate::artifact::{self, hashing};
+use crate::policy_file::PolicyFile;
 use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::Shelf;
@@ -126,11 +127,11 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 }
 
 /// Judges artifacts whose signer must be the one of this state, for a gate: a receipt cannot know what came after
-/// it.
+/// it. `policy` judges every receipt; without one, that of its log's pin does.
 pub(super) fn signed_by(
     state: SignerState,
     artifacts: &[OsString],
-    policy: Option<PathBuf>,
+    policy: Option<PolicyFile>,
     receipts: Option<PathBuf>,
     pins: Pins,
     console: &mut Console,
@@ -138,14 +139,14 @@ pub(super) fn signed_by(
     let mut judge = Judge {
         wanted: Some(vec![state.did]),
         demands: Vec::new(),
-        policy_flag: policy,
+        policy_flag: None,
         predicate_type: None,
         receipt: None,
         shelf: Shelf::new(receipts),
         state: Some(Later::Known(Box::new(state))),
         max_state_age: None,
         pins,
-        policy: None,
+        policy: Some(policy),
     };
     judge_all(artifacts, &mut judge, console)
 }

@@ -172,10 +172,14 @@ fn what_is_wrong_fails_the_step_and_says_what() {
         (with(&own, key().leak(), &[("verify-did", "did:aip:x")]), "`trust-threshold` is empty"),
         (with(&own, key().leak(), &[("trust-threshold", "0.5")]), "`verify-did` is empty"),
         (with(&own, key().leak(), &[("trust-roots", own.clone().leak())]), "`verify-did` is empty"),
+        (with(&own, key().leak(), &[("trust-scope", "ANY")]), "`verify-did` is empty"),
+        (with(&own, key().leak(), &[("trust-max-age", "1h")]), "`verify-did` is empty"),
         (
-            with(&own, key().leak(), &[("verify-did", "did:aip:upstream-agent"), ("trust-threshold", "0.5")]),
-            "the input `verify-did` is `did:aip:upstream-agent`",
+            with(&own, key().leak(), &[("trust-sync", "true")]),
+            "`trust-sync` is set, and `verify-did` is empty",
         ),
+        (with(&own, key().leak(), &[("verify-paths", "dist/*")]), "`verify-did` is empty"),
+        (with(&own, key().leak(), &[("verify-receipts-dir", "receipts")]), "`verify-did` is empty"),
         (with(&own, key().leak(), &[("require-log", "true")]), "no log is known"),
     ] {
         let is_fine = with.contains(&("if-no-key", ""));
@@ -184,6 +188,40 @@ fn what_is_wrong_fails_the_step_and_says_what() {
         let level = if is_fine { "::warning " } else { "::error " };
         assert!(run.commands.iter().any(|command| command.starts_with(level)), "{run:#?}");
     }
+}
+
+/// Whoever asks for a gate gets an answer in the outputs and in the summary, whatever is wrong: a later step must not
+/// read an empty output.
+#[test]
+fn a_gate_that_cannot_even_ask_says_so_where_people_and_steps_look() {
+    let world = world();
+    let (own, key) = (did().to_string(), key());
+    let announced = "did:aip:upstream-agent";
+    for (did, more, why) in [
+        // As it was announced, which names no DID.
+        (announced, vec![("trust-threshold", "0.5")], "the input `verify-did` is `did:aip:upstream-agent`"),
+        (&own, vec![], "`trust-threshold` is empty"),
+        (&own, vec![("trust-threshold", "0.5"), ("trust-roots", "me")], "the input `trust-roots` is `me`"),
+        (
+            &own,
+            vec![("trust-threshold", "0.5"), ("trust-max-age", "soon")],
+            "the input `trust-max-age` is `soon`",
+        ),
+        (&own, vec![("trust-threshold", "0.5"), ("private", "maybe")], "the input `private` is `maybe`"),
+        (&own, vec![("trust-threshold", "0.5")], "no log is named"),
+        ("`x`<b>", vec![("trust-threshold", "0.5")], "the input `verify-did` is ``x`<b>`"),
+    ] {
+        let with = with(&own, &key, &[&[("sign-paths", ""), ("verify-did", did)][..], &more].concat());
+        let run = run(&world, &with, &[]);
+        run.expect(false, &["::error title=aip-attest::", why]);
+        assert_eq!((run.outputs["verified"].as_str(), run.outputs["trust-score"].as_str()), ("false", ""));
+        assert!(run.summary.starts_with("### Could not tell whether to trust "), "{}", run.summary);
+        assert!(!run.summary.contains(['`', '<']), "{}", run.summary);
+    }
+    // Without a gate nothing is said about one.
+    let run = run(&world, &with(&own, &key, &[]), &[]);
+    assert_eq!(run.outputs["verified"], "");
+    assert!(!run.summary.contains("trust"), "{}", run.summary);
 }
 
 #[test]
@@ -309,6 +347,7 @@ fn hostile_inputs_execute_nothing() {
         "trust-threshold",
         "trust-roots",
         "trust-scope",
+        "trust-max-age",
         "trust-sync",
         "verify-paths",
         "verify-receipts-dir",

@@ -1,7 +1,8 @@
 //! The answer for people, and the same for programs.
 //!
 //! ```text
-//! {"schema": "aip.gate.v1", "passes": true, "reason": "…", "trust": {…, as `trust --json`},
+//! {"schema": "aip.gate.v1", "passes": true, "reason": "…", "hint": "…" or null, "ageAttested": true,
+//!  "trust": {…, as `trust --json`},
 //!  "artifacts": [{"artifact", "sha256", "verdict": "verified | failed | could-not-check", "why"}]}
 //! ```
 
@@ -41,6 +42,8 @@ pub(super) fn json(opened: &Opened, console: &mut Console) {
         "schema": "aip.gate.v1",
         "passes": opened.exit() == Exit::Yes,
         "reason": opened.reason(),
+        "hint": opened.hint(),
+        "ageAttested": opened.is_age_attested(),
         "trust": trust::json_of(&opened.judged),
         "artifacts": opened.found.iter().map(artifact).collect::<Vec<Value>>(),
     }));

@@ -9,10 +9,12 @@ use attestation::trust::{Ppm, ScopeQuery};
 use tlog::Hash;
 
 use crate::artifact::parse_digest;
+use crate::commands::gate;
 use crate::environment;
 use crate::policy_file::trust::Root;
 use crate::predicate;
 use crate::report::{Failure, Result};
+use crate::scoring::age::MaxAge;
 
 /// The inputs, read strictly: a word that means nothing is an error, not a default.
 pub(super) struct Inputs {
@@ -96,6 +98,8 @@ pub(super) struct GateInputs {
     pub(super) threshold: Ppm,
     pub(super) roots: Vec<Root>,
     pub(super) scope: Option<ScopeQuery>,
+    /// How old the log's checkpoint may be.
+    pub(super) max_age: MaxAge,
     /// Whether the whole log is read.
     pub(super) sync: bool,
     /// Artifacts that must verify, one file, folder or glob a line.
@@ -108,15 +112,17 @@ impl GateInputs {
     fn read() -> Result<Option<Self>> {
         let Some(did) = input("verify-did")? else {
             // A workflow that asks for half a gate must not pass without one.
-            for name in ["trust-threshold", "trust-roots", "trust-scope", "verify-paths"] {
-                if input(name)?.is_some() {
-                    return Err(Failure::new(format!(
-                        "the input `{name}` is set, and `verify-did` is empty"
-                    ))
-                    .hint("name the DID whose trust is asked for"));
-                }
+            let mut asked = vec![("trust-sync", flag("trust-sync")?)];
+            for name in GATE_INPUTS {
+                asked.push((name, input(name)?.is_some()));
             }
-            return Ok(None);
+            return match asked.iter().find(|(_, is_set)| *is_set) {
+                None => Ok(None),
+                Some((name, _)) => {
+                    Err(Failure::new(format!("the input `{name}` is set, and `verify-did` is empty"))
+                        .hint("name the DID whose trust is asked for"))
+                }
+            };
         };
         let Some(threshold) = input("trust-threshold")? else {
             return Err(Failure::new("the input `verify-did` is set, and `trust-threshold` is empty")
@@ -129,11 +135,26 @@ impl GateInputs {
             threshold: parsed("trust-threshold", &threshold)?,
             roots: roots.map(|root| parsed("trust-roots", root)).collect::<Result<_>>()?,
             scope: input("trust-scope")?.map(|scope| parsed("trust-scope", &scope)).transpose()?,
+            max_age: input("trust-max-age")?.map_or(Ok(MaxAge::Usual), |age| age_of(&age))?,
             sync: flag("trust-sync")?,
             paths: lines("verify-paths")?,
             receipts: input("verify-receipts-dir")?.map(PathBuf::from),
         }))
     }
+}
+
+/// What else is set only for a gate, beside the flag `trust-sync`.
+const GATE_INPUTS: [&str; 6] =
+    ["trust-threshold", "trust-roots", "trust-scope", "trust-max-age", "verify-paths", "verify-receipts-dir"];
+
+/// `verify-did` as it was written, whether or not it is one. What cannot be read was written.
+pub(super) fn wanted_did() -> Option<String> {
+    input("verify-did").unwrap_or_else(|_| Some("what is not UTF-8".into()))
+}
+
+fn age_of(text: &str) -> Result<MaxAge> {
+    let bad = |why| Failure::new(format!("the input `trust-max-age` is `{text}`")).because(why);
+    gate::parse_age(text).map_err(bad)
 }
 
 fn parsed<T: FromStr>(name: &str, text: &str) -> Result<T>

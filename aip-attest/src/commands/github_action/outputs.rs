@@ -146,7 +146,7 @@ const MAX_SIGNATURES_BYTES: usize = 400_000;
 /// A summary may be 1 MiB long; nobody reads more rows.
 const MAX_ROWS: usize = 100;
 
-const MAX_CELL_CHARS: usize = 200;
+const MAX_CELL_CHARS: usize = 250;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,167 @@
+//! How old entries may be to decide a deploy: by the time that witnesses attest, since nobody else can tell.
+//!
+//! Where a policy asks no witness, only the way to the log says that an answer is of now (decision 0009).
+
+use std::time::Duration;
+
+use tlog::{TreeSize, UnixTime};
+
+use crate::client::Client;
+use crate::clock;
+use crate::report::{Failure, Result};
+
+/// How old the checkpoint may be.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum MaxAge {
+    /// Nobody said: [`MaxAge::USUAL`] by witnesses, where there are any.
+    #[default]
+    Usual,
+    /// As old as somebody said: no answer passes whose age nobody attests.
+    Limit(Duration),
+    /// Any age.
+    Any,
+}
+
+impl MaxAge {
+    /// The limit if nobody names one: gates use fresh evidence.
+    pub const USUAL: Duration = Duration::from_secs(24 * 60 * 60);
+}
+
+/// How entries reached this machine.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Way {
+    /// In a file.
+    File,
+    /// From the log just now, over TLS or on this machine: nobody between could show an older answer.
+    Private,
+    /// From the log just now, in the clear.
+    Open,
+}
+
+impl Way {
+    /// The way to a log that is asked now.
+    pub fn to(client: &Client) -> Self {
+        if client.is_private() { Self::Private } else { Self::Open }
+    }
+}
+
+/// Refuses a checkpoint that is too old to decide by, is from the future, or of an age that nobody attests though
+/// it matters. `size` is of its tree, `attested` the quorum's time; `None` without witnesses.
+pub fn refuse_stale(
+    size: TreeSize,
+    attested: Option<UnixTime>,
+    way: Way,
+    limit: MaxAge,
+    now: UnixTime,
+) -> Result<()> {
+    let allowed = match limit {
+        MaxAge::Any => return Ok(()),
+        MaxAge::Usual => MaxAge::USUAL,
+        MaxAge::Limit(limit) => limit,
+    };
+    match attested {
+        Some(attested) => refuse_older(size, attested, allowed, now),
+        None => refuse_unattested(way, limit),
+    }
+}
+
+fn refuse_unattested(way: Way, limit: MaxAge) -> Result<()> {
+    let why = match (way, limit) {
+        (Way::Private, MaxAge::Usual | MaxAge::Any) => return Ok(()),
+        (Way::Private, MaxAge::Limit(_)) => "its policy asks no witness, and a greatest age is named",
+        (Way::Open, _) => {
+            "its policy asks no witness, and on the way of `http:` anybody shows an old answer again"
+        }
+        (Way::File, _) => "its policy asks no witness, and a file does not tell when it was made",
+    };
+    let failure = Failure::new("nobody attests how old the evidence is").because(why);
+    let failure = match way {
+        Way::File => failure.hint("get it from the log"),
+        Way::Open => failure.hint("ask the log at its `https:` address"),
+        Way::Private => failure,
+    };
+    Err(failure.hint("name a policy with witnesses, whose cosignatures carry the time").hint(
+        "or say that the age does not matter: --max-age none, and no `max-checkpoint-age` in trust.toml",
+    ))
+}
+
+fn refuse_older(size: TreeSize, attested: UnixTime, limit: Duration, now: UnixTime) -> Result<()> {
+    let ahead = attested.as_secs().saturating_sub(now.as_secs());
+    if ahead > MAX_AHEAD.as_secs() {
+        return Err(Failure::new(format!("the checkpoint is {ahead} s ahead of this machine's clock"))
+            .hint("set the clock"));
+    }
+    let age = Duration::from_secs(now.as_secs().saturating_sub(attested.as_secs()));
+    if age <= limit {
+        return Ok(());
+    }
+    Err(Failure::new(format!("the checkpoint is older than {}", humantime::format_duration(limit)))
+        .because(format!(
+            "size {size} was cosigned {} ago, at {}",
+            humantime::format_duration(age),
+            clock::rfc3339(attested)
+        ))
+        .hint("get fresh evidence from the log; what was revoked since is not in it"))
+}
+
+/// How far two honest clocks differ at most.
+const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_790_000_000;
+    const HOUR: u64 = 3600;
+
+    fn judged(attested: Option<u64>, way: Way, limit: MaxAge) -> Result<(), String> {
+        let attested = attested.map(UnixTime::from_secs);
+        refuse_stale(TreeSize::new(5), attested, way, limit, UnixTime::from_secs(NOW))
+            .map_err(|failure| failure.one_line())
+    }
+
+    #[test]
+    fn what_witnesses_attest_is_held_against_the_limit_whatever_the_way() {
+        for way in [Way::File, Way::Private, Way::Open] {
+            let hour = MaxAge::Limit(Duration::from_secs(HOUR));
+            for (attested, limit, want) in [
+                (NOW, MaxAge::Usual, None),
+                (NOW - 24 * HOUR, MaxAge::Usual, None),
+                (NOW - 24 * HOUR - 1, MaxAge::Usual, Some("older than 1day")),
+                (NOW - HOUR, hour, None),
+                (NOW - HOUR - 1, hour, Some("older than 1h")),
+                (NOW - 1000 * HOUR, MaxAge::Any, None),
+                (NOW + 300, hour, None),
+                (NOW + 301, hour, Some("ahead of this machine's clock")),
+            ] {
+                let got = judged(Some(attested), way, limit);
+                match want {
+                    None => assert_eq!(got, Ok(()), "{attested} {way:?} {limit:?}"),
+                    Some(why) => {
+                        assert!(got.is_err_and(|got| got.contains(why)), "{attested} {way:?} {limit:?}")
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_age_that_nobody_attests_passes_only_over_a_private_way_that_nobody_limits() {
+        let hour = MaxAge::Limit(Duration::from_secs(HOUR));
+        for (way, limit, passes) in [
+            (Way::Private, MaxAge::Usual, true),
+            (Way::Private, hour, false),
+            (Way::Open, MaxAge::Usual, false),
+            (Way::Open, hour, false),
+            (Way::File, MaxAge::Usual, false),
+            (Way::File, hour, false),
+            (Way::Private, MaxAge::Any, true),
+            (Way::Open, MaxAge::Any, true),
+            (Way::File, MaxAge::Any, true),
+        ] {
+            let got = judged(None, way, limit);
+            assert_eq!(got.is_ok(), passes, "{way:?} {limit:?}");
+            assert!(got.is_ok() || got.is_err_and(|why| why.contains("nobody attests")), "{way:?} {limit:?}");
+        }
+    }
+}
