@@ -19,7 +19,7 @@ use crate::predicate;
 use crate::receipt_file::{self, Shelf};
 use crate::report::{Console, Exit, Failure, Result};
 use crate::submission::{self, Job, Outcome};
-use crate::target::{Target, Wish};
+use crate::target::Wish;
 
 /// What is to be signed, and what becomes of it.
 pub struct Request {
@@ -133,27 +133,12 @@ pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mu
     write(jobs.iter().zip(new).filter(|(_, is_new)| *is_new).map(|(job, _)| job), console)?;
     events::register_on_the_way(identity, &target, pins, request.deadline, console);
     let outcomes = submission::submit(&jobs, &target, pins, request.deadline, console);
-    tell_of_bare(identity, &outcomes, &target, console);
+    submission::tell_of_bare(outcomes.iter().filter_map(Outcome::receipt), &target.origin, console);
     let mut signed = Vec::new();
     for ((group, job), outcome) in groups.into_iter().zip(jobs).zip(outcomes) {
         signed.extend(group.ended(job, outcome));
     }
     Ok(Report { signed, log_failure: None })
-}
-
-/// Says what a bare DID lacks, once for all receipts.
-fn tell_of_bare(identity: &Identity, outcomes: &[Outcome], target: &Target, console: &mut Console) {
-    let is_bare = |outcome: &Outcome| match outcome {
-        Outcome::Logged(receipt) => receipt.log_answer().is_some_and(|logged| logged.identity.is_empty()),
-        Outcome::Left(_) => false,
-    };
-    if outcomes.iter().any(is_bare) {
-        console.note(format!(
-            "{} is not registered in `{}`: receipts verify, and no gate lets them pass; `aip-attest init --register` \
-             on the machine that holds its next key changes that",
-            identity.did, target.origin
-        ));
-    }
 }
 
 /// One statement with its subjects.

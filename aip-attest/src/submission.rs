@@ -8,9 +8,11 @@
 
 mod batch;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use attestation::Did;
 use attestation::entry::DsseEntry;
 use attestation::receipt::{Check, Fault, IdentityEvent, Receipt, Signers, Verdict, VerifyPolicy};
 use rayon::prelude::*;
@@ -52,9 +54,29 @@ impl Outcome {
         }
     }
 
+    /// The receipt, if it is logged.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        match self {
+            Self::Logged(receipt) => Some(receipt),
+            Self::Left(_) => None,
+        }
+    }
+
     /// The exit code it leads to.
     pub fn exit(&self) -> Exit {
         self.failure().map_or(Exit::Yes, Failure::exit)
+    }
+}
+
+/// Says what the bare DIDs of receipts lack that the log `origin` just gave, once for each.
+pub fn tell_of_bare<'r>(receipts: impl Iterator<Item = &'r Receipt>, origin: &str, console: &mut Console) {
+    let is_bare = |receipt: &&Receipt| receipt.log_answer().is_some_and(|logged| logged.identity.is_empty());
+    let bare: BTreeSet<Did> = receipts.filter(is_bare).map(Receipt::did).collect();
+    for did in bare {
+        console.note(format!(
+            "{did} is not registered in `{origin}`: receipts verify, and no gate lets them pass; \
+             `aip-attest init --register` on the machine that holds its next key changes that"
+        ));
     }
 }
 

@@ -18,6 +18,7 @@ use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::{self, Shelf};
 use crate::report::{Console, Exit, Failure, Result};
+use crate::submission;
 use crate::target::{Target, Wish};
 
 /// Get the receipt of an artifact from the log, by its digest
@@ -84,6 +85,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         (None, None) => return Err(Failure::new("a digest has no place for its receipt")),
     };
     receipt_file::write_all(&[(&path, &receipt)], console)?;
+    submission::tell_of_bare([&receipt].into_iter(), &target.origin, console);
     if args.json {
         let (path, entries) = (path.to_string_lossy(), [json_of(chosen)]);
         console.json(&json!({"schema": "aip.fetch.v1", "receipt": path, "entries": entries}));

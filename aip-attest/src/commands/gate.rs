@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use attestation::Did;
-use attestation::trust::{Cause, Ppm, Verdict};
+use attestation::trust::{Ppm, Verdict};
 
 use super::trust::{self, Asked, Judged};
 use super::verify::{self, Found};
@@ -11,7 +11,7 @@ use crate::policy_file::pins::Pins;
 use crate::policy_file::{PolicyFile, Source};
 use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::scoring::age::{self, MaxAge};
-use crate::scoring::{Basis, Flags, RootSource};
+use crate::scoring::{Basis, Flags};
 
 mod print;
 
@@ -194,13 +194,9 @@ impl Opened {
         self.judged.basis.attested.is_some()
     }
 
-    /// What to do if it does not pass for want of a path from the only root there is.
+    /// What to do if it does not pass.
     pub(super) fn hint(&self) -> Option<&'static str> {
-        let is_lost = self.judged.verdict.causes.contains(&Cause::NoPath);
-        (is_lost && self.judged.roots == RootSource::OwnDid).then_some(
-            "your own DID is the only root: name the DIDs that you trust with --root, AIP_TRUST_ROOTS, \
-             `[trust.roots]` in .aip/trust.toml, or the action's input `trust-roots`",
-        )
+        trust::hint(&self.judged)
     }
 
     /// Why, in one line.

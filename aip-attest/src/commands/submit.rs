@@ -137,6 +137,7 @@ fn submit_to(
         events::register_on_the_way(identity, target, pins, deadline, console);
     }
     let outcomes = submission::submit(&jobs, target, pins, deadline, console);
+    submission::tell_of_bare(outcomes.iter().filter_map(Outcome::receipt), &target.origin, console);
     done.extend(jobs.into_iter().flat_map(|job| job.paths).zip(outcomes));
     done
 }

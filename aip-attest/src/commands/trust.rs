@@ -126,6 +126,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     } else {
         print(&judged, console);
     }
+    if let Some(hint) = hint(&judged) {
+        console.hint(hint);
+    }
     Ok(if judged.verdict.passes || !judged.has_threshold { Exit::Yes } else { Exit::False })
 }
 
@@ -303,6 +306,15 @@ fn print_path(name: &str, path: &JudgedPath, console: &mut Console) {
     if let Some((hop, why)) = &path.broken {
         console.line(format!("          broken at hop {hop}: {why}"));
     }
+}
+
+/// What to do for want of a path from the only root there is.
+pub(super) fn hint(judged: &Judged) -> Option<&'static str> {
+    let is_lost = judged.verdict.causes.contains(&Cause::NoPath);
+    (is_lost && judged.roots == RootSource::OwnDid).then_some(
+        "your own DID is the only root: name the DIDs that you trust with --root, AIP_TRUST_ROOTS, \
+         `[trust.roots]` in .aip/trust.toml, or the action's input `trust-roots`",
+    )
 }
 
 /// A cause in words.

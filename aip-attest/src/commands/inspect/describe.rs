@@ -161,9 +161,12 @@ fn receipt(receipt: &Receipt) -> Described {
             if logged.sigstore_note.is_some() {
                 described = described.text("sigstore note", "present");
             }
-            if !logged.identity.is_empty() {
-                described = described.text("identity events", logged.identity.len());
-            }
+            described = match logged.identity.len() {
+                0 => {
+                    described.text("identity events", "none: unless the DID is registered, no gate takes it")
+                }
+                events => described.text("identity events", events),
+            };
         }
     }
     described

@@ -9,6 +9,7 @@
 //!    "error": {"message": "…", "hint": "…"},                    only where there is no verdict
 //!    "claimedDid": "…",                                          whose it says it is, believed or not
 //!    "verified": {"did", "origin", "index", "loggedAt", "loggedAtMillis", "treeSize", "root",
+//!                 "registered": true,                          whether the receipt has identity events
 //!                 "cosigned": [{"witness", "time"}], "statement": {…}, "selfAsserted": true}}]}
 //! ```
 //! `statement` is the payload as it was signed, without white space: its numbers are not read and written anew.
@@ -19,6 +20,7 @@ use attestation::receipt::{Check, Fault, Outcome, Report, Verified};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tlog::TreeSize;
 use tlog::policy::Cosigned;
 
 use super::judge::Found;
@@ -57,6 +59,11 @@ fn text_of(found: &Found, report: &Report, console: &mut Console) {
             if BuildFacts::read(verified.statement()).self_asserted {
                 console.line("provenance: self-asserted, worth as much as its signer");
             }
+            if let Some(size) = bare_as_of(report, verified) {
+                console.line(format!(
+                    "identity: not registered as of size {size}, as far as the receipt tells: no gate takes it"
+                ));
+            }
         }
         (None, Some((check, fault))) if fault.could_not_check() => {
             console.line(format!("could not check: {check}: {fault}"));
@@ -74,6 +81,12 @@ fn text_of(found: &Found, report: &Report, console: &mut Console) {
         }
         (None, None) => {}
     }
+}
+
+/// The tree in which the signer has no identity event, unless a later state, which was asked for, says more.
+fn bare_as_of(report: &Report, verified: &Verified) -> Option<TreeSize> {
+    let asked = report.checks().iter().any(|(check, _)| *check == Check::LaterState);
+    (verified.signer_state().is_none() && !asked).then_some(verified.checkpoint().size)
 }
 
 fn summary(verified: &Verified) -> String {
@@ -188,6 +201,7 @@ fn verified_facts(verified: &Verified) -> Value {
         "loggedAtMillis": verified.logged_at().as_millis(),
         "treeSize": checkpoint.size.get(),
         "root": checkpoint.root.to_string(),
+        "registered": verified.signer_state().is_some(),
         "cosigned": verified.cosigned().iter().map(cosigned).collect::<Vec<Value>>(),
         "selfAsserted": BuildFacts::read(verified.statement()).self_asserted,
     })
