@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use service::durable::{sync_folder, write_new};
 use tlog::key::{KeyType, VerifierKey};
 use tlog::policy::Policy;
 
 use crate::Failure;
 use crate::directory::{Directory, read_policy, read_settings};
 use crate::fsck;
-use crate::init::{make_store, write_file};
+use crate::init::make_store;
 use crate::replay::{Replay, check_tiles};
-use crate::signed_record::sync_folder;
 use crate::snapshot::Snapshot;
 use crate::source::{Opened, stored};
 use crate::store::rocks::RocksStore;
@@ -82,7 +82,7 @@ fn copy(from: Arc<RocksStore>, key: &VerifierKey, partial: &Path) -> Result<Stri
     if let Some(note) = from.signed().map_err(failed)? {
         schema::put_signed(&mut notes, &note);
         // Beside the database: one that has lost its end would not know it.
-        write_file(&partial.join(CHECKPOINT), note.as_bytes(), 0o644).map_err(|e| cannot(partial, e))?;
+        write_new(&partial.join(CHECKPOINT), note.as_bytes(), 0o644).map_err(|e| cannot(partial, e))?;
     }
     to.write(&notes).map_err(failed)?;
     drop(to);

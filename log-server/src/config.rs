@@ -3,14 +3,17 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use service::bodies::BodyLimits;
+use service::connections::ConnectionLimits;
+use service::span::{Pause, Span};
 use tlog::policy::Policy;
 
 use crate::admit::EntryLimits;
+use crate::http::body::SMALL_BODY_BYTES;
 use crate::pool::PoolLimits;
 use crate::sequencer::Rhythm;
 use crate::sigstore_note::SigstoreName;
@@ -89,11 +92,11 @@ pub struct Settings {
     /// How long a witness may take, and a checkpoint may lack its quorum before submitters are told and the witnesses asked again; at least 100ms [default: 3s]
     #[arg(long, env = "AIP_LOG_WITNESS_TIMEOUT", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub witness_timeout: Option<Span>,
+    pub witness_timeout: Option<Pause>,
     /// How often an idle log has its checkpoint cosigned anew; at least 100ms [default: 10m]
     #[arg(long, env = "AIP_LOG_RECOSIGN_INTERVAL", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub recosign_interval: Option<Span>,
+    pub recosign_interval: Option<Pause>,
     /// Publish without the quorum after the witness timeout: verifiers that ask for it still refuse the receipts
     #[arg(long, env = "AIP_LOG_FAIL_OPEN")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -101,7 +104,7 @@ pub struct Settings {
     /// How long a submission waits for its publication [default: 10s]
     #[arg(long, env = "AIP_LOG_DEADLINE", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub deadline: Option<Span>,
+    pub deadline: Option<Pause>,
     /// Longest leaf, at most 65535 once it has its time [default: 65507]
     #[arg(long, env = "AIP_LOG_MAX_LEAF_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,18 +158,22 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_MAX_CONNECTIONS", value_name = "CONNECTIONS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<usize>,
+    /// Most connections of one address at a time, 0 for no limit; trusted proxies have none [default: 1024]
+    #[arg(long, env = "AIP_LOG_ADDRESS_CONNECTIONS", value_name = "CONNECTIONS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_connections: Option<usize>,
     /// How long a client may take to send its request head [default: 10s]
     #[arg(long, env = "AIP_LOG_HEADER_TIMEOUT", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub header_timeout: Option<Span>,
+    pub header_timeout: Option<Pause>,
     /// How long a client may take to send a body [default: 30s]
     #[arg(long, env = "AIP_LOG_BODY_TIMEOUT", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub body_timeout: Option<Span>,
+    pub body_timeout: Option<Pause>,
     /// How long a client may leave an answer unread [default: 30s]
     #[arg(long, env = "AIP_LOG_ANSWER_TIMEOUT", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer_timeout: Option<Span>,
+    pub answer_timeout: Option<Pause>,
     /// Go on although the last logged entry or the witnesses contradict the clock: log time never goes back
     #[arg(long, env = "AIP_LOG_ACCEPT_CLOCK")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -184,32 +191,6 @@ pub enum Admission {
     AllowList,
     /// Whoever shows a token of `token-file`.
     Token,
-}
-
-/// A duration as people write it: `50ms`, `10s`, `1h 30m`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Span(pub Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    /// At most a year: every clock can add it.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let span = humantime::parse_duration(text).map_err(|e| e.to_string())?;
-        if span > LONGEST_SPAN { Err("it is longer than a year".into()) } else { Ok(Self(span)) }
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl Serialize for Span {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(self.0))
-    }
 }
 
 impl Settings {
@@ -248,6 +229,7 @@ impl Settings {
             },
             disk_floor_bytes: self.disk_floor_bytes.or(file.disk_floor_bytes),
             max_connections: self.max_connections.or(file.max_connections),
+            address_connections: self.address_connections.or(file.address_connections),
             header_timeout: self.header_timeout.or(file.header_timeout),
             body_timeout: self.body_timeout.or(file.body_timeout),
             answer_timeout: self.answer_timeout.or(file.answer_timeout),
@@ -276,11 +258,30 @@ impl Settings {
             publish_interval: self.publish_interval.map_or(Duration::from_secs(interval), |span| span.0),
             quorum_timeout: self
                 .witness_timeout
-                .map_or(Duration::from_secs(3), |span| span.0.max(LEAST_PAUSE)),
+                .map_or(Duration::from_secs(3), |pause| pause.get().max(LEAST_PAUSE)),
             recosign_interval: self
                 .recosign_interval
-                .map_or(Duration::from_secs(600), |span| span.0.max(LEAST_PAUSE)),
+                .map_or(Duration::from_secs(600), |pause| pause.get().max(LEAST_PAUSE)),
             fail_open: self.fail_open,
+        }
+    }
+
+    /// The bounds of connections, of which so many fit.
+    pub fn connection_limits(&self, fit: impl FnOnce(usize) -> usize) -> ConnectionLimits {
+        ConnectionLimits {
+            connections: fit(self.max_connections.unwrap_or(4_096)),
+            of_one_address: self.address_connections.unwrap_or(1_024),
+            header_timeout: self.header_timeout.map_or(Duration::from_secs(10), Pause::get),
+            answer_timeout: self.answer_timeout.map_or(Duration::from_secs(30), Pause::get),
+        }
+    }
+
+    /// The bounds of request bodies.
+    pub fn body_limits(&self) -> BodyLimits {
+        BodyLimits {
+            small: SMALL_BODY_BYTES,
+            together: self.max_bodies_bytes.unwrap_or(256 << 20),
+            timeout: self.body_timeout.map_or(Duration::from_secs(30), Pause::get),
         }
     }
 
@@ -310,8 +311,6 @@ pub fn read_lines(path: &Path) -> Result<Vec<String>, ConfigError> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines.map(str::to_owned).collect())
 }
-
-const LONGEST_SPAN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Witnesses are asked again no sooner.
 const LEAST_PAUSE: Duration = Duration::from_millis(100);

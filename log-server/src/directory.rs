@@ -11,12 +11,11 @@
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use service::key_file;
 use tlog::key::{KeyType, SignerKey};
-use zeroize::Zeroizing;
 
 use crate::Failure;
 use crate::config::LogFile;
@@ -112,21 +111,12 @@ pub(crate) fn read_policy(dir: &Path) -> Result<String, Failure> {
 
 /// A key of the log `origin`, of this type.
 pub(crate) fn read_key(path: &Path, kind: KeyType, origin: &str) -> Result<SignerKey, Failure> {
-    let key = read_any_key(path)?;
+    let key = key_file::read(path)?;
     if key.verifier().key().key_type() != kind || key.verifier().name().as_str() != origin {
         let fact = format!("`{}` is not such a key of the log `{origin}`", path.display());
         return Err(Failure::new(fact).hint("`init` made it, and its name is the origin"));
     }
     Ok(key)
-}
-
-/// The key in a file, whosever it is.
-pub(crate) fn read_any_key(path: &Path) -> Result<SignerKey, Failure> {
-    let mut text = Zeroizing::new(String::new());
-    let read = File::open(path).and_then(|mut file| file.read_to_string(&mut text));
-    read.map_err(|e| Failure::new(format!("cannot read `{}`", path.display())).caused_by(e))?;
-    let key = text.trim_end().parse();
-    key.map_err(|e| Failure::new(format!("`{}` holds no key", path.display())).caused_by(e))
 }
 
 /// The log's key.

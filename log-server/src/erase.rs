@@ -1,7 +1,6 @@
 //! `erase`: takes an envelope off the disk. The tree holds only its hash, and stays as it is.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tlog::Hash;
 
@@ -45,7 +44,7 @@ pub fn run(args: &Args) -> Result<String, Failure> {
                 .hint("`envelopeHash` in the entry's leaf names it; entries logged by hash have none here"));
         }
     }
-    let erased_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let erased_at = service::clock::wall().as_millis() as u64;
     let tombstone = Tombstone { reason: args.reason.clone(), erased_at };
     let mut batch = Batch::default();
     schema::put_tombstone(&mut batch, &hash, &tombstone);

@@ -1,26 +1,22 @@
-//! The HTTP interface (`specs/http.md`): routes, bounds, and the accept loop.
+//! The HTTP interface (`specs/http.md`): routes, and what they share.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header, request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::de::DeserializeOwned;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use service::addresses::Proxies;
+use service::bodies::Bodies;
 use tokio::sync::{Semaphore, watch};
-use tower::Service as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{Any, CorsLayer};
@@ -73,12 +69,14 @@ pub struct App {
     pub gatekeeper: Gatekeeper,
     /// How much.
     pub budgets: Budgets,
+    /// Reverse proxies that are believed.
+    pub proxies: Proxies,
     /// How large one entry may be.
     pub entry_limits: EntryLimits,
     /// How much one request may bring.
     pub request_limits: RequestLimits,
     /// How much all requests together may bring at a time.
-    pub bodies: body::Bodies,
+    pub bodies: Bodies,
     /// How much all answers together may be while nobody reads them.
     pub unread: unread::Unread,
     /// Keys that were found to be of prime order.
@@ -102,21 +100,8 @@ pub struct RequestLimits {
     pub body_bytes: usize,
     /// The most entries.
     pub entries: usize,
-    /// How long a body may take.
-    pub body_timeout: Duration,
     /// How long a submission waits for its publication.
     pub deadline: Duration,
-}
-
-/// How many connections there are, and how long each may be slow.
-#[derive(Clone, Debug)]
-pub struct ConnectionLimits {
-    /// The most connections at a time; further ones wait to be accepted.
-    pub connections: usize,
-    /// How long a request head may take.
-    pub header_timeout: Duration,
-    /// How long an answer may wait for its client to read on.
-    pub answer_timeout: Duration,
 }
 
 impl App {
@@ -160,101 +145,6 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn(count))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
-}
-
-/// Listens on an address, with room for many who come at once. A connection that finds none waits a second or more
-/// before it tries again.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A restart does not wait for connections of the process before.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-/// Serves until `stop` says so, then finishes what is under way.
-pub async fn serve(
-    listener: TcpListener,
-    app: Arc<App>,
-    limits: ConnectionLimits,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(64);
-    let router = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let graceful = GracefulShutdown::new();
-    let slots = Arc::new(Semaphore::new(limits.connections));
-    loop {
-        let slot = tokio::select! {
-            slot = slots.clone().acquire_owned() => slot.expect("the semaphore is never closed"),
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of descriptors, or a connection that died in the queue: neither is the server's end.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        limit_unread(&stream, limits.answer_timeout);
-        let service = match router.clone().call(address).await {
-            Ok(service) => TowerToHyperService::new(service),
-            Err(never) => match never {},
-        };
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
-            }
-            drop(slot);
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(STOP_PATIENCE, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some connections were still open when the server stopped");
-    }
-}
-
-/// A client that asks and does not read the answer would hold its connection, and the answer, for ever.
-#[cfg(target_os = "linux")]
-fn limit_unread(stream: &TcpStream, answer_timeout: Duration) {
-    let milliseconds = u32::try_from(answer_timeout.as_millis()).unwrap_or(u32::MAX);
-    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
-        tracing::debug!(%error, "a connection that cannot be limited");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn limit_unread(_: &TcpStream, _: Duration) {}
-
-/// The address a request counts for: the peer's, or, behind trusted proxies, the last address in
-/// `X-Forwarded-For` that is not such a proxy.
-pub fn client_address(app: &App, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
-    let trusted =
-        |address: IpAddr| app.budgets.trusted_proxies.iter().any(|network| network.contains(&address));
-    let mut address = peer.ip().to_canonical();
-    let lines = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
-    let hops: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
-    for hop in hops.into_iter().rev() {
-        if !trusted(address) {
-            break;
-        }
-        match hop.parse::<IpAddr>() {
-            Ok(hop) => address = hop.to_canonical(),
-            Err(_) => break,
-        }
-    }
-    address
 }
 
 #[utoipa::path(get, tag = "operation", path = "/healthz", responses((status = 200, description = "The process runs", body = String)))]
@@ -357,14 +247,5 @@ fn immutable_json<T: serde::Serialize>(value: T) -> Response {
 
 /// For what is addressed by its content, or by an index or size that never changes meaning.
 const IMMUTABLE: &str = "public, max-age=604800, immutable";
-
-/// Connections that wait to be accepted; the system may allow fewer.
-const BACKLOG: u32 = 1_024;
-
-/// The longest request head: above it 431.
-const MAX_HEAD_BYTES: usize = 16 << 10;
-
-/// How long requests under way may take once the server stops: longer than a submission's deadline.
-const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 type Peer = ConnectInfo<SocketAddr>;

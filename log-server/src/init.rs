@@ -1,13 +1,14 @@
 //! `init`: makes a log. Done once: a lost directory is never replaced by a new tree under the old key.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
+use service::clock;
+use service::durable::{sync_folder, write_new};
 use tlog::checkpoint::{Checkpoint, is_origin};
 use tlog::key::{KeyName, KeyType, SignerKey};
 use tlog::merkle::empty_root;
@@ -18,7 +19,7 @@ use crate::Failure;
 use crate::config::{LogFile, Settings, default_signed_record};
 use crate::directory::ML_DSA_KEY;
 use crate::sequencer::Identity;
-use crate::signed_record::{SignedRecord, sync_folder};
+use crate::signed_record::SignedRecord;
 use crate::sigstore_note::SigstoreName;
 use crate::store::rocks::RocksStore;
 use crate::store::schema::{self, TreeState};
@@ -74,7 +75,7 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     make_store(&args.dir.join("db")).map_err(|e| Failure::new("cannot make the database").caused_by(e))?;
     // Last: from here on the log may be served, so everything else must be there.
     let checkpoint = Checkpoint::new(&args.origin, TreeSize::EMPTY, empty_root());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
+    let now = clock::wall().as_secs().max(1);
     let note = identity.sign(&checkpoint, UnixTime::from_secs(now));
     SignedRecord::create(&record, &note.to_string()).map_err(|e| {
         Failure::new(format!("cannot make the signed-checkpoint record `{}`", record.display())).caused_by(e)
@@ -109,10 +110,10 @@ pub(crate) fn make_directory(
     if let Some(key) = &identity.ml_dsa {
         write_key(&dir.join(ML_DSA_KEY), key)?;
     }
-    write_file(&dir.join("log.toml"), toml.as_bytes(), 0o644)?;
-    write_file(&dir.join("policy"), policy.as_bytes(), 0o644)?;
+    write_new(&dir.join("log.toml"), toml.as_bytes(), 0o644)?;
+    write_new(&dir.join("policy"), policy.as_bytes(), 0o644)?;
     let lock = dir.join("lock");
-    write_file(&lock, b"", 0o600)?;
+    write_new(&lock, b"", 0o600)?;
     sync_folder(&lock)?;
     sync_folder(dir)
 }
@@ -126,11 +127,5 @@ pub(crate) fn make_store(path: &Path) -> Result<(), crate::store::StoreError> {
 
 fn write_key(path: &Path, key: &SignerKey) -> io::Result<()> {
     let text = Zeroizing::new(format!("{}\n", *key.to_skey()));
-    write_file(path, text.as_bytes(), 0o600)
-}
-
-pub(crate) fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    write_new(path, text.as_bytes(), 0o600)
 }

@@ -34,9 +34,8 @@ pub mod store;
 pub mod view;
 
 mod directory;
-mod failure;
 mod replay;
 mod snapshot;
 mod source;
 
-pub use failure::Failure;
+pub use service::Failure;

@@ -2,11 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use log_server::{backup, erase, fsck, init, recover, restore, serve};
+use log_server::{Failure, backup, erase, fsck, init, recover, restore, serve};
+use service::program;
 
 /// An append-only Merkle log of signed entries
 #[derive(Parser)]
@@ -30,26 +30,20 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let level = tracing_subscriber::EnvFilter::try_from_env("AIP_LOG_LEVEL");
-    tracing_subscriber::fmt()
-        .with_env_filter(level.unwrap_or_else(|_| "info".into()))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    let outcome = match cli.command {
-        Command::Init(args) => init::run(&args).map(|vkey| println!("{vkey}")),
-        Command::Serve(args) => serve::run(args),
-        Command::Fsck(args) => fsck::run(&args),
-        Command::Erase(args) => erase::run(&args).map(|line| println!("{line}")),
-        Command::Backup(args) => backup::run(&args).map(|line| println!("{line}")),
-        Command::Restore(args) => restore::run(&args).map(|line| println!("{line}")),
-        Command::Recover(args) => recover::run(&args).map(|line| println!("{line}")),
+    program::log_to_stderr("AIP_LOG_LEVEL");
+    program::end(run(cli.command))
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    let line = match command {
+        Command::Init(args) => Some(init::run(&args)?),
+        Command::Serve(args) => serve::run(args).map(|()| None)?,
+        Command::Fsck(args) => fsck::run(&args).map(|()| None)?,
+        Command::Erase(args) => Some(erase::run(&args)?),
+        Command::Backup(args) => Some(backup::run(&args)?),
+        Command::Restore(args) => Some(restore::run(&args)?),
+        Command::Recover(args) => Some(recover::run(&args)?),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("{failure}");
-            ExitCode::from(failure.exit_code())
-        }
-    }
+    line.map_or(Ok(()), |line| program::print(&format!("{line}\n")))?;
+    Ok(ExitCode::SUCCESS)
 }

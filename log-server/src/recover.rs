@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use service::key_file;
 use tlog::checkpoint::Checkpoint;
 use tlog::key::KeyType;
 use tlog::note::Note;
@@ -11,7 +12,7 @@ use tlog::{TreeSize, merkle};
 
 use crate::Failure;
 use crate::config::default_signed_record;
-use crate::directory::{Directory, read_any_key};
+use crate::directory::Directory;
 use crate::init::{make_directory, make_store};
 use crate::replay::{Replay, check_beginning, check_tiles, contradiction};
 use crate::sequencer::opening::{check_extends, signed_before, stored_hashes};
@@ -100,7 +101,7 @@ pub fn run(args: &Args) -> Result<String, Failure> {
 /// Makes the directory with an empty tree. The record of what was signed, which must be there, keeps it from
 /// being served before everything is back.
 fn make_anew(args: &Args, key: &Path) -> Result<(), Failure> {
-    let key = read_any_key(key)?;
+    let key = key_file::read(key)?;
     if key.verifier().key().key_type() != KeyType::Ed25519 {
         return Err(Failure::new("the log's key is the one of `log.skey`: Ed25519"));
     }

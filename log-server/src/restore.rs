@@ -5,19 +5,20 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use service::durable::{sync_folder, write_new};
+use service::key_file;
 use tlog::TreeSize;
 use tlog::checkpoint::Checkpoint;
 use tlog::key::{KeyType, VerifierKey};
 
 use crate::Failure;
 use crate::backup::{CHECKPOINT, copy_file, copy_keys, left_over, make_partial};
-use crate::directory::{KEY, ML_DSA_KEY, read_any_key, read_key, read_settings};
+use crate::directory::{KEY, ML_DSA_KEY, read_key, read_settings};
 use crate::fsck;
-use crate::init::write_file;
 use crate::replay::Replay;
 use crate::sequencer::OpenError;
 use crate::sequencer::opening::check_extends;
-use crate::signed_record::{SignedRecord, sync_folder};
+use crate::signed_record::SignedRecord;
 use crate::source::open_checkpoint;
 use crate::store::rocks::RocksStore;
 
@@ -89,12 +90,12 @@ fn copy(from: &Path, partial: &Path, keys: &[PathBuf]) -> Result<(), Failure> {
         for name in ["log.toml", "policy"] {
             copy_file(&from.join(name), &partial.join(name), 0o644)?;
         }
-        write_file(&partial.join("lock"), b"", 0o600)?;
+        write_new(&partial.join("lock"), b"", 0o600)?;
         sync_folder(&partial.join("lock"))
     };
     copied().map_err(|e| cannot(partial, e))?;
     let copy_named = |key: &PathBuf| {
-        let name = match read_any_key(key)?.verifier().key().key_type() {
+        let name = match key_file::read(key)?.verifier().key().key_type() {
             KeyType::Ed25519 => KEY,
             _ => ML_DSA_KEY,
         };

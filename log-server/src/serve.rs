@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use service::addresses::Proxies;
+use service::bodies::Bodies;
+use service::span::Pause;
+use service::{clock, connections, disk};
 use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,11 +19,10 @@ use crate::Failure;
 use crate::config::Settings;
 use crate::cosign::witnesses::Witnesses;
 use crate::directory::Directory;
-use crate::http::body::Bodies;
 use crate::http::budget::{Budgets, Gatekeeper};
 use crate::http::submit::KeyCache;
 use crate::http::unread::Unread;
-use crate::http::{self, App, ConnectionLimits, RequestLimits};
+use crate::http::{self, App, RequestLimits};
 use crate::metrics;
 use crate::pool::{Pool, Turn, Unavailable, Wish};
 use crate::sequencer::{Accept, Clocks, FatalError, OpenError, Publication, Sequencer};
@@ -86,10 +88,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
         request_limits: RequestLimits {
             body_bytes: settings.max_body_bytes.unwrap_or(16 << 20),
             entries: settings.max_request_entries.unwrap_or(1_000),
-            body_timeout: settings.body_timeout.map_or(Duration::from_secs(30), |span| span.0),
-            deadline: settings.deadline.map_or(Duration::from_secs(10), |span| span.0),
+            deadline: settings.deadline.map_or(Duration::from_secs(10), Pause::get),
         },
-        bodies: Bodies::new(settings.max_bodies_bytes.unwrap_or(256 << 20)),
+        proxies: Proxies::new(settings.trusted_proxies.clone()),
+        bodies: Bodies::new(settings.body_limits()),
         unread: Unread::new(settings.max_unread_bytes.unwrap_or(256 << 20)),
         keys: KeyCache::default(),
         disk_low: AtomicBool::new(false),
@@ -109,7 +111,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 async fn serve(app: Arc<App>, sequencer: Sequencer, settings: &Settings, dir: &Path) -> Result<(), Failure> {
     let address = settings.listen.unwrap_or(([127, 0, 0, 1], 8080).into());
-    let listener = http::listen(address)
+    let listener = connections::listen(address)
         .map_err(|e| Failure::new(format!("cannot listen on {address}")).caused_by(e))?;
     let cannot_wait = |e| Failure::new("cannot wait for signals").caused_by(e);
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait)?;
@@ -120,12 +122,9 @@ async fn serve(app: Arc<App>, sequencer: Sequencer, settings: &Settings, dir: &P
         tokio::spawn(watch_over(app.clone(), dir.to_owned(), settings.disk_floor_bytes.unwrap_or(1 << 30)));
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(origin = app.origin, address = %bound, size = app.published.borrow().size().get(), "serving");
-    let limits = ConnectionLimits {
-        connections: connections_that_fit(settings.max_connections.unwrap_or(4_096)),
-        header_timeout: settings.header_timeout.map_or(Duration::from_secs(10), |span| span.0),
-        answer_timeout: settings.answer_timeout.map_or(Duration::from_secs(30), |span| span.0),
-    };
-    let server = tokio::spawn(http::serve(listener, app.clone(), limits, stopping));
+    let limits = settings.connection_limits(|wanted| connections::that_fit(wanted, STORE_FILES));
+    let router = http::router(app.clone());
+    let server = tokio::spawn(connections::serve(listener, router, app.proxies.clone(), limits, stopping));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -193,26 +192,6 @@ fn write(sequencer: &mut Sequencer, pool: &Pool) -> Result<(), FatalError> {
     }
 }
 
-/// How many connections fit beside the files of the store. Each round opens files: if there were none left,
-/// the writer would fail, and with it the log.
-fn connections_that_fit(wanted: usize) -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    // The lower of the two limits is there for programs that use select(2).
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let files = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
-    let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
-    let fit = files.saturating_sub(STORE_FILES).max(1);
-    if fit < wanted {
-        tracing::warn!(
-            files,
-            connections = fit,
-            wanted,
-            "few open files are allowed, so fewer connections are"
-        );
-    }
-    wanted.min(fit)
-}
-
 /// Looks after what changes outside: free disk space. And keeps metrics and budgets from growing.
 async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
@@ -223,15 +202,7 @@ async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
         if tick % 120 == 0 {
             app.budgets.forget_idle();
         }
-        match rustix::fs::statvfs(&dir) {
-            Ok(disk) => {
-                let low = disk.f_bavail.saturating_mul(disk.f_frsize) < disk_floor_bytes;
-                if app.disk_low.swap(low, Ordering::Relaxed) != low {
-                    tracing::warn!(low, disk_floor_bytes, "free disk space against the floor");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "cannot tell how much disk space is free"),
-        }
+        disk::watch(&dir, disk_floor_bytes, &app.disk_low);
     }
 }
 
@@ -301,26 +272,11 @@ fn cannot_open(dir: &Path, error: OpenError) -> Failure {
 }
 
 fn clocks() -> Clocks {
-    Box::new(move || (now(), since_boot()))
-}
-
-/// Goes on while the machine sleeps: a machine that was suspended is no jump of the wall clock.
-#[cfg(target_os = "linux")]
-fn since_boot() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
-    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn since_boot() -> Duration {
-    use std::sync::LazyLock;
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    START.elapsed()
+    Box::new(|| (now(), clock::steady()))
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    clock::wall().as_millis() as u64
 }
 
 /// Open files of the store, with room for its journals, the record and the listener.

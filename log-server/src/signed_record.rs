@@ -9,8 +9,10 @@
 //! not have (`….shown`). It is evidence, and it holds after a restart too, whether or not the witness can be asked.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use service::durable;
 
 /// The file.
 #[derive(Debug)]
@@ -23,10 +25,8 @@ pub struct SignedRecord {
 impl SignedRecord {
     /// Makes the file with its first note. Refuses one that is there: its key has signed before.
     pub fn create(path: &Path, note: &str) -> io::Result<Self> {
-        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        file.write_all(note.as_bytes())?;
-        file.sync_all()?;
-        sync_folder(path)?;
+        durable::write_new(path, note.as_bytes(), 0o644)?;
+        durable::sync_folder(path)?;
         Ok(Self { path: path.to_owned(), _lock: None })
     }
 
@@ -54,7 +54,7 @@ impl SignedRecord {
 
     /// Replaces the note. Durable once this returns; after an error the process must stop.
     pub fn write(&self, note: &str) -> io::Result<()> {
-        replace(&self.path, note)
+        durable::replace(&self.path, note.as_bytes())
     }
 
     /// The note that a witness showed, if one did.
@@ -68,27 +68,12 @@ impl SignedRecord {
 
     /// Keeps a note that a witness showed. Durable once this returns; after an error the process must stop.
     pub fn write_shown(&self, note: &str) -> io::Result<()> {
-        replace(&self.shown_path(), note)
+        durable::replace(&self.shown_path(), note.as_bytes())
     }
 
     fn shown_path(&self) -> PathBuf {
         self.path.with_added_extension("shown")
     }
-}
-
-fn replace(path: &Path, note: &str) -> io::Result<()> {
-    let new = path.with_added_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(note.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    sync_folder(path)
-}
-
-/// Makes a rename or a new file in `path`'s folder durable.
-pub fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -34,15 +34,16 @@ fn files() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Design §2: tlog ← attestation ← {log-server, witness, aip-attest} ← tests.
+/// tlog ← attestation ← {log-server, witness, aip-attest} ← tests; tlog ← service ← {log-server, witness}.
 #[test]
 fn the_arrows_point_one_way() {
-    let ours = ["tlog", "attestation", "log_server", "witness", "aip_attest", "tests"];
+    let ours = ["tlog", "attestation", "service", "log_server", "witness", "aip_attest", "tests"];
     for (package, may_need) in [
         ("tlog", &[][..]),
         ("attestation", &["tlog"]),
-        ("log-server", &["attestation", "tlog"]),
-        ("witness", &["attestation", "tlog"]),
+        ("service", &["tlog"]),
+        ("log-server", &["attestation", "service", "tlog"]),
+        ("witness", &["attestation", "service", "tlog"]),
         ("aip-attest", &["attestation", "tlog"]),
     ] {
         let needs = needs(package, "99");

@@ -4,11 +4,15 @@ use std::fs;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use service::bodies::BodyLimits;
+use service::connections::ConnectionLimits;
+use service::span::Pause;
+
+use crate::http::SMALL_BODY_BYTES;
 
 /// The directory's `witness.toml`: what `init` fixed, and settings the operator may add.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -51,7 +55,7 @@ pub struct Settings {
     /// How often lists of logs are read again [default: 1h]
     #[arg(long, env = "AIP_WITNESS_LIST_INTERVAL", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub list_interval: Option<Span>,
+    pub list_interval: Option<Pause>,
     /// Requests an address may send a minute, 0 for no limit [default: 60000]
     #[arg(long, env = "AIP_WITNESS_ADDRESS_REQUESTS_PER_MINUTE", value_name = "REQUESTS")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +77,10 @@ pub struct Settings {
     #[arg(long, env = "AIP_WITNESS_MAX_CONNECTIONS", value_name = "CONNECTIONS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<NonZeroU32>,
+    /// Most connections of one address at a time, 0 for no limit; trusted proxies have none [default: 2048]
+    #[arg(long, env = "AIP_WITNESS_ADDRESS_CONNECTIONS", value_name = "CONNECTIONS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_connections: Option<usize>,
     /// Most bytes of request bodies at a time, beside the first 16384 of each [default: 67108864]
     #[arg(long, env = "AIP_WITNESS_MAX_BODIES_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,15 +88,15 @@ pub struct Settings {
     /// How long a client may take to send its request head [default: 1m]
     #[arg(long, env = "AIP_WITNESS_HEADER_TIMEOUT", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub header_timeout: Option<Span>,
+    pub header_timeout: Option<Pause>,
     /// How long a client may take to send a body [default: 10s]
     #[arg(long, env = "AIP_WITNESS_BODY_TIMEOUT", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub body_timeout: Option<Span>,
+    pub body_timeout: Option<Pause>,
     /// How long a client may leave an answer unread [default: 30s]
     #[arg(long, env = "AIP_WITNESS_ANSWER_TIMEOUT", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer_timeout: Option<Span>,
+    pub answer_timeout: Option<Pause>,
     /// Go on although the clock is behind the last cosignature: a log's time stands still until it is reached
     #[arg(long, env = "AIP_WITNESS_ACCEPT_CLOCK")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -111,6 +119,7 @@ impl Settings {
             trusted_proxies: proxies,
             disk_floor_bytes: self.disk_floor_bytes.or(file.disk_floor_bytes),
             max_connections: self.max_connections.or(file.max_connections),
+            address_connections: self.address_connections.or(file.address_connections),
             max_bodies_bytes: self.max_bodies_bytes.or(file.max_bodies_bytes),
             header_timeout: self.header_timeout.or(file.header_timeout),
             body_timeout: self.body_timeout.or(file.body_timeout),
@@ -118,46 +127,26 @@ impl Settings {
             accept_clock: self.accept_clock || file.accept_clock,
         }
     }
-}
 
-/// A duration as people write it: `50ms`, `10s`, `1h 30m`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Span(pub Duration);
+    /// The bounds of connections, of which so many fit.
+    pub fn connection_limits(&self, fit: impl FnOnce(usize) -> usize) -> ConnectionLimits {
+        ConnectionLimits {
+            connections: fit(self.max_connections.map_or(8_192, |most| most.get() as usize)),
+            of_one_address: self.address_connections.unwrap_or(2_048),
+            header_timeout: self.header_timeout.map_or(Duration::from_secs(60), Pause::get),
+            answer_timeout: self.answer_timeout.map_or(Duration::from_secs(30), Pause::get),
+        }
+    }
 
-impl FromStr for Span {
-    type Err = SpanError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let span = humantime::parse_duration(text)?;
-        // No setting means anything at nothing, and what outlives the machine overflows when added to the time.
-        if span.is_zero() || span > LONGEST_SPAN { Err(SpanError::Range) } else { Ok(Self(span)) }
+    /// The bounds of request bodies.
+    pub fn body_limits(&self) -> BodyLimits {
+        BodyLimits {
+            small: SMALL_BODY_BYTES,
+            together: self.max_bodies_bytes.unwrap_or(64 << 20),
+            timeout: self.body_timeout.map_or(Duration::from_secs(10), Pause::get),
+        }
     }
 }
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl Serialize for Span {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(self.0))
-    }
-}
-
-/// Why a duration is refused.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum SpanError {
-    /// No duration.
-    #[error(transparent)]
-    Form(#[from] humantime::DurationError),
-    /// One that no setting has.
-    #[error("it is more than 0 and at most a year")]
-    Range,
-}
-
-const LONGEST_SPAN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Reads a whole file of text.
 pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {

@@ -6,14 +6,12 @@
 //! D/logs.learned     logs that lists have brought     D/lock     held while a process uses the directory
 //! ```
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tlog::key::{KeyName, SignerKey};
-use zeroize::Zeroizing;
+use service::key_file;
+use tlog::key::KeyName;
 
 use crate::Failure;
 use crate::config::WitnessFile;
@@ -58,7 +56,8 @@ impl Directory {
     pub(crate) fn keys(&self, file: &WitnessFile) -> Result<Keys, Failure> {
         let refused = || Failure::new(format!("the keys of `{}` are refused", self.path.display()));
         let name = KeyName::new(&file.name).map_err(|e| refused().caused_by(e))?;
-        let signers = file.keys.iter().map(|key| read_key(&self.path.join(key))).collect::<Result<_, _>>()?;
+        let signers =
+            file.keys.iter().map(|key| key_file::read(&self.path.join(key))).collect::<Result<_, _>>()?;
         Keys::new(&name, signers).map_err(|e| refused().caused_by(e))
     }
 }
@@ -78,35 +77,4 @@ fn no_witness(path: &Path) -> Failure {
 
 fn cannot_open(path: &Path) -> Failure {
     Failure::new(format!("cannot open the database in `{}`", path.display()))
-}
-
-fn read_key(path: &Path) -> Result<SignerKey, Failure> {
-    let mut text = Zeroizing::new(String::new());
-    let read = File::open(path).and_then(|mut file| file.read_to_string(&mut text));
-    read.map_err(|e| Failure::new(format!("cannot read `{}`", path.display())).caused_by(e))?;
-    let key = text.trim_end().parse();
-    key.map_err(|e| Failure::new(format!("`{}` holds no key", path.display())).caused_by(e))
-}
-
-/// Makes a file that is not there yet. Durable once the folder is synced.
-pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// Puts `bytes` at `path`, durably: a crash leaves the old content or the new, never half of one. One writer a path.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_added_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    sync_folder(path)
-}
-
-/// Makes a rename or a new file in `path`'s folder durable.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use attestation::entry::LogTime;
 use attestation::finding::{Evidence, Finding};
 use serde::{Deserialize, Serialize};
+use service::durable::replace;
 use tlog::checkpoint::{Checkpoint, is_origin};
 use tlog::fork::Fork;
 use tlog::key::VerifierKey;
@@ -21,7 +22,7 @@ use tlog::{Hash, UnixTime};
 
 use crate::Failure;
 use crate::decide::{Refusal, Seen, Submitted};
-use crate::directory::{look, replace};
+use crate::directory::look;
 use crate::state::{Contradiction, read_evidence};
 
 /// Whether a refused request can contradict what was cosigned: most are late, or curious, and need no further look.

@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use reqwest::Url;
+use service::durable::{sync_folder, write_new};
 use tlog::key::{KeyName, KeyType, SignerKey, VerifierKey};
 use tlog::policy::Policy;
 
 use crate::Failure;
 use crate::config::{Settings, WitnessFile};
-use crate::directory::{sync_folder, write_new};
 use crate::keys::Keys;
 use crate::log_list::{self, HEADER, Owner, Stanza};
 use crate::logs::Logs;

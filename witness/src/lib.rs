@@ -34,6 +34,5 @@ pub mod store;
 
 mod bounded;
 mod directory;
-mod failure;
 
-pub use failure::Failure;
+pub use service::Failure;

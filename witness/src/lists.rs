@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use service::durable::replace;
 use tlog::key::VerifierKey;
 
 use crate::bounded::{self, Body};
 use crate::config::{ConfigError, WitnessFile, read};
-use crate::directory::replace;
 use crate::log_list::{self, HEADER, Owner, Stanza};
 use crate::logs::{Logs, LogsError, learn};
 use crate::metrics;

@@ -1,13 +1,16 @@
 //! `serve`: puts the parts together, and takes them apart again when told to stop.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use service::addresses::{AddressBudget, Proxies};
+use service::bodies::Bodies;
+use service::span::Pause;
+use service::{clock, connections, disk};
 use tlog::UnixTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -17,9 +20,7 @@ use crate::clock::{Clock, Reading};
 use crate::config::Settings;
 use crate::cosigner::Cosigner;
 use crate::directory::Directory;
-use crate::http::body::Bodies;
-use crate::http::budget::Budgets;
-use crate::http::{self, App, ConnectionLimits};
+use crate::http::{self, App};
 use crate::lists::{Lists, ListsError};
 use crate::logs::Logs;
 use crate::metrics;
@@ -59,12 +60,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let app = Arc::new(App {
         cosigner: Arc::new(Cosigner::new(keys, state, clock, logs)),
         url: settings.url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
-        budgets: Budgets::new(
-            settings.address_requests_per_minute.unwrap_or(60_000),
-            settings.trusted_proxies.clone(),
-        ),
-        body_timeout: settings.body_timeout.map_or(Duration::from_secs(10), |span| span.0),
-        bodies: Bodies::new(settings.max_bodies_bytes.unwrap_or(64 << 20)),
+        proxies: Proxies::new(settings.trusted_proxies.clone()),
+        addresses: AddressBudget::new(settings.address_requests_per_minute.unwrap_or(60_000)),
+        bodies: Bodies::new(settings.body_limits()),
         disk_low: AtomicBool::new(false),
         metrics: handle,
     });
@@ -81,24 +79,21 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 async fn serve(app: Arc<App>, lists: Lists, settings: &Settings, dir: &Path) -> Result<(), Failure> {
     let address = settings.listen.unwrap_or(([127, 0, 0, 1], 8081).into());
-    let listener = http::listen(address)
+    let listener = connections::listen(address)
         .map_err(|e| Failure::new(format!("cannot listen on {address}")).caused_by(e))?;
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let (mut hang_up, mut user1) = (on(SignalKind::hangup())?, on(SignalKind::user_defined1())?);
     let (stop, stopping) = watch::channel(false);
-    let interval = settings.list_interval.map_or(Duration::from_secs(60 * 60), |span| span.0);
+    let interval = settings.list_interval.map_or(Duration::from_secs(60 * 60), Pause::get);
     let reload = spawn_lists(lists, &app.cosigner, interval)?;
     let floor = settings.disk_floor_bytes.unwrap_or(256 << 20);
     let watchdog = tokio::spawn(watch_over(app.clone(), dir.to_owned(), floor));
     let bound = listener.local_addr().unwrap_or(address);
     let name = app.cosigner.keys.name();
     tracing::info!(%name, address = %bound, logs = app.cosigner.logs().len(), "serving");
-    let limits = ConnectionLimits {
-        connections: connections_that_fit(settings.max_connections.map_or(8_192, |most| most.get() as usize)),
-        header_timeout: settings.header_timeout.map_or(Duration::from_secs(60), |span| span.0),
-        answer_timeout: settings.answer_timeout.map_or(Duration::from_secs(30), |span| span.0),
-    };
-    let server = tokio::spawn(http::serve(listener, app.clone(), limits, stopping));
+    let limits = settings.connection_limits(|wanted| connections::that_fit(wanted, STORE_FILES));
+    let router = http::router(app.clone());
+    let server = tokio::spawn(connections::serve(listener, router, app.proxies.clone(), limits, stopping));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -192,26 +187,6 @@ fn list_error(error: &ListsError) {
     tracing::error!(%error, "the logs stay as they were");
 }
 
-/// How many connections fit beside the files of the store. Each write may open files: if there were none left, the
-/// writer would fail, and with it the witness.
-fn connections_that_fit(wanted: usize) -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    // The lower of the two limits is there for programs that use select(2).
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let files = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
-    let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
-    let fit = files.saturating_sub(STORE_FILES).max(1);
-    if fit < wanted {
-        tracing::warn!(
-            files,
-            connections = fit,
-            wanted,
-            "few open files are allowed, so fewer connections are"
-        );
-    }
-    wanted.min(fit)
-}
-
 /// Looks after what changes outside: the clock and free disk space. And keeps metrics and budgets from growing.
 async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
@@ -221,36 +196,14 @@ async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
         // Histograms keep every sample until somebody asks; nobody may ever ask.
         app.metrics.run_upkeep();
         if tick % 120 == 0 {
-            app.budgets.forget_idle();
+            app.addresses.forget_idle();
         }
-        match rustix::fs::statvfs(&dir) {
-            Ok(disk) => {
-                let low = disk.f_bavail.saturating_mul(disk.f_frsize) < disk_floor_bytes;
-                if app.disk_low.swap(low, Ordering::Relaxed) != low {
-                    tracing::warn!(low, disk_floor_bytes, "free disk space against the floor");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "cannot tell how much disk space is free"),
-        }
+        disk::watch(&dir, disk_floor_bytes, &app.disk_low);
     }
 }
 
 fn read_clocks() -> Reading {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Reading { wall: UnixTime::from_secs(wall), steady: steady() }
-}
-
-/// Since the machine was started, suspended time included: a machine that slept did not have its clock set.
-#[cfg(target_os = "linux")]
-fn steady() -> Duration {
-    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::new(since.tv_sec.unsigned_abs(), since.tv_nsec.unsigned_abs() as u32)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn steady() -> Duration {
-    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    START.get_or_init(std::time::Instant::now).elapsed()
+    Reading { wall: UnixTime::from_secs(clock::wall().as_secs()), steady: clock::steady() }
 }
 
 /// Open files of the store, with room for its journals and the listener.

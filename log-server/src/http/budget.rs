@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use attestation::did::Did;
 use axum::http::{HeaderMap, StatusCode, header};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use ipnet::IpNet;
+use service::addresses::{AddressBudget, Spent};
 use tlog::Hash;
 
 use super::error::Problem;
@@ -80,9 +80,7 @@ impl Gatekeeper {
 
 /// How much may be submitted.
 pub struct Budgets {
-    /// Networks of proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    by_address: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    by_address: AddressBudget,
     by_did: Option<DefaultKeyedRateLimiter<Did>>,
     bytes_per_day: Option<u64>,
     day: Mutex<Day>,
@@ -99,8 +97,7 @@ impl Budgets {
     pub fn from_settings(settings: &Settings, day: u64, day_bytes: u64) -> Self {
         let quota = |entries: u32| NonZeroU32::new(entries).map(Quota::per_minute);
         Self {
-            trusted_proxies: settings.trusted_proxies.clone(),
-            by_address: quota(settings.address_entries_per_minute.unwrap_or(60_000)).map(RateLimiter::keyed),
+            by_address: AddressBudget::new(settings.address_entries_per_minute.unwrap_or(60_000)),
             by_did: quota(settings.did_entries_per_minute.unwrap_or(6_000)).map(RateLimiter::keyed),
             bytes_per_day: Some(settings.bytes_per_day.unwrap_or(10 << 30)).filter(|bytes| *bytes > 0),
             day: Mutex::new(Day { number: day, bytes: day_bytes }),
@@ -109,16 +106,13 @@ impl Budgets {
 
     /// Takes `entries` from what an address may send.
     pub fn spend_address(&self, address: IpAddr, entries: usize) -> Result<(), Problem> {
-        let Some(limiter) = &self.by_address else { return Ok(()) };
-        let entries = u32::try_from(entries).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
-        match limiter.check_key_n(&network(address), entries) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(too_many("address-budget", format!("{address} has sent too many entries"))),
-            Err(_) => Err(too_many(
-                "address-budget",
-                format!("{entries} entries are more than an address may send"),
-            )),
-        }
+        self.by_address.spend(address, entries).map_err(|spent| {
+            let title = match spent {
+                Spent::Now => format!("{address} has sent too many entries"),
+                Spent::TooMuch => format!("{entries} entries are more than an address may send"),
+            };
+            too_many("address-budget", title)
+        })
     }
 
     /// Takes one entry from what a DID may log. Asked once the claim's signature is checked, so that
@@ -157,20 +151,10 @@ impl Budgets {
 
     /// Forgets addresses and DIDs that are back at their full budget: memory stays bounded.
     pub fn forget_idle(&self) {
-        if let Some(limiter) = &self.by_address {
-            limiter.retain_recent();
-        }
+        self.by_address.forget_idle();
         if let Some(limiter) = &self.by_did {
             limiter.retain_recent();
         }
-    }
-}
-
-/// One customer gets a /64 of IPv6: the whole of it is one address here.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
     }
 }
 

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::error::Problem;
-use super::{App, Peer, body, client_address};
+use super::{App, Peer, body};
 use crate::admit::cut;
 use crate::evidence::{GatherError, Question, gather};
 
@@ -89,7 +89,7 @@ pub async fn evidence(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    app.budgets.spend_address(client_address(&app, peer, &headers), 1)?;
+    app.budgets.spend_address(app.proxies.client(peer, &headers), 1)?;
     let body = body::read(&app, &headers, body, MAX_QUESTION_BYTES).await?;
     let query: EvidenceQuery =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_request("evidence", cut(error)))?;

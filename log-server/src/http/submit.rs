@@ -18,16 +18,17 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use service::bodies::Received;
 use tlog::key::{Ed25519PublicKey, KeyError};
 use tlog::{Hash, LeafIndex, TreeSize, encoding};
 use tokio::sync::oneshot;
 use tokio::time::{Instant as Deadline, timeout_at};
 use utoipa::ToSchema;
 
-use super::body::{self, Received};
+use super::body;
 use super::error::Problem;
 use super::identity::{ProvedLeaf, identity_proofs};
-use super::{App, Parts, Peer, below_quorum, client_address, not_ready};
+use super::{App, Parts, Peer, below_quorum, not_ready};
 use crate::admit::{self, Refusal};
 use crate::metrics;
 use crate::pool::{Committed, NotTaken, Sequenced, Unavailable};
@@ -106,7 +107,7 @@ pub async fn submit(
     body: Body,
 ) -> Result<Response, Problem> {
     let start = Instant::now();
-    let address = client_address(&app, peer, &headers);
+    let address = app.proxies.client(peer, &headers);
     app.gatekeeper.check_request(&headers)?;
     let body = body::read(&app, &headers, body, app.request_limits.body_bytes).await?;
     let patience = Patience::from_headers(&headers, app.request_limits.deadline);

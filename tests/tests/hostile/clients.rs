@@ -296,6 +296,51 @@ fn unread_answers_hold_no_connection_for_ever() {
     assert_eq!(log.stop(), Some(0));
 }
 
+/// S16: an address has as many connections as it may, and takes no place from others; a proxy that is believed is many.
+#[test]
+fn one_address_takes_no_place_from_others() {
+    let mut log = Log::init();
+    let flags = ["--max-connections", "8", "--address-connections", "4", "--header-timeout", "60s"];
+    log.serve(&flags);
+    let idle: Vec<TcpStream> = (0..4).map(|_| connect(&log)).collect();
+    let mut fifth = connect(&log);
+    assert_eq!(fifth.read(&mut [0]).expect("closed, not left to wait"), 0);
+    let is_served = |mut stream: TcpStream| {
+        // One that is closed at once may not take the request, or not give an answer.
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: log\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer.starts_with("HTTP/1.1 200 ")
+    };
+    assert!(is_served(connect_from(&log, "127.0.0.2")), "another address");
+    assert!(!is_served(connect(&log)), "still the fifth");
+    drop(idle);
+    // The log learns in its own time that they have ended.
+    let start = Instant::now();
+    while !is_served(connect(&log)) {
+        assert!(start.elapsed() < Duration::from_secs(60), "places that do not come back");
+    }
+    assert_lives(&mut log, b"behind connections that ended");
+    assert_eq!(log.stop(), Some(0));
+    log.serve(&[&flags[..], &["--trusted-proxy", "127.0.0.0/8"]].concat());
+    let _many: Vec<TcpStream> = (0..6).map(|_| connect(&log)).collect();
+    assert_lives(&mut log, b"beside six connections of a proxy");
+}
+
+/// A connection that comes from this address.
+fn connect_from(log: &Log, address: &str) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(format!("{address}:0").parse().expect("an address")).expect("all of 127/8 is here");
+        socket.connect(log.address()).await.expect("the log listens")
+    });
+    let stream = stream.into_std().expect("a socket");
+    stream.set_nonblocking(false).expect("a socket");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
+    stream
+}
+
 /// I5: a log that may have few files open takes fewer connections; it does not fail to write.
 #[test]
 fn connections_leave_the_writer_its_files() {

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use service::bodies::BodyError;
 use tlog::TreeSize;
 use tlog::add_checkpoint::SIZE_MEDIA_TYPE;
 
@@ -97,6 +98,16 @@ impl From<SubtreeRefused> for Problem {
     fn from(refused: SubtreeRefused) -> Self {
         let status = StatusCode::from_u16(refused.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self::new(status, "subtree", refused.to_string())
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            BodyError::NoRoom => Self::unavailable(error.rule(), sentence),
+            _ => Self::new(error.status(), error.rule(), sentence),
+        }
     }
 }
 

@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use attestation::Did;
 use attestation::entry::Entry;
 use serde_json::{Value, json};
+use service::durable::replace;
 use tlog::LeafIndex;
 use tlog::encoding::base64;
 
 use super::record;
 use crate::Failure;
-use crate::directory::replace;
 
 /// One line of the record, newline included.
 pub(crate) fn line(origin: &str, index: LeafIndex, did: Did, leaf: &[u8], entry: &Entry) -> Vec<u8> {

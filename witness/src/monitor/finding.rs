@@ -7,9 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use attestation::finding::Finding;
+use service::durable::replace;
 
 use crate::Failure;
-use crate::directory::replace;
 
 /// The most findings of one class that are kept for one log: a log that lies without end fills no disk.
 pub(crate) const MAX_OF_A_CLASS: usize = 1_000;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use attestation::entry::LogTime;
 use serde::{Deserialize, Serialize};
+use service::durable::replace;
 use tlog::checkpoint::Checkpoint;
 use tlog::encoding::{base64, decode_base64};
 use tlog::note::Note;
@@ -17,7 +18,6 @@ use tlog::tile::Edge;
 use tlog::{Hash, LeafIndex, TreeSize};
 
 use crate::Failure;
-use crate::directory::replace;
 
 /// What a monitor remembers of one log.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use tlog::cosignature::{Subtree, verify_subtree};
 use tlog::key::KeyType;
 use tlog::note::{Note, NoteSignature};
 use tlog::sign_subtree::SignSubtree;
-use witness::http::body::MAX_BODY_BYTES;
+use witness::http::MAX_BODY_BYTES;
 use witness::log_list::Stanza;
 use witness::store::memory::MemoryStore;
 

@@ -10,6 +10,8 @@ use axum::body::Body;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::{HeaderMap, Request, header};
 use http_body_util::BodyExt as _;
+use service::addresses::{AddressBudget, Proxies};
+use service::bodies::Bodies;
 use tlog::add_checkpoint::AddCheckpoint;
 use tlog::checkpoint::Checkpoint;
 use tlog::cosignature::cosign;
@@ -19,9 +21,8 @@ use tlog::note::{Note, NoteSignature};
 use tlog::{Hash, TreeSize, UnixTime};
 use tower::ServiceExt as _;
 use witness::clock::{Clock, Reading};
+use witness::config::Settings;
 use witness::cosigner::Cosigner;
-use witness::http::body::Bodies;
-use witness::http::budget::Budgets;
 use witness::http::{self, App};
 use witness::keys::Keys;
 use witness::log_list::Stanza;
@@ -207,9 +208,9 @@ impl World {
         let app = Arc::new(App {
             cosigner: Arc::new(cosigner),
             url: Some("https://witness.example".into()),
-            budgets: Budgets::new(per_minute, Vec::new()),
-            body_timeout: Duration::from_secs(10),
-            bodies: Bodies::new(64 << 20),
+            proxies: Proxies::default(),
+            addresses: AddressBudget::new(per_minute),
+            bodies: Bodies::new(Settings::default().body_limits()),
             disk_low: AtomicBool::new(false),
             metrics: metrics::install(),
         });
