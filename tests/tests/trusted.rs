@@ -185,6 +185,14 @@ fn an_explanation_brings_its_proofs_and_an_exit_code() {
     let (_, out, _) = trust(&[]);
     let proven = format!("in the tree of size {} with the root {}", checkpoint.size, checkpoint.root);
     assert!(out.contains(&proven), "{out}");
+    // What lowers it too.
+    world.org.ok(&["distrust", &did, "--scope", "GENERAL"]);
+    let json: Value = serde_json::from_str(&trust(&["--json"]).1).expect("JSON");
+    let index = &json["verdict"]["causes"][0]["index"];
+    assert!(
+        index.is_u64()
+            && json["proofs"].as_array().expect("proofs").iter().any(|proof| proof["index"] == *index)
+    );
     // Whoever read everything needs no single proof.
     let (_, out, _) = trust(&["--sync"]);
     assert!(out.contains("were read, and have the root"), "{out}");

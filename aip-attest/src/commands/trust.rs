@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use attestation::Did;
 use attestation::entry::LogTime;
-use attestation::trust::{Advice, Cause, JudgedPath, Params, Ppm, ScopeQuery, Verdict};
+use attestation::trust::{Advice, Cause, History, JudgedPath, Params, Ppm, ScopeQuery, Verdict};
 use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
 use tlog::{Hash, LeafIndex, encoding};
@@ -368,8 +368,8 @@ fn advice_words(advice: &Advice) -> String {
 /// {"schema": "aip.trust.v1", "verdict": {…, specs/trust.md}, "origin", "treeSize", "root", "attested",
 ///  "completeness": "log-asserted | whole-log", "proofs": [{"index", "leaf", "proof"}], "rootsFrom", "policy"}
 /// ```
-/// `attested` is null where no witness attests a time. `proofs` has the entry of each hop with a C2SP tlog-proof to
-/// the checkpoint; null if the whole log was read, whose root all its entries prove together.
+/// `attested` is null where no witness attests a time. `proofs` has each entry that makes or lowers the score, with a
+/// C2SP tlog-proof to the checkpoint; null if the whole log was read, whose root all its entries prove together.
 pub(super) fn json_of(judged: &Judged) -> Value {
     let Judged { verdict, basis, roots, policy, .. } = judged;
     json!({
@@ -387,8 +387,11 @@ pub(super) fn json_of(judged: &Judged) -> Value {
 }
 
 fn proofs(verdict: &Verdict, basis: &Basis) -> Option<Vec<Value>> {
-    let hops = verdict.paths.iter().flat_map(|path| &path.hops);
-    let indexes: BTreeSet<LeafIndex> = hops.map(|hop| hop.logged.index).collect();
+    let History { failures, equivocations, .. } = &verdict.history;
+    let hops = verdict.paths.iter().flat_map(|path| &path.hops).map(|hop| hop.logged.index);
+    let against = verdict.distrusted.iter().chain(equivocations).map(|(_, index)| *index);
+    let failures = failures.iter().map(|failure| failure.logged.index);
+    let indexes: BTreeSet<LeafIndex> = hops.chain(against).chain(failures).collect();
     let proof = |index| {
         let (leaf, proof) = basis.proof(index)?;
         Some(json!({"index": index.get(), "leaf": encoding::base64(leaf), "proof": proof.to_string()}))
