@@ -20,8 +20,12 @@ use crate::event::{Body, Capabilities, Commitment, IdentityEvent, Link, PendingE
 /// The most identity events of a DID.
 pub const MAX_EVENTS: u32 = 256;
 
-/// As many of them are kept for what an owner does in need.
-pub const EMERGENCY_EVENTS: u32 = 16;
+/// The last of them are for events whose first signer is the recovery key: whoever holds the other keys cannot
+/// use up what takes a DID back.
+pub const RECOVERY_EVENTS: u32 = 8;
+
+/// As many before those are for what is no rotation.
+pub const EMERGENCY_EVENTS: u32 = 8;
 
 /// The state of a registered DID in one log.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -190,16 +194,25 @@ impl Identity {
             return Err(StateError::OtherDid);
         }
         let rotation = matches!(body, IdentityEvent::Rotation { .. });
+        let by_recovery = event.keys().next().is_some_and(|key| Commitment::to(key) == self.recovery);
         match self.status {
             Status::Deactivated => return Err(StateError::Deactivated),
-            Status::Compromised if rotation => return Err(StateError::Compromised),
+            // Each event moves the link: whoever holds the other keys reports once, and is in nobody's way then.
+            Status::Compromised if rotation || !by_recovery => return Err(StateError::Compromised),
             Status::Compromised | Status::Active => (),
         }
         if link != self.link() {
             return Err(StateError::NotNext { want: self.events, got: link.sequence });
         }
-        let most = if rotation { MAX_EVENTS - EMERGENCY_EVENTS } else { MAX_EVENTS };
-        if self.events >= most { Err(StateError::TooManyEvents(most)) } else { Ok(()) }
+        let (kind, most) = if rotation {
+            ("a rotation", MAX_EVENTS - RECOVERY_EVENTS - EMERGENCY_EVENTS)
+        } else if by_recovery {
+            ("an event", MAX_EVENTS)
+        } else {
+            ("an event that the recovery key does not sign", MAX_EVENTS - RECOVERY_EVENTS)
+        };
+        let events = self.events;
+        if events < most { Ok(()) } else { Err(StateError::TooManyEvents { kind, most, events }) }
     }
 
     fn check_since(&self, since: LeafIndex, index: LeafIndex) -> Result<(), StateError> {
@@ -369,7 +382,7 @@ pub enum StateError {
     #[error("the DID's key lacks the capability `{0}`")]
     Capability(&'static str),
     /// Reported and not recovered.
-    #[error("the DID is reported as compromised: only a recovery makes it count again")]
+    #[error("the DID is reported as compromised: only its recovery key speaks for it, until it is recovered")]
     Compromised,
     /// It ended.
     #[error("the DID is deactivated, for ever")]
@@ -428,8 +441,15 @@ pub enum StateError {
         index: LeafIndex,
     },
     /// The DID has had its share.
-    #[error("the DID has {0} identity events, the most for this one")]
-    TooManyEvents(u32),
+    #[error("{kind} is one of the first {most} identity events of a DID, and this one has {events}")]
+    TooManyEvents {
+        /// Of what kind the event is.
+        kind: &'static str,
+        /// How many may there be with it.
+        most: u32,
+        /// How many there are.
+        events: u32,
+    },
 }
 
 impl StateError {
@@ -451,7 +471,7 @@ impl StateError {
             | Self::SameKey
             | Self::Signers(_)
             | Self::Since { .. }
-            | Self::TooManyEvents(_) => "identity-event",
+            | Self::TooManyEvents { .. } => "identity-event",
         }
     }
 }

@@ -69,11 +69,12 @@ class State:
     def apply(self, name, event, signers, index, event_hash):
         require(self.status != "deactivated")
         require(name != "inception")
-        require(self.status == "active" or name != "rotation")
-        require(event["sequence"] == self.events and event["previous"] == self.last)
-        require(self.events < (240 if name == "rotation" else 256))
-        current = self.keys[-1]
         by = [key_hash(key) for key in signers]
+        by_recovery = name != "rotation" and by[0] == self.recovery
+        require(self.status == "active" or by_recovery)
+        require(event["sequence"] == self.events and event["previous"] == self.last)
+        require(self.events < (240 if name == "rotation" else 256 if by_recovery else 248))
+        current = self.keys[-1]
         if name == "rotation":
             require(key_hash(event["key"]) == self.next)
             require(signers == [current, event["key"]])

@@ -107,26 +107,23 @@ fn every_event_in_every_state() {
     use StateError::{Compromised, Deactivated, NotRegistered, Registered};
     let states = [None, Some(active()), Some(compromised()), Some(deactivated())];
     let no_link = Link { sequence: 0, previous: inception().hash() };
-    // Rows: inception, rotation, recovery, compromise, deactivation. Columns: the states above.
-    let want: [[Result<Status, StateError>; 4]; 5] = [
-        [Ok(Status::Active), Err(Registered), Err(Registered), Err(Registered)],
-        [Err(NotRegistered), Ok(Status::Active), Err(Compromised), Err(Deactivated)],
-        [Err(NotRegistered), Ok(Status::Active), Ok(Status::Active), Err(Deactivated)],
-        [Err(NotRegistered), Ok(Status::Compromised), Ok(Status::Compromised), Err(Deactivated)],
-        [Err(NotRegistered), Ok(Status::Deactivated), Ok(Status::Deactivated), Err(Deactivated)],
-    ];
+    // Columns: the states above.
+    let registered = [Ok(Status::Active), Err(Registered), Err(Registered), Err(Registered)];
+    let by_recovery = |then| [Err(NotRegistered), Ok(then), Ok(then), Err(Deactivated)];
+    let by_others = |then| [Err(NotRegistered), Ok(then), Err(Compromised), Err(Deactivated)];
     for (column, state) in states.iter().enumerate() {
         let link = state.as_ref().map_or(no_link, Identity::link);
-        let events = [
-            inception(),
-            rotation(link, &[1, 2]),
-            recovery(link, 12, &[3, 5]),
-            compromise(link, 12, &[3]),
-            deactivation(link, &[3]),
-        ];
-        for (row, event) in events.iter().enumerate() {
-            let got = Identity::apply(state.as_ref(), event, at(30)).map(|state| state.status());
-            assert_eq!(got, want[row][column], "{} in column {column}", event.event().name());
+        for (name, event, want) in [
+            ("inception", inception(), &registered),
+            ("rotation", rotation(link, &[1, 2]), &by_others(Status::Active)),
+            ("recovery", recovery(link, 12, &[3, 5]), &by_recovery(Status::Active)),
+            ("compromise by the recovery key", compromise(link, 12, &[3]), &by_recovery(Status::Compromised)),
+            ("compromise by the next key", compromise(link, 12, &[2]), &by_others(Status::Compromised)),
+            ("deactivation by the recovery key", deactivation(link, &[3]), &by_recovery(Status::Deactivated)),
+            ("deactivation by the others", deactivation(link, &[1, 2]), &by_others(Status::Deactivated)),
+        ] {
+            let got = Identity::apply(state.as_ref(), &event, at(30)).map(|state| state.status());
+            assert_eq!(got, want[column], "{name} in column {column}");
         }
     }
 }
@@ -243,20 +240,160 @@ fn what_does_not_follow_changes_nothing() {
 }
 
 #[test]
-fn a_number_of_events_is_kept_for_need() {
+fn a_number_of_events_is_kept_for_need_and_some_for_the_recovery_key() {
     let mut state = active();
-    state.events = MAX_EVENTS - EMERGENCY_EVENTS;
-    let rotate = rotation(state.link(), &[1, 2]);
-    assert_eq!(
-        Identity::apply(Some(&state), &rotate, at(30)),
-        Err(StateError::TooManyEvents(MAX_EVENTS - EMERGENCY_EVENTS))
-    );
-    assert!(Identity::apply(Some(&state), &recovery(state.link(), 12, &[3, 5]), at(30)).is_ok());
-    state.events = MAX_EVENTS;
-    assert_eq!(
-        Identity::apply(Some(&state), &deactivation(state.link(), &[3]), at(30)),
-        Err(StateError::TooManyEvents(MAX_EVENTS))
-    );
+    let link = state.link();
+    let rotate = (rotation as fn(Link, &[u8]) -> PendingEvent, &[1, 2][..], "a rotation");
+    let others = "an event that the recovery key does not sign";
+    let report = (|link, by: &[u8]| compromise(link, 12, by)) as fn(Link, &[u8]) -> PendingEvent;
+    let end = deactivation as fn(Link, &[u8]) -> PendingEvent;
+    let recover = (|link, by: &[u8]| recovery(link, 12, by)) as fn(Link, &[u8]) -> PendingEvent;
+    for (most, (make, signers, kind)) in [
+        (240, rotate),
+        (248, (report, &[2][..], others)),
+        (248, (end, &[1, 2], others)),
+        (256, (report, &[3], "an event")),
+        (256, (end, &[3], "an event")),
+        (256, (recover, &[3, 5], "an event")),
+    ] {
+        for events in [1, 239, 240, 241, 247, 248, 249, 255, 256, 257] {
+            state.events = events;
+            let event = make(Link { sequence: events, ..link }, signers);
+            let got = Identity::apply(Some(&state), &event, at(30)).map(drop);
+            let want =
+                if events < most { Ok(()) } else { Err(StateError::TooManyEvents { kind, most, events }) };
+            assert_eq!(got, want, "{} by {signers:?} behind {events}", event.event().name());
+        }
+    }
+    // A signature of another key is no way into what is kept.
+    state.events = 250;
+    let link = Link { sequence: 250, ..link };
+    for signers in [&[9][..], &[9, 3], &[2, 3]] {
+        let got = Identity::apply(Some(&state), &compromise(link, 12, signers), at(30));
+        assert_eq!(got, Err(StateError::TooManyEvents { kind: others, most: 248, events: 250 }));
+    }
+}
+
+/// A DID of which a thief has every key but the recovery key.
+struct Stolen {
+    log: Vec<(LeafIndex, PendingEvent)>,
+    state: Identity,
+    /// The number of the current key; the next one is one more.
+    current: u32,
+}
+
+impl Stolen {
+    fn key(number: u32) -> Ed25519PrivateKey {
+        let mut seed = [0xee; 32];
+        seed[..4].copy_from_slice(&number.to_be_bytes());
+        Ed25519PrivateKey::from_seed(&seed)
+    }
+
+    fn raw(number: u32) -> RawKey {
+        *Self::key(number).public_key().as_bytes()
+    }
+
+    fn recovery_key(number: u32) -> Ed25519PrivateKey {
+        Self::key(1_000_000 + number)
+    }
+
+    fn to_recovery(number: u32) -> Commitment {
+        Commitment::to(Self::recovery_key(number).public_key().as_bytes())
+    }
+
+    fn new() -> Self {
+        let event = IdentityEvent::Inception {
+            key: Self::raw(0),
+            next: Commitment::to(&Self::raw(1)),
+            recovery: Self::to_recovery(0),
+            capabilities: Capabilities::PIPELINE,
+            public_name: None,
+        };
+        let event = Event::about_itself(Did::of_raw(&Self::raw(0)), ORIGIN, event).expect("an event");
+        let event = PendingEvent::sign(event, &[&Self::key(0)]).expect("an event");
+        let state = Identity::apply(None, &event, at(0)).expect("an inception");
+        Self { log: vec![(at(0), event)], state, current: 0 }
+    }
+
+    fn sign(&self, event: IdentityEvent, keys: &[&Ed25519PrivateKey]) -> PendingEvent {
+        let event = Event::about_itself(self.state.did(), ORIGIN, event).expect("an event");
+        PendingEvent::sign(event, keys).expect("an event")
+    }
+
+    /// The log takes it, or refuses it.
+    fn log(&mut self, event: PendingEvent) -> Result<(), StateError> {
+        let index = at(self.log.len() as u64);
+        self.state = Identity::apply(Some(&self.state), &event, index)?;
+        self.log.push((index, event));
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> Result<(), StateError> {
+        let (link, next, then) =
+            (self.state.link(), Self::raw(self.current + 1), Self::raw(self.current + 2));
+        let capabilities = Capabilities::PIPELINE;
+        let event = IdentityEvent::Rotation { link, key: next, next: Commitment::to(&then), capabilities };
+        let event = self.sign(event, &[&Self::key(self.current), &Self::key(self.current + 1)]);
+        self.log(event)?;
+        self.current += 1;
+        Ok(())
+    }
+
+    fn report(&mut self) -> Result<(), StateError> {
+        // Each one says something else than the one before.
+        let since = since(self.log.len() as u64 / 2);
+        let event = IdentityEvent::Compromise { link: self.state.link(), since };
+        let event = self.sign(event, &[&Self::key(self.current + 1)]);
+        self.log(event)
+    }
+
+    /// What the owner makes of the state that he knows.
+    fn recovery(&self, number: u32) -> PendingEvent {
+        let new = Self::key(2_000_000 + 2 * number);
+        let event = IdentityEvent::Recovery {
+            link: self.state.link(),
+            key: *new.public_key().as_bytes(),
+            next: Commitment::to(&Self::raw(2_000_001 + 2 * number)),
+            recovery: Self::to_recovery(number + 1),
+            capabilities: Capabilities::PIPELINE,
+            since: since(1),
+        };
+        self.sign(event, &[&Self::recovery_key(number), &new])
+    }
+}
+
+/// Whoever holds all keys but one uses up the room of a DID: its owner takes it back all the same, and more than once.
+#[test]
+fn s24_a_thief_of_current_and_next_key_cannot_use_up_what_recovers() {
+    let mut stolen = Stolen::new();
+    while stolen.rotate().is_ok() {}
+    assert_eq!(stolen.log.len(), 240);
+    stolen.report().expect("one report");
+    assert_eq!(stolen.report(), Err(StateError::Compromised));
+    assert_eq!(stolen.rotate(), Err(StateError::Compromised));
+    let taken = stolen.log.len();
+    for number in 0..256 - taken as u32 {
+        assert_eq!(stolen.state.link().sequence, 241 + number);
+        let event = stolen.recovery(number);
+        stolen.log(event).expect("the owner takes it back");
+        assert!(stolen.rotate().is_err() && stolen.report().is_err(), "the thief's keys are over");
+        assert_eq!((stolen.state.status(), stolen.state.is_void(at(240))), (Status::Active, true));
+    }
+    let events = stolen.log.iter().map(|(index, event)| (*index, event));
+    assert_eq!(Identity::fold(events), Some(stolen.state.clone()));
+    assert_eq!(stolen.log.len(), MAX_EVENTS as usize);
+}
+
+/// Each event moves the link that a recovery names. Whoever has the next key does that once.
+#[test]
+fn s24_a_thief_of_the_next_key_is_in_the_way_of_one_recovery_at_most() {
+    let mut stolen = Stolen::new();
+    let before = stolen.recovery(0);
+    stolen.report().expect("one report");
+    assert_eq!(stolen.log(before), Err(StateError::NotNext { want: 2, got: 1 }));
+    let after = stolen.recovery(0);
+    assert_eq!(stolen.report(), Err(StateError::Compromised));
+    stolen.log(after).expect("it follows");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use attestation::event::{
     Capabilities, Commitment, Event, FailureReason, IdentityEvent, Level, Link, PendingEvent, Reference,
     Scope, StatementId, TrustEvent,
 };
-use attestation::identity::Identity;
+use attestation::identity::{Identity, Status};
 use attestation::trust::rules::CheckError;
 use log_server::admit::Admitted;
 use log_server::pool::{NotTaken, Sequenced};
@@ -237,6 +237,53 @@ fn within_a_round_the_order_decides() {
     let want = [Ok(0), Err("registered"), Ok(1), Err("failure-open"), Err("capability")];
     assert_eq!(told.iter().map(answer).collect::<Vec<_>>(), want);
     assert_eq!(bench.check().get(), 2);
+}
+
+/// Whoever holds the current and the next key of a DID fills it up; its owner takes it back all the same.
+#[test]
+fn s24_a_thief_who_fills_a_did_does_not_keep_its_owner_out() {
+    let bench = Bench::new();
+    let mut sequencer = bench.open().expect("a log");
+    let mut stolen = Owner::new(1);
+    let more = |number: u8| {
+        Ed25519PrivateKey::from_seed(&[[0xaa; 16], [number; 16]].concat().try_into().expect("32"))
+    };
+    stolen.keys.extend((0..=250).map(more));
+    let mut attack = vec![admitted(stolen.inception(Capabilities::PIPELINE))];
+    attack.extend((1..240).map(|_| admitted(stolen.rotation())));
+    attack.push(admitted(stolen.rotation_with(stolen.commitment(stolen.at + 2))));
+    let report = |stolen: &Owner, since| {
+        let event = IdentityEvent::Compromise { link: stolen.link(), since: reference(since) };
+        stolen.sign(event, &[&stolen.keys[stolen.at + 1]])
+    };
+    let event = report(&stolen, 200);
+    stolen.follow(&event);
+    attack.extend([event, report(&stolen, 100)].map(admitted));
+    let (outcome, told) = round_of(&mut sequencer, attack);
+    outcome.expect("a round");
+    let want = (0..240).map(Ok).chain([Err("identity-event"), Ok(240), Err("compromised")]);
+    assert!(told.iter().map(answer).eq(want), "{:?}", told.iter().map(answer).collect::<Vec<_>>());
+    let again = report(&stolen, 100);
+    let recovery = IdentityEvent::Recovery {
+        link: stolen.link(),
+        key: *more(251).public_key().as_bytes(),
+        next: Commitment::new(Hash::of(b"next")),
+        recovery: Commitment::new(Hash::of(b"recovery")),
+        capabilities: Capabilities::PIPELINE,
+        since: reference(1),
+    };
+    let recovery = admitted(stolen.sign(recovery, &[&stolen.recovery, &more(251)]));
+    assert_eq!(at_admission(&sequencer, &recovery), Ok(()));
+    // The thief is there first, as often as he likes.
+    let (outcome, told) = round_of(&mut sequencer, [admitted(again), recovery]);
+    outcome.expect("a round");
+    assert_eq!(told.iter().map(answer).collect::<Vec<_>>(), [Err("compromised"), Ok(241)]);
+    // The registry of a log that opens again knows the same.
+    let state = bench.open().expect("the log again").registry().state(stolen.did).expect("a read");
+    let state = state.expect("registered");
+    assert_eq!((state.status(), state.key()), (Status::Active, more(251).public_key().as_bytes()));
+    assert_eq!((state.link().sequence, state.is_void(LeafIndex::new(240))), (242, true));
+    bench.check();
 }
 
 #[test]
