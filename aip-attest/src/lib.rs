@@ -19,6 +19,7 @@
 //!   submission    pending receipts to logged ones
 //!   events        identity and trust events: the state, the event, its answer
 //!   current       is what a log shows now what was seen of it?
+//!   asserted      is what a log asserted what its entries say?
 //!   client        HTTP, the only sockets
 //! ```
 //! What is true of a receipt, an entry or a policy is decided in `attestation` and `tlog`. This crate finds
@@ -27,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 pub mod artifact;
+pub mod asserted;
 pub mod ci_env;
 pub mod client;
 pub mod clock;

@@ -10,7 +10,7 @@ use attestation::Did;
 use attestation::entry::{Entry, LogTime};
 use attestation::event::{Body, PendingEvent, Scope};
 use attestation::evidence::{Evidence, Proven};
-use attestation::leaf;
+use attestation::leaf::{self, Leaf};
 use attestation::receipt::SignerState;
 use attestation::trust::picture::Picture;
 use attestation::trust::{self, Graph, MemoryLedger, Params, ParamsError, Ppm, ScopeQuery, Verdict};
@@ -21,6 +21,7 @@ use tlog::policy::Policy;
 use tlog::proof::TlogProof;
 use tlog::{LeafIndex, UnixTime};
 
+use crate::asserted::Asserted;
 use crate::current::{self, Shown};
 use crate::environment;
 use crate::evidence;
@@ -205,10 +206,11 @@ impl Basis {
         }
     }
 
-    /// The whole log, read and verified here.
+    /// The whole log, read and verified here. `asserted` is held against it.
     pub fn of_whole_log(
         target: &Target,
         did: Did,
+        mut asserted: Option<Asserted>,
         pins: &Pins,
         patience: &mut Patience,
         console: &mut Console,
@@ -227,18 +229,22 @@ impl Basis {
         let cosigned = current::satisfies(policy, &format!("the policy {}", target.judge.source), &shown)?;
         let attested = policy.quorum_time(&cosigned);
         current::follow(&shown, &log.vkey, &target.client, pins, patience, console)?;
-        let checkpoint = shown.checkpoint;
+        if let Some(asserted) = &asserted {
+            asserted.is_before(&shown, policy, &target.client, patience, console)?;
+        }
+        let checkpoint = &shown.checkpoint;
         let mut ledger = MemoryLedger::new(checkpoint.origin.clone());
         let mut keys = Keys::default();
         let (mut events, mut newest) = (Vec::new(), None);
-        whole_log::read(&log.vkey, &checkpoint, &target.client, patience, console, &mut |index, bytes| {
+        whole_log::read(&log.vkey, checkpoint, &target.client, patience, console, &mut |index, bytes| {
             // What breaks a rule counts for nothing; to report it is the monitor's work.
-            let Ok(leaf) = leaf::check(&checkpoint.origin, bytes, |raw| keys.admit(raw)) else {
-                return Ok(());
-            };
-            newest = newest.max(leaf.logged_at());
-            if ledger.push(index, leaf.entry()).is_ok()
-                && let Entry::Event(event) = leaf.entry()
+            let leaf = leaf::check(&checkpoint.origin, bytes, |raw| keys.admit(raw)).ok();
+            newest = newest.max(leaf.as_ref().and_then(Leaf::logged_at));
+            let entry = leaf.as_ref().map(Leaf::entry).filter(|entry| ledger.push(index, entry).is_ok());
+            if let Some(asserted) = &mut asserted {
+                asserted.take(index, bytes, entry);
+            }
+            if let Some(Entry::Event(event)) = entry
                 && event.event().issuer() == did
                 && matches!(event.event().body(), Body::Identity(_))
             {
@@ -246,10 +252,13 @@ impl Basis {
             }
             Ok(())
         })?;
+        if let Some(asserted) = &asserted {
+            asserted.check(&shown, policy, &target.client, patience, console)?;
+        }
         let whole = WholeLog { ledger, log: log.vkey.clone(), events };
         Ok(Self {
             ledger: Source::WholeLog(Box::new(whole)),
-            checkpoint,
+            checkpoint: shown.checkpoint,
             attested,
             way: Way::to(&target.client),
             newest,

@@ -93,6 +93,16 @@ fn assertion_line(key: &ListKey, entries: &[Listed]) -> String {
     format!("{key} {} {root}\n", entries.len())
 }
 
+/// The tree that an assertion is about, if `text` is one and says of the list `key` that these are its entries.
+pub fn asserted_tree(text: &str, key: &ListKey, entries: &[Listed]) -> Option<Checkpoint> {
+    // Behind its first line an assertion has the form of a checkpoint, with the lists as extension lines.
+    let text = text.strip_prefix(ASSERTION)?.strip_prefix('\n')?;
+    let mut tree = Checkpoint::parse(text).ok()?;
+    let line = assertion_line(key, entries);
+    let lists = std::mem::take(&mut tree.extensions);
+    lists.iter().any(|said| Some(said.as_str()) == line.strip_suffix('\n')).then_some(tree)
+}
+
 /// The log's note about these lists.
 pub fn assert_lists(key: &SignerKey, checkpoint: &Checkpoint, lists: &Lists) -> Note {
     let mut note = Note::unsigned(assertion_text(checkpoint, lists));
@@ -328,11 +338,10 @@ impl Proven {
             let stands = lists_of(entry, *index);
             for (key, want) in &stands {
                 let Some(list) = self.lists.get(key) else { continue };
-                let chosen = matches!(key, ListKey::Pos(_) | ListKey::Receipts(_));
                 let there = list.iter().find(|listed| listed.index == *index);
                 // An event that breaks a rule of state stands in no list: then it is in none of them.
                 if there.is_some_and(|listed| listed != want)
-                    || (there.is_none() && !chosen && self.any(&stands, *index))
+                    || (there.is_none() && !key.is_chosen() && self.any(&stands, *index))
                 {
                     return Err(EvidenceError::Listed { list: *key, index: *index });
                 }

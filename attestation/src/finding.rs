@@ -2,9 +2,9 @@
 //! (`specs/finding.md`).
 //!
 //! ```text
-//! {"mediaType": "application/vnd.aip.finding.v1+json", "class": "fork" | "shrink" | "bad-tile" | "bad-entry" | "stale",
-//!  "origin": "example.com/log", "vkeys": ["<vkey>", …], "foundAt": <ms>, "detail": "<for people>",
-//!  "evidence": {…}}                                         the members of its class
+//! {"mediaType": "application/vnd.aip.finding.v1+json",
+//!  "class": "fork" | "shrink" | "bad-tile" | "bad-entry" | "false-assertion" | "stale", "origin": "example.com/log",
+//!  "vkeys": ["<vkey>", …], "foundAt": <ms>, "detail": "<for people>", "evidence": {…}}   the members of its class
 //! ```
 //! A finding says by itself what it proves and what remains the finder's word: [`Finding::confirm`]. Whose keys
 //! they are it cannot say: who confirms knows the log, or believes the finding about that.
@@ -20,6 +20,7 @@ use tlog::{Hash, LeafIndex};
 
 use crate::entry::LogTime;
 use crate::leaf::Rule;
+use crate::lists::{ListKey, Listed};
 
 mod confirm;
 mod wire;
@@ -60,6 +61,8 @@ pub enum Evidence {
     BadTile(BadTile),
     /// `bad-entry`: a leaf of the signed tree that breaks a rule.
     BadEntry(BadEntry),
+    /// `false-assertion`: a list that the log asserted, and an entry that contradicts it.
+    FalseAssertion(FalseAssertion),
     /// `stale`: a checkpoint that is too old, or behind what a witness saw.
     Stale(Stale),
 }
@@ -129,8 +132,21 @@ pub struct ProvenLeaf {
     pub index: LeafIndex,
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// The inclusion proof to the finding's checkpoint.
+    /// The inclusion proof to the tree of the finding's checkpoint, or assertion.
     pub proof: Vec<Hash>,
+}
+
+/// The log said that these are all the entries of a list, and an entry of the same tree says otherwise.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FalseAssertion {
+    /// What the log signed of the list, and of the tree (`specs/evidence.md`).
+    pub assertion: Note,
+    /// The list.
+    pub list: ListKey,
+    /// Its entries, as they were asserted.
+    pub entries: Vec<Listed>,
+    /// The entry of the log that is missing there, or stands there as what it is not.
+    pub leaf: ProvenLeaf,
 }
 
 /// How far two honest clocks differ at most, in milliseconds.
@@ -223,6 +239,10 @@ impl Finding {
                 let index = bad.leaf.index.to_string().into_bytes();
                 parts.extend([index, bad.leaf.bytes.clone(), bad.rule.name().into()]);
             }
+            Evidence::FalseAssertion(said) => {
+                let index = said.leaf.index.to_string().into_bytes();
+                parts.extend([said.list.to_string().into(), index]);
+            }
             Evidence::Stale(stale) => {
                 parts.push(stale.checkpoint.text().into());
                 parts.extend(stale.ahead.iter().map(|ahead| ahead.text().into()));
@@ -249,6 +269,7 @@ impl Evidence {
             Self::Shrink(_) => "shrink",
             Self::BadTile(_) => "bad-tile",
             Self::BadEntry(_) => "bad-entry",
+            Self::FalseAssertion(_) => "false-assertion",
             Self::Stale(_) => "stale",
         }
     }

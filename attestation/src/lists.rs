@@ -38,6 +38,13 @@ pub enum ListKey {
     Receipts(Did),
 }
 
+impl ListKey {
+    /// Whether evidence holds a choice of its entries: they can only raise a score.
+    pub fn is_chosen(&self) -> bool {
+        matches!(self, Self::Pos(_) | Self::Receipts(_))
+    }
+}
+
 impl fmt::Display for ListKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

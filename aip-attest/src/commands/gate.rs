@@ -24,7 +24,8 @@ mod print;
 ///
 /// The score is made from evidence that the log sends and this program verifies: that each entry is in the log is
 /// proven; that no other one speaks against the DID is the log's signed word. --sync reads the whole log instead,
-/// and takes nothing on its word. --evidence FILE asks nobody.
+/// and takes nothing on its word. --evidence FILE asks nobody; with --sync it is held against the log, and a false word
+/// of the log in it is kept as a finding.
 ///
 /// Only witnesses attest how old the log's answer is. Where the policy asks none, an answer that came just now over
 /// TLS or from this machine passes, and "age not attested" is printed; one in a file or over plain http does not,

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
 use tlog::{Hash, LeafIndex, encoding};
 
+use crate::asserted::Asserted;
 use crate::clock;
 use crate::durable::{self, Readers};
 use crate::evidence;
@@ -67,8 +68,8 @@ pub(super) struct Asked {
     #[arg(long, value_name = "SCOPE")]
     pub(super) scope: Option<ScopeQuery>,
 
-    /// Judge by evidence in a file, and ask no log
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["sync", "log"])]
+    /// Judge by evidence in a file, and ask no log; with --sync: also say whether the log asserted the truth in it
+    #[arg(long, value_name = "FILE")]
     pub(super) evidence: Option<PathBuf>,
 
     /// Read the whole log, verify it and keep it in ~/.aip/logs
@@ -183,13 +184,17 @@ struct Reached {
 /// Gets the entries from where they are, and the parameters.
 fn reach(did: Did, asked: &Asked, flags: &Flags, pins: &Pins, console: &mut Console) -> Result<Reached> {
     match &asked.evidence {
-        Some(path) => {
+        Some(_) if asked.log.is_some() && !asked.sync => {
+            Err(Failure::new("--evidence asks no log, and --log names one")
+                .hint("with --sync, the log is read and the evidence held against it"))
+        }
+        Some(path) if !asked.sync => {
             let policy = policy_for(path, asked, pins)?;
             let (params, roots) = scoring::params(flags, &settings(&policy, asked), console)?;
             let basis = Basis::of_file(path, &policy.policy, pins)?;
             Ok(Reached { basis, policy, params, roots })
         }
-        None => {
+        evidence => {
             let deadline = super::deadline(asked.timeout)?;
             let named = policy_file::named(asked.policy.as_deref(), pins)?;
             let wish = Wish::new(asked.log.as_deref(), named, pins)?.with_fingerprint(asked.fingerprint);
@@ -197,7 +202,8 @@ fn reach(did: Did, asked: &Asked, flags: &Flags, pins: &Pins, console: &mut Cons
             let (params, roots) = scoring::params(flags, &settings(&target.judge, asked), console)?;
             let mut patience = Patience::until(deadline);
             let basis = if asked.sync {
-                Basis::of_whole_log(&target, did, pins, &mut patience, console)?
+                let asserted = evidence.as_ref().map(|path| Asserted::read(path, &target.judge.policy));
+                Basis::of_whole_log(&target, did, asserted.transpose()?, pins, &mut patience, console)?
             } else {
                 Basis::of_log(&target, did, &params, pins, &mut patience, console)?
             };

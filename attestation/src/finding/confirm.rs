@@ -8,14 +8,16 @@ use tlog::merkle::{ProofError, inclusion, leaf_hash, root_of, subtree};
 use tlog::note::{Note, NoteError};
 use tlog::policy::Policy;
 use tlog::tile::{Edge, Resource, TILE_WIDTH, Tile, hashes_at, parse_hashes};
-use tlog::{Hash, TreeSize, UnixTime};
+use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
 use super::{
-    BadEntry, BadTile, Evidence, Finding, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Served, Shrink, Stale,
-    checkpoint_of, is_of, path,
+    BadEntry, BadTile, Evidence, FalseAssertion, Finding, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Served, Shrink,
+    Stale, checkpoint_of, is_of, path,
 };
+use crate::evidence::asserted_tree;
 use crate::identity::Identity;
 use crate::leaf::{self, BrokenRule, Leaf, Rule};
+use crate::lists::{ListKey, Listed, lists_of};
 use crate::quote::quoted;
 
 /// A finding whose evidence holds: [`Finding::confirm`] is the only way to get one.
@@ -79,6 +81,7 @@ impl Finding {
             Evidence::Shrink(shrink) => with.shrink(shrink, &mut said)?,
             Evidence::BadTile(bad) => with.bad_tile(bad, &mut said)?,
             Evidence::BadEntry(bad) => with.bad_entry(bad, &mut said)?,
+            Evidence::FalseAssertion(asserted) => with.false_assertion(asserted, &mut said)?,
             Evidence::Stale(stale) => with.stale(stale, self.found_at.as_millis(), &mut said)?,
         }
         let keys = if policy.is_some() { Keys::Policy } else { Keys::Finding };
@@ -253,6 +256,44 @@ impl<'a> Believed<'a> {
         }
     }
 
+    fn false_assertion(&self, asserted: &FalseAssertion, said: &mut Said) -> Result<(), ConfirmError> {
+        let FalseAssertion { assertion, list, entries, leaf: ProvenLeaf { index, bytes, proof } } = asserted;
+        let tree = asserted_tree(assertion.text(), list, entries).ok_or(ConfirmError::NotAsserted(*list))?;
+        if tree.origin != self.origin {
+            return Err(ConfirmError::Origin(tree.origin));
+        }
+        if assertion.verify(&self.log)?.is_empty() {
+            return Err(ConfirmError::NotSigned(self.origin.to_owned()));
+        }
+        inclusion::verify(&leaf_hash(bytes), *index, tree.size, proof, &tree.root)?;
+        // What breaks a rule by itself stands in no list.
+        let leaf = leaf::check(self.origin, bytes, Ed25519PublicKey::from_bytes).ok();
+        let lists = leaf.map(|leaf| lists_of(leaf.entry(), *index)).unwrap_or_default();
+        let stands: Vec<&Listed> =
+            lists.iter().filter(|(key, _)| key == list).map(|(_, listed)| listed).collect();
+        let there: Vec<&Listed> = entries.iter().filter(|listed| listed.index == *index).collect();
+        if stands == there || (there.is_empty() && list.is_chosen()) {
+            return Err(ConfirmError::TrueAssertion { list: *list, index: *index });
+        }
+        let size = tree.size;
+        if !there.is_empty() {
+            said.proven(format!(
+                "the log signed that `{list}` of its tree of size {size} has leaf {index} as what it is not"
+            ));
+            return Ok(());
+        }
+        said.proven(format!(
+            "the log signed that `{list}` of its tree of size {size} has {} entries, and leaf {index} of that tree, \
+             which stands in that list, is none of them",
+            entries.len()
+        ));
+        said.word(format!(
+            "that leaf {index} keeps the rules of state and about earlier leaves; one that does not stands in no list, \
+             and the log had to refuse it"
+        ));
+        Ok(())
+    }
+
     fn stale(&self, stale: &Stale, found_at: u64, said: &mut Said) -> Result<(), ConfirmError> {
         let served = self.signed(&stale.checkpoint)?;
         let served_as = format!("that the log served size {} at {found_at} ms", served.size);
@@ -382,8 +423,11 @@ pub enum ConfirmError {
         "`identity` is the signer's identity events before the leaf that keep the rules, in order, for a rule of state"
     )]
     NotIdentity,
+    /// The note is no assertion, or says something else of the list.
+    #[error("the assertion does not say that the list {0} has these entries")]
+    NotAsserted(ListKey),
     /// No key of the log signed a checkpoint.
-    #[error("a checkpoint is not signed by a key of {}", quoted(.0))]
+    #[error("a checkpoint or an assertion is not signed by a key of {}", quoted(.0))]
     NotSigned(String),
     /// The sizes do not show what the finding says.
     #[error("size {second} is not smaller than size {first}")]
@@ -394,7 +438,7 @@ pub enum ConfirmError {
         second: TreeSize,
     },
     /// A checkpoint of another log.
-    #[error("a checkpoint is of another log: {}", quoted(.0))]
+    #[error("a checkpoint or an assertion is of another log: {}", quoted(.0))]
     Origin(String),
     /// The leaf breaks another rule.
     #[error("the leaf breaks the rule `{got}`, not `{want}`")]
@@ -407,6 +451,14 @@ pub enum ConfirmError {
     /// A proof does not lead to the checkpoint's root.
     #[error("proof: {0}")]
     Proof(#[from] ProofError),
+    /// The list has the leaf as it must, or not, as it may.
+    #[error("the list {list} is right about leaf {index}")]
+    TrueAssertion {
+        /// The list.
+        list: ListKey,
+        /// The leaf.
+        index: LeafIndex,
+    },
     /// The policy has no key for this origin.
     #[error("the policy names no log with the origin {}", quoted(.0))]
     UnknownLog(String),

@@ -9,8 +9,10 @@ use tlog::{TreeSize, UnixTime, bundle};
 use super::*;
 use crate::did::Did;
 use crate::dsse::Envelope;
-use crate::entry::{Claim, PendingEntry, Visibility};
+use crate::entry::{Claim, Entry, PendingEntry, Visibility};
 use crate::event::{Capabilities, Commitment, Event, IdentityEvent, Link, PendingEvent};
+use crate::evidence::assert_lists;
+use crate::lists::{ListedKind, lists_of};
 use crate::statement::{Statement, Subject};
 
 const ORIGIN: &str = "log.example.com/pipelines";
@@ -220,14 +222,64 @@ fn of_state(at: usize, rule: Rule) -> (Tree, BadEntry) {
     (tree, bad)
 }
 
+/// Registered, and rotated later; artifacts of the same DID between.
+fn with_identity() -> Tree {
+    let mut tree = Tree::new(7);
+    let [inception, rotation] = events();
+    tree.leaves[1] = inception.to_leaf(time(2_000));
+    tree.leaves[3] = rotation.to_leaf(time(4_000));
+    tree
+}
+
+fn identity_list() -> (ListKey, Vec<Listed>) {
+    let tree = with_identity();
+    let listed = |at: usize| {
+        let entry = Entry::parse(&tree.leaves[at]).expect("an entry");
+        lists_of(&entry, LeafIndex::new(at as u64))[0]
+    };
+    (listed(1).0, vec![listed(1).1, listed(3).1])
+}
+
+/// What the log asserts of a list in its first `size` entries, and the leaf at `at`.
+fn assertion(by: &SignerKey, size: usize, list: ListKey, entries: Vec<Listed>, at: usize) -> FalseAssertion {
+    let tree = with_identity();
+    let checkpoint = Checkpoint::parse(tree.note(size, None).text()).expect("a checkpoint");
+    let said = [(list, entries.clone()), (ListKey::Out(did(1)), Vec::new())];
+    let assertion = assert_lists(by, &checkpoint, &said.into_iter().collect());
+    let index = LeafIndex::new(at as u64);
+    let proof = if at < size {
+        let Ok(proof) = inclusion::prove(&tree, index, TreeSize::new(size as u64));
+        proof
+    } else {
+        tree.leaf(at).proof
+    };
+    let leaf = ProvenLeaf { index, bytes: tree.leaves[at].clone(), proof };
+    FalseAssertion { assertion, list, entries, leaf }
+}
+
+/// The log leaves out the rotation.
+fn omission() -> FalseAssertion {
+    let (list, entries) = identity_list();
+    assertion(&log(), 7, list, entries[..1].to_vec(), 3)
+}
+
+/// The log calls an artifact a deactivation.
+fn invention() -> FalseAssertion {
+    let (list, mut entries) = identity_list();
+    entries.push(Listed { index: LeafIndex::new(5), kind: ListedKind::Deactivation, ..entries[1] });
+    assertion(&log(), 7, list, entries, 5)
+}
+
 fn stale(stale_after: u64, ahead: bool) -> Evidence {
     let tree = Tree::new(7);
     let ahead = ahead.then(|| tree.whole());
     Evidence::Stale(Stale { checkpoint: tree.note(5, Some(COSIGNED_AT)), stale_after, ahead })
 }
 
-fn every_evidence() -> [(&'static str, Evidence); 10] {
+fn every_evidence() -> [(&'static str, Evidence); 12] {
     [
+        ("an entry left out", Evidence::FalseAssertion(omission())),
+        ("an entry made up", Evidence::FalseAssertion(invention())),
         ("a retired key", Evidence::BadEntry(of_state(5, Rule::RetiredKey).1)),
         ("an event out of order", Evidence::BadEntry(of_state(6, Rule::EventState).1)),
         ("fork", fork()),
@@ -268,6 +320,7 @@ fn every_class_is_written_read_and_confirmed() {
         let alone = match finding.evidence() {
             Evidence::Fork(_) => true,
             Evidence::BadEntry(bad) => !bad.rule.is_of_state(),
+            Evidence::FalseAssertion(said) => said.entries.len() == 3,
             _ => false,
         };
         assert_eq!(confirmed.finders_word().is_empty(), alone, "{name}");
@@ -544,6 +597,64 @@ fn details_are_cut_between_characters() {
     assert_eq!(cut.detail().len(), MAX_DETAIL_BYTES - 1);
     let plain = Finding::new(ORIGIN, vkeys, time(1), "a\nb", fork());
     assert_eq!(plain.detail(), "a b");
+}
+
+/// What is true, or not shown, convicts no log of an assertion, whoever calls it false.
+#[test]
+fn a_true_assertion_is_no_finding() {
+    let (list, all) = identity_list();
+    let first = || all[..1].to_vec();
+    let confirm = |said: FalseAssertion| finding(Evidence::FalseAssertion(said)).confirm(Some(&policy()));
+    let (neighbour, receipts) = (ListKey::Id(did(2)), ListKey::Receipts(did(1)));
+    let name = |name: &str| KeyName::new(name).expect("a name");
+    let other_key = SignerKey::from_seed(name(ORIGIN), KeyType::Ed25519, &[3; 32]);
+    let other_log = SignerKey::from_seed(name("other.example.com"), KeyType::Ed25519, &[1; 32]);
+    let another = Checkpoint::new("other.example.com", TreeSize::new(7), Hash::of(b"x"));
+    let elsewhere = assert_lists(&other_log, &another, &[(list, first())].into_iter().collect());
+    let altered = omission().assertion.to_string().replacen("id:did:aip:", "neg:did:aip:", 1);
+    let altered = Note::parse(altered.as_bytes()).expect("a note");
+    let larger_proof = with_identity().leaf(1);
+    let mut altered_leaf = omission();
+    altered_leaf.leaf.bytes.push(b' ');
+    for (name, said, want) in [
+        ("the whole list", assertion(&log(), 7, list, all.clone(), 3), "is right about leaf 3"),
+        ("the list of a smaller tree", assertion(&log(), 3, list, first(), 1), "is right about leaf 1"),
+        ("an entry behind the tree", assertion(&log(), 3, list, first(), 3), "leaf index 3 is outside"),
+        (
+            "a proof of a larger tree",
+            FalseAssertion { leaf: larger_proof, ..assertion(&log(), 3, list, Vec::new(), 1) },
+            "the proof has 3 hashes",
+        ),
+        ("an entry of another list", assertion(&log(), 7, neighbour, Vec::new(), 3), "is right about leaf 3"),
+        ("an artifact", assertion(&log(), 7, list, all.clone(), 2), "is right about leaf 2"),
+        ("a choice of receipts", assertion(&log(), 7, receipts, Vec::new(), 2), "is right about leaf 2"),
+        (
+            "other entries than were asserted",
+            FalseAssertion { entries: Vec::new(), ..omission() },
+            "the assertion does not say that the list id:did:aip:",
+        ),
+        (
+            "another list than was asserted",
+            FalseAssertion { list: neighbour, ..omission() },
+            "the assertion does not say that the list id:did:aip:",
+        ),
+        (
+            "a checkpoint",
+            FalseAssertion { assertion: with_identity().whole(), ..omission() },
+            "the assertion does not say that the list id:did:aip:",
+        ),
+        ("another key", assertion(&other_key, 7, list, first(), 3), "is not signed by a key of"),
+        (
+            "an altered assertion",
+            FalseAssertion { assertion: altered, list: ListKey::Neg(did(1)), ..omission() },
+            "the signature line of",
+        ),
+        ("another log", FalseAssertion { assertion: elsewhere, ..omission() }, "is of another log"),
+        ("another leaf", altered_leaf, "the proof leads to root"),
+    ] {
+        let error = confirm(said).expect_err(name).to_string();
+        assert!(error.contains(want), "{name}: {error}");
+    }
 }
 
 /// The keys here are what they are said to be.

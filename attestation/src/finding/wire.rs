@@ -10,12 +10,13 @@ use tlog::tile::{Resource, Tile};
 use tlog::{Hash, LeafIndex};
 
 use super::{
-    BadEntry, BadTile, Evidence, Finding, MAX_DETAIL_BYTES, MAX_FINDING_BYTES, MAX_VKEYS, MEDIA_TYPE,
-    ProvenLeaf, Served, Shrink, Stale, is_of, path,
+    BadEntry, BadTile, Evidence, FalseAssertion, Finding, MAX_DETAIL_BYTES, MAX_FINDING_BYTES, MAX_VKEYS,
+    MEDIA_TYPE, ProvenLeaf, Served, Shrink, Stale, is_of, path,
 };
 use crate::entry::LogTime;
 use crate::json::{JsonError, MAX_DEPTH, Object};
 use crate::leaf::Rule;
+use crate::lists::Listed;
 use crate::quote::quoted;
 
 impl Finding {
@@ -115,6 +116,15 @@ impl Evidence {
                 }
                 evidence
             }
+            Self::FalseAssertion(said) => {
+                let entries = said.entries.iter().map(|listed| encoding::base64(&listed.to_bytes()));
+                json!({
+                    "assertion": said.assertion.to_string(),
+                    "list": said.list.to_string(),
+                    "entries": entries.collect::<Vec<_>>(),
+                    "leaf": said.leaf.to_value(),
+                })
+            }
             Self::Stale(stale) => {
                 let mut evidence = json!({
                     "checkpoint": stale.checkpoint.to_string(),
@@ -196,6 +206,15 @@ fn evidence(class: &str, mut of: Object) -> Result<Evidence, FindingError> {
                 Some(events) => events.into_iter().map(ProvenLeaf::from_json).collect::<Result<_, _>>()?,
             },
         }),
+        "false-assertion" => Evidence::FalseAssertion(FalseAssertion {
+            assertion: note(&mut of, "assertion")?,
+            list: of
+                .string("list")?
+                .parse()
+                .map_err(|_| FindingError::Value { member: "list", want: "the name of a list" })?,
+            entries: listed(of.strings("entries")?)?,
+            leaf: ProvenLeaf::from_json(of.object("leaf")?)?,
+        }),
         "stale" => Evidence::Stale(Stale {
             checkpoint: note(&mut of, "checkpoint")?,
             stale_after: of.integer("staleAfter")?,
@@ -233,6 +252,12 @@ fn served_edge(edge: Vec<Object>) -> Result<Served, FindingError> {
         }
     };
     edge.into_iter().map(tile).collect::<Result<_, _>>().map(Served::Edge)
+}
+
+fn listed(texts: Vec<String>) -> Result<Vec<Listed>, FindingError> {
+    let entry = |text: &String| Listed::from_bytes(&encoding::decode_base64_array(text)?);
+    let entries: Option<Vec<Listed>> = texts.iter().map(entry).collect();
+    entries.ok_or(FindingError::Value { member: "entries", want: "entries of a list" })
 }
 
 fn note(of: &mut Object, member: &'static str) -> Result<Note, FindingError> {
@@ -274,7 +299,7 @@ fn base64_of(hashes: &[Hash]) -> Vec<String> {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum FindingError {
     /// A class that this release does not know.
-    #[error("`class` is {0}, not `fork`, `shrink`, `bad-tile`, `bad-entry` or `stale`")]
+    #[error("`class` is {0}, not `fork`, `shrink`, `bad-tile`, `bad-entry`, `false-assertion` or `stale`")]
     Class(String),
     /// Too long, or with control characters.
     #[error("`detail` is one line of at most {MAX_DETAIL_BYTES} bytes")]

@@ -324,6 +324,11 @@ fn finding_of(finding: &Finding) -> Described {
             .inner("checkpoint", note(&bad.checkpoint))
             .text("index", bad.leaf.index)
             .text("broken rule", bad.rule),
+        Evidence::FalseAssertion(said) => described
+            .inner("assertion", note(&said.assertion))
+            .text("list", said.list)
+            .text("entries, as asserted", said.entries.len())
+            .text("index", said.leaf.index),
         Evidence::Stale(stale) => {
             let described = described.inner("checkpoint", note(&stale.checkpoint));
             match &stale.ahead {

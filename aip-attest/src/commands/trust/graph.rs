@@ -27,7 +27,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(mut args: Args, console: &mut Console) -> Result<Exit> {
-    args.asked.sync = args.asked.evidence.is_none();
+    args.asked.sync |= args.asked.evidence.is_none();
     let pins = Pins::load()?;
     let reached = reach(args.did, &args.asked, &args.asked.flags(), &pins, console)?;
     let picture = reached.basis.picture(&reached.params, args.did, clock::now_millis())?;
