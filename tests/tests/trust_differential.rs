@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 
 use attestation::entry::{Entry, Visibility};
 use attestation::event::{Capabilities, Event, FailureReason, IdentityEvent, Level, Link, Scope, TrustEvent};
+use attestation::identity::StateError;
+use attestation::trust::rules::RuleError;
 use attestation::trust::{MemoryLedger, Params, Path, Ppm, ScopeQuery, judge, search};
 use serde_json::{Map, Value, json};
 use tests::scene::{
@@ -40,6 +42,10 @@ struct Story {
     failures: Vec<LeafIndex>,
     /// Little time passes, and there is a chain of vouches from the first to the last.
     calm: bool,
+    /// Who has nearly all the identity events that a DID can have.
+    worn: Option<String>,
+    /// How often somebody had too many, by the number that was too many.
+    refused: BTreeMap<u32, usize>,
 }
 
 impl Story {
@@ -54,6 +60,8 @@ impl Story {
             builds: Vec::new(),
             failures: Vec::new(),
             calm: seed.is_multiple_of(2),
+            worn: None,
+            refused: BTreeMap::new(),
         };
         for name in story.names.clone() {
             if story.calm || story.chance.percent(90) {
@@ -65,11 +73,52 @@ impl Story {
                 let _ = story.scene.vouch_with(&pair[0], &pair[1], Scope::General, Level::Strong, None);
             }
         }
+        if seed % 25 == 3 {
+            story.wear_out();
+        }
         let life = 15 + story.chance.below(50);
         for _ in 0..life {
             story.step();
         }
         story
+    }
+
+    /// Somebody's identity events go on and on, up to each of the limits and beyond.
+    fn wear_out(&mut self) {
+        let name = self.name();
+        self.worn = Some(name.clone());
+        let few = 230 + u32::try_from(self.chance.below(15)).expect("few");
+        for _ in 0..300 {
+            if self.scene.link(&name).sequence >= few {
+                break;
+            }
+            self.rotate();
+        }
+        for _ in 0..60 {
+            match self.chance.below(20) {
+                0..5 => self.rotate(),
+                5..12 => self.compromise(),
+                12..19 => self.recover(),
+                _ => self.edge(),
+            }
+        }
+    }
+
+    /// Whose identity changes.
+    fn changing(&mut self) -> String {
+        match self.worn.clone() {
+            Some(worn) if self.chance.percent(90) => worn,
+            _ => self.name(),
+        }
+    }
+
+    /// Logs an identity event, and counts it if there are too many. Answers whether it counts.
+    fn log_identity(&mut self, name: &str, event: IdentityEvent, keys: &[&Ed25519PrivateKey]) -> bool {
+        let logged = self.scene.log_identity(name, event, keys);
+        if let Err(RuleError::State(StateError::TooManyEvents { most, .. })) = &logged {
+            *self.refused.entry(*most).or_default() += 1;
+        }
+        logged.is_ok()
     }
 
     fn name(&mut self) -> String {
@@ -256,7 +305,7 @@ impl Story {
     }
 
     fn rotate(&mut self) {
-        let name = self.name();
+        let name = self.changing();
         let keys = self.keys.get(&name).copied().unwrap_or_default();
         let link = self.link(&name);
         let new = if self.chance.percent(90) { keys.next } else { keys.last + 1 };
@@ -268,14 +317,14 @@ impl Story {
             capabilities: self.capabilities(),
         };
         let signer = self.signing_key(&name);
-        if self.scene.log_identity(&name, event, &[&signer, &key(&name, new)]).is_ok() {
+        if self.log_identity(&name, event, &[&signer, &key(&name, new)]) {
             self.keys.insert(name.clone(), Keys { current: new, next: then, last: then, ..keys });
             self.scene.sign_with(&name, new);
         }
     }
 
     fn recover(&mut self) {
-        let name = self.name();
+        let name = self.changing();
         let keys = self.keys.get(&name).copied().unwrap_or_default();
         let link = self.link(&name);
         // An old key is refused, the committed one is not.
@@ -292,7 +341,7 @@ impl Story {
         };
         let right = self.chance.percent(90);
         let signer = if right { recovery_key(&name, keys.recovery) } else { key(&name, keys.current) };
-        if self.scene.log_identity(&name, event, &[&signer, &key(&name, new)]).is_ok() {
+        if self.log_identity(&name, event, &[&signer, &key(&name, new)]) {
             let recovery = keys.recovery + 1;
             self.keys.insert(name.clone(), Keys { current: new, next: then, recovery, last: then });
             self.scene.sign_with(&name, new);
@@ -310,11 +359,11 @@ impl Story {
     }
 
     fn compromise(&mut self) {
-        let name = self.name();
+        let name = self.changing();
         let link = self.link(&name);
         let since = reference(LeafIndex::new(self.since()));
         let signer = self.emergency_key(&name);
-        let _ = self.scene.log_identity(&name, IdentityEvent::Compromise { link, since }, &[&signer]);
+        self.log_identity(&name, IdentityEvent::Compromise { link, since }, &[&signer]);
     }
 
     fn deactivate(&mut self) {
@@ -327,7 +376,7 @@ impl Story {
         } else {
             vec![key(&name, keys.current), key(&name, keys.next)]
         };
-        let _ = self.scene.log_identity(&name, event, &signers.iter().collect::<Vec<_>>());
+        self.log_identity(&name, event, &signers.iter().collect::<Vec<_>>());
     }
 
     fn not_understood(&mut self) {
@@ -512,9 +561,13 @@ fn two_implementations_agree_on_random_logs() {
     let mut ours = Vec::new();
     let mut counts = BTreeMap::new();
     for seed in 0..logs {
-        let (question, answer) = Story::tell(seed).question();
+        let mut story = Story::tell(seed);
+        let (question, answer) = story.question();
         writeln!(file, "{question}").expect("a line");
         count(&mut counts, &answer);
+        for (most, times) in story.refused {
+            *counts.entry(format!("more than {most} identity events")).or_default() += times;
+        }
         ours.push(answer.to_string());
     }
     file.into_inner().expect("written");
@@ -576,6 +629,9 @@ const EVERYTHING: &[&str] = &[
     "history confirmers",
     "history since",
     "hops 4",
+    "more than 240 identity events",
+    "more than 248 identity events",
+    "more than 256 identity events",
     "passes false",
     "passes true",
     "score",
