@@ -814,6 +814,13 @@ fn paths_that_share_nothing() {
     scene.vouch("b", "t");
     let verdict = scene.judge(&params, "t");
     assert_eq!((verdict.disjoint, verdict.passes), (2, true));
+    // One path that is handed over twice is one; also of a root to itself.
+    for name in ["t", "r"] {
+        let own = path(if name == "r" { &["r"] } else { &["r", "a", "t"] });
+        let paths = [own.clone(), own];
+        let given = judge(scene.ledger(), &params, &paths, did(name), time(scene.now)).expect("a verdict");
+        assert_eq!((given.disjoint, given.passes), (1, false), "{name}");
+    }
 }
 
 /// The JSON is as the specification has it.

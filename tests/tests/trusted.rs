@@ -92,6 +92,20 @@ fn a_gate_opens_on_vouches_and_verified_artifacts_and_on_nothing_else() {
     let silent = silent.did();
     let other = [&two[..], &["--root", &silent]].concat();
     world.expect(&other, 1, &["2 paths that reach the threshold and share nothing are asked for, found: 1"]);
+    // A second root that vouches by itself; the first one's word counts once, however it comes.
+    let second = Someone::new();
+    second.ok(&["policy", "pin", &world.log.url(), "--yes"]);
+    second.ok(&["init", "--capabilities", "vouches", "--register"]);
+    let root = second.did();
+    let two = [&half[..], &["--min-paths", "2", "--root", &root]].concat();
+    world.org.ok(&["vouch", &root, "--level", "STRONG"]);
+    world.expect(&two, 1, &["share nothing are asked for, found: 1"]);
+    second.ok(&["vouch", &did, "--level", "STRONG"]);
+    world.expect(&two, 0, &["PASS"]);
+    world.expect(&[&two[..], &["--sync"]].concat(), 0, &["PASS"]);
+    second.ok(&["vouch", &did, "--level", "WEAK"]);
+    world.expect(&two, 1, &["share nothing are asked for, found: 1"]);
+    second.ok(&["revoke", &did]);
     world.expect(&[&half[..], &["--require", "artifact"]].concat(), 2, &["no artifact is named"]);
     world.expect(&[&half[..], &["--require", "complete"]].concat(), 2, &["--sync"]);
     world.expect(&[], 2, &["no threshold is named"]);

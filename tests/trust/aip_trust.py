@@ -431,7 +431,7 @@ class Judge:
 
     def disjoint(self, judged):
         strong = [
-            {path["root"]} | {step["to"] for step in path["steps"]}
+            ({path["root"]} | {step["to"] for step in path["steps"]}) - ({self.target} if path["steps"] else set())
             for path, value in judged
             if value > 0 and path["score"] >= self.ask["threshold"]
         ]
@@ -441,9 +441,8 @@ class Judge:
             nonlocal best
             best = max(best, count)
             for other in range(at, len(strong)):
-                dids = strong[other] - {self.target}
-                if not dids & used:
-                    extend(other + 1, used | dids, count + 1)
+                if not strong[other] & used:
+                    extend(other + 1, used | strong[other], count + 1)
 
         extend(0, frozenset(), 0)
         return best

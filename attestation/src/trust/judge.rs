@@ -400,12 +400,13 @@ impl<L: Ledger> Judge<'_, L> {
     }
 }
 
-/// How many of the paths reach the threshold by themselves and share, two by two, nothing but the target.
+/// How many of the paths reach the threshold by themselves and share, two by two, nothing but the target. The target
+/// as its own root is one path, however often it is given.
 fn most_disjoint(paths: &[JudgedPath], target: Did, threshold: Ppm) -> usize {
     let strong: Vec<BTreeSet<Did>> = paths
         .iter()
         .filter(|path| path.value > 0 && path.score >= threshold)
-        .map(|path| path.path.dids().filter(|did| *did != target).collect())
+        .map(|path| path.path.dids().filter(|did| *did != target || path.path.hops.is_empty()).collect())
         .collect();
     // At most 2^MAX_PATHS sets.
     let disjoint = |set: &u32| {
