@@ -10,12 +10,13 @@
 //! | `signer-key` | the DID has no events, and the key does not hash to it | [`Leaf::check_state`] |
 //! | `retired-key` | the key may not log artifacts for the DID at this index | [`Leaf::check_state`] |
 //! | `event-state` | the event breaks a rule of its issuer's state | [`Leaf::check_state`] |
+//! | `known` | an earlier leaf is the same claim or event | [`Leaf::check_new`] |
+//! | `reference`, `failure-open`, `failure-not-open` | what an event says about earlier leaves is not so | [`Leaf::check_behind`] |
 //! | `logged-at-order` | an earlier leaf has a later time | [`Leaf::check_order`] |
 //!
 //! Entries of other kinds are valid and not understood: they count for no rule but the first.
-//! In scope: one leaf, its order behind an earlier one, and its signer's state, which the caller knows. Out of
-//! scope: whether it is in a tree; envelopes, which may be withheld or erased; a claim that is logged twice, and
-//! what an event says about earlier entries, which need the log's history ([`crate::trust::rules`]).
+//! In scope: one leaf, and its place behind others, which the caller knows. Out of scope: whether it is in a tree;
+//! envelopes, which may be withheld or erased.
 
 use std::fmt;
 
@@ -23,10 +24,11 @@ use tlog::LeafIndex;
 use tlog::key::{Ed25519PublicKey, KeyError};
 
 use crate::did::Did;
-use crate::entry::{DsseEntry, Entry, EntryError, LogTime};
+use crate::entry::{ClaimHash, DsseEntry, Entry, EntryError, LogTime};
 use crate::event::{Body, EventEntry, EventError};
 use crate::identity::{Identity, StateError, check_artifact_signer, check_trust_signer};
 use crate::quote::quoted;
+use crate::trust::rules::{self, CheckError, Prefix, RuleError};
 
 /// A leaf that keeps every rule it can keep alone. Those of its signer's state are another matter:
 /// [`Leaf::check_state`].
@@ -82,6 +84,40 @@ impl Leaf {
                     .map_err(BrokenRule::EventState)
                     .map(|()| None),
             },
+        }
+    }
+
+    /// What makes two leaves the same one, whenever they were logged; none of entries that are not understood.
+    pub fn hash(&self) -> Option<ClaimHash> {
+        match &self.entry {
+            Entry::Dsse(entry) => Some(entry.claim().hash()),
+            Entry::Event(event) => Some(event.pending().hash()),
+            Entry::NotUnderstood { .. } => None,
+        }
+    }
+
+    /// Checks that no leaf before this one is the same claim or event. `earlier` is one with this leaf's hash, if
+    /// there is one.
+    pub fn check_new(&self, earlier: Option<LeafIndex>) -> Result<(), BrokenRule> {
+        if earlier.is_none() { Ok(()) } else { Err(BrokenRule::Earlier(RuleError::Known)) }
+    }
+
+    /// Checks that the leaf may stand at `index` behind what the leaves before it say: by its signer's state, and by
+    /// those that an event refers to. Answers the state that an identity event leads to.
+    pub fn check_behind<P: Prefix>(
+        &self,
+        index: LeafIndex,
+        before: &P,
+    ) -> Result<Result<Option<Identity>, BrokenRule>, P::Error> {
+        let Entry::Event(event) = &self.entry else {
+            let state = self.did().map_or(Ok(None), |did| before.identity(did))?;
+            return Ok(self.check_state(index, state.as_deref()));
+        };
+        match rules::check_event(before, event.pending(), index) {
+            Ok(after) => Ok(Ok(after)),
+            Err(CheckError::Rule(RuleError::State(error))) => Ok(Err(BrokenRule::EventState(error))),
+            Err(CheckError::Rule(error)) => Ok(Err(BrokenRule::Earlier(error))),
+            Err(CheckError::Prefix(error)) => Err(error),
         }
     }
 
@@ -143,6 +179,9 @@ pub enum BrokenRule {
     /// The claim's signature is bad.
     #[error("the claim's signature is not by the verifier's key over this claim")]
     ClaimSignature,
+    /// What it says about earlier leaves is not so, or it was logged before.
+    #[error("{0}")]
+    Earlier(RuleError),
     /// An event's signature is bad.
     #[error("a signature of the event is not by its key over the event")]
     EventSignature,
@@ -182,6 +221,12 @@ impl BrokenRule {
     pub fn rule(&self) -> Rule {
         match self {
             Self::ClaimSignature => Rule::ClaimSignature,
+            Self::Earlier(RuleError::Known) => Rule::Known,
+            Self::Earlier(RuleError::FailureOpen(_)) => Rule::FailureOpen,
+            Self::Earlier(RuleError::FailureNotOpen(_)) => Rule::FailureNotOpen,
+            Self::Earlier(RuleError::OtherLog) => Rule::Origin,
+            Self::Earlier(RuleError::State(_)) => Rule::EventState,
+            Self::Earlier(_) => Rule::Reference,
             Self::EventSignature => Rule::EventSignature,
             Self::EventState(_) => Rule::EventState,
             Self::LeafForm(_) => Rule::LeafForm,
@@ -213,13 +258,21 @@ pub enum Rule {
     RetiredKey,
     /// `event-state`
     EventState,
+    /// `known`
+    Known,
+    /// `reference`
+    Reference,
+    /// `failure-open`
+    FailureOpen,
+    /// `failure-not-open`
+    FailureNotOpen,
     /// `logged-at-order`
     LoggedAtOrder,
 }
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::LeafForm,
         Self::Origin,
         Self::VerifierKey,
@@ -228,6 +281,10 @@ impl Rule {
         Self::SignerKey,
         Self::RetiredKey,
         Self::EventState,
+        Self::Known,
+        Self::Reference,
+        Self::FailureOpen,
+        Self::FailureNotOpen,
         Self::LoggedAtOrder,
     ];
 
@@ -241,6 +298,11 @@ impl Rule {
         matches!(self, Self::SignerKey | Self::RetiredKey | Self::EventState)
     }
 
+    /// Whether it is a rule of what an event says about earlier leaves.
+    pub fn is_about_earlier(self) -> bool {
+        matches!(self, Self::Reference | Self::FailureOpen | Self::FailureNotOpen)
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -252,6 +314,10 @@ impl Rule {
             Self::SignerKey => "signer-key",
             Self::RetiredKey => "retired-key",
             Self::EventState => "event-state",
+            Self::Known => "known",
+            Self::Reference => "reference",
+            Self::FailureOpen => "failure-open",
+            Self::FailureNotOpen => "failure-not-open",
             Self::LoggedAtOrder => "logged-at-order",
         }
     }

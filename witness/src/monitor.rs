@@ -28,6 +28,7 @@ use source::Source;
 use webhook::{Reach, Webhook, WebhookError};
 
 mod alert;
+mod earlier;
 mod finding;
 mod follow;
 mod identities;

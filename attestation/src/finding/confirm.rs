@@ -11,14 +11,15 @@ use tlog::tile::{Edge, Resource, TILE_WIDTH, Tile, hashes_at, parse_hashes};
 use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
 use super::{
-    BadEntry, BadTile, Evidence, FalseAssertion, Finding, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Served, Shrink,
-    Stale, checkpoint_of, is_of, path,
+    BadTile, Evidence, FalseAssertion, Finding, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Served, Shrink, Stale,
+    checkpoint_of, is_of, path,
 };
 use crate::evidence::asserted_tree;
-use crate::identity::Identity;
-use crate::leaf::{self, BrokenRule, Leaf, Rule};
+use crate::leaf::{self, Rule};
 use crate::lists::{ListKey, Listed, lists_of};
 use crate::quote::quoted;
+
+mod bad_entry;
 
 /// A finding whose evidence holds: [`Finding::confirm`] is the only way to get one.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -201,61 +202,6 @@ impl<'a> Believed<'a> {
         Ok(())
     }
 
-    fn bad_entry(&self, bad: &BadEntry, said: &mut Said) -> Result<(), ConfirmError> {
-        let checkpoint = self.signed(&bad.checkpoint)?;
-        let included = |leaf: &ProvenLeaf| {
-            let hash = leaf_hash(&leaf.bytes);
-            inclusion::verify(&hash, leaf.index, checkpoint.size, &leaf.proof, &checkpoint.root)
-        };
-        included(&bad.leaf)?;
-        let check = |leaf: &ProvenLeaf| leaf::check(self.origin, &leaf.bytes, Ed25519PublicKey::from_bytes);
-        if !bad.identity.is_empty() && !bad.rule.is_of_state() {
-            return Err(ConfirmError::NotIdentity);
-        }
-        let broken = match (&bad.earlier, bad.rule) {
-            (Some(earlier), Rule::LoggedAtOrder) => {
-                included(earlier)?;
-                if earlier.index >= bad.leaf.index {
-                    return Err(ConfirmError::NotEarlier);
-                }
-                let previous = check(earlier).ok().as_ref().and_then(Leaf::logged_at);
-                check(&bad.leaf).and_then(|leaf| leaf.check_order(previous))
-            }
-            (None, Rule::LoggedAtOrder) | (Some(_), _) => return Err(ConfirmError::NotEarlier),
-            (None, rule) if rule.is_of_state() => match check(&bad.leaf) {
-                Ok(leaf) => {
-                    bad.identity.iter().try_for_each(included)?;
-                    let state = state_before(&bad.leaf, &leaf, &bad.identity, check)?;
-                    leaf.check_state(bad.leaf.index, state.as_ref()).map(drop)
-                }
-                Err(broken) => Err(broken),
-            },
-            (None, _) => check(&bad.leaf).map(drop),
-        };
-        match broken {
-            Err(broken) if broken.rule() == bad.rule => {
-                let by = match bad.identity.len() {
-                    _ if !bad.rule.is_of_state() => String::new(),
-                    0 => " without identity events of its signer before it".to_owned(),
-                    events => format!(" behind these {events} identity events of its signer"),
-                };
-                said.proven(format!(
-                    "leaf {} of the tree of size {} that the log signed breaks the rule `{}`{by}: {broken}",
-                    bad.leaf.index, checkpoint.size, bad.rule
-                ));
-                if bad.rule.is_of_state() {
-                    said.word(format!(
-                        "that no other identity event of its signer stands before leaf {}",
-                        bad.leaf.index
-                    ));
-                }
-                Ok(())
-            }
-            Err(broken) => Err(ConfirmError::OtherRule { want: bad.rule, got: broken.rule() }),
-            Ok(()) => Err(ConfirmError::GoodEntry),
-        }
-    }
-
     fn false_assertion(&self, asserted: &FalseAssertion, said: &mut Said) -> Result<(), ConfirmError> {
         let FalseAssertion { assertion, list, entries, leaf: ProvenLeaf { index, bytes, proof } } = asserted;
         let tree = asserted_tree(assertion.text(), list, entries).ok_or(ConfirmError::NotAsserted(*list))?;
@@ -325,29 +271,6 @@ impl<'a> Believed<'a> {
     }
 }
 
-/// The state of a leaf's signer by the events that are given, each of which must follow from those before it.
-fn state_before(
-    bad: &ProvenLeaf,
-    leaf: &Leaf,
-    events: &[ProvenLeaf],
-    check: impl Fn(&ProvenLeaf) -> Result<Leaf, BrokenRule>,
-) -> Result<Option<Identity>, ConfirmError> {
-    let mut state: Option<Identity> = None;
-    let mut last = None;
-    for event in events {
-        let checked = check(event).map_err(|_| ConfirmError::NotIdentity)?;
-        let in_order = last < Some(event.index) && event.index < bad.index;
-        if checked.did() != leaf.did() || !in_order {
-            return Err(ConfirmError::NotIdentity);
-        }
-        let after = checked.check_state(event.index, state.as_ref());
-        // A trust event leads to no state, and is none of these.
-        state = Some(after.ok().flatten().ok_or(ConfirmError::NotIdentity)?);
-        last = Some(event.index);
-    }
-    Ok(state)
-}
-
 /// The leaves that a tile stands for, `[start, end)`; `None` beyond any tree.
 fn leaves_under(tile: Tile) -> Option<(u64, u64)> {
     let leaves_a_hash = 256u64.checked_pow(u32::from(tile.level()))?;
@@ -415,14 +338,21 @@ pub enum ConfirmError {
     /// A tile beyond any tree.
     #[error("a tree of size {0} has no such tile")]
     NoTile(TreeSize),
-    /// The order of times needs an earlier leaf, the other rules none.
-    #[error("`earlier` is a leaf before this one, for the rule `logged-at-order` and no other")]
+    /// Two rules need an earlier leaf, the others none.
+    #[error("`earlier` is a leaf before this one, for the rules `logged-at-order` and `known` and no others")]
     NotEarlier,
     /// Something else than the identity events of the leaf's signer before it.
     #[error(
-        "`identity` is the signer's identity events before the leaf that keep the rules, in order, for a rule of state"
+        "`identity` is the signer's identity events before the leaf that keep the rules, in order, for a rule of state \
+         or about earlier leaves"
     )]
     NotIdentity,
+    /// Something else than the leaves that the event speaks of.
+    #[error("`references` is leaves before this one, in order, for a rule of what an event says about them")]
+    NotReferences,
+    /// A leaf that the event speaks of.
+    #[error("the finding does not show leaf {0}, of which the event speaks")]
+    NotShown(LeafIndex),
     /// The note is no assertion, or says something else of the list.
     #[error("the assertion does not say that the list {0} has these entries")]
     NotAsserted(ListKey),

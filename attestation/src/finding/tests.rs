@@ -10,7 +10,10 @@ use super::*;
 use crate::did::Did;
 use crate::dsse::Envelope;
 use crate::entry::{Claim, Entry, PendingEntry, Visibility};
-use crate::event::{Capabilities, Commitment, Event, IdentityEvent, Link, PendingEvent};
+use crate::event::{
+    Capabilities, Commitment, Event, FailureReason, IdentityEvent, Link, PendingEvent, Reference,
+    StatementId, TrustEvent,
+};
 use crate::evidence::assert_lists;
 use crate::lists::{ListedKind, lists_of};
 use crate::statement::{Statement, Subject};
@@ -169,6 +172,7 @@ fn bad_entry() -> Evidence {
         rule: Rule::SignerKey,
         earlier: None,
         identity: Vec::new(),
+        references: Vec::new(),
     })
 }
 
@@ -181,6 +185,7 @@ fn bad_order() -> Evidence {
         rule: Rule::LoggedAtOrder,
         earlier: Some(tree.leaf(2)),
         identity: Vec::new(),
+        references: Vec::new(),
     })
 }
 
@@ -218,8 +223,115 @@ fn of_state(at: usize, rule: Rule) -> (Tree, BadEntry) {
     tree.leaves[3] = rotation.to_leaf(time(4_000));
     tree.leaves[6] = rotation.to_leaf(time(7_000));
     let identity = vec![tree.leaf(1), tree.leaf(3)];
-    let bad = BadEntry { checkpoint: tree.whole(), leaf: tree.leaf(at), rule, earlier: None, identity };
+    let bad = BadEntry {
+        checkpoint: tree.whole(),
+        leaf: tree.leaf(at),
+        rule,
+        earlier: None,
+        identity,
+        references: Vec::new(),
+    };
     (tree, bad)
+}
+
+fn at(index: u64) -> Reference {
+    Reference { origin: ORIGIN.to_owned(), index: LeafIndex::new(index) }
+}
+
+/// What the DID of key 1 says about the DID of key 2.
+fn says(event: TrustEvent) -> PendingEvent {
+    let event = Event::about(did(2), did(1), ORIGIN, event).expect("an event");
+    PendingEvent::sign(event, &[&key(1)]).expect("it fits")
+}
+
+fn failure(id: u8) -> TrustEvent {
+    TrustEvent::Failure { id: StatementId([id; 16]), artifact: Hash::of(b"a"), reason: FailureReason::Digest }
+}
+
+fn withdrawal(failure: u64) -> TrustEvent {
+    TrustEvent::Withdrawal { failure: at(failure) }
+}
+
+fn confirmation(artifact: &[u8], receipt: u64, build: u64) -> TrustEvent {
+    TrustEvent::Confirmation { artifact: Hash::of(artifact), receipt: at(receipt), build: at(build) }
+}
+
+/// A log in which the DID of key 1, registered at 1, says something at 5; what else is said stands where it says.
+/// Artifacts of it are at 0 and 6, one of the DID of key 2 is at 2.
+fn saying(event: TrustEvent, before: &[(usize, TrustEvent)], rule: Rule, references: &[usize]) -> BadEntry {
+    let mut tree = Tree::new(7);
+    tree.leaves[1] = events()[0].to_leaf(time(2_000));
+    tree.leaves[2] = entry(2, did(2)).to_leaf(time(3_000));
+    for (at, event) in before {
+        tree.leaves[*at] = says(event.clone()).to_leaf(time(1_000 * (*at as u64 + 1)));
+    }
+    tree.leaves[5] = says(event).to_leaf(time(6_000));
+    BadEntry {
+        checkpoint: tree.whole(),
+        leaf: tree.leaf(5),
+        rule,
+        earlier: None,
+        identity: vec![tree.leaf(1)],
+        references: references.iter().map(|at| tree.leaf(*at)).collect(),
+    }
+}
+
+fn known(leaf: usize, earlier: usize) -> BadEntry {
+    let mut tree = Tree::new(7);
+    tree.leaves[1] = events()[0].to_leaf(time(2_000));
+    let (checkpoint, leaf, earlier) = (tree.whole(), tree.leaf(leaf), Some(tree.leaf(earlier)));
+    BadEntry { checkpoint, leaf, rule: Rule::Known, earlier, identity: Vec::new(), references: Vec::new() }
+}
+
+/// What an event says about the leaves before it is judged by those leaves, all of which must be shown.
+#[test]
+fn what_an_event_says_about_earlier_leaves_is_confirmed_by_them() {
+    use Rule::{FailureNotOpen, FailureOpen, Reference};
+    let first = [(3, failure(1))];
+    let closed = [(3, failure(1)), (4, withdrawal(3))];
+    let not_shown = |index| format!("does not show leaf {index}");
+    let good = || "the leaf breaks no rule".to_owned();
+    for (name, bad, want) in [
+        ("a report while one is open", saying(failure(2), &first, FailureOpen, &[3]), None),
+        ("after a withdrawal", saying(failure(2), &closed, FailureOpen, &[3, 4]), Some(good())),
+        ("after nothing", saying(failure(2), &[], FailureOpen, &[]), Some(good())),
+        ("after another leaf", saying(failure(2), &first, FailureOpen, &[2]), Some(good())),
+        ("a withdrawal of no report", saying(withdrawal(2), &first, FailureNotOpen, &[2]), None),
+        ("of what comes later", saying(withdrawal(6), &first, FailureNotOpen, &[]), None),
+        ("twice", saying(withdrawal(3), &closed, FailureNotOpen, &[3, 4]), None),
+        ("the second, unshown", saying(withdrawal(3), &closed, FailureNotOpen, &[3]), Some(good())),
+        ("once", saying(withdrawal(3), &first, FailureNotOpen, &[3]), Some(good())),
+        ("unshown", saying(withdrawal(3), &first, FailureNotOpen, &[]), Some(not_shown(3))),
+        ("of another report", saying(withdrawal(4), &closed, FailureNotOpen, &[3]), Some(not_shown(4))),
+        ("the other's artifact", saying(confirmation(b"a", 0, 0), &[], Reference, &[0]), None),
+        ("own build of the other", saying(confirmation(b"a", 2, 2), &[], Reference, &[2]), None),
+        ("another artifact", saying(confirmation(b"b", 2, 0), &[], Reference, &[0, 2]), None),
+        ("an event", saying(confirmation(b"a", 1, 0), &[], Reference, &[1]), None),
+        ("what comes later", saying(confirmation(b"a", 6, 0), &[], Reference, &[]), None),
+        ("what is so", saying(confirmation(b"a", 2, 0), &[], Reference, &[0, 2]), Some(good())),
+        ("half of it", saying(confirmation(b"a", 2, 0), &[], Reference, &[2]), Some(not_shown(0))),
+        (
+            "out of order",
+            saying(confirmation(b"b", 2, 0), &[], Reference, &[2, 0]),
+            Some("`references`".into()),
+        ),
+        ("itself", saying(confirmation(b"b", 2, 0), &[], Reference, &[2, 5]), Some("`references`".into())),
+        ("for another rule", saying(failure(2), &[], Rule::EventState, &[2]), Some("`references`".into())),
+        ("the same again", known(5, 2), None),
+        ("another one", known(1, 0), Some(good())),
+        ("a later one", known(2, 5), Some("`earlier`".into())),
+    ] {
+        match (finding(Evidence::BadEntry(bad)).confirm(Some(&policy())), want) {
+            (Ok(_), None) => {}
+            (Err(error), Some(want)) if error.to_string().contains(&want) => {}
+            (got, want) => panic!("{name}: {got:?}, not {want:?}"),
+        }
+    }
+    // An issuer that may not say it breaks another rule.
+    let mut unregistered = saying(failure(2), &first, FailureOpen, &[3]);
+    unregistered.identity.clear();
+    let error = finding(Evidence::BadEntry(unregistered)).confirm(Some(&policy()));
+    assert_eq!(error, Err(ConfirmError::OtherRule { want: FailureOpen, got: Rule::EventState }));
 }
 
 /// Registered, and rotated later; artifacts of the same DID between.
@@ -276,8 +388,14 @@ fn stale(stale_after: u64, ahead: bool) -> Evidence {
     Evidence::Stale(Stale { checkpoint: tree.note(5, Some(COSIGNED_AT)), stale_after, ahead })
 }
 
-fn every_evidence() -> [(&'static str, Evidence); 12] {
+fn every_evidence() -> [(&'static str, Evidence); 16] {
+    let reference = saying(confirmation(b"a", 1, 0), &[], Rule::Reference, &[1]);
+    let twice = [(3, failure(1)), (4, withdrawal(3))];
     [
+        ("a claim again", Evidence::BadEntry(known(5, 2))),
+        ("a reference to an event", Evidence::BadEntry(reference)),
+        ("two reports", Evidence::BadEntry(saying(failure(2), &twice[..1], Rule::FailureOpen, &[3]))),
+        ("two withdrawals", Evidence::BadEntry(saying(withdrawal(3), &twice, Rule::FailureNotOpen, &[3, 4]))),
         ("an entry left out", Evidence::FalseAssertion(omission())),
         ("an entry made up", Evidence::FalseAssertion(invention())),
         ("a retired key", Evidence::BadEntry(of_state(5, Rule::RetiredKey).1)),
@@ -319,7 +437,7 @@ fn every_class_is_written_read_and_confirmed() {
         // finder's.
         let alone = match finding.evidence() {
             Evidence::Fork(_) => true,
-            Evidence::BadEntry(bad) => !bad.rule.is_of_state(),
+            Evidence::BadEntry(bad) => bad.identity.is_empty() && !bad.rule.is_of_state(),
             Evidence::FalseAssertion(said) => said.entries.len() == 3,
             _ => false,
         };
@@ -347,6 +465,7 @@ fn an_honest_log_is_not_convicted() {
         rule,
         earlier: None,
         identity: Vec::new(),
+        references: Vec::new(),
     };
     let in_order = BadEntry { earlier: Some(tree.leaf(2)), ..good_leaf(Rule::LoggedAtOrder) };
     let not_before = BadEntry { earlier: Some(tree.leaf(4)), ..good_leaf(Rule::LoggedAtOrder) };
@@ -387,7 +506,14 @@ fn the_rule_must_be_the_one_that_is_broken() {
     tree.leaves[3] = leaf.replace("example.com/t", "example.com/u").into_bytes();
     let bad = |rule| {
         let (checkpoint, leaf) = (tree.whole(), tree.leaf(3));
-        finding(Evidence::BadEntry(BadEntry { checkpoint, leaf, rule, earlier: None, identity: Vec::new() }))
+        finding(Evidence::BadEntry(BadEntry {
+            checkpoint,
+            leaf,
+            rule,
+            earlier: None,
+            identity: Vec::new(),
+            references: Vec::new(),
+        }))
     };
     assert!(bad(Rule::ClaimSignature).confirm(None).is_ok());
     for want in [Rule::SignerKey, Rule::RetiredKey, Rule::Origin] {

@@ -114,6 +114,9 @@ impl Evidence {
                 if !bad.identity.is_empty() {
                     evidence["identity"] = bad.identity.iter().map(ProvenLeaf::to_value).collect();
                 }
+                if !bad.references.is_empty() {
+                    evidence["references"] = bad.references.iter().map(ProvenLeaf::to_value).collect();
+                }
                 evidence
             }
             Self::FalseAssertion(said) => {
@@ -201,10 +204,8 @@ fn evidence(class: &str, mut of: Object) -> Result<Evidence, FindingError> {
                 .and_then(|rule| Rule::parse(&rule).ok_or_else(|| FindingError::Rule(quoted(&rule))))?,
             leaf: ProvenLeaf::from_json(of.object("leaf")?)?,
             earlier: of.optional_object("earlier")?.map(ProvenLeaf::from_json).transpose()?,
-            identity: match of.optional_objects("identity")? {
-                None => Vec::new(),
-                Some(events) => events.into_iter().map(ProvenLeaf::from_json).collect::<Result<_, _>>()?,
-            },
+            identity: leaves(&mut of, "identity")?,
+            references: leaves(&mut of, "references")?,
         }),
         "false-assertion" => Evidence::FalseAssertion(FalseAssertion {
             assertion: note(&mut of, "assertion")?,
@@ -252,6 +253,11 @@ fn served_edge(edge: Vec<Object>) -> Result<Served, FindingError> {
         }
     };
     edge.into_iter().map(tile).collect::<Result<_, _>>().map(Served::Edge)
+}
+
+fn leaves(of: &mut Object, member: &str) -> Result<Vec<ProvenLeaf>, FindingError> {
+    let leaves = of.optional_objects(member)?.unwrap_or_default();
+    leaves.into_iter().map(ProvenLeaf::from_json).collect()
 }
 
 fn listed(texts: Vec<String>) -> Result<Vec<Listed>, FindingError> {

@@ -17,7 +17,6 @@ use attestation::Did;
 use attestation::dsse::Envelope;
 use attestation::entry::{DsseEntry, Entry, LogTime};
 use attestation::finding::{BadEntry, Evidence, Finding, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Shrink, Stale};
-use attestation::identity::Identity;
 use attestation::leaf::{self, BrokenRule, Leaf};
 use rayon::prelude::*;
 use tlog::checkpoint::Checkpoint;
@@ -29,9 +28,11 @@ use tlog::policy::Policy;
 use tlog::tile::{Resource, TILE_WIDTH, Tile};
 use tlog::{LeafIndex, TreeSize, bundle};
 
+use self::staged::{Bad, Staged};
 use super::alert::{self, Alerts};
+use super::earlier::Earlier;
 use super::finding::{Findings, Kept};
-use super::identities::{Identities, LoggedEvent};
+use super::identities::Identities;
 use super::metrics;
 use super::progress::Progress;
 use super::source::{FetchError, Source, StoredEnvelope, in_parallel};
@@ -39,6 +40,7 @@ use super::state::{Seen, State, StateFile};
 use super::tree::{SignedTree, TreeError, edge_evidence};
 use crate::Failure;
 
+mod staged;
 mod views;
 
 /// Which log, by whose word.
@@ -86,6 +88,7 @@ pub(crate) struct Follower {
     state: State,
     alerts: Alerts,
     identities: Identities,
+    earlier: Earlier,
     findings: Findings,
     keys: KeyMemory,
     /// What each view showed last and was found to be of our tree.
@@ -151,8 +154,22 @@ impl Follower {
         let (file, state) = StateFile::open(folder, &log.origin)?;
         let alerts = Alerts::open(folder, state.alerts_bytes)?;
         let identities = Identities::open(folder, state.identities_bytes)?;
+        let earlier = Earlier::open(folder, state.size())?;
         let (keys, agreed) = (KeyMemory::default(), HashMap::new());
-        Ok(Self { log, source, views, settings, file, state, alerts, identities, findings, keys, agreed })
+        Ok(Self {
+            log,
+            source,
+            views,
+            settings,
+            file,
+            state,
+            alerts,
+            identities,
+            earlier,
+            findings,
+            keys,
+            agreed,
+        })
     }
 
     /// How many entries were checked.
@@ -410,22 +427,18 @@ impl Follower {
         let mut staged = Staged::default();
         for ((index, bytes), checked) in leaves.iter().zip(&checked) {
             let in_order = |leaf: &Leaf| leaf.check_order(next.last.map(|(_, at)| at));
-            let of_state = match checked {
-                Ok(leaf) => staged.check(&mut self.identities, leaf, *index, bytes)?.err(),
+            let behind = match checked {
+                Ok(leaf) => staged.check(&mut self.identities, &self.earlier, leaf, *index, bytes)?,
                 Err(_) => None,
             };
             let broken = checked.as_ref().map_err(Clone::clone).and_then(in_order).err();
-            for broken in broken.into_iter().chain(of_state) {
-                let earlier =
-                    matches!(broken, BrokenRule::LoggedAtOrder { .. }).then_some(next.last).flatten();
-                let earlier = earlier.map(|(index, _)| index);
-                let identity = match checked {
-                    Ok(leaf) if broken.rule().is_of_state() => {
-                        staged.events(&self.identities, leaf, *index)?
-                    }
-                    _ => Vec::new(),
-                };
-                let bad = Bad { index: *index, bytes, broken: &broken, earlier, identity };
+            if let Some(broken) = broken {
+                let is_order = matches!(broken, BrokenRule::LoggedAtOrder { .. });
+                let earlier = next.last.filter(|_| is_order).map(|(index, _)| index);
+                let bad = Bad { earlier, ..Bad::alone(*index, bytes, broken) };
+                self.bad_entry(tree, known, bad, now, round)?;
+            }
+            if let Some(bad) = behind {
                 self.bad_entry(tree, known, bad, now, round)?;
             }
             if let Ok(leaf) = checked {
@@ -455,6 +468,7 @@ impl Follower {
         // Findings are on the disk; the alerts count, and the entries are done with, once the state is.
         next.alerts_bytes = self.alerts.append(&lines)?;
         next.identities_bytes = self.identities.append(&staged.events, staged.states.into_values())?;
+        self.earlier.sync()?;
         self.file.write(&next)?;
         for checked in &checked {
             metrics::leaf(kind_of(checked));
@@ -485,9 +499,11 @@ impl Follower {
         };
         let identity = bad.identity.into_iter().map(|event| prove(event.index, event.leaf));
         let identity = identity.collect::<Result<_, _>>()?;
+        let references = bad.references.into_iter().map(|index| prove(index, self.read_entry(tree, index)?));
+        let references = references.collect::<Result<_, _>>()?;
         let detail = format!("leaf {}: {}", bad.index, bad.broken);
         let rule = bad.broken.rule();
-        let bad = BadEntry { checkpoint: known.note.clone(), leaf, rule, earlier, identity };
+        let bad = BadEntry { checkpoint: known.note.clone(), leaf, rule, earlier, identity, references };
         self.report(Evidence::BadEntry(bad), &detail, now, round)
     }
 
@@ -590,62 +606,6 @@ impl Follower {
         }
         round.found.push(Found { class, detail: finding.detail().to_owned(), path, is_new });
         Ok(())
-    }
-}
-
-/// A leaf that breaks a rule, and what shows it.
-struct Bad<'a> {
-    index: LeafIndex,
-    bytes: &'a [u8],
-    broken: &'a BrokenRule,
-    earlier: Option<LeafIndex>,
-    identity: Vec<LoggedEvent>,
-}
-
-/// Identity events that are not recorded yet, and the states they lead to.
-#[derive(Default)]
-struct Staged {
-    events: Vec<LoggedEvent>,
-    states: BTreeMap<Did, Identity>,
-}
-
-impl Staged {
-    /// Checks a leaf by the state of its signer, which it may change.
-    fn check(
-        &mut self,
-        recorded: &mut Identities,
-        leaf: &Leaf,
-        index: LeafIndex,
-        bytes: &[u8],
-    ) -> Result<Result<(), BrokenRule>, Failure> {
-        let Some(did) = leaf.did() else { return Ok(Ok(())) };
-        let before = match self.states.get(&did) {
-            Some(state) => Some(state.clone()),
-            None => recorded.state(did)?,
-        };
-        match leaf.check_state(index, before.as_ref()) {
-            Err(broken) => return Ok(Err(broken)),
-            Ok(None) => {}
-            Ok(Some(after)) => {
-                self.states.insert(did, after);
-                self.events.push(LoggedEvent { did, index, leaf: bytes.to_vec() });
-            }
-        }
-        Ok(Ok(()))
-    }
-
-    /// The identity events of a leaf's signer before it, in log order.
-    fn events(
-        &self,
-        recorded: &Identities,
-        leaf: &Leaf,
-        index: LeafIndex,
-    ) -> Result<Vec<LoggedEvent>, Failure> {
-        let Some(did) = leaf.did() else { return Ok(Vec::new()) };
-        let mut events = recorded.events(did)?;
-        events.extend(self.events.iter().filter(|event| event.did == did).cloned());
-        events.retain(|event| event.index < index);
-        Ok(events)
     }
 }
 

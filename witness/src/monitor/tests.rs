@@ -10,6 +10,7 @@ use tlog::key::SignerKey;
 use super::*;
 use fixture::*;
 
+mod earlier;
 mod fixture;
 mod hostile;
 mod lies;

@@ -300,7 +300,7 @@ fn entries_that_break_a_rule_of_state_are_found_with_the_events_that_show_it() {
         ("a rotation", of(&rotation), None),
         ("the next key", by(11, 4), None),
         ("the old key", by(1, 5), Some(("retired-key", 2))),
-        ("the first event again", of(&inception), Some(("event-state", 2))),
+        ("the first event again", of(&inception), Some(("known", 0))),
         ("a vouch without the capability", of(&vouch), Some(("event-state", 2))),
         ("the end", of(&end), None),
         ("after the end", by(11, 6), Some(("retired-key", 3))),
