@@ -4,7 +4,7 @@
 //! event's answer with the proof that it is in the tree of a checkpoint that the policy believes.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use attestation::Did;
 use attestation::entry::LogTime;
@@ -27,6 +27,7 @@ use crate::clock;
 use crate::evidence;
 use crate::fresh_evidence;
 use crate::keyfile::Identity;
+use crate::keyfile::lock::Lock;
 use crate::keyfile::next::Next;
 use crate::patience::Patience;
 use crate::policy_file;
@@ -141,11 +142,11 @@ impl Session {
     pub fn register(
         &self,
         identity: &Identity,
-        credentials: &Path,
+        lock: &Lock,
         next: Next,
         console: &mut Console,
     ) -> Result<LeafIndex> {
-        register(identity, credentials, next, &self.target, &self.pins, self.deadline, console)
+        register(identity, lock, next, &self.target, &self.pins, self.deadline, console)
     }
 
     /// Sends the change of keys that lies on disk, then lets the credentials follow. Whatever dies in between,
@@ -153,7 +154,7 @@ impl Session {
     pub fn finish_change(
         &self,
         identity: &Identity,
-        credentials: &Path,
+        lock: &Lock,
         next: Next,
         console: &mut Console,
     ) -> Result<Logged> {
@@ -162,8 +163,8 @@ impl Session {
         let logged = self.submit(&under_way.event, console)?;
         // From here on the old key counts for nothing. A crash before the next line leaves credentials with it, and
         // the file of the change beside them.
-        identity.replace_key(credentials, &key)?;
-        next.ended(self.origin()).write(credentials)?;
+        identity.replace_key(lock, &key)?;
+        next.ended(self.origin()).write(lock)?;
         Ok(logged)
     }
 }
@@ -178,7 +179,7 @@ fn lacks(has: Capabilities) -> String {
 /// Logs the inception, unless the log has one; notes in the next key's file which log it was.
 pub fn register(
     identity: &Identity,
-    credentials: &Path,
+    lock: &Lock,
     next: Next,
     target: &Target,
     pins: &Pins,
@@ -198,7 +199,7 @@ pub fn register(
             return Err(failure);
         }
     };
-    Next { registered: Some(target.origin.clone()), ..next }.write(credentials)?;
+    Next { registered: Some(target.origin.clone()), ..next }.write(lock)?;
     Ok(logged.index)
 }
 
@@ -212,13 +213,21 @@ pub fn register_on_the_way(
     console: &mut Console,
 ) {
     let Some(credentials) = identity.file().filter(|_| identity.is_genesis()) else { return };
-    let next = match Next::read(credentials, identity.did) {
-        Ok(Some(next)) if next.registered.is_none() && next.under_way.is_none() => next,
-        Ok(_) => return,
-        Err(failure) => return console.warn(failure.one_line()),
+    let waits =
+        |next: Option<Next>| next.filter(|next| next.registered.is_none() && next.under_way.is_none());
+    let mut register = || {
+        if waits(Next::read(credentials, identity.did)?).is_none() {
+            return Ok(None);
+        }
+        // Who has the lock is registering it, most likely: the signature that waits behind this one needs the time left.
+        let patience = deadline.min(Instant::now() + LOCK_PATIENCE);
+        let lock = Lock::take(credentials, "registration", patience, console)?;
+        let Some(next) = waits(Next::read(credentials, identity.did)?) else { return Ok(None) };
+        register(identity, &lock, next, target, pins, deadline, console).map(Some)
     };
-    match register(identity, credentials, next, target, pins, deadline, console) {
-        Ok(index) => console
+    match register() {
+        Ok(None) => {}
+        Ok(Some(index)) => console
             .note(format!("{} is registered in `{}` now, at index {index}", identity.did, target.origin)),
         Err(failure) => {
             console.warn(format!(
@@ -228,6 +237,9 @@ pub fn register_on_the_way(
         }
     }
 }
+
+/// How long a signature waits for another process that changes keys.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Known {
     /// What evidence says of a DID.

@@ -8,10 +8,12 @@
 //!
 //! A file counts when it has a DID and a private key, plain ([`credentials`]) or encrypted ([`encrypted`]).
 //! A key that does not hash to its DID is one that took over by a rotation, or no key of the DID at all: only a
-//! log's state tells ([`Identity::is_genesis`]). What comes after the key lies beside the file ([`next`]).
+//! log's state tells ([`Identity::is_genesis`]). What comes after the key lies beside the file ([`next`]). Who changes
+//! any of it holds the [`lock`].
 
 pub mod credentials;
 pub mod encrypted;
+pub mod lock;
 pub mod next;
 mod passphrase;
 pub mod recovery;
@@ -20,6 +22,7 @@ use std::fmt::{self, Display};
 use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use attestation::Did;
 use tlog::key::Ed25519PrivateKey;
@@ -30,6 +33,7 @@ use crate::environment;
 use crate::report::{Console, Failure, Result};
 use credentials::{Credentials, Profile};
 use encrypted::Encrypted;
+use lock::Lock;
 
 /// A signer with its key.
 pub struct Identity {
@@ -83,9 +87,9 @@ impl Identity {
     }
 
     /// Writes the credentials file anew, with another key.
-    pub fn replace_key(&self, path: &Path, key: &Ed25519PrivateKey) -> Result<()> {
+    pub fn replace_key(&self, lock: &Lock, key: &Ed25519PrivateKey) -> Result<()> {
         let file = write_credentials(self.did, key, &self.profile, self.passphrase())?;
-        durable::write(path, file.as_bytes(), Readers::Owner)
+        durable::write(lock.credentials(), file.as_bytes(), Readers::Owner)
     }
 }
 
@@ -153,6 +157,48 @@ pub fn load(console: &mut Console) -> Result<Identity> {
     Ok(identity)
 }
 
+/// The lock on the keys beside the credentials file that is here, or would be made; for `command`, until `deadline`.
+/// What was read before it is held may have changed.
+pub fn lock(command: &str, deadline: Instant, console: &mut Console) -> Result<Lock> {
+    loop {
+        let path = place()?;
+        let lock = Lock::take(&path, command, deadline, console)?;
+        // While it was waited for, a file may have come that is looked for before this one.
+        if place()? == path {
+            return Ok(lock);
+        }
+    }
+}
+
+/// The credentials file that is here, else the one that would be made.
+fn place() -> Result<PathBuf> {
+    match environment::path("AIP_CREDENTIALS_PATH") {
+        Some(path) => Ok(path),
+        None => search(&mut |_, _| {})?.map_or_else(destination, |(path, _)| Ok(path)),
+    }
+}
+
+/// The identity whose keys are to change, read under the lock; `None` if it is in the environment, beside which no
+/// further key lies.
+pub fn load_to_change(
+    command: &str,
+    deadline: Instant,
+    console: &mut Console,
+) -> Result<Option<(Lock, Identity)>> {
+    if from_environment()?.is_some() {
+        return Ok(None);
+    }
+    let is_here = match environment::path("AIP_CREDENTIALS_PATH") {
+        Some(path) => path.exists(),
+        None => search(&mut |_, _| {})?.is_some(),
+    };
+    if !is_here {
+        return Err(no_identity());
+    }
+    let lock = lock(command, deadline, console)?;
+    Ok(Some((lock, load(console)?)))
+}
+
 /// The identity in a credentials file, if there is one.
 pub fn from_files(console: &mut Console) -> Result<Option<Identity>> {
     let Some((path, stored)) = find(console)? else { return Ok(None) };
@@ -201,13 +247,18 @@ pub fn from_environment() -> Result<Option<Identity>> {
 
 /// The credentials file, by the search order of files; `None` if there is none.
 pub fn find(console: &mut Console) -> Result<Option<(PathBuf, Stored)>> {
+    search(&mut |path, file| warn_of_other_readers(path, file, console))
+}
+
+/// The same; each file that is read is shown to `look` first.
+fn search(look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<(PathBuf, Stored)>> {
     let (paths, only) = candidates();
     for path in paths {
         // A pipe that is named is read; one that is only found would be waited for, for ever.
         if !only && path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(cannot_read(&path).because("it is not a regular file"));
         }
-        let Some(bytes) = read(&path, console)? else { continue };
+        let Some(bytes) = read(&path, look)? else { continue };
         match credentials::parse(&bytes) {
             Ok(Some(stored)) => return Ok(Some((path, stored))),
             // No DID or no key: the file does not count.
@@ -256,19 +307,20 @@ pub fn destination() -> Result<PathBuf> {
     })
 }
 
-/// Writes a credentials file where none is: 0600 in a folder of 0700, whole or not at all. Of several processes
-/// at once one does: the key of another is nobody's, and was never said to be.
-pub fn save(path: &Path, file: &[u8]) -> Result<()> {
-    match durable::write_new(path, file, Readers::Owner)? {
+/// Writes a credentials file where none is: 0600 in a folder of 0700, whole or not at all. Another program may have
+/// written one, and knows of no lock: the key of that one counts.
+pub fn save(lock: &Lock, file: &[u8]) -> Result<()> {
+    match durable::write_new(lock.credentials(), file, Readers::Owner)? {
         true => Ok(()),
-        false => Err(Failure::new("another process made an identity at the same time")
-            .because(format!("there is one in `{}` now", path.display()))
+        false => Err(Failure::new("another program made an identity at the same time")
+            .because(format!("there is one in `{}` now", lock.credentials().display()))
             .hint("`aip-attest whoami` prints it; it is as good as the one that was not made")),
     }
 }
 
 /// Moves the credentials file that is there to another name beside it, since a key that is gone is gone for ever.
-pub fn set_aside(path: &Path, console: &mut Console) -> Result<()> {
+pub fn set_aside(lock: &Lock, console: &mut Console) -> Result<()> {
+    let path = lock.credentials();
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let numbered = |number: u32| path.with_file_name(format!("{name}.{number}.old"));
     if let Some(kept) = durable::set_aside(path, (1..=MAX_OLD_FILES).map(numbered))? {
@@ -325,13 +377,13 @@ fn candidates() -> (Vec<PathBuf>, bool) {
     (home.iter().flat_map(|home| names.map(|name| home.join(name))).collect(), false)
 }
 
-fn read(path: &Path, console: &mut Console) -> Result<Option<Zeroizing<Vec<u8>>>> {
+fn read(path: &Path, look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(cannot_read(path).caused_by(error)),
     };
-    warn_of_other_readers(path, &file, console);
+    look(path, &file);
     // Room for everything at once: a buffer that grows leaves copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES + 1));
     let read = file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes);

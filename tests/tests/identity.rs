@@ -1,7 +1,7 @@
 //! The life of an identity, at the command line and against a real log: made, registered, rotated, stolen, taken
 //! back, ended; and what identities say of each other.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -54,6 +54,21 @@ fn act(stranger: &Someone, did: &str, key: &str, arguments: &[&str]) -> (i32, St
 /// The same, by a new stranger.
 fn with_key(log: &Log, did: &str, key: &str, arguments: &[&str]) -> (i32, String, String) {
     act(&stranger(log), did, key, arguments)
+}
+
+/// What comes of commands that somebody gives at the same moment.
+fn at_once<const N: usize>(someone: &Someone, commands: [&[&str]; N]) -> [(i32, String, String); N] {
+    let start = std::sync::Barrier::new(N);
+    std::thread::scope(|scope| {
+        let running = commands.map(|arguments| {
+            let start = &start;
+            scope.spawn(move || {
+                start.wait();
+                someone.run(arguments)
+            })
+        });
+        running.map(|one| one.join().expect("it ran"))
+    })
 }
 
 #[test]
@@ -468,4 +483,73 @@ fn what_the_inception_says_can_be_asked_for_until_it_is_logged() {
         let (code, _, err) = pipeline.run(&[&["init", "--register"], &flags[..]].concat());
         assert_eq!((code, err.contains(hint)), (2, true), "{err}");
     }
+}
+
+/// Two processes on one machine: the second waits for the first, and no key that the log knows of is lost.
+#[test]
+fn changes_of_keys_at_once_are_made_one_after_the_other() {
+    let log = Log::start(&[]);
+    let owner = somebody(&log, &["--register", "--log", &log.url()]);
+    let mut waited = 0;
+    for round in 1..=20 {
+        let both = at_once(&owner, [&["rotate-key"], &["rotate-key"]]);
+        for (code, _, err) in &both {
+            assert_eq!(*code, 0, "{err}");
+            waited +=
+                usize::from(err.contains("another process is changing the keys here: rotate-key, process"));
+        }
+        let whoami = json(&owner, &["whoami"]);
+        assert_eq!(whoami["keyIsCurrent"], true, "{whoami}");
+        assert_eq!(whoami["state"]["events"].as_array().map(Vec::len), Some(1 + 2 * round), "{whoami}");
+    }
+    println!("{waited} of 40 waited for another");
+    // Several first submissions and an explicit one: one inception, and the file says so.
+    for _ in 0..5 {
+        let pipeline = somebody(&log, &[]);
+        pipeline.write("one", "one");
+        pipeline.write("two", "two");
+        let all = at_once(&pipeline, [&["sign", "one"], &["sign", "two"], &["init", "--register"]]);
+        for (code, _, err) in &all {
+            assert_eq!((*code, err.contains("warning")), (0, false), "{err}");
+        }
+        let file = fs::read_to_string(next_file(&pipeline)).expect("there");
+        assert!(file.contains("\"registered\":\"localhost/log\""), "{file}");
+        pipeline.ok(&["rotate-key"]);
+    }
+}
+
+/// Who waits in vain says who has the keys, and has changed nothing.
+#[test]
+fn a_change_of_keys_waits_a_bounded_time_for_another() {
+    let log = Log::start(&[]);
+    let owner = somebody(&log, &["--register", "--log", &log.url()]);
+    let recovery = recovery_file(&owner);
+    let recovery = recovery.to_str().expect("UTF-8");
+    let before = fs::read(next_file(&owner)).expect("there");
+    let held = File::open(owner.home().join(".aip/keys.lock")).expect("there");
+    held.lock().expect("free");
+    for command in [
+        &["rotate-key"][..],
+        &["recover", "--recovery", recovery, "--since", "1"],
+        &["report-compromise", "--since", "1"],
+        &["deactivate", "--yes"],
+        &["init", "--register"],
+        &["init", "--force"],
+    ] {
+        let (code, out, err) = owner.run(&[command, &["--timeout", "200ms"]].concat());
+        assert_eq!((code, out.as_str()), (2, ""), "{command:?}: {err}");
+        assert!(
+            err.contains("another process is changing the keys here") && err.contains("init, process"),
+            "{err}"
+        );
+        assert!(err.contains("hint: let it end"), "{err}");
+    }
+    assert_eq!(fs::read(next_file(&owner)).expect("there"), before);
+    assert_eq!(state(&owner)["events"].as_array().map(Vec::len), Some(1));
+    // The recovery key on another medium needs no lock of this machine, and neither does a signature.
+    owner.write("app", "an app");
+    owner.ok(&["sign", "app"]);
+    owner.ok(&["report-compromise", "--since", "2", "--recovery", recovery]);
+    drop(held);
+    owner.ok(&["recover", "--recovery", recovery]);
 }

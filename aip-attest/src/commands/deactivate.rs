@@ -27,7 +27,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
-    let hands = Hands::find(args.recovery.as_ref(), console)?;
+    let hands = Hands::find(args.recovery.as_ref(), "deactivate", args.log.deadline()?, console)?;
     if !args.yes {
         return Err(Failure::new(format!(
             "this ends {} for ever, and was not asked for with --yes",
@@ -45,7 +45,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let said = IdentityEvent::Deactivation { link: known.registered()?.link() };
     let event = match &hands {
         Hands::Recovery(recovery) => events::sign(recovery.did, session.origin(), said, &[&recovery.key]),
-        Hands::Machine { identity, next } => {
+        Hands::Machine { identity, next, .. } => {
             known.is_current(identity)?;
             events::sign(identity.did, session.origin(), said, &[&identity.key, next])
         }

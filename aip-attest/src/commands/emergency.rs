@@ -1,6 +1,7 @@
 //! Who signs a report or a deactivation: the recovery key from its file, else the keys on this machine.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use attestation::Did;
 use attestation::event::Commitment;
@@ -8,6 +9,7 @@ use tlog::key::Ed25519PrivateKey;
 
 use super::recover::refuse_other_key;
 use crate::events::Known;
+use crate::keyfile::lock::Lock;
 use crate::keyfile::next::Next;
 use crate::keyfile::recovery::{self, Recovery};
 use crate::keyfile::{self, Identity};
@@ -16,27 +18,30 @@ use crate::report::{Console, Failure, Result};
 /// The keys in somebody's hands.
 pub(super) enum Hands {
     Recovery(Recovery),
-    Machine { identity: Box<Identity>, next: Ed25519PrivateKey },
+    Machine { identity: Box<Identity>, next: Ed25519PrivateKey, _lock: Lock },
 }
 
 impl Hands {
-    pub(super) fn find(recovery: Option<&PathBuf>, console: &mut Console) -> Result<Self> {
+    /// For `command`. The keys on this machine stay as they are until the hands are dropped: another process that
+    /// changes them is waited for until `deadline`.
+    pub(super) fn find(
+        recovery: Option<&PathBuf>,
+        command: &str,
+        deadline: Instant,
+        console: &mut Console,
+    ) -> Result<Self> {
         if let Some(path) = recovery {
             return recovery::read(path).map(Self::Recovery);
         }
-        let identity = keyfile::load(console)?;
-        let next = match identity.file() {
-            Some(credentials) => Next::read(credentials, identity.did)?,
-            None => None,
-        };
-        let next = next.ok_or_else(no_key)?;
+        let (lock, identity) = keyfile::load_to_change(command, deadline, console)?.ok_or_else(no_key)?;
+        let next = Next::read(lock.credentials(), identity.did)?.ok_or_else(no_key)?;
         if next.under_way.is_some() {
             console.note(
                 "a change of keys was begun here and is not finished: `aip-attest rotate-key` finishes it",
             );
         }
         let next = next.key.open(identity.passphrase())?;
-        Ok(Self::Machine { identity: Box::new(identity), next })
+        Ok(Self::Machine { identity: Box::new(identity), next, _lock: lock })
     }
 
     pub(super) fn did(&self) -> Did {

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::environment;
 use crate::events::Session;
 use crate::keyfile::credentials::Profile;
+use crate::keyfile::lock::Lock;
 use crate::keyfile::next::{self, Next, Stored};
 use crate::keyfile::{self, Identity, recovery};
 use crate::report::{Console, Exit, Failure, Result};
@@ -79,17 +80,20 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         return Err(from_the_environment());
     }
     let path = keyfile::destination()?;
-    let exists = path.exists() && !args.force;
+    let exists = || path.exists() && !args.force;
+    if exists() && !args.register {
+        return keep(&args, &path, console);
+    }
+    let lock = Lock::take(&path, "init", super::deadline(args.timeout)?, console)?;
+    // Of several at once one makes the identity, and the others find it here.
+    let exists = exists();
     if !exists {
-        make(&args, &path, console)?;
+        make(&args, &lock, console)?;
     } else if !args.register {
-        if args.capabilities.is_some() || args.public_name.is_some() {
-            console.warn("--capabilities and --public-name change nothing here: with --register, an inception takes them");
-        }
-        return keep(&path, console);
+        return keep(&args, &path, console);
     }
     if args.register {
-        register(&args, exists, console)?;
+        register(&args, &lock, exists, console)?;
     } else {
         console.note(
             "not registered: `aip-attest init --register`, or the first `sign` from here, logs the inception",
@@ -99,11 +103,13 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 }
 
 /// Says which identity is there.
-fn keep(path: &Path, console: &mut Console) -> Result<Exit> {
-    let (_, stored) = keyfile::find(console)?.ok_or_else(|| {
-        Failure::new(format!("`{}` exists and holds no identity", path.display()))
-            .hint("move it away, or replace it with --force")
-    })?;
+fn keep(args: &Args, path: &Path, console: &mut Console) -> Result<Exit> {
+    if args.capabilities.is_some() || args.public_name.is_some() {
+        console.warn(
+            "--capabilities and --public-name change nothing here: with --register, an inception takes them",
+        );
+    }
+    let (_, stored) = keyfile::find(console)?.ok_or_else(|| holds_none(path))?;
     let did = match stored {
         keyfile::Stored::Plain(credentials) => credentials.did,
         keyfile::Stored::Encrypted(encrypted) => encrypted.did,
@@ -113,7 +119,13 @@ fn keep(path: &Path, console: &mut Console) -> Result<Exit> {
     Ok(Exit::Yes)
 }
 
-fn make(args: &Args, path: &Path, console: &mut Console) -> Result<()> {
+fn holds_none(path: &Path) -> Failure {
+    Failure::new(format!("`{}` exists and holds no identity", path.display()))
+        .hint("move it away, or replace it with --force")
+}
+
+fn make(args: &Args, lock: &Lock, console: &mut Console) -> Result<()> {
+    let path = lock.credentials();
     let mut positional = args.positional.iter().cloned();
     let profile = Profile {
         platform: args.platform.clone().or_else(|| positional.next()),
@@ -126,11 +138,11 @@ fn make(args: &Args, path: &Path, console: &mut Console) -> Result<()> {
     let passphrase = passphrase.as_ref().map(|passphrase| passphrase.as_str());
     let file = keyfile::write_credentials(did, &key, &profile, passphrase)?;
     // The keys that come after are there before the key that they belong to: an identity never lacks them.
-    let out = succession(args, did, path, passphrase, console)?;
+    let out = succession(args, did, lock, passphrase, console)?;
     if args.force {
-        keyfile::set_aside(path, console)?;
+        keyfile::set_aside(lock, console)?;
     }
-    if let Err(failure) = keyfile::save(path, file.as_bytes()) {
+    if let Err(failure) = keyfile::save(lock, file.as_bytes()) {
         // Nobody ever heard of this DID.
         for of_nobody in [&out, &next::path(path, did)] {
             let _ = std::fs::remove_file(of_nobody);
@@ -151,7 +163,7 @@ fn make(args: &Args, path: &Path, console: &mut Console) -> Result<()> {
 fn succession(
     args: &Args,
     did: Did,
-    credentials: &Path,
+    lock: &Lock,
     passphrase: Option<&str>,
     console: &mut Console,
 ) -> Result<PathBuf> {
@@ -168,17 +180,19 @@ fn succession(
         key: Stored::new(&next, passphrase)?,
         under_way: None,
     };
-    next.write(credentials)?;
+    next.write(lock)?;
     Ok(out)
 }
 
-fn register(args: &Args, existed: bool, console: &mut Console) -> Result<()> {
+fn register(args: &Args, lock: &Lock, existed: bool, console: &mut Console) -> Result<()> {
     let identity = keyfile::load(console)?;
-    let credentials = identity.file().ok_or_else(from_the_environment)?.to_path_buf();
+    if identity.file() != Some(lock.credentials()) {
+        return Err(holds_none(lock.credentials()));
+    }
     let deadline = super::deadline(args.timeout)?;
     let session = Session::open(args.log.as_deref(), args.policy.as_deref(), deadline, console)?;
     let known = session.known(identity.did, console)?;
-    let next = Next::read(&credentials, identity.did)?;
+    let next = Next::read(lock.credentials(), identity.did)?;
     if let Some(state) = &known.state {
         next.as_ref().map_or(Ok(()), |next| known.is_ours(next))?;
         refuse_other_flags(args, state)?;
@@ -193,19 +207,19 @@ fn register(args: &Args, existed: bool, console: &mut Console) -> Result<()> {
     }
     identity.require_genesis()?;
     let next = match next {
-        Some(next) => with_flags(args, next, &credentials)?,
-        None => without_next(args, &identity, &credentials, console)?,
+        Some(next) => with_flags(args, next, lock)?,
+        None => without_next(args, &identity, lock, console)?,
     };
     if existed {
         console.line(format!("DID: {}", identity.did));
     }
-    let index = session.register(&identity, &credentials, next, console)?;
+    let index = session.register(&identity, lock, next, console)?;
     console.note(format!("registered in `{}` at index {index}", session.origin()));
     Ok(())
 }
 
 /// What an inception still to come says, as asked for now.
-fn with_flags(args: &Args, next: Next, credentials: &Path) -> Result<Next> {
+fn with_flags(args: &Args, next: Next, lock: &Lock) -> Result<Next> {
     if args.capabilities.is_none() && args.public_name.is_none() {
         return Ok(next);
     }
@@ -215,7 +229,7 @@ fn with_flags(args: &Args, next: Next, credentials: &Path) -> Result<Next> {
         ..next
     };
     // On disk before it is sent: another try makes the same inception.
-    asked.write(credentials)?;
+    asked.write(lock)?;
     Ok(asked)
 }
 
@@ -233,10 +247,10 @@ fn refuse_other_flags(args: &Args, state: &State) -> Result<()> {
 }
 
 /// An identity of an earlier release has nothing that comes after it.
-fn without_next(args: &Args, identity: &Identity, credentials: &Path, console: &mut Console) -> Result<Next> {
-    let out = succession(args, identity.did, credentials, identity.passphrase(), console)?;
+fn without_next(args: &Args, identity: &Identity, lock: &Lock, console: &mut Console) -> Result<Next> {
+    let out = succession(args, identity.did, lock, identity.passphrase(), console)?;
     recovery::tell(&out, console);
-    Next::read(credentials, identity.did)?
+    Next::read(lock.credentials(), identity.did)?
         .ok_or_else(|| Failure::new("the next key's file is gone").hint("try again"))
 }
 

@@ -1,7 +1,7 @@
 //! What every command that logs an event takes.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use attestation::event::Body;
 use serde_json::json;
@@ -33,8 +33,12 @@ pub(super) struct LogArgs {
 
 impl LogArgs {
     pub(super) fn open(&self, console: &mut Console) -> Result<Session> {
-        let deadline = super::deadline(self.timeout)?;
-        Session::open(self.log.as_deref(), self.policy.as_deref(), deadline, console)
+        Session::open(self.log.as_deref(), self.policy.as_deref(), self.deadline()?, console)
+    }
+
+    /// From now on.
+    pub(super) fn deadline(&self) -> Result<Instant> {
+        super::deadline(self.timeout)
     }
 
     /// Prints an event that is logged.

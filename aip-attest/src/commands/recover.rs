@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attestation::event::{Body, Capabilities, Commitment, IdentityEvent, Reference};
 use attestation::identity::{Identity as State, Status};
@@ -11,6 +11,7 @@ use super::rotate_key::is_under_way;
 use crate::clock;
 use crate::events::{self, Known, Session};
 use crate::keyfile::credentials::Profile;
+use crate::keyfile::lock::Lock;
 use crate::keyfile::next::{Next, Stored};
 use crate::keyfile::recovery::{self, Recovery};
 use crate::keyfile::{self, Identity, Source};
@@ -49,15 +50,16 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let recovery = recovery::read(&args.recovery)?;
-    let (mut identity, credentials) = place(&args, &recovery, console)?;
+    let lock = keyfile::lock("recover", args.log.deadline()?, console)?;
+    let mut identity = place(&args, &recovery, &lock, console)?;
     let session = args.log.open(console)?;
     let known = session.known(recovery.did, console)?;
-    let next = Next::read(&credentials, recovery.did)?;
+    let next = Next::read(lock.credentials(), recovery.did)?;
     let recovering = Recovering {
         args: &args,
         recovery: &recovery,
         identity: &identity,
-        credentials: &credentials,
+        lock: &lock,
         known: &known,
         session: &session,
     };
@@ -68,40 +70,38 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         }
         next => recovering.begin(next, console)?,
     };
-    identity.source = Source::File(credentials.clone());
-    let logged = session.finish_change(&identity, &credentials, next, console)?;
+    identity.source = Source::File(lock.credentials().to_path_buf());
+    let logged = session.finish_change(&identity, &lock, next, console)?;
     args.log.print(&logged, console);
     console.note(format!(
         "the new key is in `{}`; the old recovery key counts for nothing",
-        credentials.display()
+        lock.credentials().display()
     ));
     console.hint("AIP_DID stays; the new key into the CI secret: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`");
     Ok(Exit::Yes)
 }
 
 /// The credentials that the new key goes into: those of the DID that are here, else new ones.
-fn place(args: &Args, recovery: &Recovery, console: &mut Console) -> Result<(Identity, PathBuf)> {
+fn place(args: &Args, recovery: &Recovery, lock: &Lock, console: &mut Console) -> Result<Identity> {
+    let path = lock.credentials();
     if let Some(identity) = keyfile::from_files_if_any(console)? {
-        let path = identity.file().map(Path::to_path_buf).unwrap_or_default();
         if identity.did == recovery.did {
-            return Ok((identity, path));
+            return Ok(identity);
         }
         return Err(Failure::new(format!("`{}` holds another identity", path.display()))
             .because(format!("it is of {}, the recovery key of {}", identity.did, recovery.did))
             .hint("set AIP_CREDENTIALS_PATH to the file to write"));
     }
-    let path = keyfile::destination()?;
     let passphrase: Option<Zeroizing<String>> =
         if args.encrypt { Some(keyfile::new_passphrase()?) } else { None };
-    let identity = Identity {
+    Ok(Identity {
         did: recovery.did,
         // Stands for the key that is not here; what is written is the new one.
         key: recovery.key.clone(),
         profile: Profile { registered_at: Some(clock::now().as_secs()), ..Profile::default() },
-        source: Source::File(path.clone()),
+        source: Source::File(path.to_path_buf()),
         passphrase,
-    };
-    Ok((identity, path))
+    })
 }
 
 fn is_recovery(next: &Next) -> bool {
@@ -113,7 +113,7 @@ struct Recovering<'a> {
     args: &'a Args,
     recovery: &'a Recovery,
     identity: &'a Identity,
-    credentials: &'a Path,
+    lock: &'a Lock,
     known: &'a Known,
     session: &'a Session,
 }
@@ -143,7 +143,7 @@ impl Recovering<'_> {
         recovery::write(&out, did, &spare)?;
         recovery::tell(&out, console);
         if let Some(before) = &before {
-            before.keep_copy(self.credentials, console)?;
+            before.keep_copy(self.lock, console)?;
         }
         let passphrase = self.identity.passphrase();
         // The old next key can report a compromise until the recovery is logged.
@@ -158,7 +158,7 @@ impl Recovering<'_> {
             key: old_next.map_or_else(|| Stored::new(&after, passphrase), Ok)?,
             under_way: None,
         };
-        fresh.begin(self.credentials, event, &key, &after, passphrase)
+        fresh.begin(self.lock, event, &key, &after, passphrase)
     }
 
     /// Makes the event of a recovery that is not logged anew, from the arguments of today and the keys on disk: one
@@ -198,7 +198,7 @@ impl Recovering<'_> {
             },
         };
         let event = events::sign(next.did, origin, said, &[&self.recovery.key, &key])?;
-        next.begin(self.credentials, event, &key, &then, passphrase)
+        next.begin(self.lock, event, &key, &then, passphrase)
     }
 }
 

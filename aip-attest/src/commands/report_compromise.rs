@@ -28,7 +28,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
-    let hands = Hands::find(args.recovery.as_ref(), console)?;
+    let hands = Hands::find(args.recovery.as_ref(), "report-compromise", args.log.deadline()?, console)?;
     let session = args.log.open(console)?;
     let known = session.known(hands.did(), console)?;
     hands.check(&known)?;

@@ -3,6 +3,7 @@ use attestation::event::{Capabilities, Commitment, IdentityEvent};
 use super::init::capabilities;
 use super::log_args::LogArgs;
 use crate::events::{self, Known, Session};
+use crate::keyfile::lock::Lock;
 use crate::keyfile::next::Next;
 use crate::keyfile::{self, Identity};
 use crate::report::{Console, Exit, Failure, Result};
@@ -23,9 +24,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
-    let identity = keyfile::load(console)?;
-    let credentials = identity.file().ok_or_else(no_next_key)?.to_path_buf();
-    let next = Next::read(&credentials, identity.did)?.ok_or_else(no_next_key)?;
+    let (lock, identity) =
+        keyfile::load_to_change("rotate-key", args.log.deadline()?, console)?.ok_or_else(no_next_key)?;
+    let next = Next::read(lock.credentials(), identity.did)?.ok_or_else(no_next_key)?;
     let session = args.log.open(console)?;
     let known = session.known(identity.did, console)?;
     let next = match is_under_way(&next, &known)? {
@@ -33,9 +34,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
             console.note("a rotation was begun: finishing it");
             next
         }
-        false => begin(&args, &identity, next, &known, &session, console)?,
+        false => begin(&args, &identity, &lock, next, &known, &session, console)?,
     };
-    let logged = session.finish_change(&identity, &credentials, next, console)?;
+    let logged = session.finish_change(&identity, &lock, next, console)?;
     args.log.print(&logged, console);
     console.note("the old key counts for nothing from here on");
     console.hint("AIP_DID stays; the new key into the CI secret: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`");
@@ -53,6 +54,7 @@ pub(super) fn is_under_way(next: &Next, known: &Known) -> Result<bool> {
 fn begin(
     args: &Args,
     identity: &Identity,
+    lock: &Lock,
     next: Next,
     known: &Known,
     session: &Session,
@@ -60,7 +62,6 @@ fn begin(
 ) -> Result<Next> {
     let state = known.registered()?;
     known.is_current(identity)?;
-    let credentials = identity.file().ok_or_else(no_next_key)?;
     let passphrase = identity.passphrase();
     let key = next.key.open(passphrase)?;
     if Commitment::to(key.public_key().as_bytes()) != state.next() {
@@ -78,9 +79,9 @@ fn begin(
     let event = events::sign(identity.did, session.origin(), rotation, &[&identity.key, &key])?;
     if next.under_way.is_some() {
         // Another event came first, so that what was begun can never be logged. Its keys are kept all the same.
-        next.keep_copy(credentials, console)?;
+        next.keep_copy(lock, console)?;
     }
-    next.begin(credentials, event, &key, &after, passphrase)
+    next.begin(lock, event, &key, &after, passphrase)
 }
 
 fn no_next_key() -> Failure {

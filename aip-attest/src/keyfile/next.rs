@@ -13,6 +13,8 @@
 //!
 //! `underWay` is written before an event that changes keys is sent, and holds every key that it makes: a process
 //! that dies at any point leaves what finishes the same change. It goes once the credentials have the new key.
+//!
+//! Only who holds the [`Lock`] of the folder writes it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,7 @@ use tlog::key::Ed25519PrivateKey;
 use zeroize::Zeroizing;
 
 use super::credentials::Secret;
+use super::lock::Lock;
 use super::{credentials, encrypted, random};
 use crate::durable::{self, Readers};
 use crate::receipt_file::read_bounded;
@@ -175,8 +178,8 @@ impl Next {
     }
 
     /// Writes the file, durably, 0600.
-    pub fn write(&self, credentials: &Path) -> Result<()> {
-        durable::write(&path(credentials, self.did), self.to_json().as_bytes(), Readers::Owner)
+    pub fn write(&self, lock: &Lock) -> Result<()> {
+        durable::write(&path(lock.credentials(), self.did), self.to_json().as_bytes(), Readers::Owner)
     }
 
     fn to_json(&self) -> Zeroizing<String> {
@@ -210,8 +213,8 @@ impl Next {
     }
 
     /// Keeps a copy under another name beside it: what holds keys is never thrown away, and is never missing in between.
-    pub fn keep_copy(&self, credentials: &Path, console: &mut Console) -> Result<()> {
-        let path = path(credentials, self.did);
+    pub fn keep_copy(&self, lock: &Lock, console: &mut Console) -> Result<()> {
+        let path = path(lock.credentials(), self.did);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let text = self.to_json();
         for number in 1..=super::MAX_OLD_FILES {
@@ -227,7 +230,7 @@ impl Next {
     /// Begins a change of keys: on disk before the event is sent.
     pub fn begin(
         self,
-        credentials: &Path,
+        lock: &Lock,
         event: PendingEvent,
         key: &Ed25519PrivateKey,
         next: &Ed25519PrivateKey,
@@ -235,7 +238,7 @@ impl Next {
     ) -> Result<Self> {
         let (key, next) = (Stored::new(key, passphrase)?, Stored::new(next, passphrase)?);
         let begun = Self { under_way: Some(UnderWay { event, key, next }), ..self };
-        begun.write(credentials)?;
+        begun.write(lock)?;
         Ok(begun)
     }
 
@@ -341,6 +344,8 @@ mod tests {
     fn the_file_reads_as_it_was_written() {
         let dir = tempfile::tempdir().expect("a folder");
         let credentials = dir.path().join("credentials.json");
+        let mut console = Console::new(Box::new(std::io::sink()), Box::new(std::io::sink()));
+        let lock = Lock::take(&credentials, "test", std::time::Instant::now(), &mut console).expect("free");
         let did = Did::of(&key(1).public_key());
         assert!(Next::read(&credentials, did).expect("nothing there").is_none());
         let capabilities = Capabilities::PIPELINE;
@@ -365,7 +370,7 @@ mod tests {
                 key: Stored::new(&key(2), passphrase).expect("stored"),
                 under_way: Some(under_way),
             };
-            next.write(&credentials).expect("written");
+            next.write(&lock).expect("written");
             let read = Next::read(&credentials, did).expect("read").expect("there");
             assert_eq!((read.next, read.recovery), (next.next, next.recovery));
             assert_eq!((&read.public_name, &read.registered), (&next.public_name, &next.registered));
