@@ -152,9 +152,19 @@ fn temporary_name(path: &Path) -> Result<PathBuf> {
     let mut random = [0; 8];
     getrandom::fill(&mut random)
         .map_err(|source| Failure::new("the system gives no random bytes").because(source))?;
-    // A name may be 255 bytes long and has to stay so: what is behind the dot is only for people.
-    let start: String = name.to_string_lossy().chars().take(40).collect();
-    Ok(path.with_file_name(format!(".{start}.{}{TEMPORARY}", hex::encode(random))))
+    let name = name.to_string_lossy();
+    Ok(path.with_file_name(format!(".{}.{}{TEMPORARY}", start_of(&name), hex::encode(random))))
+}
+
+/// What the name of an unfinished file has of the file's own: its beginning, since a name ends at 255 bytes.
+pub fn start_of(name: &str) -> &str {
+    name.char_indices().nth(40).map_or(name, |(end, _)| &name[..end])
+}
+
+/// The [`start_of`] the file that an unfinished one of this name was to be; `None` if it is none.
+pub fn unfinished(name: &str) -> Option<&str> {
+    let (start, random) = name.strip_prefix('.')?.strip_suffix(TEMPORARY)?.rsplit_once('.')?;
+    (random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(start)
 }
 
 #[cfg(unix)]
@@ -237,5 +247,16 @@ mod tests {
         let path = dir.path().join("é".repeat(120));
         write(&path, b"x", Readers::Everyone).expect("written");
         assert!(path.exists());
+    }
+
+    #[test]
+    fn an_unfinished_file_is_known_by_its_name() {
+        for name in ["file", "a.b", &"é".repeat(120)] {
+            let temporary = temporary_name(&Path::new("folder").join(name)).expect("a name");
+            let temporary = temporary.file_name().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
+            assert_eq!(unfinished(&temporary), Some(start_of(name)));
+            assert_eq!(unfinished(&temporary[1..]), None);
+            assert_eq!(unfinished(&format!("{temporary}x")), None);
+        }
     }
 }

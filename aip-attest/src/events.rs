@@ -3,8 +3,10 @@
 //! As with receipts, nothing that a log answers is believed before it is verified: a state comes as evidence, an
 //! event's answer with the proof that it is in the tree of a checkpoint that the policy believes.
 
+mod change;
+
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use attestation::Did;
 use attestation::entry::LogTime;
@@ -12,9 +14,8 @@ use attestation::event::{
     Body, Capabilities, Commitment, Event, EventEntry, IdentityEvent, PendingEvent, TrustEvent,
 };
 use attestation::evidence::Proven;
-use attestation::identity::{Identity as State, Status, check_trust_signer};
+use attestation::identity::{Identity as State, StateError, Status, check_trust_signer};
 use serde_json::{Value, json};
-use tlog::checkpoint::Checkpoint;
 use tlog::encoding;
 use tlog::key::Ed25519PrivateKey;
 use tlog::merkle::leaf_hash;
@@ -22,12 +23,11 @@ use tlog::policy::PolicyError;
 use tlog::proof::TlogProof;
 use tlog::{LeafIndex, TreeSize, UnixTime};
 
-use crate::client::{Answer, ClientError, LoggedAnswer};
+use crate::client::{Answer, ClientError, LoggedAnswer, Problem};
 use crate::clock;
 use crate::evidence;
 use crate::fresh_evidence;
 use crate::keyfile::Identity;
-use crate::keyfile::lock::Lock;
 use crate::keyfile::next::Next;
 use crate::patience::Patience;
 use crate::policy_file;
@@ -35,6 +35,8 @@ use crate::policy_file::pins::Pins;
 use crate::report::{Console, Failure, Result};
 use crate::submission::refusal;
 use crate::target::{Target, Wish};
+
+pub use change::register_on_the_way;
 
 /// A log that events go to, for as long as somebody waits for it.
 pub struct Session {
@@ -66,8 +68,8 @@ pub struct Known {
 pub struct KnownEvent {
     /// Its place.
     pub index: LeafIndex,
-    /// Its name.
-    pub name: &'static str,
+    /// The event.
+    pub event: Event,
     /// When the log took it.
     pub logged_at: LogTime,
 }
@@ -80,8 +82,8 @@ pub struct Logged {
     pub index: LeafIndex,
     /// When the log took it.
     pub logged_at: LogTime,
-    /// The tree that holds it.
-    pub checkpoint: Checkpoint,
+    /// The size of a tree that holds it.
+    pub size: TreeSize,
 }
 
 impl Session {
@@ -137,36 +139,6 @@ impl Session {
         })?;
         self.submit(&signed, console)
     }
-
-    /// Logs the inception of the DID that these keys are for, unless the log has it.
-    pub fn register(
-        &self,
-        identity: &Identity,
-        lock: &Lock,
-        next: Next,
-        console: &mut Console,
-    ) -> Result<LeafIndex> {
-        register(identity, lock, next, &self.target, &self.pins, self.deadline, console)
-    }
-
-    /// Sends the change of keys that lies on disk, then lets the credentials follow. Whatever dies in between,
-    /// the same again finishes it: the same bytes meet the same entry.
-    pub fn finish_change(
-        &self,
-        identity: &Identity,
-        lock: &Lock,
-        next: Next,
-        console: &mut Console,
-    ) -> Result<Logged> {
-        let under_way = next.under_way.as_ref().expect("the caller began a change");
-        let key = under_way.key.open(identity.passphrase())?;
-        let logged = self.submit(&under_way.event, console)?;
-        // From here on the old key counts for nothing. A crash before the next line leaves credentials with it, and
-        // the file of the change beside them.
-        identity.replace_key(lock, &key)?;
-        next.ended(self.origin()).write(lock)?;
-        Ok(logged)
-    }
 }
 
 fn lacks(has: Capabilities) -> String {
@@ -175,71 +147,6 @@ fn lacks(has: Capabilities) -> String {
          `aip-attest init --capabilities …` makes another: best a key that no build can read"
     )
 }
-
-/// Logs the inception, unless the log has one; notes in the next key's file which log it was.
-pub fn register(
-    identity: &Identity,
-    lock: &Lock,
-    next: Next,
-    target: &Target,
-    pins: &Pins,
-    deadline: Instant,
-    console: &mut Console,
-) -> Result<LeafIndex> {
-    let event = Event::about_itself(identity.did, target.origin.as_str(), next.inception(&identity.key))
-        .and_then(|event| PendingEvent::sign(event, &[&identity.key]))
-        .map_err(|error| Failure::new("cannot make the inception").caused_by(error))?;
-    // The same keys always make the same inception: a second try meets the first.
-    let logged = match submit(&event, target, pins, deadline, console) {
-        Ok(logged) => logged,
-        Err(failure) => {
-            // Refused because another inception is there: whose it is matters more.
-            known(identity.did, target, pins, deadline, console)
-                .map_or(Ok(()), |known| known.is_ours(&next))?;
-            return Err(failure);
-        }
-    };
-    Next { registered: Some(target.origin.clone()), ..next }.write(lock)?;
-    Ok(logged.index)
-}
-
-/// Registers on the way, where the first submission comes from the machine that holds the next key. What does not
-/// come off leaves the DID bare for now, and that is said.
-pub fn register_on_the_way(
-    identity: &Identity,
-    target: &Target,
-    pins: &Pins,
-    deadline: Instant,
-    console: &mut Console,
-) {
-    let Some(credentials) = identity.file().filter(|_| identity.is_genesis()) else { return };
-    let waits =
-        |next: Option<Next>| next.filter(|next| next.registered.is_none() && next.under_way.is_none());
-    let mut register = || {
-        if waits(Next::read(credentials, identity.did)?).is_none() {
-            return Ok(None);
-        }
-        // Who has the lock is registering it, most likely: the signature that waits behind this one needs the time left.
-        let patience = deadline.min(Instant::now() + LOCK_PATIENCE);
-        let lock = Lock::take(credentials, "registration", patience, console)?;
-        let Some(next) = waits(Next::read(credentials, identity.did)?) else { return Ok(None) };
-        register(identity, &lock, next, target, pins, deadline, console).map(Some)
-    };
-    match register() {
-        Ok(None) => {}
-        Ok(Some(index)) => console
-            .note(format!("{} is registered in `{}` now, at index {index}", identity.did, target.origin)),
-        Err(failure) => {
-            console.warn(format!(
-                "the DID is not registered as yours, no gate should let it pass: {}",
-                failure.one_line()
-            ));
-        }
-    }
-}
-
-/// How long a signature waits for another process that changes keys.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Known {
     /// What evidence says of a DID.
@@ -253,7 +160,7 @@ impl Known {
                 committed.get_or_insert((*next, *recovery));
             }
             let logged_at = proven.event(index).map_err(lacking)?.logged_at();
-            events.push(KnownEvent { index, name: event.event().name(), logged_at });
+            events.push(KnownEvent { index, event: event.event().clone(), logged_at });
         }
         Ok(Self {
             did,
@@ -290,6 +197,35 @@ impl Known {
                 self.as_of()
             ))
             .hint("stop using this DID, and make another identity: `aip-attest init --force`"))
+    }
+
+    /// The last event of this name, such as `deactivation`.
+    pub fn last(&self, name: &str) -> Option<Logged> {
+        self.events.iter().rfind(|event| event.event.name() == name).map(|event| self.logged(event))
+    }
+
+    fn logged(&self, event: &KnownEvent) -> Logged {
+        let KnownEvent { index, event, logged_at } = event;
+        Logged { event: event.clone(), index: *index, logged_at: *logged_at, size: self.size }
+    }
+
+    /// Refuses an identity event that the log would refuse now, before anything is written or sent.
+    pub fn takes(&self, event: &PendingEvent) -> Result<()> {
+        let at = LeafIndex::new(self.size.get());
+        let Err(error) = State::apply(self.state.as_ref(), event, at) else { return Ok(()) };
+        let failure =
+            Failure::new(format!("the log `{}` would refuse this {}", self.origin, event.event().name()))
+                .caused_by(&error)
+                .because(format!("so says its state, {}", self.as_of()));
+        Err(match error {
+            StateError::Compromised => failure
+                .hint("`aip-attest recover --recovery FILE` makes new keys; until then: --recovery FILE"),
+            StateError::Deactivated => failure.hint("`aip-attest init --force` makes another identity"),
+            StateError::TooManyEvents { .. } => {
+                failure.hint("make another identity, and have it vouched for: `aip-attest init --force`")
+            }
+            _ => failure.hint("`aip-attest whoami` shows its state; nothing was changed"),
+        })
     }
 
     /// `as of size N, <time>`.
@@ -383,7 +319,7 @@ pub fn sign(
         .map_err(|error| Failure::new(format!("cannot make the {name}")).caused_by(error))
 }
 
-/// Sends an event until the log has it, refuses it, or the time is up.
+/// Sends an event until the log has it, or the time is up. That the log refuses it is a failure too.
 pub fn submit(
     event: &PendingEvent,
     target: &Target,
@@ -391,6 +327,28 @@ pub fn submit(
     deadline: Instant,
     console: &mut Console,
 ) -> Result<Logged> {
+    match send(event, target, pins, deadline, console)? {
+        Sent::Logged(logged) => Ok(*logged),
+        Sent::Refused(problem) => Err(refusal(&problem)),
+    }
+}
+
+/// What became of an event that was sent, where there is no doubt about it.
+enum Sent {
+    Logged(Box<Logged>),
+    /// By a rule of the log. Nothing proves it: it is its word.
+    Refused(Box<Problem>),
+}
+
+/// Sends an event until the log has it, refuses it, or the time is up. Where it may be logged all the same, or be taken
+/// later as it is, that is a failure.
+fn send(
+    event: &PendingEvent,
+    target: &Target,
+    pins: &Pins,
+    deadline: Instant,
+    console: &mut Console,
+) -> Result<Sent> {
     let mut patience = Patience::until(deadline);
     let body = json!([{"leaf": encoding::base64(&event.to_bytes())}]).to_string();
     let mut committed = false;
@@ -401,7 +359,7 @@ pub fn submit(
         };
         let (at_least, why) = match answer {
             Ok(Answer::Logged(answer)) => match accept(event, &answer, target, pins)? {
-                Accepted::Logged(logged) => return Ok(*logged),
+                Accepted::Logged(logged) => return Ok(Sent::Logged(logged)),
                 Accepted::BelowQuorum(why) => {
                     committed = true;
                     (None, why)
@@ -415,10 +373,10 @@ pub fn submit(
             Ok(Answer::Unavailable { problem, retry_after }) => {
                 (retry_after, format!("the log answers {problem}"))
             }
-            Ok(Answer::Refused(problem)) => return Err(refusal(&problem)),
+            Ok(Answer::Refused(problem)) => return refused(problem),
             Err(error) => match (error.retry(), &error) {
                 (Some(retry_after), _) => (retry_after, error.one_line()),
-                (None, ClientError::Refused { problem, .. }) => return Err(refusal(problem)),
+                (None, ClientError::Refused { problem, .. }) => return refused((**problem).clone()),
                 (None, _) => return Err(error.into()),
             },
         };
@@ -428,6 +386,14 @@ pub fn submit(
                 .hint("it may log the event all the same: try again, or look with `aip-attest whoami`")
                 .for_now());
         }
+    }
+}
+
+/// A refusal by a rule is one; the words of whoever else answers, such as a proxy, are none.
+fn refused(problem: Problem) -> Result<Sent> {
+    match (400..500).contains(&problem.status) && !problem.rule.is_empty() {
+        true => Ok(Sent::Refused(Box::new(problem))),
+        false => Err(refusal(&problem)),
     }
 }
 
@@ -475,6 +441,6 @@ fn accept(sent: &PendingEvent, answer: &LoggedAnswer, target: &Target, pins: &Pi
         event: sent.event().clone(),
         index: proof.index,
         logged_at: entry.logged_at(),
-        checkpoint,
+        size: checkpoint.size,
     })))
 }

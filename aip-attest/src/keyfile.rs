@@ -13,6 +13,7 @@
 
 pub mod credentials;
 pub mod encrypted;
+mod leftovers;
 pub mod lock;
 pub mod next;
 mod passphrase;
@@ -20,7 +21,7 @@ pub mod recovery;
 
 use std::fmt::{self, Display};
 use std::fs;
-use std::io::{ErrorKind, Read as _};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -34,6 +35,7 @@ use crate::report::{Console, Failure, Result};
 use credentials::{Credentials, Profile};
 use encrypted::Encrypted;
 use lock::Lock;
+use next::Next;
 
 /// A signer with its key.
 pub struct Identity {
@@ -147,6 +149,16 @@ pub enum Stored {
     Encrypted(Encrypted),
 }
 
+impl Stored {
+    /// The DID, by the word of the file.
+    pub fn did(&self) -> &str {
+        match self {
+            Self::Plain(credentials) => &credentials.did,
+            Self::Encrypted(encrypted) => &encrypted.did,
+        }
+    }
+}
+
 /// The identity to act as; asks for a passphrase if the file is encrypted.
 pub fn load(console: &mut Console) -> Result<Identity> {
     if let Some(identity) = from_environment()? {
@@ -178,25 +190,65 @@ fn place() -> Result<PathBuf> {
     }
 }
 
-/// The identity whose keys are to change, read under the lock; `None` if it is in the environment, beside which no
-/// further key lies.
+/// The identity whose keys are to change, read under the lock. Beside one from the environment no further key lies: that
+/// is `nothing_beside`, unless the variable only hides a file.
 pub fn load_to_change(
     command: &str,
     deadline: Instant,
+    nothing_beside: fn() -> Failure,
     console: &mut Console,
-) -> Result<Option<(Lock, Identity)>> {
+) -> Result<(Lock, Identity)> {
     if from_environment()?.is_some() {
-        return Ok(None);
+        let hidden = search(&mut |_, _| {}).ok().flatten();
+        return Err(hidden.map_or_else(nothing_beside, |(path, _)| {
+            Failure::new("the key is from the environment, and what comes after a key lies beside a file")
+                .because(format!("AIP_PRIVATE_KEY comes before `{}`", path.display()))
+                .hint("unset AIP_PRIVATE_KEY")
+        }));
     }
-    let is_here = match environment::path("AIP_CREDENTIALS_PATH") {
-        Some(path) => path.exists(),
-        None => search(&mut |_, _| {})?.is_some(),
-    };
-    if !is_here {
-        return Err(no_identity());
+    if environment::path("AIP_CREDENTIALS_PATH").is_none_or(|path| !path.exists()) {
+        search(&mut |_, _| {})?.ok_or_else(no_identity)?;
     }
     let lock = lock(command, deadline, console)?;
-    Ok(Some((lock, load(console)?)))
+    Ok((lock, load(console)?))
+}
+
+/// The identity whose key is to go elsewhere. Not one that the file here contradicts, and not while its keys change:
+/// whoever took a key then had one that is about to be worth nothing.
+pub fn load_to_export(console: &mut Console) -> Result<Identity> {
+    let beside = search_if_any(&mut |_, _| {})?;
+    let beside = beside.and_then(|(path, stored)| Some((path, stored.did().parse::<Did>().ok()?)));
+    // Before the key is read: a change that begins behind this line makes no older one than it would have found.
+    let under_way = match &beside {
+        Some((path, did)) => Next::peek(path, *did)?.and_then(|next| next.under_way),
+        None => None,
+    };
+    let identity = load(console)?;
+    let beside = beside.filter(|(_, did)| *did == identity.did);
+    if let (Some(under_way), Some(_)) = (under_way, &beside) {
+        return Err(Failure::new(format!("a {} was begun here and is not finished", under_way.name()))
+            .because("which key is the DID's is not known before")
+            .hint(format!("{} finishes it; then export the key", under_way.command())));
+    }
+    if identity.file().is_some() {
+        // It has what the last change wrote.
+        return Ok(identity);
+    }
+    let Some((path, _)) = beside else {
+        // Nobody knows of a later key what it is before a log is asked.
+        return identity.require_genesis().map(|()| identity);
+    };
+    let in_file = from_files(console)?;
+    if in_file.is_none_or(|file| file.key.public_key() != identity.key.public_key()) {
+        return Err(Failure::new("AIP_PRIVATE_KEY is not the key in the credentials file")
+            .because(format!(
+                "both are of {}; `{}` has what was last made here",
+                identity.did,
+                path.display()
+            ))
+            .hint("unset AIP_PRIVATE_KEY"));
+    }
+    Ok(identity)
 }
 
 /// The identity in a credentials file, if there is one.
@@ -216,9 +268,20 @@ pub fn from_files(console: &mut Console) -> Result<Option<Identity>> {
 
 /// The same, also where the file that is named is not there yet.
 pub fn from_files_if_any(console: &mut Console) -> Result<Option<Identity>> {
-    match environment::path("AIP_CREDENTIALS_PATH") {
-        Some(path) if !path.exists() => Ok(None),
-        _ => from_files(console),
+    match names_nothing() {
+        true => Ok(None),
+        false => from_files(console),
+    }
+}
+
+fn names_nothing() -> bool {
+    environment::path("AIP_CREDENTIALS_PATH").is_some_and(|path| !path.exists())
+}
+
+fn search_if_any(look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<(PathBuf, Stored)>> {
+    match names_nothing() {
+        true => Ok(None),
+        false => search(look),
     }
 }
 
@@ -247,7 +310,7 @@ pub fn from_environment() -> Result<Option<Identity>> {
 
 /// The credentials file, by the search order of files; `None` if there is none.
 pub fn find(console: &mut Console) -> Result<Option<(PathBuf, Stored)>> {
-    search(&mut |path, file| warn_of_other_readers(path, file, console))
+    search(&mut |path, file| warn_of_other_readers(path, file.metadata(), console))
 }
 
 /// The same; each file that is read is shown to `look` first.
@@ -280,19 +343,15 @@ pub fn own_did(console: &mut Console) -> Result<Option<Did>> {
     if let Some(did) = did_of_environment()? {
         return Ok(Some(did));
     }
-    let said = find(console)?.map(|(_, stored)| match stored {
-        Stored::Plain(credentials) => credentials.did,
-        Stored::Encrypted(encrypted) => encrypted.did,
-    });
-    said.map(own).transpose()
+    find(console)?.map(|(_, stored)| own(stored.did())).transpose()
 }
 
 /// One's own DID, and nothing but `AIP_DID`.
 pub fn did_of_environment() -> Result<Option<Did>> {
-    did_in_environment()?.map(own).transpose()
+    did_in_environment()?.map(|said| own(&said)).transpose()
 }
 
-fn own(said: String) -> Result<Did> {
+fn own(said: &str) -> Result<Did> {
     said.parse()
         .map_err(|error: attestation::did::DidError| Failure::new("your own DID is none").caused_by(error))
 }
@@ -332,6 +391,11 @@ pub fn set_aside(lock: &Lock, console: &mut Console) -> Result<()> {
 /// A passphrase for a new encrypted file: `AIP_PASSPHRASE`, else typed twice.
 pub fn new_passphrase() -> Result<Zeroizing<String>> {
     passphrase::choose()
+}
+
+/// The passphrase that opens a file: `AIP_PASSPHRASE`, else typed.
+pub fn passphrase_of(path: &Path) -> Result<Zeroizing<String>> {
+    passphrase::ask_for(path)
 }
 
 /// Takes a key and the DID it is said to have for an identity.
@@ -394,12 +458,13 @@ fn read(path: &Path, look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<Z
     Ok(Some(bytes))
 }
 
+/// Warns of a file with a key that is not its owner's alone.
 #[cfg(unix)]
-fn warn_of_other_readers(path: &Path, file: &fs::File, console: &mut Console) {
+fn warn_of_other_readers(path: &Path, metadata: io::Result<fs::Metadata>, console: &mut Console) {
     use std::os::unix::fs::PermissionsExt as _;
-    let Ok(metadata) = file.metadata() else { return };
+    let Ok(metadata) = metadata else { return };
     let mode = metadata.permissions().mode() & 0o777;
-    // A folder or a device is no credentials file, and its mode is not for us to change.
+    // A folder or a device is no file of ours, and its mode is not for us to change.
     if metadata.is_file() && mode & 0o077 != 0 {
         let path = path.display();
         console.warn(format!("others can read `{path}` (mode {mode:o}): run `chmod 600 '{path}'`"));
@@ -407,7 +472,7 @@ fn warn_of_other_readers(path: &Path, file: &fs::File, console: &mut Console) {
 }
 
 #[cfg(not(unix))]
-fn warn_of_other_readers(_: &Path, _: &fs::File, _: &mut Console) {}
+fn warn_of_other_readers(_: &Path, _: io::Result<fs::Metadata>, _: &mut Console) {}
 
 fn no_identity() -> Failure {
     let missing = match environment::path("AIP_CREDENTIALS_PATH") {

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod detour;
 pub mod liar;
 pub mod log;
 pub mod oracle;

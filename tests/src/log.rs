@@ -32,10 +32,15 @@ pub struct Log {
 impl Log {
     /// Makes a log. It does not run yet.
     pub fn init() -> Self {
+        Self::init_as(ORIGIN)
+    }
+
+    /// As [`init`](Self::init), under another name.
+    pub fn init_as(origin: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let dir = folder.path().join("log");
         let init = Command::new(program("log-server"))
-            .args(["init", "--origin", ORIGIN, "--dir"])
+            .args(["init", "--origin", origin, "--dir"])
             .arg(&dir)
             .output()
             .expect("log-server runs");

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::log::Log;
 use crate::program;
 
 /// A person or a pipeline with a home and a working folder.
@@ -76,9 +77,45 @@ impl Someone {
         out
     }
 
+    /// Somebody who made an identity with these flags and pinned the log.
+    pub fn at(log: &Log, init: &[&str]) -> Self {
+        let someone = Self::new();
+        someone.ok(&[&["init"], init].concat());
+        someone.ok(&["policy", "pin", &log.url(), "--yes"]);
+        someone
+    }
+
+    /// Runs what must succeed, with `--json`; answers what it printed.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).expect("JSON")
+    }
+
+    /// What the log says of the DID, by `whoami`.
+    pub fn state(&self) -> Value {
+        self.json(&["whoami"])["state"].clone()
+    }
+
+    /// Where the newest recovery key is.
+    pub fn recovery_file(&self) -> PathBuf {
+        let entries = std::fs::read_dir(self.home()).expect("a home").map(|entry| entry.expect("an entry"));
+        let keys = entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("aip-recovery-"))
+            .map(|entry| entry.path());
+        // The later ones have a number.
+        keys.max_by_key(|path| (path.as_os_str().len(), path.clone())).expect("a recovery key")
+    }
+
+    /// Where the next key is.
+    pub fn next_file(&self) -> PathBuf {
+        let digits = self.did().replace("did:aip:", "");
+        self.home().join(".aip").join(format!("next-{digits}.json"))
+    }
+
     /// The DID that `whoami` prints.
     pub fn did(&self) -> String {
-        let json: Value = serde_json::from_str(&self.ok(&["whoami", "--json"])).expect("JSON");
+        // Offline no log says whose key a later one is: the DID is printed all the same.
+        let (_, out, err) = self.run(&["whoami", "--offline", "--json"]);
+        let json: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("no JSON: {out}{err}"));
         json["did"].as_str().expect("a DID").to_owned()
     }
 }

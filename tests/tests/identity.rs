@@ -1,40 +1,11 @@
 //! The life of an identity, at the command line and against a real log: made, registered, rotated, stolen, taken
 //! back, ended; and what identities say of each other.
 
-use std::fs::{self, File};
-use std::path::PathBuf;
+use std::fs;
 
 use serde_json::Value;
 use tests::log::Log;
 use tests::someone::{Someone, outcome};
-
-/// Somebody who pinned the log.
-fn somebody(log: &Log, init: &[&str]) -> Someone {
-    let someone = Someone::new();
-    someone.ok(&[&["init"], init].concat());
-    someone.ok(&["policy", "pin", &log.url(), "--yes"]);
-    someone
-}
-
-fn json(someone: &Someone, arguments: &[&str]) -> Value {
-    serde_json::from_str(&someone.ok(&[arguments, &["--json"]].concat())).expect("JSON")
-}
-
-fn state(someone: &Someone) -> Value {
-    json(someone, &["whoami"])["state"].clone()
-}
-
-fn recovery_file(someone: &Someone) -> PathBuf {
-    let files = fs::read_dir(someone.home()).expect("a home").map(|entry| entry.expect("an entry").path());
-    let keys = files.filter(|path| path.to_string_lossy().contains("aip-recovery-"));
-    // The later ones have a number.
-    keys.max_by_key(|path| path.as_os_str().len()).expect("a recovery key")
-}
-
-fn next_file(someone: &Someone) -> PathBuf {
-    let digits = someone.did().replace("did:aip:", "");
-    someone.home().join(".aip").join(format!("next-{digits}.json"))
-}
 
 /// Somebody else, with something to sign.
 fn stranger(log: &Log) -> Someone {
@@ -56,21 +27,6 @@ fn with_key(log: &Log, did: &str, key: &str, arguments: &[&str]) -> (i32, String
     act(&stranger(log), did, key, arguments)
 }
 
-/// What comes of commands that somebody gives at the same moment.
-fn at_once<const N: usize>(someone: &Someone, commands: [&[&str]; N]) -> [(i32, String, String); N] {
-    let start = std::sync::Barrier::new(N);
-    std::thread::scope(|scope| {
-        let running = commands.map(|arguments| {
-            let start = &start;
-            scope.spawn(move || {
-                start.wait();
-                someone.run(arguments)
-            })
-        });
-        running.map(|one| one.join().expect("it ran"))
-    })
-}
-
 #[test]
 fn an_identity_is_made_without_a_log_and_registered_by_its_first_signature() {
     let log = Log::start(&[]);
@@ -80,7 +36,7 @@ fn an_identity_is_made_without_a_log_and_registered_by_its_first_signature() {
     for said in ["not registered", "move it off this machine now", "keep it offline"] {
         assert!(err.contains(said), "{said}: {err}");
     }
-    for (path, what) in [(recovery_file(&pipeline), "private_key"), (next_file(&pipeline), "private_key")] {
+    for (path, what) in [(pipeline.recovery_file(), "private_key"), (pipeline.next_file(), "private_key")] {
         use std::os::unix::fs::PermissionsExt as _;
         let text = fs::read_to_string(&path).expect("there");
         assert!(text.contains(what), "{}", path.display());
@@ -93,12 +49,12 @@ fn an_identity_is_made_without_a_log_and_registered_by_its_first_signature() {
     let (_, out, err) = pipeline.run(&["whoami"]);
     assert!(!out.contains("Registered") && err.contains("no log is asked"), "{out}{err}");
     pipeline.ok(&["policy", "pin", &log.url(), "--yes"]);
-    assert_eq!(state(&pipeline)["status"], "bare");
+    assert_eq!(pipeline.state()["status"], "bare");
     pipeline.write("app", "an app");
     let (code, _, err) = pipeline.run(&["sign", "app"]);
     assert_eq!(code, 0, "{err}");
     assert!(err.contains("is registered in"), "{err}");
-    let state = state(&pipeline);
+    let state = pipeline.state();
     assert_eq!((&state["status"], &state["registered"]), (&"active".into(), &0.into()), "{state}");
     let out = pipeline.ok(&["verify", "app", "--signer", &pipeline.did()]);
     assert!(out.contains("current key at index 1; active; state as of size 2"), "{out}");
@@ -144,7 +100,7 @@ fn the_environment_alone_stays_bare_and_says_so() {
 #[test]
 fn a_rotated_key_signs_and_the_old_one_does_not() {
     let log = Log::start(&[]);
-    let pipeline = somebody(&log, &[]);
+    let pipeline = Someone::at(&log, &[]);
     let did = pipeline.did();
     pipeline.write("first", "first");
     pipeline.ok(&["sign", "first"]);
@@ -173,49 +129,15 @@ fn a_rotated_key_signs_and_the_old_one_does_not() {
     let (code, _, err) = with_key(&log, &did, &new, &["whoami", "--offline"]);
     assert_eq!((code, err.contains("is not the DID of its key")), (2, true), "{err}");
     assert_eq!(with_key(&log, &did, &new, &["whoami"]).0, 0);
-    let other = somebody(&log, &[]).ok(&["key", "export"]);
+    let other = Someone::at(&log, &[]).ok(&["key", "export"]);
     let (code, _, err) = with_key(&log, &did, &other, &["sign", "dist/loot"]);
     assert_eq!((code, err.contains("not the current key")), (2, true), "{err}");
-}
-
-/// The three places where a rotation can break off: before the log has it, before the credentials have the new
-/// key, and before the next key's file says that it ended.
-#[test]
-fn a_rotation_that_breaks_off_is_finished_by_the_same_command() {
-    let mut log = Log::start(&[]);
-    let pipeline = somebody(&log, &["--register", "--log", &log.url()]);
-    let old = pipeline.ok(&["key", "export"]);
-    log.stop();
-    // Rounds that come too late for this patience: the event is made, and not known to be logged.
-    log.serve(&["--round-interval", "4s", "--round-early", "100000"]);
-    let (code, _, err) = pipeline.run(&["rotate-key", "--timeout", "1500ms"]);
-    assert_eq!(code, 2, "{err}");
-    assert!(err.contains("the same command") || err.contains("try again"), "{err}");
-    assert_eq!(pipeline.ok(&["key", "export"]), old);
-    let begun = fs::read(next_file(&pipeline)).expect("there");
-    assert!(String::from_utf8_lossy(&begun).contains("underWay"));
-    log.stop();
-    log.serve(&[]);
-    let (code, _, err) = pipeline.run(&["rotate-key"]);
-    assert_eq!((code, err.contains("a rotation was begun")), (0, true), "{err}");
-    let new = pipeline.ok(&["key", "export"]);
-    assert_ne!(new, old);
-    let once = state(&pipeline)["events"].clone();
-    assert_eq!(once.as_array().map(Vec::len), Some(2), "{once}");
-    // It died just before the file said that it ended.
-    fs::write(next_file(&pipeline), &begun).expect("written");
-    pipeline.ok(&["rotate-key"]);
-    assert_eq!((pipeline.ok(&["key", "export"]), &state(&pipeline)["events"]), (new.clone(), &once));
-    assert!(!String::from_utf8_lossy(&fs::read(next_file(&pipeline)).expect("there")).contains("underWay"));
-    // The next key is the one that was made then: the next rotation works.
-    pipeline.ok(&["rotate-key"]);
-    assert_ne!(pipeline.ok(&["key", "export"]), new);
 }
 
 #[test]
 fn a_stolen_key_is_reported_and_taken_back() {
     let log = Log::start(&[]);
-    let (owner, consumer) = (somebody(&log, &[]), Someone::new());
+    let (owner, consumer) = (Someone::at(&log, &[]), Someone::new());
     consumer.ok(&["policy", "pin", &log.url(), "--yes"]);
     let (did, stolen) = (owner.did(), owner.ok(&["key", "export"]));
     owner.write("app", "the owner's");
@@ -239,7 +161,7 @@ fn a_stolen_key_is_reported_and_taken_back() {
     let (code, _, err) = with_key(&log, &did, &stolen, &["sign", "dist/loot", "--private"]);
     assert_eq!(code, 2, "{err}");
     assert!(err.contains("compromised") && err.contains("recover"), "{err}");
-    let recovery = recovery_file(&owner);
+    let recovery = owner.recovery_file();
     let recovery = recovery.to_str().expect("UTF-8");
     let (code, out, err) = owner.run(&["recover", "--recovery", recovery]);
     assert_eq!(code, 0, "{err}");
@@ -248,8 +170,8 @@ fn a_stolen_key_is_reported_and_taken_back() {
         "{out}{err}"
     );
     assert_ne!(owner.ok(&["key", "export"]), stolen);
-    assert_ne!(recovery_file(&owner).to_str(), Some(recovery), "another recovery key");
-    let state = state(&owner);
+    assert_ne!(owner.recovery_file().to_str(), Some(recovery), "another recovery key");
+    let state = owner.state();
     assert_eq!((&state["status"], &state["windows"][0]["since"]), (&"active".into(), &2.into()), "{state}");
     // The receipt that he published says nothing yet; refreshed it does. The owner's still verifies.
     let (code, _, err) = consumer.run(&["submit", "loot.receipt.json"]);
@@ -265,7 +187,7 @@ fn a_stolen_key_is_reported_and_taken_back() {
     // The old recovery key is worth nothing, the new one ends the DID.
     let (code, _, err) = owner.run(&["recover", "--recovery", recovery, "--since", "3"]);
     assert_eq!((code, err.contains("each recovery made another one")), (2, true), "{err}");
-    let newest = recovery_file(&owner);
+    let newest = owner.recovery_file();
     let end = ["deactivate", "--recovery", newest.to_str().expect("UTF-8"), "--yes"];
     let (code, _, err) = owner.run(&end[..3]);
     assert_eq!((code, err.contains("--yes")), (2, true), "{err}");
@@ -280,9 +202,9 @@ fn a_stolen_key_is_reported_and_taken_back() {
 #[test]
 fn a_lost_machine_is_replaced_by_the_recovery_key() {
     let log = Log::start(&[]);
-    let (lost, fresh) = (somebody(&log, &["--register", "--log", &log.url()]), Someone::new());
+    let (lost, fresh) = (Someone::at(&log, &["--register", "--log", &log.url()]), Someone::new());
     let did = lost.did();
-    let recovery = recovery_file(&lost);
+    let recovery = lost.recovery_file();
     let recovery = recovery.to_str().expect("UTF-8");
     fresh.ok(&["policy", "pin", &log.url(), "--yes"]);
     let (code, _, err) = fresh.run(&["recover", "--recovery", recovery]);
@@ -296,8 +218,8 @@ fn a_lost_machine_is_replaced_by_the_recovery_key() {
     lost.write("app", "from the old one");
     assert_eq!(lost.run(&["sign", "app"]).0, 2);
     // Another identity is not overwritten.
-    let other = somebody(&log, &[]);
-    let newest = recovery_file(&fresh);
+    let other = Someone::at(&log, &[]);
+    let newest = fresh.recovery_file();
     let (code, _, err) =
         other.run(&["recover", "--recovery", newest.to_str().expect("UTF-8"), "--since", "1"]);
     assert_eq!((code, err.contains("holds another identity")), (2, true), "{err}");
@@ -330,14 +252,14 @@ fn encrypted_keys_stay_encrypted_when_they_change() {
 fn pipelines_vouch_confirm_and_report() {
     let log = Log::start(&[]);
     let all = "messages,receipts,vouches";
-    let voucher = somebody(&log, &["--capabilities", all, "--register", "--log", &log.url()]);
-    let (one, two) = (somebody(&log, &[]), somebody(&log, &[]));
+    let voucher = Someone::at(&log, &["--capabilities", all, "--register", "--log", &log.url()]);
+    let (one, two) = (Someone::at(&log, &[]), Someone::at(&log, &[]));
     for someone in [&one, &two] {
         someone.write("app", "the same bytes");
         someone.ok(&["sign", "app"]);
     }
     let did = one.did();
-    let vouch = json(&voucher, &["vouch", &did, "--level", "STRONG", "--depth", "1", "--expires", "30d"]);
+    let vouch = voucher.json(&["vouch", &did, "--level", "STRONG", "--depth", "1", "--expires", "30d"]);
     assert_eq!((&vouch["event"], &vouch["subject"]), (&"vouch".into(), &did.as_str().into()), "{vouch}");
     voucher.ok(&["vouch", &did, "--no-delegate"]);
     voucher.ok(&["revoke", &did]);
@@ -360,7 +282,7 @@ fn pipelines_vouch_confirm_and_report() {
         err.contains("lacks the capability `vouches`") && err.contains("rotate-key --capabilities"),
         "{err}"
     );
-    let confirmed = json(&two, &["confirm", "app", "--did", &did]);
+    let confirmed = two.json(&["confirm", "app", "--did", &did]);
     assert_eq!(confirmed["event"], "confirmation");
     two.write("other", "other bytes");
     let (code, _, err) = two.run(&["confirm", "other", "--did", &did]);
@@ -369,7 +291,7 @@ fn pipelines_vouch_confirm_and_report() {
         voucher.run(&["confirm", &format!("sha256:{}", tlog::Hash::of(b"the same bytes")), "--did", &did]);
     assert_eq!((code, err.contains("you logged no build")), (2, true), "{err}");
     let report = ["report-failure", "app", "--did", &did, "--reason", "reproduction"];
-    let failure = json(&two, &report);
+    let failure = two.json(&report);
     let (code, _, err) = two.run(&report);
     assert_eq!(code, 2, "one open report: {err}");
     let index = failure["index"].to_string();
@@ -381,7 +303,7 @@ fn pipelines_vouch_confirm_and_report() {
 #[test]
 fn a_pipeline_that_contradicts_itself_is_reported_by_anybody() {
     let log = Log::start(&[]);
-    let (liar, other) = (somebody(&log, &[]), somebody(&log, &["--register", "--log", &log.url()]));
+    let (liar, other) = (Someone::at(&log, &[]), Someone::at(&log, &["--register", "--log", &log.url()]));
     let github = [
         ("GITHUB_ACTIONS", "true"),
         ("GITHUB_SERVER_URL", "https://github.com"),
@@ -403,52 +325,14 @@ fn a_pipeline_that_contradicts_itself_is_reported_by_anybody() {
     }
     let (code, _, err) = other.run(&["report-equivocation", "1.json", "1.json"]);
     assert_eq!(code, 2, "{err}");
-    let said = json(&other, &["report-equivocation", "2.json", "1.json"]);
+    let said = other.json(&["report-equivocation", "2.json", "1.json"]);
     assert_eq!((&said["event"], &said["subject"]), (&"equivocation".into(), &liar.did().as_str().into()));
-}
-
-/// A recovery that could not be logged is refused before anything is written, and one that was begun with the wrong
-/// start is corrected: with the keys that were made then.
-#[test]
-fn a_recovery_with_a_wrong_start_is_corrected() {
-    let mut log = Log::start(&[]);
-    let owner = somebody(&log, &["--register", "--log", &log.url()]);
-    owner.write("app", "the owner's");
-    owner.ok(&["sign", "app"]);
-    let recovery = recovery_file(&owner);
-    let recovery = recovery.to_str().expect("UTF-8");
-    let before = fs::read(next_file(&owner)).expect("there");
-    let (code, _, err) = owner.run(&["recover", "--recovery", recovery, "--since", "99"]);
-    assert_eq!((code, err.contains("nothing was changed")), (2, true), "{err}");
-    assert_eq!(fs::read(next_file(&owner)).expect("there"), before);
-    assert_eq!(recovery_file(&owner).to_str(), Some(recovery), "no key was made");
-    log.stop();
-    log.serve(&["--round-interval", "4s", "--round-early", "100000"]);
-    let begin = ["recover", "--recovery", recovery, "--since", "0", "--timeout", "1500ms"];
-    assert_eq!(owner.run(&begin).0, 2);
-    let file =
-        |path: PathBuf| -> Value { serde_json::from_slice(&fs::read(path).expect("there")).expect("JSON") };
-    let begun = file(next_file(&owner));
-    // Until it is logged, the next key of before is there, to report a theft with.
-    let old: Value = serde_json::from_slice(&before).expect("JSON");
-    assert_eq!(begun["next"], old["next"]);
-    let spare = file(recovery_file(&owner));
-    // Killed before the round that would log it.
-    log.kill();
-    log.serve(&[]);
-    assert_eq!(state(&owner)["events"].as_array().map(Vec::len), Some(1), "not logged");
-    let (code, _, err) = owner.run(&["recover", "--recovery", recovery, "--since", "1"]);
-    assert_eq!((code, err.contains("a recovery was begun")), (0, true), "{err}");
-    assert_eq!(state(&owner)["windows"][0]["since"], 1);
-    assert_eq!(owner.ok(&["key", "export"]).trim(), begun["underWay"]["key"]["private_key"]);
-    assert_eq!(file(recovery_file(&owner)), spare, "the recovery key that was made then");
-    owner.ok(&["rotate-key"]);
 }
 
 #[test]
 fn a_thief_who_registers_first_is_noticed() {
     let log = Log::start(&[]);
-    let (owner, thief) = (somebody(&log, &[]), somebody(&log, &[]));
+    let (owner, thief) = (Someone::at(&log, &[]), Someone::at(&log, &[]));
     // The thief has the credentials, and makes his own keys after them.
     let credentials = ".aip/credentials.json";
     fs::copy(owner.home().join(credentials), thief.home().join(credentials)).expect("stolen");
@@ -468,7 +352,7 @@ fn a_thief_who_registers_first_is_noticed() {
 #[test]
 fn what_the_inception_says_can_be_asked_for_until_it_is_logged() {
     let log = Log::start(&[]);
-    let pipeline = somebody(&log, &[]);
+    let pipeline = Someone::at(&log, &[]);
     let (code, _, err) = pipeline.run(&["init", "--public-name", "a name"]);
     assert_eq!((code, err.contains("change nothing here")), (0, true), "{err}");
     let register = ["init", "--register", "--capabilities", "receipts", "--public-name", "a name"];
@@ -483,73 +367,4 @@ fn what_the_inception_says_can_be_asked_for_until_it_is_logged() {
         let (code, _, err) = pipeline.run(&[&["init", "--register"], &flags[..]].concat());
         assert_eq!((code, err.contains(hint)), (2, true), "{err}");
     }
-}
-
-/// Two processes on one machine: the second waits for the first, and no key that the log knows of is lost.
-#[test]
-fn changes_of_keys_at_once_are_made_one_after_the_other() {
-    let log = Log::start(&[]);
-    let owner = somebody(&log, &["--register", "--log", &log.url()]);
-    let mut waited = 0;
-    for round in 1..=20 {
-        let both = at_once(&owner, [&["rotate-key"], &["rotate-key"]]);
-        for (code, _, err) in &both {
-            assert_eq!(*code, 0, "{err}");
-            waited +=
-                usize::from(err.contains("another process is changing the keys here: rotate-key, process"));
-        }
-        let whoami = json(&owner, &["whoami"]);
-        assert_eq!(whoami["keyIsCurrent"], true, "{whoami}");
-        assert_eq!(whoami["state"]["events"].as_array().map(Vec::len), Some(1 + 2 * round), "{whoami}");
-    }
-    println!("{waited} of 40 waited for another");
-    // Several first submissions and an explicit one: one inception, and the file says so.
-    for _ in 0..5 {
-        let pipeline = somebody(&log, &[]);
-        pipeline.write("one", "one");
-        pipeline.write("two", "two");
-        let all = at_once(&pipeline, [&["sign", "one"], &["sign", "two"], &["init", "--register"]]);
-        for (code, _, err) in &all {
-            assert_eq!((*code, err.contains("warning")), (0, false), "{err}");
-        }
-        let file = fs::read_to_string(next_file(&pipeline)).expect("there");
-        assert!(file.contains("\"registered\":\"localhost/log\""), "{file}");
-        pipeline.ok(&["rotate-key"]);
-    }
-}
-
-/// Who waits in vain says who has the keys, and has changed nothing.
-#[test]
-fn a_change_of_keys_waits_a_bounded_time_for_another() {
-    let log = Log::start(&[]);
-    let owner = somebody(&log, &["--register", "--log", &log.url()]);
-    let recovery = recovery_file(&owner);
-    let recovery = recovery.to_str().expect("UTF-8");
-    let before = fs::read(next_file(&owner)).expect("there");
-    let held = File::open(owner.home().join(".aip/keys.lock")).expect("there");
-    held.lock().expect("free");
-    for command in [
-        &["rotate-key"][..],
-        &["recover", "--recovery", recovery, "--since", "1"],
-        &["report-compromise", "--since", "1"],
-        &["deactivate", "--yes"],
-        &["init", "--register"],
-        &["init", "--force"],
-    ] {
-        let (code, out, err) = owner.run(&[command, &["--timeout", "200ms"]].concat());
-        assert_eq!((code, out.as_str()), (2, ""), "{command:?}: {err}");
-        assert!(
-            err.contains("another process is changing the keys here") && err.contains("init, process"),
-            "{err}"
-        );
-        assert!(err.contains("hint: let it end"), "{err}");
-    }
-    assert_eq!(fs::read(next_file(&owner)).expect("there"), before);
-    assert_eq!(state(&owner)["events"].as_array().map(Vec::len), Some(1));
-    // The recovery key on another medium needs no lock of this machine, and neither does a signature.
-    owner.write("app", "an app");
-    owner.ok(&["sign", "app"]);
-    owner.ok(&["report-compromise", "--since", "2", "--recovery", recovery]);
-    drop(held);
-    owner.ok(&["recover", "--recovery", recovery]);
 }

@@ -10,8 +10,9 @@ use crate::report::{Console, Exit, Failure, Result};
 
 /// End an identity, for ever
 ///
-/// What it signed stays valid; it signs no more, its vouches end, and no gate lets it pass. Nothing takes this back.
-/// Signed by the current and the next key on this machine, or by the recovery key.
+/// What it signed stays valid; it signs no more, its vouches end, and no gate lets it pass. Nothing takes this back, a
+/// recovery neither. Signed by the current and the next key on this machine together, or by the recovery key alone: whoever
+/// has them can do it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// You mean it
@@ -39,17 +40,21 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let known = session.known(hands.did(), console)?;
     if known.state.as_ref().is_some_and(|state| state.status() == Status::Deactivated) {
         console.note(format!("it is deactivated already, {}", known.as_of()));
+        if let Some(logged) = known.last("deactivation") {
+            args.log.print(&logged, console);
+        }
         return Ok(Exit::Yes);
     }
-    hands.check(&known)?;
+    let key = hands.committed(&known)?;
     let said = IdentityEvent::Deactivation { link: known.registered()?.link() };
     let event = match &hands {
-        Hands::Recovery(recovery) => events::sign(recovery.did, session.origin(), said, &[&recovery.key]),
-        Hands::Machine { identity, next, .. } => {
+        Hands::Recovery(recovery) => events::sign(recovery.did, session.origin(), said, &[key]),
+        Hands::Machine { identity, .. } => {
             known.is_current(identity)?;
-            events::sign(identity.did, session.origin(), said, &[&identity.key, next])
+            events::sign(identity.did, session.origin(), said, &[&identity.key, key])
         }
     }?;
+    known.takes(&event)?;
     let logged = session.submit(&event, console)?;
     args.log.print(&logged, console);
     Ok(Exit::Yes)

@@ -18,7 +18,7 @@ use crate::report::{Console, Failure, Result};
 /// The keys in somebody's hands.
 pub(super) enum Hands {
     Recovery(Recovery),
-    Machine { identity: Box<Identity>, next: Ed25519PrivateKey, _lock: Lock },
+    Machine { identity: Box<Identity>, keys: Vec<Ed25519PrivateKey>, _lock: Lock },
 }
 
 impl Hands {
@@ -31,17 +31,21 @@ impl Hands {
         console: &mut Console,
     ) -> Result<Self> {
         if let Some(path) = recovery {
-            return recovery::read(path).map(Self::Recovery);
+            return recovery::read(path, console).map(Self::Recovery);
         }
-        let (lock, identity) = keyfile::load_to_change(command, deadline, console)?.ok_or_else(no_key)?;
-        let next = Next::read(lock.credentials(), identity.did)?.ok_or_else(no_key)?;
-        if next.under_way.is_some() {
-            console.note(
-                "a change of keys was begun here and is not finished: `aip-attest rotate-key` finishes it",
-            );
+        let (lock, identity) = keyfile::load_to_change(command, deadline, no_key, console)?;
+        let next = Next::read(lock.credentials(), identity.did, console)?.ok_or_else(no_key)?;
+        let mut keys = vec![next.key.open(identity.passphrase())?];
+        if let Some(under_way) = &next.under_way {
+            console.note(format!(
+                "a {} was begun here and is not finished: {} finishes it",
+                under_way.name(),
+                under_way.command()
+            ));
+            // The next key, if the log has it.
+            keys.push(under_way.next.open(identity.passphrase())?);
         }
-        let next = next.key.open(identity.passphrase())?;
-        Ok(Self::Machine { identity: Box::new(identity), next, _lock: lock })
+        Ok(Self::Machine { identity: Box::new(identity), keys, _lock: lock })
     }
 
     pub(super) fn did(&self) -> Did {
@@ -51,18 +55,22 @@ impl Hands {
         }
     }
 
-    /// Refuses keys that are not the DID's, before the log has to.
-    pub(super) fn check(&self, known: &Known) -> Result<()> {
+    /// The key that the DID committed to: the recovery key, or the next one. Refuses others before the log has to.
+    pub(super) fn committed(&self, known: &Known) -> Result<&Ed25519PrivateKey> {
         let state = known.registered()?;
         match self {
-            Self::Recovery(recovery) => refuse_other_key(recovery, state, known),
-            Self::Machine { next, .. } if Commitment::to(next.public_key().as_bytes()) == state.next() => {
-                Ok(())
+            Self::Recovery(recovery) => {
+                refuse_other_key(recovery, state, known)?;
+                Ok(&recovery.key)
             }
-            Self::Machine { .. } => {
-                Err(Failure::new("the next key here is not the one that the DID committed to")
-                    .because(format!("so says the log `{}`, {}", known.origin, known.as_of()))
-                    .hint("use the recovery key: --recovery FILE"))
+            Self::Machine { keys, .. } => {
+                let is_next =
+                    |key: &&Ed25519PrivateKey| Commitment::to(key.public_key().as_bytes()) == state.next();
+                keys.iter().find(is_next).ok_or_else(|| {
+                    Failure::new("the next key here is not the one that the DID committed to")
+                        .because(format!("so says the log `{}`, {}", known.origin, known.as_of()))
+                        .hint("use the recovery key: --recovery FILE")
+                })
             }
         }
     }

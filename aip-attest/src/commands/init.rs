@@ -2,8 +2,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attestation::Did;
+use attestation::did::DidError;
 use attestation::event::{Capabilities, Commitment};
 use attestation::identity::Identity as State;
+use serde_json::{Value, json};
+use tlog::LeafIndex;
 
 use crate::clock;
 use crate::environment;
@@ -61,6 +64,11 @@ pub(crate) struct Args {
     #[arg(long)]
     register: bool,
 
+    /// Log it also where it is not at home: two logs then have two states of the DID, and two lives. A rotation or a
+    /// recovery in one leaves the other with the old key
+    #[arg(long, requires = "register")]
+    also_here: bool,
+
     /// The log; else AIP_LOG_URL, the policy's, or the only one pinned
     #[arg(long, value_name = "URL", requires = "register")]
     log: Option<String>,
@@ -73,27 +81,73 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "60s")]
     #[arg(value_parser = super::parse_duration)]
     timeout: Duration,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of it, for `--json`.
+#[derive(Default)]
+struct Done {
+    did: Option<Did>,
+    made: bool,
+    recovery_key: Option<PathBuf>,
+    /// Which log has the inception, and where.
+    registered: Option<(String, LeafIndex)>,
+}
+
+impl Done {
+    /// Tells the DID to people; programs are told all at the end.
+    fn tell(&mut self, did: Did, args: &Args, console: &mut Console) {
+        if !args.json && self.did.is_none() {
+            console.line(format!("DID: {did}"));
+        }
+        self.did = Some(did);
+    }
+
+    fn to_json(&self, did: Did, path: &Path, failure: Option<&Failure>) -> Value {
+        json!({
+            "schema": "aip.init.v1",
+            "did": did.to_string(),
+            "made": self.made,
+            "credentials": path.display().to_string(),
+            "recoveryKey": self.recovery_key.as_ref().map(|path| path.display().to_string()),
+            "registered": self.registered.as_ref().map(|(origin, index)| json!({"origin": origin, "index": index.get()})),
+            "error": failure.map(Failure::to_json),
+        })
+    }
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let mut done = Done::default();
+    let path = keyfile::destination()?;
+    let ended = init(&args, &path, &mut done, console);
+    // What was made is told, also where the log gave no answer.
+    if let (true, Some(did)) = (args.json, done.did) {
+        console.json(&done.to_json(did, &path, ended.as_ref().err()));
+    }
+    ended
+}
+
+fn init(args: &Args, path: &Path, done: &mut Done, console: &mut Console) -> Result<Exit> {
     if args.register && environment::var("AIP_PRIVATE_KEY")?.is_some() {
         return Err(from_the_environment());
     }
-    let path = keyfile::destination()?;
     let exists = || path.exists() && !args.force;
     if exists() && !args.register {
-        return keep(&args, &path, console);
+        return keep(args, path, done, console);
     }
-    let lock = Lock::take(&path, "init", super::deadline(args.timeout)?, console)?;
+    let lock = Lock::take(path, "init", super::deadline(args.timeout)?, console)?;
     // Of several at once one makes the identity, and the others find it here.
     let exists = exists();
     if !exists {
-        make(&args, &lock, console)?;
+        make(args, &lock, done, console)?;
     } else if !args.register {
-        return keep(&args, &path, console);
+        return keep(args, path, done, console);
     }
     if args.register {
-        register(&args, &lock, exists, console)?;
+        register(args, &lock, done, console)?;
     } else {
         console.note(
             "not registered: `aip-attest init --register`, or the first `sign` from here, logs the inception",
@@ -103,18 +157,17 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 }
 
 /// Says which identity is there.
-fn keep(args: &Args, path: &Path, console: &mut Console) -> Result<Exit> {
+fn keep(args: &Args, path: &Path, done: &mut Done, console: &mut Console) -> Result<Exit> {
     if args.capabilities.is_some() || args.public_name.is_some() {
         console.warn(
             "--capabilities and --public-name change nothing here: with --register, an inception takes them",
         );
     }
     let (_, stored) = keyfile::find(console)?.ok_or_else(|| holds_none(path))?;
-    let did = match stored {
-        keyfile::Stored::Plain(credentials) => credentials.did,
-        keyfile::Stored::Encrypted(encrypted) => encrypted.did,
-    };
-    console.line(format!("DID: {did}"));
+    let did = stored.did().parse().map_err(|error: DidError| {
+        Failure::new(format!("`did` in `{}` is no DID", path.display())).caused_by(error)
+    })?;
+    done.tell(did, args, console);
     console.note(format!("there is an identity in `{}`; --force replaces it", path.display()));
     Ok(Exit::Yes)
 }
@@ -124,7 +177,7 @@ fn holds_none(path: &Path) -> Failure {
         .hint("move it away, or replace it with --force")
 }
 
-fn make(args: &Args, lock: &Lock, console: &mut Console) -> Result<()> {
+fn make(args: &Args, lock: &Lock, done: &mut Done, console: &mut Console) -> Result<()> {
     let path = lock.credentials();
     let mut positional = args.positional.iter().cloned();
     let profile = Profile {
@@ -149,7 +202,8 @@ fn make(args: &Args, lock: &Lock, console: &mut Console) -> Result<()> {
         }
         return Err(failure);
     }
-    console.line(format!("DID: {did}"));
+    done.tell(did, args, console);
+    (done.made, done.recovery_key) = (true, Some(out.clone()));
     console.note(format!("the key is in `{}`: whoever has it signs in this name", path.display()));
     recovery::tell(&out, console);
     if environment::var("AIP_PRIVATE_KEY")?.is_some() {
@@ -177,6 +231,7 @@ fn succession(
         capabilities: args.capabilities.unwrap_or(Capabilities::PIPELINE),
         public_name: args.public_name.clone(),
         registered: None,
+        sent_to: None,
         key: Stored::new(&next, passphrase)?,
         under_way: None,
     };
@@ -184,7 +239,7 @@ fn succession(
     Ok(out)
 }
 
-fn register(args: &Args, lock: &Lock, existed: bool, console: &mut Console) -> Result<()> {
+fn register(args: &Args, lock: &Lock, done: &mut Done, console: &mut Console) -> Result<()> {
     let identity = keyfile::load(console)?;
     if identity.file() != Some(lock.credentials()) {
         return Err(holds_none(lock.credentials()));
@@ -192,11 +247,12 @@ fn register(args: &Args, lock: &Lock, existed: bool, console: &mut Console) -> R
     let deadline = super::deadline(args.timeout)?;
     let session = Session::open(args.log.as_deref(), args.policy.as_deref(), deadline, console)?;
     let known = session.known(identity.did, console)?;
-    let next = Next::read(lock.credentials(), identity.did)?;
+    let next = Next::read(lock.credentials(), identity.did, console)?;
     if let Some(state) = &known.state {
         next.as_ref().map_or(Ok(()), |next| known.is_ours(next))?;
         refuse_other_flags(args, state)?;
-        console.line(format!("DID: {}", identity.did));
+        done.tell(identity.did, args, console);
+        done.registered = Some((known.origin.clone(), state.since()));
         console.note(format!(
             "it is registered in `{}` since index {}, {}",
             known.origin,
@@ -205,15 +261,26 @@ fn register(args: &Args, lock: &Lock, existed: bool, console: &mut Console) -> R
         ));
         return Ok(());
     }
+    if let Some(there) =
+        next.as_ref().and_then(|next| next.elsewhere(session.origin())).filter(|_| !args.also_here)
+    {
+        return Err(Failure::new(format!("{} is at home in the log `{there}`", identity.did))
+            .because(format!(
+                "`{}` would have a second state of it: a rotation or a recovery in one of the two leaves the other with \
+                 the old key",
+                session.origin()
+            ))
+            .hint("use that log, or make another identity for this one: AIP_CREDENTIALS_PATH names another file")
+            .hint("--also-here registers it all the same, and each log has a life of its own for it"));
+    }
     identity.require_genesis()?;
     let next = match next {
         Some(next) => with_flags(args, next, lock)?,
-        None => without_next(args, &identity, lock, console)?,
+        None => without_next(args, &identity, lock, done, console)?,
     };
-    if existed {
-        console.line(format!("DID: {}", identity.did));
-    }
+    done.tell(identity.did, args, console);
     let index = session.register(&identity, lock, next, console)?;
+    done.registered = Some((session.origin().to_owned(), index));
     console.note(format!("registered in `{}` at index {index}", session.origin()));
     Ok(())
 }
@@ -247,17 +314,25 @@ fn refuse_other_flags(args: &Args, state: &State) -> Result<()> {
 }
 
 /// An identity of an earlier release has nothing that comes after it.
-fn without_next(args: &Args, identity: &Identity, lock: &Lock, console: &mut Console) -> Result<Next> {
+fn without_next(
+    args: &Args,
+    identity: &Identity,
+    lock: &Lock,
+    done: &mut Done,
+    console: &mut Console,
+) -> Result<Next> {
+    recovery::remove_leftovers(identity.did, args.recovery_out.as_deref(), console);
     let out = succession(args, identity.did, lock, identity.passphrase(), console)?;
     recovery::tell(&out, console);
-    Next::read(lock.credentials(), identity.did)?
+    done.recovery_key = Some(out);
+    Next::read(lock.credentials(), identity.did, console)?
         .ok_or_else(|| Failure::new("the next key's file is gone").hint("try again"))
 }
 
 fn from_the_environment() -> Failure {
     Failure::new("the identity is in the environment alone, and stays bare")
         .because("an inception names the next and the recovery key, and neither is there")
-        .hint("register it on the machine where `aip-attest init` ran, with AIP_PRIVATE_KEY unset")
+        .hint("unset AIP_PRIVATE_KEY, on the machine where `aip-attest init` ran")
 }
 
 /// Reads a list such as `messages,receipts`.

@@ -17,7 +17,8 @@ enum Command {
 
 /// Print the private key, for the secret store of a CI system
 ///
-/// The only command that prints a key. Pipe it, so that it stays out of files, histories and screens:
+/// The only command that prints a key: the current one, and none while a rotation or a recovery is not finished. Pipe it,
+/// so that it stays out of files, histories and screens:
 ///
 ///   aip-attest key export | gh secret set AIP_PRIVATE_KEY
 ///   aip-attest whoami --json | jq -r .did | gh secret set AIP_DID
@@ -27,11 +28,7 @@ struct ExportArgs {}
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let Command::Export(ExportArgs {}) = args.command;
-    let identity = keyfile::load(console)?;
-    // A file has what `rotate-key` wrote; of the environment nobody knows what it is before a log is asked.
-    if identity.file().is_none() {
-        identity.require_genesis()?;
-    }
+    let identity = keyfile::load_to_export(console)?;
     console.secret(&credentials::encode_private_key(&identity.key));
     if std::io::stdout().is_terminal() {
         console.warn("whoever sees this key signs in your name");

@@ -54,7 +54,7 @@ impl LogArgs {
                 "index": logged.index.get(),
                 "loggedAt": clock::rfc3339_millis(logged.logged_at.as_millis()),
                 "loggedAtMillis": logged.logged_at.as_millis(),
-                "treeSize": logged.checkpoint.size.get(),
+                "treeSize": logged.size.get(),
             }));
             return;
         }

@@ -7,12 +7,12 @@ use zeroize::Zeroizing;
 
 use super::init::capabilities;
 use super::log_args::LogArgs;
-use super::rotate_key::is_under_way;
 use crate::clock;
-use crate::events::{self, Known, Session};
+use crate::environment;
+use crate::events::{self, Known};
 use crate::keyfile::credentials::Profile;
 use crate::keyfile::lock::Lock;
-use crate::keyfile::next::{Next, Stored};
+use crate::keyfile::next::{self, Next, Standing, Stored, UnderWay};
 use crate::keyfile::recovery::{self, Recovery};
 use crate::keyfile::{self, Identity, Source};
 use crate::report::{Console, Exit, Failure, Result};
@@ -21,7 +21,8 @@ use crate::report::{Console, Exit, Failure, Result};
 ///
 /// Needs the recovery key. Makes a new current, next and recovery key; the credentials go where `init` puts them.
 /// Everything the DID logged from --since on until the recovery is void: gates and `verify` refuse it. What came before
-/// stays valid. A recovery that breaks off is finished by the same command.
+/// stays valid. A recovery that breaks off is finished by the same command; one that was begun wrongly, or that the log
+/// refused, is made anew by it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The recovery key's file
@@ -49,40 +50,72 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
-    let recovery = recovery::read(&args.recovery)?;
+    let recovery = recovery::read(&args.recovery, console)?;
     let lock = keyfile::lock("recover", args.log.deadline()?, console)?;
-    let mut identity = place(&args, &recovery, &lock, console)?;
+    recovery::remove_leftovers(recovery.did, args.recovery_out.as_deref(), console);
+    let next = Next::read(lock.credentials(), recovery.did, console)?;
+    let mut identity = place(&args, &recovery, next.as_ref(), &lock, console)?;
+    identity.source = Source::File(lock.credentials().to_path_buf());
     let session = args.log.open(console)?;
     let known = session.known(recovery.did, console)?;
-    let next = Next::read(lock.credentials(), recovery.did)?;
-    let recovering = Recovering {
-        args: &args,
-        recovery: &recovery,
-        identity: &identity,
-        lock: &lock,
-        known: &known,
-        session: &session,
-    };
-    let next = match next {
-        Some(next) if is_recovery(&next) && is_under_way(&next, &known)? => {
-            console.note("a recovery was begun: finishing it");
-            recovering.again(next)?
+    let state = known.registered()?;
+    let recovering =
+        Recovering { args: &args, recovery: &recovery, identity: &identity, lock: &lock, known: &known };
+    if let Some(next) = &next {
+        session.warn_of_other_home(next, console);
+    }
+    let begun = next.as_ref().and_then(|next| next.under_way.as_ref());
+    let next = match (begun.map(|begun| (begun.standing(state), begun.is_recovery())), next) {
+        (Some((Standing::Logged, true)), Some(next)) => {
+            console.note("a recovery was begun, and the log has it: finishing it");
+            tell_of_other_start(&args, state, console);
+            next
         }
-        next => recovering.begin(next, console)?,
+        (Some((Standing::Open | Standing::Passed, true)), Some(next)) => {
+            console.note("a recovery was begun: finishing it");
+            recovering.again(next, console)?
+        }
+        (Some((Standing::Logged, false)), Some(next)) => {
+            console.note("a rotation was begun, and the log has it: finishing it first");
+            recovering.begin(Some(session.follow(&identity, &lock, next)?), console)?
+        }
+        (_, next) => recovering.begin(next, console)?,
     };
-    identity.source = Source::File(lock.credentials().to_path_buf());
-    let logged = session.finish_change(&identity, &lock, next, console)?;
+    let out = next.under_way.as_ref().and_then(|begun| begun.recovery_file.clone());
+    let logged = session.finish_change(&identity, &lock, next, &known, console)?;
     args.log.print(&logged, console);
     console.note(format!(
         "the new key is in `{}`; the old recovery key counts for nothing",
         lock.credentials().display()
     ));
+    if let Some(out) = out {
+        console.note(format!("the recovery key that counts now was written to `{out}`, and no other counts"));
+    }
+    if environment::var("AIP_PRIVATE_KEY")?.is_some() {
+        console.warn("AIP_PRIVATE_KEY is set and comes before the file: unset AIP_PRIVATE_KEY");
+    }
     console.hint("AIP_DID stays; the new key into the CI secret: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`");
     Ok(Exit::Yes)
 }
 
+/// A recovery that is logged cannot be corrected, only followed by another.
+fn tell_of_other_start(args: &Args, state: &State, console: &mut Console) {
+    let Some(logged) = state.windows().last().map(|window| window.since) else { return };
+    if args.since.is_some_and(|asked| asked != logged.get()) {
+        console.warn(format!(
+            "it is logged with --since {logged}: another start needs another recovery, with the recovery key of this one"
+        ));
+    }
+}
+
 /// The credentials that the new key goes into: those of the DID that are here, else new ones.
-fn place(args: &Args, recovery: &Recovery, lock: &Lock, console: &mut Console) -> Result<Identity> {
+fn place(
+    args: &Args,
+    recovery: &Recovery,
+    next: Option<&Next>,
+    lock: &Lock,
+    console: &mut Console,
+) -> Result<Identity> {
     let path = lock.credentials();
     if let Some(identity) = keyfile::from_files_if_any(console)? {
         if identity.did == recovery.did {
@@ -92,8 +125,12 @@ fn place(args: &Args, recovery: &Recovery, lock: &Lock, console: &mut Console) -
             .because(format!("it is of {}, the recovery key of {}", identity.did, recovery.did))
             .hint("set AIP_CREDENTIALS_PATH to the file to write"));
     }
-    let passphrase: Option<Zeroizing<String>> =
-        if args.encrypt { Some(keyfile::new_passphrase()?) } else { None };
+    let passphrase: Option<Zeroizing<String>> = match next {
+        // What was begun with a passphrase goes on with it, whether or not that is said again.
+        Some(next) if next.is_sealed() => Some(keyfile::passphrase_of(&next::path(path, recovery.did))?),
+        _ if args.encrypt => Some(keyfile::new_passphrase()?),
+        _ => None,
+    };
     Ok(Identity {
         did: recovery.did,
         // Stands for the key that is not here; what is written is the new one.
@@ -104,10 +141,6 @@ fn place(args: &Args, recovery: &Recovery, lock: &Lock, console: &mut Console) -
     })
 }
 
-fn is_recovery(next: &Next) -> bool {
-    next.under_way.as_ref().is_some_and(|under_way| under_way.event.event().name() == "recovery")
-}
-
 /// What a recovery is made from.
 struct Recovering<'a> {
     args: &'a Args,
@@ -115,7 +148,6 @@ struct Recovering<'a> {
     identity: &'a Identity,
     lock: &'a Lock,
     known: &'a Known,
-    session: &'a Session,
 }
 
 impl Recovering<'_> {
@@ -128,7 +160,7 @@ impl Recovering<'_> {
         let since = since(self.args, None, state, self.known.size)?;
         let (key, after, spare) = (keyfile::new_key()?, keyfile::new_key()?, keyfile::new_key()?);
         let capabilities = self.args.capabilities.unwrap_or_else(|| state.capabilities());
-        let origin = self.session.origin();
+        let origin = self.known.origin.as_str();
         let said = IdentityEvent::Recovery {
             link: state.link(),
             key: *key.public_key().as_bytes(),
@@ -138,6 +170,7 @@ impl Recovering<'_> {
             since: Reference { origin: origin.to_owned(), index: since },
         };
         let event = events::sign(did, origin, said, &[&self.recovery.key, &key])?;
+        self.known.takes(&event)?;
         // The next recovery key is durable before anything depends on it.
         let out = recovery::destination(did, self.args.recovery_out.as_deref(), console)?;
         recovery::write(&out, did, &spare)?;
@@ -146,6 +179,7 @@ impl Recovering<'_> {
             before.keep_copy(self.lock, console)?;
         }
         let passphrase = self.identity.passphrase();
+        let sent_to = before.as_ref().and_then(|before| before.sent_to.clone());
         // The old next key can report a compromise until the recovery is logged.
         let old_next = before.filter(|before| before.next == state.next()).map(|before| before.key);
         let fresh = Next {
@@ -155,37 +189,33 @@ impl Recovering<'_> {
             capabilities,
             public_name: None,
             registered: Some(origin.to_owned()),
+            sent_to,
             key: old_next.map_or_else(|| Stored::new(&after, passphrase), Ok)?,
             under_way: None,
         };
-        fresh.begin(self.lock, event, &key, &after, passphrase)
+        let out = Some(out.to_string_lossy().into_owned());
+        fresh.begin(self.lock, UnderWay::new(event, &key, &after, out, passphrase)?)
     }
 
-    /// Makes the event of a recovery that is not logged anew, from the arguments of today and the keys on disk: one
-    /// that the log refused is corrected so. The same arguments make the same bytes.
-    fn again(&self, next: Next) -> Result<Next> {
+    /// Makes the event of a recovery that is not logged anew, from the arguments and the state of today and the keys on
+    /// disk: one that the log refused is corrected so. The same arguments and state make the same bytes.
+    fn again(&self, mut next: Next, console: &mut Console) -> Result<Next> {
         let state = self.known.registered()?;
-        let Some((
-            under_way,
-            Body::Identity(IdentityEvent::Recovery {
-                key: new,
-                next: after,
-                recovery: spare,
-                capabilities,
-                since: begun,
-                ..
-            }),
-        )) = next.under_way.as_ref().map(|under_way| (under_way, under_way.event.event().body()))
+        let Some(begun) = next.under_way.take() else { return Ok(next) };
+        let Body::Identity(IdentityEvent::Recovery {
+            key: new,
+            next: after,
+            recovery: spare,
+            capabilities,
+            since: start,
+            ..
+        }) = begun.event.event().body()
         else {
-            return Ok(next);
+            return Ok(Next { under_way: Some(begun), ..next });
         };
-        if state.link().previous == under_way.event.hash() {
-            return Ok(next);
-        }
         refuse_other_key(self.recovery, state, self.known)?;
-        let passphrase = self.identity.passphrase();
-        let (key, then) = (under_way.key.open(passphrase)?, under_way.next.open(passphrase)?);
-        let origin = self.session.origin();
+        let key = begun.key.open(self.identity.passphrase())?;
+        let origin = self.known.origin.as_str();
         let said = IdentityEvent::Recovery {
             link: state.link(),
             key: *new,
@@ -194,11 +224,15 @@ impl Recovering<'_> {
             capabilities: self.args.capabilities.unwrap_or(*capabilities),
             since: Reference {
                 origin: origin.to_owned(),
-                index: since(self.args, Some(begun.index), state, self.known.size)?,
+                index: since(self.args, Some(start.index), state, self.known.size)?,
             },
         };
         let event = events::sign(next.did, origin, said, &[&self.recovery.key, &key])?;
-        next.begin(self.lock, event, &key, &then, passphrase)
+        self.known.takes(&event)?;
+        if self.args.recovery_out.is_some() {
+            console.warn("--recovery-out changes nothing: the recovery key was written when this was begun");
+        }
+        next.begin(self.lock, UnderWay { event, ..begun })
     }
 }
 

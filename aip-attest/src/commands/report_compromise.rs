@@ -12,7 +12,8 @@ use crate::report::{Console, Exit, Result};
 /// Report that the current key is somebody else's too: nothing it logs counts any more
 ///
 /// Signed by the next key on this machine, or by the recovery key: a thief of the current key cannot take it back.
-/// From --since on everything the DID logged is void. The DID stays unusable until `recover`.
+/// From --since on everything the DID logged is void, up to the recovery and for ever: from the inception on, that is its
+/// whole past. The DID stays unusable until `recover`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The first index that is not yours
@@ -31,23 +32,23 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let hands = Hands::find(args.recovery.as_ref(), "report-compromise", args.log.deadline()?, console)?;
     let session = args.log.open(console)?;
     let known = session.known(hands.did(), console)?;
-    hands.check(&known)?;
+    let key = hands.committed(&known)?;
     let state = known.registered()?;
     let since = LeafIndex::new(args.since);
     let is_known = state.windows().iter().any(|window| window.until.is_none() && window.since <= since);
     if state.status() == Status::Compromised && is_known {
         console.note(format!("that is reported already, {}", known.as_of()));
+        if let Some(logged) = known.last("compromise") {
+            args.log.print(&logged, console);
+        }
         return Ok(Exit::Yes);
     }
     let said = IdentityEvent::Compromise {
         link: state.link(),
         since: Reference { origin: session.origin().to_owned(), index: since },
     };
-    let key = match &hands {
-        Hands::Recovery(recovery) => &recovery.key,
-        Hands::Machine { next, .. } => next,
-    };
     let event = events::sign(hands.did(), session.origin(), said, &[key])?;
+    known.takes(&event)?;
     let logged = session.submit(&event, console)?;
     args.log.print(&logged, console);
     console.hint("`aip-attest recover --recovery FILE` makes new keys; until then the DID signs nothing");

@@ -1,10 +1,11 @@
 use attestation::event::{Capabilities, Commitment, IdentityEvent};
+use attestation::identity::Status;
 
 use super::init::capabilities;
 use super::log_args::LogArgs;
-use crate::events::{self, Known, Session};
+use crate::events::{self, Known};
 use crate::keyfile::lock::Lock;
-use crate::keyfile::next::Next;
+use crate::keyfile::next::{Next, Standing, UnderWay};
 use crate::keyfile::{self, Identity};
 use crate::report::{Console, Exit, Failure, Result};
 
@@ -12,7 +13,7 @@ use crate::report::{Console, Exit, Failure, Result};
 ///
 /// The old key counts for nothing from then on; what it signed before stays valid, and so do vouches and history.
 /// Needs the credentials file and the next key's file beside it. A rotation that breaks off, at any point, is finished
-/// by the same command.
+/// by the same command; one that the log refuses changes nothing here.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What the new key may do, instead of what the old one could: messages, receipts, vouches
@@ -24,31 +25,38 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
-    let (lock, identity) =
-        keyfile::load_to_change("rotate-key", args.log.deadline()?, console)?.ok_or_else(no_next_key)?;
-    let next = Next::read(lock.credentials(), identity.did)?.ok_or_else(no_next_key)?;
+    let (lock, identity) = keyfile::load_to_change("rotate-key", args.log.deadline()?, no_next_key, console)?;
+    let next = Next::read(lock.credentials(), identity.did, console)?.ok_or_else(no_next_key)?;
     let session = args.log.open(console)?;
     let known = session.known(identity.did, console)?;
-    let next = match is_under_way(&next, &known)? {
-        true => {
+    let state = known.registered()?;
+    session.warn_of_other_home(&next, console);
+    let next = match next.under_way.as_ref().map(|under_way| (under_way.standing(state), under_way)) {
+        Some((Standing::Logged, under_way)) => {
+            console.note(format!("a {} was begun, and the log has it: finishing it", under_way.name()));
+            next
+        }
+        Some((Standing::Open, under_way)) if under_way.is_recovery() => {
+            return Err(Failure::new("a recovery was begun here, and the log does not have it")
+                .hint(format!("{} finishes it, or makes it anew", under_way.command())));
+        }
+        Some((Standing::Open, _)) => {
             console.note("a rotation was begun: finishing it");
             next
         }
-        false => begin(&args, &identity, &lock, next, &known, &session, console)?,
+        Some((Standing::Passed, _)) | None => match known.given_up(&lock) {
+            Some(kept) if !known.matches(&identity) => {
+                console.note("the log has a change of keys that it had refused: finishing it");
+                kept
+            }
+            _ => begin(&args, &identity, &lock, next, &known, console)?,
+        },
     };
-    let logged = session.finish_change(&identity, &lock, next, console)?;
+    let logged = session.finish_change(&identity, &lock, next, &known, console)?;
     args.log.print(&logged, console);
     console.note("the old key counts for nothing from here on");
     console.hint("AIP_DID stays; the new key into the CI secret: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`");
     Ok(Exit::Yes)
-}
-
-/// Whether a change of keys lies here that the log has, or can still take.
-pub(super) fn is_under_way(next: &Next, known: &Known) -> Result<bool> {
-    let Some(under_way) = &next.under_way else { return Ok(false) };
-    let link = known.registered()?.link();
-    let attestation::event::Body::Identity(event) = under_way.event.event().body() else { return Ok(false) };
-    Ok(link.previous == under_way.event.hash() || event.link() == Some(link))
 }
 
 fn begin(
@@ -57,18 +65,11 @@ fn begin(
     lock: &Lock,
     next: Next,
     known: &Known,
-    session: &Session,
     console: &mut Console,
 ) -> Result<Next> {
     let state = known.registered()?;
-    known.is_current(identity)?;
     let passphrase = identity.passphrase();
     let key = next.key.open(passphrase)?;
-    if Commitment::to(key.public_key().as_bytes()) != state.next() {
-        return Err(Failure::new("the next key here is not the one that the DID committed to")
-            .because(format!("so says the log `{}`, {}", known.origin, known.as_of()))
-            .hint("use the machine that made the last rotation, or `aip-attest recover --recovery FILE`"));
-    }
     let after = keyfile::new_key()?;
     let rotation = IdentityEvent::Rotation {
         link: state.link(),
@@ -76,12 +77,24 @@ fn begin(
         next: Commitment::to(after.public_key().as_bytes()),
         capabilities: args.capabilities.unwrap_or_else(|| state.capabilities()),
     };
-    let event = events::sign(identity.did, session.origin(), rotation, &[&identity.key, &key])?;
+    let event = events::sign(identity.did, &known.origin, rotation, &[&identity.key, &key])?;
+    // Nothing is written that could not be logged.
+    if state.status() == Status::Active {
+        known.is_current(identity)?;
+        if Commitment::to(key.public_key().as_bytes()) != state.next() {
+            return Err(Failure::new("the next key here is not the one that the DID committed to")
+                .because(format!("so says the log `{}`, {}", known.origin, known.as_of()))
+                .hint(
+                    "use the machine that made the last rotation, or `aip-attest recover --recovery FILE`",
+                ));
+        }
+    }
+    known.takes(&event)?;
     if next.under_way.is_some() {
         // Another event came first, so that what was begun can never be logged. Its keys are kept all the same.
         next.keep_copy(lock, console)?;
     }
-    next.begin(lock, event, &key, &after, passphrase)
+    next.begin(lock, UnderWay::new(event, &key, &after, None, passphrase)?)
 }
 
 fn no_next_key() -> Failure {

@@ -18,7 +18,8 @@ use crate::target::Wish;
 /// Print the DID that signs here, where its key is, and what the log says of it
 ///
 /// Needs no passphrase: the DID of an encrypted file is readable, though nothing proves it before the key is
-/// opened. Asks the log that is named or pinned, if one is: without one it says what it does not know.
+/// opened. Asks the log that is named or pinned, if one is: without one it says what it does not know. What this machine
+/// knows is printed in any case; exit code 2 if the log gives no answer that holds, or has another key for the DID.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The log; else AIP_LOG_URL, the policy's, or the only one pinned
@@ -34,7 +35,8 @@ pub(crate) struct Args {
     offline: bool,
 
     /// How long to wait for the log
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = super::parse_duration)]
+    #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "60s")]
+    #[arg(value_parser = super::parse_duration)]
     timeout: Duration,
 
     /// Print JSON
@@ -48,38 +50,46 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let is_current = match (&who.identity, &known) {
         (Some(identity), Ok(Some(known))) => known.is_current(identity),
         // With no log to ask, only the first key proves whose it is.
-        (Some(identity), _) => {
-            identity.require_genesis()?;
-            Ok(())
-        }
-        (None, _) => Ok(()),
+        (Some(identity), Ok(None)) => identity.require_genesis(),
+        (Some(_), Err(_)) | (None, _) => Ok(()),
     };
     let is_ours = who.is_ours(&known);
     if args.json {
         console.json(&who.to_json(&known));
-        is_ours?;
-        return is_current.map(|()| Exit::Yes);
-    }
-    who.print(console);
-    match &known {
-        Ok(Some(known)) => {
-            print_state(known, console);
-            if who.identity.is_some() && known.state.is_some() {
-                let which = if is_current.is_ok() { "this one" } else { "another one" };
-                console.line(format!("Current key: {which}"));
+    } else {
+        who.print(console);
+        match &known {
+            Ok(Some(known)) => {
+                print_state(known, console);
+                if who.identity.is_some() && known.state.is_some() {
+                    let which = if is_current.is_ok() { "this one" } else { "another one" };
+                    console.line(format!("Current key: {which}"));
+                }
             }
+            Ok(None) => {
+                console.note(
+                    "no log is asked: whether the DID is registered, and its key current, is not known",
+                );
+            }
+            Err(_) => {}
         }
-        Ok(None) => {
-            console.note("no log is asked: whether the DID is registered, and its key current, is not known")
+        if who.encrypted {
+            console.note("the file is encrypted: the DID is what it says, unproven until the key is opened");
         }
-        Err(failure) => console.note(format!("its state is not known: {}", failure.one_line())),
+        who.tell_of_keys(console);
     }
-    if who.encrypted {
-        console.note("the file is encrypted: the DID is what it says, unproven until the key is opened");
-    }
-    who.tell_of_keys(console);
     is_ours?;
+    known.map_err(unknown)?;
     is_current.map(|()| Exit::Yes)
+}
+
+/// Also a log that is caught in a lie leaves this question open: exit code 2.
+fn unknown(failure: Failure) -> Failure {
+    let unknown = Failure::new("what the log says of the DID is not known").because(failure.one_line());
+    match failure.first_hint() {
+        Some(hint) => unknown.hint(hint),
+        None => unknown,
+    }
 }
 
 /// What the log says; `None` if none is named, or none is to be asked.
@@ -110,6 +120,8 @@ struct Who {
     encrypted: bool,
     /// The key, where nobody has to open it.
     identity: Option<Identity>,
+    /// What lies beside the file.
+    next: Result<Option<Next>>,
 }
 
 impl Who {
@@ -122,6 +134,7 @@ impl Who {
                     let did = encrypted.did.parse().map_err(|error: did::DidError| {
                         Failure::new(format!("`did` in `{}` is no DID", path.display())).caused_by(error)
                     })?;
+                    let next = Next::read(&path, did, console);
                     return Ok(Self {
                         did,
                         did_key: None,
@@ -130,6 +143,7 @@ impl Who {
                         source: Source::File(path),
                         encrypted: true,
                         identity: None,
+                        next,
                     });
                 }
                 // Read again, and compared with the variable this time.
@@ -144,17 +158,17 @@ impl Who {
             profile: identity.profile.clone(),
             source: identity.source.clone(),
             encrypted: false,
+            next: identity.file().map_or(Ok(None), |path| Next::read(path, identity.did, console)),
             identity: Some(identity),
         })
     }
 
     /// Whether the log's inception is the one of the keys here.
     fn is_ours(&self, known: &Result<Option<Known>>) -> Result<()> {
-        let (Source::File(path), Ok(Some(known))) = (&self.source, known) else { return Ok(()) };
-        match Next::read(path, self.did) {
-            Ok(Some(next)) => known.is_ours(&next),
-            // Told with the keys.
-            Ok(None) | Err(_) => Ok(()),
+        match (&self.next, known) {
+            (Ok(Some(next)), Ok(Some(known))) => known.is_ours(next),
+            // Told with the keys, or with the log.
+            _ => Ok(()),
         }
     }
 
@@ -173,16 +187,16 @@ impl Who {
 
     /// What of the DID's future is here.
     fn tell_of_keys(&self, console: &mut Console) {
-        let Source::File(path) = &self.source else {
+        if self.source == Source::Environment {
             console.note("from the environment: the next key is elsewhere, so that nothing here can rotate or register");
             return;
-        };
-        match Next::read(path, self.did) {
-            Ok(Some(next)) if next.under_way.is_some() => {
-                console.warn(
-                    "a change of keys was begun and is not finished: `aip-attest rotate-key` finishes it",
-                );
-            }
+        }
+        match &self.next {
+            Ok(Some(Next { under_way: Some(under_way), .. })) => console.warn(format!(
+                "a {} was begun and is not finished: {} finishes it",
+                under_way.name(),
+                under_way.command()
+            )),
             Ok(Some(_)) => {}
             Ok(None) => {
                 console.note("the next key is not here: `rotate-key` needs it beside the credentials")
@@ -208,8 +222,13 @@ impl Who {
             "encrypted": self.encrypted,
             "source": self.source.to_string(),
             "keyIsCurrent": self.key_is_current(known),
+            "underWay": self.next.as_ref().ok().and_then(Option::as_ref).and_then(|next| Some(next.under_way.as_ref()?.name())),
             "state": known.as_ref().ok().and_then(Option::as_ref).map(state_json),
-            "stateError": known.as_ref().err().map(Failure::to_json),
+            "log": match known {
+                Ok(None) => Value::Null,
+                Ok(Some(known)) => json!({"origin": known.origin, "error": null}),
+                Err(failure) => json!({"origin": null, "error": failure.to_json()}),
+            },
         })
     }
 }
@@ -228,7 +247,7 @@ fn print_state(known: &Known, console: &mut Console) {
     }
     for event in &known.events {
         let time = clock::rfc3339_millis(event.logged_at.as_millis());
-        console.line(format!("  index {}  {}  {time}", event.index, event.name));
+        console.line(format!("  index {}  {}  {time}", event.index, event.event.name()));
     }
     for window in state.windows() {
         let until = window
@@ -242,7 +261,7 @@ fn state_json(known: &Known) -> Value {
     let events = known.events.iter().map(|event| {
         json!({
             "index": event.index.get(),
-            "event": event.name,
+            "event": event.event.name(),
             "loggedAt": clock::rfc3339_millis(event.logged_at.as_millis()),
         })
     });

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::leftovers;
 use crate::durable::{self, Readers};
+use crate::environment;
 use crate::report::{Console, Failure, Result, printable};
 
 /// The right to write the credentials and what lies beside them, for as long as it is held.
@@ -22,7 +24,7 @@ pub struct Lock {
 
 impl Lock {
     /// Takes the lock on the folder of `credentials` for `command`. Where another process has it, that is said, and it
-    /// is waited for until `deadline`. Makes the folder, 0700.
+    /// is waited for until `deadline`. Makes the folder, 0700, and removes what a process that was killed left there.
     pub fn take(credentials: &Path, command: &str, deadline: Instant, console: &mut Console) -> Result<Self> {
         let path = credentials.with_file_name(NAME);
         let cannot = |source| Failure::new(format!("cannot lock `{}`", path.display())).caused_by(source);
@@ -52,6 +54,10 @@ impl Lock {
         }
         // For people only: whoever cannot write it has the lock all the same.
         let _ = name_holder(&mut file, command);
+        leftovers::remove_beside(credentials, console);
+        if let Some(home) = environment::home_of_user() {
+            leftovers::remove_recoveries(&home, None, console);
+        }
         Ok(Self { credentials: credentials.to_path_buf(), _file: file })
     }
 

@@ -3,9 +3,10 @@
 //! ```text
 //! {"format":"aip-next-v1","did":"did:aip:…",
 //!  "nextKey":"<hex commitment>","recoveryKey":"<hex commitment>","capabilities":["messages","receipts"],
-//!  "publicName":"…","registered":"<origin>",                               each may be absent
+//!  "publicName":"…","registered":"<origin>","sentTo":"<origin>",           each may be absent
 //!  "next":KEY,
-//!  "underWay":{"event":"<base64 of the pending leaf>","key":KEY,"next":KEY}}
+//!  "underWay":{"event":"<base64 of the pending leaf>","key":KEY,"next":KEY,
+//!              "recoveryFile":"<path>"}}                                       of a recovery
 //!
 //! KEY  {"private_key":"<base64 of the seed>"}; {"salt":"…","ciphertext":"…"} beside encrypted credentials
 //! ```
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use attestation::Did;
 use attestation::event::{Body, Capabilities, Commitment, IdentityEvent, PendingEvent};
+use attestation::identity::Identity as State;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tlog::Hash;
@@ -49,6 +51,8 @@ pub struct Next {
     pub public_name: Option<String>,
     /// The log that has the inception.
     pub registered: Option<String>,
+    /// The log that an inception was sent to last: it may have it.
+    pub sent_to: Option<String>,
     /// The next key, perhaps locked.
     pub key: Stored,
     /// A change of keys that was begun.
@@ -63,6 +67,19 @@ pub struct UnderWay {
     pub key: Stored,
     /// The next key after it.
     pub next: Stored,
+    /// Where the recovery key after it was written, if it makes one.
+    pub recovery_file: Option<String>,
+}
+
+/// Where a change of keys stands by the state of its DID in a log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// The current and the next key are those of the change.
+    Logged,
+    /// It can be the next event.
+    Open,
+    /// Another event came first.
+    Passed,
 }
 
 /// A private key in a file.
@@ -140,9 +157,21 @@ pub fn path(credentials: &Path, did: Did) -> PathBuf {
     credentials.with_file_name(format!("next-{}.json", hex::encode(did.as_bytes())))
 }
 
+fn copy_name(path: &Path, number: u32) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{name}.{number}.old"))
+}
+
 impl Next {
+    /// As [`peek`](Self::peek), and warns of others who can read it.
+    pub fn read(credentials: &Path, did: Did, console: &mut Console) -> Result<Option<Self>> {
+        let path = path(credentials, did);
+        super::warn_of_other_readers(&path, path.metadata(), console);
+        Self::peek(credentials, did)
+    }
+
     /// Reads the file of a DID beside a credentials file; `None` if there is none.
-    pub fn read(credentials: &Path, did: Did) -> Result<Option<Self>> {
+    pub fn peek(credentials: &Path, did: Did) -> Result<Option<Self>> {
         let path = path(credentials, did);
         let cannot = || Failure::new(format!("cannot read the next key's file `{}`", path.display()));
         let bytes = match read_bounded(&path, MAX_BYTES) {
@@ -150,11 +179,13 @@ impl Next {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(cannot().caused_by(error)),
         };
-        // No message of the library goes on: it could repeat a key.
-        let wire: Option<Wire> = serde_json::from_slice(&bytes).ok();
-        let next =
-            wire.and_then(Self::from_wire).ok_or_else(|| cannot().because("it has not the form of one"))?;
+        let next = Self::parse(&bytes).ok_or_else(|| cannot().because("it has not the form of one"))?;
         if next.did == did { Ok(Some(next)) } else { Err(cannot().because(format!("it is of {}", next.did))) }
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        // No message of the library goes on: it could repeat a key.
+        Self::from_wire(serde_json::from_slice(bytes).ok()?)
     }
 
     fn from_wire(wire: Wire) -> Option<Self> {
@@ -172,6 +203,7 @@ impl Next {
             capabilities: Capabilities::from_names(wire.capabilities.iter().map(String::as_str))?,
             public_name: wire.public_name,
             registered: wire.registered,
+            sent_to: wire.sent_to,
             key: Stored::from_wire(wire.next)?,
             under_way,
         })
@@ -189,7 +221,8 @@ impl Next {
         members.insert("nextKey".to_owned(), self.next.get().to_string().into());
         members.insert("recoveryKey".to_owned(), self.recovery.get().to_string().into());
         members.insert("capabilities".to_owned(), self.capabilities.names().collect::<Vec<_>>().into());
-        let optional = [("publicName", &self.public_name), ("registered", &self.registered)];
+        let optional =
+            [("publicName", &self.public_name), ("registered", &self.registered), ("sentTo", &self.sent_to)];
         for (name, value) in optional {
             members.extend(value.as_ref().map(|value| (name.to_owned(), value.as_str().into())));
         }
@@ -215,10 +248,9 @@ impl Next {
     /// Keeps a copy under another name beside it: what holds keys is never thrown away, and is never missing in between.
     pub fn keep_copy(&self, lock: &Lock, console: &mut Console) -> Result<()> {
         let path = path(lock.credentials(), self.did);
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let text = self.to_json();
         for number in 1..=super::MAX_OLD_FILES {
-            let kept = path.with_file_name(format!("{name}.{number}.old"));
+            let kept = copy_name(&path, number);
             if durable::write_new(&kept, text.as_bytes(), Readers::Owner)? {
                 console.note(format!("the keys before these are kept in `{}`", kept.display()));
                 return Ok(());
@@ -227,17 +259,24 @@ impl Next {
         Err(Failure::new(format!("there is no name left for a copy of `{}`", path.display())))
     }
 
+    /// The copies that were kept, the oldest first. One that cannot be read is passed over.
+    pub fn kept(lock: &Lock, did: Did) -> impl Iterator<Item = Self> {
+        let path = path(lock.credentials(), did);
+        let copies = (1..=super::MAX_OLD_FILES).map(move |number| copy_name(&path, number));
+        copies
+            .take_while(|path| path.exists())
+            .filter_map(|path| Self::parse(&Zeroizing::new(read_bounded(&path, MAX_BYTES).ok()?)))
+    }
+
+    /// Whether a key in it is locked with a passphrase.
+    pub fn is_sealed(&self) -> bool {
+        let of_change = self.under_way.iter().flat_map(|under_way| [&under_way.key, &under_way.next]);
+        of_change.chain([&self.key]).any(|key| matches!(key, Stored::Sealed { .. }))
+    }
+
     /// Begins a change of keys: on disk before the event is sent.
-    pub fn begin(
-        self,
-        lock: &Lock,
-        event: PendingEvent,
-        key: &Ed25519PrivateKey,
-        next: &Ed25519PrivateKey,
-        passphrase: Option<&str>,
-    ) -> Result<Self> {
-        let (key, next) = (Stored::new(key, passphrase)?, Stored::new(next, passphrase)?);
-        let begun = Self { under_way: Some(UnderWay { event, key, next }), ..self };
+    pub fn begin(self, lock: &Lock, change: UnderWay) -> Result<Self> {
+        let begun = Self { under_way: Some(change), ..self };
         begun.write(lock)?;
         Ok(begun)
     }
@@ -258,6 +297,15 @@ impl Next {
         Self { next, recovery, capabilities, registered, key, under_way: None, ..self }
     }
 
+    /// The log that has the DID, or may have it, if it is another one than `origin`.
+    pub fn elsewhere(&self, origin: &str) -> Option<&str> {
+        [&self.registered, &self.sent_to]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .find(|there| *there != origin)
+    }
+
     /// The inception of the DID that these keys are for.
     pub fn inception(&self, genesis: &Ed25519PrivateKey) -> IdentityEvent {
         IdentityEvent::Inception {
@@ -271,19 +319,69 @@ impl Next {
 }
 
 impl UnderWay {
+    /// A change to these keys, which are kept as the credentials are.
+    pub fn new(
+        event: PendingEvent,
+        key: &Ed25519PrivateKey,
+        next: &Ed25519PrivateKey,
+        recovery_file: Option<String>,
+        passphrase: Option<&str>,
+    ) -> Result<Self> {
+        let (key, next) = (Stored::new(key, passphrase)?, Stored::new(next, passphrase)?);
+        Ok(Self { event, key, next, recovery_file })
+    }
+
+    /// Where it stands by the state of its DID.
+    pub fn standing(&self, state: &State) -> Standing {
+        let Body::Identity(event) = self.event.event().body() else { return Standing::Passed };
+        let is_logged = match event {
+            IdentityEvent::Rotation { key, next, .. } => (key, *next) == (state.key(), state.next()),
+            IdentityEvent::Recovery { key, next, recovery, .. } => {
+                (key, *next, *recovery) == (state.key(), state.next(), state.recovery())
+            }
+            _ => false,
+        };
+        match event.link() {
+            _ if is_logged => Standing::Logged,
+            Some(link) if link == state.link() => Standing::Open,
+            _ => Standing::Passed,
+        }
+    }
+
+    /// `rotation` or `recovery`.
+    pub fn name(&self) -> &'static str {
+        self.event.event().name()
+    }
+
+    /// Whether it is a recovery, and no rotation.
+    pub fn is_recovery(&self) -> bool {
+        matches!(self.event.event().body(), Body::Identity(IdentityEvent::Recovery { .. }))
+    }
+
+    /// The command that finishes it.
+    pub fn command(&self) -> &'static str {
+        match self.is_recovery() {
+            true => "`aip-attest recover --recovery FILE`",
+            false => "`aip-attest rotate-key`",
+        }
+    }
+
     fn from_wire(wire: WireUnderWay) -> Option<Self> {
         let event = encoding::decode_base64(&wire.event)?;
         Some(Self {
             event: PendingEvent::parse(&event).ok()?,
             key: Stored::from_wire(wire.key)?,
             next: Stored::from_wire(wire.next)?,
+            recovery_file: wire.recovery_file,
         })
     }
 
     fn to_json(&self) -> Zeroizing<String> {
         let event = encoding::base64(&self.event.to_bytes());
         let (key, next) = (self.key.to_json(), self.next.to_json());
-        Zeroizing::new(format!("{{\"event\":\"{event}\",\"key\":{},\"next\":{}}}", *key, *next))
+        let file = self.recovery_file.as_ref();
+        let file = file.map_or(String::new(), |file| format!(",\"recoveryFile\":{}", json!(file)));
+        Zeroizing::new(format!("{{\"event\":\"{event}\",\"key\":{},\"next\":{}{file}}}", *key, *next))
     }
 }
 
@@ -297,6 +395,7 @@ struct Wire {
     capabilities: Vec<String>,
     public_name: Option<String>,
     registered: Option<String>,
+    sent_to: Option<String>,
     next: WireKey,
     under_way: Option<WireUnderWay>,
 }
@@ -307,6 +406,7 @@ struct WireUnderWay {
     event: String,
     key: WireKey,
     next: WireKey,
+    recovery_file: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -347,7 +447,7 @@ mod tests {
         let mut console = Console::new(Box::new(std::io::sink()), Box::new(std::io::sink()));
         let lock = Lock::take(&credentials, "test", std::time::Instant::now(), &mut console).expect("free");
         let did = Did::of(&key(1).public_key());
-        assert!(Next::read(&credentials, did).expect("nothing there").is_none());
+        assert!(Next::peek(&credentials, did).expect("nothing there").is_none());
         let capabilities = Capabilities::PIPELINE;
         let link = Link { sequence: 1, previous: attestation::entry::ClaimHash::new(Hash::of(b"x")) };
         let rotation =
@@ -359,6 +459,7 @@ mod tests {
                 event: event.clone(),
                 key: Stored::new(&key(2), passphrase).expect("stored"),
                 next: Stored::new(&key(4), passphrase).expect("stored"),
+                recovery_file: Some("a \"place\"".to_owned()),
             };
             let next = Next {
                 did,
@@ -367,17 +468,20 @@ mod tests {
                 capabilities,
                 public_name: Some("a \"name\"".to_owned()),
                 registered: Some("log.example.com".to_owned()),
+                sent_to: Some("log.example.org".to_owned()),
                 key: Stored::new(&key(2), passphrase).expect("stored"),
                 under_way: Some(under_way),
             };
             next.write(&lock).expect("written");
-            let read = Next::read(&credentials, did).expect("read").expect("there");
+            let read = Next::peek(&credentials, did).expect("read").expect("there");
             assert_eq!((read.next, read.recovery), (next.next, next.recovery));
             assert_eq!((&read.public_name, &read.registered), (&next.public_name, &next.registered));
+            assert_eq!(read.sent_to, next.sent_to);
             let open = |stored: &Stored| *stored.open(passphrase).expect("opened").public_key().as_bytes();
             assert_eq!(open(&read.key), *key(2).public_key().as_bytes());
             let under_way = read.under_way.expect("under way");
             assert_eq!(under_way.event, event);
+            assert_eq!(under_way.recovery_file.as_deref(), Some("a \"place\""));
             assert_eq!(open(&under_way.next), *key(4).public_key().as_bytes());
             if passphrase.is_some() {
                 assert!(read.key.open(None).is_err() && read.key.open(Some("wrong")).is_err());
@@ -400,7 +504,7 @@ mod tests {
             ["", "{}", "{\"format\":\"aip-next-v1\",\"privateKey\":\"s3cret\"}", "\"s3cret\"", "s3cret"]
         {
             std::fs::write(path(&credentials, did), bad).expect("written");
-            let failure = Next::read(&credentials, did).err().expect("refused");
+            let failure = Next::peek(&credentials, did).err().expect("refused");
             assert!(!failure.to_string().contains("s3cret"), "{failure}");
         }
     }

@@ -13,6 +13,7 @@ use tlog::key::Ed25519PrivateKey;
 use zeroize::Zeroizing;
 
 use super::credentials::{self, Secret};
+use super::leftovers;
 use crate::durable::{self, Readers};
 use crate::environment;
 use crate::receipt_file::read_bounded;
@@ -41,14 +42,10 @@ pub fn destination(did: Did, flag: Option<&Path>, console: &mut Console) -> Resu
         }
         return Ok(path.to_path_buf());
     }
-    let digits = hex::encode(did.as_bytes());
     let place = "name a place for the recovery key with --recovery-out FILE, best on a medium of its own";
     let home = environment::home_of_user()
         .ok_or_else(|| Failure::new("there is no place for the recovery key: HOME is not set").hint(place))?;
-    let numbered = |number: u32| match number {
-        1 => home.join(format!("aip-recovery-{digits}.json")),
-        _ => home.join(format!("aip-recovery-{digits}-{number}.json")),
-    };
+    let numbered = |number: u32| home.join(file_name(did, number));
     match checkout_around(&numbered(1)) {
         // Each recovery makes a new key, and the one before may lie there still.
         None => Ok((1..=MAX_NUMBER).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(1))),
@@ -60,6 +57,18 @@ pub fn destination(did: Did, flag: Option<&Path>, console: &mut Console) -> Resu
     }
 }
 
+/// The name of the DID's recovery key of this number, from 1.
+pub(super) fn file_name(did: Did, number: u32) -> String {
+    let digits = hex::encode(did.as_bytes());
+    match number {
+        1 => format!("{PREFIX}{digits}.json"),
+        _ => format!("{PREFIX}{digits}-{number}.json"),
+    }
+}
+
+/// What the names of all begin with.
+pub(super) const PREFIX: &str = "aip-recovery-";
+
 /// The root of the git checkout that a file would lie in.
 fn checkout_around(path: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(path).ok()?;
@@ -68,6 +77,13 @@ fn checkout_around(path: &Path) -> Option<PathBuf> {
     let there = folder.ancestors().find(|folder| folder.exists())?;
     let real = there.canonicalize().ok()?;
     real.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_path_buf)
+}
+
+/// Removes what a process that was killed left of a recovery key of this DID: in the home folder, and beside `out`.
+pub fn remove_leftovers(did: Did, out: Option<&Path>, console: &mut Console) {
+    let places =
+        environment::home_of_user().into_iter().chain(out.map(|out| durable::folder_of(out).to_path_buf()));
+    places.for_each(|place| leftovers::remove_recoveries(&place, Some(did), console));
 }
 
 /// Writes a recovery key where nothing is, 0600.
@@ -97,8 +113,9 @@ pub fn tell(path: &Path, console: &mut Console) {
     );
 }
 
-/// Reads a recovery key.
-pub fn read(path: &Path) -> Result<Recovery> {
+/// Reads a recovery key; warns of others who can read it.
+pub fn read(path: &Path, console: &mut Console) -> Result<Recovery> {
+    super::warn_of_other_readers(path, path.metadata(), console);
     let cannot = || Failure::new(format!("cannot read the recovery key `{}`", path.display()));
     let bytes = read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
     let bytes = Zeroizing::new(bytes);

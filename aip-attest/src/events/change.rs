@@ -1,0 +1,211 @@
+//! Changes of keys: what lies on disk of one, what the log has of it, and how the two come together.
+//!
+//! ```text
+//! begin     the file of the next key holds the event and the keys after it        a crash from here on is finished
+//! send      the log has the event, or has refused it                              by the same command
+//! follow    the credentials have the new key, then the file is of what comes next
+//! ```
+//! Whoever does any of it holds the [`Lock`].
+
+use std::time::{Duration, Instant};
+
+use attestation::event::{Event, PendingEvent};
+use tlog::LeafIndex;
+
+use super::{Known, Logged, Sent, Session, known, send};
+use crate::keyfile::Identity;
+use crate::keyfile::lock::Lock;
+use crate::keyfile::next::{Next, Standing, UnderWay};
+use crate::policy_file::pins::Pins;
+use crate::report::{Console, Failure, Result};
+use crate::submission::refusal;
+use crate::target::Target;
+
+impl Session {
+    /// Logs the inception of the DID that these keys are for, unless the log has it.
+    pub fn register(
+        &self,
+        identity: &Identity,
+        lock: &Lock,
+        next: Next,
+        console: &mut Console,
+    ) -> Result<LeafIndex> {
+        register(identity, lock, next, &self.target, &self.pins, self.deadline, console)
+    }
+
+    /// Brings the change of keys that lies on disk to its end: sends it, unless the log has it by `known`, then lets the
+    /// credentials follow.
+    ///
+    /// A rotation that the log refuses is taken off the disk: the next one is made anew, by what the log says then. Its
+    /// keys are kept in a copy, and [`Known::given_up`] finds them, should the log have lied.
+    pub fn finish_change(
+        &self,
+        identity: &Identity,
+        lock: &Lock,
+        next: Next,
+        known: &Known,
+        console: &mut Console,
+    ) -> Result<Logged> {
+        let under_way = next.under_way.as_ref().expect("the caller began a change");
+        // Whoever cannot open the key must not make it the DID's.
+        under_way.key.open(identity.passphrase())?;
+        let logged = match known.change(under_way) {
+            Some(logged) => logged,
+            None => match send(&under_way.event, &self.target, &self.pins, self.deadline, console) {
+                Ok(Sent::Logged(logged)) => *logged,
+                Ok(Sent::Refused(problem)) => {
+                    // It may have been logged before, by these or by other bytes with the same keys.
+                    match self.known(identity.did, console)?.change(under_way) {
+                        Some(logged) => logged,
+                        None => return Err(give_up(next, lock, refusal(&problem), console)),
+                    }
+                }
+                Err(failure) => {
+                    return Err(failure.hint(format!(
+                        "what was begun is on disk, and may be logged: {} finishes it",
+                        under_way.command()
+                    )));
+                }
+            },
+        };
+        self.follow(identity, lock, next)?;
+        Ok(logged)
+    }
+
+    /// Warns of a change in one of two logs: the other one keeps the old key.
+    pub fn warn_of_other_home(&self, next: &Next, console: &mut Console) {
+        if let Some(there) = next.elsewhere(self.origin()) {
+            console.warn(format!(
+                "the DID is registered in `{there}` too: there its key stays the old one, which signs no more here"
+            ));
+        }
+    }
+
+    /// The credentials follow a change that the log has. Answers what comes next now.
+    pub fn follow(&self, identity: &Identity, lock: &Lock, next: Next) -> Result<Next> {
+        let under_way = next.under_way.as_ref().expect("the caller began a change");
+        // From here on the old key counts for nothing. A crash before the next line leaves credentials with it, and
+        // the file of the change beside them.
+        identity.replace_key(lock, &under_way.key.open(identity.passphrase())?)?;
+        let next = next.ended(self.origin());
+        next.write(lock)?;
+        Ok(next)
+    }
+}
+
+/// A change that the log refused. A recovery stays: the same command makes its event anew, with the keys that it made.
+fn give_up(next: Next, lock: &Lock, failure: Failure, console: &mut Console) -> Failure {
+    match &next.under_way {
+        Some(under_way) if under_way.is_recovery() => {
+            return failure
+                .hint(format!("{} makes it anew, with the keys that are on disk", under_way.command()));
+        }
+        _ => {}
+    }
+    let taken_back =
+        next.keep_copy(lock, console).and_then(|()| Next { under_way: None, ..next }.write(lock));
+    match taken_back {
+        Ok(()) => failure.hint("the keys here are as they were before"),
+        Err(error) => failure.because(error.one_line()),
+    }
+}
+
+impl Known {
+    /// The change, if the log has it: its current and its next key are those of the change, whichever event made them so
+    /// and whatever came behind.
+    pub fn change(&self, under_way: &UnderWay) -> Option<Logged> {
+        let state = self.state.as_ref()?;
+        if under_way.standing(state) != Standing::Logged {
+            return None;
+        }
+        let index = state.keys().last()?.from;
+        self.events.iter().find(|event| event.index == index).map(|event| self.logged(event))
+    }
+
+    /// Of the changes that were given up here, the one that the log has all the same.
+    pub fn given_up(&self, lock: &Lock) -> Option<Next> {
+        Next::kept(lock, self.did)
+            .find(|kept| kept.under_way.as_ref().is_some_and(|under_way| self.change(under_way).is_some()))
+    }
+}
+
+/// Logs the inception, unless the log has one; notes in the next key's file which log it was.
+fn register(
+    identity: &Identity,
+    lock: &Lock,
+    next: Next,
+    target: &Target,
+    pins: &Pins,
+    deadline: Instant,
+    console: &mut Console,
+) -> Result<LeafIndex> {
+    let event = Event::about_itself(identity.did, target.origin.as_str(), next.inception(&identity.key))
+        .and_then(|event| PendingEvent::sign(event, &[&identity.key]))
+        .map_err(|error| Failure::new("cannot make the inception").caused_by(error))?;
+    // On disk before it is sent: nothing registers the DID elsewhere by itself from here on, come what may.
+    let (before, sent_to) = (next.sent_to.clone(), Some(target.origin.clone()));
+    let next = Next { sent_to, ..next };
+    if next.sent_to != before {
+        next.write(lock)?;
+    }
+    // The same keys always make the same inception: a second try meets the first.
+    let (failure, next) = match send(&event, target, pins, deadline, console) {
+        Ok(Sent::Logged(logged)) => {
+            // A DID that has a home keeps it.
+            let registered = next.registered.clone().or_else(|| Some(target.origin.clone()));
+            Next { registered, ..next }.write(lock)?;
+            return Ok(logged.index);
+        }
+        Ok(Sent::Refused(problem)) => {
+            let next = Next { sent_to: before, ..next };
+            next.write(lock)?;
+            (refusal(&problem), next)
+        }
+        Err(failure) => (failure, next),
+    };
+    // Refused because another inception is there: whose it is matters more.
+    known(identity.did, target, pins, deadline, console).map_or(Ok(()), |known| known.is_ours(&next))?;
+    Err(failure)
+}
+
+/// Registers on the way, where the first submission comes from the machine that holds the next key. What does not
+/// come off leaves the DID bare for now, and that is said.
+pub fn register_on_the_way(
+    identity: &Identity,
+    target: &Target,
+    pins: &Pins,
+    deadline: Instant,
+    console: &mut Console,
+) {
+    let Some(credentials) = identity.file().filter(|_| identity.is_genesis()) else { return };
+    // Never in a second log: its state there would be another one, and only its owner can want that.
+    let waits = |next: &Next| {
+        next.registered.is_none() && next.under_way.is_none() && next.elsewhere(&target.origin).is_none()
+    };
+    let mut register = || {
+        if !Next::peek(credentials, identity.did)?.is_some_and(|next| waits(&next)) {
+            return Ok(None);
+        }
+        // Who has the lock is registering it, most likely: the signature that waits behind this one needs the time left.
+        let patience = deadline.min(Instant::now() + LOCK_PATIENCE);
+        let lock = Lock::take(credentials, "registration", patience, console)?;
+        let Some(next) = Next::read(credentials, identity.did, console)?.filter(waits) else {
+            return Ok(None);
+        };
+        register(identity, &lock, next, target, pins, deadline, console).map(Some)
+    };
+    match register() {
+        Ok(None) => {}
+        Ok(Some(index)) => console
+            .note(format!("{} is registered in `{}` now, at index {index}", identity.did, target.origin)),
+        Err(failure) => {
+            console.warn(format!(
+                "the DID is not registered as yours, no gate should let it pass: {}",
+                failure.one_line()
+            ));
+        }
+    }
+}
+
+/// How long a signature waits for another process that changes keys.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
