@@ -121,8 +121,8 @@ pub struct BadEntry {
     pub rule: Rule,
     /// For `logged-at-order`: a leaf before it with a later time. For `known`: one that is the same claim or event.
     pub earlier: Option<ProvenLeaf>,
-    /// For rules of state and about earlier leaves: the identity events of the signer before it that keep the rules,
-    /// in log order.
+    /// For rules of state: the identity events of the signer before it that keep the rules, in log order. For rules
+    /// about earlier leaves also those of whom the event is about.
     pub identity: Vec<ProvenLeaf>,
     /// For rules about earlier leaves: those before it that the event speaks of, in log order.
     pub references: Vec<ProvenLeaf>,

@@ -343,8 +343,8 @@ pub enum ConfirmError {
     NotEarlier,
     /// Something else than the identity events of the leaf's signer before it.
     #[error(
-        "`identity` is the signer's identity events before the leaf that keep the rules, in order, for a rule of state \
-         or about earlier leaves"
+        "`identity` is the signer's identity events before the leaf that keep the rules, in order, for a rule of state; \
+         for one about earlier leaves the subject's, too"
     )]
     NotIdentity,
     /// Something else than the leaves that the event speaks of.

@@ -283,6 +283,19 @@ fn known(leaf: usize, earlier: usize) -> BadEntry {
     BadEntry { checkpoint, leaf, rule: Rule::Known, earlier, identity: Vec::new(), references: Vec::new() }
 }
 
+fn inception_of_two() -> PendingEvent {
+    let raw = |seed| *key(seed).public_key().as_bytes();
+    let event = IdentityEvent::Inception {
+        key: raw(2),
+        next: Commitment::to(&raw(22)),
+        recovery: Commitment::to(&raw(23)),
+        capabilities: Capabilities::PIPELINE,
+        public_name: None,
+    };
+    let event = Event::about_itself(did(2), ORIGIN, event).expect("an event");
+    PendingEvent::sign(event, &[&key(2)]).expect("it fits")
+}
+
 /// What an event says about the leaves before it is judged by those leaves, all of which must be shown.
 #[test]
 fn what_an_event_says_about_earlier_leaves_is_confirmed_by_them() {
@@ -327,6 +340,21 @@ fn what_an_event_says_about_earlier_leaves_is_confirmed_by_them() {
             (got, want) => panic!("{name}: {got:?}, not {want:?}"),
         }
     }
+    // What the subject answers for is told by its own events; a rule of state has the signer's alone.
+    let with_subject = |rule, event| {
+        let mut tree = Tree::new(7);
+        tree.leaves[1] = events()[0].to_leaf(time(2_000));
+        tree.leaves[3] = says(failure(1)).to_leaf(time(4_000));
+        tree.leaves[4] = inception_of_two().to_leaf(time(5_000));
+        tree.leaves[5] = says(event).to_leaf(time(6_000));
+        let (checkpoint, leaf) = (tree.whole(), tree.leaf(5));
+        let identity = vec![tree.leaf(1), tree.leaf(4)];
+        BadEntry { checkpoint, leaf, rule, earlier: None, identity, references: vec![tree.leaf(3)] }
+    };
+    finding(Evidence::BadEntry(with_subject(FailureOpen, failure(2)))).confirm(None).expect("two reports");
+    let mut of_state = with_subject(Rule::EventState, failure(2));
+    of_state.references.clear();
+    assert_eq!(finding(Evidence::BadEntry(of_state)).confirm(None), Err(ConfirmError::NotIdentity));
     // An issuer that may not say it breaks another rule.
     let mut unregistered = saying(failure(2), &first, FailureOpen, &[3]);
     unregistered.identity.clear();

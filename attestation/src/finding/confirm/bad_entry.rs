@@ -1,6 +1,7 @@
 //! Whether a leaf of a signed tree breaks the rule that a finding names.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use tlog::LeafIndex;
 use tlog::checkpoint::Checkpoint;
@@ -53,13 +54,13 @@ impl Believed<'_> {
                 leaf.check_new(same.filter(|_| leaf.hash().is_some()).map(|(index, _)| index))
             }
             rule if rule.is_about_earlier() => {
-                let state = self.state_before(&bad.leaf, leaf, &bad.identity)?;
-                let shown = Shown { at: bad.leaf.index, leaf, state, leaves: self.references(bad) };
+                let states = self.states_before(&bad.leaf, &[leaf.did(), subject(leaf)], &bad.identity)?;
+                let shown = Shown { at: bad.leaf.index, leaf, states, leaves: self.references(bad) };
                 leaf.check_behind(bad.leaf.index, &shown)?.map(drop)
             }
             rule if rule.is_of_state() => {
-                let state = self.state_before(&bad.leaf, leaf, &bad.identity)?;
-                leaf.check_state(bad.leaf.index, state.as_ref()).map(drop)
+                let states = self.states_before(&bad.leaf, &[leaf.did()], &bad.identity)?;
+                leaf.check_state(bad.leaf.index, states.values().next()).map(drop)
             }
             _ => Ok(()),
         };
@@ -70,27 +71,34 @@ impl Believed<'_> {
         bad.references.iter().map(|leaf| (leaf.index, self.check(leaf).ok())).collect()
     }
 
-    /// The state of a leaf's signer by the events that are given, each of which must follow from those before it.
-    fn state_before(
+    /// The states of `dids` by the events that are given, each of which must follow from those before it.
+    fn states_before(
         &self,
         bad: &ProvenLeaf,
-        leaf: &Leaf,
+        dids: &[Option<Did>],
         events: &[ProvenLeaf],
-    ) -> Result<Option<Identity>, ConfirmError> {
-        let mut state: Option<Identity> = None;
+    ) -> Result<BTreeMap<Did, Identity>, ConfirmError> {
+        let mut states: BTreeMap<Did, Identity> = BTreeMap::new();
         let mut last = None;
         for event in events {
             let checked = self.check(event).map_err(|_| ConfirmError::NotIdentity)?;
             let in_order = last < Some(event.index) && event.index < bad.index;
-            if checked.did() != leaf.did() || !in_order {
-                return Err(ConfirmError::NotIdentity);
-            }
-            let after = checked.check_state(event.index, state.as_ref());
+            let did = checked.did().filter(|did| in_order && dids.contains(&Some(*did)));
+            let did = did.ok_or(ConfirmError::NotIdentity)?;
+            let after = checked.check_state(event.index, states.get(&did));
             // A trust event leads to no state, and is none of these.
-            state = Some(after.ok().flatten().ok_or(ConfirmError::NotIdentity)?);
+            states.insert(did, after.ok().flatten().ok_or(ConfirmError::NotIdentity)?);
             last = Some(event.index);
         }
-        Ok(state)
+        Ok(states)
+    }
+}
+
+/// Whom an event is about.
+fn subject(leaf: &Leaf) -> Option<Did> {
+    match leaf.entry() {
+        Entry::Event(event) => Some(event.event().subject()),
+        Entry::Dsse(_) | Entry::NotUnderstood { .. } => None,
     }
 }
 
@@ -121,8 +129,8 @@ fn tell(bad: &BadEntry, broken: &BrokenRule, checkpoint: &Checkpoint, said: &mut
     let by_state = bad.rule.is_of_state() || bad.rule.is_about_earlier();
     let by = match bad.identity.len() {
         _ if !by_state => String::new(),
-        0 => " without identity events of its signer before it".to_owned(),
-        events => format!(" behind these {events} identity events of its signer"),
+        0 => " without identity events before it".to_owned(),
+        events => format!(" behind these {events} identity events"),
     };
     let (index, rule) = (bad.leaf.index, bad.rule);
     said.proven(format!(
@@ -130,7 +138,8 @@ fn tell(bad: &BadEntry, broken: &BrokenRule, checkpoint: &Checkpoint, said: &mut
         checkpoint.size
     ));
     if by_state {
-        said.word(format!("that no other identity event of its signer stands before leaf {index}"));
+        let whose = if bad.rule.is_of_state() { "its signer" } else { "its signer, or of its subject," };
+        said.word(format!("that no other identity event of {whose} stands before leaf {index}"));
     }
     if rule == Rule::FailureOpen {
         said.word(format!("that the report was not withdrawn before leaf {index}"));
@@ -141,7 +150,7 @@ fn tell(bad: &BadEntry, broken: &BrokenRule, checkpoint: &Checkpoint, said: &mut
 struct Shown<'a> {
     at: LeafIndex,
     leaf: &'a Leaf,
-    state: Option<Identity>,
+    states: BTreeMap<Did, Identity>,
     /// Those that break a rule by themselves are nothing.
     leaves: Vec<(LeafIndex, Option<Leaf>)>,
 }
@@ -178,7 +187,7 @@ impl Prefix for Shown<'_> {
     type Error = ConfirmError;
 
     fn identity(&self, did: Did) -> Result<Option<Cow<'_, Identity>>, ConfirmError> {
-        Ok(self.state.as_ref().filter(|state| state.did() == did).map(Cow::Borrowed))
+        Ok(self.states.get(&did).map(Cow::Borrowed))
     }
 
     fn artifact(&self, index: LeafIndex) -> Result<Option<Cow<'_, Artifact>>, ConfirmError> {

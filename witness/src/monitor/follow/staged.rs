@@ -58,15 +58,20 @@ impl Staged {
             return Ok(Some(Bad { earlier: first, ..Bad::alone(index, bytes, broken) }));
         }
         earlier.take_place(index, leaf)?;
-        let state = match self.states.get(&did) {
-            Some(state) => Some(state.clone()),
-            None => recorded.state(did)?,
-        };
+        let mut states = BTreeMap::new();
+        let subject = subject(leaf).filter(|subject| *subject != did);
+        for did in std::iter::once(did).chain(subject) {
+            let state = match self.states.get(&did) {
+                Some(state) => Some(state.clone()),
+                None => recorded.state(did)?,
+            };
+            states.extend(state.map(|state| (did, state)));
+        }
         let is_remembered = spoken_of(leaf).iter().all(|index| *index >= earlier.from());
         let checked = if is_remembered {
-            leaf.check_behind(index, &Before { state, earlier, index, withdraws: withdraws(leaf) })?
+            leaf.check_behind(index, &Before { states, earlier, index, withdraws: withdraws(leaf) })?
         } else {
-            leaf.check_state(index, state.as_ref())
+            leaf.check_state(index, states.get(&did))
         };
         match checked {
             Ok(after) => {
@@ -78,7 +83,11 @@ impl Staged {
                 Ok(None)
             }
             Err(broken) => {
-                let identity = self.events(recorded, did, index)?;
+                let mut identity = self.events(recorded, did, index)?;
+                if let Some(subject) = subject.filter(|_| broken.rule().is_about_earlier()) {
+                    identity.extend(self.events(recorded, subject, index)?);
+                    identity.sort_unstable_by_key(|event| event.index);
+                }
                 let references = shows(earlier, leaf, index, broken.rule())?;
                 Ok(Some(Bad { identity, references, ..Bad::alone(index, bytes, broken) }))
             }
@@ -98,6 +107,14 @@ fn spoken_of(leaf: &Leaf) -> Vec<LeafIndex> {
     match leaf.entry() {
         Entry::Event(event) => references(event.event()),
         Entry::Dsse(_) | Entry::NotUnderstood { .. } => Vec::new(),
+    }
+}
+
+/// Whom an event is about.
+fn subject(leaf: &Leaf) -> Option<Did> {
+    match leaf.entry() {
+        Entry::Event(event) => Some(event.event().subject()),
+        Entry::Dsse(_) | Entry::NotUnderstood { .. } => None,
     }
 }
 
@@ -130,8 +147,8 @@ fn shows(earlier: &Earlier, leaf: &Leaf, index: LeafIndex, rule: Rule) -> Result
 
 /// What stands before a leaf.
 struct Before<'a> {
-    /// Of its signer.
-    state: Option<Identity>,
+    /// Of its signer, and of whom it is about.
+    states: BTreeMap<Did, Identity>,
     earlier: &'a Earlier,
     index: LeafIndex,
     withdraws: Option<LeafIndex>,
@@ -141,7 +158,7 @@ impl Prefix for Before<'_> {
     type Error = Failure;
 
     fn identity(&self, did: Did) -> Result<Option<Cow<'_, Identity>>, Failure> {
-        Ok(self.state.as_ref().filter(|state| state.did() == did).map(Cow::Borrowed))
+        Ok(self.states.get(&did).map(Cow::Borrowed))
     }
 
     /// Also one that breaks a rule of its signer's state: that is a finding of its own.
