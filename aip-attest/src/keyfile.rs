@@ -9,7 +9,7 @@
 //! A file counts when it has a DID and a private key, plain ([`credentials`]) or encrypted ([`encrypted`]).
 //! A key that does not hash to its DID is one that took over by a rotation, or no key of the DID at all: only a
 //! log's state tells ([`Identity::is_genesis`]). What comes after the key lies beside the file ([`next`]). Who changes
-//! any of it holds the [`lock`].
+//! any of it holds the [`mod@lock`].
 
 pub mod credentials;
 pub mod encrypted;

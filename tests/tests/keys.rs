@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Instant;
 
 use serde_json::Value;
 use tests::detour::{Detour, Way};
@@ -185,6 +187,35 @@ fn a_rotation_that_breaks_off_is_finished_by_the_same_command() {
     pipeline.ok(&["recover", "--recovery", text(&recovery)]);
     pipeline.ok(&["rotate-key"]);
 }
+
+/// Killed at any moment: the same command finishes it, no key that the log knows of is lost, and none lies about.
+#[test]
+fn a_rotation_that_is_killed_is_finished() {
+    let log = Log::start(&[]);
+    let pipeline = owner(&log);
+    let start = Instant::now();
+    pipeline.ok(&["rotate-key"]);
+    let whole = start.elapsed();
+    let mut killed = 0;
+    for part in 1..=KILLS {
+        let mut aip = pipeline.aip(&["rotate-key"]);
+        let mut aip = aip.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("aip runs");
+        std::thread::park_timeout(whole * part / KILLS);
+        aip.kill().expect("ours");
+        killed += u32::from(!aip.wait().expect("a process that was killed ends").success());
+        pipeline.ok(&["rotate-key"]);
+        assert_eq!(pipeline.json(&["whoami"])["keyIsCurrent"], true);
+        assert!(!is_under_way(&pipeline));
+        let entries = fs::read_dir(pipeline.home().join(".aip")).expect("a folder");
+        let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+        assert_eq!(names.filter(|name| name.ends_with(".aip-tmp")).count(), 0);
+    }
+    println!("{killed} of {KILLS} were killed before they ended");
+    assert!(killed > 0, "all ended before they were killed");
+}
+
+/// Spread over the time that a rotation takes.
+const KILLS: u32 = 25;
 
 /// The state comes first: what the log could not take is never begun.
 #[test]
