@@ -463,6 +463,18 @@ fn gates_refuse_what_a_thief_signed_and_not_what_the_owner_did() {
         world.expect(&[&["--threshold", "0.5", "app"], more].concat(), 0, &["PASS"]);
         world.expect(&[&["--threshold", "0.5", "loot"], more].concat(), 1, &["STOP", "later-state"]);
     }
+    // A receipt from which the thief has taken the owner's events: alone it tells of no other key than the first, which
+    // signed it. The state of today does.
+    let mut stripped = receipt.clone();
+    let events =
+        stripped.as_object_mut().expect("an object").remove("identity").expect("its signer's events");
+    assert_eq!(events.as_array().map(Vec::len), Some(1), "the inception");
+    world.consumer.write("loot.receipt.json", &stripped.to_string());
+    let alone = world.consumer.ok(&["verify", "loot", "--signer", &did]);
+    assert!(alone.contains("genesis key assumed"), "{alone}");
+    for more in [&[][..], &["--sync"]] {
+        world.expect(&[&["--threshold", "0.5", "loot"], more].concat(), 1, &["STOP", "later-state"]);
+    }
     // And the thief's key opens nothing any more.
     let mut again = thief.aip(&[
         "sign",
