@@ -137,6 +137,14 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_DID_ENTRIES_PER_MINUTE", value_name = "ENTRIES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub did_entries_per_minute: Option<u32>,
+    /// Failure and equivocation reports a client address may send a day, 0 for no limit [default: 1000]
+    #[arg(long, env = "AIP_LOG_ADDRESS_REPORTS_PER_DAY", value_name = "REPORTS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_reports_per_day: Option<u32>,
+    /// Failure and equivocation reports a DID may log a day, 0 for no limit [default: 100]
+    #[arg(long, env = "AIP_LOG_DID_REPORTS_PER_DAY", value_name = "REPORTS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub did_reports_per_day: Option<u32>,
     /// Bytes that all together may log a day (UTC), 0 for no limit [default: 10737418240]
     #[arg(long, env = "AIP_LOG_BYTES_PER_DAY", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -221,6 +229,8 @@ impl Settings {
             max_unread_bytes: self.max_unread_bytes.or(file.max_unread_bytes),
             address_entries_per_minute: self.address_entries_per_minute.or(file.address_entries_per_minute),
             did_entries_per_minute: self.did_entries_per_minute.or(file.did_entries_per_minute),
+            address_reports_per_day: self.address_reports_per_day.or(file.address_reports_per_day),
+            did_reports_per_day: self.did_reports_per_day.or(file.did_reports_per_day),
             bytes_per_day: self.bytes_per_day.or(file.bytes_per_day),
             trusted_proxies: if self.trusted_proxies.is_empty() {
                 file.trusted_proxies

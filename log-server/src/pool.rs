@@ -4,7 +4,8 @@
 //! until the sequencer takes it; each waiter holds the other end of a channel and may go away.
 
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use attestation::entry::ClaimHash;
@@ -98,11 +99,15 @@ pub struct Pending {
     pub admitted: Admitted,
     bytes: usize,
     waiters: Vec<oneshot::Sender<Sequenced>>,
+    not_taken: Arc<AtomicU64>,
 }
 
 impl Pending {
     /// Tells all who wait.
     pub fn answer(self, sequenced: &Sequenced) {
+        if sequenced.is_err() {
+            self.not_taken.fetch_add(self.bytes as u64, Ordering::Relaxed);
+        }
         for waiter in self.waiters {
             // A waiter whose deadline passed has gone; the entry stands all the same.
             let _ = waiter.send(sequenced.clone());
@@ -116,6 +121,7 @@ pub struct Pool {
     limits: PoolLimits,
     state: Mutex<State>,
     changed: Condvar,
+    not_taken: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -139,7 +145,7 @@ impl State {
 impl Pool {
     /// An empty pool.
     pub fn new(limits: PoolLimits) -> Self {
-        Self { limits, state: Mutex::default(), changed: Condvar::new() }
+        Self { limits, state: Mutex::default(), changed: Condvar::new(), not_taken: Arc::default() }
     }
 
     /// Adds a waiter to a claim that is already here, if it is.
@@ -155,6 +161,7 @@ impl Pool {
             return Err(Unavailable::Stopping);
         }
         if let Some(receiver) = state.join(&admitted.claim) {
+            self.not_taken.fetch_add(bytes as u64, Ordering::Relaxed);
             return Ok(receiver);
         }
         if state.waiting.len() >= self.limits.entries || state.bytes + bytes > self.limits.bytes {
@@ -164,7 +171,8 @@ impl Pool {
         let at = state.waiting.len();
         state.by_claim.insert(admitted.claim, at);
         state.bytes += bytes;
-        state.waiting.push(Pending { admitted, bytes, waiters: vec![sender] });
+        let not_taken = self.not_taken.clone();
+        state.waiting.push(Pending { admitted, bytes, waiters: vec![sender], not_taken });
         if at == 0 || at + 1 == self.limits.round_early {
             self.changed.notify_all();
         }
@@ -230,6 +238,11 @@ impl Pool {
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
+    }
+
+    /// The bytes of entries that were pushed and not taken after all, since this was asked last.
+    pub fn take_not_taken(&self) -> u64 {
+        self.not_taken.swap(0, Ordering::Relaxed)
     }
 
     /// How many entries wait.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -41,6 +42,14 @@ impl Proxies {
     }
 }
 
+/// So many a day, all of them at once if nothing was asked before; `None` for 0.
+pub fn quota_a_day(per_day: u32) -> Option<Quota> {
+    let per_day = NonZeroU32::new(per_day)?;
+    Some(Quota::with_period(DAY / per_day.get())?.allow_burst(per_day))
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// One customer gets a /64 of IPv6: the whole of it is one address here.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
@@ -49,10 +58,10 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How much each address may ask in a minute.
+/// How much each address may ask in a time.
 #[derive(Debug)]
 pub struct AddressBudget {
-    per_minute: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    limiter: Option<DefaultKeyedRateLimiter<IpAddr>>,
 }
 
 /// Why an address gets nothing.
@@ -60,20 +69,28 @@ pub struct AddressBudget {
 pub enum Spent {
     /// It has asked for as much as it may: later.
     Now,
-    /// It asks for more at a time than it may in a minute: never.
+    /// It asks for more at once than it may in all of that time: never.
     TooMuch,
 }
 
 impl AddressBudget {
     /// So many a minute for each address; 0: no limit.
     pub fn new(per_minute: u32) -> Self {
-        let quota = NonZeroU32::new(per_minute).map(Quota::per_minute);
-        Self { per_minute: quota.map(RateLimiter::keyed) }
+        Self::of(NonZeroU32::new(per_minute).map(Quota::per_minute))
+    }
+
+    /// So many a day for each address; 0: no limit.
+    pub fn a_day(per_day: u32) -> Self {
+        Self::of(quota_a_day(per_day))
+    }
+
+    fn of(quota: Option<Quota>) -> Self {
+        Self { limiter: quota.map(RateLimiter::keyed) }
     }
 
     /// Takes `count`, at least one, from what an address may ask.
     pub fn spend(&self, address: IpAddr, count: usize) -> Result<(), Spent> {
-        let Some(limiter) = &self.per_minute else { return Ok(()) };
+        let Some(limiter) = &self.limiter else { return Ok(()) };
         let count = u32::try_from(count.max(1)).ok().and_then(NonZeroU32::new).ok_or(Spent::TooMuch)?;
         match limiter.check_key_n(&network(address), count) {
             Ok(Ok(())) => Ok(()),
@@ -84,7 +101,7 @@ impl AddressBudget {
 
     /// Forgets addresses that are back at their full budget: memory stays bounded.
     pub fn forget_idle(&self) {
-        if let Some(limiter) = &self.per_minute {
+        if let Some(limiter) = &self.limiter {
             limiter.retain_recent();
         }
     }

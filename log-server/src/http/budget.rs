@@ -1,5 +1,6 @@
 //! Who may submit, and how much. DIDs cost nothing, so no limit on them alone would hold: there is one
-//! for each client address, one for each DID, and one for all together in bytes a day.
+//! for each client address, one for each DID, and one for all together in bytes a day. What is said against others
+//! has budgets of its own.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -9,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use attestation::did::Did;
 use axum::http::{HeaderMap, StatusCode, header};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use service::addresses::{AddressBudget, Spent};
+use service::addresses::{AddressBudget, Spent, quota_a_day};
 use tlog::Hash;
 
 use super::error::Problem;
@@ -82,6 +83,8 @@ impl Gatekeeper {
 pub struct Budgets {
     by_address: AddressBudget,
     by_did: Option<DefaultKeyedRateLimiter<Did>>,
+    reports_by_address: AddressBudget,
+    reports_by_did: Option<DefaultKeyedRateLimiter<Did>>,
     bytes_per_day: Option<u64>,
     day: Mutex<Day>,
 }
@@ -99,6 +102,8 @@ impl Budgets {
         Self {
             by_address: AddressBudget::new(settings.address_entries_per_minute.unwrap_or(60_000)),
             by_did: quota(settings.did_entries_per_minute.unwrap_or(6_000)).map(RateLimiter::keyed),
+            reports_by_address: AddressBudget::a_day(settings.address_reports_per_day.unwrap_or(1_000)),
+            reports_by_did: quota_a_day(settings.did_reports_per_day.unwrap_or(100)).map(RateLimiter::keyed),
             bytes_per_day: Some(settings.bytes_per_day.unwrap_or(10 << 30)).filter(|bytes| *bytes > 0),
             day: Mutex::new(Day { number: day, bytes: day_bytes }),
         }
@@ -124,6 +129,18 @@ impl Budgets {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Takes one report from what a DID, and an address, may say against others in a day: every one makes the
+    /// evidence about its subject longer, for ever. Asked when [`spend_did`](Self::spend_did) is.
+    pub fn spend_report(&self, did: &Did, address: IpAddr) -> Result<(), Problem> {
+        let by_did = self.reports_by_did.as_ref().is_some_and(|limiter| limiter.check_key(did).is_err());
+        if by_did || self.reports_by_address.spend(address, 1).is_err() {
+            let who = if by_did { did.to_string() } else { address.to_string() };
+            let title = format!("{who} has said as much against others as it may in a day");
+            return Err(too_many("report-budget", title).retry_after(3_600));
+        }
+        Ok(())
     }
 
     /// Takes `bytes` from what may be logged on the day of `now` (Unix milliseconds).
@@ -152,7 +169,8 @@ impl Budgets {
     /// Forgets addresses and DIDs that are back at their full budget: memory stays bounded.
     pub fn forget_idle(&self) {
         self.by_address.forget_idle();
-        if let Some(limiter) = &self.by_did {
+        self.reports_by_address.forget_idle();
+        for limiter in [&self.by_did, &self.reports_by_did].into_iter().flatten() {
             limiter.retain_recent();
         }
     }

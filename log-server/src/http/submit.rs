@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use attestation::Did;
-use attestation::entry::{ClaimHash, Entry};
+use attestation::entry::{ClaimHash, Entry, PendingLeaf};
+use attestation::event::{Body as EventBody, TrustEvent};
 use attestation::trust::rules::CheckError;
 use axum::Json;
 use axum::body::Body;
@@ -148,7 +149,7 @@ async fn submit_one(
     patience: Patience,
 ) -> Result<Response, Problem> {
     app.budgets.spend_address(address, 1)?;
-    let step = begin(app, &body);
+    let step = begin(app, address, &body);
     // Whoever waits holds no body.
     drop(body);
     Ok(finish(app, step, patience, &mut Room::new()).await?.into_one())
@@ -170,7 +171,7 @@ async fn submit_many(
     app.budgets.spend_address(address, submissions.len())?;
     // Signatures are most of the work: all cores share it, off the threads that serve others.
     let steps: Vec<Step> = tokio::task::block_in_place(|| {
-        submissions.par_iter().map(|submission| begin(app, submission.get().as_bytes())).collect()
+        submissions.par_iter().map(|submission| begin(app, address, submission.get().as_bytes())).collect()
     });
     drop(submissions);
     drop(body);
@@ -232,7 +233,7 @@ enum Step {
 }
 
 /// Admits one submission to the pool, or finds that its claim is in the log.
-fn begin(app: &App, json: &[u8]) -> Step {
+fn begin(app: &App, address: IpAddr, json: &[u8]) -> Step {
     let candidate = match admit::read(json, &app.entry_limits, &app.origin) {
         Ok(candidate) => candidate,
         Err(refusal) => return Step::Refused(refusal),
@@ -248,13 +249,17 @@ fn begin(app: &App, json: &[u8]) -> Step {
     if let Some(receiver) = app.pool.join(&claim) {
         return Step::Waiting(claim, did, receiver);
     }
-    match admit_new(app, candidate) {
+    match admit_new(app, address, candidate) {
         Ok(receiver) => Step::Waiting(claim, did, receiver),
         Err(step) => *step,
     }
 }
 
-fn admit_new(app: &App, candidate: admit::Candidate) -> Result<oneshot::Receiver<Sequenced>, Box<Step>> {
+fn admit_new(
+    app: &App,
+    address: IpAddr,
+    candidate: admit::Candidate,
+) -> Result<oneshot::Receiver<Sequenced>, Box<Step>> {
     let refused = |refusal| Box::new(Step::Refused(refusal));
     let unavailable = |problem| Box::new(Step::Unavailable(problem));
     let did = candidate.entry().did();
@@ -277,7 +282,11 @@ fn admit_new(app: &App, candidate: admit::Candidate) -> Result<oneshot::Receiver
     }
     let admitted = candidate.admit(|raw| app.keys.admit(raw)).map_err(refused)?;
     app.budgets.spend_did(&did).map_err(unavailable)?;
+    if is_report(&admitted.entry) {
+        app.budgets.spend_report(&did, address).map_err(unavailable)?;
+    }
     let bytes = admitted.bytes() as u64;
+    app.budgets.return_day(app.pool.take_not_taken());
     app.budgets.spend_day(bytes, (app.now)()).map_err(unavailable)?;
     let receiver = app.pool.push(admitted).map_err(|full| {
         app.budgets.return_day(bytes);
@@ -285,6 +294,15 @@ fn admit_new(app: &App, candidate: admit::Candidate) -> Result<oneshot::Receiver
     })?;
     metrics::admitted();
     Ok(receiver)
+}
+
+/// Whether an entry speaks against somebody. What takes that back is bounded by it.
+fn is_report(leaf: &PendingLeaf) -> bool {
+    let PendingLeaf::Event(event) = leaf else { return false };
+    matches!(
+        event.event().body(),
+        EventBody::Trust(TrustEvent::Failure { .. } | TrustEvent::Equivocation { .. })
+    )
 }
 
 /// Waits for a submission's commit and publication, as long as its client does.
