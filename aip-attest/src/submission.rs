@@ -424,12 +424,25 @@ pub fn refusal(problem: &Problem) -> Failure {
             "its owner gives a key more capabilities with `aip-attest rotate-key --capabilities LIST`; a \
              pipeline's key should not vouch",
         ),
-        "identity-event" => {
+        "identity-order" => {
             Some("another event of the DID came first: `aip-attest whoami` shows its state, then try again")
         }
-        "failure-open" => {
-            Some("you reported this DID already: `aip-attest withdraw DID --failure INDEX` takes that back")
-        }
+        "identity-keys" => Some(
+            "the key files are not those that the DID's last event names: use the files that `aip-attest init`, \
+             `rotate-key` or `recover` wrote last",
+        ),
+        "identity-since" => Some(
+            "`--since` is an index of this log, from the DID's inception on, which `aip-attest whoami` names, and \
+             not beyond its newest entry",
+        ),
+        "identity-count" => Some(
+            "the DID has had its events; the last ones are kept for `aip-attest recover`, `report-compromise` and \
+             `deactivate`. `aip-attest init` makes another DID, which others have to vouch for",
+        ),
+        "failure-open" => Some(
+            "you reported this DID already: `aip-attest withdraw DID --failure INDEX` takes that back, also if it \
+                 is too old to count; then report anew",
+        ),
         "failure-not-open" => Some("the report is not yours, not about this DID, or taken back already"),
         _ => None,
     };

@@ -463,15 +463,11 @@ impl StateError {
             Self::NotRegistered => "not-registered",
             Self::Registered => "registered",
             Self::RetiredKey => "retired-key",
-            Self::NotIdentity
-            | Self::NotNext { .. }
-            | Self::NotNextKey
-            | Self::OldKey
-            | Self::OtherDid
-            | Self::SameKey
-            | Self::Signers(_)
-            | Self::Since { .. }
-            | Self::TooManyEvents { .. } => "identity-event",
+            Self::NotNext { .. } => "identity-order",
+            Self::NotNextKey | Self::OldKey | Self::SameKey | Self::Signers(_) => "identity-keys",
+            Self::Since { .. } => "identity-since",
+            Self::TooManyEvents { .. } => "identity-count",
+            Self::NotIdentity | Self::OtherDid => "identity-event",
         }
     }
 }

@@ -306,6 +306,17 @@ fn rule_hint(error: &RuleError) -> Option<&'static str> {
             Some("make the event anew, behind the last one: `GET /did/{did}` names it")
         }
         StateError::NotRegistered => Some("log the DID's inception first"),
+        StateError::NotNextKey | StateError::Signers(_) => {
+            Some("sign with the keys that the DID's last event committed to; no other event changes them")
+        }
+        StateError::OldKey | StateError::SameKey => Some("make a new key"),
+        StateError::Since { .. } => {
+            Some("`since` is an index of this log, from the DID's inception to the size of the tree")
+        }
+        StateError::TooManyEvents { .. } => Some(
+            "the last events of a DID are kept for `recovery`, `compromise` and `deactivation`: another DID \
+             goes on",
+        ),
         StateError::Capability(_) => Some("a rotation may give the key other capabilities"),
         _ => None,
     }

@@ -6,7 +6,8 @@ use attestation::Did;
 use attestation::entry::Visibility::Public;
 use attestation::entry::{Entry, LogTime};
 use attestation::event::{
-    Capabilities, Commitment, Event, IdentityEvent, Level, Link, PendingEvent, Scope, StatementId, TrustEvent,
+    Capabilities, Commitment, Event, FailureReason, IdentityEvent, Level, Link, PendingEvent, Reference,
+    Scope, StatementId, TrustEvent,
 };
 use attestation::identity::{Identity, Status};
 use attestation::lists::{Listed, ListedKind};
@@ -15,13 +16,13 @@ use serde_json::{Value, json};
 use tests::log::{Log, ORIGIN};
 use tests::program;
 use tests::signer::Signer;
-use tlog::LeafIndex;
 use tlog::checkpoint::Checkpoint;
 use tlog::encoding::{base64, decode_base64};
 use tlog::key::Ed25519PrivateKey;
 use tlog::merkle::{inclusion, leaf_hash};
 use tlog::note::Note;
 use tlog::proof::TlogProof;
+use tlog::{Hash, LeafIndex};
 
 /// A pipeline's keys: the current one of the DID is key `at`.
 struct Owner {
@@ -314,7 +315,7 @@ fn of_racing_rotations_one_is_logged_and_the_others_are_told_which_rule() {
     let race: Vec<Value> = (0..50)
         .map(|at| {
             owner.link = link;
-            let next = Commitment::to(&owner.raw(50 + at));
+            let next = Commitment::to(&owner.raw(150 + at));
             let event = IdentityEvent::Rotation {
                 link: link.expect("an inception"),
                 key: owner.raw(1),
@@ -331,12 +332,79 @@ fn of_racing_rotations_one_is_logged_and_the_others_are_told_which_rule() {
     assert_eq!(logged.len(), 1, "{answers:?}");
     for answer in answers.iter().filter(|answer| answer["status"] != "logged") {
         assert_eq!(answer["status"], "refused");
-        assert_eq!((rule(&answer["error"]), &answer["error"]["status"]), ("identity-event", &json!(422)));
+        assert_eq!((rule(&answer["error"]), &answer["error"]["status"]), ("identity-order", &json!(422)));
     }
     let (status, problem) =
         log.submit(race.iter().zip(answers).find(|(_, a)| a["status"] == "refused").expect("49").0);
-    assert_eq!((status, rule(&problem)), (422, "identity-event"));
+    assert_eq!((status, rule(&problem)), (422, "identity-order"));
     assert_eq!(resolution(&log, owner.did()).1.expect("a state").link().sequence, 2);
+}
+
+/// What is refused when it would get its index is not in the log, and costs none of what may be logged in a day.
+#[test]
+fn a_refusal_at_sequencing_gives_the_days_bytes_back() {
+    let mut owner = Owner::new(1);
+    let inception = owner.inception(false);
+    let link = owner.link;
+    let mut race = || {
+        owner.link = link;
+        owner.at = 0;
+        owner.rotation()
+    };
+    let rotations = [race(), {
+        owner.link = link;
+        let next = Commitment::to(&owner.raw(50));
+        let link = link.expect("an inception");
+        let (key, capabilities) = (owner.raw(1), Capabilities::PIPELINE);
+        owner.sign(IdentityEvent::Rotation { link, key, next, capabilities }, &[0, 1])
+    }];
+    let entry = Signer { key: owner.key(1) }.sign(ORIGIN, b"x", Public, 0);
+    let bytes: usize =
+        [&inception, &rotations[0], &rotations[1]].map(|event| event.to_bytes().len()).iter().sum();
+    assert!(entry.entry.to_bytes().len() < rotations[0].to_bytes().len(), "it fits where a rotation was");
+    let log = Log::start(&["--bytes-per-day", &bytes.to_string()]);
+    log_event(&log, &inception);
+    let (_, answers) = log.submit(&Value::Array(rotations.iter().map(submission).collect()));
+    let states: Vec<&str> =
+        answers.as_array().expect("results").iter().filter_map(|answer| answer["status"].as_str()).collect();
+    assert!(states.contains(&"logged") && states.contains(&"refused"), "{answers}");
+    let (status, answer) = log.submit(&entry.by_hash());
+    assert_eq!(status, 200, "{answer}");
+}
+
+/// Each report lengthens the evidence about its subject for ever: a day takes a few of each DID and address.
+#[test]
+fn a_day_takes_a_few_reports_of_each() {
+    let mut log = Log::init();
+    let report = |owner: &Owner, about: Did, id: u8| {
+        let reason = FailureReason::Digest;
+        let failure = TrustEvent::Failure { id: StatementId([id; 16]), artifact: Hash::of(b"a"), reason };
+        let event = Event::about(about, owner.did(), ORIGIN, failure).expect("an event");
+        PendingEvent::sign(event, &[&owner.key(owner.at)]).expect("it fits")
+    };
+    let mut owners: Vec<Owner> = (1..=3).map(Owner::new).collect();
+    let dids: Vec<Did> = owners.iter().map(Owner::did).collect();
+    log.serve(&["--did-reports-per-day", "2", "--address-reports-per-day", "3"]);
+    for owner in &mut owners {
+        log_event(&log, &owner.inception(true));
+    }
+    let first = log_event(&log, &report(&owners[0], dids[1], 1));
+    log_event(&log, &report(&owners[0], dids[2], 2));
+    let withdrawal = TrustEvent::Withdrawal {
+        failure: Reference { origin: ORIGIN.to_owned(), index: LeafIndex::new(first) },
+    };
+    let withdrawal = Event::about(dids[1], dids[0], ORIGIN, withdrawal).expect("an event");
+    log_event(&log, &PendingEvent::sign(withdrawal, &[&owners[0].key(0)]).expect("it fits"));
+    let refused = |event: &PendingEvent| {
+        let (status, problem) = log.submit(&submission(event));
+        assert_eq!((status, rule(&problem)), (429, "report-budget"), "{problem}");
+        problem["title"].as_str().expect("a title").to_owned()
+    };
+    assert!(refused(&report(&owners[0], dids[1], 3)).contains(&dids[0].to_string()));
+    log_event(&log, &report(&owners[1], dids[2], 4));
+    assert!(refused(&report(&owners[2], dids[0], 5)).contains("127.0.0.1"), "whatever DID it takes");
+    // What is no report is taken.
+    log_event(&log, &owners[2].vouch(dids[0], 6));
 }
 
 #[test]
