@@ -441,7 +441,7 @@ pub fn refusal(problem: &Problem) -> Failure {
         ),
         "failure-open" => Some(
             "you reported this DID already: `aip-attest withdraw DID --failure INDEX` takes that back, also if it \
-                 is too old to count; then report anew",
+                 counts no more; then report anew",
         ),
         "failure-not-open" => Some("the report is not yours, not about this DID, or taken back already"),
         _ => None,

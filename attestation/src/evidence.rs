@@ -21,7 +21,7 @@ use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
 use crate::did::Did;
 use crate::entry::{Entry, LogTime};
-use crate::event::{EventEntry, PendingEvent, RawKey};
+use crate::event::{EventEntry, PendingEvent, RawKey, Scope};
 use crate::identity::{Identity, StateError};
 use crate::json::{JsonError, MAX_DEPTH, Object};
 use crate::leaf::{self, BrokenRule};
@@ -72,7 +72,32 @@ pub struct Proven {
     log: VerifierKey,
     attested: Option<UnixTime>,
     lists: Lists,
+    /// What is said about each subject, in log order, by whatever list has it.
+    said: BTreeMap<Said, Vec<Listed>>,
     entries: BTreeMap<LeafIndex, Entry>,
+}
+
+/// An issuer, a subject and a scope.
+type Said = (Did, Did, Scope);
+
+/// What each issuer said about each subject in each scope.
+fn all_said(lists: &Lists) -> BTreeMap<Said, Vec<Listed>> {
+    let mut said: BTreeMap<Said, Vec<Listed>> = BTreeMap::new();
+    for (key, list) in lists {
+        let from = match key {
+            ListKey::Out(from) | ListKey::Edge(from, _, _) => *from,
+            _ => continue,
+        };
+        for listed in list {
+            let Some(scope) = listed.scope else { continue };
+            said.entry((from, listed.peer, scope)).or_default().push(*listed);
+        }
+    }
+    for lines in said.values_mut() {
+        lines.sort_unstable();
+        lines.dedup();
+    }
+    said
 }
 
 /// What a log says of lists, as it is signed.
@@ -182,17 +207,25 @@ impl Evidence {
         self.check_assertion(&checkpoint, &log.vkey)?;
         let mut keys: BTreeMap<RawKey, Result<Ed25519PublicKey, KeyError>> = BTreeMap::new();
         let mut admit = |raw: &RawKey| *keys.entry(*raw).or_insert_with(|| Ed25519PublicKey::from_bytes(raw));
-        let mut entries = BTreeMap::new();
+        let (mut entries, mut first) = (BTreeMap::new(), BTreeMap::new());
         for Element { index, leaf, hashes } in &self.elements {
             inclusion::verify(&leaf_hash(leaf), *index, checkpoint.size, hashes, &checkpoint.root)
                 .map_err(|error| EvidenceError::Inclusion { index: *index, error })?;
             let leaf = leaf::check(&checkpoint.origin, leaf, &mut admit)
                 .map_err(|error| EvidenceError::Leaf { index: *index, error })?;
+            let known = match leaf.entry() {
+                Entry::Dsse(entry) => first.insert(entry.claim().hash(), *index),
+                Entry::Event(event) => first.insert(event.pending().hash(), *index),
+                Entry::NotUnderstood { .. } => None,
+            };
+            if let Some(first) = known {
+                return Err(EvidenceError::Again { index: *index, first });
+            }
             entries.insert(*index, leaf.entry().clone());
         }
-        let attested = policy.quorum_time(&cosigned);
+        let (attested, said) = (policy.quorum_time(&cosigned), all_said(&self.lists));
         let proven =
-            Proven { checkpoint, log: log.vkey.clone(), attested, lists: self.lists.clone(), entries };
+            Proven { checkpoint, log: log.vkey.clone(), attested, lists: self.lists.clone(), said, entries };
         proven.check_lists()?;
         Ok(proven)
     }
@@ -338,7 +371,7 @@ impl Proven {
             let stands = lists_of(entry, *index);
             for (key, want) in &stands {
                 let Some(list) = self.lists.get(key) else { continue };
-                let there = list.iter().find(|listed| listed.index == *index);
+                let there = list.binary_search_by_key(index, |listed| listed.index).ok().map(|at| &list[at]);
                 // An event that breaks a rule of state stands in no list: then it is in none of them.
                 if there.is_some_and(|listed| listed != want)
                     || (there.is_none() && !key.is_chosen() && self.any(&stands, *index))
@@ -361,7 +394,7 @@ impl Proven {
     /// Whether the entry at `index` is in any of these lists.
     fn any(&self, stands: &[(ListKey, Listed)], index: LeafIndex) -> bool {
         let has = |key: &ListKey| {
-            self.lists.get(key).is_some_and(|list| list.iter().any(|listed| listed.index == index))
+            self.lists.get(key).is_some_and(|list| list.binary_search_by_key(&index, |l| l.index).is_ok())
         };
         stands.iter().any(|(key, _)| has(key))
     }
@@ -370,6 +403,14 @@ impl Proven {
 /// Why evidence is refused, or does not suffice.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EvidenceError {
+    /// An entry that was logged before, and counts where it came first.
+    #[error("entry {index} is the entry {first} once more: a log that keeps its rules takes none twice")]
+    Again {
+        /// The later one.
+        index: LeafIndex,
+        /// The earlier one.
+        first: LeafIndex,
+    },
     /// The log says otherwise of a list.
     #[error("the list {0} is not as the log asserted it, or the log asserted nothing of it")]
     AssertedList(ListKey),
@@ -454,6 +495,14 @@ pub enum EvidenceError {
     /// The witnesses did not cosign.
     #[error("quorum: {0}")]
     Quorum(PolicyError),
+    /// A withdrawal that is not of the report before it: it was said before, about another.
+    #[error("entry {index} withdraws the report {failure}, which is not the last one before it")]
+    Withdrawal {
+        /// The withdrawal.
+        index: LeafIndex,
+        /// What it withdraws.
+        failure: LeafIndex,
+    },
     /// Longer than evidence may be.
     #[error("the evidence has {0} bytes, more than {MAX_BYTES}")]
     TooLong(usize),

@@ -137,13 +137,20 @@ impl ListedKind {
             Body::Identity(IdentityEvent::Recovery { .. }) => Self::Recovery,
             Body::Identity(IdentityEvent::Compromise { .. }) => Self::Compromise,
             Body::Identity(IdentityEvent::Deactivation { .. }) => Self::Deactivation,
-            Body::Trust(TrustEvent::Vouch { .. }) => Self::Vouch,
-            Body::Trust(TrustEvent::Revocation { .. }) => Self::Revocation,
-            Body::Trust(TrustEvent::Distrust { .. }) => Self::Distrust,
-            Body::Trust(TrustEvent::Confirmation { .. }) => Self::Confirmation,
-            Body::Trust(TrustEvent::Failure { .. }) => Self::Failure,
-            Body::Trust(TrustEvent::Withdrawal { .. }) => Self::Withdrawal,
-            Body::Trust(TrustEvent::Equivocation { .. }) => Self::Equivocation,
+            Body::Trust(trust) => Self::of_trust(trust),
+        }
+    }
+
+    /// What a trust event is.
+    pub fn of_trust(trust: &TrustEvent) -> Self {
+        match trust {
+            TrustEvent::Vouch { .. } => Self::Vouch,
+            TrustEvent::Revocation { .. } => Self::Revocation,
+            TrustEvent::Distrust { .. } => Self::Distrust,
+            TrustEvent::Confirmation { .. } => Self::Confirmation,
+            TrustEvent::Failure { .. } => Self::Failure,
+            TrustEvent::Withdrawal { .. } => Self::Withdrawal,
+            TrustEvent::Equivocation { .. } => Self::Equivocation,
         }
     }
 }
@@ -174,6 +181,11 @@ impl Listed {
     /// The artifact entry of `did` at `index`, as `rcpt:` lists it.
     pub fn receipt(index: LeafIndex, did: Did) -> Self {
         plain(index, did, ListedKind::Receipt)
+    }
+
+    /// Whether another line may be of the same event, logged once more.
+    pub fn could_be(&self, other: &Self) -> bool {
+        Self { index: other.index, ..*self } == *other
     }
 
     /// The bytes.

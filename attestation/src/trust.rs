@@ -22,6 +22,7 @@ use crate::did::Did;
 use crate::entry::LogTime;
 use crate::event::{FailureReason, Level, Scope};
 use crate::identity::Identity;
+use crate::lists::ListedKind;
 
 pub mod graph;
 mod judge;
@@ -34,7 +35,7 @@ mod search;
 mod tests;
 mod verdict;
 
-pub use judge::{JudgeError, iso_week, judge};
+pub use judge::{JudgeError, is_qualified, iso_week, judge};
 pub use memory::MemoryLedger;
 pub use params::{
     MAX_HOPS, MAX_PATHS, MAX_ROOTS, Params, ParamsError, Ppm, PpmError, ScopeQuery, ScopeQueryError,
@@ -59,11 +60,11 @@ pub trait Ledger {
     /// The vouch, revocation or distrust of the highest index by `from` about `to` in `scope`.
     fn latest(&self, from: Did, to: Did, scope: Scope) -> Result<Option<EdgeEvent>, Self::Error>;
 
-    /// The latest ones by `from`, one for each DID and scope, in any order.
-    fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, Self::Error>;
+    /// Who spoke against `did`: every failure, withdrawal and equivocation about it, by rising index.
+    fn against(&self, did: Did) -> Result<Vec<Against>, Self::Error>;
 
-    /// Every failure, withdrawal and equivocation about `did`, by rising index.
-    fn negatives(&self, did: Did) -> Result<Vec<Negative>, Self::Error>;
+    /// What was said at one of those.
+    fn negative(&self, did: Did, against: &Against) -> Result<Negative, Self::Error>;
 
     /// Confirmations about `did`, in any order. Some may be left out: they only help.
     fn confirmations(&self, did: Did) -> Result<Vec<Confirmation>, Self::Error>;
@@ -74,6 +75,9 @@ pub trait Ledger {
 
 /// A ledger in which paths can be found.
 pub trait Graph: Ledger {
+    /// The latest vouch, revocation or distrust by `from` about each DID in each scope, in any order.
+    fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, Self::Error>;
+
     /// The latest vouch, revocation or distrust about `to` by each DID in each scope, in any order.
     fn edges_into(&self, to: Did) -> Result<Vec<EdgeEvent>, Self::Error>;
 }
@@ -120,13 +124,22 @@ pub enum EdgeKind {
     Distrust,
 }
 
+/// That somebody spoke against a DID, or takes it back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Against {
+    /// Where.
+    pub index: LeafIndex,
+    /// Who.
+    pub from: Did,
+    /// A failure, withdrawal or equivocation.
+    pub kind: ListedKind,
+}
+
 /// What speaks against a DID.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Negative {
-    /// Where and when.
-    pub logged: Logged,
-    /// Who says it.
-    pub from: Did,
+    /// When.
+    pub time: LogTime,
     /// What is said.
     pub kind: NegativeKind,
 }

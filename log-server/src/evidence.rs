@@ -1,31 +1,34 @@
 //! Evidence: what a judgement of trust is made from, for somebody who will make it without this log
 //! (`specs/evidence.md`). Reads what is published, and believes nothing of what is asked.
 //!
-//! The log judges as the asker will, and writes down what the judgement touches: these lists whole, with the
-//! entries in them that count. Of what can only raise a score it chooses as much as counts.
+//! The log judges as the asker will, and writes down what the judgement touches: the lists that it asks for, whole, with
+//! the entries in them that it looks at. Of what can only raise a score it chooses as much as counts.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use attestation::did::Did;
-use attestation::entry::{Entry, LogTime};
-use attestation::event::{Body, EventEntry, Scope, TrustEvent};
+use attestation::entry::LogTime;
+use attestation::event::{Scope, TrustEvent};
 use attestation::evidence::{Element, Evidence, Lists, MAX_BYTES, assert_lists};
-use attestation::identity::Identity;
-use attestation::lists::{ListKey, Listed, ListedKind};
+use attestation::identity::{Identity, MAX_EVENTS};
+use attestation::lists::{ListKey, Listed};
 use attestation::trust::{
-    self, Confirmation, EdgeEvent, EdgeKind, Graph, JudgeError, Ledger, Logged, Negative, NegativeKind,
-    Params, iso_week,
+    self, Against, Confirmation, EdgeEvent, EdgeKind, JudgeError, Ledger, Logged, Negative, Params,
+    is_qualified, iso_week,
 };
 use tlog::LeafIndex;
 use tlog::key::SignerKey;
 
-use crate::registry;
+use crate::store::Order;
+use crate::store::StoreError;
 use crate::store::schema::{List, Read as _};
-use crate::store::{Order, StoreError};
 use crate::view::View;
+
+mod published;
+
+use published::{Published, TIME};
 
 /// What somebody wants evidence of.
 #[derive(Clone, Debug)]
@@ -40,16 +43,16 @@ pub struct Question {
 
 /// Evidence as of what `view` shows, with the log's word on the lists.
 pub fn gather(view: &View, key: &SignerKey, question: &Question) -> Result<Evidence, GatherError> {
-    let reads = Reads::new(view);
-    let gathering = Gathering::new(&reads);
+    let published = Published::new(view, question.trust.as_ref(), question.time);
+    let gathering = Gathering::new(&published, question);
     match &question.trust {
         None => {
             gathering.identity(question.did)?;
         }
         Some(params) => {
-            let search = Searching::new(&reads, params)?;
-            let found = trust::search(&search, params, question.did, question.time).map_err(of_judge)?;
+            let found = trust::search(&published, params, question.did, question.time).map_err(of_judge)?;
             trust::judge(&gathering, params, &found.paths, question.did, question.time).map_err(of_judge)?;
+            gathering.show_warnings_among(params)?;
         }
     }
     gathering.finish(key)
@@ -77,17 +80,14 @@ pub enum GatherError {
     Store(#[from] StoreError),
 }
 
-/// The most leaves that are read for one search.
-const MAX_READS: usize = 20_000;
-
-/// The most entries of lists that are looked at, and of one list.
-const MAX_LISTED: usize = 1 << 18;
-
-/// The most entries of a list, and of evidence: with proofs they fill about [`MAX_BYTES`].
+/// The most entries of evidence: with proofs they fill about [`MAX_BYTES`].
 const MAX_ENTRIES: usize = 2_048;
 
-/// The most entries of a list of what speaks against a DID: of whom no root speaks, only the list has a line.
+/// The most lines of a list.
 const MAX_LINES: usize = 50_000;
+
+/// The list of one subject takes about as much room, empty, as so many lines of another.
+const PAIR_LINES: usize = 4;
 
 /// Weeks that history looks back.
 const WEEKS: usize = 26;
@@ -95,196 +95,29 @@ const WEEKS: usize = 26;
 /// Weeks of one confirmer that count.
 const CONFIRMER_WEEKS: usize = 4;
 
-/// The published entries of a list.
-fn list(view: &View, key: ListKey, most: usize) -> Result<Vec<Listed>, GatherError> {
-    let mut found = view.store().list(&List::Named(key), 0, Order::Ascending, most + 1)?;
-    found.retain(|listed| view.published().size().contains(listed.index));
-    if found.len() > most { Err(GatherError::TooMuch) } else { Ok(found) }
-}
+/// Confirmed weeks that count, of all confirmers together.
+const CONFIRMED_WEEKS: usize = 12;
 
-/// The newest published entries of a list that can only help: whoever fills it keeps nobody out.
-fn newest(view: &View, key: ListKey) -> Result<Vec<Listed>, GatherError> {
-    let last = view.published().size().get().saturating_sub(1);
-    let mut found = view.store().list(&List::Named(key), last, Order::Descending, MAX_LISTED)?;
-    found.retain(|listed| view.published().size().contains(listed.index));
-    found.reverse();
-    Ok(found)
-}
+/// The newest confirmations that are looked at: whoever fills the list keeps nobody out.
+const MAX_CONFIRMATIONS: usize = 1 << 18;
 
-fn entry(view: &View, index: LeafIndex) -> Result<Entry, GatherError> {
-    let damaged = |cause: String| StoreError::new("read", format!("leaf {index}: {cause}"));
-    let leaf = view.leaf(index)?.ok_or_else(|| damaged("it is missing".into()))?;
-    Ok(Entry::parse(&leaf).map_err(|error| damaged(error.to_string()))?)
-}
-
-fn event(view: &View, index: LeafIndex) -> Result<Box<EventEntry>, GatherError> {
-    match entry(view, index)? {
-        Entry::Event(event) => Ok(event),
-        _ => Err(StoreError::new("read", format!("leaf {index} is no event")).into()),
-    }
-}
-
-fn trust_event(view: &View, index: LeafIndex) -> Result<(Box<EventEntry>, TrustEvent), GatherError> {
-    let event = event(view, index)?;
-    match event.event().body() {
-        Body::Trust(trust) => {
-            let trust = trust.clone();
-            Ok((event, trust))
-        }
-        Body::Identity(_) => Err(StoreError::new("read", format!("leaf {index} is no trust event")).into()),
-    }
-}
-
-fn edge(view: &View, listed: &Listed) -> Result<EdgeEvent, GatherError> {
-    let (entry, trust) = trust_event(view, listed.index)?;
-    let other = || StoreError::new("read", format!("leaf {} is no vouch", listed.index));
-    Ok(EdgeEvent {
-        logged: Logged { index: listed.index, time: entry.logged_at() },
-        from: entry.event().issuer(),
-        to: entry.event().subject(),
-        scope: trust.scope().ok_or_else(other)?,
-        kind: EdgeKind::of(&trust).ok_or_else(other)?,
-    })
-}
-
-/// The last entry for each peer and scope.
-fn latest(list: &[Listed]) -> Vec<Listed> {
-    let latest: BTreeMap<_, Listed> =
-        list.iter().map(|listed| ((listed.peer, listed.scope), *listed)).collect();
-    latest.into_values().collect()
-}
-
-/// What one question has read: states once each, and all of it within a time.
-struct Reads<'v> {
-    view: &'v View,
-    states: RefCell<HashMap<Did, Option<Identity>>>,
-    until: Instant,
-}
-
-impl<'v> Reads<'v> {
-    fn new(view: &'v View) -> Self {
-        Self { view, states: RefCell::default(), until: Instant::now() + TIME }
-    }
-
-    fn identity(&self, did: Did) -> Result<Option<Cow<'_, Identity>>, GatherError> {
-        if let Some(state) = self.states.borrow().get(&did) {
-            return Ok(state.clone().map(Cow::Owned));
-        }
-        self.check_time()?;
-        let state = registry::identity_at(self.view.store(), did, self.view.published().size())?;
-        self.states.borrow_mut().insert(did, state.clone());
-        Ok(state.map(Cow::Owned))
-    }
-
-    fn edge(&self, listed: &Listed) -> Result<EdgeEvent, GatherError> {
-        self.check_time()?;
-        edge(self.view, listed)
-    }
-
-    fn check_time(&self) -> Result<(), GatherError> {
-        if Instant::now() < self.until { Ok(()) } else { Err(GatherError::TooSlow) }
-    }
-}
-
-/// How long gathering may take.
-const TIME: Duration = Duration::from_secs(3);
-
-/// The published entries as a graph to find paths in; reads are bounded.
-struct Searching<'r> {
-    from: &'r Reads<'r>,
-    view: &'r View,
-    /// Those to whom vouches lead from the roots; `None` if they are too many. Anybody can vouch for anybody:
-    /// what a stranger says is passed over before its leaf is read.
-    reached: Option<HashSet<Did>>,
-    reads: Cell<usize>,
-}
-
-impl<'r> Searching<'r> {
-    fn new(from: &'r Reads<'r>, params: &Params) -> Result<Self, GatherError> {
-        let view = from.view;
-        Ok(Self { from, view, reached: reached(view, params)?, reads: Cell::new(MAX_READS) })
-    }
-
-    fn edges(&self, key: ListKey) -> Result<Vec<EdgeEvent>, GatherError> {
-        let list = match key {
-            ListKey::In(_) => newest(self.view, key)?,
-            _ => list(self.view, key, MAX_LISTED)?,
-        };
-        let mut latest = latest(&list);
-        if let (ListKey::In(_), Some(reached)) = (key, &self.reached) {
-            latest.retain(|listed| reached.contains(&listed.peer));
-        }
-        let left = self.reads.get().checked_sub(latest.len()).ok_or(GatherError::TooMuch)?;
-        self.reads.set(left);
-        latest.iter().map(|listed| self.from.edge(listed)).collect()
-    }
-}
-
-/// The roots, and those to whom vouches lead from them, whatever these are worth.
-fn reached(view: &View, params: &Params) -> Result<Option<HashSet<Did>>, GatherError> {
-    let mut reached: HashSet<Did> = params.roots().map(|(root, _)| root).collect();
-    let mut edge: Vec<Did> = reached.iter().copied().collect();
-    let mut left = MAX_LISTED;
-    for _ in 1..params.max_hops() {
-        let mut next = Vec::new();
-        for from in edge {
-            let Ok(list) = list(view, ListKey::Out(from), left) else { return Ok(None) };
-            left -= list.len();
-            let vouched = latest(&list).into_iter().filter(|listed| listed.kind == ListedKind::Vouch);
-            next.extend(vouched.map(|listed| listed.peer).filter(|did| reached.insert(*did)));
-        }
-        edge = next;
-    }
-    Ok(Some(reached))
-}
-
-impl Ledger for Searching<'_> {
-    type Error = GatherError;
-
-    fn identity(&self, did: Did) -> Result<Option<Cow<'_, Identity>>, GatherError> {
-        self.from.identity(did)
-    }
-
-    fn latest(&self, from: Did, to: Did, scope: Scope) -> Result<Option<EdgeEvent>, GatherError> {
-        let list = list(self.view, ListKey::Edge(from, to, scope), MAX_ENTRIES)?;
-        list.last().map(|listed| edge(self.view, listed)).transpose()
-    }
-
-    fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, GatherError> {
-        self.edges(ListKey::Out(from))
-    }
-
-    // A search asks for vouches only.
-    fn negatives(&self, _: Did) -> Result<Vec<Negative>, GatherError> {
-        Ok(Vec::new())
-    }
-
-    fn confirmations(&self, _: Did) -> Result<Vec<Confirmation>, GatherError> {
-        Ok(Vec::new())
-    }
-
-    fn receipts(&self, _: Did) -> Result<Vec<Logged>, GatherError> {
-        Ok(Vec::new())
-    }
-}
-
-impl Graph for Searching<'_> {
-    fn edges_into(&self, to: Did) -> Result<Vec<EdgeEvent>, GatherError> {
-        self.edges(ListKey::In(to))
-    }
-}
+/// The most leaves of confirmations of one confirmer that are looked at.
+const MAX_CONFIRMATIONS_READ: usize = 64;
 
 /// The published entries, and a note of all that was asked for.
-struct Gathering<'r> {
-    from: &'r Reads<'r>,
-    view: &'r View,
+struct Gathering<'p> {
+    from: &'p Published<'p>,
+    question: &'p Question,
     lists: RefCell<Lists>,
     entries: RefCell<BTreeSet<LeafIndex>>,
+    /// Of whom it was asked what a root said last.
+    roots: RefCell<BTreeMap<Did, BTreeSet<(Did, Scope)>>>,
 }
 
-impl<'r> Gathering<'r> {
-    fn new(from: &'r Reads<'r>) -> Self {
-        Self { from, view: from.view, lists: RefCell::default(), entries: RefCell::default() }
+impl<'p> Gathering<'p> {
+    fn new(from: &'p Published<'p>, question: &'p Question) -> Self {
+        let (lists, entries, roots) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { from, question, lists, entries, roots }
     }
 
     /// A list, which becomes part of the evidence.
@@ -292,8 +125,7 @@ impl<'r> Gathering<'r> {
         if let Some(list) = self.lists.borrow().get(&key) {
             return Ok(list.clone());
         }
-        let most = if matches!(key, ListKey::Neg(_)) { MAX_LINES } else { MAX_ENTRIES };
-        let list = list(self.view, key, most)?;
+        let list = self.from.list(key, MAX_LINES)?;
         self.lists.borrow_mut().insert(key, list.clone());
         Ok(list)
     }
@@ -305,45 +137,52 @@ impl<'r> Gathering<'r> {
         if entries.len() > MAX_ENTRIES { Err(GatherError::TooMuch) } else { Ok(()) }
     }
 
-    fn edge(&self, listed: &Listed) -> Result<EdgeEvent, GatherError> {
-        self.take(listed.index)?;
-        self.from.edge(listed)
-    }
-
-    /// Whether a DID is a root, or one that a root speaks of, among the lists so far: a judgement asks for
-    /// those first.
-    fn is_spoken_of(&self, did: Did) -> bool {
-        self.lists.borrow().iter().any(|(key, list)| match key {
-            ListKey::Out(root) => *root == did || list.iter().any(|listed| listed.peer == did),
-            _ => false,
-        })
-    }
-
-    /// The last receipt of each of the last weeks.
-    fn weekly(&self, did: Did) -> Result<Vec<Listed>, GatherError> {
-        let key = List::Named(ListKey::Receipts(did));
-        let store = self.view.store();
-        let mut weekly = Vec::new();
-        let mut before = self.view.published().size().get();
-        while let (Some(from), true) = (before.checked_sub(1), weekly.len() < WEEKS) {
-            let Some(listed) = store.list(&key, from, Order::Descending, 1)?.pop() else { break };
-            let Some(time) = logged_at(self.view, listed.index)? else { break };
-            before = first_of_week(self.view, iso_week(time), listed.index)?;
-            weekly.push(listed);
+    /// A root that another one warns of leads nowhere, whatever it vouches for: whoever looks for paths in the
+    /// evidence must see that, too.
+    fn show_warnings_among(&self, params: &Params) -> Result<(), GatherError> {
+        for (root, _) in params.roots() {
+            for (by, _) in params.roots().filter(|(by, _)| *by != root) {
+                for scope in Scope::ALL.iter().copied().filter(|scope| params.scope().matches(*scope)) {
+                    let last = self.from.latest(by, root, scope)?;
+                    if last.is_some_and(|event| event.kind == EdgeKind::Distrust) {
+                        self.latest(by, root, scope)?;
+                    }
+                }
+            }
         }
-        weekly.reverse();
-        Ok(weekly)
+        Ok(())
+    }
+
+    /// The lists of what the roots said: of each all that it ever said, or what it said of those who matter,
+    /// whatever is shorter. So neither a root that says much nor a target of whom many strangers speak is too much.
+    fn add_roots(&self) -> Result<(), GatherError> {
+        for (root, asked) in self.roots.take() {
+            match self.from.list(ListKey::Out(root), asked.len() * PAIR_LINES) {
+                Ok(list) => {
+                    self.lists.borrow_mut().insert(ListKey::Out(root), list);
+                }
+                Err(GatherError::TooMuch) => {
+                    for (to, scope) in asked {
+                        self.from.check_time()?;
+                        self.list(ListKey::Edge(root, to, scope))?;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn finish(self, key: &SignerKey) -> Result<Evidence, GatherError> {
-        let published = self.view.published();
-        let lists = self.lists.into_inner();
+        self.add_roots()?;
+        let (view, lists) = (self.from.view, self.lists.into_inner());
+        let published = view.published();
         let mut elements = Vec::new();
         let mut bytes = 0;
         for index in self.entries.into_inner() {
             let missing = || StoreError::new("read", format!("leaf {index} is missing"));
-            let leaf = self.view.leaf(index)?.ok_or_else(missing)?;
-            let hashes = self.view.inclusion(index, published.size())?;
+            let leaf = view.leaf(index)?.ok_or_else(missing)?;
+            let hashes = view.inclusion(index, published.size())?;
             // Base64 and what stands around it.
             bytes += leaf.len() * 4 / 3 + hashes.len() * 64 + 128;
             if bytes > MAX_BYTES {
@@ -355,40 +194,91 @@ impl<'r> Gathering<'r> {
         let evidence = Evidence { checkpoint: published.note.clone(), assertion, lists, elements };
         if evidence.to_json().len() > MAX_BYTES { Err(GatherError::TooMuch) } else { Ok(evidence) }
     }
-}
 
-/// Whether a confirmation, of this receipt and build, counts (`specs/trust.md`): behind the subject's last recovery,
-/// and nothing of it void.
-fn counts(subject: &Identity, confirmer: &Identity, [said, receipt, build]: [LeafIndex; 3]) -> bool {
-    subject.recovered().is_none_or(|recovery| receipt > recovery)
-        && !subject.is_void(receipt)
-        && !confirmer.is_void(said)
-        && !confirmer.is_void(build)
-}
-
-/// When an entry was logged; `None` of one that is not understood.
-fn logged_at(view: &View, index: LeafIndex) -> Result<Option<LogTime>, GatherError> {
-    Ok(match entry(view, index)? {
-        Entry::Dsse(entry) => Some(entry.logged_at()),
-        Entry::Event(event) => Some(event.logged_at()),
-        Entry::NotUnderstood { .. } => None,
-    })
-}
-
-/// The first index of a week, at most `index`, which is of that week. Times never fall along a log.
-fn first_of_week(view: &View, week: u64, index: LeafIndex) -> Result<u64, GatherError> {
-    let (mut low, mut high) = (0, index.get());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        // One without a time says nothing: the week may begin behind it, and one entry too many is looked at.
-        let is_before = logged_at(view, LeafIndex::new(middle))?.is_some_and(|time| iso_week(time) < week);
-        if is_before {
-            low = middle + 1;
-        } else {
-            high = middle;
+    /// The last receipt that counts of each of the last weeks.
+    fn weekly(&self, did: Did) -> Result<Vec<Logged>, GatherError> {
+        let Some(subject) = self.from.identity(did)? else { return Ok(Vec::new()) };
+        let (key, store) = (List::Named(ListKey::Receipts(did)), self.from.view.store());
+        let mut weekly = Vec::new();
+        let mut before = self.from.view.published().size().get();
+        while let (Some(from), true) = (before.checked_sub(1), weekly.len() < WEEKS) {
+            let Some(index) = store.list(&key, from, Order::Descending, 1)?.pop().map(|l| l.index) else {
+                break;
+            };
+            if subject.recovered().is_some_and(|recovery| index <= recovery) {
+                break;
+            }
+            if let Some(window) = subject.windows().iter().find(|window| window.covers(index)) {
+                before = window.since.get();
+                continue;
+            }
+            let Some(time) = self.from.logged_at(index)? else { break };
+            let week = iso_week(time);
+            before = self.from.first_from(index.get(), |time| iso_week(time) < week)?;
+            weekly.push(Logged { index, time });
         }
+        weekly.reverse();
+        Ok(weekly)
     }
-    Ok(low)
+
+    /// Those whose confirmations count, and their newest ones first; of the confirmers those first whose state is
+    /// the shortest to prove.
+    fn confirmers(&self, did: Did) -> Result<Vec<(Did, Vec<Listed>)>, GatherError> {
+        let Some(params) = &self.question.trust else { return Ok(Vec::new()) };
+        let mut by_did: BTreeMap<Did, Vec<Listed>> = BTreeMap::new();
+        for listed in self.from.newest(ListKey::Pos(did), MAX_CONFIRMATIONS)?.into_iter().rev() {
+            by_did.entry(listed.peer).or_default().push(listed);
+        }
+        let mut confirmers = Vec::new();
+        for (confirmer, lines) in by_did {
+            self.from.check_time()?;
+            if confirmer != did
+                && is_qualified(self.from, params, confirmer, self.question.time).map_err(of_judge)?
+            {
+                let events = self.from.list(ListKey::Id(confirmer), MAX_EVENTS as usize)?.len();
+                confirmers.push((events, confirmer, lines));
+            }
+        }
+        confirmers.sort_unstable_by_key(|(events, confirmer, _)| (*events, *confirmer));
+        Ok(confirmers.into_iter().map(|(_, confirmer, lines)| (confirmer, lines)).collect())
+    }
+
+    /// A confirmation of each of as many weeks as count for one confirmer, of its `lines`, the newest first.
+    fn confirmed(
+        &self,
+        subject: &Identity,
+        confirmer: &Identity,
+        lines: &[Listed],
+    ) -> Result<Vec<(Listed, Confirmation)>, GatherError> {
+        let (mut chosen, mut before) = (Vec::new(), u64::MAX);
+        let mut reads = 0..MAX_CONFIRMATIONS_READ;
+        for listed in lines {
+            if chosen.len() == CONFIRMER_WEEKS {
+                break;
+            }
+            // Another one of a week that is confirmed, or nobody knows by whom.
+            if listed.index.get() >= before || confirmer.is_void(listed.index) {
+                continue;
+            }
+            if reads.next().is_none() {
+                break;
+            }
+            let (entry, trust) = self.from.trust_event(listed.index)?;
+            let TrustEvent::Confirmation { receipt, build, .. } = trust else { continue };
+            let (receipt, build) = (receipt.index, build.index);
+            // What the judge does not count must not stand in the way of what it does.
+            let counts = subject.recovered().is_none_or(|recovery| receipt > recovery)
+                && !subject.is_void(receipt)
+                && !confirmer.is_void(build);
+            if counts {
+                let logged = Logged { index: listed.index, time: entry.logged_at() };
+                let week = iso_week(logged.time);
+                before = self.from.first_from(listed.index.get(), |time| iso_week(time) < week)?;
+                chosen.push((*listed, Confirmation { logged, from: listed.peer, receipt, build }));
+            }
+        }
+        Ok(chosen)
+    }
 }
 
 impl Ledger for Gathering<'_> {
@@ -402,82 +292,66 @@ impl Ledger for Gathering<'_> {
     }
 
     fn latest(&self, from: Did, to: Did, scope: Scope) -> Result<Option<EdgeEvent>, GatherError> {
-        self.identity(from)?;
-        let list = self.list(ListKey::Edge(from, to, scope))?;
-        list.last().map(|listed| self.edge(listed)).transpose()
-    }
-
-    fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, GatherError> {
-        self.identity(from)?;
-        latest(&self.list(ListKey::Out(from))?).iter().map(|listed| self.edge(listed)).collect()
-    }
-
-    fn negatives(&self, did: Did) -> Result<Vec<Negative>, GatherError> {
-        let mut negatives = Vec::new();
-        for listed in self.list(ListKey::Neg(did))? {
-            // Those of whom no root speaks count for nothing: the list alone says that they are there.
-            if listed.kind != ListedKind::Equivocation && !self.is_spoken_of(listed.peer) {
-                continue;
-            }
-            self.take(listed.index)?;
-            self.identity(listed.peer)?;
-            let (entry, trust) = trust_event(self.view, listed.index)?;
-            let other = || StoreError::new("read", format!("leaf {} is no report", listed.index));
-            negatives.push(Negative {
-                logged: Logged { index: listed.index, time: entry.logged_at() },
-                from: entry.event().issuer(),
-                kind: NegativeKind::of(&trust).ok_or_else(other)?,
-            });
+        if self.question.trust.as_ref().is_some_and(|params| params.root(from).is_some()) {
+            self.roots.borrow_mut().entry(from).or_default().insert((to, scope));
+        } else {
+            self.list(ListKey::Edge(from, to, scope))?;
         }
-        Ok(negatives)
+        let event = self.from.latest(from, to, scope)?;
+        if event.is_some() {
+            self.identity(from)?;
+            let lines = self.from.list(ListKey::Edge(from, to, scope), MAX_LINES)?;
+            // And those that could be the same one, to show that they are not.
+            for line in lines.iter().filter(|line| lines.last().is_some_and(|last| last.could_be(line))) {
+                self.take(line.index)?;
+            }
+        }
+        Ok(event)
+    }
+
+    fn against(&self, did: Did) -> Result<Vec<Against>, GatherError> {
+        self.list(ListKey::Neg(did))?;
+        self.from.against(did)
+    }
+
+    fn negative(&self, did: Did, against: &Against) -> Result<Negative, GatherError> {
+        self.take(against.index)?;
+        self.from.negative(did, against)
     }
 
     fn confirmations(&self, did: Did) -> Result<Vec<Confirmation>, GatherError> {
-        let mut chosen = Vec::new();
-        let mut confirmations = Vec::new();
-        let mut weeks: BTreeMap<Did, HashSet<u64>> = BTreeMap::new();
-        let spoken_of: Vec<Listed> = newest(self.view, ListKey::Pos(did))?
-            .into_iter()
-            .filter(|listed| self.is_spoken_of(listed.peer))
-            .collect();
-        let Some(subject) = self.identity(did)?.map(Cow::into_owned) else { return Ok(confirmations) };
-        for listed in spoken_of.into_iter().rev() {
-            self.from.check_time()?;
-            let (entry, trust) = trust_event(self.view, listed.index)?;
-            let TrustEvent::Confirmation { receipt, build, .. } = trust else { continue };
-            let Some(confirmer) = self.from.identity(listed.peer)? else { continue };
-            // What the judge does not count must not stand in the way of what it does.
-            if !counts(&subject, &confirmer, [listed.index, receipt.index, build.index]) {
-                continue;
+        let (mut lines, mut confirmations) = (Vec::new(), Vec::new());
+        if let Some(subject) = self.from.identity(did)?.map(Cow::into_owned) {
+            for (confirmer, listed) in self.confirmers(did)? {
+                let Some(identity) = self.from.identity(confirmer)? else { continue };
+                let chosen = self.confirmed(&subject, &identity, &listed)?;
+                if !chosen.is_empty() {
+                    self.identity(confirmer)?;
+                }
+                for (listed, confirmation) in chosen {
+                    for index in [listed.index, confirmation.receipt, confirmation.build] {
+                        self.take(index)?;
+                    }
+                    lines.push(listed);
+                    confirmations.push(confirmation);
+                }
+                if confirmations.len() >= CONFIRMED_WEEKS {
+                    break;
+                }
             }
-            let weeks = weeks.entry(listed.peer).or_default();
-            if weeks.len() >= CONFIRMER_WEEKS || !weeks.insert(iso_week(entry.logged_at())) {
-                continue;
-            }
-            for index in [listed.index, receipt.index, build.index] {
-                self.take(index)?;
-            }
-            self.identity(listed.peer)?;
-            let logged = Logged { index: listed.index, time: entry.logged_at() };
-            let (receipt, build) = (receipt.index, build.index);
-            confirmations.push(Confirmation { logged, from: listed.peer, receipt, build });
-            chosen.push(listed);
         }
-        chosen.reverse();
-        self.lists.borrow_mut().insert(ListKey::Pos(did), chosen);
+        lines.sort_unstable();
+        self.lists.borrow_mut().insert(ListKey::Pos(did), lines);
         Ok(confirmations)
     }
 
     fn receipts(&self, did: Did) -> Result<Vec<Logged>, GatherError> {
         let weekly = self.weekly(did)?;
-        let mut receipts = Vec::with_capacity(weekly.len());
-        for listed in &weekly {
-            self.take(listed.index)?;
-            if let Some(time) = logged_at(self.view, listed.index)? {
-                receipts.push(Logged { index: listed.index, time });
-            }
+        for logged in &weekly {
+            self.take(logged.index)?;
         }
-        self.lists.borrow_mut().insert(ListKey::Receipts(did), weekly);
-        Ok(receipts)
+        let lines = weekly.iter().map(|logged| Listed::receipt(logged.index, did)).collect();
+        self.lists.borrow_mut().insert(ListKey::Receipts(did), lines);
+        Ok(weekly)
     }
 }

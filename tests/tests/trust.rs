@@ -1,6 +1,7 @@
 //! The trust score: the worked examples of `specs/trust.md`, properties, and attacks with their exact effect.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
@@ -12,8 +13,8 @@ use attestation::trust::graph::{CompactGraph, Scratch};
 use attestation::trust::picture::{MAX_DIDS, Picture};
 use attestation::trust::rules::RuleError;
 use attestation::trust::{
-    Cause, Confirmation, EdgeEvent, JudgeError, Ledger, Logged, MemoryLedger, Negative, Params, Path, Ppm,
-    ScopeQuery, Verdict, judge, search,
+    Against, Cause, Confirmation, EdgeEvent, JudgeError, Ledger, Logged, MemoryLedger, Negative, Params,
+    Path, Ppm, ScopeQuery, Verdict, judge, search,
 };
 use serde_json::Map;
 use tests::scene::{
@@ -379,6 +380,14 @@ struct Altered<'a> {
     ledger: &'a MemoryLedger,
     receipts: Vec<Logged>,
     missing: Option<&'a str>,
+    /// What was looked at of what speaks against a DID.
+    shown: RefCell<Vec<LeafIndex>>,
+}
+
+impl<'a> Altered<'a> {
+    fn new(scene: &'a Scene, missing: Option<&'a str>) -> Self {
+        Self { ledger: scene.ledger(), receipts: Vec::new(), missing, shown: RefCell::default() }
+    }
 }
 
 impl Altered<'_> {
@@ -404,14 +413,14 @@ impl Ledger for Altered<'_> {
         Ok(known(self.ledger.latest(from, to, scope)))
     }
 
-    fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, String> {
-        self.check(format!("out:{from}"))?;
-        Ok(known(self.ledger.edges_from(from)))
+    fn against(&self, did: Did) -> Result<Vec<Against>, String> {
+        self.check(format!("neg:{did}"))?;
+        Ok(known(self.ledger.against(did)))
     }
 
-    fn negatives(&self, did: Did) -> Result<Vec<Negative>, String> {
-        self.check(format!("neg:{did}"))?;
-        Ok(known(self.ledger.negatives(did)))
+    fn negative(&self, did: Did, against: &Against) -> Result<Negative, String> {
+        self.shown.borrow_mut().push(against.index);
+        Ok(known(self.ledger.negative(did, against)))
     }
 
     fn confirmations(&self, did: Did) -> Result<Vec<Confirmation>, String> {
@@ -433,7 +442,7 @@ fn a_million_receipts_in_a_week_are_one() {
     scene.vouch("r", "t");
     let logged = |number: u64| Logged { index: LeafIndex::new(10 + number), time: time(scene.now + number) };
     let receipts: Vec<Logged> = (0..1_000_000).map(logged).collect();
-    let altered = Altered { ledger: scene.ledger(), receipts, missing: None };
+    let altered = Altered { receipts, ..Altered::new(&scene, None) };
     let verdict =
         judge(&altered, &params, &[path(&["r", "t"])], did("t"), time(scene.now)).expect("a verdict");
     assert_eq!((verdict.history.weeks, verdict.score.get()), (1, 416_666));
@@ -451,8 +460,7 @@ fn what_is_missing_is_named() {
     scene.confirm("other", "t", "release", receipt).expect("a confirmation");
     let paths = [path(&["r", "a", "t"])];
     let judged = |missing: Option<&str>| {
-        let altered = Altered { ledger: scene.ledger(), receipts: Vec::new(), missing };
-        judge(&altered, &from_root("r"), &paths, did("t"), time(scene.now))
+        judge(&Altered::new(&scene, missing), &from_root("r"), &paths, did("t"), time(scene.now))
     };
     let whole = judged(None).expect("a verdict");
     let [r, a, c, t, other] = ["r", "a", "c", "t", "other"].map(did);
@@ -461,8 +469,10 @@ fn what_is_missing_is_named() {
         format!("id:{r}"),
         format!("id:{a}"),
         format!("id:{c}"),
-        format!("out:{r}"),
         format!("edge:{r}:{a}:CODE_SIGNING"),
+        format!("edge:{r}:{a}:GENERAL"),
+        format!("edge:{r}:{t}:GENERAL"),
+        format!("edge:{r}:{c}:CODE_SIGNING"),
         format!("edge:{a}:{t}:CODE_SIGNING"),
         format!("neg:{t}"),
         format!("pos:{t}"),
@@ -472,12 +482,50 @@ fn what_is_missing_is_named() {
         assert_eq!(error.to_string(), format!("`{needed}`: not there"));
         assert!(matches!(error, JudgeError::Ledger { list, .. } if list.to_string() == needed));
     }
-    for unneeded in [format!("id:{other}"), format!("out:{a}"), format!("out:{t}"), format!("rcpt:{c}")] {
+    for unneeded in [
+        format!("id:{other}"),
+        format!("edge:{a}:{t}:GENERAL"),
+        format!("edge:{r}:{a}:FINANCIAL"),
+        format!("rcpt:{c}"),
+    ] {
         assert_eq!(judged(Some(&unneeded)), Ok(whole.clone()), "{unneeded}");
     }
     let many = vec![path(&["r", "a", "t"]); 9];
     let error = judge(scene.ledger(), &from_root("r"), &many, did("t"), time(scene.now));
     assert_eq!(error, Err(JudgeError::TooManyPaths(9)));
+}
+
+/// However much is said against a DID, what is looked at is the last word of each whose word counts.
+#[test]
+fn one_reporter_shows_one_report() {
+    let mut scene = Scene::with(&["r", "t", "q", "lapsed", "warned", "stranger"]);
+    for to in ["t", "q", "lapsed"] {
+        scene.vouch("r", to);
+    }
+    scene.revoke("r", "lapsed").expect("a revocation");
+    scene.distrust("r", "warned").expect("a warning");
+    let mut last = Vec::new();
+    for round in 0..50 {
+        for name in ["q", "lapsed", "warned", "stranger"] {
+            let failure = scene.fail(name, "t").expect("a report");
+            if name == "q" {
+                last.push(failure);
+            }
+            if round < 49 {
+                scene.withdraw(name, "t", failure).expect("a withdrawal");
+            }
+        }
+    }
+    let paths = [path(&["r", "t"])];
+    let altered = Altered::new(&scene, None);
+    let verdict = judge(&altered, &from_root("r"), &paths, did("t"), time(scene.now)).expect("a verdict");
+    assert_eq!(verdict.score.get(), 600_000);
+    assert_eq!(*altered.shown.borrow(), [*last.last().expect("the last one")]);
+    // What is behind a recovery is not looked at, whoever said it.
+    scene.recover("t", scene.next).expect("a recovery");
+    let altered = Altered::new(&scene, None);
+    let verdict = judge(&altered, &from_root("r"), &paths, did("t"), time(scene.now)).expect("a verdict");
+    assert_eq!((verdict.score.get(), altered.shown.borrow().len()), (800_000, 0));
 }
 
 /// S26: those whom no root vouches for report and confirm without effect, however many they are.
@@ -550,7 +598,23 @@ fn oscillation_is_paid_for() {
     scene.now += 400 * DAY;
     scene.vouch("r", "t");
     assert_eq!(scene.score("r", "t"), 0, "time does not heal it");
+    scene.register("other", ALL).expect("a pipeline");
+    scene.equivocation("other", "t", [one, two]).expect("the same proof, by another");
+    assert_eq!(scene.judge(&from_root("r"), "t").history.equivocations.len(), 1, "one is enough");
+    let failure = scene.fail("q", "t").expect("a report");
     scene.recover("t", scene.next).expect("a recovery");
+    assert_eq!(scene.score("r", "t"), 800_000);
+    // What was before is behind it, whoever shows it now. A report of before is open still, and counts for nothing.
+    let past = RuleError::PastArtifact { member: "receipts" };
+    scene.register("late", ALL).expect("a pipeline");
+    assert_eq!(scene.equivocation("late", "t", [one, two]), Err(past));
+    assert_eq!(scene.score("r", "t"), 800_000);
+    assert_eq!(scene.fail("q", "t").map_err(|error| error.rule()), Err("failure-open"));
+    scene.withdraw("q", "t", failure).expect("a withdrawal");
+    let failure = scene.fail("q", "t").expect("a new report");
+    scene.vouch("r", "q");
+    assert_eq!(scene.score("r", "t"), 600_000);
+    scene.withdraw("q", "t", failure).expect("a withdrawal");
     assert_eq!(scene.score("r", "t"), 800_000);
 }
 
@@ -563,7 +627,10 @@ fn void_entries_prove_nothing() {
     let since = scene.next;
     let [one, two] = ["one", "two"].map(|content| scene.build_reproducibly("t", content).expect("an entry"));
     scene.recover("t", since).expect("a recovery");
-    scene.equivocation("anyone", "t", [one, two]).expect("an entry, but no proof");
+    let void = RuleError::PastArtifact { member: "receipts" };
+    assert_eq!(scene.equivocation("anyone", "t", [one, two]), Err(void));
+    let own = scene.build_reproducibly("t", "three").expect("an entry");
+    assert!(scene.equivocation("anyone", "t", [two, own]).is_err(), "one of two is enough");
     assert_eq!(scene.score("r", "t"), 800_000);
     // A thief of the reporter's key does not lift its report.
     let failure = scene.fail("q", "t").expect("a report");

@@ -66,6 +66,9 @@ class State:
     def void(self, index):
         return any(since <= index and (until is None or index < until) for since, until in self.windows)
 
+    def answers_for(self, index):
+        return not self.void(index) and (self.since is None or index > self.since)
+
     def apply(self, name, event, signers, index, event_hash):
         require(self.status != "deactivated")
         require(name != "inception")
@@ -208,6 +211,7 @@ class Log:
             for reference, statement in zip(event["receipts"], event["statements"]):
                 _, _, subjects, payload = self.referred(reference, index, subject)
                 require(subjects is not None and payload == sha256(base64.b64decode(statement)))
+                require(subject not in self.states or self.states[subject].answers_for(reference["index"]))
             self.negatives.setdefault(subject, []).append((index, logged_at, issuer, name, event))
 
 
@@ -392,7 +396,8 @@ class Judge:
         last = {}
         for index, logged_at, by, name, event in self.log.negatives.get(self.target, []):
             if name == "equivocation":
-                if index > since and not any(state.void(receipt["index"]) for receipt in event["receipts"]):
+                answered = all(state.answers_for(receipt["index"]) for receipt in event["receipts"])
+                if index > since and answered and not equivocations:
                     equivocations.append({"by": by, "index": index})
             elif not self.log.states[by].void(index):
                 last[by] = (index, logged_at, name, event)

@@ -5,17 +5,18 @@
 //! lowers one counts when the list has it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use tlog::{LeafIndex, TreeSize};
 
-use super::{EvidenceError, Proven};
+use super::{EvidenceError, Proven, Said};
 use crate::did::Did;
 use crate::entry::{DsseEntry, Entry};
 use crate::event::{Body, EventEntry, Scope, TrustEvent};
 use crate::identity::{Identity, check_artifact_signer, check_trust_signer};
 use crate::lists::{ListKey, Listed, ListedKind};
-use crate::trust::{Confirmation, EdgeEvent, EdgeKind, Graph, Ledger, Logged, Negative, NegativeKind};
+use crate::trust::{
+    Against, Confirmation, EdgeEvent, EdgeKind, Graph, Ledger, Logged, Negative, NegativeKind,
+};
 
 impl Ledger for Proven {
     type Error = EvidenceError;
@@ -25,26 +26,44 @@ impl Ledger for Proven {
     }
 
     fn latest(&self, from: Did, to: Did, scope: Scope) -> Result<Option<EdgeEvent>, EvidenceError> {
-        let list = ListKey::Edge(from, to, scope);
-        self.list(list)?.last().map(|listed| self.edge(list, listed)).transpose()
+        let edge = ListKey::Edge(from, to, scope);
+        // All that an issuer said of anybody has what it said of this one.
+        let out = ListKey::Out(from);
+        let list = [edge, out].into_iter().find(|list| self.lists().contains_key(list));
+        let list = list.ok_or(EvidenceError::MissingList(edge))?;
+        let said = self.said.get(&(from, to, scope)).map_or(&[][..], Vec::as_slice);
+        let Some((last, before)) = said.split_last() else { return Ok(None) };
+        // No entry is here twice: those that could be the same as the last one are shown to be others.
+        for listed in before.iter().filter(|listed| last.could_be(listed)) {
+            self.entry(listed.index)?;
+        }
+        self.edge(list, last).map(Some)
     }
 
-    fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, EvidenceError> {
-        let list = ListKey::Out(from);
-        let latest: BTreeMap<_, &Listed> =
-            self.list(list)?.iter().map(|listed| ((listed.peer, listed.scope), listed)).collect();
-        latest.into_values().map(|listed| self.edge(list, listed)).collect()
+    fn against(&self, did: Did) -> Result<Vec<Against>, EvidenceError> {
+        let against = |listed: &Listed| Against { index: listed.index, from: listed.peer, kind: listed.kind };
+        Ok(self.list(ListKey::Neg(did))?.iter().map(against).collect())
     }
 
-    /// An issuer of whom no root speaks counts for nothing: its reports may come without their leaves.
-    fn negatives(&self, did: Did) -> Result<Vec<Negative>, EvidenceError> {
-        let list = ListKey::Neg(did);
-        let counts = |listed: &&Listed| {
-            listed.kind == ListedKind::Equivocation
-                || self.has_entry(listed.index)
-                || self.is_spoken_of(listed.peer)
+    /// A report counts without a look at its issuer's key, which could only let it count for less; a withdrawal
+    /// does not, and takes back the report before it.
+    fn negative(&self, did: Did, against: &Against) -> Result<Negative, EvidenceError> {
+        let (list, index) = (ListKey::Neg(did), against.index);
+        let other = || EvidenceError::Listed { list, index };
+        let entry = match against.kind {
+            ListedKind::Withdrawal => self.trust_event(list, index)?.0,
+            _ => self.event(index)?,
         };
-        self.list(list)?.iter().filter(counts).map(|listed| self.negative(list, listed)).collect()
+        let Body::Trust(trust) = entry.event().body() else { return Err(other()) };
+        if let TrustEvent::Withdrawal { failure } = trust {
+            let by =
+                |listed: &&Listed| listed.peer == against.from && listed.kind != ListedKind::Equivocation;
+            let before = self.list(list)?.iter().filter(by).take_while(|listed| listed.index < index).last();
+            if before.map(|listed| listed.index) != Some(failure.index) {
+                return Err(EvidenceError::Withdrawal { index, failure: failure.index });
+            }
+        }
+        Ok(Negative { time: entry.logged_at(), kind: NegativeKind::of(trust).ok_or_else(other)? })
     }
 
     fn confirmations(&self, did: Did) -> Result<Vec<Confirmation>, EvidenceError> {
@@ -62,23 +81,23 @@ impl Ledger for Proven {
     }
 }
 
-/// The vouches that are here: a path that is not here is not found.
+/// The vouches that are here: a path that is not here is not found. What speaks against one is asked of the [`Ledger`].
 impl Graph for Proven {
+    fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, EvidenceError> {
+        self.edges_here(|key| key.0 == from)
+    }
+
     fn edges_into(&self, to: Did) -> Result<Vec<EdgeEvent>, EvidenceError> {
-        let into = |key: &ListKey| matches!(key, ListKey::Edge(_, subject, _) if *subject == to);
-        let lists = self.lists().iter().filter(|(key, _)| into(key));
-        let last = lists.filter_map(|(key, list)| Some((*key, list.last()?)));
-        last.map(|(key, listed)| self.edge(key, listed)).collect()
+        self.edges_here(|key| key.1 == to)
     }
 }
 
 impl Proven {
-    /// Whether a DID is a root here, or one that a root speaks of.
-    fn is_spoken_of(&self, did: Did) -> bool {
-        self.lists().iter().any(|(key, list)| match key {
-            ListKey::Out(root) => *root == did || list.iter().any(|listed| listed.peer == did),
-            _ => false,
-        })
+    /// The last word of each issuer about each subject in each scope, of those for which there is an entry.
+    fn edges_here(&self, wanted: impl Fn(&Said) -> bool) -> Result<Vec<EdgeEvent>, EvidenceError> {
+        let last = self.said.iter().filter_map(|(key, said)| Some((key, said.last()?)));
+        let here = last.filter(|(key, listed)| wanted(key) && self.has_entry(listed.index));
+        here.map(|((from, to, scope), listed)| self.edge(ListKey::Edge(*from, *to, *scope), listed)).collect()
     }
 
     /// A trust event that its issuer's key of that moment signed.
@@ -106,24 +125,6 @@ impl Proven {
             to: entry.event().subject(),
             scope: trust.scope().ok_or_else(other)?,
             kind: EdgeKind::of(trust).ok_or_else(other)?,
-        })
-    }
-
-    /// A report counts without a look at its issuer's key, which could only let it count for less; a withdrawal
-    /// does not.
-    fn negative(&self, list: ListKey, listed: &Listed) -> Result<Negative, EvidenceError> {
-        let entry = match listed.kind {
-            ListedKind::Withdrawal => self.trust_event(list, listed.index)?.0,
-            _ => self.event(listed.index)?,
-        };
-        let kind = match entry.event().body() {
-            Body::Trust(trust) => NegativeKind::of(trust),
-            Body::Identity(_) => None,
-        };
-        Ok(Negative {
-            logged: Logged { index: listed.index, time: entry.logged_at() },
-            from: entry.event().issuer(),
-            kind: kind.ok_or(EvidenceError::Listed { list, index: listed.index })?,
         })
     }
 

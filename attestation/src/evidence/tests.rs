@@ -7,9 +7,11 @@ use tlog::{UnixTime, merkle};
 use super::*;
 use crate::entry::LogTime;
 use crate::event::{
-    Capabilities, Commitment, Event, IdentityEvent, Level, Link, Scope, StatementId, TrustEvent,
+    Capabilities, Commitment, Event, FailureReason, IdentityEvent, Level, Link, Reference, Scope,
+    StatementId, TrustEvent,
 };
 use crate::identity::Status;
+use crate::trust::{JudgeError, Params, judge};
 
 const ORIGIN: &str = "log.example.com/pipelines";
 
@@ -57,23 +59,30 @@ impl HashReader for Leaves {
     }
 }
 
+const CAPABILITIES: Capabilities = Capabilities { messages: false, receipts: true, vouches: true };
+
+fn sign(event: Event, seeds: &[u8]) -> PendingEvent {
+    let keys: Vec<Ed25519PrivateKey> = seeds.iter().map(|seed| key(*seed)).collect();
+    PendingEvent::sign(event, &keys.iter().collect::<Vec<_>>()).expect("an event")
+}
+
+fn inception(seed: u8) -> PendingEvent {
+    let event = IdentityEvent::Inception {
+        key: raw(seed),
+        next: Commitment::to(&raw(seed + 1)),
+        recovery: Commitment::to(&raw(seed + 2)),
+        capabilities: CAPABILITIES,
+        public_name: None,
+    };
+    sign(Event::about_itself(did(seed), ORIGIN, event).expect("an event"), &[seed])
+}
+
+fn says(from: u8, about: u8, event: TrustEvent) -> PendingEvent {
+    sign(Event::about(did(about), did(from), ORIGIN, event).expect("an event"), &[from])
+}
+
 /// A DID is registered, another vouches for it, and it rotates.
 fn events() -> Vec<PendingEvent> {
-    let capabilities = Capabilities { messages: false, receipts: true, vouches: true };
-    let sign = |event: Event, seeds: &[u8]| {
-        let keys: Vec<Ed25519PrivateKey> = seeds.iter().map(|seed| key(*seed)).collect();
-        PendingEvent::sign(event, &keys.iter().collect::<Vec<_>>()).expect("an event")
-    };
-    let inception = |seed: u8| {
-        let event = IdentityEvent::Inception {
-            key: raw(seed),
-            next: Commitment::to(&raw(seed + 1)),
-            recovery: Commitment::to(&raw(seed + 2)),
-            capabilities,
-            public_name: None,
-        };
-        sign(Event::about_itself(did(seed), ORIGIN, event).expect("an event"), &[seed])
-    };
     let vouch = TrustEvent::Vouch {
         id: StatementId([1; 16]),
         issued_at: time(1_000),
@@ -87,18 +96,23 @@ fn events() -> Vec<PendingEvent> {
         link: Link { sequence: 1, previous: first.hash() },
         key: raw(11),
         next: Commitment::to(&raw(13)),
-        capabilities,
+        capabilities: CAPABILITIES,
     };
     vec![
         first,
         inception(20),
-        sign(Event::about(did(10), did(20), ORIGIN, vouch).expect("an event"), &[20]),
+        says(20, 10, vouch),
         sign(Event::about_itself(did(10), ORIGIN, rotation).expect("an event"), &[10, 11]),
     ]
 }
 
 fn good() -> Evidence {
-    let leaves: Vec<Vec<u8>> = events().iter().map(|event| event.to_leaf(time(1_500))).collect();
+    evidence_of(&events())
+}
+
+/// Evidence of a log with these events and all of their lists, whatever rules of state they break.
+fn evidence_of(events: &[PendingEvent]) -> Evidence {
+    let leaves: Vec<Vec<u8>> = events.iter().map(|event| event.to_leaf(time(1_500))).collect();
     let reader = Leaves(leaves.iter().map(|leaf| leaf_hash(leaf)).collect());
     let size = TreeSize::new(leaves.len() as u64);
     let checkpoint = Checkpoint::new(ORIGIN, size, root_of(&reader.0));
@@ -226,4 +240,36 @@ fn other_forms_are_refused() {
         assert!(Evidence::parse(bad.as_bytes()).is_err(), "{from}");
     }
     assert_eq!(Evidence::parse(&vec![b' '; MAX_BYTES + 1]), Err(EvidenceError::TooLong(MAX_BYTES + 1)));
+}
+
+/// A log that lists an old withdrawal once more, behind a new report, is not believed.
+#[test]
+fn a_withdrawal_takes_back_the_report_before_it() {
+    let failure = |id| {
+        let artifact = Hash::of(b"a");
+        says(
+            20,
+            10,
+            TrustEvent::Failure { id: StatementId([id; 16]), artifact, reason: FailureReason::Digest },
+        )
+    };
+    let withdrawal = |index| {
+        let failure = Reference { origin: ORIGIN.to_owned(), index: LeafIndex::new(index) };
+        says(20, 10, TrustEvent::Withdrawal { failure })
+    };
+    let params = Params::new([(did(20), 1_000)]).expect("a root");
+    let judged = |last: PendingEvent| {
+        let events = [inception(10), inception(20), failure(1), withdrawal(2), failure(2), last];
+        let mut evidence = evidence_of(&events);
+        let empty = [ListKey::Out(did(20)), ListKey::Pos(did(10)), ListKey::Receipts(did(10))];
+        evidence.lists.extend(empty.map(|list| (list, Vec::new())));
+        let (checkpoint, _) = policy().log_checkpoint(&evidence.checkpoint).expect("the log's");
+        evidence.assertion = assert_lists(&log(), &checkpoint, &evidence.lists);
+        let proven = evidence.verify(&policy()).expect("each entry is in the tree, and as it is listed");
+        judge(&proven, &params, &[], did(10), time(2_000))
+    };
+    assert_eq!(judged(withdrawal(4)).expect("a verdict").history.failures, []);
+    let error = judged(withdrawal(2)).expect_err("it was said before");
+    let want = EvidenceError::Withdrawal { index: LeafIndex::new(5), failure: LeafIndex::new(2) };
+    assert_eq!(error, JudgeError::Ledger { list: ListKey::Neg(did(10)), error: want });
 }

@@ -10,8 +10,9 @@
 
 use std::collections::HashMap;
 
-use super::judge::{Reader, Roots, common, hop_factor, said, to_ppm, vouch};
-use super::{EdgeEvent, JudgeError, Ledger, MAX_HOPS, Params, Ppm};
+use super::judge::{Reader, common, hop_factor, said, to_ppm, vouch};
+use super::search::Roots;
+use super::{EdgeEvent, Graph, JudgeError, MAX_HOPS, Params, Ppm};
 use crate::did::Did;
 use crate::entry::LogTime;
 use crate::event::Level;
@@ -96,12 +97,12 @@ impl CompactGraph {
     /// The graph of those of `edges`, the latest of each issuer, subject and scope, that count at a moment.
     ///
     /// A target that is not active has no score, whatever its number here is: that is its state's to say.
-    pub fn read<'e, L: Ledger>(
-        ledger: &L,
+    pub fn read<'e, G: Graph>(
+        ledger: &G,
         edges: impl IntoIterator<Item = &'e EdgeEvent>,
         params: &Params,
         time: LogTime,
-    ) -> Result<Result<Self, TooManyEdges>, JudgeError<L::Error>> {
+    ) -> Result<Result<Self, TooManyEdges>, JudgeError<G::Error>> {
         let reader = Reader { ledger };
         let roots = Roots::read(&reader, params, time)?;
         let mut counted = Vec::new();

@@ -1,29 +1,31 @@
 //! The judgement: which paths hold, what they are worth, what the target's history makes of it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use tlog::LeafIndex;
 
+use super::rules::answers_for;
 use super::verdict::{
     Advice, BrokenHop, Cause, Confirmer, History, Hop, JudgedPath, OpenFailure, Standing, Verdict,
 };
 use super::{
-    Confirmation, EdgeEvent, EdgeKind, Ledger, MAX_HOPS, MAX_PATHS, Negative, NegativeKind, Params, Path,
-    Ppm, weight,
+    Against, Confirmation, EdgeEvent, EdgeKind, Ledger, Logged, MAX_HOPS, MAX_PATHS, Negative, NegativeKind,
+    Params, Path, Ppm, weight,
 };
 use crate::did::Did;
 use crate::entry::LogTime;
 use crate::event::{Level, MAX_VOUCH_MILLIS, Scope};
 use crate::identity::{Identity, Status};
-use crate::lists::ListKey;
+use crate::lists::{ListKey, ListedKind};
 
 /// Judges `target` at a moment, by the entries that `ledger` has. `paths` are what somebody found; the best
 /// one counts, and one that does not hold counts for nothing and says why.
 ///
-/// The ledger is asked for: the state of the target; the state of each root, and all that it says of others;
-/// the latest vouch of each hop and the state of each voucher; what is said against the target; its artifact
-/// entries, the confirmations, and the states of those who confirm and report, if a root vouches for them.
+/// The ledger is asked for: the state of the target; what each root said last of the DIDs on the paths; the latest
+/// vouch of each hop and the state of each voucher; the target's artifact entries and the confirmations; who spoke
+/// against it, what the roots said last of them and of the confirmers, and of those whose word counts their state
+/// and their last word.
 pub fn judge<L: Ledger>(
     ledger: &L,
     params: &Params,
@@ -40,82 +42,37 @@ pub fn judge<L: Ledger>(
         Some(_) => return Ok(Verdict::without_score(params, target, time, Standing::Deactivated)),
         None => return Ok(Verdict::without_score(params, target, time, Standing::Unregistered)),
     };
-    let roots = Roots::read(&reader, params, time)?;
-    let judge = Judge { reader, params, target, identity: &identity, roots: &roots, time };
+    let judge = Judge { reader, params, target, identity: &identity, time };
     let mut judged = Vec::with_capacity(paths.len());
     for path in paths {
         judged.push(judge.path(path)?);
     }
     let history = judge.history()?;
-    Ok(judge.verdict(judged, history))
+    judge.verdict(judged, history)
 }
 
-/// What the roots say of others.
-pub(super) struct Roots {
-    /// Whom one of them warns of: the roots that do, and where.
-    banned: BTreeMap<Did, BTreeMap<Did, LeafIndex>>,
-    /// For whom one of them vouches enough that their word counts.
-    vouched: HashSet<Did>,
-    /// Their vouches in the scope that is asked for, by whom they are for.
-    edges: HashMap<Did, Vec<Edge>>,
-}
-
-/// A vouch by `from` that counts.
-pub(super) struct Edge {
-    pub(super) from: Did,
-    pub(super) scope: Scope,
-    pub(super) vouch: Vouch,
-}
-
-impl Roots {
-    pub(super) fn read<L: Ledger>(
-        reader: &Reader<'_, L>,
-        params: &Params,
-        time: LogTime,
-    ) -> Result<Self, JudgeError<L::Error>> {
-        let mut roots = Self { banned: BTreeMap::new(), vouched: HashSet::new(), edges: HashMap::new() };
-        for (root, _) in params.roots() {
-            let Some(identity) = reader.identity(root)? else { continue };
-            for event in reader.edges_from(root)? {
-                roots.take(&event, &identity, params, time);
+/// Whether what `did` reports and confirms about others counts: it is a root, or one vouches for it enough. Whether
+/// it has ended is not looked at.
+pub fn is_qualified<L: Ledger>(
+    ledger: &L,
+    params: &Params,
+    did: Did,
+    time: LogTime,
+) -> Result<bool, JudgeError<L::Error>> {
+    if params.root(did).is_some() {
+        return Ok(true);
+    }
+    let reader = Reader { ledger };
+    for (root, _) in params.roots() {
+        for scope in [Scope::CodeSigning, Scope::General] {
+            let Some(event) = reader.latest(root, did, scope)? else { continue };
+            let Ok(vouch) = vouch(&event, time) else { continue };
+            if vouch.level >= Level::Moderate && reader.counts(&event)? {
+                return Ok(true);
             }
         }
-        Ok(roots)
     }
-
-    fn take(&mut self, event: &EdgeEvent, issuer: &Identity, params: &Params, time: LogTime) {
-        if said(event, issuer).is_err() {
-            return;
-        }
-        if event.kind == EdgeKind::Distrust && params.scope().matches(event.scope) {
-            let by = self.banned.entry(event.to).or_default().entry(event.from);
-            let first = by.or_insert(event.logged.index);
-            *first = event.logged.index.min(*first);
-        }
-        let Ok(vouch) = vouch(event, time) else { return };
-        let speaks_of_builds = matches!(event.scope, Scope::CodeSigning | Scope::General);
-        if speaks_of_builds && vouch.level >= Level::Moderate {
-            self.vouched.insert(event.to);
-        }
-        if params.scope().matches(event.scope) {
-            let edge = Edge { from: event.from, scope: event.scope, vouch };
-            self.edges.entry(event.to).or_default().push(edge);
-        }
-    }
-
-    /// The vouches of the roots for a DID, in the scope that is asked for.
-    pub(super) fn edges_into(&self, did: Did) -> &[Edge] {
-        self.edges.get(&did).map_or(&[], Vec::as_slice)
-    }
-
-    pub(super) fn is_banned(&self, did: Did) -> bool {
-        self.banned.contains_key(&did)
-    }
-
-    /// The first of the roots that warn of it.
-    fn ban(&self, did: Did) -> Option<(Did, LeafIndex)> {
-        self.banned.get(&did)?.iter().map(|(by, index)| (*by, *index)).next()
-    }
+    Ok(false)
 }
 
 /// A vouch that has not ended.
@@ -182,15 +139,14 @@ struct Judge<'a, L> {
     params: &'a Params,
     target: Did,
     identity: &'a Identity,
-    roots: &'a Roots,
     time: LogTime,
 }
 
 impl<L: Ledger> Judge<'_, L> {
     fn path(&self, path: &Path) -> Result<JudgedPath, JudgeError<L::Error>> {
         let mut judged = JudgedPath::new(path.clone(), self.params.root(path.root).unwrap_or(0));
-        if let Err((at, broken)) = self.check_shape(path) {
-            judged.broken = Some((at, broken));
+        if let Some(broken) = self.broken_shape(path)? {
+            judged.broken = Some(broken);
             return Ok(judged);
         }
         let mut product = 1;
@@ -223,24 +179,42 @@ impl<L: Ledger> Judge<'_, L> {
         Ok(judged)
     }
 
-    /// What can be said of a path without the log. Names the hop, 0 for the root.
-    fn check_shape(&self, path: &Path) -> Result<(), (usize, BrokenHop)> {
+    /// What can be said against a path before its vouches are looked at. Names the hop, 0 for the root.
+    fn broken_shape(&self, path: &Path) -> Result<Option<(usize, BrokenHop)>, JudgeError<L::Error>> {
         let length = path.hops.len();
         if self.params.root(path.root).is_none() {
-            return Err((0, BrokenHop::NotRoot));
+            return Ok(Some((0, BrokenHop::NotRoot)));
         }
         if length > usize::from(self.params.max_hops()) {
-            return Err((length, BrokenHop::TooLong));
+            return Ok(Some((length, BrokenHop::TooLong)));
         }
         if path.end() != self.target {
-            return Err((length, BrokenHop::OtherTarget));
+            return Ok(Some((length, BrokenHop::OtherTarget)));
         }
         for (at, did) in path.dids().enumerate() {
-            if let Some((by, index)) = self.roots.ban(did) {
-                return Err((at, BrokenHop::Banned { by, index }));
+            if let Some((by, index)) = self.bans(did)?.into_iter().next() {
+                return Ok(Some((at, BrokenHop::Banned { by, index })));
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// The roots that warn of a DID, by their DIDs, and where each does first.
+    fn bans(&self, did: Did) -> Result<Vec<(Did, LeafIndex)>, JudgeError<L::Error>> {
+        let mut bans: Vec<(Did, LeafIndex)> = Vec::new();
+        // Nobody speaks of itself.
+        for (root, _) in self.params.roots().filter(|(root, _)| *root != did) {
+            let mut first: Option<LeafIndex> = None;
+            for scope in Scope::ALL.iter().copied().filter(|scope| self.params.scope().matches(*scope)) {
+                let Some(event) = self.reader.latest(root, did, scope)? else { continue };
+                if event.kind == EdgeKind::Distrust && self.reader.counts(&event)? {
+                    let index = event.logged.index;
+                    first = Some(first.map_or(index, |first| first.min(index)));
+                }
+            }
+            bans.extend(first.map(|index| (root, index)));
+        }
+        Ok(bans)
     }
 
     /// The vouch of one hop, with `following` hops behind it.
@@ -295,7 +269,7 @@ impl<L: Ledger> Judge<'_, L> {
         let now = iso_week(self.time);
         let receipts = self.reader.receipts(self.target)?.into_iter();
         let weeks: BTreeSet<u64> = receipts
-            .filter(|logged| self.is_counted(logged.index) && !self.identity.is_void(logged.index))
+            .filter(|logged| answers_for(self.identity, logged.index))
             .map(|logged| iso_week(logged.time))
             .filter(|week| *week <= now && now - week < ACTIVE_WEEKS)
             .collect();
@@ -304,10 +278,10 @@ impl<L: Ledger> Judge<'_, L> {
 
     /// Those whose word counts, beside the target: roots, and whom a root vouches for.
     fn qualified(&self, did: Did) -> Result<Option<Cow<'_, Identity>>, JudgeError<L::Error>> {
-        let root = self.params.root(did).is_some();
-        if did == self.target || !(root || self.roots.vouched.contains(&did)) {
+        if did == self.target || !is_qualified(self.reader.ledger, self.params, did, self.time)? {
             return Ok(None);
         }
+        let root = self.params.root(did).is_some();
         let identity = self.reader.identity(did)?;
         Ok(identity.filter(|identity| root || identity.status() != Status::Deactivated))
     }
@@ -333,44 +307,46 @@ impl<L: Ledger> Judge<'_, L> {
     }
 
     fn is_confirmed(&self, confirmation: &Confirmation, confirmer: &Identity) -> bool {
-        self.is_counted(confirmation.receipt)
-            && !self.identity.is_void(confirmation.receipt)
+        answers_for(self.identity, confirmation.receipt)
             && !confirmer.is_void(confirmation.logged.index)
             && !confirmer.is_void(confirmation.build)
     }
 
     fn read_negatives(&self, history: &mut History) -> Result<(), JudgeError<L::Error>> {
-        let mut reports: BTreeMap<Did, Vec<Negative>> = BTreeMap::new();
-        for negative in self.reader.negatives(self.target)? {
-            match negative.kind {
-                NegativeKind::Failure { .. } | NegativeKind::Withdrawal => {
-                    reports.entry(negative.from).or_default().push(negative);
-                }
-                NegativeKind::Equivocation { receipts } => {
-                    let by_target = receipts.iter().all(|receipt| !self.identity.is_void(*receipt));
-                    if by_target && self.is_counted(negative.logged.index) {
-                        history.equivocations.push((negative.from, negative.logged.index));
-                    }
-                }
+        let mut reports: BTreeMap<Did, Vec<Against>> = BTreeMap::new();
+        // What a recovery left behind counts for nothing: nobody is asked to show it.
+        for against in self.reader.against(self.target)?.into_iter().filter(|a| self.is_counted(a.index)) {
+            if against.kind != ListedKind::Equivocation {
+                reports.entry(against.from).or_default().push(against);
+                continue;
+            }
+            // One is enough.
+            if !history.equivocations.is_empty() {
+                continue;
+            }
+            let negative = self.reader.negative(self.target, &against)?;
+            if let NegativeKind::Equivocation { receipts } = negative.kind
+                && receipts.iter().all(|receipt| answers_for(self.identity, *receipt))
+            {
+                history.equivocations.push((against.from, against.index));
             }
         }
+        // However much one reporter says, its last word decides, and only that is looked at.
+        reports.retain(|_, reports| reports.iter().any(|report| report.kind == ListedKind::Failure));
         for (reporter, reports) in reports {
             let Some(identity) = self.qualified(reporter)? else { continue };
-            let last = reports.iter().rfind(|report| !identity.is_void(report.logged.index));
-            let Some(Negative { logged, kind: NegativeKind::Failure { artifact, reason }, .. }) = last else {
-                continue;
-            };
-            let age = self.time.as_millis().saturating_sub(logged.time.as_millis());
-            if age < FAILURE_MILLIS && self.is_counted(logged.index) {
-                let failure =
-                    OpenFailure { by: reporter, logged: *logged, artifact: *artifact, reason: *reason };
-                history.failures.push(failure);
+            let Some(last) = reports.iter().rfind(|report| !identity.is_void(report.index)) else { continue };
+            let Negative { time, kind } = self.reader.negative(self.target, last)?;
+            let NegativeKind::Failure { artifact, reason } = kind else { continue };
+            if self.time.as_millis().saturating_sub(time.as_millis()) < FAILURE_MILLIS {
+                let logged = Logged { index: last.index, time };
+                history.failures.push(OpenFailure { by: reporter, logged, artifact, reason });
             }
         }
         Ok(())
     }
 
-    fn verdict(&self, mut paths: Vec<JudgedPath>, history: History) -> Verdict {
+    fn verdict(&self, mut paths: Vec<JudgedPath>, history: History) -> Result<Verdict, JudgeError<L::Error>> {
         for path in &mut paths {
             path.score = path.social.times(history.behaviour);
         }
@@ -382,7 +358,6 @@ impl<L: Ledger> Judge<'_, L> {
             Status::Compromised => Standing::Compromised,
             Status::Active | Status::Deactivated => Standing::Active,
         };
-        let banned = self.roots.banned.get(&self.target);
         let mut verdict = Verdict {
             disjoint: most_disjoint(&paths, self.target, self.params.threshold()),
             paths,
@@ -390,13 +365,13 @@ impl<L: Ledger> Judge<'_, L> {
             social,
             score: social.times(history.behaviour),
             history,
-            distrusted: banned.into_iter().flatten().map(|(by, index)| (*by, *index)).collect(),
+            distrusted: self.bans(self.target)?,
             ..Verdict::without_score(self.params, self.target, self.time, standing)
         };
         verdict.causes = Cause::of(&verdict);
         verdict.passes = verdict.causes.iter().all(|cause| !cause.fails());
         verdict.advice = Advice::of(&verdict);
-        verdict
+        Ok(verdict)
     }
 }
 
@@ -446,19 +421,24 @@ impl<'a, L: Ledger> Reader<'a, L> {
         self.ledger.latest(from, to, scope).map_err(JudgeError::of(ListKey::Edge(from, to, scope)))
     }
 
-    fn edges_from(&self, did: Did) -> Result<Vec<EdgeEvent>, JudgeError<L::Error>> {
-        self.ledger.edges_from(did).map_err(JudgeError::of(ListKey::Out(did)))
+    /// Whether what was said counts, by the state of its issuer.
+    fn counts(&self, event: &EdgeEvent) -> Result<bool, JudgeError<L::Error>> {
+        Ok(self.identity(event.from)?.is_some_and(|issuer| said(event, &issuer).is_ok()))
     }
 
-    fn negatives(&self, did: Did) -> Result<Vec<Negative>, JudgeError<L::Error>> {
-        self.ledger.negatives(did).map_err(JudgeError::of(ListKey::Neg(did)))
+    fn against(&self, did: Did) -> Result<Vec<Against>, JudgeError<L::Error>> {
+        self.ledger.against(did).map_err(JudgeError::of(ListKey::Neg(did)))
+    }
+
+    fn negative(&self, did: Did, against: &Against) -> Result<Negative, JudgeError<L::Error>> {
+        self.ledger.negative(did, against).map_err(JudgeError::of(ListKey::Neg(did)))
     }
 
     fn confirmations(&self, did: Did) -> Result<Vec<Confirmation>, JudgeError<L::Error>> {
         self.ledger.confirmations(did).map_err(JudgeError::of(ListKey::Pos(did)))
     }
 
-    fn receipts(&self, did: Did) -> Result<Vec<super::Logged>, JudgeError<L::Error>> {
+    fn receipts(&self, did: Did) -> Result<Vec<Logged>, JudgeError<L::Error>> {
         self.ledger.receipts(did).map_err(JudgeError::of(ListKey::Receipts(did)))
     }
 }

@@ -7,11 +7,12 @@ use std::convert::Infallible;
 use tlog::LeafIndex;
 
 use super::rules::{Artifact, CheckError, Prefix, RuleError, check_artifact, check_event};
-use super::{Confirmation, EdgeEvent, EdgeKind, Graph, Ledger, Logged, Negative, NegativeKind};
+use super::{Against, Confirmation, EdgeEvent, EdgeKind, Graph, Ledger, Logged, Negative, NegativeKind};
 use crate::did::Did;
 use crate::entry::{ClaimHash, DsseEntry, Entry};
 use crate::event::{Body, EventEntry, Scope, TrustEvent};
 use crate::identity::Identity;
+use crate::lists::ListedKind;
 
 /// What the first entries of a log say, nothing taken on trust: every rule is applied here but those of form
 /// and signatures ([`crate::leaf::check`]).
@@ -25,7 +26,7 @@ pub struct MemoryLedger {
     receipts: HashMap<Did, Vec<Logged>>,
     edges: HashMap<Did, BTreeMap<(Did, Scope), EdgeEvent>>,
     into: HashMap<Did, BTreeSet<(Did, Scope)>>,
-    negatives: HashMap<Did, Vec<Negative>>,
+    negatives: HashMap<Did, Vec<(Against, Negative)>>,
     confirmations: HashMap<Did, Vec<Confirmation>>,
     open_failures: HashMap<(Did, Did), LeafIndex>,
 }
@@ -114,7 +115,8 @@ impl MemoryLedger {
                 }
                 NegativeKind::Equivocation { .. } => (),
             }
-            self.negatives.entry(to).or_default().push(Negative { logged, from, kind });
+            let against = Against { index: logged.index, from, kind: ListedKind::of_trust(trust) };
+            self.negatives.entry(to).or_default().push((against, Negative { time: logged.time, kind }));
         }
         if let TrustEvent::Confirmation { receipt, build, .. } = trust {
             let confirmation = Confirmation { logged, from, receipt: receipt.index, build: build.index };
@@ -192,12 +194,14 @@ impl Ledger for MemoryLedger {
         Ok(self.edges.get(&from).and_then(|edges| edges.get(&(to, scope))).copied())
     }
 
-    fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, Infallible> {
-        Ok(self.edges.get(&from).into_iter().flat_map(BTreeMap::values).copied().collect())
+    fn against(&self, did: Did) -> Result<Vec<Against>, Infallible> {
+        Ok(self.negatives.get(&did).into_iter().flatten().map(|(against, _)| *against).collect())
     }
 
-    fn negatives(&self, did: Did) -> Result<Vec<Negative>, Infallible> {
-        Ok(self.negatives.get(&did).cloned().unwrap_or_default())
+    fn negative(&self, did: Did, against: &Against) -> Result<Negative, Infallible> {
+        let all = self.negatives.get(&did).map_or(&[][..], Vec::as_slice);
+        let at = all.binary_search_by_key(&against.index, |(known, _)| known.index);
+        Ok(all[at.expect("it is one of those that this ledger named")].1)
     }
 
     fn confirmations(&self, did: Did) -> Result<Vec<Confirmation>, Infallible> {
@@ -210,6 +214,10 @@ impl Ledger for MemoryLedger {
 }
 
 impl Graph for MemoryLedger {
+    fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, Infallible> {
+        Ok(self.edges.get(&from).into_iter().flat_map(BTreeMap::values).copied().collect())
+    }
+
     fn edges_into(&self, to: Did) -> Result<Vec<EdgeEvent>, Infallible> {
         let from = self.into.get(&to).into_iter().flatten();
         Ok(from.filter_map(|(from, scope)| self.edges.get(from)?.get(&(to, *scope))).copied().collect())

@@ -11,7 +11,8 @@ use std::fmt::Write;
 
 use tlog::LeafIndex;
 
-use super::judge::{JudgeError, Reader, Roots, said, vouch};
+use super::judge::{JudgeError, Reader, said, vouch};
+use super::search::Roots;
 use super::{EdgeEvent, EdgeKind, Graph, Params, search};
 use crate::did::Did;
 use crate::entry::LogTime;

@@ -96,9 +96,12 @@ pub fn check_event<P: Prefix>(
         }
         TrustEvent::Equivocation { receipts, statements } => {
             let member = "receipts";
+            let signer = before.identity(subject).map_err(CheckError::Prefix)?;
             for (reference, statement) in receipts.iter().zip(statements) {
                 let artifact = artifact(member, reference)?;
                 check(artifact.did == subject, RuleError::OthersArtifact { member, did: subject })?;
+                let answers = signer.as_ref().is_none_or(|signer| answers_for(signer, reference.index));
+                check(answers, RuleError::PastArtifact { member })?;
                 // The signer of a private entry has not agreed to show its statement.
                 check(artifact.subjects.is_some(), RuleError::PrivateArtifact { member })?;
                 check(artifact.payload == Hash::of(statement), RuleError::OtherStatement { member })?;
@@ -106,6 +109,12 @@ pub fn check_event<P: Prefix>(
         }
     }
     Ok(None)
+}
+
+/// Whether a DID answers for what it logged at `index`: that is not void, and behind its last recovery. What it does
+/// not answer for once, it never does again.
+pub(super) fn answers_for(signer: &Identity, index: LeafIndex) -> bool {
+    !signer.is_void(index) && signer.recovered().is_none_or(|recovery| index > recovery)
 }
 
 fn check(holds: bool, rule: RuleError) -> Result<(), RuleError> {
@@ -175,6 +184,12 @@ pub enum RuleError {
     /// A rule of the issuer's state.
     #[error(transparent)]
     State(#[from] StateError),
+    /// An entry that its signer answers for no more.
+    #[error("`{member}`: that entry is void, or its signer's recovery lies behind it")]
+    PastArtifact {
+        /// The member of the event.
+        member: &'static str,
+    },
 }
 
 impl RuleError {
@@ -188,7 +203,8 @@ impl RuleError {
             | Self::NotListed { .. }
             | Self::OtherStatement { .. }
             | Self::OthersArtifact { .. }
-            | Self::PrivateArtifact { .. } => "reference",
+            | Self::PrivateArtifact { .. }
+            | Self::PastArtifact { .. } => "reference",
             Self::OtherLog => "origin",
             Self::State(error) => error.rule(),
         }

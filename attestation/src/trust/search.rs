@@ -3,13 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use super::judge::{Edge, JudgeError, Reader, Roots, common, hop_factor, said, vouch};
+use super::judge::{JudgeError, Reader, Vouch, common, hop_factor, said, vouch};
 use super::verdict::order;
-use super::{Graph, Params, Path};
+use super::{EdgeEvent, EdgeKind, Graph, Params, Path};
 use crate::did::Did;
 use crate::entry::LogTime;
 use crate::event::{Level, Scope};
-use crate::identity::Status;
+use crate::identity::{Identity, Status};
 use crate::lists::ListKey;
 
 /// The most vouches that one search looks at.
@@ -61,6 +61,60 @@ pub fn search<G: Graph>(
     }
     found.complete = search.left > 0;
     Ok(found)
+}
+
+/// What the roots say of others.
+pub(super) struct Roots {
+    /// Whom one of them warns of.
+    banned: HashSet<Did>,
+    /// Their vouches in the scope that is asked for, by whom they are for.
+    edges: HashMap<Did, Vec<Edge>>,
+}
+
+/// A vouch by `from` that counts.
+struct Edge {
+    from: Did,
+    scope: Scope,
+    vouch: Vouch,
+}
+
+impl Roots {
+    pub(super) fn read<G: Graph>(
+        reader: &Reader<'_, G>,
+        params: &Params,
+        time: LogTime,
+    ) -> Result<Self, JudgeError<G::Error>> {
+        let mut roots = Self { banned: HashSet::new(), edges: HashMap::new() };
+        for (root, _) in params.roots() {
+            let events = reader.ledger.edges_from(root).map_err(JudgeError::of(ListKey::Out(root)))?;
+            if events.is_empty() {
+                continue;
+            }
+            let Some(identity) = reader.identity(root)? else { continue };
+            events.iter().for_each(|event| roots.take(event, &identity, params, time));
+        }
+        Ok(roots)
+    }
+
+    fn take(&mut self, event: &EdgeEvent, issuer: &Identity, params: &Params, time: LogTime) {
+        if !params.scope().matches(event.scope) || said(event, issuer).is_err() {
+            return;
+        }
+        if event.kind == EdgeKind::Distrust {
+            self.banned.insert(event.to);
+        } else if let Ok(vouch) = vouch(event, time) {
+            let edge = Edge { from: event.from, scope: event.scope, vouch };
+            self.edges.entry(event.to).or_default().push(edge);
+        }
+    }
+
+    fn edges_into(&self, did: Did) -> &[Edge] {
+        self.edges.get(&did).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn is_banned(&self, did: Did) -> bool {
+        self.banned.contains(&did)
+    }
 }
 
 struct Search<'a, G> {
@@ -196,7 +250,7 @@ impl<G: Graph> Search<'_, G> {
         Ok(())
     }
 
-    fn edges_into(&self, did: Did) -> Result<Vec<super::EdgeEvent>, JudgeError<G::Error>> {
+    fn edges_into(&self, did: Did) -> Result<Vec<EdgeEvent>, JudgeError<G::Error>> {
         self.reader.ledger.edges_into(did).map_err(JudgeError::of(ListKey::In(did)))
     }
 }

@@ -1,6 +1,7 @@
 //! The sequencer on a store in memory: what it writes, signs, publishes and answers, step by step.
 
 mod cosigning;
+mod evidence;
 mod identities;
 mod rounds;
 mod witnesses;

@@ -11,7 +11,7 @@ use attestation::identity::Identity;
 use attestation::trust::graph::{CompactGraph, Edge, Scratch};
 use attestation::trust::rules::Prefix;
 use attestation::trust::{
-    Confirmation, EdgeEvent, EdgeKind, Graph, Ledger, Logged, Negative, Params, judge, search,
+    Against, Confirmation, EdgeEvent, EdgeKind, Graph, Ledger, Logged, Negative, Params, judge, search,
 };
 use tlog::LeafIndex;
 
@@ -224,12 +224,12 @@ impl Ledger for Town {
         Ok(self.vouches_for(self.number(to)).find(|event| event.from == from))
     }
 
-    fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, Infallible> {
-        Ok(self.out.get(self.number(from) as usize).cloned().unwrap_or_default())
+    fn against(&self, _: Did) -> Result<Vec<Against>, Infallible> {
+        Ok(Vec::new())
     }
 
-    fn negatives(&self, _: Did) -> Result<Vec<Negative>, Infallible> {
-        Ok(Vec::new())
+    fn negative(&self, _: Did, _: &Against) -> Result<Negative, Infallible> {
+        unreachable!("nothing speaks against anybody")
     }
 
     fn confirmations(&self, _: Did) -> Result<Vec<Confirmation>, Infallible> {
@@ -242,6 +242,10 @@ impl Ledger for Town {
 }
 
 impl Graph for Town {
+    fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, Infallible> {
+        Ok(self.out.get(self.number(from) as usize).cloned().unwrap_or_default())
+    }
+
     fn edges_into(&self, to: Did) -> Result<Vec<EdgeEvent>, Infallible> {
         Ok(self.vouches_for(self.number(to)).collect())
     }
