@@ -8,9 +8,11 @@ mod answer;
 mod error;
 mod url;
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
+use attestation::lists::{ListKey, Listed};
 use reqwest::StatusCode;
 use reqwest::blocking::{RequestBuilder, Response};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -158,6 +160,14 @@ impl Client {
         let path = "/api/v1/evidence";
         let request = self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
         Ok(self.send(path, request.body(query.to_string()))?.body)
+    }
+
+    /// The lists with these names, at most 64; an empty one for each of which nothing stands there.
+    pub fn lists(&self, keys: &[ListKey]) -> Result<BTreeMap<ListKey, Vec<Listed>>, ClientError> {
+        let names: Vec<String> = keys.iter().map(|key| format!("key={key}")).collect();
+        let path = format!("/api/v1/lists?{}", names.join("&"));
+        let got = self.get(&path)?;
+        answer::lists(&got.body, keys).map_err(|what| self.malformed(&path, what))
     }
 
     /// Submits a JSON array of `count` submissions.

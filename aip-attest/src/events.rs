@@ -33,6 +33,7 @@ use crate::patience::Patience;
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
 use crate::report::{Console, Failure, Result};
+use crate::said::{self, Said};
 use crate::submission::refusal;
 use crate::target::{Target, Wish};
 
@@ -115,6 +116,15 @@ impl Session {
         &self.target.origin
     }
 
+    /// What a DID says of another one now, in each scope.
+    pub fn said(&self, from: Did, to: Did, console: &mut Console) -> Result<Said> {
+        let known = self.known(from, console)?;
+        let issuer = known.registered()?;
+        let mut patience = Patience::until(self.deadline);
+        let lists = patience.ask(console, || self.target.client.lists(&said::keys(from, to)))?;
+        Ok(Said::of(issuer, &lists, clock::now_millis()))
+    }
+
     /// Says something about another DID, after a look whether this key may.
     pub fn say(
         &self,
@@ -123,7 +133,13 @@ impl Session {
         event: TrustEvent,
         console: &mut Console,
     ) -> Result<Logged> {
-        let said = event.name();
+        let said = match event {
+            TrustEvent::Failure { .. } => "failure report",
+            _ => event.name(),
+        };
+        if subject == identity.did {
+            return Err(Failure::new(format!("a {said} is about another DID, and {subject} is your own")));
+        }
         let signed = Event::about(subject, identity.did, self.origin(), event.clone())
             .and_then(|event| PendingEvent::sign(event, &[&identity.key]))
             .map_err(|error| Failure::new(format!("cannot make this {said}")).caused_by(error))?;
@@ -381,7 +397,7 @@ fn send(
             },
         };
         if !patience.pause(at_least, console, &why) {
-            return Err(Failure::new("the log gave no answer in time")
+            return Err(Failure::new("the log has not logged the event in time")
                 .because(why)
                 .hint("it may log the event all the same: try again, or look with `aip-attest whoami`")
                 .for_now());

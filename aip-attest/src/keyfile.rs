@@ -475,8 +475,13 @@ fn warn_of_other_readers(path: &Path, metadata: io::Result<fs::Metadata>, consol
 fn warn_of_other_readers(_: &Path, _: io::Result<fs::Metadata>, _: &mut Console) {}
 
 fn no_identity() -> Failure {
+    let has_did = environment::var("AIP_DID").is_ok_and(|did| did.is_some());
     let missing = match environment::path("AIP_CREDENTIALS_PATH") {
         Some(path) => format!("there is no identity: `{}` does not exist", path.display()),
+        None if has_did => {
+            "there is no identity: AIP_DID is set without AIP_PRIVATE_KEY, and there is no credentials file"
+                .to_owned()
+        }
         None => "there is no identity: neither AIP_DID and AIP_PRIVATE_KEY nor a credentials file".to_owned(),
     };
     Failure::new(missing).hint("`aip-attest init` makes one; in CI set both variables from secrets")

@@ -46,6 +46,7 @@ pub mod predicate;
 pub mod progress;
 pub mod receipt_file;
 pub mod report;
+pub mod said;
 pub mod scoring;
 pub mod signing;
 pub mod submission;

@@ -170,6 +170,11 @@ fn read_if_there(path: &Path) -> Result<Option<(Receipt, Vec<u8>)>> {
     let bytes = match read_found(path, MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::InvalidFilename => {
+            return Err(cannot_read(path)
+                .caused_by(error)
+                .hint("it is named after its artifact, and longer: give the artifact a shorter name"));
+        }
         Err(error) => return Err(left_alone(cannot_read(path).caused_by(error))),
     };
     match Receipt::parse(&bytes) {

@@ -13,7 +13,9 @@ use attestation::evidence::{Evidence, Proven};
 use attestation::leaf::{self, Leaf};
 use attestation::receipt::SignerState;
 use attestation::trust::picture::Picture;
-use attestation::trust::{self, Graph, MemoryLedger, Params, ParamsError, Ppm, ScopeQuery, Verdict};
+use attestation::trust::{
+    self, Graph, JudgeError, MemoryLedger, Params, ParamsError, Ppm, ScopeQuery, Verdict,
+};
 use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
 use tlog::key::{Ed25519PublicKey, VerifierKey};
@@ -130,6 +132,10 @@ fn roots(flags: &Flags, settings: &Scoring, console: &mut Console) -> Result<(Ve
         let roots: Result<Vec<Root>, String> = names.map(str::parse).collect();
         let roots =
             roots.map_err(|why| Failure::new("AIP_TRUST_ROOTS is not a list of DIDs").because(why))?;
+        if roots.is_empty() {
+            return Err(Failure::new("no trust root is named: AIP_TRUST_ROOTS is set, and has no DID")
+                .hint("unset it, or name DIDs in it, with commas between them"));
+        }
         return Ok((roots, RootSource::Environment));
     }
     if !settings.roots.is_empty() {
@@ -314,7 +320,13 @@ impl Basis {
     /// Also whether every path was looked at: among more vouches than one search takes there may be a better one.
     pub fn judge(&self, params: &Params, did: Did, time: LogTime) -> Result<(Verdict, bool)> {
         match &self.ledger {
-            Source::Evidence(proven) => judge(&**proven, params, did, time),
+            Source::Evidence(proven) => judge(&**proven, params, did, time).map_err(|failure| match self.way {
+                Way::File => failure.hint(
+                    "it was made for another DID, other roots or other settings: `aip-attest gate … --evidence-out \
+                     FILE`, asked like this, keeps what is needed",
+                ),
+                Way::Private | Way::Open => failure,
+            }),
             Source::WholeLog(whole) => judge(&whole.ledger, params, did, time),
         }
     }
@@ -324,8 +336,14 @@ fn judge<G: Graph>(graph: &G, params: &Params, did: Did, time: LogTime) -> Resul
 where
     G::Error: std::error::Error + 'static,
 {
-    let cannot =
-        |error: trust::JudgeError<G::Error>| Failure::new(format!("cannot judge {did}")).because(error);
+    let cannot = |error: trust::JudgeError<G::Error>| {
+        let failure = Failure::new(format!("cannot judge {did}"));
+        match error {
+            // It names the list itself.
+            JudgeError::Ledger { error, .. } => failure.because(error),
+            error => failure.because(error),
+        }
+    };
     let found = trust::search(graph, params, did, time).map_err(cannot)?;
     let verdict = trust::judge(graph, params, &found.paths, did, time).map_err(cannot)?;
     Ok((verdict, found.complete))

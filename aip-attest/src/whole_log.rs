@@ -77,6 +77,11 @@ impl Cache {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let file = options.open(path).map_err(cannot)?;
+        if !file.metadata().map_err(cannot)?.is_file() {
+            return Err(Failure::new(format!("cannot use the log's entries in `{}`", path.display()))
+                .because("it is no regular file")
+                .hint("move it away: the entries are read again from the log"));
+        }
         loop {
             match file.try_lock() {
                 Ok(()) => break,

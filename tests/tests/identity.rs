@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 use tests::log::Log;
+use tests::oracle;
 use tests::someone::{Someone, outcome};
 
 /// Somebody else, with something to sign.
@@ -221,7 +222,7 @@ fn a_lost_machine_is_replaced_by_the_recovery_key() {
     let other = Someone::at(&log, &[]);
     let newest = fresh.recovery_file();
     let (code, _, err) =
-        other.run(&["recover", "--recovery", newest.to_str().expect("UTF-8"), "--since", "1"]);
+        other.run(&["recover", "--recovery", newest.to_str().expect("UTF-8"), "--since", "3"]);
     assert_eq!((code, err.contains("holds another identity")), (2, true), "{err}");
 }
 
@@ -261,8 +262,17 @@ fn pipelines_vouch_confirm_and_report() {
     let did = one.did();
     let vouch = voucher.json(&["vouch", &did, "--level", "STRONG", "--depth", "1", "--expires", "30d"]);
     assert_eq!((&vouch["event"], &vouch["subject"]), (&"vouch".into(), &did.as_str().into()), "{vouch}");
-    voucher.ok(&["vouch", &did, "--no-delegate"]);
-    voucher.ok(&["revoke", &did]);
+    let terms = ["scope", "level", "depth"].map(|term| vouch[term].to_string());
+    assert_eq!(terms, ["\"CODE_SIGNING\"", "\"STRONG\"", "1"], "{vouch}");
+    let lasts = vouch["expiresAtMillis"].as_u64().zip(vouch["loggedAtMillis"].as_u64());
+    let days = lasts.map(|(end, start)| (end - start).div_ceil(86_400_000));
+    assert_eq!((days, vouch["expiresAt"].is_string()), (Some(30), true), "{vouch}");
+    let line = voucher.ok(&["vouch", &did, "--no-delegate"]);
+    assert!(
+        line.contains("CODE_SIGNING STRONG until 20") && line.contains("Z, 0 more hops  index"),
+        "{line}"
+    );
+    assert_eq!(voucher.json(&["revoke", &did])["scope"], "CODE_SIGNING");
     voucher.ok(&["distrust", &did, "--scope", "GENERAL"]);
     for (arguments, said) in [
         (&["vouch", "did:aip:upstream-agent"][..], "32 lower-case hex digits"),
@@ -270,7 +280,7 @@ fn pipelines_vouch_confirm_and_report() {
         (&["vouch", &did, "--scope", "ALL"], "one of GENERAL, CODE_SIGNING"),
         (&["vouch", &did, "--level", "SUSPICIOUS"], "aip-attest distrust"),
         (&["vouch", &did, "--depth", "8"], "0..=7"),
-        (&["vouch", &voucher.did()], "about its issuer itself"),
+        (&["vouch", &voucher.did()], "is your own"),
     ] {
         let (code, _, err) = voucher.run(arguments);
         assert_eq!((code, err.contains(said)), (2, true), "{arguments:?}: {err}");
@@ -367,4 +377,73 @@ fn what_the_inception_says_can_be_asked_for_until_it_is_logged() {
         let (code, _, err) = pipeline.run(&[&["init", "--register"], &flags[..]].concat());
         assert_eq!((code, err.contains(hint)), (2, true), "{err}");
     }
+}
+
+#[test]
+fn a_revocation_takes_something_back_or_logs_nothing() {
+    let log = Log::start(&[]);
+    let org = Someone::at(&log, &["--capabilities", "vouches", "--register", "--log", &log.url()]);
+    let pipeline = Someone::at(&log, &["--register", "--log", &log.url()]);
+    let did = pipeline.did();
+    let size = || oracle::check_log(&log).checkpoint.size.get();
+    let refused = |more: &[&str], says: &[&str]| {
+        let before = size();
+        let (code, out, err) = org.run(&[&["revoke", &did], more].concat());
+        assert_eq!((code, out.as_str()), (2, ""), "{err}");
+        says.iter().for_each(|what| assert!(err.contains(what), "{what}\n{err}"));
+        assert_eq!(size(), before, "an entry for nothing");
+    };
+    refused(&[], &["nothing that you said of did:aip:", "stands in CODE_SIGNING"]);
+    org.ok(&["vouch", &did, "--scope", "GENERAL"]);
+    refused(&[], &["hint: you vouch for it in GENERAL: --scope GENERAL"]);
+    org.ok(&["vouch", &did]);
+    let (code, out, err) = org.run(&["revoke", &did]);
+    assert_eq!((code, out.contains("revocation")), (0, true), "{out}{err}");
+    assert!(err.contains("warning: you vouch for it in GENERAL as before"), "{err}");
+    refused(&[], &["it was taken back before (entry 4)", "you vouch for it in GENERAL"]);
+    let (code, out, err) = org.run(&["revoke", &did, "--scope", "GENERAL"]);
+    assert_eq!((code, err.contains("as before")), (0, false), "{out}{err}");
+    refused(&["--scope", "GENERAL"], &["it was taken back before (entry 5)"]);
+    org.ok(&["distrust", &did, "--scope", "FINANCIAL"]);
+    refused(&[], &["you warn of it in FINANCIAL: --scope FINANCIAL"]);
+}
+
+#[test]
+fn a_vouch_for_whom_it_gives_no_score_says_so() {
+    let log = Log::start(&[]);
+    let org = Someone::at(&log, &["--capabilities", "vouches", "--register", "--log", &log.url()]);
+    let pipeline = Someone::new();
+    pipeline.ok(&["init"]);
+    pipeline.ok(&["policy", "pin", &log.url(), "--yes"]);
+    let did = pipeline.did();
+    let said = |what: Option<&str>| {
+        let (code, out, err) = org.run(&["vouch", &did]);
+        assert_eq!(code, 0, "{out}{err}");
+        let warning = err.lines().find(|line| line.starts_with("warning: did:aip:"));
+        assert_eq!(warning.is_some(), what.is_some(), "{err}");
+        if let Some(what) = what {
+            assert!(err.contains(what), "{what}\n{err}");
+        }
+    };
+    said(Some("is not registered in the log `localhost/log`"));
+    let asked = ["trust", &did, "--root", &org.did(), "--log", &log.url()];
+    let (code, out, err) = org.run(&asked);
+    assert_eq!(code, 0, "{out}{err}");
+    for what in ["the log `localhost/log` has no inception of it", "of a DID of another log: --log"] {
+        assert!(out.contains(what), "{what}\n{out}");
+    }
+    pipeline.ok(&["init", "--register", "--log", &log.url()]);
+    said(None);
+    pipeline.ok(&["report-compromise", "--since", "3"]);
+    said(Some("is reported as compromised"));
+    pipeline.ok(&[
+        "recover",
+        "--recovery",
+        pipeline.recovery_file().to_str().expect("UTF-8"),
+        "--since",
+        "3",
+    ]);
+    said(None);
+    pipeline.ok(&["deactivate", "--yes"]);
+    said(Some("was deactivated"));
 }

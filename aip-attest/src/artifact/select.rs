@@ -81,8 +81,11 @@ fn select_one(argument: &OsStr) -> Result<Vec<Result<Artifact, (String, Failure)
         Expanded::Missing => {
             let text = argument.to_string_lossy();
             let Some(sha256) = parse_digest(&text) else {
-                return Err(Failure::new(format!("there is no file `{text}`"))
-                    .hint("a folder, a glob such as 'dist/*', or several names work too"));
+                let failure = Failure::new(format!("there is no file `{text}`"));
+                if text.starts_with("sha256:") {
+                    return Err(failure.hint("a digest is sha256: and 64 lower-case hex digits"));
+                }
+                return Err(failure.hint("a folder, a glob such as 'dist/*', or several names work too"));
             };
             let place = Place::Elsewhere { sha256, path: None };
             Ok(vec![Ok(Artifact { place, name: text.into_owned() })])

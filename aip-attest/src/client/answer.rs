@@ -2,9 +2,11 @@
 //!
 //! Unknown members are passed over, as a newer log may have them: what matters is verified later.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use attestation::lists::{ListKey, Listed};
 use serde::Deserialize;
 use serde_json::Value;
 use tlog::encoding;
@@ -162,6 +164,27 @@ pub(super) fn entries(body: &[u8]) -> Result<EntryList, String> {
 struct WireProved {
     leaf: String,
     proof: String,
+}
+
+/// The lists of these names; what else is there is passed over.
+pub(super) fn lists(body: &[u8], keys: &[ListKey]) -> Result<BTreeMap<ListKey, Vec<Listed>>, String> {
+    #[derive(Deserialize)]
+    struct Wire {
+        lists: BTreeMap<String, Vec<String>>,
+    }
+    let mut wire: Wire = parse(body)?;
+    let listed = |line: String| {
+        let bytes: Option<[u8; Listed::BYTES]> = base64("lists", &line)?.try_into().ok();
+        bytes
+            .and_then(|bytes| Listed::from_bytes(&bytes))
+            .ok_or_else(|| "an entry of a list is none".to_owned())
+    };
+    let mut list = |key: &ListKey| {
+        let lines =
+            wire.lists.remove(&key.to_string()).ok_or_else(|| format!("the list `{key}` is missing"))?;
+        Ok((*key, lines.into_iter().map(listed).collect::<Result<_, String>>()?))
+    };
+    keys.iter().map(&mut list).collect()
 }
 
 fn proved(events: Vec<WireProved>) -> Result<Vec<ProvedLeaf>, String> {

@@ -1,5 +1,5 @@
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use attestation::Did;
 use attestation::event::{Reference, TrustEvent};
@@ -58,6 +58,12 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 
 /// The digest of the one artifact that is named.
 pub(super) fn digest(argument: &OsString) -> Result<Hash> {
+    let is_digest = argument.to_str().and_then(artifact::parse_digest).is_some();
+    if !is_digest && !Path::new(argument).is_file() {
+        let name = PathBuf::from(argument);
+        return Err(Failure::new(format!("there is no file `{}`", name.display()))
+            .hint("name one file, or its digest: sha256: and 64 lower-case hex digits"));
+    }
     let hashed = hashing::hash_every(artifact::select(std::slice::from_ref(argument))?)?;
     match &hashed[..] {
         [one] => Ok(one.sha256),

@@ -2,12 +2,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use attestation::Did;
-use attestation::trust::{Ppm, Verdict};
+use attestation::trust::Ppm;
 
 use super::trust::{self, Asked, Judged};
 use super::verify::{self, Found};
 use crate::clock;
 use crate::policy_file::pins::Pins;
+use crate::policy_file::trust::MAX_PATHS;
 use crate::policy_file::{PolicyFile, Source};
 use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::scoring::age::{self, MaxAge};
@@ -44,14 +45,15 @@ pub(crate) struct Args {
     did: Did,
 
     /// The least score that passes, such as 0.5; else `threshold` in trust.toml
-    #[arg(long, value_name = "SCORE")]
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     threshold: Option<Ppm>,
 
     #[command(flatten)]
     asked: Asked,
 
     /// As many paths of trust that reach the threshold and share nothing but the DID
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_PATHS)))]
     min_paths: Option<u8>,
 
     /// How old the log's checkpoint may be, by the time that the quorum attests, or `none` for any age; else 24h,
@@ -162,7 +164,7 @@ impl Gate {
             .hint("name a policy with witnesses"));
         }
         // Both hold, so that no flag takes back what the settings demand.
-        for limit in [Some(self.max_age), judged.max_age.map(MaxAge::Limit)].into_iter().flatten() {
+        for limit in [Some(self.max_age), judged.max_age.map(MaxAge::Setting)].into_iter().flatten() {
             age::refuse_stale(checkpoint.size, *attested, *way, limit, clock::now())?;
         }
         let found = if self.artifacts.is_empty() {
@@ -203,7 +205,7 @@ impl Opened {
     /// Why, in one line.
     pub(super) fn reason(&self) -> String {
         let verdict = &self.judged.verdict;
-        let score = score_line(verdict);
+        let score = score_line(&self.judged);
         let bad = self.found.iter().find(|found| found.exit() != Exit::Yes);
         let age = if self.is_age_attested() { "" } else { "; age not attested: the policy asks no witness" };
         match bad {
@@ -218,10 +220,11 @@ impl Opened {
     }
 }
 
-fn score_line(verdict: &Verdict) -> String {
+fn score_line(judged: &Judged) -> String {
+    let verdict = &judged.verdict;
     let (did, score, threshold) = (verdict.target, verdict.score, verdict.params.threshold());
     match verdict.causes.iter().find(|cause| cause.fails()) {
         None => format!("{did} scores {score}, at least {threshold}"),
-        Some(cause) => format!("{did} does not pass: {}", trust::words(verdict, *cause)),
+        Some(cause) => format!("{did} does not pass: {}", trust::words(judged, *cause)),
     }
 }

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use attestation::event::Body;
-use serde_json::json;
+use attestation::event::{Body, TrustEvent};
+use serde_json::{Value, json};
 
 use crate::clock;
 use crate::events::{Logged, Session};
-use crate::report::{Console, Result};
+use crate::report::{Console, Result, counted};
 
 /// Which log, how long, and how to say what came of it.
 #[derive(clap::Args)]
@@ -45,7 +45,7 @@ impl LogArgs {
     pub(super) fn print(&self, logged: &Logged, console: &mut Console) {
         let event = &logged.event;
         if self.json {
-            console.json(&json!({
+            let mut json = json!({
                 "schema": "aip.event.v1",
                 "event": event.name(),
                 "issuer": event.issuer().to_string(),
@@ -55,19 +55,48 @@ impl LogArgs {
                 "loggedAt": clock::rfc3339_millis(logged.logged_at.as_millis()),
                 "loggedAtMillis": logged.logged_at.as_millis(),
                 "treeSize": logged.size.get(),
-            }));
+            });
+            if let Body::Trust(trust) = event.body() {
+                add_terms(trust, &mut json);
+            }
+            console.json(&json);
             return;
         }
-        let scope = match event.body() {
-            Body::Trust(trust) => trust.scope().map_or(String::new(), |scope| format!("  {scope}")),
+        let terms = match event.body() {
+            Body::Trust(trust) => terms(trust),
             Body::Identity(_) => String::new(),
         };
         console.line(format!(
-            "{}  {}{scope}  index {}  {}",
+            "{}  {}{terms}  index {}  {}",
             event.name(),
             event.subject(),
             logged.index,
             event.origin()
         ));
+    }
+}
+
+/// For what, how much, how long.
+fn terms(trust: &TrustEvent) -> String {
+    let mut terms = trust.scope().map_or(String::new(), |scope| format!("  {scope}"));
+    if let TrustEvent::Vouch { level, depth, expires_at, .. } = trust {
+        let depth =
+            depth.map_or(String::new(), |depth| format!(", {}", counted(usize::from(depth), "more hop")));
+        let until = clock::rfc3339_millis(expires_at.as_millis());
+        terms.push_str(&format!(" {level} until {until}{depth}"));
+    }
+    terms
+}
+
+/// The same for programs; `depth` is null where any number of hops may follow.
+fn add_terms(trust: &TrustEvent, json: &mut Value) {
+    if let Some(scope) = trust.scope() {
+        json["scope"] = scope.name().into();
+    }
+    if let TrustEvent::Vouch { level, depth, expires_at, .. } = trust {
+        json["level"] = level.name().into();
+        json["depth"] = (*depth).into();
+        json["expiresAt"] = clock::rfc3339_millis(expires_at.as_millis()).into();
+        json["expiresAtMillis"] = expires_at.as_millis().into();
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Args {
     recovery: PathBuf,
 
     /// The first index that is not yours; else where the earliest open report begins
-    #[arg(long, value_name = "INDEX")]
+    #[arg(long, value_name = "INDEX", allow_negative_numbers = true)]
     since: Option<u64>,
 
     /// Where the new recovery key goes; else aip-recovery-….json in the home folder

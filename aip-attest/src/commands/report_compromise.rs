@@ -17,7 +17,7 @@ use crate::report::{Console, Exit, Result};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The first index that is not yours
-    #[arg(long, value_name = "INDEX")]
+    #[arg(long, value_name = "INDEX", allow_negative_numbers = true)]
     since: u64,
 
     /// The recovery key's file, instead of the next key on this machine

@@ -5,11 +5,13 @@ use super::log_args::LogArgs;
 use super::vouch::{new_id, scope};
 use crate::clock;
 use crate::keyfile;
-use crate::report::{Console, Exit, Result};
+use crate::report::{Console, Exit, Failure, Result};
+use crate::said::Said;
 
 /// Take back what you said about a DID: a vouch or a warning, in one scope
 ///
-/// It counts from the entry on, wherever a score is computed from a tree that has it.
+/// It counts from the entry on, wherever a score is computed from a tree that has it. Where nothing stands in the scope,
+/// nothing is logged, and the exit code is 2; what stands in other scopes is named.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Whom
@@ -26,8 +28,29 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let identity = keyfile::load(console)?;
+    let session = args.log.open(console)?;
+    let said = session.said(identity.did, args.did, console)?;
+    if !said.stands(args.scope) {
+        return Err(nothing(&args, &said, session.origin()));
+    }
     let event = TrustEvent::Revocation { id: new_id()?, issued_at: clock::now_millis(), scope: args.scope };
-    let logged = args.log.open(console)?.say(&identity, args.did, event, console)?;
+    let logged = session.say(&identity, args.did, event, console)?;
     args.log.print(&logged, console);
+    for (scope, word) in said.elsewhere(args.scope) {
+        console.warn(format!("{word} in {scope} as before: `--scope {scope}` takes that back"));
+    }
     Ok(Exit::Yes)
+}
+
+/// Why there is nothing to take back.
+fn nothing(args: &Args, said: &Said, origin: &str) -> Failure {
+    let (did, scope) = (args.did, args.scope);
+    let failure = Failure::new(format!("nothing that you said of {did} stands in {scope}"))
+        .because(format!("so says the log `{origin}`"));
+    let failure = match said.over(scope) {
+        Some(why) => failure.because(why),
+        None => failure,
+    };
+    said.elsewhere(scope)
+        .fold(failure, |failure, (scope, word)| failure.hint(format!("{word} in {scope}: --scope {scope}")))
 }

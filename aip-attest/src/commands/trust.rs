@@ -40,7 +40,7 @@ pub(crate) struct Args {
     did: Option<Did>,
 
     /// The score that passes, else `threshold` in trust.toml: below it the exit code is 1
-    #[arg(long, value_name = "SCORE")]
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     threshold: Option<Ppm>,
 
     #[command(flatten)]
@@ -272,7 +272,7 @@ pub(super) fn print(judged: &Judged, console: &mut Console) {
         ));
     }
     for cause in &verdict.causes {
-        console.line(format!("because   {}", words(verdict, *cause)));
+        console.line(format!("because   {}", words(judged, *cause)));
     }
     for advice in &verdict.advice {
         console.line(format!("raises    {}", advice_words(advice)));
@@ -324,9 +324,12 @@ pub(super) fn hint(judged: &Judged) -> Option<&'static str> {
 }
 
 /// A cause in words.
-pub(super) fn words(verdict: &Verdict, cause: Cause) -> String {
+pub(super) fn words(judged: &Judged, cause: Cause) -> String {
+    let Judged { verdict, basis, .. } = judged;
     match cause {
-        Cause::Unregistered => "it is not registered: its log has no inception of it".into(),
+        Cause::Unregistered => {
+            format!("it is not registered: the log `{}` has no inception of it", basis.checkpoint.origin)
+        }
         Cause::Deactivated => "it was deactivated".into(),
         Cause::Compromised => "it is reported as compromised, and has not recovered".into(),
         Cause::Distrusted { by, index } => format!("the root {by} distrusts it (entry {index})"),
@@ -357,7 +360,10 @@ fn unequal(a: Ppm, b: Ppm) -> (String, String) {
 
 fn advice_words(advice: &Advice) -> String {
     match advice {
-        Advice::Register => "an inception in the log: `aip-attest init --register`".into(),
+        Advice::Register => {
+            "an inception in this log: `aip-attest init --register`, by its owner; of a DID of another log: --log"
+                .into()
+        }
         Advice::Recover => "a recovery: `aip-attest recover`".into(),
         Advice::LiftDistrust { by, index } => format!("{by} taking back its distrust (entry {index})"),
         Advice::DirectVouch { by, score } => format!("a STRONG vouch by the root {by}: {score}"),

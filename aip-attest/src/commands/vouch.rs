@@ -3,9 +3,11 @@ use std::time::Duration;
 use attestation::Did;
 use attestation::entry::LogTime;
 use attestation::event::{Level, MAX_DEPTH, MAX_VOUCH_MILLIS, Scope, StatementId, TrustEvent};
+use attestation::identity::{Identity as State, Status};
 
 use super::log_args::LogArgs;
 use crate::clock;
+use crate::events::Known;
 use crate::keyfile;
 use crate::report::{Console, Exit, Failure, Result};
 
@@ -29,7 +31,7 @@ pub(crate) struct Args {
     level: Level,
 
     /// How many further hops may follow, 0 to 7: 0 trusts it, and nobody it vouches for
-    #[arg(long, value_name = "HOPS", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=i64::from(MAX_DEPTH)))]
+    #[arg(long, value_name = "HOPS", default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(u8).range(..=i64::from(MAX_DEPTH)))]
     depth: u8,
 
     /// The same as --depth 0
@@ -55,9 +57,32 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         depth: Some(if args.no_delegate { 0 } else { args.depth }),
         expires_at: after(issued_at, args.expires)?,
     };
-    let logged = args.log.open(console)?.say(&identity, args.did, event, console)?;
+    let session = args.log.open(console)?;
+    let subject = session.known(args.did, console)?;
+    let logged = session.say(&identity, args.did, event, console)?;
     args.log.print(&logged, console);
+    if let Some(why) = worthless(&subject) {
+        console.warn(why);
+    }
     Ok(Exit::Yes)
+}
+
+/// Why a vouch gives its subject no score now.
+fn worthless(subject: &Known) -> Option<String> {
+    let (did, as_of) = (subject.did, subject.as_of());
+    match subject.state.as_ref().map(State::status) {
+        Some(Status::Active) => None,
+        Some(Status::Compromised) => Some(format!(
+            "{did} is reported as compromised, {as_of}: the vouch counts for nothing until it has recovered"
+        )),
+        Some(Status::Deactivated) => {
+            Some(format!("{did} was deactivated, {as_of}: no vouch gives it a score"))
+        }
+        None => Some(format!(
+            "{did} is not registered in the log `{}`, {as_of}: the vouch counts for nothing until it is",
+            subject.origin
+        )),
+    }
 }
 
 /// The moment a vouch of this length ends.

@@ -249,7 +249,11 @@ fn print_state(known: &Known, console: &mut Console) {
         let time = clock::rfc3339_millis(event.logged_at.as_millis());
         console.line(format!("  index {}  {}  {time}", event.index, event.event.name()));
     }
-    for window in state.windows() {
+    for (at, window) in state.windows().iter().enumerate() {
+        // A report and a recovery may say the same.
+        if state.windows()[..at].contains(window) {
+            continue;
+        }
         let until = window
             .until
             .map_or("not yet recovered".to_owned(), |until| format!("to the recovery at {until}"));

@@ -14,7 +14,7 @@ pub(crate) struct Args {
     did: Did,
 
     /// The index of the report, as `report-failure` printed it
-    #[arg(long, value_name = "INDEX")]
+    #[arg(long, value_name = "INDEX", allow_negative_numbers = true)]
     failure: u64,
 
     #[command(flatten)]

@@ -22,7 +22,7 @@
 //! A setting that is not known here is refused: to pass over it would be to trust more than was asked.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::str::FromStr;
@@ -31,8 +31,9 @@ use std::time::Duration;
 use attestation::Did;
 use attestation::did::DidError;
 use attestation::receipt::Demand;
-use attestation::trust::{Params, Ppm, PpmError, ScopeQuery};
-use serde::Deserialize;
+use attestation::trust::{MAX_HOPS, Params, Ppm, ScopeQuery};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer};
 use tlog::TreeSize;
 use tlog::policy::Policy;
 
@@ -83,29 +84,33 @@ impl FromStr for Root {
     fn from_str(text: &str) -> Result<Self, String> {
         let (did, weight) = match text.split_once('=') {
             None => (text, Params::FULL_ROOT),
-            Some((did, weight)) => (did, per_mille(weight)?),
+            Some((did, weight)) => (did, positive(weight)?),
         };
         Ok(Self { did: did.parse().map_err(|error: DidError| error.to_string())?, weight })
     }
 }
 
-/// A share with at most three decimals, in per mille.
-pub fn per_mille(text: &str) -> Result<u16, String> {
-    let share: Ppm = text.parse().map_err(|error: PpmError| error.to_string())?;
-    match u16::try_from(share.get() / 1_000) {
-        Ok(weight) if share.get().is_multiple_of(1_000) => Ok(weight),
-        _ => Err(format!("`{text}` has more than three decimals")),
-    }
+/// A share that is more than nothing, with at most three decimals, in per mille.
+fn positive(text: &str) -> Result<u16, String> {
+    let share = text.parse::<Ppm>().ok().filter(|share| share.get().is_multiple_of(1_000));
+    let share = share.and_then(|share| u16::try_from(share.get() / 1_000).ok());
+    share.filter(|share| *share > 0).ok_or_else(|| {
+        format!("a number above 0, at most 1, with at most three decimals, such as 0.5: `{text}`")
+    })
 }
 
 impl Trust {
     /// Refuses a tree that is smaller than the least one of its log: whoever shows it hides what came later.
     pub fn refuse_small(&self, origin: &str, size: TreeSize) -> Result<()> {
         match self.min_checkpoint.get(origin) {
-            Some(least) if size.get() < *least => {
-                Err(Failure::new(format!("the checkpoint of `{origin}` is older than trust.toml allows"))
-                    .because(format!("it is of size {size}, `min-checkpoint` is {least}")))
-            }
+            Some(least) if size.get() < *least => Err(Failure::new(format!(
+                "the checkpoint of `{origin}` is older than trust.toml allows"
+            ))
+            .because(format!("it is of size {size}, `min-checkpoint` is {least}"))
+            .hint("evidence in a file: get it again from the log")
+            .hint(
+                "the log itself just now: it went back, or `min-checkpoint` in trust.toml was never its size",
+            )),
             _ => Ok(()),
         }
     }
@@ -153,7 +158,7 @@ fn parse(text: &str) -> Result<Trust, String> {
         #[serde(default)]
         trust: WireScoring,
     }
-    let wire: Wire = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    let wire: Wire = toml::from_str(text).map_err(|error| located(text, &error))?;
     if wire.version != 1 {
         return Err(format!("`version` is {}, this program knows 1", wire.version));
     }
@@ -171,41 +176,93 @@ fn parse(text: &str) -> Result<Trust, String> {
     })
 }
 
+/// Why the settings cannot be read, with the line that it is about.
+fn located(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message();
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let Some((at, line)) = before.and_then(|before| {
+        let at = before.matches('\n').count();
+        Some((at + 1, text.lines().nth(at)?.trim()))
+    }) else {
+        return message.to_owned();
+    };
+    let line: String = line.chars().take(MAX_LINE_CHARS).collect();
+    format!("line {at}, `{line}`: {message}")
+}
+
+/// As much of a line as a message shows.
+const MAX_LINE_CHARS: usize = 80;
+
+/// A text, such as a number that must not become a float.
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Quoted;
+        impl Visitor<'_> for Quoted {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value in quotation marks, such as \"0.5\"")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+        }
+        from.deserialize_str(Quoted)
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct WireScoring {
-    roots: BTreeMap<String, String>,
-    threshold: Option<String>,
-    scope: Option<String>,
-    newcomer: Option<String>,
-    decay: Option<String>,
-    max_hops: Option<u8>,
-    min_paths: Option<u8>,
+    roots: BTreeMap<String, Text>,
+    threshold: Option<Text>,
+    scope: Option<Text>,
+    newcomer: Option<Text>,
+    decay: Option<Text>,
+    max_hops: Option<u64>,
+    min_paths: Option<u64>,
 }
 
 impl WireScoring {
     fn read(self) -> Result<Scoring, String> {
         fn named<T, E: Display>(
             name: &str,
-            text: Option<String>,
+            text: Option<Text>,
             parse: impl Fn(&str) -> Result<T, E>,
         ) -> Result<Option<T>, String> {
-            text.map(|text| parse(&text).map_err(|why| format!("`trust.{name}`: {why}"))).transpose()
+            text.map(|Text(text)| parse(&text).map_err(|why| format!("`trust.{name}`: {why}"))).transpose()
         }
-        let root = |(did, weight): (&String, &String)| {
+        let root = |(did, Text(weight)): (&String, &Text)| {
             format!("{did}={weight}").parse().map_err(|why| format!("`trust.roots`: {why}"))
+        };
+        let count = |name: &str, count: Option<u64>, most: u8| {
+            let is_one = |count: &u64| (1..=u64::from(most)).contains(count);
+            match count {
+                None => Ok(None),
+                Some(count) => u8::try_from(count)
+                    .ok()
+                    .filter(|_| is_one(&count))
+                    .map(Some)
+                    .ok_or_else(|| format!("`trust.{name}` is {count}, not from 1 to {most}")),
+            }
         };
         Ok(Scoring {
             roots: self.roots.iter().map(root).collect::<Result<_, String>>()?,
             threshold: named("threshold", self.threshold, str::parse::<Ppm>)?,
             scope: named("scope", self.scope, str::parse::<ScopeQuery>)?,
             newcomer: named("newcomer", self.newcomer, str::parse::<Ppm>)?,
-            decay: named("decay", self.decay, per_mille)?,
-            max_hops: self.max_hops,
-            min_paths: self.min_paths,
+            decay: named("decay", self.decay, positive)?,
+            max_hops: count("max-hops", self.max_hops, MAX_HOPS)?,
+            min_paths: count("min-paths", self.min_paths, MAX_PATHS)?,
         })
     }
 }
+
+/// [`trust::MAX_PATHS`](attestation::trust::MAX_PATHS).
+pub const MAX_PATHS: u8 = 8;
 
 const MAX_BYTES: u64 = 64 * 1024;
 
@@ -230,9 +287,17 @@ mod tests {
             ("version = 2", "`version` is 2"),
             ("version = 1\nthreshold = 0.5", "unknown field `threshold`"),
             ("version = 1\nmax-age = \"soon\"", "not a duration"),
-            ("version = 1\n[trust]\nthreshold = 0.5", "invalid type"),
+            (
+                "version = 1\n[trust]\nthreshold = 0.5",
+                "line 3, `threshold = 0.5`: invalid type: floating point `0.5`, expected a value in quotation marks",
+            ),
+            ("version = 1\n[trust.roots]\nme = 1", "line 3, `me = 1`: invalid type"),
+            ("version = 1\n[trust]\ndecay = \"0\"", "`trust.decay`: a number above 0"),
+            ("version = 1\n[trust]\nmax-hops = 9", "`trust.max-hops` is 9, not from 1 to 7"),
+            ("version = 1\n[trust]\nmin-paths = 0", "`trust.min-paths` is 0, not from 1 to 8"),
+            ("version = 1\n[trust]\nmin-paths = 300", "`trust.min-paths` is 300, not from 1 to 8"),
             ("version = 1\n[trust]\nthreshold = \"NaN\"", "`trust.threshold`"),
-            ("version = 1\n[trust]\ndecay = \"0.1234\"", "more than three decimals"),
+            ("version = 1\n[trust]\ndecay = \"0.1234\"", "at most three decimals"),
             ("version = 1\n[trust]\nscope = \"ALL\"", "`trust.scope`"),
             ("version = 1\n[trust.roots]\nme = \"1\"", "`trust.roots`"),
             ("version = 1\nmin-checkpoint = 5", "invalid type"),
@@ -241,5 +306,25 @@ mod tests {
             let got = parse(text).expect_err(text);
             assert!(got.contains(why), "{text}: {got}");
         }
+    }
+
+    #[test]
+    fn a_weight_is_more_than_nothing_and_has_three_decimals() {
+        let did = "did:aip:56475aa75463474c0285df5dbf2bcab7";
+        for (weight, want) in
+            [("", Some(1_000)), ("=1", Some(1_000)), ("=0.001", Some(1)), ("=0.25", Some(250))]
+        {
+            let root: Root = format!("{did}{weight}").parse().expect(weight);
+            assert_eq!((root.did.to_string().as_str(), Some(root.weight)), (did, want), "{weight}");
+        }
+        for weight in ["=0", "=0.0004", "=0.0000001", "=1.5", "=", "=-1"] {
+            let why = format!("{did}{weight}").parse::<Root>().expect_err(weight);
+            assert!(why.contains("above 0, at most 1, with at most three decimals"), "{weight}: {why}");
+        }
+    }
+
+    #[test]
+    fn paths_can_be_asked_for_as_many_as_are_judged() {
+        assert_eq!(usize::from(MAX_PATHS), attestation::trust::MAX_PATHS);
     }
 }

@@ -18,6 +18,8 @@ pub enum MaxAge {
     Usual,
     /// As old as somebody said: no answer passes whose age nobody attests.
     Limit(Duration),
+    /// The same, said by `max-checkpoint-age` in trust.toml.
+    Setting(Duration),
     /// Any age.
     Any,
 }
@@ -57,10 +59,10 @@ pub fn refuse_stale(
     let allowed = match limit {
         MaxAge::Any => return Ok(()),
         MaxAge::Usual => MaxAge::USUAL,
-        MaxAge::Limit(limit) => limit,
+        MaxAge::Limit(limit) | MaxAge::Setting(limit) => limit,
     };
     match attested {
-        Some(attested) => refuse_older(size, attested, allowed, now),
+        Some(attested) => refuse_older(size, attested, way, (allowed, limit), now),
         None => refuse_unattested(way, limit),
     }
 }
@@ -68,7 +70,9 @@ pub fn refuse_stale(
 fn refuse_unattested(way: Way, limit: MaxAge) -> Result<()> {
     let why = match (way, limit) {
         (Way::Private, MaxAge::Usual | MaxAge::Any) => return Ok(()),
-        (Way::Private, MaxAge::Limit(_)) => "its policy asks no witness, and a greatest age is named",
+        (Way::Private, MaxAge::Limit(_) | MaxAge::Setting(_)) => {
+            "its policy asks no witness, and a greatest age is named"
+        }
         (Way::Open, _) => {
             "its policy asks no witness, and on the way of `http:` anybody shows an old answer again"
         }
@@ -85,7 +89,13 @@ fn refuse_unattested(way: Way, limit: MaxAge) -> Result<()> {
     ))
 }
 
-fn refuse_older(size: TreeSize, attested: UnixTime, limit: Duration, now: UnixTime) -> Result<()> {
+fn refuse_older(
+    size: TreeSize,
+    attested: UnixTime,
+    way: Way,
+    (limit, said): (Duration, MaxAge),
+    now: UnixTime,
+) -> Result<()> {
     let ahead = attested.as_secs().saturating_sub(now.as_secs());
     if ahead > MAX_AHEAD.as_secs() {
         return Err(Failure::new(format!("the checkpoint is {ahead} s ahead of this machine's clock"))
@@ -95,13 +105,25 @@ fn refuse_older(size: TreeSize, attested: UnixTime, limit: Duration, now: UnixTi
     if age <= limit {
         return Ok(());
     }
-    Err(Failure::new(format!("the checkpoint is older than {}", humantime::format_duration(limit)))
+    let by = match said {
+        MaxAge::Setting(_) => "`max-checkpoint-age` in trust.toml",
+        MaxAge::Limit(_) => "--max-age",
+        MaxAge::Usual | MaxAge::Any => "the limit unless --max-age names another",
+    };
+    let failure = Failure::new(format!("the checkpoint is older than {}", humantime::format_duration(limit)))
+        .because(format!("that is {by}"))
         .because(format!(
             "size {size} was cosigned {} ago, at {}",
             humantime::format_duration(age),
             clock::rfc3339(attested)
-        ))
-        .hint("get fresh evidence from the log; what was revoked since is not in it"))
+        ));
+    Err(match way {
+        Way::File => failure.hint("get fresh evidence from the log; what was revoked since is not in it"),
+        Way::Private | Way::Open => failure.hint(
+            "the log was asked just now, and what was revoked since is not in it: an idle log is cosigned anew at each \
+             `log-server serve --recosign-interval`, so allow more than that",
+        ),
+    })
 }
 
 /// How far two honest clocks differ at most.
@@ -141,6 +163,32 @@ mod tests {
                         assert!(got.is_err_and(|got| got.contains(why)), "{attested} {way:?} {limit:?}")
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_is_named_and_who_asked_just_now_is_not_sent_to_ask_again() {
+        let old = |way, limit| {
+            let attested = Some(UnixTime::from_secs(NOW - 25 * HOUR));
+            refuse_stale(TreeSize::new(5), attested, way, limit, UnixTime::from_secs(NOW))
+                .expect_err("too old")
+                .to_string()
+        };
+        let hour = Duration::from_secs(HOUR);
+        for (limit, name) in [
+            (MaxAge::Setting(hour), "`max-checkpoint-age` in trust.toml"),
+            (MaxAge::Limit(hour), "that is --max-age"),
+            (MaxAge::Usual, "unless --max-age names another"),
+        ] {
+            for (way, again) in [(Way::File, true), (Way::Private, false), (Way::Open, false)] {
+                let said = old(way, limit);
+                assert!(said.contains(name), "{said}");
+                assert_eq!(
+                    (said.contains("get fresh evidence"), said.contains("--recosign-interval")),
+                    (again, !again),
+                    "{said}"
+                );
             }
         }
     }

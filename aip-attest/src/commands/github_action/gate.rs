@@ -92,7 +92,7 @@ fn summary(opened: &Opened) -> String {
         let _ = writeln!(text, "| path | {} |", dids.join(" → "));
     }
     for cause in &verdict.causes {
-        let _ = writeln!(text, "| because | {} |", cell(&trust::words(verdict, *cause)));
+        let _ = writeln!(text, "| because | {} |", cell(&trust::words(&opened.judged, *cause)));
     }
     for found in &opened.found {
         let why = found.why().map_or(String::new(), |why| format!(": {why}"));
