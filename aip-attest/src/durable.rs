@@ -23,8 +23,19 @@ pub enum Readers {
 /// What the names of unfinished files end in.
 pub const TEMPORARY: &str = ".aip-tmp";
 
-/// Puts `bytes` at `path`, durably. Makes the folders above it.
+/// Puts `bytes` at `path`, durably. Makes the folders above it. A symlink stays one, and what it names is written.
+///
+/// A pipe or a device is written into as it is, and keeps its name; what is for its owner only is refused there.
 pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<()> {
+    let path = &named_by(path).map_err(|source| cannot_write(path).caused_by(source))?;
+    // Only a file, or nothing at all, gives its name to another one. A folder says so itself.
+    if path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        if readers == Readers::Owner {
+            return Err(cannot_write(path).because("it is not a regular file"));
+        }
+        let written = OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(bytes));
+        return written.map_err(|source| cannot_write(path).caused_by(source));
+    }
     let folder = folder_of(path);
     create_folder(folder, readers)?;
     let temporary = temporary_name(path)?;
@@ -119,6 +130,22 @@ pub fn create_folder(folder: &Path, readers: Readers) -> Result<()> {
         Failure::new(format!("cannot make the folder `{}`", folder.display())).caused_by(source)
     })
 }
+
+/// What `path` names, through every symlink; it need not be there.
+fn named_by(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_path_buf();
+    for _ in 0..MAX_SYMLINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = folder_of(&path).join(target),
+            // Not there, or no symlink.
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("too many symlinks"))
+}
+
+/// As many as Linux follows.
+const MAX_SYMLINKS: usize = 40;
 
 /// How many files are written at a time.
 const WRITERS: usize = 16;
@@ -228,6 +255,43 @@ mod tests {
         write(&path, b"x", Readers::Owner).expect("written");
         assert!(set_aside(&path, names()).is_err());
         assert!(path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symlink_stays_and_what_it_names_is_written() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let [link, middle, target] = ["link", "middle", "below/target"].map(|name| dir.path().join(name));
+        std::os::unix::fs::symlink("middle", &link).expect("a link");
+        std::os::unix::fs::symlink(&target, &middle).expect("a link");
+        for text in ["new", "over it"] {
+            write(&link, text.as_bytes(), Readers::Everyone).expect("written");
+            assert_eq!(fs::read_to_string(&target).expect("read"), text);
+            assert!(link.is_symlink() && middle.is_symlink() && !target.is_symlink());
+        }
+        let ring = dir.path().join("ring");
+        std::os::unix::fs::symlink("ring", &ring).expect("a link");
+        assert!(write(&ring, b"x", Readers::Everyone).is_err());
+        assert!(ring.is_symlink());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_written_into_and_never_with_a_secret() {
+        use std::os::unix::fs::FileTypeExt as _;
+        let dir = tempfile::tempdir().expect("a folder");
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+        assert!(write(&pipe, b"secret", Readers::Owner).is_err());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read(pipe)
+        });
+        write(&pipe, b"data", Readers::Everyone).expect("written");
+        // First: a pipe that was replaced is read by nobody, and its reader waits for ever.
+        assert!(pipe.symlink_metadata().expect("there").file_type().is_fifo());
+        assert_eq!(reader.join().expect("no panic").expect("read"), b"data");
+        assert_eq!(fs::read_dir(dir.path()).expect("read").count(), 1);
     }
 
     #[cfg(unix)]
