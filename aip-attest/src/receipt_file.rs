@@ -11,7 +11,7 @@
 //! is the only copy of its envelope.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Component, Path, PathBuf};
 
@@ -84,44 +84,79 @@ pub fn read(path: &Path) -> Result<Receipt> {
 /// Writes receipts, durably: what is on disk before it is sent can be sent again. Many take the time of a few.
 ///
 /// A receipt that is there and holds something that the new one does not is kept beside it, and the user told.
-/// What is there and no receipt is somebody's, and an error.
-pub fn write_all(receipts: &[(&Path, &Receipt)], console: &mut Console) -> Result<()> {
-    let displaced = receipts.par_iter().map(|(path, receipt)| Displaced::by(receipt, path));
-    let displaced: Vec<Displaced> = displaced.filter_map(Result::transpose).collect::<Result<_>>()?;
+/// What is there and no receipt is somebody's, and an error. Answers what was in each place before.
+pub fn write_all(receipts: &[(&Path, &Receipt)], console: &mut Console) -> Result<Vec<Former>> {
+    let former = receipts.par_iter().map(|(path, receipt)| Former::before(receipt, path));
+    let former: Vec<Former> = former.collect::<Result<_>>()?;
+    let kept = |old: &Former| Some((old.kept.clone()?, old.bytes.clone()?));
+    let kept: Vec<(PathBuf, Vec<u8>)> = former.iter().filter_map(kept).collect();
     let kept: Vec<(&Path, Vec<u8>)> =
-        displaced.iter().map(|old| (old.kept.as_path(), old.bytes.clone())).collect();
+        kept.iter().map(|(path, bytes)| (path.as_path(), bytes.clone())).collect();
     // Under its other name before its own is given away: a crash leaves it twice or once, and never not at all.
     durable::write_all(&kept, Readers::Everyone)?;
-    for Displaced { path, kept, .. } in &displaced {
-        console.note(format!("the receipt that was in `{}` is kept as `{}`", path.display(), kept.display()));
+    for Former { path, kept, .. } in &former {
+        if let Some(kept) = kept {
+            let (path, kept) = (path.display(), kept.display());
+            console.note(format!("the receipt that was in `{path}` is kept as `{kept}`"));
+        }
     }
     let files: Vec<(&Path, Vec<u8>)> =
         receipts.iter().map(|(path, receipt)| (*path, receipt.to_json().into_bytes())).collect();
-    durable::write_all(&files, Readers::Everyone)
+    durable::write_all(&files, Readers::Everyone)?;
+    Ok(former)
 }
 
-/// A receipt in whose place another one goes.
-struct Displaced {
+/// What was in a receipt's place before another one was written there.
+pub struct Former {
     path: PathBuf,
-    bytes: Vec<u8>,
-    /// Where it goes itself.
-    kept: PathBuf,
+    /// The receipt; `None` if nothing was there.
+    bytes: Option<Vec<u8>>,
+    /// Where it was kept, if the new one does not hold all of it and nothing else did.
+    kept: Option<PathBuf>,
 }
 
-impl Displaced {
-    /// The receipt at `path`, if it is to be kept when `new` is written there.
-    fn by(new: &Receipt, path: &Path) -> Result<Option<Self>> {
-        let Some((old, bytes)) = read_if_there(path)? else { return Ok(None) };
+impl Former {
+    /// The place.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes `refused` away, which is worth nothing, and puts back what was there before. Something else that lies
+    /// there by now is left alone.
+    pub fn put_back(&self, refused: &Receipt, console: &mut Console) -> Result<()> {
+        let cannot =
+            |source| Failure::new(format!("cannot remove `{}`", self.path.display())).caused_by(source);
+        match read_found(&self.path, MAX_BYTES) {
+            Ok(bytes) if bytes == refused.to_json().as_bytes() => {}
+            _ => return Ok(()),
+        }
+        let Some(bytes) = &self.bytes else { return fs::remove_file(&self.path).map_err(cannot) };
+        durable::write_all(&[(&self.path, bytes.clone())], Readers::Everyone)?;
+        // In its place first: a crash before this line leaves it twice.
+        if let Some(kept) = &self.kept {
+            fs::remove_file(kept).map_err(cannot)?;
+            console.note(format!("the receipt that was in `{}` is back there", self.path.display()));
+        }
+        Ok(())
+    }
+
+    /// What is at `path`, and where it is to be kept when `new` is written there.
+    fn before(new: &Receipt, path: &Path) -> Result<Self> {
+        let at = path.to_path_buf();
+        let Some((old, bytes)) = read_if_there(path)? else {
+            return Ok(Self { path: at, bytes: None, kept: None });
+        };
         if holds_all_of(new, &old) {
-            return Ok(None);
+            return Ok(Self { path: at, bytes: Some(bytes), kept: None });
         }
         for number in 1..=MAX_KEPT {
             let kept = kept_path(path, &old, number);
-            match read_if_there(&kept)? {
-                Some((there, _)) if holds_all_of(&there, &old) => return Ok(None),
-                Some((there, _)) if !holds_all_of(&old, &there) => {}
-                _ => return Ok(Some(Self { path: path.to_path_buf(), bytes, kept })),
-            }
+            let kept = match read_if_there(&kept)? {
+                Some((there, _)) if holds_all_of(&there, &old) => None,
+                Some((there, _)) if !holds_all_of(&old, &there) => continue,
+                _ => Some(kept),
+            };
+            return Ok(Self { path: at, bytes: Some(bytes), kept });
         }
         Err(Failure::new(format!("there is no name left to keep the receipt `{}` under", path.display()))
             .hint("move it away"))
@@ -289,7 +324,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("app.receipt.json");
         let mut console = Console::new(Box::new(io::sink()), Box::new(io::sink()));
-        let mut put = |path: &Path, receipt: &Receipt| write_all(&[(path, receipt)], &mut console);
+        let mut put = |path: &Path, receipt: &Receipt| write_all(&[(path, receipt)], &mut console).map(drop);
         let (old, new, other) = (signed("old"), signed("new"), signed("other"));
         put(&path, &old).expect("written");
         put(&kept_path(&path, &old, 1), &other).expect("written");
@@ -299,6 +334,29 @@ mod tests {
         {
             assert_eq!(read(&path).expect("a receipt"), *want, "{}", path.display());
         }
+    }
+
+    #[test]
+    fn what_a_refused_receipt_displaced_is_put_back() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("app.receipt.json");
+        let mut console = Console::new(Box::new(io::sink()), Box::new(io::sink()));
+        let (old, refused, other) = (signed("old"), signed("refused"), signed("other"));
+        let count = || fs::read_dir(dir.path()).expect("a folder").count();
+        let displace = |console: &mut Console| {
+            write_all(&[(&path, &refused)], console).expect("written").pop().expect("a place")
+        };
+        displace(&mut console).put_back(&refused, &mut console).expect("removed");
+        assert_eq!(count(), 0);
+        write_all(&[(&path, &old)], &mut console).expect("written");
+        displace(&mut console).put_back(&refused, &mut console).expect("back");
+        assert_eq!((read(&path).expect("a receipt"), count()), (old.clone(), 1));
+        // Somebody else came between.
+        let former = displace(&mut console);
+        write_all(&[(&path, &other)], &mut console).expect("written");
+        former.put_back(&refused, &mut console).expect("left alone");
+        assert_eq!(read(&path).expect("a receipt"), other);
+        assert_eq!(read(&kept_path(&path, &old, 1)).expect("a receipt"), old);
     }
 
     #[test]

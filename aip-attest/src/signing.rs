@@ -1,6 +1,7 @@
 //! From artifacts to receipts: statements, signatures, and what lies on disk before a log is asked.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use attestation::dsse::Envelope;
@@ -16,7 +17,7 @@ use crate::events;
 use crate::keyfile::Identity;
 use crate::policy_file::pins::Pins;
 use crate::predicate;
-use crate::receipt_file::{self, Shelf};
+use crate::receipt_file::{self, Former, Shelf};
 use crate::report::{Console, Exit, Failure, Result};
 use crate::submission::{self, Job, Outcome};
 use crate::target::Wish;
@@ -60,23 +61,31 @@ pub enum Says {
 pub struct Signed {
     /// The artifact.
     pub hashed: Hashed,
-    /// Where its receipt is.
-    pub path: PathBuf,
+    /// Where its receipt is, or was to be.
+    path: PathBuf,
     /// The receipt, as far as it came.
     pub receipt: Receipt,
+    /// Whether the log never takes it: it is not kept then.
+    pub is_refused: bool,
     /// Why it came no further, if it should have.
     pub failure: Option<Failure>,
 }
 
 impl Signed {
-    /// How far the receipt came: `signed`, `pending` or `logged`.
+    /// How far the receipt came: `signed`, `pending`, `refused` or `logged`.
     pub fn state(&self) -> &'static str {
         match self.receipt.state() {
+            _ if self.is_refused => "refused",
             State::Signed => "signed",
             State::Pending(_) => "pending",
             // A logged receipt that was to be refreshed and was not is still logged.
             State::Logged(_) => "logged",
         }
+    }
+
+    /// Where the receipt is, if it is kept.
+    pub fn kept(&self) -> Option<&Path> {
+        (!self.is_refused).then_some(&self.path)
     }
 
     /// The place in the log.
@@ -130,9 +139,10 @@ pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mu
         jobs.push(Job { receipt, paths: group.paths.clone() });
     }
     // On disk before the first byte is sent: whatever happens now can be sent again as it is.
-    write(jobs.iter().zip(new).filter(|(_, is_new)| *is_new).map(|(job, _)| job), console)?;
+    let former = write(jobs.iter().zip(new).filter(|(_, is_new)| *is_new).map(|(job, _)| job), console)?;
     events::register_on_the_way(identity, &target, pins, request.deadline, console);
     let outcomes = submission::submit(&jobs, &target, pins, request.deadline, console);
+    put_back(&former, &jobs, &outcomes, console);
     submission::tell_of_bare(outcomes.iter().filter_map(Outcome::receipt), &target.origin, console);
     let mut signed = Vec::new();
     for ((group, job), outcome) in groups.into_iter().zip(jobs).zip(outcomes) {
@@ -206,9 +216,26 @@ fn write_signed(groups: Vec<Group>, log_failure: Option<Failure>, console: &mut 
 }
 
 /// Writes receipts to their places, durably.
-fn write<'j>(jobs: impl Iterator<Item = &'j Job>, console: &mut Console) -> Result<()> {
+fn write<'j>(jobs: impl Iterator<Item = &'j Job>, console: &mut Console) -> Result<Vec<Former>> {
     let files = jobs.flat_map(|job| job.paths.iter().map(|path| (path.as_path(), &job.receipt)));
     receipt_file::write_all(&files.collect::<Vec<_>>(), console)
+}
+
+/// Takes away what the log never takes, so that the receipt from before, which may still be good, is found in its place.
+fn put_back(former: &[Former], jobs: &[Job], outcomes: &[Outcome], console: &mut Console) {
+    let former: BTreeMap<&Path, &Former> = former.iter().map(|former| (former.path(), former)).collect();
+    for (job, outcome) in jobs.iter().zip(outcomes) {
+        if !matches!(outcome, Outcome::Refused(_)) {
+            continue;
+        }
+        // One of an earlier try stays: this one wrote nothing there.
+        for former in job.paths.iter().filter_map(|path| former.get(path.as_path())) {
+            // It is told, and what the others came to as well: the refusal makes it exit 2 already.
+            if let Err(failure) = former.put_back(&job.receipt, console) {
+                console.failure(&failure);
+            }
+        }
+    }
 }
 
 impl Group {
@@ -273,11 +300,14 @@ impl Group {
     fn ended(self, job: Job, outcome: Outcome) -> Vec<Signed> {
         match outcome {
             Outcome::Logged(receipt) => self.signed(&receipt),
-            Outcome::Left(failure) => {
-                let fails = |signed| Signed { failure: Some(failure.clone()), ..signed };
-                self.signed(&job.receipt).into_iter().map(fails).collect()
-            }
+            Outcome::Left(failure) => self.failed(&job, &failure, false),
+            Outcome::Refused(failure) => self.failed(&job, &failure, true),
         }
+    }
+
+    fn failed(self, job: &Job, failure: &Failure, is_refused: bool) -> Vec<Signed> {
+        let fails = |signed| Signed { failure: Some(failure.clone()), is_refused, ..signed };
+        self.signed(&job.receipt).into_iter().map(fails).collect()
     }
 
     fn signed(self, receipt: &Receipt) -> Vec<Signed> {
@@ -285,7 +315,7 @@ impl Group {
         let mut paths = self.paths.into_iter();
         let signed = |hashed| {
             let path = paths.next().unwrap_or_else(|| only.clone());
-            Signed { hashed, path, receipt: receipt.clone(), failure: None }
+            Signed { hashed, path, receipt: receipt.clone(), is_refused: false, failure: None }
         };
         self.artifacts.into_iter().map(signed).collect()
     }

@@ -43,6 +43,8 @@ pub enum Outcome {
     Logged(Box<Receipt>),
     /// The receipt is left as it was, and why.
     Left(Failure),
+    /// As [`Outcome::Left`], and this log never takes its entry: the DID has another key by now, or none.
+    Refused(Failure),
 }
 
 impl Outcome {
@@ -50,7 +52,7 @@ impl Outcome {
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Logged(_) => None,
-            Self::Left(failure) => Some(failure),
+            Self::Left(failure) | Self::Refused(failure) => Some(failure),
         }
     }
 
@@ -58,7 +60,7 @@ impl Outcome {
     pub fn receipt(&self) -> Option<&Receipt> {
         match self {
             Self::Logged(receipt) => Some(receipt),
-            Self::Left(_) => None,
+            Self::Left(_) | Self::Refused(_) => None,
         }
     }
 
@@ -223,7 +225,7 @@ impl Round<'_> {
                         .note("the envelope is too large for the log: logged by hash, so keep the receipt");
                     self.wait.note(None, || "the envelope is too large for the log".to_owned());
                 }
-                Answer::Refused(problem) => self.end(at, Outcome::Left(refusal(&problem))),
+                Answer::Refused(problem) => self.end(at, refused(&problem)),
             }
         }
         self.take_logged(&logged, console);
@@ -259,8 +261,8 @@ impl Round<'_> {
         for (at, receipt, refuted) in passed {
             let outcome = match (&written, refuted) {
                 (Err(failure), _) => Outcome::Left(failure.clone()),
-                (Ok(()), Some(failure)) => Outcome::Left(failure),
-                (Ok(()), None) => Outcome::Logged(Box::new(receipt)),
+                (Ok(_), Some(failure)) => Outcome::Left(failure),
+                (Ok(_), None) => Outcome::Logged(Box::new(receipt)),
             };
             self.end(at, outcome);
         }
@@ -313,12 +315,12 @@ impl Round<'_> {
             }
             return;
         }
-        let failure = || match &error {
-            ClientError::Refused { problem, .. } => refusal(problem),
-            other => pending(Failure::new(other).hint("is this the address of a log?")),
+        let outcome = || match &error {
+            ClientError::Refused { problem, .. } => refused(problem),
+            other => Outcome::Left(pending(Failure::new(other).hint("is this the address of a log?"))),
         };
         for at in batch {
-            self.end(*at, Outcome::Left(failure()));
+            self.end(*at, outcome());
         }
     }
 
@@ -406,6 +408,14 @@ pub fn proved_events(answer: &[ProvedLeaf]) -> Result<Vec<IdentityEvent>, String
         Ok(IdentityEvent { leaf: event.leaf.clone(), proof })
     };
     answer.iter().map(event).collect()
+}
+
+/// What becomes of what a log refuses. A key that was retired, and a DID that ended, never come back; who is
+/// compromised recovers with another key.
+fn refused(problem: &Problem) -> Outcome {
+    let is_for_good = matches!(problem.rule.as_str(), "retired-key" | "compromised" | "deactivated");
+    let failure = refusal(problem);
+    if is_for_good { Outcome::Refused(failure) } else { Outcome::Left(failure) }
 }
 
 /// What a log's refusal means, and what to do about it: in the log's words, else in ours.

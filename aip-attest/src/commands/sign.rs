@@ -24,7 +24,9 @@ use crate::target::Wish;
 ///
 /// The receipt of `dist/app` is `dist/app.receipt.json`. It lies on disk before anything is sent. A log that
 /// does not answer in time leaves it pending (exit 2); the same command, or `submit`, sends the same bytes
-/// again. The receipt of an earlier run that lies there is kept as `dist/app.<16 hex>.receipt.json`.
+/// again. The receipt of an earlier run that lies there is kept as `dist/app.<16 hex>.receipt.json`. What the log
+/// refuses for good, since the key was retired or the DID is compromised or ended, is not kept: `refused`, and what was
+/// there before is there again.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The artifacts: files, folders, or globs such as 'dist/**/*.whl'
@@ -169,12 +171,12 @@ fn artifacts(files: &[OsString], checksum_files: &[PathBuf], subjects: &[String]
 fn text(report: &Report, console: &mut Console) {
     for signed in &report.signed {
         let index = signed.index().map_or(String::new(), |index| format!("  index {index}"));
+        let path = signed.kept().map_or(String::new(), |path| format!("  {}", path.to_string_lossy()));
         console.line(format!(
-            "{:<8} {}  sha256:{}{index}  {}",
+            "{:<8} {}  sha256:{}{index}{path}",
             signed.state(),
             signed.hashed.artifact.label(),
             signed.hashed.sha256,
-            signed.path.to_string_lossy()
         ));
     }
 }
@@ -187,7 +189,7 @@ pub(super) fn json_of(signed: &Signed) -> Value {
         "name": signed.hashed.artifact.name,
         "digest": format!("sha256:{}", signed.hashed.sha256),
         "did": signed.receipt.did().to_string(),
-        "receipt": signed.path.to_string_lossy(),
+        "receipt": signed.kept().map(Path::to_string_lossy),
         "state": signed.state(),
         "origin": signed.receipt.pending_entry().map(|entry| entry.claim().origin()),
         "index": signed.index(),

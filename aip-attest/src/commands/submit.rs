@@ -194,7 +194,7 @@ fn claim(receipt: Receipt, identity: &Identity, target: &Target, visibility: Vis
 fn report(done: &[(&Path, &Outcome)], as_json: bool, console: &mut Console) {
     let index = |outcome: &Outcome| match outcome {
         Outcome::Logged(receipt) => receipt.log_answer().map(|logged| logged.proof.index.get()),
-        Outcome::Left(_) => None,
+        Outcome::Left(_) | Outcome::Refused(_) => None,
     };
     if as_json {
         let element = |(path, outcome): &(&Path, &Outcome)| {

@@ -257,6 +257,38 @@ fn what_is_refused_is_said_in_the_logs_words_and_the_others_go_on() {
     assert_eq!((state(&world, "app.receipt.json"), state(&world, "b.receipt.json")), ("pending", "logged"));
 }
 
+/// A good receipt stays where gates look for it, and what no log ever takes is not kept.
+#[test]
+fn what_is_refused_for_good_leaves_the_receipt_of_before_in_its_place() {
+    let (log, world) = log_and_world();
+    sign(&world, &log, &["app"]).expect(0, &["logged"]);
+    let good = world.read("app.receipt.json");
+    world.file("app", b"another build");
+    world.file("b", b"b");
+    let refusal = |rule: &str| {
+        let problem = json!({"type": format!("urn:aip:problem:{rule}"), "title": "no", "status": 422});
+        Answer::raw(422, &problem.to_string())
+    };
+    for rule in ["retired-key", "compromised", "deactivated"] {
+        log.say([refusal(rule)]);
+        let ran = sign(&world, &log, &["app", "b", "--json"]);
+        ran.expect(2, &[rule, "is back there"]);
+        let [app, b] = [&ran.json()[0], &ran.json()[1]]
+            .map(|signed| (signed["state"].clone(), signed["receipt"].clone()));
+        assert_eq!((app, b), (("refused".into(), json!(null)), ("refused".into(), json!(null))), "{rule}");
+        assert_eq!((world.read("app.receipt.json"), kept(&world).len()), (good.clone(), 0), "{rule}");
+        assert!(!world.path("b.receipt.json").exists(), "{rule}");
+    }
+    log.say([refusal("deactivated")]);
+    let ran = sign(&world, &log, &["b"]);
+    ran.expect(2, &["refused  b  sha256:"]);
+    assert!(!ran.stdout.contains("b.receipt.json"), "{ran:#?}");
+    // What the log may take later is kept to be sent again.
+    log.say([refusal("not-registered")]);
+    sign(&world, &log, &["b"]).expect(2, &["pending  b"]);
+    assert_eq!(state(&world, "b.receipt.json"), "pending");
+}
+
 #[test]
 fn what_is_too_large_for_the_log_is_sent_in_parts_or_by_hash() {
     let (log, world) = log_and_world();

@@ -24,7 +24,8 @@ pub(super) struct Outputs {
 
 impl Outputs {
     pub(super) fn of(did: &Did, report: &Report, receipts: &Path) -> Self {
-        let pending = report.signed.iter().filter(|signed| signed.state() != "logged").count();
+        let pending = report.signed.iter().filter(|signed| matches!(signed.state(), "signed" | "pending"));
+        let pending = pending.count();
         Self {
             did: did.to_string(),
             signatures: report.signed.iter().map(sign::json_of).collect(),
@@ -112,12 +113,14 @@ fn summary(did: &Did, signed: &[Signed], pending: usize) -> String {
         let _ =
             writeln!(text, "\n**… and {more} more that are not shown:** see the output `signatures-file`.");
     }
-    if pending > 0 {
-        let _ = writeln!(
-            text,
-            "\n**{pending} of {} are not logged yet.** `aip-attest submit` logs them.",
-            signed.len()
-        );
+    let refused = signed.iter().filter(|signed| signed.is_refused).count();
+    for (count, what) in [
+        (pending, "not logged yet.** `aip-attest submit` logs them."),
+        (refused, "refused by the log,** and have no receipt."),
+    ] {
+        if count > 0 {
+            let _ = writeln!(text, "\n**{count} of {} are {what}", signed.len());
+        }
     }
     text.push('\n');
     text
