@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use attestation::entry::Entry;
-use attestation::evidence::{Evidence, MAX_BYTES, Proven};
+use attestation::evidence::{Evidence, Proven};
 use attestation::finding::{Evidence as Shows, FalseAssertion, Finding, ProvenLeaf};
 use attestation::lists::{ListKey, Listed, lists_of};
 use tlog::LeafIndex;
@@ -19,11 +19,10 @@ use tlog::tile::TileHashReader;
 use crate::client::Client;
 use crate::clock;
 use crate::current::{self, Shown};
-use crate::evidence;
+use crate::evidence::Claimed;
 use crate::patience::Patience;
 use crate::policy_file::findings;
 use crate::policy_file::pins::{Pin, Seen};
-use crate::receipt_file::read_bounded;
 use crate::report::{Console, Failure, Result};
 
 /// Evidence, and what is false in it as far as the log was read.
@@ -49,10 +48,9 @@ struct Lie {
 impl Asserted {
     /// Reads evidence from a file. It may be older than what was seen of the log since.
     pub fn read(path: &Path, policy: &Policy) -> Result<Self> {
-        let whose = format!("the evidence `{}`", path.display());
-        let bytes = read_bounded(path, MAX_BYTES as u64)
-            .map_err(|error| Failure::new(format!("cannot read {whose}")).caused_by(error))?;
-        let (evidence, proven) = evidence::verify(&bytes, policy, &whose)?;
+        let claimed = Claimed::read(path)?;
+        let proven = claimed.verify_of_any_time(policy)?;
+        let evidence = claimed.into_evidence();
         let mut to_come: BTreeMap<LeafIndex, Vec<(ListKey, Listed)>> = BTreeMap::new();
         for (list, entries) in &evidence.lists {
             entries.iter().for_each(|listed| to_come.entry(listed.index).or_default().push((*list, *listed)));

@@ -25,7 +25,7 @@ use tlog::{LeafIndex, TreeSize, UnixTime};
 
 use crate::client::{Answer, ClientError, LoggedAnswer, Problem};
 use crate::clock;
-use crate::evidence;
+use crate::evidence::{self, Claimed};
 use crate::fresh_evidence;
 use crate::keyfile::Identity;
 use crate::keyfile::next::Next;
@@ -294,11 +294,12 @@ pub fn require_current_by(
     policy: Option<&Path>,
     pins: &Pins,
 ) -> Result<()> {
+    let state = Claimed::read(state)?;
     let policy = match policy_file::named(policy, pins)? {
         Some(named) => named,
-        None => policy_file::pinned(pins, &evidence::claimed_origin(state)?)?,
+        None => policy_file::pinned(pins, state.origin())?,
     };
-    let (_, proven) = evidence::read(state, &policy.policy, pins)?;
+    let proven = state.verify(&policy.policy, pins)?;
     Known::of(identity.did, &proven)?.is_current(identity)
 }
 

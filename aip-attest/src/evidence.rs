@@ -1,6 +1,7 @@
 //! Evidence about DIDs, verified before anybody sees it (`specs/evidence.md`). Opens no socket: `verify` stands on it;
 //! `fresh_evidence` asks a log.
 
+use std::fmt::{self, Display};
 use std::path::Path;
 
 use attestation::Did;
@@ -12,36 +13,58 @@ use crate::policy_file::pins::{Pin, Pins};
 use crate::receipt_file::read_bounded;
 use crate::report::{Failure, Result};
 
-/// Reads evidence from a file. It is refused if more was seen of its log since: it could hide what came later.
-pub fn read(path: &Path, policy: &Policy, pins: &Pins) -> Result<(Evidence, Proven)> {
-    let cannot = || Failure::new(format!("cannot read the evidence `{}`", path.display()));
-    let bytes = read_bounded(path, MAX_BYTES as u64).map_err(|error| cannot().caused_by(error))?;
-    let (evidence, proven) = verify(&bytes, policy, &format!("the evidence `{}`", path.display()))?;
-    if let Some(pin) = pins.of_key(proven.log()) {
-        refuse_older(pin, &proven, path)?;
-    }
-    Ok((evidence, proven))
+/// Evidence from a file that nobody has verified. It is read once, since it may come through a pipe.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    evidence: Evidence,
+    whose: String,
 }
 
-/// The log in evidence that nobody has verified, to find the policy that judges it.
-pub fn claimed_origin(path: &Path) -> Result<String> {
-    let cannot = || Failure::new(format!("cannot read the evidence `{}`", path.display()));
-    let bytes = read_bounded(path, MAX_BYTES as u64).map_err(|error| cannot().caused_by(error))?;
-    let evidence = Evidence::parse(&bytes).map_err(|error| cannot().caused_by(error))?;
-    Ok(evidence.checkpoint.text().lines().next().unwrap_or_default().to_owned())
+impl Claimed {
+    /// Reads it.
+    pub fn read(path: &Path) -> Result<Self> {
+        let whose = format!("the evidence `{}`", path.display());
+        let bytes = read_bounded(path, MAX_BYTES as u64)
+            .map_err(|error| Failure::new(format!("cannot read {whose}")).caused_by(error))?;
+        Ok(Self { evidence: parse(&bytes, &whose)?, whose })
+    }
+
+    /// The log that it says it is of, to find the policy that judges it.
+    pub fn origin(&self) -> &str {
+        self.evidence.checkpoint.text().lines().next().unwrap_or_default()
+    }
+
+    /// Verifies it. It is refused if more was seen of its log since: it could hide what came later.
+    pub fn verify(&self, policy: &Policy, pins: &Pins) -> Result<Proven> {
+        let proven = self.verify_of_any_time(policy)?;
+        if let Some(pin) = pins.of_key(proven.log()) {
+            refuse_older(pin, &proven, &self.whose)?;
+        }
+        Ok(proven)
+    }
+
+    /// Verifies it, however much was seen of its log since.
+    pub fn verify_of_any_time(&self, policy: &Policy) -> Result<Proven> {
+        self.evidence.verify(policy).map_err(|error| refuted(&self.whose, error))
+    }
+
+    /// What was verified.
+    pub fn into_evidence(self) -> Evidence {
+        self.evidence
+    }
+}
+
+/// `the evidence`, and which.
+impl Display for Claimed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.whose)
+    }
 }
 
 /// The state of a DID in evidence; `None` if it is not registered.
 pub fn state(proven: &Proven, did: Did) -> Result<Option<Identity>> {
     let cannot = || Failure::refuted(format!("the evidence does not show the state of {did}"));
     proven.identity(did, proven.checkpoint().size).map_err(|error| cannot().caused_by(error))
-}
-
-/// Reads evidence and verifies it; `whose` names it in messages.
-pub fn verify(bytes: &[u8], policy: &Policy, whose: &str) -> Result<(Evidence, Proven)> {
-    let evidence = parse(bytes, whose)?;
-    let proven = evidence.verify(policy).map_err(|error| refuted(whose, error))?;
-    Ok((evidence, proven))
 }
 
 /// Reads evidence that nobody has verified.
@@ -54,10 +77,10 @@ pub fn refuted(whose: &str, error: EvidenceError) -> Failure {
     Failure::refuted(format!("{whose} does not hold")).caused_by(error)
 }
 
-fn refuse_older(pin: &Pin, proven: &Proven, path: &Path) -> Result<()> {
+fn refuse_older(pin: &Pin, proven: &Proven, whose: &str) -> Result<()> {
     let checkpoint = proven.checkpoint();
     if checkpoint.size < pin.size {
-        return Err(Failure::new(format!("the evidence `{}` is older than what was seen", path.display()))
+        return Err(Failure::new(format!("{whose} is older than what was seen"))
             .because(format!(
                 "it is as of size {}, the log `{}` was seen at size {}",
                 checkpoint.size,

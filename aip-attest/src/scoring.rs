@@ -4,7 +4,6 @@
 //! `trust.toml`, else one's own DID. Entries: evidence from the log, evidence in a file, or the whole log.
 
 use std::fmt::{self, Display};
-use std::path::Path;
 
 use attestation::Did;
 use attestation::entry::{Entry, LogTime};
@@ -26,7 +25,7 @@ use tlog::{LeafIndex, UnixTime};
 use crate::asserted::Asserted;
 use crate::current::{self, Shown};
 use crate::environment;
-use crate::evidence;
+use crate::evidence::Claimed;
 use crate::fresh_evidence;
 use crate::keyfile;
 use crate::patience::Patience;
@@ -180,9 +179,9 @@ struct WholeLog {
 
 impl Basis {
     /// What a file holds.
-    pub fn of_file(path: &Path, policy: &Policy, pins: &Pins) -> Result<Self> {
-        let (evidence, proven) = evidence::read(path, policy, pins)?;
-        Ok(Self::of_evidence(evidence, proven, Way::File))
+    pub fn of_file(claimed: Claimed, policy: &Policy, pins: &Pins) -> Result<Self> {
+        let proven = claimed.verify(policy, pins)?;
+        Ok(Self::of_evidence(claimed.into_evidence(), proven, Way::File))
     }
 
     /// What a log says of `did` today, in answer to these parameters.

@@ -1,6 +1,8 @@
 //! Deploys that are gated on trust: the real command line, a real log and real witnesses.
 
 use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
 
 use serde_json::Value;
 use tests::log::Log;
@@ -249,6 +251,12 @@ fn evidence_makes_the_same_verdict_offline_and_each_element_is_needed() {
     assert_eq!(code, 0, "{out}{err}");
     assert_eq!(verdict(&out), verdict(&online));
 
+    let arguments = ["gate", "app", "--did", &did, "--root", &root, "--threshold", "0.5", "--json"];
+    let arguments = [&arguments[..], &["--evidence", "/dev/stdin"]].concat();
+    let (code, out, err) = piped(&world.consumer, "evidence.json", &arguments);
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(verdict(&out), verdict(&online));
+
     let good: Value = serde_json::from_slice(&evidence).expect("JSON");
     let refused = |altered: &Value, code: i32, name: &str| {
         fs::write(world.consumer.work().join("altered.json"), altered.to_string()).expect("written");
@@ -259,6 +267,16 @@ fn evidence_makes_the_same_verdict_offline_and_each_element_is_needed() {
     altered_lists(&good, &refused);
     altered_entries(&good, &refused);
     altered_notes(&good, &refused);
+}
+
+/// Runs `aip` with a file of the working folder in the pipe that is its stdin.
+fn piped(someone: &Someone, file: &str, arguments: &[&str]) -> (i32, String, String) {
+    let mut aip = someone.aip(arguments);
+    aip.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut aip = aip.spawn().expect("aip runs");
+    let bytes = fs::read(someone.work().join(file)).expect("read");
+    aip.stdin.take().expect("a pipe").write_all(&bytes).expect("written");
+    tests::someone::outcome(aip.wait_with_output().expect("aip ends"))
 }
 
 /// Is to be refused with this exit code and these words.
@@ -402,6 +420,13 @@ fn a_later_state_closes_the_window_of_a_theft() {
     world.consumer.ok(&["state", "export", "--did", &did, "--out", "state.json"]);
     let with_state = [&verify[..], &["--state", "state.json", "--max-state-age", "7d"]].concat();
     assert!(world.consumer.ok(&with_state).contains("later-state"), "fine so far");
+    // Through a pipe, which is read once for all artifacts.
+    for (from, to) in [("app", "twin"), ("app.receipt.json", "twin.receipt.json")] {
+        fs::copy(world.consumer.work().join(from), world.consumer.work().join(to)).expect("a copy");
+    }
+    let both = ["verify", "app", "twin", "--signer", &did, "--state", "/dev/stdin"];
+    let (code, out, err) = piped(&world.consumer, "state.json", &both);
+    assert_eq!((code, out.matches("later-state").count()), (0, 2), "{out}{err}");
     // It is old one day, and nobody attests an age without witnesses. Cosignatures tell whole seconds.
     std::thread::sleep(std::time::Duration::from_millis(2_100));
     let aged =

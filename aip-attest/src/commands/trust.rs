@@ -14,7 +14,7 @@ use tlog::{Hash, LeafIndex, encoding};
 use crate::asserted::Asserted;
 use crate::clock;
 use crate::durable::{self, Readers};
-use crate::evidence;
+use crate::evidence::Claimed;
 use crate::patience::Patience;
 use crate::policy_file::trust::{Root, Scoring};
 use crate::policy_file::{self, PolicyFile, Source, pins::Pins};
@@ -189,9 +189,10 @@ fn reach(did: Did, asked: &Asked, flags: &Flags, pins: &Pins, console: &mut Cons
                 .hint("with --sync, the log is read and the evidence held against it"))
         }
         Some(path) if !asked.sync => {
-            let policy = policy_for(path, asked, pins)?;
+            let claimed = Claimed::read(path)?;
+            let policy = policy_for(&claimed, asked, pins)?;
             let (params, roots) = scoring::params(flags, &settings(&policy, asked), console)?;
-            let basis = Basis::of_file(path, &policy.policy, pins)?;
+            let basis = Basis::of_file(claimed, &policy.policy, pins)?;
             Ok(Reached { basis, policy, params, roots })
         }
         evidence => {
@@ -223,10 +224,10 @@ fn settings(policy: &PolicyFile, asked: &Asked) -> Scoring {
 }
 
 /// The policy that judges evidence from a file.
-fn policy_for(path: &std::path::Path, asked: &Asked, pins: &Pins) -> Result<PolicyFile> {
+fn policy_for(claimed: &Claimed, asked: &Asked, pins: &Pins) -> Result<PolicyFile> {
     match policy_file::named(asked.policy.as_deref(), pins)? {
         Some(named) => Ok(named),
-        None => policy_file::pinned(pins, &evidence::claimed_origin(path)?),
+        None => policy_file::pinned(pins, claimed.origin()),
     }
 }
 

@@ -11,7 +11,7 @@ use tlog::policy::Policy;
 
 use crate::artifact::hashing::Digested;
 use crate::clock;
-use crate::evidence;
+use crate::evidence::Claimed;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::{self, PolicyFile, Source};
 use crate::receipt_file::{self, Shelf};
@@ -36,8 +36,10 @@ pub(super) struct Judge {
 
 /// Where a state of the signer comes from.
 pub(in super::super) enum Later {
-    /// A file that `state export` wrote.
+    /// A file that `state export` wrote, to be read for the first receipt that needs it.
     File(PathBuf),
+    /// What came of reading it.
+    Read(Result<Claimed>),
     /// Somebody got it already.
     Known(Box<SignerState>),
 }
@@ -176,10 +178,13 @@ impl Judge {
         let mut demand = self.demand(&policy.policy);
         demand.pins = self.pins.roots();
         demand.demands.extend(stricter(&self.demands, policy.trust.demands(&policy.policy)));
+        if let Some(Later::File(path)) = &self.state {
+            self.state = Some(Later::Read(Claimed::read(path)));
+        }
         let state = match &self.state {
-            None => None,
+            None | Some(Later::File(_)) => None,
             Some(Later::Known(state)) => Some(SignerState::clone(state)),
-            Some(Later::File(path)) => Some(self.state_of(&path.clone(), receipt.did(), console)?),
+            Some(Later::Read(claimed)) => Some(self.state_of(&claimed.clone()?, receipt.did(), console)?),
         };
         if let Some(state) = state {
             demand.demands.push(Demand::State { state: Box::new(state), max_age: self.max_state_age });
@@ -200,12 +205,12 @@ impl Judge {
     }
 
     /// The state in the file, which may be another log's: judged by the policy for that one.
-    fn state_of(&mut self, path: &Path, did: Did, console: &mut Console) -> Result<SignerState> {
-        let origin = evidence::claimed_origin(path)?;
-        let policy = self.policy_for(&origin, console)?;
-        let (_, proven) = evidence::read(path, &policy.policy, &self.pins)?;
-        policy.trust.refuse_small(&origin, proven.checkpoint().size)?;
-        let cannot = || Failure::new(format!("`{}` does not show the state of {did}", path.display()));
+    fn state_of(&mut self, claimed: &Claimed, did: Did, console: &mut Console) -> Result<SignerState> {
+        let origin = claimed.origin();
+        let policy = self.policy_for(origin, console)?;
+        let proven = claimed.verify(&policy.policy, &self.pins)?;
+        policy.trust.refuse_small(origin, proven.checkpoint().size)?;
+        let cannot = || Failure::new(format!("{claimed} does not show the state of {did}"));
         SignerState::of(&proven, did).map_err(|error| cannot().caused_by(error))
     }
 
