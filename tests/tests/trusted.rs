@@ -117,6 +117,8 @@ fn a_gate_opens_on_vouches_and_verified_artifacts_and_on_nothing_else() {
     world.expect(&[&half[..], &["app"]].concat(), 1, &["app  failed", "artifact-digest"]);
     world.consumer.write("unsigned", "bytes");
     world.expect(&[&half[..], &["unsigned"]].concat(), 2, &["unsigned  could-not-check"]);
+    // The one that decides is the one that is named.
+    world.expect(&[&half[..], &["unsigned", "app"]].concat(), 1, &["but `app` failed"]);
 
     // What opened it is taken back.
     world.org.ok(&["revoke", &did, "--scope", "CODE_SIGNING"]);

@@ -206,7 +206,9 @@ impl Opened {
     pub(super) fn reason(&self) -> String {
         let verdict = &self.judged.verdict;
         let score = score_line(&self.judged);
-        let bad = self.found.iter().find(|found| found.exit() != Exit::Yes);
+        // What is false weighs more than what could not be checked, as in the exit code.
+        let first = |exit| self.found.iter().find(|found| found.exit() == exit);
+        let bad = first(Exit::False).or_else(|| first(Exit::Unable));
         let age = if self.is_age_attested() { "" } else { "; age not attested: the policy asks no witness" };
         match bad {
             None if self.found.is_empty() => format!("{score}; no artifact was checked{age}"),
