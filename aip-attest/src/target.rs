@@ -54,9 +54,7 @@ impl Wish {
                 let [url] = urls[..] else {
                     let message =
                         format!("the policy {} names {} logs with a URL", policy.source, urls.len());
-                    return Err(
-                        Failure::new(message).hint("name one with --log URL, or sign without one: --no-log")
-                    );
+                    return Err(Failure::new(message).hint("name one with --log URL"));
                 };
                 Ok(Self::judged(normal_url(url)?, policy))
             }
@@ -171,11 +169,12 @@ fn origin_at(policy: &PolicyFile, url: &str) -> Option<String> {
 }
 
 fn no_log(pins: &Pins) -> Failure {
-    let message = match pins.iter().count() {
-        0 => "no log is named".to_owned(),
-        several => format!("no log is named, and {several} are pinned"),
-    };
-    Failure::new(message)
-        .hint("name one with --log URL or AIP_LOG_URL, or pin one: `aip-attest policy pin URL`")
-        .hint("or sign without a log: --no-log")
+    let pinned: Vec<String> = pins.iter().map(|pin| format!("{} ({})", pin.url, pin.origin())).collect();
+    if pinned.is_empty() {
+        return Failure::new("no log is named")
+            .hint("name one with --log URL or AIP_LOG_URL, or pin one: `aip-attest policy pin URL`");
+    }
+    Failure::new(format!("no log is named, and {} are pinned", pinned.len()))
+        .because(format!("the pinned ones are {}", pinned.join(", ")))
+        .hint("name one of them with --log URL or AIP_LOG_URL")
 }

@@ -109,7 +109,8 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         true => None,
         false => {
             let named = policy_file::named(args.policy.as_deref(), &pins)?;
-            Some(Wish::new(args.log.as_deref(), named, &pins)?)
+            let wish = Wish::new(args.log.as_deref(), named, &pins);
+            Some(wish.map_err(|failure| failure.hint("or sign without a log: --no-log"))?)
         }
     };
     let says = match says(args.predicate_type.as_deref(), args.predicate.as_deref(), console)? {

@@ -198,7 +198,9 @@ fn reach(did: Did, asked: &Asked, flags: &Flags, pins: &Pins, console: &mut Cons
         evidence => {
             let deadline = super::deadline(asked.timeout)?;
             let named = policy_file::named(asked.policy.as_deref(), pins)?;
-            let wish = Wish::new(asked.log.as_deref(), named, pins)?.with_fingerprint(asked.fingerprint);
+            let wish = Wish::new(asked.log.as_deref(), named, pins)
+                .map_err(|failure| failure.hint("or judge by evidence in a file: --evidence FILE"))?
+                .with_fingerprint(asked.fingerprint);
             let target = wish.meet(pins, deadline, console)?;
             let (params, roots) = scoring::params(flags, &settings(&target.judge, asked), console)?;
             let mut patience = Patience::until(deadline);

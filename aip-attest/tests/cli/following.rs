@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::log::Log;
-use crate::world::{Forge, ORIGIN, Ran, World, log_key};
+use crate::world::{Forge, ORIGIN, Ran, World, did, log_key};
 
 /// A pinned log with `size` leaves.
 fn pinned(size: usize) -> (Log, World) {
@@ -121,6 +121,12 @@ fn a_log_is_chosen_by_origin_or_url_and_several_only_by_all() {
     members.retain(|name, _| name != "checkpoint" && name != "seenAt");
     world.file(&format!(".aip/pins/{}.json", vkey.full_id()), other.to_string().as_bytes());
     world.run(&["log", "sync"]).expect(2, &["2 logs are pinned", "--all"]);
+    let ran = world.run(&["trust", &did().to_string(), "--root", &did().to_string()]);
+    ran.expect(
+        2,
+        &["no log is named, and 2 are pinned", &format!("{} ({ORIGIN})", log.url()), "--evidence FILE"],
+    );
+    assert!(!ran.stderr.contains("--no-log") && !ran.stderr.contains("policy pin"), "{ran:#?}");
     log.grow(1, "leaf");
     let ran = world.run(&["log", "sync", "--all", "--timeout", "1s", "--json"]);
     ran.expect(2, &["cannot reach `http://127.0.0.1:1/checkpoint`"]);
