@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
 
+use crate::environment;
 use crate::report::{Console, Exit, Failure, Result};
 
 /// Sign what a pipeline builds, log it, and verify it offline
@@ -165,12 +166,21 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; a duration looks like `60s` or `7d`"))
 }
 
-/// The moment after `timeout`.
-fn deadline(timeout: Duration) -> Result<Instant> {
+/// The moment after `timeout`, else after what `AIP_TIMEOUT` says.
+fn deadline(timeout: Option<Duration>) -> Result<Instant> {
+    let timeout = match (timeout, environment::var("AIP_TIMEOUT")?) {
+        (Some(timeout), _) => timeout,
+        (None, None) => TIMEOUT,
+        (None, Some(text)) => parse_duration(&text)
+            .map_err(|why| Failure::new(format!("AIP_TIMEOUT is `{text}`")).because(why))?,
+    };
     Instant::now()
         .checked_add(timeout)
         .ok_or_else(|| Failure::new("the timeout is longer than any clock runs"))
 }
+
+/// A step that waits longer holds up a build for a log that is down.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The failures of many things, each once: what a thousand artifacts have in common is said once, with their
 /// number.

@@ -53,10 +53,9 @@ pub(crate) struct Args {
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// How long to try
-    #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "30s")]
-    #[arg(value_parser = super::parse_duration)]
-    timeout: Duration,
+    /// How long to try; else AIP_TIMEOUT, or 60s
+    #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
+    timeout: Option<Duration>,
 
     /// Print JSON: the receipt that was written, or the list of entries
     #[arg(long)]

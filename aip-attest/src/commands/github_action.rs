@@ -8,8 +8,6 @@ mod inputs;
 mod outputs;
 mod runner;
 
-use std::time::Duration;
-
 use attestation::entry::Visibility;
 
 use crate::artifact::{self, hashing};
@@ -76,7 +74,7 @@ fn act(runner: &mut Runner) -> Result<Exit> {
         receipt: None,
         log,
         is_current: false,
-        deadline: super::deadline(timeout()?)?,
+        deadline: super::deadline(None)?,
     };
     let report = signing::sign(request, &identity, &pins, runner.console())?;
     Outputs::of(&identity.did, &report, &inputs.receipts_dir).write(runner)?;
@@ -159,12 +157,3 @@ fn verdict(report: &Report, knows_log: bool, inputs: &Inputs, runner: &mut Runne
     }
     exit
 }
-
-/// How long a log is waited for: `AIP_TIMEOUT`, as for the commands.
-fn timeout() -> Result<Duration> {
-    let Some(text) = crate::environment::var("AIP_TIMEOUT")? else { return Ok(TIMEOUT) };
-    super::parse_duration(&text).map_err(|why| Failure::new(format!("AIP_TIMEOUT is `{text}`")).because(why))
-}
-
-/// A step that waits longer holds up a build for a log that is down.
-const TIMEOUT: Duration = Duration::from_secs(60);

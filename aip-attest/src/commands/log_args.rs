@@ -21,10 +21,9 @@ pub(super) struct LogArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) policy: Option<PathBuf>,
 
-    /// How long to wait for the log
-    #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "60s")]
-    #[arg(value_parser = super::parse_duration)]
-    pub(super) timeout: Duration,
+    /// How long to wait for the log; else AIP_TIMEOUT, or 60s
+    #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
+    pub(super) timeout: Option<Duration>,
 
     /// Print JSON
     #[arg(long)]

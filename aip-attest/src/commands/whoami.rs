@@ -34,10 +34,9 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["log", "policy"])]
     offline: bool,
 
-    /// How long to wait for the log
-    #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "60s")]
-    #[arg(value_parser = super::parse_duration)]
-    timeout: Duration,
+    /// How long to wait for the log; else AIP_TIMEOUT, or 60s
+    #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
+    timeout: Option<Duration>,
 
     /// Print JSON
     #[arg(long)]

@@ -290,3 +290,17 @@ fn submit_claims_only_what_its_key_signed() {
     world.run(&["submit", "nowhere"]).expect(2, &["there is no receipt `nowhere.receipt.json`"]);
     world.run(&["submit", "*.nothing"]).expect(2, &["there is no receipt in `*.nothing`"]);
 }
+
+/// Workflows pass an empty variable where they have none.
+#[test]
+fn an_empty_timeout_is_none_and_a_bad_one_is_named() {
+    let world = World::with_key().env("AIP_TIMEOUT", "");
+    world.file("app", b"app");
+    world.run(&["sign", "app", "--no-log"]).expect(0, &["signed   app"]);
+    let world = World::with_key().env("AIP_TIMEOUT", "soon");
+    world.file("app", b"app");
+    world.run(&["sign", "app"]).expect(2, &["no log is named"]);
+    let submit = ["sign", "app", "--log", "http://127.0.0.1:1"];
+    world.run(&submit).expect(2, &["error: AIP_TIMEOUT is `soon`", "looks like `60s`"]);
+    world.run(&[&submit[..], &["--timeout", "100ms"]].concat()).expect(2, &["signed   app", "cannot reach"]);
+}

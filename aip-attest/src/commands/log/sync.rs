@@ -34,10 +34,9 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// How long to try, each log
-    #[arg(long, value_name = "DURATION", env = "AIP_TIMEOUT", default_value = "30s")]
-    #[arg(value_parser = super::super::parse_duration)]
-    timeout: Duration,
+    /// How long to try, each log; else AIP_TIMEOUT, or 60s
+    #[arg(long, value_name = "DURATION", value_parser = super::super::parse_duration)]
+    timeout: Option<Duration>,
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
