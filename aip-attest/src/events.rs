@@ -11,7 +11,7 @@ use std::time::Instant;
 use attestation::Did;
 use attestation::entry::LogTime;
 use attestation::event::{
-    Body, Capabilities, Commitment, Event, EventEntry, IdentityEvent, PendingEvent, TrustEvent,
+    Body, Capabilities, Commitment, Event, EventEntry, EventError, IdentityEvent, PendingEvent, TrustEvent,
 };
 use attestation::evidence::Proven;
 use attestation::identity::{Identity as State, StateError, Status, check_trust_signer};
@@ -333,7 +333,14 @@ pub fn sign(
     let name = event.name();
     Event::about_itself(did, origin, event)
         .and_then(|event| PendingEvent::sign(event, keys))
-        .map_err(|error| Failure::new(format!("cannot make the {name}")).caused_by(error))
+        .map_err(|error| {
+            let failure = Failure::new(format!("cannot make the {name}")).caused_by(&error);
+            match error {
+                EventError::PublicName(_) => failure
+                    .hint("the next key's file has it: `aip-attest init --register --public-name NAME` gives another"),
+                _ => failure,
+            }
+        })
 }
 
 /// Sends an event until the log has it, or the time is up. That the log refuses it is a failure too.

@@ -455,10 +455,8 @@ impl IdentityEvent {
     }
 
     fn check(&self, origin: &str) -> Result<(), EventError> {
-        if let Self::Inception { public_name: Some(name), .. } = self
-            && (name.is_empty() || name.len() > MAX_PUBLIC_NAME_BYTES || name.contains(char::is_control))
-        {
-            return Err(EventError::PublicName(quoted(name)));
+        if let Self::Inception { public_name: Some(name), .. } = self {
+            check_public_name(name)?;
         }
         if let Self::Recovery { since, .. } | Self::Compromise { since, .. } = self {
             since.check("since", origin)?;
@@ -533,6 +531,12 @@ impl Reference {
 }
 
 const MAX_PUBLIC_NAME_BYTES: usize = 128;
+
+/// Refuses a name that no inception takes (`specs/event.md`).
+pub fn check_public_name(name: &str) -> Result<(), EventError> {
+    let is_name = !name.is_empty() && name.len() <= MAX_PUBLIC_NAME_BYTES && !name.contains(char::is_control);
+    if is_name { Ok(()) } else { Err(EventError::PublicName(quoted(name))) }
+}
 
 /// An event with its signatures: what a signer sends to a log.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use attestation::Did;
 use attestation::did::DidError;
-use attestation::event::{Capabilities, Commitment};
+use attestation::event::{Capabilities, Commitment, EventError, check_public_name};
 use attestation::identity::Identity as State;
 use serde_json::{Value, json};
 use tlog::LeafIndex;
@@ -57,7 +57,7 @@ pub(crate) struct Args {
     capabilities: Option<Capabilities>,
 
     /// A name to log with the inception, for everybody and for ever. Nobody checks it
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = public_name)]
     public_name: Option<String>,
 
     /// Log the inception now
@@ -332,6 +332,11 @@ fn from_the_environment() -> Failure {
     Failure::new("the identity is in the environment alone, and stays bare")
         .because("an inception names the next and the recovery key, and neither is there")
         .hint("unset AIP_PRIVATE_KEY, on the machine where `aip-attest init` ran")
+}
+
+/// Reads a name that an inception takes, before any key is made for it.
+fn public_name(text: &str) -> Result<String, EventError> {
+    check_public_name(text).map(|()| text.to_owned())
 }
 
 /// Reads a list such as `messages,receipts`.

@@ -265,3 +265,14 @@ fn a_file_that_others_read_is_warned_of() {
     ran.expect(2, &["cannot read the credentials file `folder`"]);
     assert!(!ran.stderr.contains("chmod"), "{ran:#?}");
 }
+
+/// Before a key is made: the inception that would refuse it comes later, and from another command.
+#[test]
+fn a_name_that_no_inception_takes_makes_no_identity() {
+    let world = World::new();
+    for name in ["", "a\nb", &"x".repeat(129)] {
+        world.run(&["init", "--public-name", name]).expect(2, &["--public-name", "1 to 128 bytes"]);
+        assert_eq!(world.files(), [""; 0], "{name:?}");
+    }
+    world.run(&["init", "--public-name", &"x".repeat(128)]).expect(0, &["DID: "]);
+}
