@@ -87,6 +87,9 @@ enum Command {
 /// Parses `arguments`, the first of which is the program's name, and runs the command.
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>, console: &mut Console) -> Result<Exit> {
     let arguments: Vec<OsString> = arguments.collect();
+    // What cannot be parsed is not asked what it means.
+    let wants_json =
+        arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
     let name = program_name(arguments.first());
     let parsed = cli(name)
         .try_get_matches_from(arguments)
@@ -96,6 +99,9 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>, console: &mut Conso
         Err(error) if error.use_stderr() => {
             // The library writes usage errors in the form of ours.
             let _ = error.print();
+            if wants_json {
+                console.json_failure(&usage_failure(&error));
+            }
             return Ok(Exit::Unable);
         }
         Err(help) => {
@@ -140,6 +146,13 @@ fn run_command(command: Command, name: &'static str, console: &mut Console) -> R
         Command::Completions(args) => completions::run(args, name, console),
         Command::Man(args) => man::run(args, name, console),
     }
+}
+
+/// A usage error as the JSON of other failures has it: its first line, without the word.
+fn usage_failure(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let line = text.lines().next().unwrap_or_default();
+    Failure::new(line.strip_prefix("error: ").unwrap_or(line)).hint("--help says what the command takes")
 }
 
 /// Whether the command has `--json`, and got it.

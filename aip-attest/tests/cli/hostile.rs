@@ -241,6 +241,14 @@ fn failures_are_json_where_json_is_asked_for() {
     }
     let world = World::new().env("AIP_CREDENTIALS_PATH", "nowhere");
     assert_eq!(world.run(&["whoami", "--json"]).json()["schema"], "aip.error.v1");
+    // What cannot be parsed is a failure too.
+    let did = did().to_string();
+    let ran = world.run(&["gate", "--did", &did, "--require", "foo", "--json"]);
+    ran.expect(2, &["error: invalid value 'foo'"]);
+    let json = ran.json();
+    let message = json["error"]["message"].as_str().expect("a message");
+    assert!(json["schema"] == "aip.error.v1" && message.starts_with("invalid value 'foo'"), "{json}");
+    assert_eq!(world.run(&["gate", "--did", &did, "--require", "foo"]).stdout, "");
     // One that has said what it has to say adds nothing.
     let verified = World::with_receipt().run(&["verify", "nothing", "--any-signer", "--json"]);
     assert_eq!(verified.json()["schema"], "aip.verify.v1");
