@@ -50,11 +50,24 @@ pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<()> {
 /// Puts `bytes` at `path` as [`write()`] does, where nothing is: of several that try at once exactly one does, and
 /// the others get `false` and have changed nothing.
 pub fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> Result<bool> {
+    write_new_by(|from, to| fs::hard_link(from, to), path, bytes, readers)
+}
+
+fn write_new_by(
+    link: impl Fn(&Path, &Path) -> io::Result<()>,
+    path: &Path,
+    bytes: &[u8],
+    readers: Readers,
+) -> Result<bool> {
     let folder = folder_of(path);
     create_folder(folder, readers)?;
     let temporary = temporary_name(path)?;
     // Unlike a rename, a second name for a file is refused where the name is taken.
-    let written = write_synced(&temporary, bytes, readers).and_then(|()| fs::hard_link(&temporary, path));
+    let written = write_synced(&temporary, bytes, readers).and_then(|()| match link(&temporary, path) {
+        // A medium without second names, such as a FAT stick. A crash now may leave the beginning of the file.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => write_in_place(path, bytes, readers),
+        linked => linked,
+    });
     let _ = fs::remove_file(&temporary);
     match written {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -161,6 +174,15 @@ fn write_synced(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     file.sync_all()
 }
 
+fn write_in_place(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
+    let mut file = create_new(path, readers)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
 fn create_new(path: &Path, readers: Readers) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -219,6 +241,17 @@ fn cannot_write(path: &Path) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_file_is_written_also_where_there_are_no_second_names() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("file");
+        let link = |_: &Path, _: &Path| Err(io::Error::from(io::ErrorKind::Unsupported));
+        assert!(write_new_by(link, &path, b"one", Readers::Owner).expect("written"));
+        assert!(!write_new_by(link, &path, b"two", Readers::Owner).expect("refused"));
+        assert_eq!(fs::read(&path).expect("there"), b"one");
+        assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 1);
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_leaves_no_other_name() {
