@@ -198,21 +198,30 @@ impl Known {
         })
     }
 
-    /// Refuses an inception that commits to other keys than the ones here, which were never registered: whoever had
-    /// the first key came first, and holds the keys after it.
-    pub fn is_ours(&self, next: &Next) -> Result<()> {
+    /// Refuses an inception that commits to other keys than the ones here, which made none in this log: whoever had
+    /// the first key came first, and holds the keys after it. Once the key here is a later one (`is_genesis` is false),
+    /// those that an inception commits to are here no more.
+    pub fn is_ours(&self, next: &Next, is_genesis: bool) -> Result<()> {
+        let is_home = next.registered.as_ref() == Some(&self.origin);
         let theirs = self.committed.filter(|theirs| *theirs != (next.next, next.recovery));
-        if next.registered.is_some() || theirs.is_none() {
+        if is_home || !is_genesis || theirs.is_none() {
             return Ok(());
         }
-        Err(Failure::new(format!("somebody else registered {} with your key", self.did))
-            .because(format!(
+        let failure =
+            Failure::new(format!("somebody else registered {} with your key", self.did)).because(format!(
                 "its inception in the log `{}` commits to a next and a recovery key that are not yours, {}; \
                  your recovery key is worth nothing there",
                 self.origin,
                 self.as_of()
-            ))
-            .hint("stop using this DID, and make another identity: `aip-attest init --force`"))
+            ));
+        Err(match &next.registered {
+            None => failure.hint("stop using this DID, and make another identity: `aip-attest init --force`"),
+            Some(home) => failure
+                .hint(format!(
+                    "somebody has your key: end it in `{home}`, where you can, with `aip-attest rotate-key`"
+                ))
+                .hint("trust what is in that log alone, and tell whoever gates by this one"),
+        })
     }
 
     /// The last event of this name, such as `deactivation`.
@@ -397,10 +406,13 @@ fn send(
             Ok(Answer::Unavailable { problem, retry_after }) => {
                 (retry_after, format!("the log answers {problem}"))
             }
-            Ok(Answer::Refused(problem)) => return refused(problem),
+            Ok(Answer::Refused(problem)) if !committed => return refused(problem),
+            // It took the event before, so that what it says now takes nothing back.
+            Ok(Answer::Refused(problem)) => return Err(refusal(&problem)),
             Err(error) => match (error.retry(), &error) {
                 (Some(retry_after), _) => (retry_after, error.one_line()),
-                (None, ClientError::Refused { problem, .. }) => return refused((**problem).clone()),
+                // Of the request as a whole, such as for its token: no rule was asked about the event.
+                (None, ClientError::Refused { problem, .. }) => return Err(refusal(problem)),
                 (None, _) => return Err(error.into()),
             },
         };

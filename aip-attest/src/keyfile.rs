@@ -183,7 +183,7 @@ pub fn lock(command: &str, deadline: Instant, console: &mut Console) -> Result<L
 }
 
 /// The credentials file that is here, else the one that would be made.
-fn place() -> Result<PathBuf> {
+pub fn place() -> Result<PathBuf> {
     match environment::path("AIP_CREDENTIALS_PATH") {
         Some(path) => Ok(path),
         None => search(&mut |_, _| {})?.map_or_else(destination, |(path, _)| Ok(path)),
@@ -352,11 +352,17 @@ pub fn did_of_environment() -> Result<Option<Did>> {
 }
 
 fn own(said: &str) -> Result<Did> {
-    said.parse()
-        .map_err(|error: attestation::did::DidError| Failure::new("your own DID is none").caused_by(error))
+    said.parse().map_err(|_| no_did("your own DID"))
 }
 
-/// Where a new identity is written.
+/// What stands where a DID should is not repeated: it may be a key that got into the wrong place.
+pub fn no_did(place: &str) -> Failure {
+    Failure::new(format!("{place} is no DID")).because(
+        "a DID is `did:aip:` and 32 lower-case hex digits; what is there is not shown, it could be a key",
+    )
+}
+
+/// Where a new identity is written, where none is.
 pub fn destination() -> Result<PathBuf> {
     let path = environment::path("AIP_CREDENTIALS_PATH")
         .or_else(|| environment::home().map(|folder| folder.join("credentials.json")));
@@ -401,14 +407,12 @@ pub fn passphrase_of(path: &Path) -> Result<Zeroizing<String>> {
 /// Takes a key and the DID it is said to have for an identity.
 fn identify(credentials: Credentials, source: Source) -> Result<Identity> {
     let Credentials { did, key, profile } = credentials;
-    let did = did.parse().map_err(|error: attestation::did::DidError| {
+    let did = did.parse().map_err(|_| {
         let place = match &source {
             Source::Environment => "AIP_DID".to_owned(),
             Source::File(path) => format!("`did` in `{}`", path.display()),
         };
-        Failure::new(format!("{place} is no DID"))
-            .caused_by(error)
-            .hint(format!("this key's own is {}", Did::of(&key.public_key())))
+        no_did(&place).hint(format!("this key's own is {}", Did::of(&key.public_key())))
     })?;
     Ok(Identity { did, key, profile, source, passphrase: None })
 }
@@ -417,6 +421,7 @@ fn identify(credentials: Credentials, source: Source) -> Result<Identity> {
 pub fn check_against_environment(did: &str) -> Result<()> {
     match did_in_environment()? {
         Some(said) if said != did => {
+            let said: Did = said.parse().map_err(|_| no_did("AIP_DID"))?;
             Err(Failure::new("AIP_DID is not the DID of the key in the credentials file")
                 .because(format!("it says {said}, the file's is {did}"))
                 .hint("set AIP_PRIVATE_KEY too, or unset AIP_DID"))

@@ -1,4 +1,4 @@
-//! A way to a log on which submissions get lost: one each time, and none by chance or by haste.
+//! A way to a log on which submissions get lost, or old states come back: each time, and none by chance or by haste.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,6 +21,12 @@ pub enum Way {
     AnswerLost,
     /// It does not reach the log, and is refused in its name, by the rule `identity-event`.
     Refused,
+    /// It reaches the log. What answers says that the log has committed to it, and then that it knows of no such claim.
+    Forgotten,
+    /// It reaches the log, and the request is refused as a whole, as for want of a token.
+    TurnedAway,
+    /// It does not reach the log, and evidence is what the log gave last, for ever.
+    Replay,
 }
 
 /// A proxy before a log.
@@ -34,6 +40,7 @@ struct Shared {
     http: Client,
     way: Mutex<Way>,
     submitted: Mutex<Vec<String>>,
+    evidence: Mutex<Option<(u16, Vec<u8>)>>,
     stop: AtomicBool,
 }
 
@@ -47,6 +54,7 @@ impl Detour {
             http: log.http().clone(),
             way: Mutex::new(Way::Through),
             submitted: Mutex::default(),
+            evidence: Mutex::default(),
             stop: AtomicBool::new(false),
         });
         let serving = shared.clone();
@@ -113,19 +121,33 @@ impl Shared {
         reader.read_exact(&mut body).ok()?;
         let body = String::from_utf8(body).ok()?;
         let is_submission = method == "POST" && path == "/api/v1/entries";
-        let mut way = Way::Through;
+        let way = *self.way.lock().expect("no panic");
         if is_submission {
             self.submitted.lock().expect("no panic").push(body.clone());
-            way = *self.way.lock().expect("no panic");
         }
         let (status, answer) = match way {
+            Way::Forgotten if path.starts_with("/api/v1/claims/") => (404, UNKNOWN.as_bytes().to_vec()),
+            Way::Replay if path == EVIDENCE => self.evidence.lock().expect("no panic").clone()?,
+            _ if path == EVIDENCE => {
+                let answer = self.pass_on(&method, &path, prefer, body)?;
+                self.evidence.lock().expect("no panic").insert(answer).clone()
+            }
+            _ if !is_submission => self.pass_on(&method, &path, prefer, body)?,
             Way::Through => self.pass_on(&method, &path, prefer, body)?,
-            Way::Lost => (200, b"not a log's answer".to_vec()),
+            Way::Lost | Way::Replay => (200, b"not a log's answer".to_vec()),
             Way::AnswerLost => {
                 self.pass_on(&method, &path, prefer, body)?;
                 (200, b"not a log's answer".to_vec())
             }
             Way::Refused => (200, REFUSAL.as_bytes().to_vec()),
+            Way::Forgotten => {
+                self.pass_on(&method, &path, prefer, body)?;
+                (202, br#"[{"status":"committed"}]"#.to_vec())
+            }
+            Way::TurnedAway => {
+                self.pass_on(&method, &path, prefer, body)?;
+                (401, DENIAL.as_bytes().to_vec())
+            }
         };
         let head =
             format!("HTTP/1.1 {status} .\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", answer.len());
@@ -154,3 +176,9 @@ impl Shared {
 
 const REFUSAL: &str =
     r#"[{"status":"refused","error":{"type":"urn:aip:problem:identity-event","title":"no","status":422}}]"#;
+
+const UNKNOWN: &str = r#"{"type":"urn:aip:problem:unknown-claim","title":"no such claim","status":404}"#;
+
+const DENIAL: &str = r#"{"type":"urn:aip:problem:token","title":"no token","status":401}"#;
+
+const EVIDENCE: &str = "/api/v1/evidence";

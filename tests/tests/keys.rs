@@ -268,6 +268,10 @@ fn a_rotation_that_the_log_refuses_is_taken_back() {
     let body: Value = serde_json::from_str(detour.submitted().last().expect("sent")).expect("JSON");
     assert_eq!(log.submit(&body).0, 200);
     assert_eq!(pipeline.run(&["whoami"]).0, 2, "the key here is an old one");
+    // The key that the log asks for is here, and nothing calls for the recovery key.
+    let (code, _, err) = pipeline.run(&["report-compromise", "--since", "2"]);
+    assert_eq!((code, err.contains("--recovery")), (2, false), "{err}");
+    assert!(err.contains("hint: `aip-attest rotate-key` finishes that"), "{err}");
     let (code, _, err) = pipeline.run(&["rotate-key"]);
     assert_eq!(
         (code, err.contains("a change of keys that it had refused: finishing it")),
@@ -277,6 +281,112 @@ fn a_rotation_that_the_log_refuses_is_taken_back() {
     assert_eq!(pipeline.json(&["whoami"])["keyIsCurrent"], true);
     assert_eq!(events(&pipeline), 3);
     pipeline.ok(&["rotate-key"]);
+}
+
+/// Somebody who is registered, has the log's policy in the file `policy`, and remembers nothing of the log.
+fn forgetful(log: &Log) -> Someone {
+    let pipeline = Someone::new();
+    pipeline.write("policy", &String::from_utf8(log.bytes("/policy")).expect("UTF-8"));
+    pipeline.ok(&["init", "--register", "--log", &log.url(), "--policy", "policy"]);
+    pipeline
+}
+
+/// A log that shows an old state again is not followed into it: the copy of a change that was followed before is no
+/// news, and the keys of today stay.
+#[test]
+fn an_old_state_takes_no_key_away() {
+    let log = Log::start(&[]);
+    let detour = Detour::to(&log);
+    let pipeline = forgetful(&log);
+    let (url, real) = (detour.url(), log.url());
+    let rotate = ["rotate-key", "--log", &url, "--policy", "policy"];
+    let direct = ["rotate-key", "--log", &real, "--policy", "policy"];
+    detour.go(Way::Refused);
+    assert_eq!(pipeline.run(&rotate).0, 2);
+    let body: Value = serde_json::from_str(&detour.submitted()[0]).expect("JSON");
+    assert_eq!(log.submit(&body).0, 200);
+    detour.go(Way::Through);
+    let before = fs::read(pipeline.next_file()).expect("there");
+    pipeline.ok(&rotate);
+    let files = fs::read_dir(pipeline.home().join(".aip")).expect("a folder");
+    let mut copies = files.map(|entry| fs::read(entry.expect("an entry").path()).expect("read"));
+    assert!(copies.any(|copy| copy == before), "what was there is kept");
+    // The state of now comes by, and is shown for ever.
+    pipeline.ok(&["whoami", "--log", &url, "--policy", "policy"]);
+    pipeline.ok(&direct);
+    let (next, key) = (fs::read(pipeline.next_file()).expect("there"), pipeline.ok(&["key", "export"]));
+    detour.go(Way::Replay);
+    let (code, _, err) = pipeline.run(&rotate);
+    assert_eq!((code, err.contains("the key here is not the current key")), (2, true), "{err}");
+    let now = || (fs::read(pipeline.next_file()).expect("there"), pipeline.ok(&["key", "export"]));
+    assert_eq!(now(), (next, key));
+    // What was begun on the state of today is not given up for it either.
+    let lossy = Detour::to(&log);
+    lossy.go(Way::Lost);
+    assert_eq!(pipeline.run(&["rotate-key", "--log", &lossy.url(), "--policy", "policy"]).0, 2);
+    let begun = fs::read(pipeline.next_file()).expect("there");
+    let recovery = pipeline.recovery_file();
+    let recover = ["recover", "--recovery", text(&recovery), "--since", "1"];
+    for command in [&rotate[..], &[&recover[..], &rotate[1..]].concat()] {
+        let (code, _, err) = pipeline.run(command);
+        assert_eq!((code, err.contains("shows an older state")), (2, true), "{command:?}: {err}");
+        assert_eq!(fs::read(pipeline.next_file()).expect("there"), begun);
+    }
+    let (code, _, err) = pipeline.run(&direct);
+    assert_eq!((code, err.contains("a rotation was begun: finishing it")), (0, true), "{err}");
+}
+
+/// Only a refusal of the event itself is one: a log that has committed to it, or that refuses the whole request, may
+/// have it.
+#[test]
+fn what_the_log_may_have_is_not_put_back() {
+    let log = Log::start(&[]);
+    let detour = Detour::to(&log);
+    let rotate = ["rotate-key", "--log", &detour.url(), "--timeout", "5s"];
+    for way in [Way::Forgotten, Way::TurnedAway] {
+        let pipeline = owner(&log);
+        detour.go(way);
+        let (code, _, err) = pipeline.run(&rotate);
+        assert_eq!((code, is_under_way(&pipeline)), (2, true), "{way:?}: {err}");
+        assert!(err.contains("may be logged: `aip-attest rotate-key` finishes it"), "{way:?}: {err}");
+        detour.go(Way::Through);
+        let (code, _, err) = pipeline.run(&rotate);
+        assert_eq!((code, err.contains("the log has it")), (0, true), "{way:?}: {err}");
+        assert_eq!(pipeline.json(&["whoami"])["keyIsCurrent"], true);
+    }
+}
+
+/// A change that was begun is finished as it was: whoever asks for something else now is told that it was not done.
+#[test]
+fn what_is_finished_is_not_taken_for_what_is_asked_now() {
+    let log = Log::start(&[]);
+    let detour = Detour::to(&log);
+    let pipeline =
+        Someone::at(&log, &["--register", "--log", &log.url(), "--capabilities", "receipts,vouches"]);
+    detour.go(Way::Lost);
+    assert_eq!(pipeline.run(&["rotate-key", "--log", &detour.url()]).0, 2);
+    let less = ["rotate-key", "--capabilities", "receipts"];
+    let (code, out, err) = pipeline.run(&less);
+    assert_eq!((code, out.starts_with("rotation ")), (2, true), "{out}{err}");
+    assert!(err.contains("the key may receipts,vouches, not receipts"), "{err}");
+    assert!(err.contains("hint: `aip-attest rotate-key --capabilities receipts`"), "{err}");
+    assert_eq!(pipeline.state()["capabilities"], serde_json::json!(["receipts", "vouches"]));
+    pipeline.ok(&less);
+    assert_eq!(pipeline.state()["capabilities"], serde_json::json!(["receipts"]));
+    // The same of a recovery, whichever command finishes it.
+    for finish in [&["rotate-key"][..], &["recover", "--recovery"]] {
+        let recovery = pipeline.recovery_file();
+        let recover = ["recover", "--recovery", text(&recovery), "--since", "1", "--log", &detour.url()];
+        detour.go(Way::AnswerLost);
+        assert_eq!(pipeline.run(&recover).0, 2);
+        let path = if finish.len() > 1 { vec![text(&recovery)] } else { Vec::new() };
+        let (code, _, err) = pipeline.run(&[finish, &path, &["--capabilities", "vouches"]].concat());
+        assert_eq!((code, err.contains("the recovery is done as it was begun")), (2, true), "{err}");
+        let counts = format!("counts now was written to `{}`", text(&pipeline.recovery_file()));
+        assert!(err.contains(&counts), "{err}");
+        assert_eq!(err.contains("no rotation was made"), finish.len() == 1, "{err}");
+        assert_eq!(pipeline.state()["capabilities"], serde_json::json!(["receipts"]));
+    }
 }
 
 /// A recovery that could not be logged is refused before anything is written, and one that was begun with the wrong
@@ -533,6 +643,63 @@ fn a_did_is_registered_elsewhere_only_where_that_is_asked_for() {
     assert_eq!(pipeline.json(&[&["whoami"], &elsewhere[..]].concat())["state"]["status"], "bare");
     assert_eq!(pipeline.run(&register).0, 2);
     pipeline.ok(&["init", "--register", "--log", &log.url()]);
+}
+
+/// What a log has is noted as soon as it is known, and what it may have stays noted: by that the DID keeps its home.
+#[test]
+fn the_home_of_a_did_is_not_forgotten() {
+    let log = Log::start(&[]);
+    let mut other = Log::init_as("localhost/other");
+    other.serve(&[]);
+    let detour = Detour::to(&log);
+    let new = || {
+        let pipeline = Someone::at(&log, &[]);
+        pipeline.ok(&["policy", "pin", &other.url(), "--yes"]);
+        pipeline
+    };
+    let register = ["init", "--register", "--log", &detour.url()];
+    let pipeline = new();
+    detour.go(Way::AnswerLost);
+    assert_eq!(pipeline.run(&register).0, 2);
+    assert!(file(pipeline.next_file())["registered"].is_null());
+    detour.go(Way::Lost);
+    pipeline.ok(&register);
+    assert_eq!(file(pipeline.next_file())["registered"], "localhost/log");
+    // Whoever refused it hands it in later.
+    let pipeline = new();
+    detour.go(Way::Refused);
+    assert_eq!(pipeline.run(&register).0, 2);
+    assert_eq!(file(pipeline.next_file())["sentTo"], "localhost/log");
+    pipeline.write("app", "an app");
+    let elsewhere = ["--log", &other.url()];
+    pipeline.ok(&[&["sign", "app"], &elsewhere[..]].concat());
+    assert_eq!(pipeline.json(&[&["whoami"], &elsewhere[..]].concat())["state"]["status"], "bare");
+}
+
+/// What is registered in one log says nothing of another: whose inception that has is asked there.
+#[test]
+fn a_thief_in_a_second_log_is_not_taken_for_the_owner() {
+    let log = Log::start(&[]);
+    let mut other = Log::init_as("localhost/other");
+    other.serve(&[]);
+    let (owner, thief) = (owner(&log), Someone::new());
+    let stolen = thief.home().join(".aip");
+    fs::create_dir(&stolen).expect("a folder");
+    fs::copy(owner.home().join(".aip/credentials.json"), stolen.join("credentials.json")).expect("stolen");
+    for someone in [&owner, &thief] {
+        someone.ok(&["policy", "pin", &other.url(), "--yes"]);
+    }
+    let elsewhere = ["--log", &other.url()];
+    thief.ok(&[&["init", "--register"], &elsewhere[..]].concat());
+    for command in [&["whoami"][..], &["init", "--register", "--also-here"]] {
+        let (code, _, err) = owner.run(&[command, &elsewhere].concat());
+        assert_eq!((code, err.contains("somebody else registered")), (2, true), "{command:?}: {err}");
+        assert!(err.contains("end it in `localhost/log`"), "{err}");
+    }
+    // A later key is no sign of anything there.
+    owner.ok(&["rotate-key", "--log", &log.url()]);
+    let (_, _, err) = owner.run(&[&["whoami"], &elsewhere[..]].concat());
+    assert!(!err.contains("somebody else registered"), "{err}");
 }
 
 /// What a process that was killed left of a key is removed by the next change; what others can read is warned of.

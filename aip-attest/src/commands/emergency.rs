@@ -18,7 +18,7 @@ use crate::report::{Console, Failure, Result};
 /// The keys in somebody's hands.
 pub(super) enum Hands {
     Recovery(Recovery),
-    Machine { identity: Box<Identity>, keys: Vec<Ed25519PrivateKey>, _lock: Lock },
+    Machine { identity: Box<Identity>, next: Box<Next>, keys: Vec<Ed25519PrivateKey>, lock: Lock },
 }
 
 impl Hands {
@@ -45,7 +45,7 @@ impl Hands {
             // The next key, if the log has it.
             keys.push(under_way.next.open(identity.passphrase())?);
         }
-        Ok(Self::Machine { identity: Box::new(identity), keys, _lock: lock })
+        Ok(Self::Machine { identity: Box::new(identity), next: Box::new(next), keys, lock })
     }
 
     pub(super) fn did(&self) -> Did {
@@ -63,13 +63,18 @@ impl Hands {
                 refuse_other_key(recovery, state, known)?;
                 Ok(&recovery.key)
             }
-            Self::Machine { keys, .. } => {
+            Self::Machine { next, keys, lock, .. } => {
                 let is_next =
                     |key: &&Ed25519PrivateKey| Commitment::to(key.public_key().as_bytes()) == state.next();
                 keys.iter().find(is_next).ok_or_else(|| {
-                    Failure::new("the next key here is not the one that the DID committed to")
-                        .because(format!("so says the log `{}`, {}", known.origin, known.as_of()))
-                        .hint("use the recovery key: --recovery FILE")
+                    let failure = Failure::new("the next key here is not the one that the DID committed to")
+                        .because(format!("so says the log `{}`, {}", known.origin, known.as_of()));
+                    match known.given_up(lock, next) {
+                        Some(_) => failure
+                            .because("it has a rotation that it had refused, whose keys are kept here")
+                            .hint("`aip-attest rotate-key` finishes that; then give this command again"),
+                        None => failure.hint("use the recovery key: --recovery FILE"),
+                    }
                 })
             }
         }

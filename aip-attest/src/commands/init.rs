@@ -2,7 +2,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attestation::Did;
-use attestation::did::DidError;
 use attestation::event::{Capabilities, Commitment, EventError, check_public_name};
 use attestation::identity::Identity as State;
 use serde_json::{Value, json};
@@ -120,7 +119,11 @@ impl Done {
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let mut done = Done::default();
-    let path = keyfile::destination()?;
+    // By force also over a file that cannot be read.
+    let path = match keyfile::place() {
+        Err(_) if args.force => keyfile::destination()?,
+        place => place?,
+    };
     let ended = init(&args, &path, &mut done, console);
     // What was made is told, also where the log gave no answer.
     if let (true, Some(did)) = (args.json, done.did) {
@@ -163,9 +166,7 @@ fn keep(args: &Args, path: &Path, done: &mut Done, console: &mut Console) -> Res
         );
     }
     let (_, stored) = keyfile::find(console)?.ok_or_else(|| holds_none(path))?;
-    let did = stored.did().parse().map_err(|error: DidError| {
-        Failure::new(format!("`did` in `{}` is no DID", path.display())).caused_by(error)
-    })?;
+    let did = stored.did().parse().map_err(|_| keyfile::no_did(&format!("`did` in `{}`", path.display())))?;
     done.tell(did, args, console);
     console.note(format!("there is an identity in `{}`; --force replaces it", path.display()));
     Ok(Exit::Yes)
@@ -248,7 +249,13 @@ fn register(args: &Args, lock: &Lock, done: &mut Done, console: &mut Console) ->
     let known = session.known(identity.did, console)?;
     let next = Next::read(lock.credentials(), identity.did, console)?;
     if let Some(state) = &known.state {
-        next.as_ref().map_or(Ok(()), |next| known.is_ours(next))?;
+        if let Some(next) = next {
+            known.is_ours(&next, identity.is_genesis())?;
+            // An earlier try registered it, and did not hear of it.
+            if next.registered.is_none() {
+                Next { registered: Some(known.origin.clone()), ..next }.write(lock)?;
+            }
+        }
         refuse_other_flags(args, state)?;
         done.tell(identity.did, args, console);
         done.registered = Some((known.origin.clone(), state.since()));

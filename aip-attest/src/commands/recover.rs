@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::init::capabilities;
 use super::log_args::LogArgs;
+use super::rotate_key::as_asked;
 use crate::clock;
 use crate::environment;
 use crate::events::{self, Known};
@@ -65,7 +66,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         session.warn_of_other_home(next, console);
     }
     let begun = next.as_ref().and_then(|next| next.under_way.as_ref());
-    let next = match (begun.map(|begun| (begun.standing(state), begun.is_recovery())), next) {
+    let next = match (begun.map(|begun| (begun.standing(state, &known.origin), begun.is_recovery())), next) {
         (Some((Standing::Logged, true)), Some(next)) => {
             console.note("a recovery was begun, and the log has it: finishing it");
             tell_of_other_start(&args, state, console);
@@ -75,26 +76,26 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
             console.note("a recovery was begun: finishing it");
             recovering.again(next, console)?
         }
+        (Some((Standing::Later, _)), Some(Next { under_way: Some(under_way), .. })) => {
+            return Err(known.is_behind(&under_way));
+        }
         (Some((Standing::Logged, false)), Some(next)) => {
             console.note("a rotation was begun, and the log has it: finishing it first");
             recovering.begin(Some(session.follow(&identity, &lock, next)?), console)?
         }
         (_, next) => recovering.begin(next, console)?,
     };
-    let out = next.under_way.as_ref().and_then(|begun| begun.recovery_file.clone());
     let logged = session.finish_change(&identity, &lock, next, &known, console)?;
     args.log.print(&logged, console);
     console.note(format!(
         "the new key is in `{}`; the old recovery key counts for nothing",
         lock.credentials().display()
     ));
-    if let Some(out) = out {
-        console.note(format!("the recovery key that counts now was written to `{out}`, and no other counts"));
-    }
     if environment::var("AIP_PRIVATE_KEY")?.is_some() {
         console.warn("AIP_PRIVATE_KEY is set and comes before the file: unset AIP_PRIVATE_KEY");
     }
     console.hint("AIP_DID stays; the new key into the CI secret: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`");
+    as_asked(args.capabilities, &logged)?;
     Ok(Exit::Yes)
 }
 

@@ -1,9 +1,9 @@
-use attestation::event::{Capabilities, Commitment, IdentityEvent};
+use attestation::event::{Body, Capabilities, Commitment, IdentityEvent};
 use attestation::identity::Status;
 
 use super::init::capabilities;
 use super::log_args::LogArgs;
-use crate::events::{self, Known};
+use crate::events::{self, Known, Logged};
 use crate::keyfile::lock::Lock;
 use crate::keyfile::next::{Next, Standing, UnderWay};
 use crate::keyfile::{self, Identity};
@@ -31,7 +31,11 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let known = session.known(identity.did, console)?;
     let state = known.registered()?;
     session.warn_of_other_home(&next, console);
-    let next = match next.under_way.as_ref().map(|under_way| (under_way.standing(state), under_way)) {
+    let next = match next
+        .under_way
+        .as_ref()
+        .map(|under_way| (under_way.standing(state, &known.origin), under_way))
+    {
         Some((Standing::Logged, under_way)) => {
             console.note(format!("a {} was begun, and the log has it: finishing it", under_way.name()));
             next
@@ -44,9 +48,11 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
             console.note("a rotation was begun: finishing it");
             next
         }
-        Some((Standing::Passed, _)) | None => match known.given_up(&lock) {
+        Some((Standing::Later, under_way)) => return Err(known.is_behind(under_way)),
+        Some((Standing::Passed, _)) | None => match known.given_up(&lock, &next) {
             Some(kept) if !known.matches(&identity) => {
                 console.note("the log has a change of keys that it had refused: finishing it");
+                next.keep_copy(&lock, console)?;
                 kept
             }
             _ => begin(&args, &identity, &lock, next, &known, console)?,
@@ -54,9 +60,34 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     };
     let logged = session.finish_change(&identity, &lock, next, &known, console)?;
     args.log.print(&logged, console);
+    let was_recovery = logged.event.name() == "recovery";
     console.note("the old key counts for nothing from here on");
     console.hint("AIP_DID stays; the new key into the CI secret: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`");
+    if was_recovery {
+        console.note("no rotation was made: give the command again for one");
+    }
+    as_asked(args.capabilities, &logged)?;
     Ok(Exit::Yes)
+}
+
+/// Refuses to call a change done that was begun before, and gives the new key something else than was asked for now.
+pub(super) fn as_asked(asked: Option<Capabilities>, logged: &Logged) -> Result<()> {
+    let Body::Identity(
+        IdentityEvent::Rotation { capabilities, .. } | IdentityEvent::Recovery { capabilities, .. },
+    ) = logged.event.body()
+    else {
+        return Ok(());
+    };
+    match asked {
+        Some(asked) if asked != *capabilities => {
+            let name = logged.event.name();
+            Err(Failure::new(format!(
+                "the {name} is done as it was begun: the key may {capabilities}, not {asked}"
+            ))
+            .hint(format!("`aip-attest rotate-key --capabilities {asked}` changes that now")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn begin(

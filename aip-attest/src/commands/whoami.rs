@@ -129,10 +129,9 @@ impl Who {
             Some(identity) => identity,
             None => match keyfile::find(console)? {
                 Some((path, Stored::Encrypted(encrypted))) => {
-                    keyfile::check_against_environment(&encrypted.did)?;
-                    let did = encrypted.did.parse().map_err(|error: did::DidError| {
-                        Failure::new(format!("`did` in `{}` is no DID", path.display())).caused_by(error)
-                    })?;
+                    let place = format!("`did` in `{}`", path.display());
+                    let did: Did = encrypted.did.parse().map_err(|_| keyfile::no_did(&place))?;
+                    keyfile::check_against_environment(&did.to_string())?;
                     let next = Next::read(&path, did, console);
                     return Ok(Self {
                         did,
@@ -165,7 +164,12 @@ impl Who {
     /// Whether the log's inception is the one of the keys here.
     fn is_ours(&self, known: &Result<Option<Known>>) -> Result<()> {
         match (&self.next, known) {
-            (Ok(Some(next)), Ok(Some(known))) => known.is_ours(next),
+            (Ok(Some(next)), Ok(Some(known))) => {
+                // A key that was never registered is the first one, also where it stays locked.
+                let is_genesis =
+                    self.identity.as_ref().map_or(next.registered.is_none(), Identity::is_genesis);
+                known.is_ours(next, is_genesis)
+            }
             // Told with the keys, or with the log.
             _ => Ok(()),
         }

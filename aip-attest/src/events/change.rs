@@ -52,7 +52,22 @@ impl Session {
         let logged = match known.change(under_way) {
             Some(logged) => logged,
             None => match send(&under_way.event, &self.target, &self.pins, self.deadline, console) {
-                Ok(Sent::Logged(logged)) => *logged,
+                // In the tree is not in force: the keys follow what the log's state says.
+                Ok(Sent::Logged(_)) => {
+                    match self.known(identity.did, console).map(|now| now.change(under_way)) {
+                        Ok(Some(logged)) => logged,
+                        Ok(None) => {
+                            return Err(unfinished(
+                                Failure::new(format!(
+                                    "the {} is logged, and the log's state does not have its keys",
+                                    under_way.name()
+                                )),
+                                under_way,
+                            ));
+                        }
+                        Err(failure) => return Err(unfinished(failure, under_way)),
+                    }
+                }
                 Ok(Sent::Refused(problem)) => {
                     // It may have been logged before, by these or by other bytes with the same keys.
                     match self.known(identity.did, console)?.change(under_way) {
@@ -60,15 +75,16 @@ impl Session {
                         None => return Err(give_up(next, lock, refusal(&problem), console)),
                     }
                 }
-                Err(failure) => {
-                    return Err(failure.hint(format!(
-                        "what was begun is on disk, and may be logged: {} finishes it",
-                        under_way.command()
-                    )));
-                }
+                Err(failure) => return Err(unfinished(failure, under_way)),
             },
         };
+        let out = under_way.recovery_file.clone();
         self.follow(identity, lock, next)?;
+        if let Some(out) = out {
+            console.note(format!(
+                "the recovery key that counts now was written to `{out}`, and no other counts"
+            ));
+        }
         Ok(logged)
     }
 
@@ -93,6 +109,10 @@ impl Session {
     }
 }
 
+fn unfinished(failure: Failure, under_way: &UnderWay) -> Failure {
+    failure.hint(format!("what was begun is on disk, and may be logged: {} finishes it", under_way.command()))
+}
+
 /// A change that the log refused. A recovery stays: the same command makes its event anew, with the keys that it made.
 fn give_up(next: Next, lock: &Lock, failure: Failure, console: &mut Console) -> Failure {
     match &next.under_way {
@@ -115,17 +135,35 @@ impl Known {
     /// and whatever came behind.
     pub fn change(&self, under_way: &UnderWay) -> Option<Logged> {
         let state = self.state.as_ref()?;
-        if under_way.standing(state) != Standing::Logged {
+        if under_way.standing(state, &self.origin) != Standing::Logged {
             return None;
         }
         let index = state.keys().last()?.from;
         self.events.iter().find(|event| event.index == index).map(|event| self.logged(event))
     }
 
-    /// Of the changes that were given up here, the one that the log has all the same.
-    pub fn given_up(&self, lock: &Lock) -> Option<Next> {
+    /// Of the changes that were given up here, the one that the log has all the same. It begins with the keys at hand:
+    /// one that was followed before is no news, whatever old state the log shows.
+    pub fn given_up(&self, lock: &Lock, at_hand: &Next) -> Option<Next> {
         Next::kept(lock, self.did)
+            .filter(|kept| kept.next == at_hand.next)
             .find(|kept| kept.under_way.as_ref().is_some_and(|under_way| self.change(under_way).is_some()))
+    }
+
+    /// The log shows an older state than a change that was begun here was made on.
+    pub fn is_behind(&self, under_way: &UnderWay) -> Failure {
+        Failure::new(format!(
+            "the log `{}` shows an older state of {} than it did before",
+            self.origin, self.did
+        ))
+        .because(format!(
+            "a {} was begun here on a later one; this is its state {}",
+            under_way.name(),
+            self.as_of()
+        ))
+        .hint(
+            "try again: nothing was changed. `aip-attest policy pin URL` refuses what is older than was seen",
+        )
     }
 }
 
@@ -142,29 +180,28 @@ fn register(
     let event = Event::about_itself(identity.did, target.origin.as_str(), next.inception(&identity.key))
         .and_then(|event| PendingEvent::sign(event, &[&identity.key]))
         .map_err(|error| Failure::new("cannot make the inception").caused_by(error))?;
-    // On disk before it is sent: nothing registers the DID elsewhere by itself from here on, come what may.
-    let (before, sent_to) = (next.sent_to.clone(), Some(target.origin.clone()));
+    // On disk before it is sent: nothing registers the DID elsewhere by itself from here on, come what may. That the log
+    // refuses it is its word, and takes nothing back.
+    let sent_to = Some(target.origin.clone());
+    let is_noted = next.sent_to == sent_to;
     let next = Next { sent_to, ..next };
-    if next.sent_to != before {
+    if !is_noted {
         next.write(lock)?;
     }
     // The same keys always make the same inception: a second try meets the first.
-    let (failure, next) = match send(&event, target, pins, deadline, console) {
+    let failure = match send(&event, target, pins, deadline, console) {
         Ok(Sent::Logged(logged)) => {
             // A DID that has a home keeps it.
             let registered = next.registered.clone().or_else(|| Some(target.origin.clone()));
             Next { registered, ..next }.write(lock)?;
             return Ok(logged.index);
         }
-        Ok(Sent::Refused(problem)) => {
-            let next = Next { sent_to: before, ..next };
-            next.write(lock)?;
-            (refusal(&problem), next)
-        }
-        Err(failure) => (failure, next),
+        Ok(Sent::Refused(problem)) => refusal(&problem),
+        Err(failure) => failure,
     };
     // Refused because another inception is there: whose it is matters more.
-    known(identity.did, target, pins, deadline, console).map_or(Ok(()), |known| known.is_ours(&next))?;
+    known(identity.did, target, pins, deadline, console)
+        .map_or(Ok(()), |known| known.is_ours(&next, identity.is_genesis()))?;
     Err(failure)
 }
 

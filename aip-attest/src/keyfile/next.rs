@@ -80,6 +80,8 @@ pub enum Standing {
     Open,
     /// Another event came first.
     Passed,
+    /// It was made on a later state than this one: the log shows an old one.
+    Later,
 }
 
 /// A private key in a file.
@@ -331,8 +333,8 @@ impl UnderWay {
         Ok(Self { event, key, next, recovery_file })
     }
 
-    /// Where it stands by the state of its DID.
-    pub fn standing(&self, state: &State) -> Standing {
+    /// Where it stands by the state of its DID in the log of this origin.
+    pub fn standing(&self, state: &State, origin: &str) -> Standing {
         let Body::Identity(event) = self.event.event().body() else { return Standing::Passed };
         let is_logged = match event {
             IdentityEvent::Rotation { key, next, .. } => (key, *next) == (state.key(), state.next()),
@@ -344,6 +346,9 @@ impl UnderWay {
         match event.link() {
             _ if is_logged => Standing::Logged,
             Some(link) if link == state.link() => Standing::Open,
+            Some(link) if self.event.event().origin() == origin && link.sequence > state.link().sequence => {
+                Standing::Later
+            }
             _ => Standing::Passed,
         }
     }

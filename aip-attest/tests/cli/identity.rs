@@ -187,6 +187,44 @@ fn keys_are_looked_for_in_their_order() {
     assert_eq!(world.run(&["key", "export"]).stdout, format!("{SEED}\n"));
 }
 
+/// An identity that is anywhere in the search order is kept, and replaced in its place.
+#[test]
+fn init_makes_no_other_identity_beside_one() {
+    let own = did().to_string();
+    let world = World::new();
+    let place = ".openclaw/workspace/credentials/aip_credentials.json";
+    world.file(place, plain(&own).as_bytes());
+    let ran = world.run(&["init"]);
+    ran.expect(0, &["there is an identity in", place, "--force replaces it"]);
+    assert_eq!((did_of(&ran), world.files()), (own.as_str(), vec![place.to_owned()]));
+    let ran = world.run(&["init", "--force"]);
+    ran.expect(0, &[&format!("{place}.1.old")]);
+    assert_eq!(world.json(place)["did"], did_of(&ran));
+    assert!(!world.path(".aip").exists());
+}
+
+/// What stands where a DID should may be a key.
+#[test]
+fn what_is_no_did_is_not_repeated() {
+    let world = World::new();
+    world.file(".aip/credentials.json", plain(&did().to_string()).as_bytes());
+    let beside = world.env("AIP_DID", SEED);
+    let alone = World::new().env("AIP_DID", SEED).env("AIP_PRIVATE_KEY", SEED);
+    let in_file = World::new();
+    in_file.file(".aip/credentials.json", plain(SEED).as_bytes());
+    let encrypted = World::new().env("AIP_PASSPHRASE", "correct horse");
+    let text = ENCRYPTED.replace(&did().to_string(), SEED);
+    assert!(text.contains(SEED));
+    encrypted.file(".aip/credentials.json", text.as_bytes());
+    for world in [&beside, &alone, &in_file, &encrypted] {
+        for arguments in [&["whoami"][..], &["whoami", "--json"], &["key", "export"], &["init"]] {
+            let ran = world.run(arguments);
+            assert!(!ran.stdout.contains(SEED) && !ran.stderr.contains(SEED), "{arguments:?}: {ran:#?}");
+        }
+        world.run(&["whoami"]).expect(2, &["is no DID", "`did:aip:` and 32 lower-case hex digits"]);
+    }
+}
+
 #[test]
 fn a_did_that_is_not_the_keys_is_exit_2() {
     let other = "did:aip:00000000000000000000000000000000";
