@@ -3,10 +3,14 @@
 
 use std::fs;
 
+use attestation::did::to_did_key;
+use attestation::entry::Entry;
 use serde_json::Value;
 use tests::log::Log;
 use tests::oracle;
 use tests::someone::{Someone, outcome};
+use tlog::encoding::decode_base64;
+use tlog::key::{Ed25519PrivateKey, Ed25519PublicKey};
 
 /// Somebody else, with something to sign.
 fn stranger(log: &Log) -> Someone {
@@ -198,6 +202,98 @@ fn a_stolen_key_is_reported_and_taken_back() {
     assert_eq!((code, err.contains("deactivated")), (2, true), "{err}");
     owner.ok(&["submit", "later.receipt.json"]);
     assert!(owner.ok(&["verify", "later", "--signer", &did]).contains("deactivated at index"));
+}
+
+/// What the log says of a DID, and the keys that signed its newest identity event.
+fn newest_event(log: &Log, did: &str) -> (Value, Vec<String>) {
+    let (status, answer) = log.json(&format!("/api/v1/dids/{did}"));
+    assert_eq!(status, 200, "{answer}");
+    let newest = answer["identity"].as_array().and_then(|events| events.last()).expect("an event");
+    let leaf = decode_base64(newest["leaf"].as_str().expect("text")).expect("base64");
+    let Ok(Entry::Event(event)) = Entry::parse(&leaf) else { panic!("an event") };
+    let keys =
+        event.pending().keys().map(|key| to_did_key(&Ed25519PublicKey::from_bytes(key).expect("a key")));
+    (answer["didDocumentMetadata"].clone(), keys.collect())
+}
+
+/// The `did:key` of the current key on a machine, and of the next one.
+fn keys_of(someone: &Someone) -> [String; 2] {
+    let did_key = |text: &str| {
+        let seed: [u8; 32] = decode_base64(text.trim()).expect("base64").try_into().expect("32 bytes");
+        to_did_key(&Ed25519PrivateKey::from_seed(&seed).public_key())
+    };
+    let next: Value = serde_json::from_slice(&fs::read(someone.next_file()).expect("there")).expect("JSON");
+    let next = next["next"]["private_key"].as_str().expect("a key in the clear").to_owned();
+    [did_key(&someone.ok(&["key", "export"])), did_key(&next)]
+}
+
+/// Without the recovery key, which is on another medium: the next key reports a theft, and the current and the next
+/// one together end a DID.
+#[test]
+fn the_keys_of_a_machine_report_a_theft_and_end_an_identity() {
+    let log = Log::start(&[]);
+    let consumer = Someone::new();
+    consumer.ok(&["policy", "pin", &log.url(), "--yes"]);
+    let root = Someone::at(&log, &["--capabilities", "vouches", "--register", "--log", &log.url()]);
+    let owner = || {
+        let owner = Someone::at(&log, &["--register", "--log", &log.url()]);
+        // Not the keys of the inception: those that a rotation made.
+        owner.ok(&["rotate-key"]);
+        root.ok(&["vouch", &owner.did()]);
+        let kept = owner.folder().join("kept");
+        fs::rename(owner.recovery_file(), &kept).expect("moved off");
+        owner.write("app", "an app");
+        owner.write("late", "too late");
+        owner.ok(&["sign", "app"]);
+        (owner, kept)
+    };
+    let gate = |did: &str| {
+        let gate = ["gate", "--did", did, "--root", &root.did(), "--threshold", "0", "--json"];
+        let (code, out, err) = consumer.run(&gate);
+        let json: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("no JSON: {out}{err}"));
+        (code, json["trust"]["verdict"]["standing"].as_str().expect("a word").to_owned())
+    };
+
+    let (reporter, kept) = owner();
+    let (did, [_, next]) = (reporter.did(), keys_of(&reporter));
+    assert_eq!(gate(&did), (0, "active".to_owned()));
+    let since = reporter.state()["events"][1]["index"].as_u64().expect("an index") + 1;
+    let out = reporter.ok(&["report-compromise", "--since", &since.to_string()]);
+    assert!(out.starts_with("compromise  did:aip:"), "{out}");
+    let (metadata, signed) = newest_event(&log, &did);
+    assert_eq!((&metadata["status"], signed), (&"compromised".into(), vec![next]), "{metadata}");
+    assert_eq!(reporter.state()["windows"][0]["since"], since);
+    assert_eq!(log.json(&format!("/did/{did}")).1["verificationMethod"], serde_json::json!([]));
+    assert_eq!(gate(&did), (1, "compromised".to_owned()));
+    let (code, _, err) = reporter.run(&["sign", "late"]);
+    assert_eq!((code, err.contains("compromised")), (2, true), "{err}");
+    // A thief of the machine gets no further: only the recovery key speaks for the DID now.
+    for command in [&["rotate-key"][..], &["deactivate", "--yes"]] {
+        assert_eq!(reporter.run(command).0, 2, "{command:?}");
+    }
+    reporter.ok(&["recover", "--recovery", kept.to_str().expect("UTF-8")]);
+    assert_eq!(gate(&did), (0, "active".to_owned()));
+
+    let (owner, kept) = owner();
+    let (did, keys) = (owner.did(), keys_of(&owner));
+    let out = owner.ok(&["deactivate", "--yes"]);
+    assert!(out.starts_with("deactivation  did:aip:"), "{out}");
+    let (metadata, signed) = newest_event(&log, &did);
+    assert_eq!((&metadata["deactivated"], signed.as_slice()), (&true.into(), &keys[..]), "{metadata}");
+    assert_eq!(log.json(&format!("/did/{did}")).1["verificationMethod"], serde_json::json!([]));
+    assert_eq!(gate(&did), (1, "deactivated".to_owned()));
+    let (code, _, err) = owner.run(&["deactivate", "--yes"]);
+    assert_eq!((code, err.contains("deactivated already")), (0, true), "{err}");
+    for command in
+        [&["sign", "late"][..], &["rotate-key"], &["recover", "--recovery", kept.to_str().expect("UTF-8")]]
+    {
+        let (code, _, err) = owner.run(command);
+        assert_eq!((code, err.contains("deactivated")), (2, true), "{command:?}: {err}");
+    }
+    // What it signed stays valid.
+    owner.ok(&["submit", "app.receipt.json"]);
+    let out = owner.ok(&["verify", "app", "--signer", &did]);
+    assert!(out.contains("deactivated at index"), "{out}");
 }
 
 #[test]
