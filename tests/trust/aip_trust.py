@@ -492,7 +492,7 @@ class Judge:
         for by, index in bans:
             causes.append({"by": by, "cause": "distrusted", "index": index})
             fails = True
-        if best is None:
+        if best is None and status != "compromised":
             causes.append({"cause": "no-path"})
             fails = True
         causes += [dict(equivocation, cause="equivocation") for equivocation in history["equivocations"]]

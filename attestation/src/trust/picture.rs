@@ -619,7 +619,7 @@ const LEVELS: [Option<Level>; 5] =
 
 // Pixels.
 const MARGIN: i32 = 16;
-const BOX_WIDTH: i32 = 168;
+const BOX_WIDTH: i32 = 192;
 const BOX_HEIGHT: i32 = 20;
 const ROW: i32 = 26;
 const WIDE_ROW: i32 = 52;

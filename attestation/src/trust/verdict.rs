@@ -393,7 +393,8 @@ impl Cause {
         };
         causes
             .extend(verdict.distrusted.iter().map(|(by, index)| Self::Distrusted { by: *by, index: *index }));
-        if verdict.best.is_none() {
+        // No path leads to one that is compromised, whoever vouches for it: that it is, is the cause.
+        if verdict.best.is_none() && verdict.standing == Standing::Active {
             causes.push(Self::NoPath);
         }
         let equivocations = history.equivocations.iter();
