@@ -1,4 +1,4 @@
-//! Files of private keys, in the form of `specs/witness.md` and C2SP signed-note: one line.
+//! Files of private keys: one line, as [`SignerKey`] is written.
 
 use std::fs::File;
 use std::io::{self, Read as _};
