@@ -18,6 +18,7 @@ pub mod durable;
 pub mod key_file;
 pub mod program;
 pub mod span;
+pub mod wal;
 
 mod failure;
 
