@@ -25,8 +25,8 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
 }
 
 /// As [`parse`], for what is about to be signed: a number that not every reader reads as it is written is refused,
-/// since it would be signed as something that the signer did not write. That is an integer beyond 2^53 - 1, or a
-/// decimal fraction with more digits than a double keeps.
+/// since it would be signed as something that the signer did not write. That is a number with
+/// more digits than the nearest double is written with; integers up to 2^53 - 1 never have.
 pub fn parse_exact(bytes: &[u8]) -> Result<Value, JsonError> {
     let value = parse(bytes)?;
     let text = std::str::from_utf8(bytes).map_err(|e| JsonError::Utf8 { at: e.valid_up_to() })?;
@@ -190,9 +190,7 @@ pub enum JsonError {
         member: String,
     },
     /// A number that a reader may round.
-    #[error(
-        "the number {number} at `{pointer}` would be rounded: it is beyond 2^53 or has more digits than a double"
-    )]
+    #[error("the number {number} at `{pointer}` would be rounded: it has more digits than a double keeps")]
     Number {
         /// The number, or its first digits.
         number: String,

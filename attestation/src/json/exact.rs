@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use super::JsonError;
 
-/// Refuses the first number in `text`, a JSON text of bounded depth, that is an integer beyond
-/// [`MAX_INTEGER`] or a decimal fraction that is not what the nearest double is printed as.
+/// Refuses the first number in `text`, a JSON text of bounded depth, that is not what the nearest double is
+/// [`written`] as; integers up to [`MAX_INTEGER`] always are.
 pub(super) fn check(text: &str) -> Result<(), JsonError> {
     check_at(text.trim_ascii(), &mut String::new())
 }
@@ -45,11 +45,20 @@ fn check_inside(name: &str, value: &RawValue, pointer: &mut String) -> Result<()
 }
 
 fn is_exact(number: &str) -> bool {
-    if !number.contains(['.', 'e', 'E']) {
-        return number.trim_start_matches('-').parse().is_ok_and(|integer: u64| integer <= MAX_INTEGER);
+    let is_integer = !number.contains(['.', 'e', 'E']);
+    if is_integer && number.trim_start_matches('-').parse().is_ok_and(|integer: u64| integer <= MAX_INTEGER) {
+        return true;
     }
+    // JavaScript writes large doubles as integers too.
     let Ok(double) = number.parse::<f64>() else { return false };
-    Decimal::parse(number).is_some_and(|decimal| Some(decimal) == Decimal::parse(&format!("{double:e}")))
+    Decimal::parse(number).is_some_and(|decimal| Some(decimal) == Decimal::parse(&written(double)))
+}
+
+/// The text that will stand under the signature. Only the writer itself knows it: between two shortest texts that
+/// are equally near, such as `1424953923781206.2` and `….3`, RFC 8785 takes the even one, and Rust's own formatter
+/// the upper one. Empty for what JSON cannot write.
+fn written(double: f64) -> String {
+    serde_json::Number::from_f64(double).map_or(String::new(), |number| number.to_string())
 }
 
 /// A decimal number in its one form: 0.`digits` · 10^`exponent`, the digits without zeros at either end.
@@ -121,11 +130,16 @@ mod tests {
             "1.7976931348623157e308",
             "0.30000000000000004",
             "100.000000000000000000000",
+            "9007199254740992",
+            "-9007199254740994",
+            "123456789012345680000",
+            // RFC 8785 appendix B: halfway between two shortest texts, the even one.
+            "1424953923781206.2",
         ] {
             assert!(is_exact(exact), "{exact}");
         }
         for other in [
-            "9007199254740992",
+            "9007199254740993",
             "-9007199254740993",
             "18446744073709551615",
             "18446744073709551616",
@@ -139,8 +153,30 @@ mod tests {
             "1e-99999999999999999999",
             "1e400",
             "1.00000000000000000001",
+            "1424953923781206.3",
+            "1424953923781206.25",
         ] {
             assert!(!is_exact(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_of_a_double_is_taken_and_comes_back_the_same_text() {
+        let mut bits = 0_u64;
+        for round in 0..1_000_000_u64 {
+            // Weyl's sequence, mixed: every exponent and both signs. Every fourth is a tie: only odd multiples of
+            // 1/4 from 2^50 to 2^51 lie halfway between two texts of 17 digits, the fewest that tell them apart.
+            bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (bits ^ (bits >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let tie = ((1 << 52) + (mixed >> 12)) | 1;
+            let double = if round % 4 == 0 { tie as f64 / 4.0 } else { f64::from_bits(mixed) };
+            if !double.is_finite() {
+                continue;
+            }
+            let text = written(double);
+            assert!(is_exact(&text), "{text}");
+            let back: f64 = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(written(back), text);
         }
     }
 
