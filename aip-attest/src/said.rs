@@ -63,9 +63,8 @@ impl Said {
 
 impl Last {
     fn of(issuer: &Identity, listed: &Listed, now: LogTime) -> Self {
-        // Rounded up to hours: for the last of them, a vouch that has ended can still be taken back.
-        let has_ended =
-            listed.expiry_hours > 0 && u64::from(listed.expiry_hours) * HOUR_MILLIS <= now.as_millis();
+        // In the hour in which it ends, a vouch that has ended can still be taken back.
+        let has_ended = listed.ends_by().is_some_and(|end| end <= now);
         match listed.kind {
             ListedKind::Revocation => Self::Over("it was taken back before", *listed),
             _ if issuer.is_void(listed.index) => Self::Over("it is void by a reported compromise", *listed),
@@ -75,10 +74,10 @@ impl Last {
     }
 }
 
-const HOUR_MILLIS: u64 = 60 * 60 * 1_000;
-
 #[cfg(test)]
 mod tests {
+    const HOUR_MILLIS: u64 = 60 * 60 * 1_000;
+
     use attestation::event::{
         Capabilities, Commitment, Event, IdentityEvent, Level, PendingEvent, StatementId, TrustEvent,
     };

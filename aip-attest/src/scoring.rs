@@ -17,7 +17,7 @@ use attestation::trust::{
 };
 use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
-use tlog::key::{Ed25519PublicKey, VerifierKey};
+use tlog::key::{AdmittedKeys, VerifierKey};
 use tlog::policy::Policy;
 use tlog::proof::TlogProof;
 use tlog::{LeafIndex, UnixTime};
@@ -239,7 +239,7 @@ impl Basis {
         }
         let checkpoint = &shown.checkpoint;
         let mut ledger = MemoryLedger::new(checkpoint.origin.clone());
-        let mut keys = Keys::default();
+        let keys = AdmittedKeys::default();
         let (mut events, mut newest) = (Vec::new(), None);
         whole_log::read(&log.vkey, checkpoint, &target.client, patience, console, &mut |index, bytes| {
             // What breaks a rule counts for nothing; to report it is the monitor's work.
@@ -365,21 +365,3 @@ fn query(did: Did, params: &Params) -> Value {
         },
     })
 }
-
-/// Keys that were looked at.
-#[derive(Default)]
-pub struct Keys(std::collections::HashMap<[u8; Ed25519PublicKey::BYTES], Admitted>);
-
-type Admitted = Result<Ed25519PublicKey, tlog::key::KeyError>;
-
-impl Keys {
-    /// The key that these bytes are, if it can be believed in.
-    pub fn admit(&mut self, raw: &[u8; Ed25519PublicKey::BYTES]) -> Admitted {
-        if self.0.len() >= MAX_KEYS {
-            self.0.clear();
-        }
-        *self.0.entry(*raw).or_insert_with(|| Ed25519PublicKey::from_bytes(raw))
-    }
-}
-
-const MAX_KEYS: usize = 100_000;

@@ -16,7 +16,7 @@ use tlog::merkle::{leaf_hash, root_of};
 use tlog::{Hash, LeafIndex};
 
 use crate::did::Did;
-use crate::entry::Entry;
+use crate::entry::{Entry, LogTime};
 use crate::event::{Body, Event, IdentityEvent, Level, Scope, TrustEvent};
 
 /// The name of a list.
@@ -175,6 +175,17 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// When a vouch has certainly ended; `None` if nothing ends. A line has whole hours, rounded up.
+    pub fn ends_by(&self) -> Option<LogTime> {
+        let millis = u64::from(self.expiry_hours) * HOUR_MILLIS;
+        (millis > 0).then(|| LogTime::from_millis(millis).unwrap_or(LogTime::MAX))
+    }
+
+    /// Whether `now` lies in the hour in which a vouch ends: only its leaf tells whether it has.
+    pub fn ends_in_the_hour_of(&self, now: LogTime) -> bool {
+        self.ends_by().is_some_and(|end| now < end && now.as_millis() + HOUR_MILLIS > end.as_millis())
+    }
+
     /// Its length in bytes.
     pub const BYTES: usize = 32;
 

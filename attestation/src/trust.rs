@@ -35,14 +35,15 @@ mod search;
 mod tests;
 mod verdict;
 
-pub use judge::{JudgeError, is_qualified, iso_week, judge};
+pub use judge::{ACTIVE_WEEKS, JudgeError, is_qualified, iso_week, judge};
 pub use memory::MemoryLedger;
 pub use params::{
     MAX_HOPS, MAX_PATHS, MAX_ROOTS, Params, ParamsError, Ppm, PpmError, ScopeQuery, ScopeQueryError,
 };
 pub use search::{Found, MAX_SEARCH_EDGES, search};
 pub use verdict::{
-    Advice, BrokenHop, Cause, Confirmer, History, Hop, JudgedPath, OpenFailure, Standing, Verdict,
+    Advice, BrokenHop, CONFIRMER_WEEKS, Cause, Confirmer, FULL_WEEKS, History, Hop, JudgedPath, OpenFailure,
+    Standing, Verdict,
 };
 
 /// What a judgement needs of the first entries of one log.

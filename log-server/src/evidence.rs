@@ -15,8 +15,8 @@ use attestation::evidence::{Element, Evidence, Lists, MAX_BYTES, assert_lists};
 use attestation::identity::{Identity, MAX_EVENTS};
 use attestation::lists::{ListKey, Listed};
 use attestation::trust::{
-    self, Against, Confirmation, EdgeEvent, EdgeKind, JudgeError, Ledger, Logged, Negative, Params,
-    is_qualified, iso_week,
+    self, ACTIVE_WEEKS, Against, CONFIRMER_WEEKS, Confirmation, EdgeEvent, EdgeKind, FULL_WEEKS, JudgeError,
+    Ledger, Logged, Negative, Params, is_qualified, iso_week,
 };
 use tlog::LeafIndex;
 use tlog::key::SignerKey;
@@ -89,16 +89,7 @@ const MAX_LINES: usize = 50_000;
 /// The list of one subject takes about as much room, empty, as so many lines of another.
 const PAIR_LINES: usize = 4;
 
-/// Weeks that history looks back.
-const WEEKS: usize = 26;
-
-/// Weeks of one confirmer that count.
-const CONFIRMER_WEEKS: usize = 4;
-
-/// Confirmed weeks that count, of all confirmers together.
-const CONFIRMED_WEEKS: usize = 12;
-
-/// The newest confirmations that are looked at: whoever fills the list keeps nobody out.
+/// Only the newest confirmations are looked at, so that flooding cannot crowd out honest confirmers.
 const MAX_CONFIRMATIONS: usize = 1 << 18;
 
 /// The most leaves of confirmations of one confirmer that are looked at.
@@ -201,7 +192,7 @@ impl<'p> Gathering<'p> {
         let (key, store) = (List::Named(ListKey::Receipts(did)), self.from.view.store());
         let mut weekly = Vec::new();
         let mut before = self.from.view.published().size().get();
-        while let (Some(from), true) = (before.checked_sub(1), weekly.len() < WEEKS) {
+        while let (Some(from), true) = (before.checked_sub(1), (weekly.len() as u64) < ACTIVE_WEEKS) {
             let Some(index) = store.list(&key, from, Order::Descending, 1)?.pop().map(|l| l.index) else {
                 break;
             };
@@ -335,7 +326,7 @@ impl Ledger for Gathering<'_> {
                     lines.push(listed);
                     confirmations.push(confirmation);
                 }
-                if confirmations.len() >= CONFIRMED_WEEKS {
+                if confirmations.len() >= FULL_WEEKS {
                     break;
                 }
             }

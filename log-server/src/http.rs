@@ -21,6 +21,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{Any, CorsLayer};
 
+use tlog::key::AdmittedKeys;
+
 use crate::admit::EntryLimits;
 use crate::cosign::Cosigning;
 use crate::pool::{Pool, Unavailable};
@@ -80,7 +82,7 @@ pub struct App {
     /// How much all answers together may be while nobody reads them.
     pub unread: unread::Unread,
     /// Keys that were found to be of prime order.
-    pub keys: submit::KeyCache,
+    pub keys: AdmittedKeys,
     /// Free disk space is below the floor.
     pub disk_low: AtomicBool,
     /// What `/metrics` prints.

@@ -10,7 +10,7 @@ use service::addresses::Proxies;
 use service::bodies::Bodies;
 use service::span::Pause;
 use service::{clock, connections, disk};
-use tlog::key::VerifierKey;
+use tlog::key::{AdmittedKeys, VerifierKey};
 use tlog::policy::Policy;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
@@ -20,7 +20,6 @@ use crate::config::Settings;
 use crate::cosign::witnesses::Witnesses;
 use crate::directory::Directory;
 use crate::http::budget::{Budgets, Gatekeeper};
-use crate::http::submit::KeyCache;
 use crate::http::unread::Unread;
 use crate::http::{self, App, RequestLimits};
 use crate::metrics;
@@ -93,7 +92,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         proxies: Proxies::new(settings.trusted_proxies.clone()),
         bodies: Bodies::new(settings.body_limits()),
         unread: Unread::new(settings.max_unread_bytes.unwrap_or(256 << 20)),
-        keys: KeyCache::default(),
+        keys: AdmittedKeys::default(),
         disk_low: AtomicBool::new(false),
         metrics: handle,
         identity,

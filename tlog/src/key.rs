@@ -7,6 +7,8 @@
 //! key id = SHA-256(name || 0x0A || type || public key)[..4]; type 0x01 Ed25519, 0x04 Ed25519
 //! cosignature, 0x06 ML-DSA-44 cosignature (c2sp.org/signed-note).
 
+mod admitted;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,6 +20,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::Hash;
 use crate::encoding;
+
+pub use admitted::AdmittedKeys;
 
 /// An Ed25519 public key that can be believed in: a canonical encoding of a point of prime order.
 ///

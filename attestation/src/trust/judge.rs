@@ -401,8 +401,8 @@ pub fn iso_week(time: LogTime) -> u64 {
 
 const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Weeks that activity counts for, this one included.
-const ACTIVE_WEEKS: u64 = 26;
+/// Weeks in which activity counts, the current one included (`specs/trust.md`).
+pub const ACTIVE_WEEKS: u64 = 26;
 
 /// How long a failure report counts.
 const FAILURE_MILLIS: u64 = 180 * DAY_MILLIS;

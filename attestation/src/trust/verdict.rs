@@ -272,11 +272,11 @@ fn negative(failures: usize) -> Ppm {
     Ppm::new(parts).expect("it only falls")
 }
 
-/// Weeks of activity, or of confirmations, that are as good as any more.
-const FULL_WEEKS: usize = 12;
+/// Weeks of activity, or of confirmations, beyond which no more count (`specs/trust.md`).
+pub const FULL_WEEKS: usize = 12;
 
-/// Weeks of confirmations of one DID that count.
-const CONFIRMER_WEEKS: usize = 4;
+/// Weeks of confirmations by one DID that count at most.
+pub const CONFIRMER_WEEKS: usize = 4;
 
 /// Somebody who rebuilt what the target built.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -136,12 +136,10 @@ impl<'v> Published<'v> {
             (ListedKind::Revocation, _) => EdgeKind::Revocation,
             (ListedKind::Distrust, _) => EdgeKind::Distrust,
             (ListedKind::Vouch, Some(level)) => {
-                let (ends, now) = (u64::from(listed.expiry_hours) * HOUR_MILLIS, self.time.as_millis());
-                let may_end = now < ends && now + HOUR_MILLIS > ends;
-                if may_end || listed.index < self.a_year_ago()? {
+                if listed.ends_in_the_hour_of(self.time) || listed.index < self.a_year_ago()? {
                     return self.edge_of_leaf(listed.index);
                 }
-                let expires_at = LogTime::from_millis(ends).unwrap_or(LogTime::MAX);
+                let expires_at = listed.ends_by().ok_or_else(|| other(listed.index))?;
                 EdgeKind::Vouch { level, depth: listed.depth, expires_at }
             }
             _ => return Err(other(listed.index)),
@@ -221,8 +219,6 @@ fn other(index: LeafIndex) -> GatherError {
 fn latest(list: &[Listed]) -> Said {
     list.iter().filter_map(|listed| Some(((listed.peer, listed.scope?), *listed))).collect()
 }
-
-const HOUR_MILLIS: u64 = 60 * 60 * 1_000;
 
 impl Ledger for Published<'_> {
     type Error = GatherError;

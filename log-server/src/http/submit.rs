@@ -1,9 +1,8 @@
 //! Submissions: admit, wait for commit and publication, answer.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use attestation::Did;
@@ -20,7 +19,6 @@ use serde::Serialize;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use service::bodies::Received;
-use tlog::key::{Ed25519PublicKey, KeyError};
 use tlog::{Hash, LeafIndex, TreeSize, encoding};
 use tokio::sync::oneshot;
 use tokio::time::{Instant as Deadline, timeout_at};
@@ -486,29 +484,3 @@ impl Patience {
         Self { until: Deadline::now() + wait, only_commit }
     }
 }
-
-/// Keys that were found to be canonical and of prime order: that check costs more than a signature's.
-/// Bounded; when full it starts anew, since keys cost nothing and no choice of victims would hold.
-#[derive(Debug, Default)]
-pub struct KeyCache {
-    keys: RwLock<HashMap<[u8; Ed25519PublicKey::BYTES], Ed25519PublicKey>>,
-}
-
-impl KeyCache {
-    /// Admits a raw key.
-    fn admit(&self, raw: &[u8; Ed25519PublicKey::BYTES]) -> Result<Ed25519PublicKey, KeyError> {
-        if let Some(key) = self.keys.read().unwrap_or_else(PoisonError::into_inner).get(raw) {
-            return Ok(*key);
-        }
-        let key = Ed25519PublicKey::from_bytes(raw)?;
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= MAX_KEYS {
-            keys.clear();
-        }
-        keys.insert(*raw, key);
-        Ok(key)
-    }
-}
-
-/// Admitted keys kept in memory: about 4 MB.
-const MAX_KEYS: usize = 16_384;

@@ -10,7 +10,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use attestation::Did;
@@ -21,7 +20,7 @@ use attestation::leaf::{self, BrokenRule, Leaf};
 use rayon::prelude::*;
 use tlog::checkpoint::Checkpoint;
 use tlog::fork::{FindError, Fork, ForkError};
-use tlog::key::{Ed25519PublicKey, KeyError, VerifierKey};
+use tlog::key::{AdmittedKeys, VerifierKey};
 use tlog::merkle::{self, inclusion, leaf_hash, root_of};
 use tlog::note::Note;
 use tlog::policy::Policy;
@@ -90,7 +89,7 @@ pub(crate) struct Follower {
     identities: Identities,
     earlier: Earlier,
     findings: Findings,
-    keys: KeyMemory,
+    keys: AdmittedKeys,
     /// What each view showed last and was found to be of our tree.
     agreed: HashMap<String, String>,
 }
@@ -155,7 +154,7 @@ impl Follower {
         let alerts = Alerts::open(folder, state.alerts_bytes)?;
         let identities = Identities::open(folder, state.identities_bytes)?;
         let earlier = Earlier::open(folder, state.size())?;
-        let (keys, agreed) = (KeyMemory::default(), HashMap::new());
+        let (keys, agreed) = (AdmittedKeys::default(), HashMap::new());
         Ok(Self {
             log,
             source,
@@ -533,7 +532,7 @@ impl Follower {
             let state = match source.envelope(&hash)? {
                 StoredEnvelope::Withheld => "withheld",
                 StoredEnvelope::Erased => "erased",
-                StoredEnvelope::Present(bytes) => match keys.check_envelope(entry, &bytes) {
+                StoredEnvelope::Present(bytes) => match check_envelope(keys, entry, &bytes) {
                     Ok(()) => "present",
                     Err(what) => {
                         // Nothing that the log signed says what it serves here, so there is no evidence to keep.
@@ -609,35 +608,14 @@ impl Follower {
     }
 }
 
-/// The verdicts about keys: each is looked at once, while there are not too many.
-#[derive(Debug, Default)]
-struct KeyMemory {
-    keys: RwLock<HashMap<[u8; Ed25519PublicKey::BYTES], Result<Ed25519PublicKey, KeyError>>>,
-}
-
-impl KeyMemory {
-    fn admit(&self, raw: &[u8; Ed25519PublicKey::BYTES]) -> Result<Ed25519PublicKey, KeyError> {
-        if let Some(known) = self.keys.read().unwrap_or_else(PoisonError::into_inner).get(raw) {
-            return *known;
-        }
-        let verdict = Ed25519PublicKey::from_bytes(raw);
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= MAX_KEYS {
-            keys.clear();
-        }
-        keys.insert(*raw, verdict);
-        verdict
+/// Whether an envelope is the one that an entry is about.
+fn check_envelope(keys: &AdmittedKeys, entry: &DsseEntry, bytes: &[u8]) -> Result<(), String> {
+    let envelope = Envelope::parse(bytes).map_err(|e| e.to_string())?;
+    if envelope.hash() != entry.claim().envelope_hash() {
+        return Err("its hash is another".to_owned());
     }
-
-    /// Whether an envelope is the one that an entry is about.
-    fn check_envelope(&self, entry: &DsseEntry, bytes: &[u8]) -> Result<(), String> {
-        let envelope = Envelope::parse(bytes).map_err(|e| e.to_string())?;
-        if envelope.hash() != entry.claim().envelope_hash() {
-            return Err("its hash is another".to_owned());
-        }
-        let key = self.admit(entry.claim().verifier()).map_err(|e| e.to_string())?;
-        entry.pending().check_published(&envelope, &key).map(|_| ()).map_err(|e| e.to_string())
-    }
+    let key = keys.admit(entry.claim().verifier()).map_err(|e| e.to_string())?;
+    entry.pending().check_published(&envelope, &key).map(|_| ()).map_err(|e| e.to_string())
 }
 
 /// A kind for counting: those of our own formats by name, the rest as one.
@@ -672,5 +650,3 @@ fn not_a_fork(error: ForkError) -> Stop {
 
 /// Bundles that are checked between two writes of the state; of 16 MiB at most, and usually a hundredth.
 const CHUNK_TILES: u64 = 16;
-
-const MAX_KEYS: usize = 100_000;
