@@ -1,4 +1,4 @@
-//! The present: the one place that reads the system's clock.
+//! The present, and times as people read and write them: the one place that reads the system's clock.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +28,11 @@ pub fn rfc3339_millis(milliseconds: u64) -> String {
 pub fn rfc3339(time: UnixTime) -> String {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs().min(253_402_300_799)));
     time.map_or_else(String::new, |time| humantime::format_rfc3339_seconds(time).to_string())
+}
+
+/// Reads a duration such as `60s` or `7d`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; a duration looks like `60s` or `7d`"))
 }
 
 #[cfg(test)]

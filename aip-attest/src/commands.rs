@@ -36,8 +36,9 @@ use std::time::{Duration, Instant};
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
 
+use crate::clock::parse_duration;
 use crate::environment;
-use crate::report::{Console, Exit, Failure, Result};
+use crate::report::{Console, Exit, Failure, Result, printable};
 
 /// Sign what a pipeline builds, log it, and verify it offline
 #[derive(Parser)]
@@ -92,13 +93,18 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>, console: &mut Conso
         arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
     let name = program_name(arguments.first());
     let parsed = cli(name)
-        .try_get_matches_from(arguments)
+        .try_get_matches_from(&arguments)
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, asks_for_json(&matches))));
     let (cli, as_json) = match parsed {
         Ok(parsed) => parsed,
         Err(error) if error.use_stderr() => {
-            // The library writes usage errors in the form of ours.
-            let _ = error.print();
+            // The library writes usage errors in the form of ours, but repeats arguments as they are: a newline in one
+            // would let it speak for this program.
+            let shown = arguments.iter().map(|argument| printable(&argument.to_string_lossy()).into_owned());
+            match cli(name).try_get_matches_from(shown) {
+                Err(error) => drop(error.print()),
+                Ok(_) => console.failure(&usage_failure(&error)),
+            }
             if wants_json {
                 console.json_failure(&usage_failure(&error));
             }
@@ -148,11 +154,13 @@ fn run_command(command: Command, name: &'static str, console: &mut Console) -> R
     }
 }
 
-/// A usage error as the JSON of other failures has it: its first line, without the word.
+/// A usage error as the JSON of other failures has it: what stands before the first empty line, on one, without the
+/// word `error`.
 fn usage_failure(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
-    let line = text.lines().next().unwrap_or_default();
-    Failure::new(line.strip_prefix("error: ").unwrap_or(line)).hint("--help says what the command takes")
+    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let line = lines.join(" ");
+    Failure::new(line.strip_prefix("error: ").unwrap_or(&line)).hint("--help says what the command takes")
 }
 
 /// Whether the command has `--json`, and got it.
@@ -172,11 +180,6 @@ fn cli(name: &'static str) -> clap::Command {
 fn program_name(argument: Option<&OsString>) -> &'static str {
     let stem = argument.and_then(|argument| Path::new(argument).file_stem());
     if stem.is_some_and(|stem| stem == "aip") { "aip" } else { "aip-attest" }
-}
-
-/// Reads a duration such as `60s` or `7d`.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; a duration looks like `60s` or `7d`"))
 }
 
 /// The moment after `timeout`, else after what `AIP_TIMEOUT` says.

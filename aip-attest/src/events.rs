@@ -96,7 +96,7 @@ impl Session {
         console: &mut Console,
     ) -> Result<Self> {
         let pins = Pins::load()?;
-        let named = policy_file::named(policy, &pins)?;
+        let named = policy_file::named(policy, &pins, console)?;
         let target = Wish::new(log, named, &pins)?.meet(&pins, deadline, console)?;
         Ok(Self { target, pins, deadline })
     }
@@ -302,9 +302,10 @@ pub fn require_current_by(
     state: &Path,
     policy: Option<&Path>,
     pins: &Pins,
+    console: &mut Console,
 ) -> Result<()> {
     let state = Claimed::read(state)?;
-    let policy = match policy_file::named(policy, pins)? {
+    let policy = match policy_file::named(policy, pins, console)? {
         Some(named) => named,
         None => policy_file::pinned(pins, state.origin())?,
     };

@@ -17,11 +17,11 @@ pub mod trust;
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
-use tlog::policy::{Policy, PolicyParseError};
+use tlog::policy::{Policy, PolicyParseError, Rule};
 
 use crate::environment;
 use crate::receipt_file::read_found;
-use crate::report::{Failure, Result};
+use crate::report::{Console, Failure, Result};
 use pins::Pins;
 use trust::Trust;
 
@@ -66,7 +66,20 @@ impl Display for Source {
 }
 
 /// The policy that is named by flag, environment or working tree, if any is.
-pub fn named(flag: Option<&Path>, pins: &Pins) -> Result<Option<PolicyFile>> {
+///
+/// A checkout is somebody else's word, the pin is the user's own: a policy of the working tree that has another key for
+/// a pinned log is refused, and one that asks for less than the pin is warned of. Every command takes its policy
+/// from here.
+pub fn named(flag: Option<&Path>, pins: &Pins, console: &mut Console) -> Result<Option<PolicyFile>> {
+    let found = find(flag, pins)?;
+    if let Some(why) = found.as_ref().and_then(|found| pins.is_weaker(found)) {
+        console.warn(why);
+    }
+    Ok(found)
+}
+
+/// As [`named`], without the warning: for whoever only asks whether there is one.
+pub fn find(flag: Option<&Path>, pins: &Pins) -> Result<Option<PolicyFile>> {
     if let Some(path) = flag {
         return read(path, Source::Flag).map(Some);
     }
@@ -96,9 +109,24 @@ pub fn read(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<Polic
     let cannot = || Failure::new(format!("cannot use the policy `{}`", path.display()));
     let text = read_found(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
     let text = String::from_utf8(text).map_err(|_| cannot().because("it is not UTF-8"))?;
-    let policy = text.parse().map_err(|error: PolicyParseError| cannot().caused_by(error))?;
+    let policy = text.parse().map_err(|error: PolicyParseError| {
+        let failure = cannot().caused_by(&error);
+        mended(&error).into_iter().fold(failure, Failure::hint)
+    })?;
     let trust = trust::beside(path)?;
     Ok(PolicyFile { policy, text, trust, source: source(path.to_path_buf()) })
+}
+
+/// What to do about a fault that an editor or a checkout makes, and no author.
+fn mended(error: &PolicyParseError) -> Option<&'static str> {
+    match error.rule {
+        Rule::LineEnds => Some(
+            "git changed the line ends at checkout: add the line `.aip/* -text` to .gitattributes and check the file \
+             out again; its fingerprint is that of the text with LF",
+        ),
+        Rule::ByteOrderMark => Some("save the file as UTF-8 without a byte order mark"),
+        _ => None,
+    }
 }
 
 /// `.aip/policy` in the working folder or, inside of a repository, above it up to the repository's root.

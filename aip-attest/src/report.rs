@@ -275,10 +275,10 @@ pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
-/// `text` with everything escaped that could move a cursor, colour a line or turn its direction:
+/// `text` with everything escaped that could move a cursor, colour a line, turn its direction or hide in it:
 /// file names and signed text come from whoever wrote them.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_hostile) {
+    if is_printable(text) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::new();
@@ -291,6 +291,11 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(shown)
+}
+
+/// Whether [`printable`] leaves `text` as it is.
+pub fn is_printable(text: &str) -> bool {
+    !text.contains(is_hostile)
 }
 
 /// The same of a JSON text, which stays the same JSON: outside of strings only line ends are control
@@ -309,10 +314,16 @@ fn printable_json(json: &str) -> String {
     shown
 }
 
+/// C0, C1, separators of lines and paragraphs, and what Unicode calls Default_Ignorable_Code_Point
+/// (DerivedCoreProperties.txt): marks that turn the direction, and characters that show nothing.
 fn is_hostile(c: char) -> bool {
-    // Bidirectional controls and invisible separators, beside C0 and C1.
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -350,6 +361,10 @@ mod tests {
         assert_eq!(printable("a\u{1b}]0;x\u{7}b"), "a\\u{1b}]0;x\\u{7}b");
         assert_eq!(printable("gpj.\u{202e}exe"), "gpj.\\u{202e}exe");
         assert_eq!(printable("a\u{9b}31m"), "a\\u{9b}31m");
+        assert_eq!(
+            printable("a\u{61c}b\u{ad}c\u{e0061}d\u{3164}e"),
+            "a\\u{61c}b\\u{ad}c\\u{e0061}d\\u{3164}e"
+        );
     }
 
     #[test]

@@ -130,21 +130,20 @@ fn a_gate_opens_on_vouches_and_verified_artifacts_and_on_nothing_else() {
 
     // A log that nobody pinned is believed by no gate, whatever it shows.
     let stranger = Someone::new();
-    for more in [&[][..], &["--sync", "--require", "complete"]] {
-        let ask = [
-            "gate",
-            "--did",
-            &did,
-            "--root",
-            &world.org.did(),
-            "--threshold",
-            "0",
-            "--log",
-            &world.log.url(),
-        ];
-        let (code, _, err) = stranger.run(&[&ask[..], more].concat());
-        assert_eq!((code, err.contains("nobody but the log itself")), (2, true), "{err}");
+    let (root, url) = (world.org.did(), world.log.url());
+    for ask in [
+        &["gate", "--did", &did][..],
+        &["gate", "--did", &did, "--sync", "--require", "complete"],
+        &["trust", &did],
+        &["trust", &did, "--sync"],
+    ] {
+        let ask = [ask, &["--root", &root, "--threshold", "0", "--log", &url]].concat();
+        let (code, _, err) = stranger.run(&ask);
+        assert_eq!((code, err.contains("nobody but the log itself")), (2, true), "{ask:?}: {err}");
     }
+    // An explanation that decides nothing may come from a log that says itself which one it is; it says so.
+    let (code, _, err) = stranger.run(&["trust", &did, "--root", &root, "--log", &url]);
+    assert_eq!((code, err.contains("is not pinned")), (0, true), "{err}");
     // The settings beside the policy hold for gates too.
     let settings = world.consumer.home().join(".aip/trust.toml");
     fs::write(&settings, "version = 1\n[min-checkpoint]\n\"localhost/log\" = 1000000\n").expect("written");
@@ -153,7 +152,16 @@ fn a_gate_opens_on_vouches_and_verified_artifacts_and_on_nothing_else() {
     // Cosignatures tell whole seconds: behind the next one, the last is certainly older than the limit.
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     world.expect(&half, 2, &["older than 1ms"]);
+    // An explanation is held to them as well, and with a threshold to all that a gate is.
+    let trust = |more: &[&str]| {
+        let (code, _, err) = world.consumer.run(&[&["trust", &did, "--root", &root], more].concat());
+        (code, err.contains("older than 1ms"))
+    };
+    assert_eq!((trust(&[]), trust(&["--threshold", "0", "--max-age", "none"])), ((2, true), (2, true)));
     fs::remove_file(&settings).expect("removed");
+    assert_eq!(trust(&["--threshold", "0", "--max-age", "1ms"]), (2, true));
+    assert_eq!(trust(&["--max-age", "1ms"]), (2, true));
+    assert_eq!(trust(&["--threshold", "0", "--max-age", "1h"]), (1, false));
 
     // Nobody to trust, nobody to ask.
     let (code, _, err) = world.consumer.run(&["gate", "--did", &did, "--threshold", "0.5"]);
@@ -165,6 +173,30 @@ fn a_gate_opens_on_vouches_and_verified_artifacts_and_on_nothing_else() {
         let argument = format!("--threshold={threshold}");
         let (code, _, err) = world.gate(&[&argument]);
         assert_eq!(code, 2, "{threshold}: {err}");
+    }
+}
+
+/// A checkout whose policy asks for less than the pin: whatever reads the policy says so.
+#[test]
+fn every_command_warns_of_a_policy_that_is_weaker_than_the_pin() {
+    let world = World::new();
+    world.release("app");
+    let (did, root, url) = (world.pipeline.did(), world.org.did(), world.log.url());
+    let pinned = world.pipeline.ok(&["policy", "show", "localhost/log"]);
+    fs::create_dir(world.pipeline.work().join(".aip")).expect("a folder");
+    world.pipeline.write(".aip/policy", &pinned.replace("group both all", "group both any"));
+    for ask in [
+        &["verify", "app", "--any-signer"][..],
+        &["gate", "--did", &did, "--root", &root, "--threshold", "0"],
+        &["trust", &did, "--root", &root],
+        &["fetch", "app", "-o", "fetched.json"],
+        &["state", "export", "--did", &did, "--out", "state.json"],
+        &["sign", "app"],
+        &["whoami", "--log", &url],
+        &["policy", "check"],
+    ] {
+        let (_, _, err) = world.pipeline.run(ask);
+        assert_eq!(err.matches("weaker than the one pinned").count(), 1, "{ask:?}: {err}");
     }
 }
 

@@ -309,6 +309,12 @@ impl FromStr for Policy {
         let text = text.strip_suffix('\n').unwrap_or(text);
         for (line, number) in text.split('\n').zip(1..) {
             let at = |rule| PolicyParseError { line: number, rule };
+            if line.starts_with('\u{feff}') && number == 1 {
+                return Err(at(Rule::ByteOrderMark));
+            }
+            if line.ends_with('\r') {
+                return Err(at(Rule::LineEnds));
+            }
             if line.bytes().any(|b| b != b'\t' && (b < 0x20 || b == 0x7f)) {
                 return Err(at(Rule::Characters));
             }
@@ -366,7 +372,10 @@ pub struct PolicyParseError {
 /// A rule of the policy format that a line breaks.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Rule {
-    /// A control character, such as a carriage return.
+    /// U+FEFF at the start.
+    #[error("the text begins with a byte order mark")]
+    ByteOrderMark,
+    /// A control character.
     #[error("control characters other than tab are not allowed")]
     Characters,
     /// The vkey is refused.
@@ -378,6 +387,9 @@ pub enum Rule {
     /// A first word that is no keyword.
     #[error("unknown keyword {}", quoted(.0))]
     Keyword(String),
+    /// A carriage return ends the line.
+    #[error("the line ends with CR LF, and must end with LF alone")]
+    LineEnds,
     /// One name twice, or `none`.
     #[error("the name {} is taken", quoted(.0))]
     NameTaken(String),

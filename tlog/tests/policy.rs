@@ -124,7 +124,8 @@ fn pol_3_an_error_names_its_line_and_rule() {
     let word = |word: &str| word.to_owned();
     // The five witnesses stand on the lines 1 to 5.
     for (lines, line, rule) in [
-        (word("quorum none\r\n"), 6, Rule::Characters),
+        (word("quorum none\r\n"), 6, Rule::LineEnds),
+        (word("quorum\rnone\n"), 6, Rule::Characters),
         (word("quorum none\0\n"), 6, Rule::Characters),
         (word("# \u{7f}\nquorum none\n"), 6, Rule::Characters),
         (word("\n\nfrob x\nquorum none\n"), 8, Rule::Keyword(word("frob"))),

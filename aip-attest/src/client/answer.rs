@@ -87,7 +87,7 @@ pub struct Problem {
     pub title: String,
     /// Which value breaks it.
     pub detail: Option<String>,
-    /// What to do.
+    /// What to do, as the log's word: anybody who serves a log can write one.
     pub hint: Option<String>,
 }
 
@@ -257,7 +257,7 @@ impl WireProblem {
             status: said.unwrap_or(status),
             title: text(&self.title).unwrap_or_default(),
             detail: text(&self.detail),
-            hint: text(&self.hint),
+            hint: text(&self.hint).map(|hint| format!("the log says: {hint}")),
         }
     }
 }

@@ -126,9 +126,10 @@ impl From<ClientError> for Failure {
             ClientError::Malformed { .. } | ClientError::TooLong { .. } => Some(
                 "is this the address of a log? `/checkpoint` below it has to be a signed note".to_owned(),
             ),
-            ClientError::Redirect { to, .. } => {
-                Some(format!("redirects are not followed: name the log at `{to}`"))
-            }
+            // Its target is whatever the server wants it to be, so no hint of ours repeats it.
+            ClientError::Redirect { .. } => Some(
+                "redirects are not followed: if you know that address to be the log's, name the log there".to_owned(),
+            ),
             ClientError::Refused { problem, .. } => problem.hint.clone(),
             ClientError::Tls { source: TlsError::InvalidCertificate(_), .. } => Some(
                 "check the host in the log's URL; a certificate authority of your own is named by SSL_CERT_FILE"

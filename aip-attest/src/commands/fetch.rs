@@ -68,7 +68,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     if hashed.artifact.path().is_none() && args.output.is_none() {
         return Err(Failure::new("a digest has no place for its receipt").hint("use --output FILE"));
     }
-    let named = policy_file::named(args.policy.as_deref(), &pins)?;
+    let named = policy_file::named(args.policy.as_deref(), &pins, console)?;
     let deadline = super::deadline(args.timeout)?;
     let target = Wish::new(args.log.as_deref(), named, &pins)?.meet(&pins, deadline, console)?;
     let mut patience = Patience::until(deadline);

@@ -6,13 +6,12 @@ use attestation::trust::Ppm;
 
 use super::trust::{self, Asked, Judged};
 use super::verify::{self, Found};
-use crate::clock;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::trust::MAX_PATHS;
 use crate::policy_file::{PolicyFile, Source};
 use crate::report::{Console, Exit, Failure, Result, counted};
-use crate::scoring::age::{self, MaxAge};
-use crate::scoring::{Basis, Flags};
+use crate::scoring::Flags;
+use crate::scoring::age::MaxAge;
 
 mod print;
 
@@ -58,7 +57,7 @@ pub(crate) struct Args {
 
     /// How old the log's checkpoint may be, by the time that the quorum attests, or `none` for any age; else 24h,
     /// where witnesses attest one
-    #[arg(long, value_name = "DURATION", value_parser = parse_age)]
+    #[arg(long, value_name = "DURATION", value_parser = MaxAge::parse)]
     max_age: Option<MaxAge>,
 
     /// Ask for more: `complete` (nothing on the log's word: --sync), `artifact` (at least one was checked),
@@ -80,11 +79,6 @@ enum Requirement {
     Complete,
     Artifact,
     Witnessed,
-}
-
-/// A greatest age, as people write it.
-pub(super) fn parse_age(text: &str) -> Result<MaxAge, String> {
-    if text == "none" { Ok(MaxAge::Any) } else { super::parse_duration(text).map(MaxAge::Limit) }
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
@@ -148,24 +142,13 @@ impl Gate {
             return Err(Failure::new("no threshold is named: any score would pass")
                 .hint("name one with --threshold, or `threshold` in trust.toml"));
         }
-        if !judged.is_believed {
-            return Err(Failure::new("nobody but the log itself says which log it is")
-                .because("a gate that takes a log's own word opens for whoever serves one")
-                .hint(
-                    "`aip-attest policy pin URL` once, or name the policy: --policy, AIP_POLICY, .aip/policy",
-                ));
-        }
-        let Basis { checkpoint, attested, way, .. } = &judged.basis;
-        if self.witnessed && attested.is_none() {
+        judged.refuse_unfounded(self.max_age)?;
+        if self.witnessed && judged.basis.attested.is_none() {
             return Err(Failure::new(
                 "no witness attests the checkpoint, and --require witnessed asks for it",
             )
             .because(format!("the policy {} asks no witness", judged.policy.source))
             .hint("name a policy with witnesses"));
-        }
-        // Both hold, so that no flag takes back what the settings demand.
-        for limit in [Some(self.max_age), judged.max_age.map(MaxAge::Setting)].into_iter().flatten() {
-            age::refuse_stale(checkpoint.size, *attested, *way, limit, clock::now())?;
         }
         let found = if self.artifacts.is_empty() {
             Vec::new()

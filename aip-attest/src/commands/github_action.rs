@@ -104,7 +104,7 @@ fn no_key(inputs: &Inputs, runner: &mut Runner) -> Result<Exit> {
 
 /// The log to submit to; `None` if no input, variable or policy names one.
 fn log(inputs: &Inputs, pins: &Pins, runner: &mut Runner) -> Result<Option<Wish>> {
-    let named = policy_file::named(inputs.policy.as_deref(), pins)?;
+    let named = policy_file::named(inputs.policy.as_deref(), pins, runner.console())?;
     let is_named = inputs.log_url.is_some()
         || crate::environment::var("AIP_LOG_URL")?.is_some()
         || named.is_some()

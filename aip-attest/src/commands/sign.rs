@@ -102,12 +102,12 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let identity = keyfile::load(console)?;
     let pins = Pins::load()?;
     if let Some(state) = &args.state {
-        events::require_current_by(&identity, state, args.policy.as_deref(), &pins)?;
+        events::require_current_by(&identity, state, args.policy.as_deref(), &pins, console)?;
     }
     let log = match args.no_log {
         true => None,
         false => {
-            let named = policy_file::named(args.policy.as_deref(), &pins)?;
+            let named = policy_file::named(args.policy.as_deref(), &pins, console)?;
             let wish = Wish::new(args.log.as_deref(), named, &pins);
             Some(wish.map_err(|failure| failure.hint("or sign without a log: --no-log"))?)
         }

@@ -89,7 +89,7 @@ fn meet(
     deadline: Instant,
     console: &mut Console,
 ) -> Result<Target> {
-    let target = wish(args, origin, pins)?.meet(pins, deadline, console)?;
+    let target = wish(args, origin, pins, console)?.meet(pins, deadline, console)?;
     match origin {
         Some(origin) if origin != target.origin => {
             Err(Failure::new(format!("`{}` is the log `{}`", target.client.url(), target.origin))
@@ -101,8 +101,8 @@ fn meet(
 }
 
 /// The log that is named; for receipts that name one themselves, the one that is pinned for it.
-fn wish(args: &Args, origin: Option<&str>, pins: &Pins) -> Result<Wish> {
-    let named = policy_file::named(args.policy.as_deref(), pins)?;
+fn wish(args: &Args, origin: Option<&str>, pins: &Pins, console: &mut Console) -> Result<Wish> {
+    let named = policy_file::named(args.policy.as_deref(), pins, console)?;
     let pinned = origin.and_then(|origin| pins.of_origin(origin).next());
     match (&named, pinned) {
         (None, Some(pin)) if args.log.is_none() => Wish::new(Some(&pin.url), None, pins),

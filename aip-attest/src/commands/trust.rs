@@ -19,6 +19,7 @@ use crate::patience::Patience;
 use crate::policy_file::trust::{Root, Scoring};
 use crate::policy_file::{self, PolicyFile, Source, pins::Pins};
 use crate::report::{Console, Exit, Failure, Result, counted};
+use crate::scoring::age::{self, MaxAge};
 use crate::scoring::{self, Basis, Flags, RootSource};
 use crate::target::Wish;
 
@@ -28,7 +29,12 @@ use crate::target::Wish;
 /// step is an entry in the log; its index is printed. Whoever has the same roots and the same log computes the
 /// same number.
 ///
-/// Exit codes: 0 there is an answer; 1 a threshold is named, and the DID does not pass it; 2 there is no answer.
+/// With a threshold the answer decides something, and is held to what `gate` asks for: a policy that somebody other
+/// than the log has named, and a checkpoint that is young enough, as --max-age and `max-checkpoint-age` in trust.toml
+/// say. Without one, only an age that is named is asked for.
+///
+/// Exit codes: 0 there is an answer; 1 a threshold is named, and the DID does not pass it; 2 there is no answer, or
+/// with a threshold none that may decide.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Args {
@@ -45,6 +51,11 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     asked: Asked,
+
+    /// How old the log's checkpoint may be, by the time that the quorum attests, or `none` for any age; with a
+    /// threshold else 24h, where witnesses attest one
+    #[arg(long, value_name = "DURATION", value_parser = MaxAge::parse)]
+    max_age: Option<MaxAge>,
 
     /// Print JSON
     #[arg(long)]
@@ -121,6 +132,11 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let pins = Pins::load()?;
     let flags = Flags { threshold: args.threshold, ..args.asked.flags() };
     let judged = judge(did, &args.asked, &flags, &pins, console)?;
+    if judged.has_threshold {
+        judged.refuse_unfounded(args.max_age.unwrap_or_default())?;
+    } else {
+        judged.refuse_stale(args.max_age.unwrap_or(MaxAge::Any))?;
+    }
     if args.json {
         console.json(&json_of(&judged));
     } else {
@@ -142,9 +158,34 @@ pub(super) struct Judged {
     /// Whether anybody named a threshold.
     pub(super) has_threshold: bool,
     /// Whether the policy is anybody's but the log's own.
-    pub(super) is_believed: bool,
+    is_believed: bool,
     /// The greatest age of a checkpoint, by the settings.
-    pub(super) max_age: Option<Duration>,
+    max_age: Option<Duration>,
+}
+
+impl Judged {
+    /// Refuses to decide anything by a log that nobody but itself has named, or by a checkpoint that is too old.
+    /// What decides, asks here.
+    pub(super) fn refuse_unfounded(&self, max_age: MaxAge) -> Result<()> {
+        if !self.is_believed {
+            return Err(Failure::new("nobody but the log itself says which log it is")
+                .because("a decision by a log's own word is made by whoever serves one")
+                .hint(
+                    "`aip-attest policy pin URL` once, or name the policy: --policy, AIP_POLICY, .aip/policy",
+                ));
+        }
+        self.refuse_stale(max_age)
+    }
+
+    /// Refuses a checkpoint that is older than `max_age` or the settings allow. Both hold, so that no flag takes
+    /// back what the settings demand.
+    fn refuse_stale(&self, max_age: MaxAge) -> Result<()> {
+        let Basis { checkpoint, attested, way, .. } = &self.basis;
+        for limit in [Some(max_age), self.max_age.map(MaxAge::Setting)].into_iter().flatten() {
+            age::refuse_stale(checkpoint.size, *attested, *way, limit, clock::now())?;
+        }
+        Ok(())
+    }
 }
 
 /// Judges a DID, as of now.
@@ -189,14 +230,14 @@ fn reach(did: Did, asked: &Asked, flags: &Flags, pins: &Pins, console: &mut Cons
         }
         Some(path) if !asked.sync => {
             let claimed = Claimed::read(path)?;
-            let policy = policy_for(&claimed, asked, pins)?;
+            let policy = policy_for(&claimed, asked, pins, console)?;
             let (params, roots) = scoring::params(flags, &settings(&policy, asked), console)?;
             let basis = Basis::of_file(claimed, &policy.policy, pins)?;
             Ok(Reached { basis, policy, params, roots })
         }
         evidence => {
             let deadline = super::deadline(asked.timeout)?;
-            let named = policy_file::named(asked.policy.as_deref(), pins)?;
+            let named = policy_file::named(asked.policy.as_deref(), pins, console)?;
             let wish = Wish::new(asked.log.as_deref(), named, pins)
                 .map_err(|failure| failure.hint("or judge by evidence in a file: --evidence FILE"))?
                 .with_fingerprint(asked.fingerprint);
@@ -225,8 +266,8 @@ fn settings(policy: &PolicyFile, asked: &Asked) -> Scoring {
 }
 
 /// The policy that judges evidence from a file.
-fn policy_for(claimed: &Claimed, asked: &Asked, pins: &Pins) -> Result<PolicyFile> {
-    match policy_file::named(asked.policy.as_deref(), pins)? {
+fn policy_for(claimed: &Claimed, asked: &Asked, pins: &Pins, console: &mut Console) -> Result<PolicyFile> {
+    match policy_file::named(asked.policy.as_deref(), pins, console)? {
         Some(named) => Ok(named),
         None => policy_file::pinned(pins, claimed.origin()),
     }

@@ -106,7 +106,7 @@ fn names_a_log(args: &Args) -> Result<bool> {
     if args.log.is_some() || args.policy.is_some() {
         return Ok(true);
     }
-    let named = policy_file::named(None, &pins)?;
+    let named = policy_file::find(None, &pins)?;
     Ok(Wish::new(None, named, &pins).is_ok())
 }
 

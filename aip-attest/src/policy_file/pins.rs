@@ -163,9 +163,8 @@ impl Pins {
         Ok(PolicyFile { policy, text, trust, source: Source::Pinned(pin.origin().to_owned()) })
     }
 
-    /// Refuses a policy of the working tree that has another key for a pinned log: a checkout is somebody
-    /// else's word, the pin is the user's own.
-    pub fn refuse_contradiction(&self, found: &PolicyFile) -> Result<()> {
+    /// Refuses a policy of the working tree that has another key for a pinned log.
+    pub(super) fn refuse_contradiction(&self, found: &PolicyFile) -> Result<()> {
         for pin in &self.pins {
             let mut same_origin = found.policy.logs().iter().filter(|log| log.vkey.name() == pin.vkey.name());
             if same_origin.any(|log| self.of_key(&log.vkey).is_none()) {
@@ -183,9 +182,8 @@ impl Pins {
         Ok(())
     }
 
-    /// Why a policy of the working tree is worth less than a pinned one, if it is: worth a warning, since a
-    /// checkout is somebody else's word.
-    pub fn is_weaker(&self, found: &PolicyFile) -> Option<String> {
+    /// Why a policy of the working tree asks for less than a pinned one, if it does.
+    pub(super) fn is_weaker(&self, found: &PolicyFile) -> Option<String> {
         let Source::WorkingTree(_) = &found.source else { return None };
         let is_same = |pin: &&Pin| found.policy.logs().iter().any(|log| log.vkey == pin.vkey);
         let weaker = |pin: &Pin| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tlog::{TreeSize, UnixTime};
 
 use crate::client::Client;
-use crate::clock;
+use crate::clock::{self, parse_duration};
 use crate::report::{Failure, Result};
 
 /// How old the checkpoint may be.
@@ -27,6 +27,11 @@ pub enum MaxAge {
 impl MaxAge {
     /// The limit if nobody names one: gates use fresh evidence.
     pub const USUAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// Reads an age as people write it: a duration such as `12h`, or `none`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text == "none" { Ok(Self::Any) } else { parse_duration(text).map(Self::Limit) }
+    }
 }
 
 /// How entries reached this machine.

@@ -184,6 +184,49 @@ fn a_pipe_is_no_receipt_unless_it_is_named() {
     ran.expect(0, &["verified:"]);
 }
 
+/// A runner reads commands at the start of a line: no argument may begin one, whatever error repeats it.
+#[test]
+fn what_a_usage_error_repeats_stays_on_its_line() {
+    let world = World::with_key();
+    let hostile = "x\n::set-output name=verified::true\u{202e}\u{9b}";
+    for arguments in [
+        &["sign", "app", "--log-url", hostile][..],
+        &["verify", "app", "--signer", hostile],
+        &["verify", "app", hostile, "--any-signer", hostile, "--max-age", hostile],
+        &[hostile],
+        &["sign", "app", hostile, "--nonsense"],
+        &["verify", "app", "--json", "--signer", hostile],
+        &["policy", hostile],
+    ] {
+        let ran = world.run(arguments);
+        assert_eq!(ran.code, 2, "{arguments:?}: {ran:#?}");
+        let said = [ran.stdout, ran.stderr].concat();
+        assert!(!said.lines().any(|line| line.trim_start().starts_with("::")), "{arguments:?}: {said}");
+        assert!(!said.contains(['\u{202e}', '\u{9b}']), "{arguments:?}: {said}");
+    }
+}
+
+/// Programs get the whole of what people get: which arguments are missing, which values there are.
+#[test]
+fn a_usage_error_in_json_keeps_its_list() {
+    let world = World::with_key();
+    let message = |arguments: &[&str]| {
+        let error = world.run(arguments).json();
+        error["error"]["message"].as_str().expect("a message").to_owned()
+    };
+    let missing = message(&["gate", "--json"]);
+    assert!(
+        missing.contains("required arguments were not provided") && missing.contains("--did <DID>"),
+        "{missing}"
+    );
+    let values =
+        message(&["gate", "--json", "--did", "did:aip:56475aa75463474c0285df5dbf2bcab7", "--require", "x"]);
+    assert!(
+        values.contains("'x'") && values.contains("possible values: complete, artifact, witnessed"),
+        "{values}"
+    );
+}
+
 #[test]
 fn odd_arguments_are_usage_errors() {
     let world = World::with_key();

@@ -253,7 +253,15 @@ fn what_is_refused_is_said_in_the_logs_words_and_the_others_go_on() {
     world.file("b", b"b");
     log.say([Answer::RefuseFirst]);
     let ran = sign(&world, &log, &["app", "b"]);
-    ran.expect(2, &["pending  app", "logged   b", "422 claim-signature: no \\u{1b}good", "hint: do better"]);
+    ran.expect(
+        2,
+        &[
+            "pending  app",
+            "logged   b",
+            "422 claim-signature: no \\u{1b}good",
+            "hint: the log says: do better",
+        ],
+    );
     assert_eq!((state(&world, "app.receipt.json"), state(&world, "b.receipt.json")), ("pending", "logged"));
 }
 
@@ -406,7 +414,7 @@ fn a_log_below_its_own_quorum_says_so() {
         &[
             "note: the log answers 503 below-quorum: the quorum is not met: 1 of 2; trying again",
             "  caused by: the log answers 503 below-quorum: the quorum is not met: 1 of 2\n",
-            "hint: its operator has to bring back a witness\n",
+            "hint: the log says: its operator has to bring back a witness\n",
             "hint: the receipt stays pending",
         ],
     );

@@ -69,6 +69,17 @@ $ aip-attest policy show log.example.com/pipelines
     assert_eq!((json["quorum"].as_str(), json["weakestQuorum"].as_u64()), (Some("w"), Some(1)));
 }
 
+/// What an editor or a checkout does to a text is named, with what undoes it.
+#[test]
+fn line_ends_and_a_byte_order_mark_are_named() {
+    let world = World::new();
+    world.file("crlf", policy().replace('\n', "\r\n").as_bytes());
+    world.file("bom", format!("\u{feff}{}", policy()).as_bytes());
+    let check = |name: &str| world.run(&["policy", "check", name]);
+    check("crlf").expect(2, &["line 1", "ends with CR LF", "hint: git", "`.aip/* -text`", ".gitattributes"]);
+    check("bom").expect(2, &["line 1", "byte order mark", "hint: save the file as UTF-8 without"]);
+}
+
 /// What a quorum over groups is worth, and the two ways to have less than it seems.
 #[test]
 fn check_counts_who_could_fork_or_halt_a_log() {

@@ -9,7 +9,6 @@ use attestation::trust::{Ppm, ScopeQuery};
 use tlog::Hash;
 
 use crate::artifact::parse_digest;
-use crate::commands::gate;
 use crate::environment;
 use crate::policy_file::trust::Root;
 use crate::predicate;
@@ -154,7 +153,7 @@ pub(super) fn wanted_did() -> Option<String> {
 
 fn age_of(text: &str) -> Result<MaxAge> {
     let bad = |why| Failure::new(format!("the input `trust-max-age` is `{text}`")).because(why);
-    gate::parse_age(text).map_err(bad)
+    MaxAge::parse(text).map_err(bad)
 }
 
 fn parsed<T: FromStr>(name: &str, text: &str) -> Result<T>

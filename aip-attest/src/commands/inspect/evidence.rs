@@ -17,7 +17,7 @@ pub(super) fn confirm(path: &Path, args: &Args, console: &mut Console) -> Result
     let cannot = || Failure::new(format!("cannot read the finding `{}`", path.display()));
     let bytes = read_bounded(path, MAX_FINDING_BYTES as u64).map_err(|error| cannot().caused_by(error))?;
     let finding = Finding::parse(&bytes).map_err(|error| cannot().caused_by(error))?;
-    let keys = keys(args, &finding)?;
+    let keys = keys(args, &finding, console)?;
     let result = finding.confirm(keys.as_ref().map(|keys| &keys.policy));
     let exit = match &result {
         Ok(_) => Exit::Yes,
@@ -40,7 +40,7 @@ struct LogKeys {
 }
 
 /// Flags, else the policy that is named elsewhere, or pinned, for this log; none if there is none.
-fn keys(args: &Args, finding: &Finding) -> Result<Option<LogKeys>> {
+fn keys(args: &Args, finding: &Finding, console: &mut Console) -> Result<Option<LogKeys>> {
     if !args.vkey.is_empty() {
         let logs: String = args.vkey.iter().map(|vkey| format!("log {vkey}\n")).collect();
         let policy = (logs + "quorum none\n").parse().map_err(|error: PolicyParseError| {
@@ -53,7 +53,7 @@ fn keys(args: &Args, finding: &Finding) -> Result<Option<LogKeys>> {
         let mut logs = found.policy.logs().iter();
         args.policy.is_some() || logs.any(|log| log.vkey.name().as_str() == finding.origin())
     };
-    let found = match policy_file::named(args.policy.as_deref(), &pins)?.filter(names_log) {
+    let found = match policy_file::named(args.policy.as_deref(), &pins, console)?.filter(names_log) {
         Some(named) => Some(named),
         None => pins.policy_for(finding.origin())?,
     };

@@ -28,7 +28,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let found = match &args.file {
         Some(path) => policy_file::read(path, Source::Flag),
-        None => policy_file::named(None, &Pins::load()?)
+        None => policy_file::named(None, &Pins::load()?, console)
             .and_then(|named| named.ok_or_else(|| Failure::new("no policy is named").hint("name a file"))),
     }?;
     if args.json {

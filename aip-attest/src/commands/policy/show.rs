@@ -3,7 +3,7 @@ use tlog::Hash;
 
 use crate::clock;
 use crate::policy_file::pins::{Pin, Pins};
-use crate::report::{Console, Exit, Failure, Result};
+use crate::report::{Console, Exit, Failure, Result, is_printable};
 
 /// List the pinned logs, or print the policy of one
 #[derive(clap::Args)]
@@ -31,7 +31,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         let pins: Vec<Value> = pinned.iter().map(|pin| json_of(pin)).collect();
         console.json(&json!({"schema": "aip.policy.show.v1", "pins": pins}));
     } else if args.origin.is_some() {
-        pinned.iter().for_each(|pin| console.raw(pin.text.as_bytes()));
+        pinned.iter().for_each(|pin| print_text(pin, console));
     } else {
         pinned.iter().for_each(|pin| print(pin, console));
         if pinned.is_empty() {
@@ -40,6 +40,19 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         }
     }
     Ok(Exit::Yes)
+}
+
+/// The text byte for byte, for a file; if it has what a terminal hides or obeys, every line escaped.
+fn print_text(pin: &Pin, console: &mut Console) {
+    if pin.text.lines().all(|line| line.split('\t').all(is_printable)) {
+        return console.raw(pin.text.as_bytes());
+    }
+    pin.text.lines().for_each(|line| console.line(line));
+    console.warn(format!(
+        "the policy of `{}` has characters that a terminal hides or obeys: they are escaped here, so this is not its \
+         text; --json has it",
+        pin.origin()
+    ));
 }
 
 fn print(pin: &Pin, console: &mut Console) {

@@ -42,7 +42,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let pins = Pins::load()?;
     let deadline = super::super::deadline(args.timeout)?;
-    let named = policy_file::named(args.policy.as_deref(), &pins)?;
+    let named = policy_file::named(args.policy.as_deref(), &pins, console)?;
     let target = Wish::new(args.log.as_deref(), named, &pins)?.meet(&pins, deadline, console)?;
     let mut patience = Patience::until(deadline);
     let query = json!({"did": args.did});

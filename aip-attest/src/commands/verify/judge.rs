@@ -219,12 +219,7 @@ impl Judge {
         let named = match &self.policy {
             Some(named) => named.clone(),
             None => {
-                let named = policy_file::named(self.policy_flag.as_deref(), &self.pins)?;
-                if let Some(policy) = &named
-                    && let Some(why) = self.pins.is_weaker(policy)
-                {
-                    console.warn(why);
-                }
+                let named = policy_file::named(self.policy_flag.as_deref(), &self.pins, console)?;
                 self.policy.insert(named).clone()
             }
         };
