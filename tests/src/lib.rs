@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod detour;
+pub mod flips;
 pub mod liar;
 pub mod log;
 pub mod oracle;
