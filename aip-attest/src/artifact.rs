@@ -1,17 +1,30 @@
 //! Which artifacts a command is about, and their digests.
 //!
-//! An argument is, in this order:
-//! - a file or folder that exists: the file, or every file below the folder (`.git` and `.aip` left out)
-//! - `sha256:<hex>`: a digest, where the command can do without the file
-//! - a glob: `*`, `?`, `[…]` and `{…}` stay within a folder, `**` crosses folders; a folder that matches
+//! An argument is any of these, and all that it is:
+//! - a file or folder of that name: the file, or every file below the folder
+//! - a pattern: `*`, `?`, `[…]` and `{…}` stay within a folder, `**` crosses folders; a folder that matches
 //!   stands for the files below it; as in a shell a leading dot is matched by a dot only
+//! - `sha256:<hex>`: a digest, where the command can do without the file
 //!
-//! Globs and folders skip what this program writes: receipts, signature manifests, unfinished files. A file
-//! that is named is taken as it is, but a receipt that is named together with its artifact is left out: a
-//! shell expands `dist/*` to both.
+//! Nothing is left out for its name, but for what the caller excludes, and for `.git` and `.aip` where it is signed.
+//! A file that is a receipt of another one that is named is passed over. What is not taken is counted by its reason.
+//!
+//! | module | what |
+//! |---|---|
+//! | `pattern`, `exclude` | how names are matched |
+//! | `choose`, `links` | which files are meant, by the arguments and what lies on the disk |
+//! | `ours` | what of them is a receipt of another one |
+//! | `select` | these on the real disk, with digests |
 
+mod aside;
 pub mod checksums;
-pub mod hashing;
+mod choose;
+mod disk;
+mod exclude;
+mod hashing;
+mod links;
+mod ours;
+mod pattern;
 pub mod receipts;
 mod select;
 
@@ -20,7 +33,10 @@ use std::path::{Component, Path, PathBuf};
 use tlog::Hash;
 
 use crate::report::{Failure, Result};
-pub use select::{select, select_each};
+pub use aside::{Aside, exclude_hint};
+pub use exclude::Excludes;
+pub use ours::is_named;
+pub use select::{Selection, Unusable, Wanted, to_judge, to_sign};
 
 /// An artifact that was asked for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -71,12 +87,6 @@ impl Artifact {
             None => self.name.clone(),
         }
     }
-}
-
-/// Whether a file of this name is one of ours, which globs and folders skip.
-pub fn is_side_file(name: &str) -> bool {
-    let suffixes = [".receipt.json", ".tlog-proof", crate::durable::TEMPORARY];
-    name == ".aip-signature.json" || suffixes.iter().any(|suffix| name.ends_with(suffix))
 }
 
 /// Reads `sha256:<64 lower-case hex digits>`.
@@ -144,21 +154,6 @@ mod tests {
             &format!("a\nb@sha256:{HEX}"),
         ] {
             assert!(parse_subject(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn our_own_files_are_known_by_their_names() {
-        for (name, ours) in [
-            ("app.receipt.json", true),
-            ("app.cyclonedx.receipt.json", true),
-            (".aip-signature.json", true),
-            (".app.0011.aip-tmp", true),
-            ("receipt.json", false),
-            ("app.json", false),
-            ("aip-signature.json", false),
-        ] {
-            assert_eq!(is_side_file(name), ours, "{name}");
         }
     }
 }

@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
 
+use crate::artifact::Excludes;
 use crate::clock::parse_duration;
 use crate::environment;
 use crate::report::{Console, Exit, Failure, Result, printable};
@@ -193,6 +194,13 @@ fn deadline(timeout: Option<Duration>) -> Result<Instant> {
     Instant::now()
         .checked_add(timeout)
         .ok_or_else(|| Failure::new("the timeout is longer than any clock runs"))
+}
+
+/// What `--exclude` leaves out, told from the working folder.
+fn excludes(patterns: &[String]) -> Result<Excludes> {
+    let here = std::env::current_dir()
+        .map_err(|error| Failure::new("cannot tell the working folder").caused_by(error))?;
+    Excludes::parse(patterns, &here)
 }
 
 /// A step that waits longer holds up a build for a log that is down.

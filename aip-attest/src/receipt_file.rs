@@ -44,6 +44,11 @@ impl Shelf {
         Self { folder }
     }
 
+    /// The folder of receipts, if they do not lie beside their artifacts.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// The receipt of an artifact for a predicate type.
     pub fn path(&self, artifact: &Path, predicate_type: &str) -> Result<PathBuf> {
         let mut name = artifact.file_name().map(OsString::from).ok_or_else(|| {

@@ -111,6 +111,12 @@ impl Failure {
         self
     }
 
+    /// As [`Failure::hint`], before the others: annotations and JSON show the first.
+    pub fn hint_first(mut self, hint: impl Display) -> Self {
+        self.0.hints.insert(0, hint.to_string());
+        self
+    }
+
     /// Marks it as one that may be gone later, with nothing changed here: a log that does not answer.
     pub fn for_now(mut self) -> Self {
         self.0.for_now = true;

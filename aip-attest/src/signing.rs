@@ -57,6 +57,16 @@ pub enum Says {
     },
 }
 
+impl Says {
+    /// The kind of statement.
+    pub fn predicate_type(&self) -> &str {
+        match self {
+            Self::Built(_) => predicate::PROVENANCE,
+            Self::Predicate { predicate_type, .. } => predicate_type,
+        }
+    }
+}
+
 /// What became of an artifact.
 pub struct Signed {
     /// The artifact.
@@ -160,9 +170,10 @@ struct Group {
 }
 
 fn prepare(request: &Request, identity: &Identity) -> Result<Vec<Group>> {
-    let (predicate_type, predicate) = match &request.says {
-        Says::Built(provenance) => (predicate::PROVENANCE, provenance.to_predicate()),
-        Says::Predicate { predicate_type, predicate } => (predicate_type.as_str(), predicate.clone()),
+    let predicate_type = request.says.predicate_type();
+    let predicate = match &request.says {
+        Says::Built(provenance) => provenance.to_predicate(),
+        Says::Predicate { predicate, .. } => predicate.clone(),
     };
     let artifacts = request.artifacts.clone();
     let groups: Vec<Vec<Hashed>> = match request.together {

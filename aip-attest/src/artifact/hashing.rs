@@ -8,36 +8,24 @@ use rayon::prelude::*;
 use sha2::Digest as _;
 use tlog::Hash;
 
-use super::{Artifact, Hashed, Place};
+use super::{Artifact, Place};
 use crate::progress::Progress;
 use crate::report::{Failure, Result};
 
-/// An artifact with its digest, or why there is none.
-pub struct Digested {
-    /// The artifact.
-    pub artifact: Artifact,
-    /// Its SHA-256.
-    pub sha256: Result<Hash>,
-}
-
 /// Computes the digests of `artifacts`, in their order. A file is read in pieces: a large one takes no more
 /// memory than a small one.
-pub fn hash_all(artifacts: Vec<Artifact>) -> Vec<Digested> {
+pub(super) fn hash_all<'a>(artifacts: impl Iterator<Item = &'a Artifact>) -> Vec<Result<Hash>> {
+    let artifacts: Vec<&Artifact> = artifacts.collect();
     let progress = Progress::over_bytes(bytes_of(&artifacts));
-    let hash = |artifact: Artifact| Digested { sha256: digest(&artifact, &progress), artifact };
+    let hash = |artifact: &Artifact| digest(artifact, &progress);
     // One file needs no threads, and starting them takes longer than hashing it.
-    let hashed = match artifacts.len() {
-        0 | 1 => artifacts.into_iter().map(hash).collect(),
-        _ => artifacts.into_par_iter().map(hash).collect(),
+    let digests = match artifacts[..] {
+        [] => Vec::new(),
+        [artifact] => vec![hash(artifact)],
+        _ => artifacts.par_iter().map(|artifact| hash(artifact)).collect(),
     };
     progress.finish();
-    hashed
-}
-
-/// As [`hash_all`], for who needs every digest: the first failure ends it.
-pub fn hash_every(artifacts: Vec<Artifact>) -> Result<Vec<Hashed>> {
-    let hashed = |Digested { artifact, sha256 }| Ok(Hashed { artifact, sha256: sha256? });
-    hash_all(artifacts).into_iter().map(hashed).collect()
+    digests
 }
 
 fn digest(artifact: &Artifact, progress: &Progress) -> Result<Hash> {
@@ -71,8 +59,8 @@ fn digest_of_file(path: &Path, progress: &Progress) -> io::Result<Hash> {
     Ok(Hash::new(sha256.finalize().into()))
 }
 
-fn bytes_of(artifacts: &[Artifact]) -> u64 {
-    let length = |artifact: &Artifact| match &artifact.place {
+fn bytes_of(artifacts: &[&Artifact]) -> u64 {
+    let length = |artifact: &&Artifact| match &artifact.place {
         Place::File(path) => path.metadata().map_or(0, |metadata| metadata.len()),
         Place::Elsewhere { .. } => 0,
     };
@@ -96,11 +84,11 @@ mod tests {
             }
             Artifact { place: Place::File(path), name: name.to_owned() }
         };
-        let hashed = hash_all(["a", "missing", "b"].map(artifact).to_vec());
-        let digest = |at: usize| *hashed[at].sha256.as_ref().expect("hashed");
+        let digests = hash_all(["a", "missing", "b"].map(artifact).iter());
+        let digest = |at: usize| *digests[at].as_ref().expect("hashed");
         assert_eq!(digest(0), Hash::of("a".repeat(100_000).as_bytes()));
         assert_eq!(digest(2), Hash::of("b".repeat(100_000).as_bytes()));
-        let failure = hashed[1].sha256.as_ref().expect_err("not there");
+        let failure = digests[1].as_ref().expect_err("not there");
         assert!(failure.one_line().contains("cannot read"));
     }
 

@@ -4,27 +4,27 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::select::{Expanded, FoundFile, expand};
+use super::choose::{self, Item, Purpose};
+use super::disk::{Disk as _, FileSystem, Seen};
+use super::exclude::Excludes;
+use super::pattern::Pattern;
 use crate::predicate;
 use crate::receipt_file::{SUFFIX, Shelf};
 use crate::report::{Failure, Result};
 
-/// The receipts that `arguments` name, each once: receipts, folders and globs of them, and artifacts, which
-/// stand for the receipt beside them.
+/// The receipts that `arguments` name, each once: receipts, folders and patterns of them, and artifacts, which
+/// stand for the receipt beside them. Of a folder or a pattern what has the name of a receipt is taken.
 pub fn select<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Vec<PathBuf>> {
     let mut seen = BTreeSet::new();
     let mut paths = Vec::new();
     for argument in arguments {
         let argument = argument.as_ref();
-        let found = match expand(argument, |name| name.ends_with(SUFFIX))? {
-            Expanded::Named(path) if is_receipt(&path) => vec![path],
-            Expanded::Named(path) => vec![beside(&path)?],
-            Expanded::Found(files) => {
-                let path = |file: Result<FoundFile, _>| file.map(|file| file.path).map_err(|(_, why)| why);
-                files.into_iter().map(path).collect::<Result<_>>()?
-            }
+        let found = match argument.to_str() {
+            Some(text) if Pattern::is_meant_by(text) => below(argument)?,
+            _ if matches!(FileSystem.look(Path::new(argument)), Seen::Folder) => below(argument)?,
             // The artifact may be elsewhere, its receipt here.
-            Expanded::Missing => vec![beside(Path::new(argument))?],
+            _ if is_receipt(Path::new(argument)) => vec![PathBuf::from(argument)],
+            _ => vec![beside(Path::new(argument))?],
         };
         if found.is_empty() {
             return Err(Failure::new(format!("there is no receipt in `{}`", argument.to_string_lossy())));
@@ -32,6 +32,17 @@ pub fn select<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Vec<PathBuf>> {
         paths.extend(found.into_iter().filter(|path| seen.insert(path.clone())));
     }
     Ok(paths)
+}
+
+/// What has the name of a receipt, in a folder or where a pattern matches. What else is odd there is no concern.
+fn below(argument: &OsStr) -> Result<Vec<PathBuf>> {
+    let choice = choose::choose(&[argument], &Excludes::default(), Purpose::Sign, &FileSystem);
+    let receipt = |item| match item {
+        Item::File { path, .. } => is_receipt(&path).then_some(Ok(path)),
+        Item::Odd { path, failure } => (is_receipt(&path) || path.is_dir()).then_some(Err(failure)),
+        Item::Elsewhere(_) => None,
+    };
+    choice.items.into_iter().filter_map(receipt).collect()
 }
 
 fn beside(artifact: &Path) -> Result<PathBuf> {

@@ -1,5 +1,5 @@
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attestation::Did;
 use attestation::event::{Reference, TrustEvent};
@@ -7,7 +7,7 @@ use tlog::{Hash, LeafIndex};
 
 use super::fetch::{self, Found};
 use super::log_args::LogArgs;
-use crate::artifact::{self, hashing};
+use crate::artifact::{self, Aside, Wanted};
 use crate::events::Session;
 use crate::keyfile;
 use crate::patience::Patience;
@@ -20,9 +20,13 @@ use crate::report::{Console, Exit, Failure, Result};
 /// qualified you.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The artifact: a file, or sha256:HEX
+    /// The artifact: a file, what leaves one file, or sha256:HEX
     #[arg(value_name = "ARTIFACT")]
     artifact: OsString,
+
+    /// Leave out what has this name, or matches: '*.map' (can be repeated)
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
 
     /// Whose build it confirms
     #[arg(long, value_name = "DID")]
@@ -34,7 +38,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let identity = keyfile::load(console)?;
-    let artifact = digest(&args.artifact)?;
+    let (artifact, aside) = digest(&args.artifact, &args.exclude)?;
     let session = args.log.open(console)?;
     let mut patience = Patience::until(super::deadline(args.log.timeout)?);
     let found = fetch::list(&session.target, &artifact, &mut patience, console)?;
@@ -52,26 +56,27 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let refer = |index| reference(&session, index);
     let event = TrustEvent::Confirmation { artifact, receipt: refer(receipt), build: refer(build) };
     let logged = session.say(&identity, args.did, event, console)?;
-    args.log.print(&logged, console);
+    args.log.print_with(&logged, Some(("selection", aside.to_json())), console);
+    if let Some(text) = aside.text("confirmed") {
+        console.note(text);
+    }
     Ok(Exit::Yes)
 }
 
-/// The digest of the one artifact that is named.
-pub(super) fn digest(argument: &OsString) -> Result<Hash> {
-    let is_digest = argument.to_str().and_then(artifact::parse_digest).is_some();
-    if !is_digest && !Path::new(argument).is_file() {
-        let name = PathBuf::from(argument);
-        return Err(Failure::new(format!("there is no file `{}`", name.display()))
-            .hint("name one file, or its digest: sha256: and 64 lower-case hex digits"));
-    }
-    let hashed = hashing::hash_every(artifact::select(std::slice::from_ref(argument))?)?;
-    match &hashed[..] {
-        [one] => Ok(one.sha256),
+/// The digest of the one artifact that is named; and what was met and is not it.
+pub(super) fn digest(argument: &OsString, exclude: &[String]) -> Result<(Hash, Aside)> {
+    let excludes = super::excludes(exclude)?;
+    let wanted = Wanted { arguments: std::slice::from_ref(argument), excludes: &excludes, receipts: None };
+    let selection = artifact::to_judge(&wanted);
+    let aside = selection.aside.clone();
+    match &selection.all()?[..] {
+        [one] => Ok((one.sha256, aside)),
         several => Err(Failure::new(format!(
-            "{} names {} artifacts, and this is about one",
+            "`{}` names {} artifacts, and this is about one",
             PathBuf::from(argument).display(),
             several.len()
-        ))),
+        ))
+        .hint("name one file, or its digest: sha256: and 64 lower-case hex digits")),
     }
 }
 

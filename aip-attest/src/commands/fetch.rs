@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tlog::Hash;
 use tlog::key::Ed25519PublicKey;
 
-use crate::artifact::{self, Hashed, hashing};
+use crate::artifact::{self, Excludes, Hashed, Wanted};
 use crate::clock;
 use crate::patience::Patience;
 use crate::policy_file;
@@ -64,7 +64,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let pins = Pins::load()?;
-    let hashed = one(hashing::hash_every(artifact::select(&[&args.artifact])?)?)?;
+    let excludes = Excludes::default();
+    let named = Wanted { arguments: &[&args.artifact], excludes: &excludes, receipts: None };
+    let hashed = one(artifact::to_judge(&named).all()?)?;
     if hashed.artifact.path().is_none() && args.output.is_none() {
         return Err(Failure::new("a digest has no place for its receipt").hint("use --output FILE"));
     }

@@ -6,6 +6,7 @@ use attestation::trust::Ppm;
 
 use super::trust::{self, Asked, Judged};
 use super::verify::{self, Found};
+use crate::artifact::{self, Aside, Excludes, Wanted};
 use crate::policy_file::pins::Pins;
 use crate::policy_file::trust::MAX_PATHS;
 use crate::policy_file::{PolicyFile, Source};
@@ -38,6 +39,10 @@ pub(crate) struct Args {
     /// Artifacts whose receipts must verify: files, folders, globs
     #[arg(value_name = "ARTIFACT")]
     artifacts: Vec<OsString>,
+
+    /// Leave out what has this name, or matches: .git, '*.map', 'dist/vendor/**' (can be repeated)
+    #[arg(long, value_name = "PATTERN", requires = "artifacts")]
+    exclude: Vec<String>,
 
     /// Whose score
     #[arg(long, value_name = "DID")]
@@ -85,6 +90,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let gate = Gate {
         did: args.did,
         artifacts: args.artifacts,
+        excludes: super::excludes(&args.exclude)?,
         threshold: args.threshold,
         min_paths: args.min_paths,
         max_age: args.max_age.unwrap_or_default(),
@@ -110,6 +116,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 pub(super) struct Gate {
     pub(super) did: Did,
     pub(super) artifacts: Vec<OsString>,
+    pub(super) excludes: Excludes,
     pub(super) threshold: Option<Ppm>,
     pub(super) min_paths: Option<u8>,
     pub(super) max_age: MaxAge,
@@ -124,6 +131,8 @@ pub(super) struct Gate {
 pub(super) struct Opened {
     pub(super) judged: Judged,
     pub(super) found: Vec<Found>,
+    /// What was met among the artifacts and not judged.
+    pub(super) aside: Aside,
 }
 
 impl Gate {
@@ -150,14 +159,17 @@ impl Gate {
             .because(format!("the policy {} asks no witness", judged.policy.source))
             .hint("name a policy with witnesses"));
         }
-        let found = if self.artifacts.is_empty() {
-            Vec::new()
-        } else {
+        let (mut found, mut aside) = (Vec::new(), Aside::default());
+        if !self.artifacts.is_empty() {
             let state = judged.basis.signer_state(self.did)?;
             let policy = self.policy_of_receipts(&judged);
-            verify::signed_by(state, &self.artifacts, policy, self.receipts.clone(), pins, console)
-        };
-        Ok(Opened { judged, found })
+            let receipts = self.receipts.as_deref();
+            let wanted = Wanted { arguments: &self.artifacts, excludes: &self.excludes, receipts };
+            let selection = artifact::to_judge(&wanted);
+            aside = selection.aside.clone();
+            found = verify::signed_by(state, selection, policy, self.receipts.clone(), pins, console);
+        }
+        Ok(Opened { judged, found, aside })
     }
 
     /// What judged the log judges the receipts too. Where that is a pin, and nobody says which policy it must be, a
@@ -181,8 +193,9 @@ impl Opened {
     }
 
     /// What to do if it does not pass.
-    pub(super) fn hint(&self) -> Option<&'static str> {
-        trust::hint(&self.judged)
+    pub(super) fn hint(&self) -> Option<String> {
+        let of_artifact = || self.found.iter().find_map(Found::hint);
+        trust::hint(&self.judged).map(str::to_owned).or_else(of_artifact)
     }
 
     /// Why, in one line.

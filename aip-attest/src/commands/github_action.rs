@@ -10,7 +10,6 @@ mod runner;
 
 use attestation::entry::Visibility;
 
-use crate::artifact::{self, hashing};
 use crate::keyfile;
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
@@ -18,7 +17,7 @@ use crate::receipt_file::Shelf;
 use crate::report::{Console, Exit, Failure, Result};
 use crate::signing::{self, Report, Request};
 use crate::target::Wish;
-use inputs::{IfNoKey, Inputs, OnLogFailure};
+use inputs::{IfNoKey, Inputs, OnLogFailure, Paths};
 use outputs::Outputs;
 use runner::Runner;
 
@@ -51,7 +50,7 @@ fn act(runner: &mut Runner) -> Result<Exit> {
     // Before anything is signed: what a stopped job made is nobody's release.
     if let Some(wanted) = &inputs.gate {
         let exit = gate::pass(wanted, &inputs, runner).map_err(no_answer)?;
-        if exit != Exit::Yes || inputs.sign_paths.is_empty() {
+        if exit != Exit::Yes || inputs.sign_paths.take.is_empty() {
             return Ok(exit);
         }
     }
@@ -65,19 +64,23 @@ fn act(runner: &mut Runner) -> Result<Exit> {
     let knows_log = log.is_some();
     let says =
         super::sign::says(inputs.predicate_type.as_deref(), inputs.predicate.as_deref(), runner.console())?;
+    let shelf = Shelf::new(Some(inputs.receipts_dir.clone()));
+    let Paths { take, exclude } = &inputs.sign_paths;
+    let excludes = super::excludes(exclude)?;
+    let (artifacts, aside) = super::sign::files(take, &excludes, &shelf, None, &says, runner.console())?;
     let request = Request {
-        artifacts: hashing::hash_every(artifact::select(&inputs.sign_paths)?)?,
+        artifacts,
         says,
         together: false,
         visibility: if inputs.private { Visibility::Private } else { Visibility::Public },
-        shelf: Shelf::new(Some(inputs.receipts_dir.clone())),
+        shelf,
         receipt: None,
         log,
         is_current: false,
         deadline: super::deadline(None)?,
     };
     let report = signing::sign(request, &identity, &pins, runner.console())?;
-    Outputs::of(&identity.did, &report, &inputs.receipts_dir).write(runner)?;
+    Outputs::of(&identity.did, &report, &aside, &inputs.receipts_dir).write(runner)?;
     Ok(verdict(&report, knows_log, &inputs, runner))
 }
 

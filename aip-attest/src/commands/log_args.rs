@@ -42,6 +42,11 @@ impl LogArgs {
 
     /// Prints an event that is logged.
     pub(super) fn print(&self, logged: &Logged, console: &mut Console) {
+        self.print_with(logged, None, console);
+    }
+
+    /// The same, with another member in the JSON.
+    pub(super) fn print_with(&self, logged: &Logged, more: Option<(&str, Value)>, console: &mut Console) {
         let event = &logged.event;
         if self.json {
             let mut json = json!({
@@ -55,6 +60,9 @@ impl LogArgs {
                 "loggedAtMillis": logged.logged_at.as_millis(),
                 "treeSize": logged.size.get(),
             });
+            if let Some((name, value)) = more {
+                json[name] = value;
+            }
             if let Body::Trust(trust) = event.body() {
                 add_terms(trust, &mut json);
             }

@@ -33,7 +33,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let identity = keyfile::load(console)?;
-    let artifact = digest(&args.artifact)?;
+    let (artifact, _) = digest(&args.artifact, &[])?;
     let event = TrustEvent::Failure { id: new_id()?, artifact, reason: args.reason };
     let logged = args.log.open(console)?.say(&identity, args.did, event, console)?;
     args.log.print(&logged, console);

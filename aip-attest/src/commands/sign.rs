@@ -1,11 +1,11 @@
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attestation::entry::Visibility;
 use serde_json::{Value, json};
 
-use crate::artifact::{self, Hashed, checksums, hashing};
+use crate::artifact::{self, Aside, Excludes, Hashed, Wanted, checksums};
 use crate::ci_env;
 use crate::events;
 use crate::keyfile;
@@ -32,6 +32,10 @@ pub(crate) struct Args {
     /// The artifacts: files, folders, or globs such as 'dist/**/*.whl'
     #[arg(value_name = "ARTIFACT")]
     artifacts: Vec<OsString>,
+
+    /// Leave out what has this name, or matches: '*.map', 'dist/vendor/**' (can be repeated)
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
 
     /// A file that `sha256sum` wrote: sign what it lists, without the files (can be repeated)
     #[arg(long, value_name = "FILE")]
@@ -116,13 +120,14 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         Says::Built(provenance) if args.reproducible => Says::Built(provenance.reproducible()),
         says => says,
     };
-    let artifacts = artifacts(&args.artifacts, &args.checksums, &args.subject)?;
+    let shelf = Shelf::new(args.receipts.clone());
+    let (artifacts, aside) = artifacts(&args, &shelf, &says, console)?;
     let request = Request {
         artifacts,
         says,
         together: args.together,
         visibility: if args.private { Visibility::Private } else { Visibility::Public },
-        shelf: Shelf::new(args.receipts.clone()),
+        shelf,
         receipt: args.receipt.clone(),
         log,
         is_current: args.state.is_some(),
@@ -130,7 +135,13 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     };
     let report = signing::sign(request, &identity, &pins, console)?;
     if args.json {
-        let elements: Vec<Value> = report.signed.iter().map(json_of).collect();
+        // An array has no place of its own for what is not in it.
+        let element = |signed| {
+            let mut element = json_of(signed);
+            element["selection"] = aside.to_json();
+            element
+        };
+        let elements: Vec<Value> = report.signed.iter().map(element).collect();
         console.json(&elements);
     } else {
         text(&report, console);
@@ -152,20 +163,46 @@ pub(super) fn says(predicate_type: Option<&str>, file: Option<&Path>, console: &
     Ok(Says::Predicate { predicate_type: predicate_type.to_owned(), predicate: predicate::read(file)? })
 }
 
-/// All artifacts, with their digests.
-fn artifacts(files: &[OsString], checksum_files: &[PathBuf], subjects: &[String]) -> Result<Vec<Hashed>> {
-    if files.is_empty() && checksum_files.is_empty() && subjects.is_empty() {
+/// All artifacts, with their digests; and what was met among the files and is not one.
+fn artifacts(args: &Args, shelf: &Shelf, says: &Says, console: &mut Console) -> Result<(Vec<Hashed>, Aside)> {
+    if args.artifacts.is_empty() && args.checksums.is_empty() && args.subject.is_empty() {
         return Err(Failure::new("nothing to sign: no artifact is named")
             .hint("name files, folders or globs, or use --checksums or --subject"));
     }
-    let mut all = hashing::hash_every(artifact::select(files)?)?;
-    for file in checksum_files {
+    let excludes = super::excludes(&args.exclude)?;
+    let receipt = args.receipt.as_deref();
+    let (mut all, aside) = files(&args.artifacts, &excludes, shelf, receipt, says, console)?;
+    for file in &args.checksums {
         all.extend(checksums::read(file)?);
     }
-    for subject in subjects {
+    for subject in &args.subject {
         all.push(artifact::parse_subject(subject)?);
     }
-    Ok(all)
+    Ok((all, aside))
+}
+
+/// The files that `arguments` name. Says what of them is not signed, and why.
+pub(super) fn files<S: AsRef<OsStr>>(
+    arguments: &[S],
+    excludes: &Excludes,
+    shelf: &Shelf,
+    receipt: Option<&Path>,
+    says: &Says,
+    console: &mut Console,
+) -> Result<(Vec<Hashed>, Aside)> {
+    let receipt_of = |path: &Path| match receipt {
+        Some(receipt) => Some(receipt.to_path_buf()),
+        None => shelf.path(path, says.predicate_type()).ok(),
+    };
+    let wanted = Wanted { arguments, excludes, receipts: shelf.folder() };
+    let selection = artifact::to_sign(&wanted, &receipt_of);
+    let aside = selection.aside.clone();
+    aside.warn(console);
+    let all = selection.all()?;
+    if let Some(text) = aside.text("signed") {
+        console.note(text);
+    }
+    Ok((all, aside))
 }
 
 fn text(report: &Report, console: &mut Console) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use attestation::Did;
 use attestation::receipt::{Demand, SignerState};
 
-use crate::artifact::{self, hashing};
+use crate::artifact::{self, Selection, Wanted};
 use crate::policy_file::PolicyFile;
 use crate::policy_file::pins::Pins;
 use crate::predicate;
@@ -37,6 +37,10 @@ pub(crate) struct Args {
     /// The artifacts: files, folders, globs; sha256:HEX with --receipt
     #[arg(required = true, value_name = "ARTIFACT")]
     artifacts: Vec<OsString>,
+
+    /// Leave out what has this name, or matches: .git, '*.map', 'dist/vendor/**' (can be repeated)
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
 
     /// Whose signature is wanted (can be repeated: one of them)
     #[arg(long, value_name = "DID")]
@@ -117,11 +121,16 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         pins: Pins::load()?,
         policy: None,
     };
-    let found = judge_all(&args.artifacts, &mut judge, console);
+    let excludes = super::excludes(&args.exclude)?;
+    let wanted =
+        Wanted { arguments: &args.artifacts, excludes: &excludes, receipts: args.receipts.as_deref() };
+    let selection = artifact::to_judge(&wanted);
+    let aside = selection.aside.clone();
+    let found = judge_all(selection, &mut judge, console);
     if args.json {
-        print::json(&found, console);
+        print::json(&found, &aside, console);
     } else {
-        print::text(&found, console);
+        print::text(&found, &aside, console);
     }
     Ok(found.iter().map(Found::exit).fold(Exit::Yes, Exit::and))
 }
@@ -130,7 +139,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 /// it. `policy` judges every receipt; without one, that of its log's pin does.
 pub(super) fn signed_by(
     state: SignerState,
-    artifacts: &[OsString],
+    selection: Selection,
     policy: Option<PolicyFile>,
     receipts: Option<PathBuf>,
     pins: Pins,
@@ -148,22 +157,15 @@ pub(super) fn signed_by(
         pins,
         policy: Some(policy),
     };
-    judge_all(artifacts, &mut judge, console)
+    judge_all(selection, &mut judge, console)
 }
 
-/// Judges every artifact, and says of every argument that names none why not: one that is not there must not
-/// keep the others from being found false.
-fn judge_all(arguments: &[OsString], judge: &mut Judge, console: &mut Console) -> Vec<Found> {
-    let (mut artifacts, mut missing) = (Vec::new(), Vec::new());
-    for (selected, at) in artifact::select_each(arguments).into_iter().zip(0..) {
-        match selected {
-            Ok(artifact) => artifacts.push(artifact),
-            Err((argument, failure)) => missing.push((at, Found::missing(argument, failure))),
-        }
-    }
-    let digested = hashing::hash_all(artifacts).into_iter();
-    let mut found: Vec<Found> = digested.map(|digested| judge.judge(digested, console)).collect();
-    // In the order of the arguments: what is missing goes back to its place.
-    missing.into_iter().for_each(|(at, missing)| found.insert(at, missing));
-    found
+/// Judges every artifact, and says of everything that is named and cannot be judged why not: one that is not there
+/// must not keep the others from being found false.
+fn judge_all(selection: Selection, judge: &mut Judge, console: &mut Console) -> Vec<Found> {
+    let judge_one = |artifact| match artifact {
+        Ok(hashed) => judge.judge(hashed, console),
+        Err(artifact::Unusable { label, failure }) => Found::missing(label, failure),
+    };
+    selection.artifacts.into_iter().map(judge_one).collect()
 }

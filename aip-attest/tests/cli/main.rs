@@ -2,6 +2,7 @@
 
 mod action;
 mod checks;
+mod choosing;
 mod following;
 mod hostile;
 mod identity;

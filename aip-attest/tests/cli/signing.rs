@@ -41,6 +41,7 @@ $ aip-attest sign dist --no-log --together --receipt all.receipt.json
 signed   dist/app  sha256:[..]  all.receipt.json
 signed   dist/lib/a b.so  sha256:[..]  all.receipt.json
 ! note: no CI run around: the provenance says `local`, and nothing about a source
+! note: not signed: 3 files passed over, as receipts of the others (`dist/app.cyclonedx.receipt.json`, …)
 
 $ aip-attest sign dist
 ? 2
@@ -52,7 +53,7 @@ $ aip-attest sign 'dist/*.exe' --no-log
 ? 2
 ! note: no CI run around: the provenance says `local`, and nothing about a source
 ! error: nothing matches `dist/*.exe`
-! hint: receipts and other files of this program do not count
+! hint: `*` stays within a folder, `**` crosses folders
 
 $ aip-attest sign 'dist\\*' --no-log
 ? 2

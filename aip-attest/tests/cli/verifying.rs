@@ -176,7 +176,7 @@ fn a_file_that_cannot_be_read_under_a_glob_hides_no_false_one() {
     };
     type Break = fn(&World);
     let breaks: [(Break, &str, &str); 4] = [
-        (|world| symlink("nowhere", world.path("dist/bad")).expect("a link"), "cannot read", "dist/*"),
+        (|world| symlink("nowhere", world.path("dist/bad")).expect("a link"), "leads nowhere", "dist/*"),
         (
             |world| {
                 let made = std::process::Command::new("mkfifo").arg(world.path("dist/bad")).status();
@@ -185,7 +185,7 @@ fn a_file_that_cannot_be_read_under_a_glob_hides_no_false_one() {
             "not a regular file",
             "dist/*",
         ),
-        (|world| symlink(".", world.path("dist/bad")).expect("a link"), "a link to a folder", "dist"),
+        (|world| symlink("bad", world.path("dist/bad")).expect("a link"), "leads nowhere", "dist"),
         (
             |world| {
                 let path = world.path("dist/bad");
@@ -197,7 +197,7 @@ fn a_file_that_cannot_be_read_under_a_glob_hides_no_false_one() {
                     symlink("nowhere", path.join("x")).expect("a link");
                 }
             },
-            "cannot read",
+            "dist/bad",
             "dist",
         ),
     ];
@@ -217,7 +217,9 @@ fn a_file_that_cannot_be_read_under_a_glob_hides_no_false_one() {
             .iter()
             .map(|one| one["verdict"].clone())
             .collect();
-        assert_eq!(verdicts, ["verified", "could-not-check", "failed"], "{at}: {ran:#?}");
+        // The last is the receipt of the changed one: it names no bytes that are here.
+        let want = ["verified", "could-not-check", "failed", "could-not-check"];
+        assert_eq!(verdicts, want, "{at}: {ran:#?}");
         // Nobody signs half of what was named.
         let names = world.files();
         world.run(&["sign", argument, "--no-log"]).expect(2, &[why]);

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! {"schema": "aip.gate.v1", "passes": true, "reason": "…", "hint": "…" or null, "ageAttested": true,
+//!  "selection": {"passedOver": 0, "excluded": 0, "hidden": 0, "internal": 0},
 //!  "trust": {…, as `trust --json`},
 //!  "artifacts": [{"artifact", "sha256", "verdict": "verified | failed | could-not-check", "why"}]}
 //! ```
@@ -20,6 +21,9 @@ pub(super) fn text(opened: &Opened, console: &mut Console) {
         if let Some(why) = found.why() {
             console.line(format!("          {why}"));
         }
+    }
+    if let Some(text) = opened.aside.text("judged") {
+        console.line(text);
     }
     let word = match opened.exit() {
         Exit::Yes => "PASS",
@@ -44,6 +48,7 @@ pub(super) fn json(opened: &Opened, console: &mut Console) {
         "reason": opened.reason(),
         "hint": opened.hint(),
         "ageAttested": opened.is_age_attested(),
+        "selection": opened.aside.to_json(),
         "trust": trust::json_of(&opened.judged),
         "artifacts": opened.found.iter().map(artifact).collect::<Vec<Value>>(),
     }));

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
+use super::super::excludes;
 use super::super::gate::{Gate, Opened};
 use super::super::trust::{self, Asked};
 use super::inputs::{GateInputs, Inputs, wanted_did};
@@ -14,12 +15,13 @@ use crate::report::{Exit, Failure, Result};
 pub(super) fn pass(wanted: &GateInputs, inputs: &Inputs, runner: &mut Runner) -> Result<Exit> {
     let gate = Gate {
         did: wanted.did,
-        artifacts: wanted.paths.iter().map(OsString::from).collect(),
+        artifacts: wanted.paths.take.iter().map(OsString::from).collect(),
+        excludes: excludes(&wanted.paths.exclude)?,
         threshold: Some(wanted.threshold),
         min_paths: None,
         max_age: wanted.max_age,
         complete: wanted.sync,
-        artifact: !wanted.paths.is_empty(),
+        artifact: !wanted.paths.take.is_empty(),
         witnessed: false,
         receipts: wanted.receipts.clone(),
         asked: Asked {
@@ -41,6 +43,9 @@ pub(super) fn pass(wanted: &GateInputs, inputs: &Inputs, runner: &mut Runner) ->
     outputs(&[("verified", (exit == Exit::Yes).to_string()), ("trust-score", score)])?;
     append("GITHUB_STEP_SUMMARY", &summary(&opened))?;
     trust::print(&opened.judged, runner.console());
+    if let Some(text) = opened.aside.text("judged") {
+        runner.console().line(text);
+    }
     runner.console().line(opened.reason());
     if exit != Exit::Yes {
         let failure = Failure::new(opened.reason());
@@ -77,7 +82,7 @@ fn summary(opened: &Opened) -> String {
     };
     let mut text = format!("### {word}: `{}`\n\n{}\n\n", verdict.target, cell(&opened.reason()));
     if let Some(hint) = opened.hint() {
-        let _ = writeln!(text, "{}\n", cell(hint));
+        let _ = writeln!(text, "{}\n", cell(&hint));
     }
     let _ = writeln!(text, "| | |\n|---|---|");
     let _ = writeln!(text, "| score | {} |", verdict.score);
@@ -97,6 +102,9 @@ fn summary(opened: &Opened) -> String {
     for found in &opened.found {
         let why = found.why().map_or(String::new(), |why| format!(": {why}"));
         let _ = writeln!(text, "| {} | {} |", cell(found.label()), cell(&format!("{}{why}", found.word())));
+    }
+    if let Some(aside) = opened.aside.text("judged") {
+        let _ = writeln!(text, "\n{}", cell(&aside));
     }
     text.push('\n');
     text

@@ -19,8 +19,8 @@ use crate::scoring::age::MaxAge;
 pub(super) struct Inputs {
     /// Whom the steps behind this one depend on.
     pub(super) gate: Option<GateInputs>,
-    /// One file, folder or glob a line; empty: nothing is signed.
-    pub(super) sign_paths: Vec<String>,
+    /// What is signed; empty: nothing.
+    pub(super) sign_paths: Paths,
     pub(super) log_url: Option<String>,
     pub(super) policy: Option<PathBuf>,
     pub(super) policy_sha256: Option<Hash>,
@@ -32,6 +32,25 @@ pub(super) struct Inputs {
     pub(super) if_no_key: IfNoKey,
     pub(super) require_log: bool,
     pub(super) allow_untrusted_event: bool,
+}
+
+/// Files, folders and patterns, one a line; and what of them is left out, behind a `!`.
+pub(super) struct Paths {
+    pub(super) take: Vec<String>,
+    pub(super) exclude: Vec<String>,
+}
+
+impl Paths {
+    fn read(name: &str) -> Result<Self> {
+        let (exclude, take): (Vec<String>, Vec<String>) =
+            lines(name)?.into_iter().partition(|line| line.starts_with('!'));
+        if take.is_empty() && !exclude.is_empty() {
+            return Err(Failure::new(format!("the input `{name}` says only what to leave out"))
+                .hint("name what to take as well, one a line, such as `dist/**`"));
+        }
+        let exclude = exclude.iter().map(|line| line[1..].trim().to_owned()).collect();
+        Ok(Self { take, exclude })
+    }
 }
 
 /// What a log that does not answer does to the step.
@@ -55,8 +74,8 @@ pub(super) enum IfNoKey {
 impl Inputs {
     pub(super) fn read() -> Result<Self> {
         let gate = GateInputs::read()?;
-        let sign_paths = lines("sign-paths")?;
-        if sign_paths.is_empty() && gate.is_none() {
+        let sign_paths = Paths::read("sign-paths")?;
+        if sign_paths.take.is_empty() && gate.is_none() {
             return Err(Failure::new(
                 "the inputs `sign-paths` and `verify-did` are empty: there is nothing to do",
             )
@@ -101,8 +120,8 @@ pub(super) struct GateInputs {
     pub(super) max_age: MaxAge,
     /// Whether the whole log is read.
     pub(super) sync: bool,
-    /// Artifacts that must verify, one file, folder or glob a line.
-    pub(super) paths: Vec<String>,
+    /// Artifacts that must verify.
+    pub(super) paths: Paths,
     /// The folder of their receipts.
     pub(super) receipts: Option<PathBuf>,
 }
@@ -136,7 +155,7 @@ impl GateInputs {
             scope: input("trust-scope")?.map(|scope| parsed("trust-scope", &scope)).transpose()?,
             max_age: input("trust-max-age")?.map_or(Ok(MaxAge::Usual), |age| age_of(&age))?,
             sync: flag("trust-sync")?,
-            paths: lines("verify-paths")?,
+            paths: Paths::read("verify-paths")?,
             receipts: input("verify-receipts-dir")?.map(PathBuf::from),
         }))
     }

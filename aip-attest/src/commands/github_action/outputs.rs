@@ -7,6 +7,7 @@ use attestation::Did;
 use serde_json::{Value, json};
 
 use super::runner::{Runner, append, random_word, temporary_folder};
+use crate::artifact::Aside;
 use crate::commands::sign;
 use crate::durable::{self, Readers};
 use crate::report::{Failure, Result};
@@ -23,7 +24,7 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    pub(super) fn of(did: &Did, report: &Report, receipts: &Path) -> Self {
+    pub(super) fn of(did: &Did, report: &Report, aside: &Aside, receipts: &Path) -> Self {
         let pending = report.signed.iter().filter(|signed| matches!(signed.state(), "signed" | "pending"));
         let pending = pending.count();
         Self {
@@ -32,7 +33,7 @@ impl Outputs {
             receipts: receipts.to_path_buf(),
             signed: report.signed.len(),
             pending,
-            summary: summary(did, &report.signed, pending),
+            summary: summary(did, &report.signed, aside, pending),
         }
     }
 
@@ -95,7 +96,7 @@ pub(super) fn outputs(values: &[(&str, String)]) -> Result<()> {
 }
 
 /// A table, cut where it gets too long, and it says so.
-fn summary(did: &Did, signed: &[Signed], pending: usize) -> String {
+fn summary(did: &Did, signed: &[Signed], aside: &Aside, pending: usize) -> String {
     let mut text = format!("### Signed by `{did}`\n\n| artifact | sha256 | receipt |\n|---|---|---|\n");
     for signed in signed.iter().take(MAX_ROWS) {
         let state = match signed.index() {
@@ -112,6 +113,9 @@ fn summary(did: &Did, signed: &[Signed], pending: usize) -> String {
     if let Some(more) = signed.len().checked_sub(MAX_ROWS).filter(|more| *more > 0) {
         let _ =
             writeln!(text, "\n**… and {more} more that are not shown:** see the output `signatures-file`.");
+    }
+    if let Some(aside) = aside.text("signed") {
+        let _ = writeln!(text, "\n{}", cell(&aside));
     }
     let refused = signed.iter().filter(|signed| signed.is_refused).count();
     for (count, what) in [

@@ -9,7 +9,7 @@ use attestation::receipt::{Demand, Receipt, Report, SignerState, Signers, Verdic
 use tlog::Hash;
 use tlog::policy::Policy;
 
-use crate::artifact::hashing::Digested;
+use crate::artifact::{self, Hashed};
 use crate::clock;
 use crate::evidence::Claimed;
 use crate::policy_file::pins::Pins;
@@ -93,6 +93,11 @@ impl Found {
         }
     }
 
+    /// What to do about that.
+    pub(in super::super) fn hint(&self) -> Option<String> {
+        self.verdict.as_ref().err().and_then(Failure::first_hint)
+    }
+
     pub(in super::super) fn exit(&self) -> Exit {
         match self.verdict.as_ref().map(Report::verdict) {
             Ok(Verdict::Verified) => Exit::Yes,
@@ -104,23 +109,25 @@ impl Found {
 }
 
 impl Judge {
-    pub(super) fn judge(&mut self, digested: Digested, console: &mut Console) -> Found {
-        let Digested { artifact, sha256: digest } = digested;
+    pub(super) fn judge(&mut self, hashed: Hashed, console: &mut Console) -> Found {
+        let Hashed { artifact, sha256 } = hashed;
         let mut found = Found {
             label: artifact.label(),
-            sha256: digest.as_ref().ok().copied(),
+            sha256: Some(sha256),
             receipt: None,
             policy: None,
             verdict: Err(Failure::new("nothing was looked at")),
             claimed_did: None,
             payload: Vec::new(),
         };
-        let verdict = digest.and_then(|sha256| {
-            let (path, bytes) = self.find_receipt(artifact.path())?;
+        let verdict = self.find_receipt(artifact.path()).and_then(|(path, bytes)| {
             found.receipt = Some(path);
             self.verdict(&bytes, &sha256, &mut found, console)
         });
-        found.verdict = verdict;
+        found.verdict = verdict.map_err(|failure| match artifact.path().and_then(artifact::exclude_hint) {
+            Some(hint) => failure.hint_first(hint),
+            None => failure,
+        });
         found
     }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! {"schema": "aip.verify.v1", "verdict": "verified | failed | could-not-check",
+//!  "selection": {"passedOver": 0, "excluded": 0, "hidden": 0, "internal": 0},      files that were not judged, and why
 //!  "results": [{
 //!    "artifact": "…", "sha256": "…", "receipt": "…", "policy": "…", "verdict": "…",
 //!    "checks": [{"id": "…", "result": "passed | failed | could-not-check | not-checked", "detail": "…"}],
@@ -24,11 +25,12 @@ use tlog::TreeSize;
 use tlog::policy::Cosigned;
 
 use super::judge::Found;
+use crate::artifact::Aside;
 use crate::clock;
 use crate::report::{Console, Exit};
 
 /// A line a check, in their order, and one for the verdict.
-pub(super) fn text(found: &[Found], console: &mut Console) {
+pub(super) fn text(found: &[Found], aside: &Aside, console: &mut Console) {
     for (at, found) in found.iter().enumerate() {
         if at > 0 {
             console.line("");
@@ -41,6 +43,9 @@ pub(super) fn text(found: &[Found], console: &mut Console) {
                 console.failure(failure);
             }
         }
+    }
+    if let Some(text) = aside.text("judged") {
+        console.line(text);
     }
 }
 
@@ -121,16 +126,18 @@ fn words(report: &Report, check: Check, outcome: &Outcome) -> (&'static str, Str
 }
 
 /// The same for programs.
-pub(super) fn json(found: &[Found], console: &mut Console) {
+pub(super) fn json(found: &[Found], aside: &Aside, console: &mut Console) {
     let exit = found.iter().map(Found::exit).fold(Exit::Yes, Exit::and);
     let results = found.iter().map(json_of).collect();
-    console.json(&Answer { schema: "aip.verify.v1", verdict: verdict(exit), results });
+    let (verdict, selection) = (verdict(exit), aside.to_json());
+    console.json(&Answer { schema: "aip.verify.v1", verdict, selection, results });
 }
 
 #[derive(Serialize)]
 struct Answer {
     schema: &'static str,
     verdict: &'static str,
+    selection: Value,
     results: Vec<OneResult>,
 }
 

@@ -1,0 +1,314 @@
+//! Which files are meant: from arguments, what lies on the disk, what the caller excludes and what it is for.
+//!
+//! An argument with pattern characters takes what the pattern matches **and** the file or folder of that very name:
+//! whoever puts a file called `*` somewhere must not choose what is looked at. What is no valid pattern is a name.
+//!
+//! What is met and not taken is not forgotten: it is set aside with a reason, or it is odd and says why. A link to a
+//! folder is not entered, since its files would stand under names that are not theirs: `links` judges it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use tlog::Hash;
+
+use super::disk::{Disk, Kind, Seen};
+use super::exclude::Excludes;
+use super::links::{self, Link};
+use super::parse_digest;
+use super::pattern::{At, Pattern};
+use crate::report::Failure;
+
+/// What is chosen for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Purpose {
+    /// Nothing that is met may stay unseen: what cannot be judged is odd.
+    Judge,
+    /// A repository's own folder and ours are left out, and a link to a folder is no fault.
+    Sign,
+}
+
+/// Why something that was met is not taken.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Reason {
+    /// The caller excludes it.
+    Excluded,
+    /// A name begins with a dot, which the pattern does not match.
+    Hidden,
+    /// It is in `.git` or `.aip`.
+    Internal,
+    /// It is a receipt or a manifest of what is taken.
+    Ours,
+}
+
+/// What the arguments mean.
+#[derive(Debug, Default)]
+pub(super) struct Choice {
+    /// In the order of the arguments; of folders and patterns sorted by path. Each file once.
+    pub(super) items: Vec<Item>,
+    /// What was met and is not taken.
+    pub(super) aside: BTreeMap<PathBuf, Reason>,
+    /// Links to folders that are not covered, where that is no fault.
+    pub(super) links: Vec<PathBuf>,
+    /// Arguments that are a pattern and the name of something else.
+    pub(super) ambiguous: Vec<String>,
+}
+
+/// Something that an argument means.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A file, and its path below the folder or the fixed part of the pattern.
+    File { path: PathBuf, name: PathBuf },
+    /// Something that is known by its digest only.
+    Elsewhere(Hash),
+    /// What cannot be taken, and why.
+    Odd { path: PathBuf, failure: Failure },
+}
+
+/// Finds what `arguments` mean.
+pub(super) fn choose<S: AsRef<OsStr>>(
+    arguments: &[S],
+    excludes: &Excludes,
+    purpose: Purpose,
+    disk: &impl Disk,
+) -> Choice {
+    let choice = Choice::default();
+    let (taken, met, links) = (BTreeSet::new(), Vec::new(), Vec::new());
+    let mut choosing = Choosing { excludes, purpose, disk, choice, taken, met, links };
+    for argument in arguments {
+        choosing.argument(argument.as_ref());
+    }
+    let Choosing { mut choice, taken, links, .. } = choosing;
+    // What another argument takes is not set aside.
+    choice.aside.retain(|path, _| !taken.contains(&excludes.relative(path)));
+    let is_aside = |path: &Path| excludes.take(path) || (purpose == Purpose::Sign && is_internal(path));
+    links::follow(links, &mut choice, purpose, is_aside, disk);
+    choice
+}
+
+struct Choosing<'a, D> {
+    excludes: &'a Excludes,
+    purpose: Purpose,
+    disk: &'a D,
+    choice: Choice,
+    /// The files that are taken, by their paths from the working folder.
+    taken: BTreeSet<PathBuf>,
+    /// What the present argument led to, with the reason if it is set aside.
+    met: Vec<(PathBuf, Option<Reason>)>,
+    links: Vec<Link>,
+}
+
+/// A place in a walk.
+struct Place {
+    path: PathBuf,
+    /// The path below the root of the walk.
+    name: PathBuf,
+    at: At,
+    /// Why nothing below it is taken, if that is so: what lies there is counted only.
+    aside: Option<Reason>,
+}
+
+impl<D: Disk> Choosing<'_, D> {
+    fn argument(&mut self, argument: &OsStr) {
+        self.met.clear();
+        let (path, text) = (Path::new(argument), argument.to_string_lossy());
+        let pattern = argument.to_str().filter(|text| Pattern::is_meant_by(text)).map(Pattern::parse);
+        let why = match pattern {
+            Some(Ok(pattern)) => {
+                self.matches(pattern);
+                None
+            }
+            Some(Err(why)) => Some(why),
+            None => None,
+        };
+        let matched = self.met.len();
+        let is_there = self.named(path);
+        let is_other = |(other, _): &(PathBuf, _)| !self.key(other).starts_with(self.key(path));
+        if is_there && self.met[..matched].iter().any(is_other) {
+            self.choice.ambiguous.push(text.clone().into_owned());
+        }
+        if let Some(sha256) = parse_digest(&text) {
+            // A file of this name must not stand in for what has the digest.
+            if !is_there || self.purpose == Purpose::Judge {
+                self.choice.items.push(Item::Elsewhere(sha256));
+            }
+        } else if !is_there && self.met.iter().all(|(_, reason)| *reason == Some(Reason::Hidden)) {
+            self.odd(path, nothing(&text, why.as_deref(), !self.met.is_empty()));
+        }
+    }
+
+    /// Takes what has this very name. Answers whether there is anything.
+    fn named(&mut self, path: &Path) -> bool {
+        let seen = self.disk.look(path);
+        let is_excluded = self.excludes.take(path);
+        match seen {
+            Seen::Nothing => return false,
+            Seen::Folder => {
+                let at = At::everything();
+                let aside = is_excluded.then_some(Reason::Excluded);
+                let (root, before) = (without_dot(path), self.met.len());
+                self.walk(&Place { path: root, name: PathBuf::new(), at, aside });
+                if self.met.len() == before {
+                    self.odd(
+                        path,
+                        Failure::new(format!("there is no file in the folder `{}`", path.display())),
+                    );
+                }
+            }
+            _ if is_excluded => self.set_aside(path, Reason::Excluded),
+            Seen::File => {
+                let name = PathBuf::from(path.file_name().unwrap_or_default());
+                self.take(path.to_path_buf(), name);
+            }
+            odd => self.odd(path, cannot_take(path, odd)),
+        }
+        true
+    }
+
+    /// Takes what a pattern matches.
+    fn matches(&mut self, pattern: Pattern) {
+        let root = pattern.root().to_path_buf();
+        match self.disk.look(&root) {
+            Seen::Folder => {
+                let (path, name, at) = (without_dot(&root), PathBuf::new(), At::start(pattern));
+                self.walk(&Place { path, name, at, aside: None });
+            }
+            Seen::Nothing | Seen::File | Seen::Special => {}
+            odd => self.odd(&root, cannot_take(&root, odd)),
+        }
+    }
+
+    fn walk(&mut self, place: &Place) {
+        let folder = if place.path.as_os_str().is_empty() { Path::new(".") } else { &place.path };
+        let entries = match self.disk.list(folder) {
+            Ok(entries) => entries,
+            // What is not taken anyway need not be readable.
+            Err(_) if place.aside.is_some() => return,
+            Err(error) => {
+                let failure = Failure::new(format!("cannot read the folder `{}`", folder.display()));
+                return self.odd(folder, failure.caused_by(error));
+            }
+        };
+        for (entry, kind) in entries {
+            let at = place.at.step(&entry);
+            if !at.loose.is_alive() {
+                continue;
+            }
+            let (path, name) = (place.path.join(&entry), place.name.join(&entry));
+            let is_hidden = !at.strict.is_alive();
+            let aside = place.aside.or_else(|| self.reason(&path)).or(is_hidden.then_some(Reason::Hidden));
+            match (kind, aside) {
+                (Kind::Folder, _) => self.walk(&Place { path, name, at, aside }),
+                (_, Some(reason)) if at.loose.is_taken => self.set_aside(&path, reason),
+                (_, Some(_)) => {}
+                (_, None) => self.entry(path, name, at, kind),
+            }
+        }
+    }
+
+    /// Takes an entry of a folder that is no folder, if the pattern does.
+    fn entry(&mut self, path: PathBuf, name: PathBuf, at: At, kind: Kind) {
+        if kind == Kind::Other && !at.strict.is_taken {
+            // Only a link can lead to something below it.
+            if at.loose.is_taken {
+                self.set_aside(&path, Reason::Hidden);
+            }
+            return;
+        }
+        match self.disk.look(&path) {
+            Seen::Folder => {
+                self.met.push((path.clone(), None));
+                self.links.push(Link { path, at, place: self.choice.items.len() });
+            }
+            _ if !at.strict.is_taken => {}
+            Seen::File => self.take(path, name),
+            Seen::Nothing => {}
+            odd => self.odd(&path, cannot_take(&path, odd)),
+        }
+    }
+
+    fn take(&mut self, path: PathBuf, name: PathBuf) {
+        self.met.push((path.clone(), None));
+        if self.taken.insert(self.key(&path)) {
+            self.choice.items.push(Item::File { path, name });
+        }
+    }
+
+    fn odd(&mut self, path: &Path, failure: Failure) {
+        self.met.push((path.to_path_buf(), None));
+        if self.taken.insert(self.key(path)) {
+            self.choice.items.push(Item::Odd { path: path.to_path_buf(), failure });
+        }
+    }
+
+    fn set_aside(&mut self, path: &Path, reason: Reason) {
+        self.met.push((path.to_path_buf(), Some(reason)));
+        self.choice.aside.entry(path.to_path_buf()).or_insert(reason);
+    }
+
+    /// Why an entry of a folder is not taken, if it is not.
+    fn reason(&self, path: &Path) -> Option<Reason> {
+        match () {
+            () if self.excludes.take(path) => Some(Reason::Excluded),
+            () if is_internal(path) && self.purpose == Purpose::Sign => Some(Reason::Internal),
+            () => None,
+        }
+    }
+
+    fn key(&self, path: &Path) -> PathBuf {
+        self.excludes.relative(path)
+    }
+}
+
+fn is_internal(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| INTERNAL.iter().any(|internal| name == *internal))
+}
+
+/// What there is to say of an argument that means nothing.
+fn nothing(text: &str, no_pattern: Option<&str>, is_hidden: bool) -> Failure {
+    if text.is_empty() {
+        return Failure::new("a file's name is empty");
+    }
+    if let Some(why) = no_pattern {
+        return Failure::new(format!("there is no file `{text}`"))
+            .because(format!("it is no pattern: {why}"));
+    }
+    if Pattern::is_meant_by(text) {
+        let failure = Failure::new(format!("nothing matches `{text}`"));
+        return match text.contains('\\') {
+            _ if is_hidden => failure
+                .because("what it would match begins with a dot, or lies in a folder that does")
+                .hint("write the dot: `.*`, `dist/.well-known/*`"),
+            true => {
+                failure.hint("folders are written with `/`: a backslash makes the next character a plain one")
+            }
+            false => failure.hint("`*` stays within a folder, `**` crosses folders"),
+        };
+    }
+    let failure = Failure::new(format!("there is no file `{text}`"));
+    match text.starts_with("sha256:") {
+        true => failure.hint("a digest is sha256: and 64 lower-case hex digits"),
+        false => failure.hint("a folder, a glob such as 'dist/*', or several names work too"),
+    }
+}
+
+fn cannot_take(path: &Path, seen: Seen) -> Failure {
+    match seen {
+        Seen::Special => Failure::new(format!("`{}` is not a regular file", path.display())),
+        Seen::BrokenLink => Failure::new(format!("`{}` is a link that leads nowhere", path.display())),
+        Seen::Unreadable(error) => Failure::new(format!("cannot read `{}`", path.display())).caused_by(error),
+        Seen::File | Seen::Folder | Seen::Nothing => {
+            Failure::new(format!("`{}` changed while it was looked at", path.display()))
+        }
+    }
+}
+
+fn without_dot(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}
+
+/// A repository's own folder, and ours.
+pub(super) const INTERNAL: [&str; 2] = [".git", ".aip"];
+
+#[cfg(test)]
+mod tests;
