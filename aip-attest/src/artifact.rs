@@ -117,7 +117,8 @@ fn elsewhere(name: &str, sha256: Hash, folder: &Path) -> Result<Hashed> {
     // The name comes from another job: it must not choose where a file is written.
     let inside =
         Path::new(name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if !inside || name.contains('\\') {
+    let is_drive = matches!(name.as_bytes(), [letter, b':', b'/', ..] if letter.is_ascii_alphabetic());
+    if !inside || is_drive || name.contains('\\') {
         return Err(Failure::new(format!("the subject's name `{name}` leads out of its folder"))
             .because("receipts are named after their subjects")
             .hint("use a relative name without `..` and `\\`"));

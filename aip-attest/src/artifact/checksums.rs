@@ -1,11 +1,15 @@
-//! A checksum file, as `sha256sum` writes it: for the job that signs and did not build.
+//! A checksum file, as `sha256sum` and others write it: for the job that signs and did not build.
 //!
 //! ```text
 //! <64 hex digits>  <name>        text mode
 //! <64 hex digits> *<name>        binary mode
+//! <64 hex digits> <name>         of tools that write one space
 //! \<64 hex digits>  <name>       with \\, \n and \r escaped in the name
 //! SHA256 (<name>) = <64 hex digits>
+//! # a comment
 //! ```
+//! A byte order mark before the first line is nothing. `amd64\app.exe`, as Windows writes it, is `amd64/app.exe`: a
+//! name with a backslash of its own is an escaped one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,11 +24,16 @@ pub fn read(path: &Path) -> Result<Vec<Hashed>> {
     let cannot = || Failure::new(format!("cannot read the checksums in `{}`", path.display()));
     let text =
         crate::receipt_file::read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
-    let text = String::from_utf8(text).map_err(|_| cannot().because("it is not UTF-8"))?;
+    let text = String::from_utf8(text).map_err(|_| {
+        cannot()
+            .because("it is not UTF-8")
+            .hint("PowerShell's `>` writes UTF-16: use `| Out-File -Encoding utf8`")
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut seen: BTreeMap<String, Hash> = BTreeMap::new();
     let mut subjects = Vec::new();
     for (line, number) in text.lines().zip(1..) {
-        if line.is_empty() {
+        if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let (name, sha256) = parse_line(line).ok_or_else(|| {
@@ -53,17 +62,19 @@ pub fn read(path: &Path) -> Result<Vec<Hashed>> {
 }
 
 fn parse_line(line: &str) -> Option<(String, Hash)> {
-    if let Some(rest) = line.strip_prefix("SHA256 (") {
-        let (name, hex) = rest.rsplit_once(") = ")?;
-        return Some((name.to_owned(), parse_hex(hex)?));
-    }
     let (line, escaped) = match line.strip_prefix('\\') {
         Some(line) => (line, true),
         None => (line, false),
     };
-    let (hex, name) = line.split_at_checked(64)?;
-    let name = name.strip_prefix("  ").or_else(|| name.strip_prefix(" *"))?;
-    let name = if escaped { unescape(name)? } else { name.to_owned() };
+    let (name, hex) = match line.strip_prefix("SHA256 (") {
+        Some(rest) => rest.rsplit_once(") = ")?,
+        None => {
+            let (hex, name) = line.split_at_checked(64)?;
+            let forms = ["  ", " *", " "];
+            (forms.into_iter().find_map(|form| name.strip_prefix(form))?, hex)
+        }
+    };
+    let name = if escaped { unescape(name)? } else { name.replace('\\', "/") };
     Some((name, parse_hex(hex)?))
 }
 
@@ -115,13 +126,36 @@ mod tests {
         assert_eq!(read_text(&text).expect("read"), ["a b.whl", "dist/app", "c (1)", "d"]);
     }
 
+    /// Each was refused.
+    #[test]
+    fn what_other_tools_write_is_read() {
+        for (text, want) in [
+            (format!("\u{feff}{A}  a\r\n"), vec!["a"]),
+            (format!("# of v1.2\n{A}  a\n\n#{A}  b\n"), vec!["a"]),
+            (format!("{A}  amd64\\a.exe\n{A} *arm64\\a.exe\n"), vec!["amd64/a.exe", "arm64/a.exe"]),
+            (format!("SHA256 (amd64\\a.exe) = {A}\n"), vec!["amd64/a.exe"]),
+            (format!("{A}  .\\a.exe\n{A}  ./a.exe\n"), vec!["a.exe"]),
+            (format!("{A} a b\n{A}   c\n{A} # d\n"), vec!["a b", " c", "# d"]),
+        ] {
+            assert_eq!(read_text(&text).expect(&text), want);
+        }
+    }
+
     #[test]
     fn other_lines_are_refused_with_their_number() {
         let b = A.replace('5', "6");
         for (text, want) in [
             (String::new(), "it lists nothing"),
             ("app\n".to_owned(), "line 1"),
-            (format!("{A}  a\n{A} b\n"), "line 2"),
+            (format!("{A}  a\n{A}b\n"), "line 2"),
+            (format!("{A}  a\n{A}\tb\n"), "line 2"),
+            (format!("{A} \n"), "not empty"),
+            (format!("{A}  ..\\a\n"), "leads out of its folder"),
+            (format!("{A}  \\\\host\\a\n"), "leads out of its folder"),
+            (format!("{A}  C:\\a\n"), "leads out of its folder"),
+            (format!("\\SHA256 (a\\\\b) = {A}\n"), "leads out of its folder"),
+            (format!("\\{A}  a\\\\b\n"), "leads out of its folder"),
+            (format!("{A}  a\\b\n{b}  a/b\n"), "line 2 gives `a/b` a second digest"),
             (format!("{}  a\n", &A[1..]), "line 1"),
             (format!("{}é  a\n", &A[1..]), "line 1"),
             (format!("{A}  a\n{b}  a\n"), "line 2 gives `a` a second digest"),
