@@ -64,7 +64,18 @@ pub fn file_word(predicate_type: &str) -> String {
 /// Reads a predicate: a JSON object, with the strictness of everything that is signed.
 pub fn read(path: &Path) -> Result<Map<String, Value>> {
     let cannot = || Failure::new(format!("cannot use the predicate `{}`", path.display()));
-    let bytes = read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
+    let bytes = read_bounded(path, MAX_BYTES).map_err(|error| {
+        let failure = cannot().caused_by(error);
+        match path.metadata().is_ok_and(|metadata| metadata.len() > MAX_BYTES) {
+            true => failure.hint(format!(
+                "a predicate is at most {} MiB: sign the file itself, so that the receipt holds its digest: \
+                 `aip-attest sign {}`",
+                MAX_BYTES >> 20,
+                path.display()
+            )),
+            false => failure,
+        }
+    })?;
     let predicate = attestation::json::parse_exact(&bytes).map_err(|error| match error {
         JsonError::Number { .. } => cannot().caused_by(error).hint("write it as a string"),
         _ => cannot().caused_by(error),

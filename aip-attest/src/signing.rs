@@ -8,7 +8,7 @@ use attestation::dsse::Envelope;
 use attestation::entry::{Claim, PendingEntry, Visibility};
 use attestation::provenance::{BuildFacts, Provenance};
 use attestation::receipt::{Receipt, State};
-use attestation::statement::{Statement, Subject};
+use attestation::statement::{MAX_SUBJECTS, Statement, StatementError, Subject};
 use serde_json::{Map, Value};
 use tlog::Hash;
 
@@ -186,7 +186,15 @@ fn prepare(request: &Request, identity: &Identity) -> Result<Vec<Group>> {
         let subject = |hashed: &Hashed| Subject::new(hashed.artifact.name.as_str(), hashed.sha256);
         let statement =
             Statement::new(artifacts.iter().map(subject).collect(), predicate_type, predicate.clone());
-        let statement = statement.map_err(cannot_sign)?;
+        let statement = statement.map_err(|error| match error {
+            StatementError::SubjectCount(count) if count > MAX_SUBJECTS => {
+                let calls = count.div_ceil(MAX_SUBJECTS);
+                cannot_sign(error).hint(format!(
+                    "leave --together away: one statement each; or sign them in {calls} calls of at most {MAX_SUBJECTS}"
+                ))
+            }
+            error => cannot_sign(error),
+        })?;
         let paths = match &request.receipt {
             Some(path) => vec![path.clone()],
             None => artifacts

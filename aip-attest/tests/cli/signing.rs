@@ -150,6 +150,21 @@ fn what_is_elsewhere_is_signed_by_its_digest() {
     assert!(!world.path("../x.receipt.json").exists());
 }
 
+/// The limits say what to do instead.
+#[test]
+fn who_meets_a_limit_is_told_the_way_around_it() {
+    let world = World::with_key();
+    for number in 0..1025 {
+        world.file(&format!("d/{number:04}"), b"");
+    }
+    let ran = world.run(&["sign", "d", "--no-log", "--together", "--receipt", "all.json"]);
+    ran.expect(2, &["1025 subjects, not 1 to 1024", "leave --together away", "2 calls of at most 1024"]);
+    let long = std::fs::File::create(world.path("sbom.json")).expect("made");
+    long.set_len((32 << 20) + 1).expect("as long as that");
+    let sign = ["sign", "d/0000", "--no-log", "--predicate-type", "spdx", "--predicate", "sbom.json"];
+    world.run(&sign).expect(2, &["longer than 33554432 bytes", "at most 32 MiB: sign the file itself"]);
+}
+
 #[test]
 fn what_cannot_be_signed_is_said_before_anything_is_written() {
     let world = World::with_key();
