@@ -20,7 +20,7 @@ use crate::snapshot::Snapshot;
 use crate::source::{Opened, stored};
 use crate::store::rocks::RocksStore;
 use crate::store::schema::{self, Read as _};
-use crate::store::{Batch, Store};
+use crate::store::{Batch, Store, damage};
 
 /// Copy a log, running or not, and check the copy
 ///
@@ -153,8 +153,16 @@ impl Running {
             return Ok(Self { store, _held: Held::Directory { _lock: directory } });
         }
         let snapshot = Snapshot::ask(dir)?;
-        let store = RocksStore::open_read_only(snapshot.path())
-            .map_err(|e| Failure::new("cannot open the snapshot of the running log").caused_by(e))?;
+        let cannot = |e| Failure::new("cannot open the snapshot of the running log").caused_by(e);
+        let found = damage::examine(snapshot.path()).map_err(cannot)?;
+        if !found.is_empty() {
+            let failure =
+                found.into_iter().fold(Failure::new("damaged: the running log's database"), Failure::because);
+            return Err(
+                failure.hint("the running process has what was written: stop it, and it writes it anew")
+            );
+        }
+        let store = RocksStore::open_read_only(snapshot.path()).map_err(cannot)?;
         Ok(Self { store: Arc::new(store), _held: Held::Snapshot { _snapshot: snapshot } })
     }
 }

@@ -7,6 +7,7 @@
 //! D/lock       held while a process uses the directory
 //! D/snapshot   and D/snapshot.sock: see `snapshot`
 //! D.signed     the second record of what was signed, beside the directory; D.signed.lock like D/lock
+//! D/db.damaged what `salvage` replaced             D/db.salvaged   what replaces it, until it has its name
 //! D.signed.shown   what a witness showed that was signed and is not in D/db, if one did
 //! ```
 
@@ -14,15 +15,19 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use service::key_file;
+use service::{disk, key_file};
+use tlog::checkpoint::Checkpoint;
 use tlog::key::{KeyType, SignerKey};
+use tlog::note::Note;
 
 use crate::Failure;
 use crate::config::LogFile;
 use crate::sequencer::Identity;
-use crate::snapshot;
-use crate::store::StoreError;
 use crate::store::rocks::RocksStore;
+use crate::store::salvaged::{Salvaged, missing_leaves, ranges};
+use crate::store::schema::Read as _;
+use crate::store::{StoreError, damage};
+use crate::{salvage, snapshot};
 
 /// A directory that this process holds.
 pub(crate) struct Directory {
@@ -44,12 +49,12 @@ impl Directory {
     /// Takes the directory, unless another process has it.
     pub(crate) fn try_lock(path: &Path) -> Result<Option<Self>, Failure> {
         let lock = path.join("lock");
-        let hint = "`log-server init --dir D --origin O` makes a log";
         let file = OpenOptions::new().read(true).write(true).open(&lock);
-        let file = file.map_err(|e| {
-            Failure::new(format!("`{}` is not the directory of a log", path.display()))
+        let file = file.map_err(|e| match disk::may_pass(&e) {
+            true => Failure::new(format!("cannot open `{}`", lock.display())).caused_by(e).may_pass(true),
+            false => Failure::new(format!("`{}` is not the directory of a log", path.display()))
                 .caused_by(e)
-                .hint(hint)
+                .hint("`log-server init --dir D --origin O` makes a log"),
         })?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { path: path.to_owned(), snapshots: OnceLock::new(), _lock: file })),
@@ -64,9 +69,14 @@ impl Directory {
         read_settings(&self.path)
     }
 
-    /// Opens the store. As long as this process has the directory, `backup` is answered.
-    pub(crate) fn store(&self) -> Result<Arc<RocksStore>, Failure> {
-        let store = self.opened(RocksStore::open(&self.path.join("db")))?;
+    /// Opens the store to write to it, once it was read and `judge` holds nothing against it: until then nothing in the
+    /// directory is changed. As long as this process has the directory, `backup` is answered.
+    pub(crate) fn store(
+        &self,
+        judge: impl FnOnce(&RocksStore) -> Result<(), Failure>,
+    ) -> Result<Arc<RocksStore>, Failure> {
+        judge(&*self.store_read_only()?)?;
+        let store = self.opened(RocksStore::open(&self.db()))?;
         match snapshot::answer(&self.path, &store) {
             // There is one store in a directory, and it is opened once.
             Ok(answering) => drop(self.snapshots.set(answering)),
@@ -75,14 +85,75 @@ impl Directory {
         Ok(store)
     }
 
+    /// Opens the store to look at it. Refuses one whose files are damaged, with what can be saved of it.
     pub(crate) fn store_read_only(&self) -> Result<Arc<RocksStore>, Failure> {
-        self.opened(RocksStore::open_read_only(&self.path.join("db")))
+        self.undamaged(Failure::new)
+    }
+
+    /// As [`store_read_only`](Self::store_read_only), for whoever is asked whether it is damaged.
+    pub(crate) fn store_to_check(&self) -> Result<Arc<RocksStore>, Failure> {
+        self.undamaged(Failure::no)
+    }
+
+    fn undamaged(&self, refuse: fn(String) -> Failure) -> Result<Arc<RocksStore>, Failure> {
+        let found = damage::examine(&self.db()).map_err(|e| self.cannot_open(e))?;
+        if !found.is_empty() {
+            let failure = refuse(format!("damaged: the database in `{}`", self.path.display()));
+            let failure = found.into_iter().fold(failure, Failure::because).because(self.what_can_be_read());
+            return Err(failure.hint(
+                "nothing was changed. `log-server salvage --dir D` makes a whole database of what can be read, and keeps \
+                 this one beside it",
+            ));
+        }
+        self.opened(RocksStore::open_read_only(&self.db()))
+    }
+
+    /// Where the store is.
+    pub(crate) fn db(&self) -> PathBuf {
+        self.path.join("db")
+    }
+
+    /// How many of the entries can be read of a store that is damaged.
+    fn what_can_be_read(&self) -> String {
+        let salvaged = match Salvaged::open(&self.db()) {
+            Ok(salvaged) => salvaged,
+            Err(e) => return format!("nothing can be read of it: {e}"),
+        };
+        let store = &**salvaged.store();
+        // What stands before the damage is whole.
+        let before =
+            RocksStore::open_read_only(&self.db()).ok().and_then(|store| size_of(&store)).unwrap_or(0);
+        let size = size_of(store).max(self.entries_signed()).unwrap_or(0);
+        let missing = missing_leaves(store, before.min(size), size);
+        match &missing[..] {
+            [] => format!("all {size} entries can be read all the same"),
+            _ => {
+                let lost: u64 = missing.iter().map(|range| range.end - range.start).sum();
+                format!("{} of {size} entries can be read, {} cannot", size - lost, ranges(&missing))
+            }
+        }
+    }
+
+    /// The entries of the checkpoint in the record of what was signed, if it can be read.
+    fn entries_signed(&self) -> Option<u64> {
+        let record = self.settings().ok()?.settings.signed_record_path(&self.path);
+        let note = Note::parse(fs::read_to_string(record).ok()?.as_bytes()).ok()?;
+        Some(Checkpoint::parse(note.text()).ok()?.size.get())
     }
 
     fn opened(&self, store: Result<RocksStore, StoreError>) -> Result<Arc<RocksStore>, Failure> {
-        store.map(Arc::new).map_err(|e| {
-            Failure::new(format!("cannot open the database in `{}`", self.path.display())).caused_by(e)
-        })
+        store.map(Arc::new).map_err(|e| self.cannot_open(e))
+    }
+
+    fn cannot_open(&self, cause: StoreError) -> Failure {
+        let may_pass = cause.may_pass;
+        let failure = Failure::new(format!("cannot open the database in `{}`", self.path.display()));
+        let failure = failure.caused_by(cause).may_pass(may_pass);
+        match self.db().exists() || !salvage::Places::of(&self.path).salvaged.exists() {
+            true => failure,
+            false => failure
+                .hint("a salvage broke off before its last step: run `log-server salvage --dir D` again"),
+        }
     }
 
     pub(crate) fn policy(&self) -> Result<String, Failure> {
@@ -95,6 +166,11 @@ impl Directory {
         let ml_dsa = ml_dsa.exists().then(|| read_key(&ml_dsa, KeyType::MlDsa44Cosignature, &file.origin));
         Ok(Identity { key, ml_dsa: ml_dsa.transpose()?, sigstore: file.sigstore.clone() })
     }
+}
+
+/// The entries in a store, as far as it says.
+fn size_of(store: &RocksStore) -> Option<u64> {
+    store.tree_state().ok().flatten().map(|state| state.size)
 }
 
 /// The settings of a directory or a backup.

@@ -6,6 +6,8 @@ use tlog::Hash;
 
 use crate::Failure;
 use crate::directory::Directory;
+use crate::replay::Replay;
+use crate::sequencer::OpenError;
 use crate::store::schema::{self, Read as _, StoredEnvelope, Tombstone};
 use crate::store::{Batch, Column, Store as _};
 
@@ -30,7 +32,8 @@ pub fn run(args: &Args) -> Result<String, Failure> {
         Failure::new(format!("`{}` is not 64 lower-case hex digits", args.hash.escape_debug()))
     })?;
     let directory = Directory::lock(&args.dir)?;
-    let store = directory.store()?;
+    let unreadable = |e: OpenError| Failure::new(format!("cannot erase {hash}")).caused_by(e);
+    let store = directory.store(|store| Replay::open(store).map(drop).map_err(unreadable))?;
     let failed = |e| Failure::new(format!("cannot erase {hash}")).caused_by(e);
     match store.envelope(&hash).map_err(failed)? {
         Some(StoredEnvelope::Present(_)) => {}

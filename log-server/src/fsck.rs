@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 Failure::new(format!("cannot read the signed-checkpoint record `{}`", record_path.display()))
                     .caused_by(e)
             })?;
-            let store = directory.store_read_only()?;
+            let store = directory.store_to_check()?;
             check_store(&*store, identity.key.verifier(), &record)?
         }
         (None, Some(url)) => check_url(url, args.vkey.clone())?,

@@ -26,6 +26,7 @@ pub mod pool;
 pub mod recover;
 pub mod registry;
 pub mod restore;
+pub mod salvage;
 pub mod sequencer;
 pub mod serve;
 pub mod signed_record;

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use log_server::{Failure, backup, erase, fsck, init, recover, restore, serve};
+use log_server::{Failure, backup, erase, fsck, init, recover, restore, salvage, serve};
 use service::program;
 
 /// An append-only Merkle log of signed entries
@@ -26,6 +26,7 @@ enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
     Recover(recover::Args),
+    Salvage(salvage::Args),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +44,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Backup(args) => Some(backup::run(&args)?),
         Command::Restore(args) => Some(restore::run(&args)?),
         Command::Recover(args) => Some(recover::run(&args)?),
+        Command::Salvage(args) => Some(salvage::run(&args)?),
     };
     line.map_or(Ok(()), |line| program::print(&format!("{line}\n")))?;
     Ok(ExitCode::SUCCESS)

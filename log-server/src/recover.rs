@@ -54,9 +54,9 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     let record_path =
         args.signed_record.clone().unwrap_or_else(|| file.settings.signed_record_path(&args.dir));
     let record = SignedRecord::open(&record_path).map_err(|e| no_record(&record_path, e))?;
-    let store = directory.store()?;
     let refused =
         |e: OpenError| Failure::new(format!("cannot recover `{}`", args.dir.display())).caused_by(e);
+    let store = directory.store(|store| Replay::open(store).map(drop).map_err(refused))?;
     let signed = signed_before(&*store, &record, &identity).map_err(refused)?;
     let Opened { source, held, published } = source::open(&args.from, identity.key.verifier())?;
     check_tiles(&*source, &held)?;

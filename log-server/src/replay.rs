@@ -18,7 +18,7 @@ use crate::integrate::Tree;
 use crate::registry::Keys;
 use crate::sequencer::opening::load_tree;
 use crate::sequencer::{DAY_MILLIS, OpenError};
-use crate::source::Source;
+use crate::source::{Entries, Source};
 use crate::store::schema::{self, Read as _, StoredEnvelope, TreeState};
 use crate::store::{Batch, Store};
 
@@ -52,11 +52,21 @@ impl<'s> Replay<'s> {
     /// Brings the entries of `source` up to `target`, a checkpoint that the log has signed.
     pub(crate) fn run(&mut self, source: &dyn Source, target: &Checkpoint) -> Result<(), Failure> {
         check_beginning(source, self.tree.edge().size(), &self.tree.edge().root(), target)?;
+        self.bring(source, target.size.get(), &|size, root| check_beginning(source, size, root, target))
+    }
+
+    /// Brings the entries up to `size` into a new store. Nothing is proven: whoever calls this compares the whole tree
+    /// with what was signed before anything is done with it.
+    pub(crate) fn rebuild(&mut self, entries: &dyn Entries, size: u64) -> Result<(), Failure> {
+        self.bring(entries, size, &|_, _| Ok(()))
+    }
+
+    fn bring(&mut self, source: &dyn Entries, size: u64, check: Check<'_>) -> Result<(), Failure> {
         let mut said = Instant::now();
         let mut chunk = Vec::new();
         let mut chunk_bytes = 0;
-        while self.state.size < target.size.get() {
-            let end = target.size.get().min(self.state.size + CHUNK_ENTRIES);
+        while self.state.size < size {
+            let end = size.min(self.state.size + CHUNK_ENTRIES);
             let mut entries = read(source, self.state.size, end)?.into_iter().peekable();
             while entries.peek().is_some() {
                 let mut unit: Vec<Replayed> = entries.by_ref().take(UNIT_ENTRIES).collect();
@@ -64,28 +74,23 @@ impl<'s> Replay<'s> {
                 chunk_bytes += unit.iter().map(Replayed::bytes).sum::<u64>();
                 chunk.append(&mut unit);
                 if chunk_bytes >= CHUNK_BYTES || entries.peek().is_none() {
-                    self.commit(source, target, &chunk)?;
+                    self.commit(&chunk, check)?;
                     chunk.clear();
                     chunk_bytes = 0;
                 }
             }
             if said.elapsed() > PROGRESS_INTERVAL {
-                tracing::info!(entries = self.state.size, of = target.size.get(), "replaying");
+                tracing::info!(entries = self.state.size, of = size, "replaying");
                 said = Instant::now();
             }
         }
         Ok(())
     }
 
-    fn commit(
-        &mut self,
-        source: &dyn Source,
-        target: &Checkpoint,
-        chunk: &[Replayed],
-    ) -> Result<(), Failure> {
+    fn commit(&mut self, chunk: &[Replayed], check: Check<'_>) -> Result<(), Failure> {
         let hashes: Vec<Hash> = chunk.par_iter().map(|entry| leaf_hash(&entry.leaf)).collect();
         let integrated = self.tree.integrate(&hashes);
-        check_beginning(source, integrated.tree.edge().size(), &integrated.root, target)?;
+        check(integrated.tree.edge().size(), &integrated.root)?;
         let mut writes = Batch::default();
         let mut state = self.state.clone();
         for entry in chunk {
@@ -105,6 +110,9 @@ impl<'s> Replay<'s> {
         Ok(())
     }
 }
+
+/// Whether the tree of this size and root may be written.
+type Check<'c> = &'c dyn Fn(TreeSize, &Hash) -> Result<(), Failure>;
 
 /// An entry that was logged before, with what is beside the log under its name.
 struct Replayed {
@@ -160,13 +168,13 @@ impl Replayed {
     }
 }
 
-fn read(source: &dyn Source, from: u64, to: u64) -> Result<Vec<Replayed>, Failure> {
+fn read(source: &dyn Entries, from: u64, to: u64) -> Result<Vec<Replayed>, Failure> {
     let leaves = source.leaves(from, to)?;
     let parse = |(at, leaf)| Replayed::parse(from + at as u64, leaf);
     leaves.into_par_iter().enumerate().map(parse).collect()
 }
 
-fn bring_envelopes(source: &dyn Source, entries: &mut [Replayed]) -> Result<(), Failure> {
+fn bring_envelopes(source: &dyn Entries, entries: &mut [Replayed]) -> Result<(), Failure> {
     let named: Vec<(usize, Hash)> = entries
         .iter()
         .enumerate()

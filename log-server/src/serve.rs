@@ -24,7 +24,7 @@ use crate::http::unread::Unread;
 use crate::http::{self, App, RequestLimits};
 use crate::metrics;
 use crate::pool::{Pool, Turn, Unavailable, Wish};
-use crate::sequencer::{Accept, Clocks, FatalError, OpenError, Publication, Sequencer};
+use crate::sequencer::{Accept, Clocks, FatalError, OpenError, Publication, Sequencer, opening};
 use crate::signed_record::SignedRecord;
 use crate::store::schema::Read as _;
 
@@ -56,7 +56,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
         .map_err(|e| Failure::new("the settings are refused").caused_by(e))?;
     let record_path = settings.signed_record_path(&args.dir);
     let record = SignedRecord::take(&record_path).map_err(|e| no_record(&record_path, e))?;
-    let store = directory.store()?;
+    let accept = Accept { clock: settings.accept_clock, older_record: args.accept_older_record };
+    let store = directory.store(|store| {
+        opening::judge(store, &record, &identity, accept).map_err(|e| cannot_open(&args.dir, e))
+    })?;
     let handle = metrics::install();
     let pool = Arc::new(Pool::new(settings.pool_limits()));
     let rhythm = settings.rhythm(&policy);
@@ -64,7 +67,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let witnesses = Witnesses::start(&policy, rhythm.quorum_timeout, move || waking.wake());
     let witnesses = witnesses.map_err(|e| Failure::new("cannot ask witnesses").caused_by(e))?;
     let publication = Publication { policy, cosigners: Box::new(witnesses), rhythm };
-    let accept = Accept { clock: settings.accept_clock, older_record: args.accept_older_record };
     let identity = Arc::new(identity);
     let sequencer = Sequencer::open(store.clone(), identity.clone(), record, clocks(), accept, publication);
     let sequencer = sequencer.map_err(|e| cannot_open(&args.dir, e))?;

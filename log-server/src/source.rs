@@ -15,11 +15,14 @@ pub(crate) mod published;
 pub(crate) mod stored;
 
 /// Reads the tree of one checkpoint. What it answers is checked by who asks.
-pub(crate) trait Source: Sync {
+pub(crate) trait Source: Entries {
     /// The hashes of a tile of the tree, as many as its width.
     fn tile(&self, tile: Tile) -> Result<Vec<Hash>, Failure>;
+}
 
-    /// The leaves `from..to` of the tree, at most a few thousand.
+/// Reads what was logged.
+pub(crate) trait Entries: Sync {
+    /// The leaves `from..to`, at most a few thousand.
     fn leaves(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, Failure>;
 
     /// What is known of each envelope, at most 256. The bytes of one that is present have the hash that was

@@ -7,10 +7,15 @@
 
 use std::ops::ControlFlow;
 
+use service::disk;
+
 pub mod faulty;
 pub mod memory;
 pub mod rocks;
 pub mod schema;
+
+pub(crate) mod damage;
+pub(crate) mod salvaged;
 
 /// The columns of the store.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -120,12 +125,19 @@ pub struct StoreError {
     pub action: &'static str,
     /// What the database said.
     pub cause: String,
+    /// Whether the disk may take it at the next try: it is full, read-only for now, or failed.
+    pub may_pass: bool,
 }
 
 impl StoreError {
     /// An error while doing `action`.
     pub fn new(action: &'static str, cause: impl std::fmt::Display) -> Self {
-        Self { action, cause: cause.to_string() }
+        Self { action, cause: cause.to_string(), may_pass: false }
+    }
+
+    /// An error of the file system while doing `action`.
+    pub fn of_disk(action: &'static str, cause: &std::io::Error) -> Self {
+        Self { may_pass: disk::may_pass(cause), ..Self::new(action, cause) }
     }
 }
 

@@ -1,17 +1,35 @@
-//! Free disk space.
+//! A disk that is full, and one that takes nothing.
 
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Looks how much is free where `path` is, and says in `low` whether that is below the floor (bytes).
+/// Looks how much is free where `path` is, and says in `low` whether that is below the floor (bytes). What cannot be
+/// told is taken for too little.
 pub fn watch(path: &Path, floor: u64, low: &AtomicBool) {
-    match rustix::fs::statvfs(path) {
-        Ok(disk) => {
-            let is_low = disk.f_bavail.saturating_mul(disk.f_frsize) < floor;
-            if low.swap(is_low, Ordering::Relaxed) != is_low {
-                tracing::warn!(low = is_low, floor, "free disk space against the floor");
-            }
+    let free = rustix::fs::statvfs(path).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    let is_low = !free.is_ok_and(|free| free >= floor);
+    if low.swap(is_low, Ordering::Relaxed) != is_low {
+        match free {
+            Ok(_) => tracing::warn!(low = is_low, floor, "free disk space against the floor"),
+            Err(error) => tracing::warn!(%error, "cannot tell how much disk space is free"),
         }
-        Err(error) => tracing::warn!(%error, "cannot tell how much disk space is free"),
     }
+}
+
+/// Whether an error tells of a disk, or of a machine, that may be in order again without anybody changing a setting.
+pub fn may_pass(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let passing = [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::ROFS,
+        Errno::IO,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::AGAIN,
+        Errno::STALE,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| passing.contains(&errno))
 }

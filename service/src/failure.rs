@@ -23,6 +23,16 @@ impl Failure {
         Self { exit_code: 1, ..Self::new(fact) }
     }
 
+    /// What stood in the way may be gone at the next try, such as a full disk: exit code 70, as after a write that
+    /// failed, at which a server is started again.
+    #[must_use]
+    pub fn may_pass(mut self, may_pass: bool) -> Self {
+        if may_pass {
+            self.exit_code = 70;
+        }
+        self
+    }
+
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         self.exit_code

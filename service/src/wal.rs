@@ -5,17 +5,14 @@
 //! stretch of zeros in the middle, and the one that forgives a torn tail takes a record whose length was damaged for
 //! one, if it stands in the last 32 KiB. What is passed over is lost without a word. So both files are read here first.
 //!
-//! ```text
-//! file    blocks of 32 KiB; the last one may be shorter
-//! block   records, and fewer than 7 zeros where no further one fits
-//! record  CRC-32C of what follows the length, masked u32 | length u16 | type u8 | bytes        (little endian)
-//! type    1 whole | 2 first, 3 middle, 4 last part | 9 and above: settings of the file
-//! ```
+//! [`unsound`] tells what is wrong with a database folder, [`read`] takes out of one file all that can be read.
 
-use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
+
+mod journal;
+
+pub use journal::{Flaw, Journal, Record, read, write};
 
 /// What was read of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -79,8 +76,45 @@ impl fmt::Display for Unsound {
 }
 
 /// Reads every write-ahead log of a database folder, in their order, and its manifest. Answers those that are not
-/// whole. Only the last write-ahead log, and the manifest, may be torn: any other was closed whole, and is damaged.
+/// whole. Behind a torn write-ahead log no further one may hold what was written after it: a crash leaves the last one
+/// torn, and a crash while that is recovered leaves new ones that go on where it ends.
 pub fn unsound(db: &Path) -> io::Result<Vec<Unsound>> {
+    let mut found: Vec<Unsound> = Vec::new();
+    // The torn log before, by its place in `found`, and the number that comes after its last whole record.
+    let mut torn: Option<usize> = None;
+    let mut next = None;
+    for path in logs(db)? {
+        let journal = read(&fs::read(&path)?);
+        let batches = || journal.records.iter().filter_map(|record| numbers(&record.payload));
+        if let Some((first, _)) = batches().next()
+            && let Some(before) = torn.take()
+            && next != Some(first)
+            && let End::Torn { at } = found[before].scan.end
+        {
+            found[before].scan.end = End::Damaged { at, behind: 0 };
+        }
+        next = batches().last().map(|(first, count)| first + u64::from(count)).or(next);
+        let scan = Scan::of(&journal);
+        if scan.end != End::Whole {
+            torn = matches!(scan.end, End::Torn { .. }).then_some(found.len());
+            found.push(Unsound { path, scan });
+        }
+    }
+    // A name that is damaged leads to no file, which is RocksDB's to refuse.
+    let current = fs::read(db.join("CURRENT"))?;
+    let name = String::from_utf8_lossy(&current);
+    let path = db.join(name.trim_end());
+    if name.starts_with("MANIFEST-") && path.is_file() {
+        let scan = Scan::of(&read(&fs::read(&path)?));
+        if scan.end != End::Whole {
+            found.push(Unsound { path, scan });
+        }
+    }
+    Ok(found)
+}
+
+/// The write-ahead logs of a database folder, in their order.
+pub fn logs(db: &Path) -> io::Result<Vec<PathBuf>> {
     let mut logs = Vec::new();
     for entry in fs::read_dir(db)? {
         let path = entry?.path();
@@ -91,302 +125,86 @@ pub fn unsound(db: &Path) -> io::Result<Vec<Unsound>> {
         }
     }
     logs.sort();
-    let mut found = Vec::new();
-    let last = logs.len().saturating_sub(1);
-    for (at, (_, path)) in logs.into_iter().enumerate() {
-        let mut scan = scan(File::open(&path)?)?;
-        if let End::Torn { at: offset } = scan.end
-            && at != last
-        {
-            scan.end = End::Damaged { at: offset, behind: 0 };
-        }
-        if scan.end != End::Whole {
-            found.push(Unsound { path, scan });
-        }
-    }
-    // A name that is damaged leads to no file, which is RocksDB's to refuse.
-    let current = fs::read(db.join("CURRENT"))?;
-    let name = String::from_utf8_lossy(&current);
-    let path = db.join(name.trim_end());
-    if name.starts_with("MANIFEST-") && path.is_file() {
-        let scan = scan(File::open(&path)?)?;
-        if scan.end != End::Whole {
-            found.push(Unsound { path, scan });
-        }
-    }
-    Ok(found)
+    Ok(logs.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Reads a file to its end.
-pub fn scan(mut file: impl Read) -> io::Result<Scan> {
-    let mut reading = Reading::default();
-    let mut block = Vec::with_capacity(BLOCK);
-    loop {
-        block.clear();
-        file.by_ref().take(BLOCK as u64).read_to_end(&mut block)?;
-        reading.block(&block);
-        if block.len() < BLOCK {
-            return Ok(reading.end());
-        }
-    }
+/// The first sequence number of a write batch, and how many it has.
+fn numbers(batch: &[u8]) -> Option<(u64, u32)> {
+    let (first, rest) = batch.split_first_chunk()?;
+    Some((u64::from_le_bytes(*first), u32::from_le_bytes(*rest.first_chunk()?)))
 }
 
-#[derive(Debug, Default)]
-struct Reading {
-    /// Where the block begins.
-    base: u64,
-    records: u64,
-    /// Where a record began that goes on.
-    first: Option<u64>,
-    /// Where what is not whole, and is at the end unless more comes, begins.
-    torn: Option<u64>,
-    /// Where the first damage is, and how many records stood before it.
-    damaged: Option<(u64, u64)>,
-}
-
-impl Reading {
-    fn block(&mut self, block: &[u8]) {
-        let mut at = 0;
-        if let Some(torn) = self.torn.filter(|_| block.iter().any(|byte| *byte != 0)) {
-            self.damage(torn);
-        }
-        while self.torn.is_none() && at < block.len() {
-            match Record::read(&block[at..], block.len() == BLOCK) {
-                Ok(record) => {
-                    self.record(record.kind, self.base + at as u64);
-                    at += HEADER + record.length;
-                }
-                Err(NoRecord::Trailer) => break,
-                Err(NoRecord::Torn) if !is_followed(&block[at + 1..]) => {
-                    self.torn = Some(self.first.unwrap_or(self.base + at as u64));
-                }
-                Err(_) => {
-                    // As RocksDB does: a length that cannot be trusted leads nowhere, the next block is a new start.
-                    self.damage(self.base + at as u64);
-                    self.first = None;
-                    break;
-                }
+impl Scan {
+    /// What there is to say of a file that was read.
+    fn of(journal: &Journal) -> Self {
+        let whole = || journal.records.iter().filter(|record| !record.mended);
+        let end = match (journal.flaws.first(), journal.torn) {
+            (Some(flaw), _) => {
+                let behind = whole().filter(|record| record.at > flaw.at).count() as u64;
+                End::Damaged { at: flaw.at as u64, behind }
             }
-        }
-        self.base += block.len() as u64;
-    }
-
-    fn record(&mut self, kind: u8, at: u64) {
-        match (kind, self.first) {
-            (FIRST | WHOLE, Some(first)) => self.damage(first),
-            (MIDDLE | LAST, None) => return self.damage(at),
-            _ => (),
-        }
-        match kind {
-            FIRST => self.first = Some(at),
-            MIDDLE => (),
-            LAST | WHOLE => {
-                self.first = None;
-                self.records += 1;
-            }
-            _ => (),
-        }
-    }
-
-    fn damage(&mut self, at: u64) {
-        self.torn = None;
-        self.damaged.get_or_insert((at, self.records));
-    }
-
-    fn end(self) -> Scan {
-        let end = match (self.damaged, self.torn.or(self.first)) {
-            (Some((at, before)), _) => End::Damaged { at, behind: self.records - before },
-            (None, Some(at)) => End::Torn { at },
+            (None, Some(at)) => End::Torn { at: at as u64 },
             (None, None) => End::Whole,
         };
-        Scan { records: self.records, end }
+        Self { records: whole().count() as u64, end }
     }
 }
-
-struct Record {
-    kind: u8,
-    length: usize,
-}
-
-enum NoRecord {
-    /// The rest of a full block, where none fits.
-    Trailer,
-    /// It goes on behind the end of the file, or is nothing but zeros.
-    Torn,
-    /// Its checksum is another, or it goes on behind the end of its block.
-    Bad,
-}
-
-impl Record {
-    /// The record at the beginning of `rest`, which is what is left of a block.
-    fn read(rest: &[u8], is_full_block: bool) -> Result<Self, NoRecord> {
-        let is_zero = || rest.iter().all(|byte| *byte == 0);
-        let beyond = if is_full_block { NoRecord::Bad } else { NoRecord::Torn };
-        let [a, b, c, d, low, high, kind, ..] = *rest else {
-            return Err(if is_full_block && is_zero() { NoRecord::Trailer } else { beyond });
-        };
-        let length = usize::from(u16::from_le_bytes([low, high]));
-        if kind == 0 && length == 0 {
-            return Err(if is_zero() { NoRecord::Torn } else { NoRecord::Bad });
-        }
-        let checked = rest.get(HEADER - 1..HEADER + length).ok_or(beyond)?;
-        if masked(crc32c(checked)) != u32::from_le_bytes([a, b, c, d]) {
-            return Err(NoRecord::Bad);
-        }
-        Ok(Self { kind, length })
-    }
-}
-
-/// Whether a whole record stands anywhere in `rest`: then what is before it was not the last that was written.
-fn is_followed(rest: &[u8]) -> bool {
-    (0..rest.len()).any(|at| {
-        let is_kind = rest.get(at + HEADER - 1).is_some_and(|kind| (WHOLE..=LAST).contains(kind));
-        is_kind && Record::read(&rest[at..], false).is_ok_and(|record| record.length > 0)
-    })
-}
-
-/// CRC-32C (RFC 3720 appendix B.4).
-fn crc32c(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, byte| (crc >> 8) ^ TABLE[((crc ^ u32::from(*byte)) & 0xff) as usize])
-}
-
-/// As it is stored: the checksum of bytes that hold checksums is a bad one.
-fn masked(crc: u32) -> u32 {
-    crc.rotate_right(15).wrapping_add(0xa282_ead8)
-}
-
-const TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut crc = byte as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 };
-            bit += 1;
-        }
-        table[byte] = crc;
-        byte += 1;
-    }
-    table
-};
-
-const BLOCK: usize = 32 << 10;
-const HEADER: usize = 7;
-
-const WHOLE: u8 = 1;
-const FIRST: u8 = 2;
-const MIDDLE: u8 = 3;
-const LAST: u8 = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Records of these lengths, as RocksDB writes them.
-    fn file(lengths: &[usize]) -> Vec<u8> {
-        let mut file: Vec<u8> = Vec::new();
-        for (number, length) in lengths.iter().enumerate() {
-            let mut left = *length;
-            let mut is_first = true;
-            loop {
-                let room = BLOCK - file.len() % BLOCK;
-                if room < HEADER {
-                    file.resize(file.len() + room, 0);
-                    continue;
-                }
-                let part = left.min(room - HEADER);
-                left -= part;
-                let kind = match (is_first, left) {
-                    (true, 0) => WHOLE,
-                    (true, _) => FIRST,
-                    (false, 0) => LAST,
-                    (false, _) => MIDDLE,
-                };
-                let mut checked = vec![kind];
-                checked.resize(1 + part, number as u8 + 1);
-                file.extend(masked(crc32c(&checked)).to_le_bytes());
-                file.extend((part as u16).to_le_bytes());
-                file.extend(checked);
-                is_first = false;
-                if left == 0 {
-                    break;
-                }
-            }
+    /// A write-ahead log: batches of three, the first of them with this sequence number.
+    fn log(first: u64, batches: u64) -> Vec<u8> {
+        let batch = |number: u64| {
+            let payload = [&(first + 3 * number).to_le_bytes()[..], &3u32.to_le_bytes(), &[7; 500]].concat();
+            Record { at: 0, payload, mended: false }
+        };
+        write(&(0..batches).map(batch).collect::<Vec<_>>())
+    }
+
+    fn found(files: &[&[u8]]) -> Vec<(String, End)> {
+        let db = tempfile::tempdir().expect("a temporary folder");
+        fs::write(db.path().join("CURRENT"), "MANIFEST-000001\n").expect("written");
+        for (number, file) in files.iter().enumerate() {
+            let name = if number == 0 { "MANIFEST-000001".into() } else { format!("{:06}.log", 7 + number) };
+            fs::write(db.path().join(name), file).expect("written");
         }
-        file
-    }
-
-    fn of(bytes: &[u8]) -> Scan {
-        scan(bytes).expect("memory is readable")
-    }
-
-    /// RFC 3720 appendix B.4.
-    #[test]
-    fn the_checksum_is_crc32c() {
-        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
-        assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+        let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+        unsound(db.path())
+            .expect("readable")
+            .into_iter()
+            .map(|file| (name(&file.path), file.scan.end))
+            .collect()
     }
 
     #[test]
-    fn a_file_that_was_written_whole_is_whole() {
-        for lengths in
-            [&[][..], &[1, 2, 3], &[BLOCK - HEADER, 5], &[BLOCK - HEADER - 3, 5], &[100_000, 0, 70_000, 9]]
-        {
-            let want = Scan { records: lengths.len() as u64, end: End::Whole };
-            assert_eq!(of(&file(lengths)), want, "{lengths:?}");
-        }
-    }
-
-    /// A crash cuts the last record, and leaves zeros at most.
-    #[test]
-    fn a_file_that_was_cut_anywhere_is_torn_there() {
-        let whole = file(&[10, 20, 40_000, 30]);
-        let ends = [0, 17, 44, whole.len() - 37, whole.len()];
-        for cut in (0..60).chain((60..whole.len()).step_by(7_919)).chain(whole.len() - 40..=whole.len()) {
-            let records = ends[1..].iter().filter(|end| **end <= cut).count();
-            let at = ends[records] as u64;
-            let want = if cut as u64 == at { End::Whole } else { End::Torn { at } };
-            let scan = of(&whole[..cut]);
-            // The trailer of a block that is cut is no record yet.
-            assert_eq!(scan, Scan { records: records as u64, end: want }, "{cut}");
-            let mut zeros = whole[..cut].to_vec();
-            zeros.resize(cut + 50_000, 0);
-            if cut as u64 == at {
-                assert_eq!(of(&zeros).end, End::Torn { at }, "{cut}");
-            }
-        }
-    }
-
-    /// Whatever bit is flipped: damage, or, in the very last record and nowhere else, a tail that looks torn.
-    #[test]
-    fn a_flipped_bit_is_never_passed_over() {
-        let whole = file(&[10, 20, 40_000, 30]);
-        let last = whole.len() - 37;
-        for byte in (0..60).chain((60..whole.len()).step_by(2_003)).chain(last - 9..whole.len()) {
-            for bit in 0..8 {
-                let mut flipped = whole.clone();
-                flipped[byte] ^= 1 << bit;
-                match of(&flipped).end {
-                    End::Damaged { at, .. } => assert!(at <= byte as u64, "{byte} {bit}"),
-                    End::Torn { at } => assert!(at == last as u64 && byte >= last, "{byte} {bit}: {at}"),
-                    End::Whole => panic!("{byte} {bit}: passed over"),
-                }
-            }
-        }
+    fn a_torn_log_is_the_last_or_goes_on_in_the_next() {
+        let manifest = log(0, 2);
+        let (whole, later) = (log(10, 4), log(22, 1));
+        let cut = &whole[..whole.len() - 5];
+        let at = (whole.len() - 519) as u64;
+        assert_eq!(found(&[&manifest, &whole, &later]), []);
+        assert_eq!(found(&[&manifest, &whole, cut]), [("000009.log".into(), End::Torn { at })]);
+        let torn = [("000008.log".into(), End::Torn { at })];
+        assert_eq!(found(&[&manifest, cut, &[]]), torn, "a crash while it was recovered");
+        assert_eq!(
+            found(&[&manifest, cut, &[], &log(19, 1)]),
+            torn,
+            "the torn batch was never told, and its number is free"
+        );
+        let damaged = [("000008.log".into(), End::Damaged { at, behind: 0 })];
+        assert_eq!(found(&[&manifest, cut, &[], &later]), damaged, "what was written after it knows of it");
     }
 
     #[test]
-    fn what_was_zeroed_or_taken_out_of_the_middle_is_damage_and_what_is_behind_it_is_counted() {
-        let whole = file(&[10, 20, 40_000, 30]);
-        for range in [0..17, 17..44, 5..20, 100..30_000] {
-            let mut zeroed = whole.clone();
-            zeroed[range.clone()].fill(0);
-            let scan = of(&zeroed);
-            assert!(matches!(scan.end, End::Damaged { behind, .. } if behind >= 1), "{range:?}: {scan:?}");
-            let taken = [&whole[..range.start + 3], &whole[range.end + 3..]].concat();
-            assert!(matches!(of(&taken).end, End::Damaged { .. }), "{range:?}");
-        }
+    fn damage_is_told_with_what_is_before_and_behind_it() {
+        let mut manifest = log(0, 9);
+        assert_eq!(found(&[&manifest[..manifest.len() - 1]]).len(), 1);
+        manifest[519 * 2 + 100] ^= 4;
+        assert_eq!(
+            found(&[&manifest]),
+            [("MANIFEST-000001".into(), End::Damaged { at: 519 * 2, behind: 6 })]
+        );
     }
 }

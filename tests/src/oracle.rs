@@ -1,5 +1,8 @@
 //! The oracle: reads a log as the public would, and recomputes everything.
 
+use std::fs;
+use std::path::Path;
+
 use tlog::checkpoint::Checkpoint;
 use tlog::merkle::{leaf_hash, root_of};
 use tlog::note::Note;
@@ -29,6 +32,26 @@ impl Seen {
 pub fn checkpoint(log: &Log) -> Checkpoint {
     let note = Note::parse(&log.bytes("/checkpoint")).expect("a signed note");
     log.policy().log_checkpoint(&note).expect("signed by the log").0
+}
+
+/// Writes what a mirror has of a log that runs: a folder of files.
+///
+/// # Panics
+/// If the log does not answer, or the folder takes no files.
+pub fn mirror(log: &Log, to: &Path) {
+    let size = checkpoint(log).size;
+    let write = |path: &str| {
+        let file = to.join(path);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        fs::write(file, log.bytes(&format!("/{path}"))).expect("written");
+    };
+    write("checkpoint");
+    for tile in Tile::touched(TreeSize::EMPTY, size) {
+        write(&tile.path());
+        if tile.level() == 0 {
+            write(&tile.entries_path());
+        }
+    }
 }
 
 /// Reads the whole log: TILE-1, TILE-2, TILE-3.

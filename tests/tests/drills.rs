@@ -13,7 +13,7 @@ use log_server::store::rocks::RocksStore;
 use log_server::store::schema::{Read as _, StoredEnvelope, TreeState};
 use serde_json::Value;
 use tests::log::{Log, ORIGIN, copy_folder};
-use tests::oracle::{check_log, checkpoint};
+use tests::oracle::{check_log, checkpoint, mirror};
 use tests::program;
 use tests::signer::{Signed, Signer};
 use tests::witness::Witness;
@@ -101,23 +101,6 @@ fn recover(log: &Log, from: &str) -> Command {
     let mut recover = log_server("recover", &[("--dir", &log.dir())]);
     recover.args(["--from", from]);
     recover
-}
-
-/// Writes what a mirror has of a log that runs: a folder of files.
-fn mirror(log: &Log, to: &Path) {
-    let size = checkpoint(log).size;
-    let write = |path: &str| {
-        let file = to.join(path);
-        fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
-        fs::write(file, log.bytes(&format!("/{path}"))).expect("written");
-    };
-    write("checkpoint");
-    for tile in Tile::touched(TreeSize::EMPTY, size) {
-        write(&tile.path());
-        if tile.level() == 0 {
-            write(&tile.entries_path());
-        }
-    }
 }
 
 /// The log's directory and record at one moment, beside the log: a second log under the same key.

@@ -172,6 +172,19 @@ pub(crate) fn signed_before(
     Ok(SignedBefore { file, database: database.transpose()?, shown: shown.transpose()? })
 }
 
+/// Whether a store may be served, before anything is written to it: it holds everything that was signed.
+pub(crate) fn judge(
+    store: &dyn Store,
+    record: &SignedRecord,
+    identity: &Identity,
+    accept: Accept,
+) -> Result<(), OpenError> {
+    let state = store.tree_state()?.ok_or(OpenError::NoTree)?;
+    let tree = load_tree(store, &state)?;
+    signed_before(store, record, identity)?.check(store, &state, &tree, accept)?;
+    published_before(store, &state, &tree, identity).map(drop)
+}
+
 /// What was published last, if anything was.
 pub(super) fn published_before(
     store: &dyn Store,

@@ -12,7 +12,7 @@ use tlog::key::VerifierKey;
 use tlog::tile::{TILE_WIDTH, Tile, parse_hashes};
 use tlog::{Hash, TreeSize, bundle};
 
-use super::{Opened, Source, damaged, open_note};
+use super::{Entries, Opened, Source, damaged, open_note};
 use crate::Failure;
 use crate::store::schema::{StoredEnvelope, Tombstone};
 
@@ -198,7 +198,9 @@ impl Source for Published {
         let hashes = hashes.and_then(|bytes| parse_hashes(tile, bytes));
         hashes.ok_or_else(|| damaged(&tile.path(), format!("it has {} bytes", bytes.len())))
     }
+}
 
+impl Entries for Published {
     fn leaves(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, Failure> {
         let first = from / TILE_WIDTH;
         let bundles: Result<Vec<_>, Failure> = self.fetchers.install(|| {

@@ -10,10 +10,12 @@ use tlog::merkle::{leaf_hash, root_of};
 use tlog::tile::{TILE_WIDTH, Tile};
 use tlog::{Hash, TreeSize};
 
-use super::{Opened, Source, damaged, open_note};
+use super::{Entries, Opened, Source, damaged, open_note};
 use crate::Failure;
 use crate::directory::Directory;
+use crate::store::damage;
 use crate::store::rocks::RocksStore;
+use crate::store::salvaged::Salvaged;
 use crate::store::schema::{Read as _, StoredEnvelope};
 use crate::store::{Store, StoreError};
 
@@ -23,16 +25,32 @@ pub(crate) struct Stored {
     store: Arc<dyn Store>,
     /// Held while it is read, if it is a directory and not a backup.
     _directory: Option<Directory>,
+    /// After the store, which is in it, if the files are damaged.
+    _salvaged: Option<Salvaged>,
 }
 
 /// Opens the store in a backup or a directory.
 pub(crate) fn open(folder: &Path, key: &VerifierKey) -> Result<Opened, Failure> {
     let directory = folder.join("lock").exists().then(|| Directory::lock(folder)).transpose()?;
-    let store = RocksStore::open_read_only(&folder.join("db")).map_err(|e| {
+    let cannot = |e: StoreError| {
         Failure::new(format!("cannot open the database in `{}`", folder.display())).caused_by(e)
-    })?;
-    let Opened { source, held, published } = of(Arc::new(store), key)?;
-    Ok(Opened { source: Box::new(Stored { _directory: directory, ..source }), held, published })
+    };
+    let db = folder.join("db");
+    let found = damage::examine(&db).map_err(cannot)?;
+    let salvaged = match found.is_empty() {
+        true => None,
+        false => {
+            eprintln!("hint: the source is damaged, and read as far as it can be: {}", found.join("; "));
+            Some(Salvaged::open(&db).map_err(cannot)?)
+        }
+    };
+    let store = match &salvaged {
+        Some(salvaged) => salvaged.store().clone(),
+        None => Arc::new(RocksStore::open_read_only(&db).map_err(cannot)?),
+    };
+    let Opened { source, held, published } = of(store, key)?;
+    let source = Box::new(Stored { _directory: directory, _salvaged: salvaged, ..source });
+    Ok(Opened { source, held, published })
 }
 
 /// A store as a source.
@@ -46,7 +64,7 @@ pub(crate) fn of(store: Arc<dyn Store>, key: &VerifierKey) -> Result<Opened<Stor
     // Without one it is a log that was made and never served.
     let never = || Checkpoint::new(key.name().as_str(), TreeSize::EMPTY, tlog::merkle::empty_root());
     Ok(Opened {
-        source: Stored { store, _directory: None },
+        source: Stored { store, _directory: None, _salvaged: None },
         held: signed.map_or_else(never, |(checkpoint, _)| checkpoint),
         published: published.map(|(_, note)| note),
     })
@@ -76,7 +94,9 @@ impl Source for Stored {
         };
         (first..last).map(full).collect()
     }
+}
 
+impl Entries for Stored {
     fn leaves(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, Failure> {
         let mut leaves = Vec::new();
         self.store.leaves(from, to, &mut |_, leaf| leaves.push(leaf.to_vec())).map_err(unreadable)?;

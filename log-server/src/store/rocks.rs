@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamilyDescriptor, CompactOptions, DB,
-    DBCompressionType, Direction, FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
-    checkpoint::Checkpoint,
+    DBCompressionType, DBRecoveryMode, Direction, ErrorKind, FlushOptions, IteratorMode, Options, WriteBatch,
+    WriteOptions, checkpoint::Checkpoint,
 };
 
 use super::{Batch, Column, Order, Store, StoreError, Visit};
@@ -27,19 +27,21 @@ impl RocksStore {
     }
 
     /// Opens a store that was made by [`RocksStore::create`]: a missing one is an error, never a new
-    /// tree under the old key.
+    /// tree under the old key. What the write-ahead log holds behind damage would be dropped for good:
+    /// [`damage::examine`](super::damage::examine) it first.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let mut options = options();
+        options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         // A log of an earlier release has fewer.
         options.create_missing_column_families(true);
         Self::with(&options, path)
     }
 
-    /// Opens a store to look at it. An open that may write drops what follows the first damaged record of
-    /// the write-ahead log for good, and with it what could still be saved.
+    /// Opens a store to look at it: as it was before what is damaged in its write-ahead log. Nothing is changed.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        let options = options();
-        let there = DB::list_cf(&options, path).map_err(|e| StoreError::new("open", e))?;
+        let mut options = options();
+        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        let there = DB::list_cf(&options, path).map_err(|e| failed("open", &e))?;
         let columns = columns().into_iter().filter(|column| there.iter().any(|name| name == column.name()));
         Self::of(DB::open_cf_descriptors_read_only(&options, path, columns, false))
     }
@@ -47,9 +49,17 @@ impl RocksStore {
     /// Makes a store at `path` that holds what this one holds at one moment: hard links to the sorted files,
     /// and copies of the write-ahead log and the manifest. Writers are not held up: nothing is flushed.
     pub fn link_to(&self, path: &Path) -> Result<(), StoreError> {
-        let checkpoint = Checkpoint::new(&self.db).map_err(|e| StoreError::new("prepare a snapshot", e))?;
+        let checkpoint = Checkpoint::new(&self.db).map_err(|e| failed("prepare a snapshot", &e))?;
         let linked = checkpoint.create_checkpoint_with_log_size(path, u64::MAX);
-        linked.map_err(|e| StoreError::new("make a snapshot", e))
+        linked.map_err(|e| failed("make a snapshot", &e))
+    }
+
+    /// Puts everything that was written into sorted files: the next start has no write-ahead log to replay.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        let mut flush = FlushOptions::default();
+        flush.set_wait(true);
+        let columns: Vec<_> = Column::ALL.iter().filter_map(|column| self.column(*column)).collect();
+        self.db.flush_cfs_opt(&columns, &flush).map_err(|e| failed("flush", &e))
     }
 
     fn with(options: &Options, path: &Path) -> Result<Self, StoreError> {
@@ -57,10 +67,22 @@ impl RocksStore {
     }
 
     fn of(db: Result<DB, rocksdb::Error>) -> Result<Self, StoreError> {
-        let db = db.map_err(|e| StoreError::new("open", e))?;
+        let db = db.map_err(|e| failed("open", &e))?;
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         Ok(Self { db, synced })
+    }
+
+    /// Files that were removed while they are open take writes without a word, and are gone when the process ends:
+    /// what was written into them is not kept.
+    fn check_linked(&self) -> Result<(), StoreError> {
+        let current = self.db.path().join("CURRENT");
+        match current.symlink_metadata() {
+            Ok(_) => Ok(()),
+            Err(e) => {
+                Err(StoreError::new("write", format!("its files are gone: `{}`: {e}", current.display())))
+            }
+        }
     }
 
     /// `None` only in a log of an earlier release that was opened to look at it.
@@ -72,7 +94,7 @@ impl RocksStore {
 impl Store for RocksStore {
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(column) = self.column(column) else { return Ok(None) };
-        self.db.get_cf(column, key).map_err(|e| StoreError::new("read", e))
+        self.db.get_cf(column, key).map_err(|e| failed("read", &e))
     }
 
     fn scan(&self, column: Column, from: &[u8], order: Order, visit: Visit<'_>) -> Result<(), StoreError> {
@@ -82,7 +104,7 @@ impl Store for RocksStore {
             Order::Descending => Direction::Reverse,
         };
         for pair in self.db.iterator_cf(column, IteratorMode::From(from, direction)) {
-            let (key, value) = pair.map_err(|e| StoreError::new("scan", e))?;
+            let (key, value) = pair.map_err(|e| failed("scan", &e))?;
             if visit(&key, &value).is_break() {
                 break;
             }
@@ -97,16 +119,14 @@ impl Store for RocksStore {
                 self.column(*column).ok_or_else(|| StoreError::new("write", "a column is missing"))?;
             writes.put_cf(column, key, value);
         }
-        self.db.write_opt(writes, &self.synced).map_err(|e| StoreError::new("write", e))
+        self.db.write_opt(writes, &self.synced).map_err(|e| failed("write", &e))?;
+        self.check_linked()
     }
 
     fn expunge(&self, column: Column, key: &[u8]) -> Result<(), StoreError> {
         // An overwritten value lives on in the write-ahead log and in older files: flushing every
         // column retires the log, compacting the key to the last level drops the rest.
-        let mut flush = FlushOptions::default();
-        flush.set_wait(true);
-        let columns: Vec<_> = Column::ALL.iter().filter_map(|column| self.column(*column)).collect();
-        self.db.flush_cfs_opt(&columns, &flush).map_err(|e| StoreError::new("flush", e))?;
+        self.flush()?;
         let mut compact = CompactOptions::default();
         compact.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
         if let Some(column) = self.column(column) {
@@ -116,8 +136,18 @@ impl Store for RocksStore {
     }
 }
 
+/// An error of the database. Of the file system's it has the words only.
+fn failed(action: &'static str, error: &rocksdb::Error) -> StoreError {
+    let lasting = ["No such file", "ermission denied", "ot a directory", "s a directory", "LOCK:"];
+    let text: &str = error.as_ref();
+    let may_pass = error.kind() == ErrorKind::IOError && !lasting.iter().any(|words| text.contains(words));
+    StoreError { may_pass, ..StoreError::new(action, text) }
+}
+
 fn options() -> Options {
     let mut options = Options::default();
+    // A closed write-ahead log that is missing, or shorter than it was, is an error and not an older store.
+    options.set_track_and_verify_wals_in_manifest(true);
     options.set_max_open_files(MAX_OPEN_FILES);
     options.set_max_total_wal_size(WAL_BYTES);
     options.set_max_background_jobs(2);
