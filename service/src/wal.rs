@@ -93,7 +93,7 @@ pub fn unsound(db: &Path) -> io::Result<Vec<Unsound>> {
         {
             found[before].scan.end = End::Damaged { at, behind: 0 };
         }
-        next = batches().last().map(|(first, count)| first + u64::from(count)).or(next);
+        next = batches().next_back().map(|(first, count)| first + u64::from(count)).or(next);
         let scan = Scan::of(&journal);
         if scan.end != End::Whole {
             torn = matches!(scan.end, End::Torn { .. }).then_some(found.len());

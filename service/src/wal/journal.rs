@@ -338,12 +338,12 @@ mod tests {
         let part = |at| Part::read(&file, at).map(|part| at..at + HEADER + part.payload.len());
         let parts: Vec<_> = (0..file.len()).filter_map(part).collect();
         let near = |at: usize| {
-            let near = |edge: usize| at.abs_diff(edge) < 9;
+            let near = |edge: usize| at.abs_diff(edge) < 8;
             starts.iter().any(|start| near(*start))
                 || near(at.next_multiple_of(BLOCK))
                 || near(at / BLOCK * BLOCK)
         };
-        for at in (0..file.len()).filter(|at| near(*at) || at % 997 == 0) {
+        for at in (0..file.len()).filter(|at| near(*at) || at % 4_001 == 0) {
             for bit in 0..8 {
                 let mut flipped = file.clone();
                 flipped[at] ^= 1 << bit;
@@ -362,7 +362,7 @@ mod tests {
         let records = records();
         let file = write(&records);
         let all = read(&file);
-        for length in (0..file.len()).filter(|length| length % 211 == 0 || length % BLOCK < 24) {
+        for length in (0..file.len()).filter(|length| length % 997 == 0 || length % BLOCK < 24) {
             let is_boundary = all.records.iter().any(|record| record.at == length);
             for zeros in if is_boundary { &[0, 5, 900, 40_000][..] } else { &[0] } {
                 let cut = [&file[..length], &vec![0; *zeros][..]].concat();
