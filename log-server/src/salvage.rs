@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -88,7 +89,7 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     if size < known.size() {
         eprintln!(
             "hint: the entries {} were committed, never signed, and cannot be read: whoever sent them has to send them again",
-            ranges(&[size..known.size()])
+            ranges(from_ref(&(size..known.size())))
         );
     }
     if count(&pieces.envelopes_missing) > 0 {
@@ -180,7 +181,7 @@ impl Pieces {
 
     /// Leaves that the store has not, from a source whose tiles have them.
     fn elsewhere(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, Failure> {
-        let mut refused = Failure::no(format!("no source has the entries {}", ranges(&[from..to])));
+        let mut refused = Failure::no(format!("no source has the entries {}", ranges(from_ref(&(from..to)))));
         for Opened { source, .. } in self.sources.iter().filter(|source| source.held.size.get() >= to) {
             match source.leaves(from, to).and_then(|leaves| checked(&**source, from, leaves)) {
                 Ok(leaves) => {
