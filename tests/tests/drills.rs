@@ -19,7 +19,6 @@ use tests::signer::{Signed, Signer};
 use tests::witness::Witness;
 use tlog::TreeSize;
 use tlog::encoding::base64;
-use tlog::tile::Tile;
 
 /// How often each drill is done.
 const DRILLS: u64 = 20;
