@@ -49,6 +49,7 @@ impl Cosigner {
     pub async fn add_checkpoint(&self, body: &[u8]) -> Result<String, Refused> {
         let logs = self.logs();
         let submitted = Submitted::read(body, &logs)?;
+        self.refuse_held(&submitted.log.hash)?;
         let mut is_paid = false;
         for _ in 0..MAX_ATTEMPTS {
             let there = self.state.cosigned(&submitted.log.hash);
@@ -58,9 +59,18 @@ impl Cosigner {
                 self.look_for_evidence(refusal, &submitted, &seen).await?;
             }
             let decided = decided?;
-            is_paid = is_paid || submitted.log.spend(there.is_none() || decided != seen);
+            let is_again = there.is_some() && decided == seen;
+            if is_again && self.is_fresh(there)? {
+                // With a line by each key: one that was added since signs at once.
+                let lines = self.last_lines(&submitted)?;
+                if lines.len() == self.keys.verifiers().len() {
+                    return Ok(print(&lines));
+                }
+            }
+            is_paid = is_paid || submitted.log.spend(!is_again);
             if !is_paid {
-                return if decided == seen { self.last_lines(&submitted) } else { Err(Refused::LogBudget) };
+                let lines = if is_again { self.last_lines(&submitted)? } else { Vec::new() };
+                return if lines.is_empty() { Err(Refused::LogBudget) } else { Ok(print(&lines)) };
             }
             let (update, lines) = self.sign(&submitted, decided, there)?;
             if self.state.replace(update).await? {
@@ -71,16 +81,27 @@ impl Cosigner {
         Err(Refused::Busy)
     }
 
-    /// The lines that were given out last of a log. Once the budget for the same size is spent they are the answer: it
-    /// may have been spent by others, and then these are fresh.
-    fn last_lines(&self, submitted: &Submitted<'_>) -> Result<String, Refused> {
-        let note = self.state.note(&submitted.log.hash)?.ok_or(Refused::LogBudget)?;
-        if note.text() != submitted.checkpoint.to_string() {
-            return Err(Refused::Busy);
-        }
+    /// Whether what was cosigned last is so young that it is answered again as it is: anybody can send a checkpoint
+    /// that a log has published, and each would cost a signature and a sync.
+    fn is_fresh(&self, there: Option<Cosigned>) -> Result<bool, Refused> {
+        let now = self.clock.now(self.state.latest())?;
+        Ok(there.is_some_and(|there| now.as_secs() < there.time.as_secs().saturating_add(FRESH_SECONDS)))
+    }
+
+    /// The lines that were given out last of a log, by the keys of now; none if that was for another tree. Once the
+    /// budget for the same size is spent they are the answer: it may have been spent by others, and then these are
+    /// fresh.
+    fn last_lines(&self, submitted: &Submitted<'_>) -> Result<Vec<NoteSignature>, Refused> {
+        let note = self.state.note(&submitted.log.hash)?;
+        let same = note.filter(|note| note.text() == submitted.checkpoint.to_string());
+        let Some(note) = same else { return Ok(Vec::new()) };
         let ours = |line: &&NoteSignature| self.keys.verifiers().iter().any(|key| line.is_by(key));
-        let lines: Vec<NoteSignature> = note.signatures().iter().filter(ours).cloned().collect();
-        if lines.is_empty() { Err(Refused::LogBudget) } else { Ok(print(&lines)) }
+        Ok(note.signatures().iter().filter(ours).cloned().collect())
+    }
+
+    /// Refuses a log of which the two records do not say the same.
+    fn refuse_held(&self, log: &tlog::Hash) -> Result<(), Held> {
+        if self.state.held(log).is_some() { Err(Held) } else { Ok(()) }
     }
 
     /// Signs what was decided. Nothing of this has left yet.
@@ -133,9 +154,9 @@ impl Cosigner {
         if end > checkpoint.size.get() {
             return Err(SubtreeRefused::BeyondCheckpoint);
         }
-        if self.logs().get(&checkpoint.origin).is_none() {
-            return Err(Refusal::unknown(&checkpoint).into());
-        }
+        let logs = self.logs();
+        let log = logs.get(&checkpoint.origin).ok_or_else(|| Refusal::unknown(&checkpoint))?;
+        self.refuse_held(&log.hash)?;
         // SPEC: The witness MUST verify that the checkpoint includes a valid cosignature from one of its own
         //       keys.
         verified_lines(&note, self.keys.verifiers())?;
@@ -146,8 +167,9 @@ impl Cosigner {
     }
 
     /// The note that was cosigned last of the log with this origin hash.
-    pub fn checkpoint(&self, log: &tlog::Hash) -> Result<Option<Note>, StateError> {
-        self.state.note(log)
+    pub fn checkpoint(&self, log: &tlog::Hash) -> Result<Option<Note>, Refused> {
+        self.refuse_held(log)?;
+        Ok(self.state.note(log)?)
     }
 }
 
@@ -165,6 +187,9 @@ pub enum Refused {
     /// The clock cannot be right.
     #[error("this witness signs nothing because of its clock")]
     Clock(#[from] ClockJump),
+    /// Nothing of this log is signed.
+    #[error(transparent)]
+    Held(#[from] Held),
     /// The log has grown too often.
     #[error("the log has asked for more cosignatures than were agreed on")]
     LogBudget,
@@ -182,12 +207,22 @@ pub enum Refused {
     Stopping(#[from] Stopped),
 }
 
+/// The two records of what was cosigned of a log do not say the same.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "this witness's two records of the log do not agree: it signs nothing of it until its operator decides"
+)]
+pub struct Held;
+
 /// Why no subtree is signed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SubtreeRefused {
     /// The subtree ends behind the checkpoint.
     #[error("the subtree ends behind the checkpoint")]
     BeyondCheckpoint,
+    /// Nothing of this log is signed.
+    #[error(transparent)]
+    Held(#[from] Held),
     /// The request is not of its form.
     #[error(transparent)]
     Malformed(#[from] SignSubtreeError),
@@ -211,6 +246,7 @@ impl SubtreeRefused {
         match self {
             Self::BeyondCheckpoint | Self::Malformed(_) | Self::Signature(_) => 400,
             Self::NotOffered => 404,
+            Self::Held(_) => 503,
             Self::Proof(_) => 422,
             // An empty tree has no subtree, so a checkpoint of size 0 has failed before its root is judged.
             Self::Rule(refusal) => refusal.status(),
@@ -221,3 +257,6 @@ impl SubtreeRefused {
 /// How often a request is decided again. Between two attempts another request for the same log was persisted; a
 /// larger size ends this one (409), so only a new time at the same size comes twice, once a second.
 const MAX_ATTEMPTS: usize = 8;
+
+/// How long the lines that were given out are the answer to the same size and root.
+const FRESH_SECONDS: u64 = 10;

@@ -4,11 +4,11 @@
 //! D/witness.toml     name, keys, lists, settings      D/*.skey   the witness's keys, 0600
 //! D/logs             the operator's logs (logs/v0)    D/db/      RocksDB: what was cosigned, evidence
 //! D/logs.learned     logs that lists have brought     D/lock     held while a process uses the directory
+//! D.cosigned         the second record of what was cosigned, beside the directory
 //! ```
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use service::key_file;
 use tlog::key::KeyName;
@@ -16,6 +16,7 @@ use tlog::key::KeyName;
 use crate::Failure;
 use crate::config::WitnessFile;
 use crate::keys::Keys;
+use crate::opening::{self, Opened};
 use crate::store::rocks::RocksStore;
 
 /// A directory that this process holds.
@@ -48,9 +49,9 @@ impl Directory {
             .map_err(|e| Failure::new("the witness's settings are refused").caused_by(e))
     }
 
-    pub(crate) fn store(&self) -> Result<Arc<RocksStore>, Failure> {
-        let store = RocksStore::open(&self.path.join("db"));
-        store.map(Arc::new).map_err(|e| cannot_open(&self.path).caused_by(e))
+    /// The state, which was looked at before anything is written.
+    pub(crate) fn state(&self) -> Result<Opened, Failure> {
+        opening::open(&self.path)
     }
 
     pub(crate) fn keys(&self, file: &WitnessFile) -> Result<Keys, Failure> {

@@ -115,9 +115,15 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
     if app.disk_low.load(Ordering::Relaxed) {
         return Err(Problem::disk_low());
     }
-    match app.cosigner.clock.stopped() {
-        Some(jump) => Err(jump.into()),
-        None => Ok("ready\n"),
+    if let Some(jump) = app.cosigner.clock.stopped() {
+        return Err(jump.into());
+    }
+    match app.cosigner.state.logs_held() {
+        0 => Ok("ready\n"),
+        held => Err(Problem::unavailable(
+            "held",
+            format!("nothing is cosigned of {held} logs whose two records do not agree: see `witness fsck`"),
+        )),
     }
 }
 

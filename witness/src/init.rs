@@ -18,6 +18,8 @@ use crate::config::{Settings, WitnessFile};
 use crate::keys::Keys;
 use crate::log_list::{self, HEADER, Owner, Stanza};
 use crate::logs::Logs;
+use crate::opening;
+use crate::record::CosignedRecord;
 use crate::store::rocks::RocksStore;
 
 /// Make a witness: its directory and keys; prints what others put into their policy
@@ -93,6 +95,15 @@ pub fn run(args: &Args) -> Result<String, Failure> {
         lists: Vec::new(),
         settings: Settings { url: args.url.clone(), ..Settings::default() },
     };
+    let record = opening::record_path(&args.dir)
+        .map_err(|e| Failure::new(format!("cannot make `{}`", args.dir.display())).caused_by(e))?;
+    if record.exists() {
+        return Err(Failure::new(format!(
+            "`{}` is there: a witness with this record has signed before",
+            record.display()
+        ))
+        .hint("choose another directory"));
+    }
     let make = || {
         DirBuilder::new().mode(0o700).create(&args.dir)?;
         for (file, skey) in &skeys {
@@ -107,6 +118,8 @@ pub fn run(args: &Args) -> Result<String, Failure> {
             .caused_by(e)
             .hint("the directory must not exist; if an `init` broke off, nothing was signed: remove it and try again")
     })?;
+    CosignedRecord::create(&record)
+        .map_err(|e| Failure::new(format!("cannot make the record `{}`", record.display())).caused_by(e))?;
     RocksStore::create(&args.dir.join("db"))
         .map_err(|e| Failure::new("cannot make the database").caused_by(e))?;
     // Last: from here on the witness may be served, so everything else must be there.

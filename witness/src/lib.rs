@@ -14,11 +14,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agreement;
 pub mod clock;
 pub mod config;
 pub mod cosigner;
 pub mod decide;
 pub mod evidence;
+pub mod fsck;
 pub mod http;
 pub mod init;
 pub mod keys;
@@ -27,6 +29,7 @@ pub mod log_list;
 pub mod logs;
 pub mod metrics;
 pub mod monitor;
+pub mod record;
 pub mod serve;
 pub mod state;
 pub mod status;
@@ -34,5 +37,7 @@ pub mod store;
 
 mod bounded;
 mod directory;
+mod opening;
+mod salvage;
 
 pub use service::Failure;

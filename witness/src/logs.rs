@@ -21,30 +21,30 @@ pub struct Log {
     /// Its keys. Any one suffices (WIT-15).
     pub keys: Vec<VerifierKey>,
     qpd: Option<u32>,
-    budgets: Option<Budgets>,
+    budgets: Budgets,
 }
 
 /// What a log may still have cosigned. Two budgets, since anybody can send a checkpoint that a log has published: the
 /// same size again as often as wanted, growth only once.
 #[derive(Debug)]
 struct Budgets {
-    growth: DefaultDirectRateLimiter,
+    growth: Option<DefaultDirectRateLimiter>,
     same_size: DefaultDirectRateLimiter,
 }
 
 impl Log {
     fn new(origin: &str, qpd: Option<u32>) -> Self {
         let budget = |qpd| RateLimiter::direct(quota(qpd));
-        let budgets = qpd.map(|qpd| Budgets { growth: budget(qpd), same_size: budget(qpd) });
+        let budgets =
+            Budgets { growth: qpd.map(budget), same_size: budget(qpd.unwrap_or(DEFAULT_SAME_SIZE_QPD)) };
         Self { origin: origin.to_owned(), hash: Hash::of(origin.as_bytes()), keys: Vec::new(), qpd, budgets }
     }
 
     /// Takes one cosignature from the log's budget for growth, or from that for the same size again, if there is any
     /// left. To be asked once it is decided to cosign, so that nobody spends a log's budget by what is refused.
     pub fn spend(&self, grows: bool) -> bool {
-        let Some(budgets) = &self.budgets else { return true };
-        let budget = if grows { &budgets.growth } else { &budgets.same_size };
-        budget.check().is_ok()
+        let budget = if grows { self.budgets.growth.as_ref() } else { Some(&self.budgets.same_size) };
+        budget.is_none_or(|budget| budget.check().is_ok())
     }
 }
 
@@ -188,6 +188,10 @@ fn quota(qpd: u32) -> Quota {
     let period = (DAY / per_day.get()).max(Duration::from_nanos(1));
     Quota::with_period(period).unwrap_or_else(|| Quota::per_second(per_day)).allow_burst(burst)
 }
+
+/// The budget for the same size of a log that none was agreed on with: one each ten seconds, which is how long the
+/// last lines are the answer anyhow. Growth has no such bound: only the log can sign it.
+const DEFAULT_SAME_SIZE_QPD: u32 = 8_640;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use service::program;
-use witness::{Failure, evidence, init, monitor, serve, status};
+use witness::{Failure, evidence, fsck, init, monitor, serve, status};
 
 /// A witness of transparency logs
 #[derive(Parser)]
@@ -23,6 +23,7 @@ enum Command {
     Serve(serve::Args),
     Status(status::Args),
     Evidence(evidence::Args),
+    Fsck(fsck::Args),
     Monitor(monitor::Args),
 }
 
@@ -38,6 +39,11 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(args).map(|()| String::new())?,
         Command::Status(args) => status::run(&args)?,
         Command::Evidence(args) => evidence::run(&args)?,
+        Command::Fsck(args) => {
+            let (text, code) = fsck::run(&args)?;
+            program::print(&text)?;
+            return Ok(code);
+        }
         Command::Monitor(args) => return monitor::run(&args).map(ExitCode::from),
     };
     program::print(&text)?;

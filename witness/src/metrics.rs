@@ -22,6 +22,7 @@ pub fn install() -> PrometheusHandle {
     describe_counter!(REFUSED, "Requests refused, by the rule they broke");
     describe_gauge!(EVIDENCE, "Contradictions that logs have signed, kept for ever: each is an alarm");
     describe_gauge!(LOGS, "Logs that are cosigned");
+    describe_gauge!(LOGS_HELD, "Logs of which nothing is cosigned: their two records do not agree");
     describe_gauge!(CLOCK_STOPPED, "1 while nothing is cosigned because of the clock");
     describe_counter!(LIST_ERRORS, "Lists of logs that could not be read");
     describe_histogram!(WRITE_UPDATES, "Updates that shared one synced write");
@@ -49,6 +50,11 @@ pub fn evidence(contradictions: u64) {
 /// So many logs are cosigned.
 pub fn logs(logs: usize) {
     gauge!(LOGS).set(logs as f64);
+}
+
+/// Of so many logs nothing is cosigned, since their two records do not agree.
+pub fn logs_held(logs: usize) {
+    gauge!(LOGS_HELD).set(logs as f64);
 }
 
 /// The clock has stopped cosigning, or does so no more.
@@ -80,6 +86,7 @@ const COSIGNED: &str = "witness_cosigned_total";
 const REFUSED: &str = "witness_refused_total";
 const EVIDENCE: &str = "witness_evidence";
 const LOGS: &str = "witness_logs";
+const LOGS_HELD: &str = "witness_logs_held";
 const CLOCK_STOPPED: &str = "witness_clock_stopped";
 const LIST_ERRORS: &str = "witness_list_errors_total";
 const WRITE_UPDATES: &str = "witness_write_updates";

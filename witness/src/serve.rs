@@ -24,6 +24,7 @@ use crate::http::{self, App};
 use crate::lists::{Lists, ListsError};
 use crate::logs::Logs;
 use crate::metrics;
+use crate::opening::Opened;
 use crate::state::State;
 use crate::store::StoreError;
 
@@ -49,7 +50,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let logs = lists.logs(&Logs::default()).map_err(no_logs)?;
     let handle = metrics::install();
     let damaged = |e| Failure::new(format!("cannot read the state in `{}`", args.dir.display())).caused_by(e);
-    let (state, writer) = State::open(directory.store()?, end_process).map_err(damaged)?;
+    let Opened { store, held } = directory.state()?;
+    for log in held.values() {
+        tracing::error!(%log, "ALARM: nothing of this log is cosigned, since its two records do not agree: see `witness fsck`");
+    }
+    metrics::logs_held(held.len());
+    let (state, writer) = State::open(store.clone(), end_process).map_err(damaged)?;
+    let state = state.holding(held);
     let clock = Clock::new(Box::new(read_clocks), settings.accept_clock);
     // Said at once, not at the first request.
     let _ = clock.now(state.latest());
@@ -72,6 +79,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     // Whoever still waited is gone with the runtime; the writer ends when nobody can ask it any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     writer.join().map_err(|_| Failure::new("the state's writer had failed before the witness stopped"))?;
+    // What is sorted into files is checked when it is read, and needs no write-ahead log at the next start.
+    store.inner().flush().map_err(|e| Failure::new("cannot flush the database").caused_by(e))?;
     // The directory is let go of only now: everything that uses it has ended.
     drop(directory);
     Ok(())

@@ -5,6 +5,7 @@
 //! cosigned  SHA-256(origin)                  <time> <growths>\n<the cosigned note>
 //! history   SHA-256(origin), slot u8         a checkpoint from before, with the log's signatures
 //! evidence  SHA-256(origin), SHA-256 of what contradicts      as `crate::evidence` has it
+//! round     `round`                          the number of synced batches, which `crate::record` counts too
 //! ```
 //! One thread writes. It takes all updates that wait, holds each against what is there, and writes those that fit in
 //! one synced batch: many logs share a sync, and check and set are one step (c2sp.org/tlog-witness describes the
@@ -23,8 +24,11 @@ use tlog::note::Note;
 use tlog::{Hash, UnixTime};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::agreement::{Disagreement, Held, Stored};
 use crate::decide::Seen;
 use crate::metrics;
+use crate::record::{Row, Rows};
+use crate::store::recorded::ROUND_KEY;
 use crate::store::{Batch, Column, Store, StoreError};
 
 /// What was cosigned last of a log.
@@ -71,6 +75,7 @@ pub struct Contradiction {
 pub struct State {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Request>,
+    held: Held,
 }
 
 struct Shared {
@@ -115,7 +120,23 @@ impl State {
         let run = move || writer.run(requests, failed);
         let writer = thread::Builder::new().name("state".into()).spawn(run);
         let writer = writer.map_err(|e| StoreError::new("start its writer", e))?;
-        Ok((Self { shared, queue }, writer))
+        Ok((Self { shared, queue, held: Held::new() }, writer))
+    }
+
+    /// The state of which nothing is signed or shown of these logs.
+    #[must_use]
+    pub fn holding(self, held: Held) -> Self {
+        Self { held, ..self }
+    }
+
+    /// Why nothing is signed or shown of a log, if that is so.
+    pub fn held(&self, log: &Hash) -> Option<&Disagreement> {
+        self.held.get(log)
+    }
+
+    /// Of how many logs nothing is signed or shown.
+    pub fn logs_held(&self) -> usize {
+        self.held.len()
     }
 
     /// What was cosigned last of a log. Durable.
@@ -139,10 +160,12 @@ impl State {
         (latest > 0).then_some(UnixTime::from_secs(latest))
     }
 
-    /// The note that was cosigned last of a log, with our cosignatures.
+    /// The note that was cosigned last of a log, with our cosignatures. `None` also where the operator accepted the
+    /// record's word, which has no signatures.
     pub fn note(&self, log: &Hash) -> Result<Option<Note>, StateError> {
         let value = self.shared.store.get(Column::Cosigned, log.as_bytes())?;
-        value.map(|value| decode(log, &value).map(|(_, note)| note)).transpose()
+        let note = value.map(|value| decode(log, &value).map(|(_, note)| note)).transpose()?;
+        Ok(note.filter(|note| !note.signatures().is_empty()))
     }
 
     /// Checkpoints that were cosigned of a log, the last included, with the log's signatures.
@@ -277,26 +300,83 @@ pub struct Kept {
     pub hash: Hash,
     /// What was cosigned last.
     pub cosigned: Cosigned,
-    /// The note, with our cosignatures.
-    pub note: Note,
     /// The origin.
     pub origin: String,
+}
+
+impl Kept {
+    fn row(&self) -> Row {
+        Row { origin: self.origin.clone(), seen: self.cosigned.seen, time: self.cosigned.time }
+    }
 }
 
 /// Reads every log's state, in the order of the hashes of the origins.
 pub fn read_all(store: &dyn Store) -> Result<Vec<Kept>, StateError> {
     let mut logs = Vec::new();
     store.scan(Column::Cosigned, &[], &mut |key, value| {
-        logs.push(match Hash::from_slice(key) {
-            Some(hash) => decode(&hash, value).map(|(cosigned, note)| {
-                let origin = note.text().split('\n').next().unwrap_or_default().to_owned();
-                Kept { hash, cosigned, note, origin }
-            }),
-            None => Err(StateError::Damaged(Hash::of(key))),
-        });
+        logs.push(keep(key, value));
         ControlFlow::Continue(())
     })?;
     logs.into_iter().collect()
+}
+
+/// What a value of [`Column::Cosigned`] says was cosigned.
+pub fn row_of_value(key: &[u8], value: &[u8]) -> Result<Row, StateError> {
+    keep(key, value).map(|kept| kept.row())
+}
+
+/// One log's state.
+fn keep(key: &[u8], value: &[u8]) -> Result<Kept, StateError> {
+    let hash = Hash::from_slice(key).ok_or(StateError::Damaged(Hash::of(key)))?;
+    let (cosigned, note) = decode(&hash, value)?;
+    let origin = note.text().split('\n').next().unwrap_or_default().to_owned();
+    Ok(Kept { hash, cosigned, origin })
+}
+
+/// What a store says of itself, to be held against the record.
+pub fn read_stored(store: &dyn Store) -> Result<Stored, StateError> {
+    let rows = read_all(store)?.iter().map(Kept::row).map(|row| (row.origin.clone(), row)).collect();
+    Ok(Stored { round: read_round(store)?, rows })
+}
+
+/// The number of the last batch; `None` in a store of a release that did not count them.
+pub fn read_round(store: &dyn Store) -> Result<Option<u64>, StateError> {
+    let Some(value) = store.get(Column::Round, ROUND_KEY)? else { return Ok(None) };
+    let round = std::str::from_utf8(&value).ok().and_then(parse_decimal);
+    round.map(Some).ok_or(StateError::Damaged(Hash::of(ROUND_KEY)))
+}
+
+/// What a batch says was cosigned, the last of each log.
+pub fn rows_of(batch: &Batch) -> Result<Vec<Row>, StateError> {
+    let mut rows = Rows::new();
+    for (_, key, value) in batch.puts().iter().filter(|(column, ..)| *column == Column::Cosigned) {
+        let row = row_of_value(key, value)?;
+        rows.insert(row.origin.clone(), row);
+    }
+    Ok(rows.into_values().collect())
+}
+
+/// What makes the store say what a row says. The row of the store itself keeps its signatures; that of the record has
+/// none.
+pub fn accept(store: &dyn Store, row: &Row) -> Result<Batch, StateError> {
+    let hash = Hash::of(row.origin.as_bytes());
+    let mut batch = Batch::default();
+    let there = store.get(Column::Cosigned, hash.as_bytes())?;
+    let kept = there.as_ref().and_then(|value| keep(hash.as_bytes(), value).ok());
+    match (there, &kept) {
+        (Some(value), Some(kept)) if kept.row() == *row => {
+            batch.put(Column::Cosigned, *hash.as_bytes(), value);
+        }
+        _ => {
+            let growths = kept.map_or(0, |kept| kept.cosigned.growths + 1);
+            let checkpoint = Checkpoint::new(&row.origin, row.seen.size, row.seen.root);
+            // As a note without signatures is printed.
+            let value = format!("{} {growths}\n{checkpoint}\n", row.time);
+            decode(&hash, value.as_bytes())?;
+            batch.put(Column::Cosigned, *hash.as_bytes(), value);
+        }
+    }
+    Ok(batch)
 }
 
 /// All evidence of a log, or of all logs.
@@ -328,7 +408,12 @@ fn decode(log: &Hash, value: &[u8]) -> Result<(Cosigned, Note), StateError> {
     let parts = || {
         let (head, note) = std::str::from_utf8(value).ok()?.split_once('\n')?;
         let (time, growths) = head.split_once(' ')?;
-        let note = Note::parse(note.as_bytes()).ok()?;
+        // What was accepted from the record stands without a signature.
+        let unsigned = || {
+            let text = note.strip_suffix('\n')?;
+            Checkpoint::parse(text).ok().map(|_| Note::unsigned(text.to_owned()))
+        };
+        let note = Note::parse(note.as_bytes()).ok().or_else(unsigned)?;
         let checkpoint = Checkpoint::parse(note.text()).ok()?;
         let seen = Seen { size: checkpoint.size, root: checkpoint.root };
         let time = UnixTime::from_secs(parse_decimal(time)?);

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 pub mod faulty;
 pub mod memory;
+pub mod recorded;
 pub mod rocks;
 
 /// The columns of the store.
@@ -17,11 +18,13 @@ pub enum Column {
     History,
     /// Log and contradiction → the two checkpoints that contradict each other. Kept for ever.
     Evidence,
+    /// One key → the number of batches that were written, which the record beside the directory counts too.
+    Round,
 }
 
 impl Column {
     /// Every column.
-    pub const ALL: [Self; 3] = [Self::Cosigned, Self::History, Self::Evidence];
+    pub const ALL: [Self; 4] = [Self::Cosigned, Self::History, Self::Evidence, Self::Round];
 
     /// The column's name on disk.
     pub fn name(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Column {
             Self::Cosigned => "cosigned",
             Self::History => "history",
             Self::Evidence => "evidence",
+            Self::Round => "round",
         }
     }
 }

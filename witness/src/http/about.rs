@@ -73,6 +73,8 @@ pub struct Status {
     logs: usize,
     /// Logs that were ever cosigned.
     logs_cosigned: usize,
+    /// Logs of which nothing is cosigned because the two records of them do not agree.
+    logs_held: usize,
     /// Unix seconds of the latest cosignature.
     last_cosigned: Option<u64>,
     /// Contradictions that logs have signed.
@@ -88,6 +90,7 @@ pub async fn status(State(app): State<Arc<App>>) -> Json<Status> {
         name: cosigner.keys.name().to_string(),
         logs: cosigner.logs().len(),
         logs_cosigned: cosigner.state.logs(),
+        logs_held: cosigner.state.logs_held(),
         last_cosigned: cosigner.state.latest().map(|time| time.as_secs()),
         evidence: cosigner.state.evidence(),
         clock_stopped: cosigner.clock.stopped().map(|jump| jump.to_string()),

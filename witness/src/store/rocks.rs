@@ -1,10 +1,14 @@
 //! The store on disk: RocksDB, every write synced.
+//!
+//! An open that may write drops what recovery does not read, for good. So a start looks first (`crate::opening`), and
+//! opens for writing only what it found whole.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Direction, IteratorMode,
-    Options, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction,
+    FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
 };
 
 use super::{Batch, Column, Store, StoreError, Visit};
@@ -28,12 +32,62 @@ impl RocksStore {
     /// Opens a store that was made by [`RocksStore::create`]: a missing one is an error, never a witness that has
     /// seen nothing under keys that have signed.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::of(DB::open_cf_descriptors(&options(), path, columns()))
+        let mut options = options();
+        // A witness of an earlier release has fewer.
+        options.create_missing_column_families(true);
+        Self::of(DB::open_cf_descriptors(&options, path, columns()))
     }
 
     /// Opens a store to look at it, also while another process uses it: shows what was there at this moment.
+    /// Changes nothing on the disk.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        Self::of(DB::open_cf_descriptors_read_only(&options(), path, columns(), false))
+        Self::look(path, &options())
+    }
+
+    /// As [`open_read_only`](Self::open_read_only), and passes over what is damaged in the write-ahead logs: for
+    /// salvage, which then says what is missing.
+    pub fn open_damaged(path: &Path) -> Result<Self, StoreError> {
+        let mut options = options();
+        options.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
+        // A write-ahead log that is missing is what brought us here.
+        options.set_track_and_verify_wals_in_manifest(false);
+        Self::look(path, &options)
+    }
+
+    fn look(path: &Path, options: &Options) -> Result<Self, StoreError> {
+        let there = DB::list_cf(options, path).map_err(|e| StoreError::new("open", e))?;
+        let columns = columns().into_iter().filter(|column| there.iter().any(|name| name == column.name()));
+        Self::of(DB::open_cf_descriptors_read_only(options, path, columns, false))
+    }
+
+    /// Sorts everything into files, whose blocks are checked when they are read, and retires the write-ahead log.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        let mut flush = FlushOptions::default();
+        flush.set_wait(true);
+        let columns: Vec<_> = Column::ALL.iter().filter_map(|column| self.column(*column)).collect();
+        self.db.flush_cfs_opt(&columns, &flush).map_err(|e| StoreError::new("flush", e))
+    }
+
+    /// What can be read of a column, from both ends towards the damage, and the first error if there is any.
+    pub fn rescue(&self, column: Column) -> (BTreeMap<Vec<u8>, Vec<u8>>, Option<StoreError>) {
+        let mut rows = BTreeMap::new();
+        let mut damage = None;
+        let Some(column) = self.column(column) else { return (rows, damage) };
+        for mode in [IteratorMode::Start, IteratorMode::End] {
+            for pair in self.db.iterator_cf(column, mode) {
+                match pair {
+                    Ok((key, value)) => drop(rows.insert(key.into(), value.into())),
+                    Err(error) => {
+                        damage.get_or_insert_with(|| StoreError::new("scan", error));
+                        break;
+                    }
+                }
+            }
+            if damage.is_none() {
+                break;
+            }
+        }
+        (rows, damage)
     }
 
     fn of(db: Result<DB, rocksdb::Error>) -> Result<Self, StoreError> {
@@ -43,18 +97,21 @@ impl RocksStore {
         Ok(Self { db, synced })
     }
 
-    fn column(&self, column: Column) -> &rocksdb::ColumnFamily {
-        self.db.cf_handle(column.name()).expect("every column was opened")
+    /// `None` only in a store of an earlier release that was opened to look at it.
+    fn column(&self, column: Column) -> Option<&rocksdb::ColumnFamily> {
+        self.db.cf_handle(column.name())
     }
 }
 
 impl Store for RocksStore {
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.db.get_cf(self.column(column), key).map_err(|e| StoreError::new("read", e))
+        let Some(column) = self.column(column) else { return Ok(None) };
+        self.db.get_cf(column, key).map_err(|e| StoreError::new("read", e))
     }
 
     fn scan(&self, column: Column, prefix: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
-        for pair in self.db.iterator_cf(self.column(column), IteratorMode::From(prefix, Direction::Forward)) {
+        let Some(column) = self.column(column) else { return Ok(()) };
+        for pair in self.db.iterator_cf(column, IteratorMode::From(prefix, Direction::Forward)) {
             let (key, value) = pair.map_err(|e| StoreError::new("scan", e))?;
             if !key.starts_with(prefix) || visit(&key, &value).is_break() {
                 break;
@@ -66,7 +123,9 @@ impl Store for RocksStore {
     fn write(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut writes = WriteBatch::default();
         for (column, key, value) in batch.puts() {
-            writes.put_cf(self.column(*column), key, value);
+            let column =
+                self.column(*column).ok_or_else(|| StoreError::new("write", "a column is missing"))?;
+            writes.put_cf(column, key, value);
         }
         self.db.write_opt(writes, &self.synced).map_err(|e| StoreError::new("write", e))
     }
@@ -80,6 +139,11 @@ fn options() -> Options {
     options.set_keep_log_file_num(4);
     // Every block is checked when read: a flipped bit is an error, never an answer.
     options.set_paranoid_checks(true);
+    // Every write was synced, so nothing but a record that a crash cut off may be missing.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_track_and_verify_wals_in_manifest(true);
+    // A manifest that lost its tail has then lost all columns of a flush, and the count of rounds says so; never one.
+    options.set_atomic_flush(true);
     options
 }
 

@@ -1,6 +1,7 @@
 //! The witness from outside: over HTTP without a socket, and as the program.
 
 mod crash;
+mod damage;
 mod durability;
 mod evidence;
 mod program;

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
@@ -20,6 +20,7 @@ use tlog::sign_subtree::SignSubtree;
 use witness::http::MAX_BODY_BYTES;
 use witness::log_list::Stanza;
 use witness::store::memory::MemoryStore;
+use witness::store::{Batch, Column, Store, StoreError, Visit};
 
 use crate::world::{Log, NAME, START, World, body, both_keys, logs_of, signer};
 
@@ -393,9 +394,9 @@ async fn budgets_are_kept_for_each_log_and_each_address() {
     // Nor does whoever resends what the log has published, however often.
     for attempt in 0..200u64 {
         assert_eq!(world.add(log.request(0, 1)).await.status, 409);
-        world.wall.fetch_add(1, Ordering::SeqCst);
+        world.pass(10);
         let times = world.verified_times(&world.add(log.request(1, 1)).await, &log, 1);
-        let last = attempt.min(59) + 1;
+        let last = (attempt.min(59) + 1) * 10;
         assert_eq!(times, [START + last; 2], "spent: the last lines are the answer");
     }
     for size in 1..60 {
@@ -406,6 +407,66 @@ async fn budgets_are_kept_for_each_log_and_each_address() {
     let limited = World::limited(Arc::new(MemoryStore::default()), both_keys(), &[&log], 3);
     for want in [200, 409, 409, 429, 429] {
         assert_eq!(limited.add(log.request(0, 9)).await.status, want);
+    }
+}
+
+/// §0.13 of the review: whoever replays a public note costs the witness no signature and no sync for ten seconds, and
+/// without a budget that was agreed on no more than 8,640 a day.
+#[tokio::test]
+async fn a_note_that_is_replayed_is_answered_from_what_is_stored() {
+    let log = Log::new(ORIGIN, 9);
+    let store = Arc::new(CountingStore::default());
+    let world = World::with(store.clone(), both_keys(), &[&log]);
+    let first = world.add(log.request(0, 5)).await;
+    for seconds in 0..10 {
+        let again = world.add(log.request(5, 5)).await;
+        assert_eq!((again.status, &again.text), (200, &first.text), "after {seconds} s");
+        world.pass(1);
+    }
+    assert_eq!(store.writes.load(Ordering::SeqCst), 1, "nothing was written");
+    assert_eq!(world.verified_times(&world.add(log.request(5, 5)).await, &log, 5), [START + 10; 2]);
+    assert_eq!(store.writes.load(Ordering::SeqCst), 2);
+    // Growth waits for nothing.
+    assert_eq!(world.add(log.request(5, 9)).await.status, 200);
+    assert_eq!(store.writes.load(Ordering::SeqCst), 3);
+    for _ in 0..400 {
+        world.pass(10);
+        assert_eq!(world.add(log.request(9, 9)).await.status, 200);
+    }
+    let writes = store.writes.load(Ordering::SeqCst);
+    assert!((355..=380).contains(&writes), "an hour's worth at once: {writes}");
+}
+
+/// A witness that was given a further key signs with it at once.
+#[tokio::test]
+async fn what_is_stored_is_no_answer_for_a_key_that_is_new() {
+    let log = Log::new(ORIGIN, 9);
+    let store = Arc::new(MemoryStore::default());
+    let world = World::with(store.clone(), vec![both_keys().remove(0)], &[&log]);
+    assert_eq!(world.add(log.request(0, 9)).await.lines().len(), 1);
+    let world = World::with(store, both_keys(), &[&log]);
+    assert_eq!(world.add(log.request(9, 9)).await.lines().len(), 2);
+}
+
+/// A store that counts its writes.
+#[derive(Default)]
+struct CountingStore {
+    inner: MemoryStore,
+    writes: AtomicU64,
+}
+
+impl Store for CountingStore {
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(column, key)
+    }
+
+    fn scan(&self, column: Column, prefix: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
+        self.inner.scan(column, prefix, visit)
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        self.inner.write(batch)
     }
 }
 

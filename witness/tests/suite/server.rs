@@ -79,6 +79,16 @@ impl Server {
 
     /// As [`serve`](Self::serve), started by a program that becomes, or watches, the server.
     pub(crate) fn serve_under(&mut self, starter: &[&str], flags: &[&str]) {
+        self.start(starter, flags)
+            .unwrap_or_else(|(code, lines)| panic!("it did not start: {code:?}\n{lines}"));
+    }
+
+    /// Serves the witness and waits until it answers, or has ended: then the exit code, and what it said.
+    pub(crate) fn start(
+        &mut self,
+        starter: &[&str],
+        flags: &[&str],
+    ) -> Result<String, (Option<i32>, String)> {
         let listen = self.address().to_string();
         let serve = self.command(
             "serve",
@@ -96,11 +106,19 @@ impl Server {
         let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut lines = String::new();
         while !lines.contains(" serving ") {
-            assert_ne!(stderr.read_line(&mut lines).expect("a line"), 0, "it did not start:\n{lines}");
+            if stderr.read_line(&mut lines).expect("a line") == 0 {
+                return Err((child.wait().expect("a process of ours").code(), lines));
+            }
         }
         // Keeps the pipe drained, so that the server never blocks on it.
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         self.child = Some(child);
+        Ok(lines)
+    }
+
+    /// The second record of what was cosigned.
+    pub(crate) fn record(&self) -> PathBuf {
+        self.folder.path().join("witness.cosigned")
     }
 
     pub(crate) fn pid(&self) -> u32 {

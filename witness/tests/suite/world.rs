@@ -142,8 +142,10 @@ pub(crate) fn body(old: u64, proof: Vec<Hash>, checkpoint: Note) -> String {
 pub(crate) struct World {
     pub(crate) app: Arc<App>,
     router: Router,
-    /// The wall clock, Unix seconds. The steady one stands still.
+    /// The wall clock, Unix seconds.
     pub(crate) wall: Arc<AtomicU64>,
+    /// The steady one, seconds since the start. It stands still unless a test moves it.
+    pub(crate) steady: Arc<AtomicU64>,
 }
 
 /// An answer.
@@ -195,12 +197,20 @@ impl World {
         logs: &[&Log],
         per_minute: u32,
     ) -> Self {
-        let wall = Arc::new(AtomicU64::new(START));
         let (state, _) = State::open(store, |_| ()).expect("a state");
+        Self::of(state, keys, logs, per_minute)
+    }
+
+    /// A witness with this state.
+    pub(crate) fn of(state: State, keys: Vec<SignerKey>, logs: &[&Log], per_minute: u32) -> Self {
+        let (wall, steady) = (Arc::new(AtomicU64::new(START)), Arc::new(AtomicU64::new(0)));
         let name = keys[0].verifier().name().clone();
         let read = {
-            let wall = wall.clone();
-            move || Reading { wall: UnixTime::from_secs(wall.load(Ordering::SeqCst)), steady: Duration::ZERO }
+            let (wall, steady) = (wall.clone(), steady.clone());
+            move || Reading {
+                wall: UnixTime::from_secs(wall.load(Ordering::SeqCst)),
+                steady: Duration::from_secs(steady.load(Ordering::SeqCst)),
+            }
         };
         let stanzas: Vec<Stanza> = logs.iter().flat_map(|log| log.stanzas()).collect();
         let keys = Keys::new(&name, keys).expect("keys");
@@ -215,7 +225,13 @@ impl World {
             metrics: metrics::install(),
         });
         let peer = MockConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1)));
-        Self { router: http::router(app.clone()).layer(peer), app, wall }
+        Self { router: http::router(app.clone()).layer(peer), app, wall, steady }
+    }
+
+    /// Lets time go by on both clocks.
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.wall.fetch_add(seconds, Ordering::SeqCst);
+        self.steady.fetch_add(seconds, Ordering::SeqCst);
     }
 
     pub(crate) async fn ask(&self, request: Request<Body>) -> Answer {

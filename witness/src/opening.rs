@@ -1,0 +1,137 @@
+//! How the state of a directory is opened: looked at first, with nothing touched, and for writing only if it is whole.
+//!
+//! ```text
+//! db/*.log, db/MANIFEST   every byte read (`service::wal`)    ▶ damaged: no start
+//! db, read-only           every log's row, the round          ▶ unreadable: no start
+//! D.cosigned              every frame                         ▶ `agreement::judge` ▶ no start, or held logs
+//! db, for writing         D.cosigned with one frame           ▶ served
+//! ```
+//! A crash in here changes nothing that the next start does not find again.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use service::wal;
+
+use crate::Failure;
+use crate::agreement::{Agreement, Break, Held, Stored, judge};
+use crate::record::{CosignedRecord, Recorded};
+use crate::state::{StateError, read_stored};
+use crate::store::recorded::RecordedStore;
+use crate::store::rocks::RocksStore;
+
+/// The store of a witness, with its second record.
+pub(crate) type WitnessStore = RecordedStore<RocksStore>;
+
+/// The state of a directory, ready to be served.
+pub(crate) struct Opened {
+    pub(crate) store: Arc<WitnessStore>,
+    pub(crate) held: Held,
+}
+
+/// What a look at a directory gave. Nothing was changed.
+pub(crate) struct Looked {
+    /// Files that a crash alone explains.
+    pub(crate) torn: Vec<wal::Unsound>,
+    pub(crate) stored: Stored,
+    pub(crate) recorded: Option<Recorded>,
+    pub(crate) agreement: Agreement,
+}
+
+/// Why a directory is not opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unsound {
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Files(Vec<wal::Unsound>),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("cannot read `{}`: {cause}", path.display())]
+    Read { path: PathBuf, cause: io::Error },
+    #[error(transparent)]
+    Broken(#[from] Break),
+    #[error("{0}: a directory without a second record gets one after a clean stop only")]
+    NotClean(wal::Unsound),
+}
+
+/// Looks at a directory that this process holds.
+pub(crate) fn look(dir: &Path, record: &Path) -> Result<Looked, Unsound> {
+    let db = dir.join("db");
+    let unsound = wal::unsound(&db).map_err(|cause| Unsound::Read { path: db.clone(), cause })?;
+    let (torn, damaged): (Vec<_>, Vec<_>) = unsound.into_iter().partition(wal::Unsound::is_torn);
+    if !damaged.is_empty() {
+        return Err(Unsound::Files(damaged));
+    }
+    let recorded =
+        Recorded::read(record).map_err(|cause| Unsound::Read { path: record.to_owned(), cause })?;
+    let store = RocksStore::open_read_only(&db).map_err(StateError::from)?;
+    let stored = read_stored(&store)?;
+    let agreement = judge(&stored, recorded.as_ref());
+    Ok(Looked { torn, stored, recorded, agreement })
+}
+
+/// Opens the state of a directory that this process holds, for writing.
+pub(crate) fn open(dir: &Path) -> Result<Opened, Failure> {
+    let cannot = |e: io::Error| Failure::new(format!("cannot find `{}`", dir.display())).caused_by(e);
+    let record_path = record_path(dir).map_err(cannot)?;
+    let refused = |e: Unsound| {
+        Failure::new(format!("the state in `{}` is not what this witness wrote", dir.display()))
+            .caused_by(e)
+            .hint("nothing was changed; `witness fsck` says what is damaged and what can be saved")
+    };
+    let looked = look(dir, &record_path).map_err(refused)?;
+    for torn in &looked.torn {
+        tracing::warn!(file = %torn, "a crash cut the last write");
+    }
+    let Looked { stored, recorded, agreement, mut torn } = looked;
+    let held = match agreement {
+        Agreement::Broken(broken) => return Err(refused(broken.into())),
+        Agreement::First => match torn.pop() {
+            Some(torn) => return Err(refused(Unsound::NotClean(torn))),
+            None => Held::new(),
+        },
+        Agreement::Counted(held) => held,
+    };
+    let cannot = |e| Failure::new(format!("cannot open the database in `{}`", dir.display())).caused_by(e);
+    let store = RocksStore::open(&dir.join("db")).map_err(cannot)?;
+    let round = stored.round.unwrap_or(0);
+    let mut rows = stored.rows;
+    match recorded {
+        None => tracing::info!(
+            record = %record_path.display(), logs = rows.len(),
+            "this directory is of an earlier release: it has a second record of what was cosigned from now on"
+        ),
+        Some(recorded) => {
+            if recorded.round < round {
+                tracing::warn!(round, "a crash came between the database and the record of its last round");
+            }
+            // What the two do not agree on stays as it is in both.
+            for log in held.values() {
+                rows.remove(&log.origin);
+                rows.extend(log.recorded.clone().map(|row| (row.origin.clone(), row)));
+            }
+        }
+    }
+    let record = CosignedRecord::replace(&record_path, round, rows);
+    let cannot =
+        |e| Failure::new(format!("cannot write the record `{}`", record_path.display())).caused_by(e);
+    let record = record.map_err(cannot)?;
+    Ok(Opened { store: Arc::new(RecordedStore::new(store, record)), held })
+}
+
+/// `D.cosigned`, beside the directory, which need not be there yet: a copy of the directory, and a restored one, do not
+/// bring it along.
+pub(crate) fn record_path(dir: &Path) -> io::Result<PathBuf> {
+    let mut path = match fs::canonicalize(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let name = dir.file_name().ok_or(e)?;
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+            fs::canonicalize(parent.unwrap_or(Path::new(".")))?.join(name)
+        }
+        path => path?,
+    }
+    .into_os_string();
+    path.push(".cosigned");
+    Ok(path.into())
+}
