@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use attestation::json::JsonError;
-use serde_json::{Map, Value};
+use attestation::statement::Predicate;
 use tlog::Hash;
 
 use crate::receipt_file::read_bounded;
@@ -62,7 +62,7 @@ pub fn file_word(predicate_type: &str) -> String {
 }
 
 /// Reads a predicate: a JSON object, with the strictness of everything that is signed.
-pub fn read(path: &Path) -> Result<Map<String, Value>> {
+pub fn read(path: &Path) -> Result<Predicate> {
     let cannot = || Failure::new(format!("cannot use the predicate `{}`", path.display()));
     let bytes = read_bounded(path, MAX_BYTES).map_err(|error| {
         let failure = cannot().caused_by(error);
@@ -76,15 +76,28 @@ pub fn read(path: &Path) -> Result<Map<String, Value>> {
             false => failure,
         }
     })?;
-    let predicate = attestation::json::parse_exact(&bytes).map_err(|error| match error {
+    refuse_too_little_memory(bytes.len()).map_err(|why| cannot().because(why))?;
+    Predicate::parse_exact(&bytes).map_err(|error| match error {
         JsonError::Number { .. } => cannot().caused_by(error).hint("write it as a string"),
         _ => cannot().caused_by(error),
-    });
-    match predicate? {
-        Value::Object(predicate) => Ok(predicate),
-        _ => Err(cannot().because("it is JSON, but not an object")),
-    }
+    })
 }
+
+/// Asks for as much memory as a predicate takes until its receipt is written, and gives it back. What fails here would
+/// end the process later, with the receipt half made.
+fn refuse_too_little_memory(bytes: usize) -> Result<(), String> {
+    let wanted = bytes.saturating_mul(MEMORY).saturating_add(BESIDE_BYTES);
+    Vec::<u8>::new()
+        .try_reserve_exact(wanted)
+        .map_err(|_| format!("not enough memory: signing it takes up to {} MiB", wanted >> 20))
+}
+
+/// How many times its length a predicate takes: its text, the payload, what is signed, the receipt in base64 and as
+/// it is written.
+const MEMORY: usize = 8;
+
+/// What the process takes beside: threads with their stacks, the connection to a log.
+const BESIDE_BYTES: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -8,8 +8,7 @@ use attestation::dsse::Envelope;
 use attestation::entry::{Claim, PendingEntry, Visibility};
 use attestation::provenance::{BuildFacts, Provenance};
 use attestation::receipt::{Receipt, State};
-use attestation::statement::{MAX_SUBJECTS, Statement, StatementError, Subject};
-use serde_json::{Map, Value};
+use attestation::statement::{MAX_SUBJECTS, Predicate, Statement, StatementError, Subject};
 use tlog::Hash;
 
 use crate::artifact::Hashed;
@@ -53,7 +52,7 @@ pub enum Says {
         /// Its type, a URI.
         predicate_type: String,
         /// Its content.
-        predicate: Map<String, Value>,
+        predicate: Predicate,
     },
 }
 
@@ -172,7 +171,7 @@ struct Group {
 fn prepare(request: &Request, identity: &Identity) -> Result<Vec<Group>> {
     let predicate_type = request.says.predicate_type();
     let predicate = match &request.says {
-        Says::Built(provenance) => provenance.to_predicate(),
+        Says::Built(provenance) => Predicate::from(provenance.to_predicate()),
         Says::Predicate { predicate, .. } => predicate.clone(),
     };
     let artifacts = request.artifacts.clone();

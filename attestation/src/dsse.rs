@@ -8,6 +8,8 @@
 //! ```
 //! Exactly these members, one signature, no `keyid`: stock cosign accepts nothing else of a managed key.
 
+use std::sync::Arc;
+
 use serde::{Serialize, Serializer};
 use tlog::Hash;
 use tlog::encoding;
@@ -29,7 +31,8 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 /// must look before that asks for [`Envelope::unverified_payload`] and has been told.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Envelope {
-    payload: Vec<u8>,
+    /// Shared: a payload may be long, and a receipt is handed around.
+    payload: Arc<[u8]>,
     signature: [u8; ED25519_SIGNATURE_BYTES],
 }
 
@@ -37,7 +40,7 @@ impl Envelope {
     /// Signs `payload`, an in-toto statement.
     pub fn sign(key: &Ed25519PrivateKey, payload: Vec<u8>) -> Self {
         let signature = key.sign(&pae(PAYLOAD_TYPE, &payload));
-        Self { payload, signature }
+        Self { payload: payload.into(), signature }
     }
 
     /// Reads an envelope. How long one may be is the caller's limit.
@@ -60,14 +63,21 @@ impl Envelope {
         let sig = signature.string("sig")?;
         signature.finish()?;
         Ok(Self {
-            payload: encoding::decode_base64(&payload).ok_or(EnvelopeError::PayloadEncoding)?,
+            payload: encoding::decode_base64(&payload).ok_or(EnvelopeError::PayloadEncoding)?.into(),
             signature: encoding::decode_base64_array(&sig).ok_or(EnvelopeError::SignatureEncoding)?,
         })
     }
 
     /// The envelope in its one canonical form (JCS).
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("strings in, JSON out")
+        let mut json = Vec::with_capacity(self.json_bytes());
+        serde_json::to_writer(&mut json, self).expect("strings in, JSON out");
+        String::from_utf8(json).expect("JSON is UTF-8")
+    }
+
+    /// How long the JSON is, or a little longer.
+    pub(crate) fn json_bytes(&self) -> usize {
+        self.payload.len().div_ceil(3) * 4 + 512
     }
 
     /// SHA-256 of the canonical form: an envelope's name, in entries and beside the log.
@@ -104,8 +114,9 @@ impl Serialize for Envelope {
         // Members in alphabetical order and without escapes: serde_json writes this as JCS.
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
-        struct Wire {
-            payload: String,
+        struct Wire<'a> {
+            #[serde(serialize_with = "as_base64")]
+            payload: &'a [u8],
             payload_type: &'static str,
             signatures: [Signature; 1],
         }
@@ -113,9 +124,11 @@ impl Serialize for Envelope {
         struct Signature {
             sig: String,
         }
+        fn as_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(&encoding::base64_display(bytes))
+        }
         let signatures = [Signature { sig: encoding::base64(&self.signature) }];
-        Wire { payload: encoding::base64(&self.payload), payload_type: PAYLOAD_TYPE, signatures }
-            .serialize(serializer)
+        Wire { payload: &self.payload, payload_type: PAYLOAD_TYPE, signatures }.serialize(serializer)
     }
 }
 
@@ -181,7 +194,7 @@ mod tests {
         let envelope = Envelope::sign(&key(), b"{}".to_vec());
         let other = Ed25519PrivateKey::from_seed(&[8; 32]);
         assert_eq!(envelope.verify(&other.public_key()), Err(EnvelopeError::Signature));
-        let payload = Envelope { payload: b"{ }".to_vec(), ..envelope.clone() };
+        let payload = Envelope { payload: b"{ }".as_slice().into(), ..envelope.clone() };
         assert_eq!(payload.verify(&key().public_key()), Err(EnvelopeError::Signature));
         for byte in 0..ED25519_SIGNATURE_BYTES {
             let mut flipped = envelope.clone();

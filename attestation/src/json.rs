@@ -3,12 +3,17 @@
 //! In scope: UTF-8 without a byte order mark, no member twice in an object, bounded depth, nothing behind
 //! the value; and reading an object whose members are fixed. Out of scope: what the members mean.
 
+pub(crate) mod canonical;
 mod exact;
 
+use std::borrow::Cow;
 use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::quote::{printable, quoted};
@@ -25,30 +30,40 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
 }
 
 /// As [`parse`], for what is about to be signed: a number that not every reader reads as it is written is refused,
-/// since it would be signed as something that the signer did not write. That is a number with
-/// more digits than the nearest double is written with; integers up to 2^53 - 1 never have.
+/// since it would be signed as something that the signer did not write. That is an integer beyond 2^53 - 1, or a
+/// decimal fraction with more digits than a double keeps.
 pub fn parse_exact(bytes: &[u8]) -> Result<Value, JsonError> {
-    let value = parse(bytes)?;
-    let text = std::str::from_utf8(bytes).map_err(|e| JsonError::Utf8 { at: e.valid_up_to() })?;
+    Ok(serde_json::from_str(check_exact(bytes)?)?)
+}
+
+/// The text of what [`parse_exact`] would read, with nothing built of it: that takes several times its length.
+pub(crate) fn check_exact(bytes: &[u8]) -> Result<&str, JsonError> {
+    let text = check(bytes, MAX_DEPTH)?;
     exact::check(text)?;
-    Ok(value)
+    Ok(text)
 }
 
 /// As [`parse`], with another limit of depth.
 pub(crate) fn parse_to_depth(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
+    Ok(serde_json::from_str(check(bytes, max_depth)?)?)
+}
+
+/// The text of a JSON value that keeps the rules, without the value.
+pub(crate) fn check(bytes: &[u8], max_depth: usize) -> Result<&str, JsonError> {
     if bytes.starts_with(BYTE_ORDER_MARK) {
         return Err(JsonError::ByteOrderMark);
     }
     let text = std::str::from_utf8(bytes).map_err(|e| JsonError::Utf8 { at: e.valid_up_to() })?;
     let broken = Cell::new(None);
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = Strict { room: max_depth, broken: &broken }.deserialize(&mut reader);
-    let value = value.and_then(|value| reader.end().map(|()| value));
-    value.map_err(|e| match broken.take() {
+    let checked = Strict { room: max_depth, broken: &broken }.deserialize(&mut reader);
+    let checked = checked.and_then(|()| reader.end());
+    checked.map_err(|e| match broken.take() {
         Some(Rule::Duplicate(name)) => JsonError::Duplicate { name, line: e.line(), column: e.column() },
         Some(Rule::Depth) => JsonError::Depth { max_depth, line: e.line(), column: e.column() },
         None => e.into(),
-    })
+    })?;
+    Ok(text)
 }
 
 /// An object whose members are fixed: each is taken by name, and [`Object::finish`] refuses what is left.
@@ -61,6 +76,19 @@ impl Object {
     /// Reads a whole text as an object.
     pub(crate) fn parse(bytes: &[u8], max_depth: usize) -> Result<Self, JsonError> {
         Self::new(String::new(), parse_to_depth(bytes, max_depth)?)
+    }
+
+    /// Reads a text that was checked as an object, but for the member `raw`, of which nothing is built: its text, if it
+    /// is there.
+    pub(crate) fn parse_but<'t>(text: &'t str, raw: &str) -> Result<(Self, Option<&'t str>), JsonError> {
+        if !text.trim_ascii().starts_with('{') {
+            return Err(JsonError::Type { member: String::new(), want: "an object" });
+        }
+        let mut texts: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
+        let raw = texts.remove(raw).map(RawValue::get);
+        let member = |(name, text): (String, &RawValue)| Ok((name, serde_json::from_str(text.get())?));
+        let members = texts.into_iter().map(member).collect::<Result<_, JsonError>>()?;
+        Ok((Self { path: String::new(), members }, raw))
     }
 
     /// `value`, found at `path`, as an object.
@@ -228,7 +256,7 @@ impl From<serde_json::Error> for JsonError {
     }
 }
 
-/// Builds a [`Value`] and notes the rule that the text breaks: the library's own error is a sentence.
+/// Reads a value, keeps nothing of it, and notes the rule that the text breaks: the library's own error is a sentence.
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     room: usize,
@@ -255,65 +283,66 @@ impl Strict<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
+/// A member's name, borrowed from the text unless it has escapes.
+#[derive(Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = Value;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let inside = self.inside()?;
-        let mut values = Vec::new();
-        while let Some(value) = seq.next_element_seed(inside)? {
-            values.push(value);
-        }
-        Ok(Value::Array(values))
+        while seq.next_element_seed(inside)?.is_some() {}
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let inside = self.inside()?;
-        let mut members = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if members.contains_key(&name) {
-                return self.breaks(Rule::Duplicate(quoted(&name)));
+        let mut names = BTreeSet::new();
+        while let Some(name) = map.next_key::<Name<'de>>()? {
+            if names.contains(&name) {
+                return self.breaks(Rule::Duplicate(quoted(&name.0)));
             }
-            let value = map.next_value_seed(inside)?;
-            members.insert(name, value);
+            names.insert(name);
+            map.next_value_seed(inside)?;
         }
-        Ok(Value::Object(members))
+        Ok(())
     }
 }
 

@@ -134,7 +134,7 @@ impl BuildFacts {
         if statement.predicate_type() != PREDICATE_TYPE {
             return Self::default();
         }
-        let predicate = statement.predicate();
+        let predicate = &statement.predicate();
         let text = |path: &[&str]| Some(member(predicate, path)?.as_str()?.to_owned());
         let workflow = |name| text(&["buildDefinition", "externalParameters", "workflow", name]);
         let (source_uri, source_ref) = match workflow("repository") {

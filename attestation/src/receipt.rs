@@ -184,9 +184,12 @@ impl Receipt {
             sigstore_note: logged.and_then(|logged| logged.sigstore_note.as_deref()),
             identity: logged.map_or(Vec::new(), |logged| logged.identity.iter().map(event).collect()),
         };
-        let mut json = serde_json::to_string_pretty(&wire).expect("text in, JSON out");
-        json.push('\n');
-        json
+        // The envelope is what may be long. A text that grows by doubling takes twice its length.
+        let beside: usize = [&wire.leaf, &wire.proof].into_iter().flatten().map(String::len).sum();
+        let mut json = Vec::with_capacity(self.envelope.json_bytes() + 2 * beside + 4096);
+        serde_json::to_writer_pretty(&mut json, &wire).expect("text in, JSON out");
+        json.push(b'\n');
+        String::from_utf8(json).expect("JSON is UTF-8")
     }
 
     /// Who signed, by its own word.

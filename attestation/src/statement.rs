@@ -10,12 +10,13 @@
 //! who signed (`dsse`), what a provenance predicate says (`provenance`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tlog::Hash;
 
-use crate::json::{JsonError, MAX_DEPTH, Object};
+use crate::json::{self, JsonError, MAX_DEPTH, Object};
 use crate::quote::quoted;
 
 /// A statement that keeps the rules of its format.
@@ -23,7 +24,38 @@ use crate::quote::quoted;
 pub struct Statement {
     subjects: Vec<Subject>,
     predicate_type: String,
-    predicate: Map<String, Value>,
+    predicate: Predicate,
+}
+
+/// What a statement says: the text of a JSON object. It is shared, not copied, since it may be long; and it is no
+/// tree, which takes several times as much.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Predicate(Arc<str>);
+
+impl Predicate {
+    /// Reads a predicate that is about to be signed, with the rules of [`crate::json::parse_exact`].
+    pub fn parse_exact(bytes: &[u8]) -> Result<Self, JsonError> {
+        Self::of(json::check_exact(bytes)?, "")
+    }
+
+    /// A text that was checked.
+    fn of(text: &str, member: &str) -> Result<Self, JsonError> {
+        let text = text.trim_ascii();
+        match text.starts_with('{') {
+            true => Ok(Self(text.into())),
+            false => Err(JsonError::Type { member: member.to_owned(), want: "an object" }),
+        }
+    }
+
+    fn to_map(&self) -> Map<String, Value> {
+        serde_json::from_str(&self.0).expect("the text was checked to be an object")
+    }
+}
+
+impl From<Map<String, Value>> for Predicate {
+    fn from(members: Map<String, Value>) -> Self {
+        Self(Value::Object(members).to_string().into())
+    }
 }
 
 /// An artifact that a statement is about.
@@ -47,15 +79,15 @@ impl Subject {
 impl Statement {
     /// A statement, checked by the rules of the format.
     ///
-    /// `predicate` is expected to come from [`crate::json::parse_exact`] or to be as shallow and exact: a
+    /// `predicate` is expected to come from [`Predicate::parse_exact`] or to be as shallow and exact: a
     /// payload that nests deeper than [`MAX_DEPTH`] is refused when it is read, and a number that is no
     /// 64-bit integer nor the text of a double has been rounded before it came here.
     pub fn new(
         subjects: Vec<Subject>,
         predicate_type: impl Into<String>,
-        predicate: Map<String, Value>,
+        predicate: impl Into<Predicate>,
     ) -> Result<Self, StatementError> {
-        let predicate_type = predicate_type.into();
+        let (predicate_type, predicate) = (predicate_type.into(), predicate.into());
         if subjects.is_empty() || subjects.len() > MAX_SUBJECTS {
             return Err(StatementError::SubjectCount(subjects.len()));
         }
@@ -69,14 +101,16 @@ impl Statement {
     /// Reads the payload of an envelope.
     pub fn parse(payload: &[u8]) -> Result<Self, StatementError> {
         // The predicate stands one level inside the statement.
-        let mut statement = Object::parse(payload, MAX_DEPTH + 1)?;
+        let text = json::check(payload, MAX_DEPTH + 1)?;
+        let (mut statement, predicate) = Object::parse_but(text, "predicate")?;
         let kind = statement.string("_type")?;
         if kind != TYPE {
             return Err(StatementError::Type(quoted(&kind)));
         }
         let subjects = statement.objects("subject")?;
         let predicate_type = statement.string("predicateType")?;
-        let predicate = statement.object("predicate")?.rest();
+        let predicate = predicate.ok_or_else(|| JsonError::Missing { member: "predicate".to_owned() })?;
+        let predicate = Predicate::of(predicate, "predicate")?;
         statement.finish()?;
         let subjects = subjects.into_iter().map(Subject::from_json).collect::<Result<_, _>>()?;
         Self::new(subjects, predicate_type, predicate)
@@ -92,7 +126,6 @@ impl Statement {
             kind: &'static str,
             subject: Vec<WireSubject<'a>>,
             predicate_type: &'a str,
-            predicate: &'a Map<String, Value>,
         }
         #[derive(Serialize)]
         struct WireSubject<'a> {
@@ -104,13 +137,15 @@ impl Statement {
             let digest = others.chain([(SHA256, subject.sha256.to_string())]).collect();
             WireSubject { name: &subject.name, digest }
         });
-        let wire = Wire {
-            kind: TYPE,
-            subject: subject.collect(),
-            predicate_type: &self.predicate_type,
-            predicate: &self.predicate,
-        };
-        serde_json::to_vec(&wire).expect("maps have text keys, so this is JSON")
+        let wire = Wire { kind: TYPE, subject: subject.collect(), predicate_type: &self.predicate_type };
+        let mut payload = Vec::with_capacity(self.predicate.0.len() + 1024);
+        serde_json::to_writer(&mut payload, &wire).expect("maps have text keys, so this is JSON");
+        // The last member goes before the closing brace.
+        payload.pop();
+        payload.extend(br#","predicate":"#);
+        json::canonical::write(&self.predicate.0, &mut payload);
+        payload.push(b'}');
+        payload
     }
 
     /// The artifacts, in the signer's order; at least one.
@@ -123,9 +158,9 @@ impl Statement {
         &self.predicate_type
     }
 
-    /// The claim.
-    pub fn predicate(&self) -> &Map<String, Value> {
-        &self.predicate
+    /// The claim, read anew each time: of a long one that takes several times its length.
+    pub fn predicate(&self) -> Map<String, Value> {
+        self.predicate.to_map()
     }
 
     /// The SHA-256 digests of the subjects, sorted by their bytes, each once: as an entry lists them.

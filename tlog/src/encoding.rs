@@ -1,12 +1,20 @@
 //! The one spelling of numbers and bytes in every text format here.
 
+use std::fmt::Display;
+
 use base64::Engine as _;
 use base64::alphabet;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 /// Standard base64 (RFC 4648 §4) with padding.
 pub fn base64(bytes: &[u8]) -> String {
     STRICT.encode(bytes)
+}
+
+/// As [`base64`], written piece by piece: for bytes of which there are many.
+pub fn base64_display(bytes: &[u8]) -> impl Display {
+    Base64Display::new(bytes, &STRICT)
 }
 
 /// Decodes standard base64: padding required, unused bits zero, no white space. `None` otherwise,

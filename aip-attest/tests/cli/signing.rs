@@ -3,7 +3,7 @@
 use attestation::receipt::{Receipt, State};
 use serde_json::{Value, json};
 
-use crate::world::{Forge, World, did, policy};
+use crate::world::{Forge, PROGRAM, World, did, policy};
 
 fn receipt(world: &World, name: &str) -> Receipt {
     Receipt::parse(world.read(name).as_bytes()).expect("a receipt")
@@ -113,7 +113,7 @@ fn provenance_comes_from_the_ci_environment_and_nothing_else_does() {
     let run = "https://github.com/octo/app/actions/runs/42/attempts/1";
     ran.expect(0, &[&format!("provenance is self-asserted, from the environment of {run}")]);
     let signed = receipt(&world, "app.receipt.json");
-    let predicate = Value::Object(signed.statement().predicate().clone());
+    let predicate = Value::Object(signed.statement().predicate());
     let source = predicate.pointer("/buildDefinition/externalParameters/workflow/repository");
     assert_eq!(source, Some(&json!("https://github.com/octo/app")));
     assert_eq!(predicate.pointer("/buildDefinition/internalParameters/selfAsserted"), Some(&json!(true)));
@@ -163,6 +163,40 @@ fn who_meets_a_limit_is_told_the_way_around_it() {
     long.set_len((32 << 20) + 1).expect("as long as that");
     let sign = ["sign", "d/0000", "--no-log", "--predicate-type", "spdx", "--predicate", "sbom.json"];
     world.run(&sign).expect(2, &["longer than 33554432 bytes", "at most 32 MiB: sign the file itself"]);
+}
+
+/// §2: a predicate took fifty times its length, and little memory ended the process with SIGABRT.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_long_predicate_takes_at_most_eight_times_its_length() {
+    let world = World::with_key();
+    world.file("app", b"app");
+    let component = r#"{"name": "a", "version": "1.0", "hashes": [{"alg": "SHA-256", "content": "00"}]}"#;
+    let components = vec![component; 100_000].join(",\n");
+    let sbom = format!("{{\"bomFormat\": \"CycloneDX\",\n\"components\": [{components}]}}");
+    world.file("sbom.json", sbom.as_bytes());
+    // In KiB of addresses: of the program and its threads, and of the predicate.
+    let program = 192 << 10;
+    let eightfold = 8 * sbom.len() / 1024;
+    let sign = |kibibytes: usize| {
+        let line = format!(
+            "ulimit -v {kibibytes}; ulimit -c 0; exec {PROGRAM} sign app --no-log --json --predicate-type cyclonedx \
+             --predicate sbom.json"
+        );
+        world.command("sh").args(["-c", &line]).output().expect("sh runs")
+    };
+    for kibibytes in [program / 2, program / 2 + eightfold / 2] {
+        let output = sign(kibibytes);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("not enough memory"), "{stderr}");
+    }
+    let output = sign(program + eightfold);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    // What is signed says the same.
+    let signed = receipt(&world, "app.cyclonedx.receipt.json");
+    let want: Value = serde_json::from_str(&sbom).expect("JSON");
+    assert_eq!(Value::Object(signed.statement().predicate()), want);
 }
 
 #[test]

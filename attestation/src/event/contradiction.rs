@@ -25,12 +25,13 @@ pub(super) fn check(payloads: &[Vec<u8>; 2]) -> Result<(), EventError> {
             return Err(EventError::Agreement("they are not both provenance"));
         }
         let reproducible = ["buildDefinition", "internalParameters", REPRODUCIBLE];
-        if member(statement.predicate(), &reproducible) != Some(&Value::Bool(true)) {
+        if member(&statement.predicate(), &reproducible) != Some(&Value::Bool(true)) {
             return Err(EventError::Agreement("their signer does not call both builds reproducible"));
         }
     }
+    let (says, says_too) = (first.predicate(), second.predicate());
     for path in SAME {
-        match (member(first.predicate(), path), member(second.predicate(), path)) {
+        match (member(&says, path), member(&says_too, path)) {
             (Some(a), Some(b)) if a == b => (),
             _ => return Err(EventError::Agreement("they are not of one build")),
         }

@@ -43,7 +43,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<Event, EventError> {
     let unknown = || EventError::Unknown(quoted(kind));
     let name = kind.strip_prefix(EVENT_PREDICATE_BASE).and_then(|rest| rest.strip_suffix("/v1"));
     let name = name.ok_or_else(unknown)?;
-    let predicate = Value::Object(statement.predicate().clone());
+    let predicate = Value::Object(statement.predicate());
     let mut members = Members(Object::new("predicate".to_owned(), predicate)?);
     let issuer = members.did("issuer")?;
     let origin = members.0.string("origin")?;

@@ -13,7 +13,41 @@ use super::JsonError;
 /// Refuses the first number in `text`, a JSON text of bounded depth, that is not what the nearest double is
 /// [`written`] as; integers up to [`MAX_INTEGER`] always are.
 pub(super) fn check(text: &str) -> Result<(), JsonError> {
-    check_at(text.trim_ascii(), &mut String::new())
+    match numbers(text).all(is_exact) {
+        true => Ok(()),
+        // Where it stands is asked only now: it takes as much memory as the text.
+        false => check_at(text.trim_ascii(), &mut String::new()),
+    }
+}
+
+/// The numbers in a JSON text.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            let start = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit())?;
+            rest = &rest[start..];
+            if let Some(string) = rest.strip_prefix('"') {
+                rest = &string[string_bytes(string)..];
+                continue;
+            }
+            let is_number = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
+            let (number, behind) = rest.split_at(rest.find(|c| !is_number(c)).unwrap_or(rest.len()));
+            rest = behind;
+            return Some(number);
+        }
+    })
+}
+
+/// How long a string is behind its opening quote, with the closing one.
+fn string_bytes(text: &str) -> usize {
+    let mut is_escaped = false;
+    let closing = text.bytes().position(|byte| {
+        let closes = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        closes
+    });
+    closing.map_or(text.len(), |at| at + 1)
 }
 
 /// `text` begins and ends with the value at `pointer`.
@@ -178,6 +212,14 @@ mod tests {
             let back: f64 = serde_json::from_str(&text).expect("JSON");
             assert_eq!(written(back), text);
         }
+    }
+
+    #[test]
+    fn every_number_is_found_and_nothing_in_a_string_is() {
+        let text = r#"{"a1":[1, -2.5e+3,"\\\"4\\","5é"],"\\":6e1,"":7} "#;
+        assert_eq!(numbers(text).collect::<Vec<_>>(), ["1", "-2.5e+3", "6e1", "7"]);
+        assert_eq!(numbers("8").collect::<Vec<_>>(), ["8"]);
+        assert_eq!(numbers(r#""9"#).count(), 0);
     }
 
     #[test]

@@ -191,7 +191,7 @@ fn statement(statement: &Statement) -> Described {
         true => described.text("provenance", "self-asserted, worth as much as its signer"),
         false => described,
     };
-    described.json("predicate", Value::Object(statement.predicate().clone()))
+    described.json("predicate", Value::Object(statement.predicate()))
 }
 
 fn entry(bytes: &[u8], value: &Value) -> Result<Described> {
