@@ -206,16 +206,19 @@ impl Client {
         self.send(path, self.http.get(format!("{}{path}", self.base)))
     }
 
-    /// How long a request may last from now on; a moment even after the deadline.
+    /// How long a request may last from now on.
     fn left(&self) -> Duration {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        left.clamp(SHORTEST_REQUEST, LONGEST_REQUEST)
+        self.deadline.saturating_duration_since(Instant::now()).min(LONGEST_REQUEST)
     }
 
     fn send(&self, path: &str, request: RequestBuilder) -> Result<Got, ClientError> {
         let url = format!("{}{path}", self.base);
-        let deadline = Instant::now() + self.left();
-        let request = request.header(ACCEPT, "application/json, text/plain, */*").timeout(self.left());
+        let left = self.left();
+        if left.is_zero() {
+            return Err(ClientError::NoTime { url });
+        }
+        let deadline = Instant::now() + left;
+        let request = request.header(ACCEPT, "application/json, text/plain, */*").timeout(left);
         let sent = match &self.authorization {
             None => request.send(),
             Some(authorization) => request.header(AUTHORIZATION, authorization).send(),
@@ -288,7 +291,6 @@ fn read_body(mut response: Response, url: &str, deadline: Instant) -> Result<Vec
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const SHORTEST_REQUEST: Duration = Duration::from_secs(1);
 const LONGEST_REQUEST: Duration = Duration::from_secs(30);
 
 /// The longest that a log is asked to hold an answer back: proxies between cut longer ones.

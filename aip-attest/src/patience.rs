@@ -28,7 +28,9 @@ impl Patience {
             };
             let Some(retry_after) = error.retry() else { return Err(error.into()) };
             if !self.pause(retry_after, console, &error.one_line()) {
-                return Err(Failure::from(error).because("there is no time left to try again").for_now());
+                let is_said = matches!(error, ClientError::NoTime { .. });
+                let failure = Failure::from(error).for_now();
+                return Err(if is_said { failure } else { failure.because("there is no time left to try again") });
             }
         }
     }

@@ -2,10 +2,12 @@
 //!
 //! The leaves are kept in `~/.aip/logs/<SHA-256 that names the log's key, hex>`, one behind the other as in an
 //! entry bundle (c2sp.org/tlog-tiles). The file is a cache and is never believed: the root over all leaves must be
-//! the one that log and witnesses signed. What a crash leaves of a leaf is cut off; a file that leads to another
-//! root is read again from the log, once.
+//! the one that log and witnesses signed. A file that leads to another root is read again from the log, once.
+//!
+//! New leaves go to a file without a name, and join the cache when the root is right: a reading that does not come
+//! to its end leaves nothing behind. What a crash in the middle of joining leaves of a leaf is cut off.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, ErrorKind, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -33,28 +35,29 @@ pub fn read(
     console: &mut Console,
     visit: &mut dyn FnMut(LeafIndex, &[u8]) -> Result<()>,
 ) -> Result<()> {
+    let size = checkpoint.size.get();
+    if size > MAX_BYTES / LEAST_LEAF_BYTES {
+        return Err(too_large(&checkpoint.origin).because(format!("its checkpoint is of {size} entries")));
+    }
     let path = cache_path(log)?;
     let mut cache = Cache::open(&path, patience, console)?;
-    cache.extend(checkpoint.size.get(), client, patience, console)?;
-    if cache.root(checkpoint.size.get())? != checkpoint.root {
+    cache.extend(checkpoint, client, patience, console)?;
+    if cache.root(size)? != checkpoint.root {
         console.note(format!("`{}` is damaged, or another tree's: reading the log again", path.display()));
-        cache.clear()?;
-        cache.extend(checkpoint.size.get(), client, patience, console)?;
-        let root = cache.root(checkpoint.size.get())?;
+        cache.doubt()?;
+        cache.extend(checkpoint, client, patience, console)?;
+        let root = cache.root(size)?;
         if root != checkpoint.root {
-            cache.clear()?;
             return Err(Failure::refuted(format!(
                 "the entries of `{}` are not those of its checkpoint",
                 checkpoint.origin
             ))
-            .because(format!(
-                "they have the root {root}, signed is {} for size {}",
-                checkpoint.root, checkpoint.size
-            ))
+            .because(format!("they have the root {root}, signed is {} for size {size}", checkpoint.root))
             .hint("do not rely on this log, and tell those who do"));
         }
     }
-    cache.leaves(checkpoint.size.get(), visit)
+    cache.keep()?;
+    cache.leaves(size, visit)
 }
 
 fn cache_path(log: &VerifierKey) -> Result<PathBuf> {
@@ -67,6 +70,12 @@ fn cache_path(log: &VerifierKey) -> Result<PathBuf> {
 struct Cache {
     path: PathBuf,
     file: File,
+    /// What counts of the file: its first bytes.
+    kept_bytes: u64,
+    /// The leaves behind those, until the root is known to be right.
+    new: File,
+    new_bytes: u64,
+    /// The leaves in both.
     leaves: u64,
 }
 
@@ -94,7 +103,9 @@ impl Cache {
                 }
             }
         }
-        let mut cache = Self { path: path.to_path_buf(), file, leaves: 0 };
+        let new = nameless(&path.with_extension("new")).map_err(cannot)?;
+        let path = path.to_path_buf();
+        let mut cache = Self { path, file, kept_bytes: u64::MAX, new, new_bytes: 0, leaves: 0 };
         let (mut bytes, mut leaves) = (0, 0);
         cache
             .scan(u64::MAX, &mut |leaf| {
@@ -102,31 +113,50 @@ impl Cache {
                 leaves += 1;
                 Ok(())
             })
-            .map_err(cannot)?;
-        // What a crash left of a leaf.
-        cache.file.set_len(bytes).map_err(cannot)?;
-        cache.leaves = leaves;
+            .map_err(|error| cannot_use(&cache.path, error))?;
+        // Without what a crash left of a leaf.
+        (cache.kept_bytes, cache.leaves) = (bytes, leaves);
         Ok(cache)
     }
 
-    fn clear(&mut self) -> Result<()> {
-        self.leaves = 0;
-        self.file.set_len(0).map_err(|error| cannot_use(&self.path, error))
+    /// Takes nothing for read. The file stays as it is until [`keep`](Self::keep).
+    fn doubt(&mut self) -> Result<()> {
+        (self.kept_bytes, self.new_bytes, self.leaves) = (0, 0, 0);
+        self.new.set_len(0).map_err(|error| cannot_use(&self.path, error))
     }
 
-    /// Reads from the log what is missing up to `size`.
+    /// Keeps what was read for the next time.
+    fn keep(&mut self) -> Result<()> {
+        if self.new_bytes == 0 {
+            return Ok(());
+        }
+        let mut joined = || {
+            self.file.set_len(self.kept_bytes)?;
+            self.file.seek(SeekFrom::End(0))?;
+            self.new.seek(SeekFrom::Start(0))?;
+            io::copy(&mut self.new, &mut self.file)?;
+            self.file.sync_data()?;
+            self.new.set_len(0)
+        };
+        joined().map_err(|error| cannot_use(&self.path, error))?;
+        self.kept_bytes += std::mem::take(&mut self.new_bytes);
+        Ok(())
+    }
+
+    /// Reads from the log what is missing of the checkpoint's tree.
     fn extend(
         &mut self,
-        size: u64,
+        checkpoint: &Checkpoint,
         client: &Client,
         patience: &mut Patience,
         console: &mut Console,
     ) -> Result<()> {
+        let size = checkpoint.size.get();
         if self.leaves >= size {
             return Ok(());
         }
         let progress = Progress::over_leaves(size - self.leaves);
-        self.file.seek(SeekFrom::End(0)).map_err(|error| cannot_use(&self.path, error))?;
+        self.new.seek(SeekFrom::End(0)).map_err(|error| cannot_use(&self.path, error))?;
         while self.leaves < size {
             let (index, skip) = (self.leaves / TILE_WIDTH, self.leaves % TILE_WIDTH);
             let width = (size - index * TILE_WIDTH).min(TILE_WIDTH);
@@ -136,12 +166,17 @@ impl Cache {
             let mut bytes = Vec::new();
             let new = leaves.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX));
             new.for_each(|leaf| tlog::bundle::push(&mut bytes, leaf));
-            self.file.write_all(&bytes).map_err(|error| cannot_use(&self.path, error))?;
+            if self.kept_bytes + self.new_bytes + bytes.len() as u64 > MAX_BYTES {
+                return Err(too_large(&checkpoint.origin)
+                    .because(format!("its first {} entries are as long", self.leaves)));
+            }
+            self.new.write_all(&bytes).map_err(|error| cannot_use(&self.path, error))?;
             progress.add(width - skip);
+            self.new_bytes += bytes.len() as u64;
             self.leaves += width - skip;
         }
         progress.finish();
-        self.file.sync_data().map_err(|error| cannot_use(&self.path, error))
+        Ok(())
     }
 
     fn root(&mut self, size: u64) -> Result<Hash> {
@@ -168,7 +203,9 @@ impl Cache {
     /// The first leaves, at most `count`, up to the first that is not there whole.
     fn scan(&mut self, count: u64, visit: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(0))?;
-        let mut reader = BufReader::with_capacity(1 << 20, &self.file);
+        self.new.seek(SeekFrom::Start(0))?;
+        let both = (&self.file).take(self.kept_bytes).chain(&self.new);
+        let mut reader = BufReader::with_capacity(1 << 20, both);
         let mut leaf = Vec::new();
         for _ in 0..count {
             let mut length = [0; 2];
@@ -194,6 +231,24 @@ fn whole(read: io::Result<()>) -> io::Result<bool> {
     }
 }
 
+/// A file that nobody finds, and that is gone when it is closed, also by a crash.
+fn nameless(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+    fs::remove_file(path)?;
+    Ok(file)
+}
+
+fn too_large(origin: &str) -> Failure {
+    Failure::new(format!("the log `{origin}` is larger than what is read whole: {} GiB", MAX_BYTES >> 30))
+        .hint("without --sync the log is asked for evidence")
+}
+
 fn cannot_use(path: &Path, error: io::Error) -> Failure {
     Failure::new(format!("cannot use the log's entries in `{}`", path.display())).caused_by(error)
 }
+
+/// The most leaves that are kept of a log, in bytes: no log fills a disk by signing that it is large.
+const MAX_BYTES: u64 = 32 << 30;
+
+/// Shorter is no entry: a signature alone has 64 bytes.
+const LEAST_LEAF_BYTES: u64 = 64;

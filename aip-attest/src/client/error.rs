@@ -26,6 +26,12 @@ pub enum ClientError {
         /// What is wrong with the answer.
         what: String,
     },
+    /// The caller's deadline is over: nothing was asked.
+    #[error("there is no time left to ask for `{url}`")]
+    NoTime {
+        /// What would have been asked.
+        url: String,
+    },
     /// The answer points somewhere else.
     #[error("`{url}` redirects to `{to}`")]
     Redirect {
@@ -88,7 +94,9 @@ impl ClientError {
     pub fn retry(&self) -> Option<Option<Duration>> {
         match self {
             Self::Refused { problem, retry_after, .. } if problem.is_for_now() => Some(*retry_after),
-            Self::BrokenOff { .. } | Self::TooSlow { .. } | Self::Unreachable { .. } => Some(None),
+            Self::BrokenOff { .. } | Self::NoTime { .. } | Self::TooSlow { .. } | Self::Unreachable { .. } => {
+                Some(None)
+            }
             _ => None,
         }
     }
@@ -136,6 +144,7 @@ impl From<ClientError> for Failure {
                     .to_owned(),
             ),
             ClientError::Tls { .. } => Some("check the log's URL: is it an https one?".to_owned()),
+            ClientError::NoTime { .. } => Some("a longer --timeout, or AIP_TIMEOUT, gives more".to_owned()),
             ClientError::BrokenOff { .. } | ClientError::TooSlow { .. } | ClientError::Unreachable { .. } => {
                 Some("check the log's URL and your connection".to_owned())
             }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
 use tlog::encoding::{base64, decode_base64};
 use tlog::key::{Ed25519PublicKey, KeyName, KeyType, SignerKey};
-use tlog::merkle::{HashReader, Node, inclusion, leaf_hash, root_of};
+use tlog::merkle::{HashReader, Node, inclusion, leaf_hash, node_hash, root_of};
 use tlog::note::Note;
 use tlog::proof::TlogProof;
 use tlog::tile::{Resource, TILE_WIDTH, Tile, hashes_at};
@@ -73,6 +73,8 @@ struct State {
     tiles: Tiles,
     /// The size of the checkpoint that is shown, if it is not the newest.
     shown: Option<usize>,
+    /// The tree that is shown instead, of equal leaves: 2 to the power of this.
+    immense: Option<u8>,
 }
 
 /// What the log does with its tiles.
@@ -105,6 +107,7 @@ impl Log {
             witness_is_down: false,
             tiles: Tiles::Served,
             shown: None,
+            immense: None,
         };
         let state = Arc::new(Mutex::new(state));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -154,6 +157,11 @@ impl Log {
     /// Shows the checkpoint of a tree that has grown since: its partial tiles may be gone.
     pub(crate) fn show(&self, size: Option<usize>) {
         self.lock().shown = size;
+    }
+
+    /// Shows a tree of 2^`height` leaves of 65,535 zeros, every one of which it serves.
+    pub(crate) fn be_immense(&self, height: u8) {
+        self.lock().immense = Some(height);
     }
 
     pub(crate) fn serve_wrong_tiles(&self) {
@@ -423,7 +431,20 @@ impl State {
 
     /// A tile that the tree implies; of a partial one only the newest width is kept.
     fn tile(&self, path: &str) -> Option<Vec<u8>> {
-        let (tile, Resource::Hashes) = Tile::parse(path)? else { return None };
+        let (tile, resource) = Tile::parse(path)?;
+        if self.immense.is_some() {
+            let mut bundle = Vec::new();
+            return Some(match resource {
+                Resource::Hashes => equal_leaves(tile.level() * 8).as_bytes().repeat(tile.width().into()),
+                Resource::Entries => {
+                    (0..tile.width()).for_each(|_| tlog::bundle::push(&mut bundle, &LONGEST_LEAF));
+                    bundle
+                }
+            });
+        }
+        if resource == Resource::Entries {
+            return None;
+        }
         let leaves = self.leaves().0;
         let hashes = hashes_at(tile.level(), TreeSize::new(leaves.len() as u64));
         let start = tile.index() * TILE_WIDTH;
@@ -456,7 +477,10 @@ impl State {
     fn checkpoint(&self, is_signed: bool, is_cosigned: bool) -> Note {
         let mut leaves = self.leaves().0;
         leaves.truncate(self.shown.unwrap_or(usize::MAX));
-        let checkpoint = Checkpoint::new(ORIGIN, TreeSize::new(leaves.len() as u64), root_of(&leaves));
+        let mut checkpoint = Checkpoint::new(ORIGIN, TreeSize::new(leaves.len() as u64), root_of(&leaves));
+        if let Some(height) = self.immense {
+            checkpoint = Checkpoint::new(ORIGIN, TreeSize::new(1 << height), equal_leaves(height));
+        }
         let other = SignerKey::from_seed(KeyName::new("other").expect("a name"), KeyType::Ed25519, &[1; 32]);
         let mut note = checkpoint.sign(if is_signed { &self.key } else { &other });
         if is_cosigned && !self.witness_is_down {
@@ -466,6 +490,13 @@ impl State {
         note
     }
 }
+
+/// The root of 2^`height` equal leaves.
+fn equal_leaves(height: u8) -> Hash {
+    (0..height).fold(leaf_hash(&LONGEST_LEAF), |below, _| node_hash(&below, &below))
+}
+
+static LONGEST_LEAF: [u8; tlog::bundle::MAX_ENTRY_BYTES] = [0; tlog::bundle::MAX_ENTRY_BYTES];
 
 struct Leaves(Vec<Hash>);
 

@@ -466,6 +466,24 @@ fn s17_bodies_without_end_are_left() {
     }
 }
 
+/// A log that signs what no disk holds, and one that has what nobody waits for: the time is kept, and nothing of it
+/// stays.
+#[test]
+fn a_log_without_end_is_left_when_the_time_is_over_and_leaves_nothing() {
+    let (log, world) = log_and_world();
+    world.file("policy", log.policy().as_bytes());
+    let (url, did) = (log.url(), did().to_string());
+    let sync = ["trust", &did, "--sync", "--policy", "policy", "--log", &url, "--root", &did];
+    for (height, want) in [(50, "is larger than what is read whole"), (24, "there is no time left")] {
+        log.be_immense(height);
+        let start = Instant::now();
+        world.run(&[&sync[..], &["--timeout", "2s"]].concat()).expect(2, &[want]);
+        assert!(start.elapsed() < Duration::from_secs(10), "{height}: {:?}", start.elapsed());
+        let left = |name: &&String| world.path(name).metadata().expect("a file").len() > 100_000;
+        assert_eq!(world.files().iter().find(left), None, "{height}");
+    }
+}
+
 #[test]
 fn a_token_goes_along_where_it_is_private() {
     let (log, world) = log_and_world();
