@@ -1,7 +1,11 @@
 //! Request bodies: how long, how slow, and how much of them is in memory at a time.
+//!
+//! A body has some time in which nothing is asked of it. One that takes longer is a slow body: it is taken as long as
+//! it keeps to [`LEAST_BYTES_PER_SECOND`], so that who has a slow line is served, and who sends a byte now and then
+//! is not.
 
 use std::ops::Deref;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -23,9 +27,15 @@ pub struct BodyLimits {
     pub small: usize,
     /// What all bodies together may have beyond that at a time, bytes.
     pub together: usize,
-    /// How long one may take.
+    /// How long one may take before it is slow.
     pub timeout: Duration,
 }
+
+/// What a slow body brings at least, over each [`RATE_SPAN`].
+pub const LEAST_BYTES_PER_SECOND: u64 = 16 << 10;
+
+/// The time over which a slow body's rate is taken.
+pub const RATE_SPAN: Duration = Duration::from_secs(10);
 
 /// A whole body, and its share of the memory until it is dropped.
 #[derive(Debug)]
@@ -110,8 +120,7 @@ impl Bodies {
         }
         // What is announced beyond that has no share of the memory before it comes.
         let bytes = Vec::with_capacity((announced as usize).min(self.limits.small));
-        let collected = tokio::time::timeout(self.limits.timeout, self.collect(body, bytes, longest)).await;
-        collected.unwrap_or(Err(BodyError::TooSlow))
+        self.collect(body, bytes, longest).await
     }
 
     /// One buffer, whatever the chunks: a body of one-byte chunks kept as it comes would take many times its bytes.
@@ -123,7 +132,16 @@ impl Bodies {
     ) -> Result<Received<'_>, BodyError> {
         let share = self.large.try_acquire_many(0).expect("nothing is always there");
         let mut received = Received { bytes, share };
-        while let Some(frame) = body.frame().await {
+        let mut pace = Pace::new(self.limits.timeout, longest, Instant::now());
+        loop {
+            let Ok(frame) = tokio::time::timeout_at(pace.next_look.into(), body.frame()).await else {
+                pace.look(received.bytes.len(), Instant::now())?;
+                continue;
+            };
+            let Some(frame) = frame else { break };
+            if Instant::now() >= pace.next_look {
+                pace.look(received.bytes.len(), Instant::now())?;
+            }
             // Trailers say nothing here.
             let Ok(data) = frame.map_err(|_| BodyError::BrokenOff)?.into_data() else { continue };
             let length = received.bytes.len() + data.len();
@@ -136,5 +154,95 @@ impl Bodies {
             received.bytes.extend_from_slice(&data);
         }
         Ok(received)
+    }
+}
+
+/// Whether a body comes fast enough. Pure: the time is an argument.
+#[derive(Debug)]
+struct Pace {
+    /// When it is looked at next.
+    next_look: Instant,
+    /// The time from one look to the next.
+    span: Duration,
+    /// The bytes at the last look; none before the first, until which it may be as slow as it is.
+    at_last_look: Option<usize>,
+    /// When it must be here, however it came: all of the longest body at the least rate.
+    end: Instant,
+}
+
+impl Pace {
+    fn new(first: Duration, longest: usize, now: Instant) -> Self {
+        let whole = Duration::from_secs((longest as u64).div_ceil(LEAST_BYTES_PER_SECOND));
+        let end = now + first.max(whole);
+        // A server that gives little time at first takes the rate over as little.
+        Self { next_look: now + first, span: first.min(RATE_SPAN), at_last_look: None, end }
+    }
+
+    /// Looks at a body of which so many bytes are here. From the first look on it is a slow one.
+    fn look(&mut self, bytes: usize, now: Instant) -> Result<(), BodyError> {
+        let least = (self.span.as_millis() as u64).saturating_mul(LEAST_BYTES_PER_SECOND) / 1_000;
+        let is_slower = self.at_last_look.is_some_and(|before| ((bytes - before) as u64) < least);
+        if is_slower || now >= self.end {
+            return Err(BodyError::TooSlow);
+        }
+        self.at_last_look = Some(bytes);
+        self.next_look = (now + self.span).min(self.end);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Duration = Duration::from_secs(30);
+
+    /// How long a body of `longest` bytes at most is read that brings so many bytes a second, second by second.
+    fn read_for(longest: usize, bytes_in: impl Fn(u64) -> usize) -> Result<u64, u64> {
+        let start = Instant::now();
+        let mut pace = Pace::new(FIRST, longest, start);
+        let mut bytes = 0;
+        for second in 1..100_000 {
+            let now = start + Duration::from_secs(second);
+            if now >= pace.next_look {
+                pace.look(bytes, now).map_err(|_| second)?;
+            }
+            bytes += bytes_in(second);
+            if bytes >= longest {
+                return Ok(second);
+            }
+        }
+        panic!("a body without an end");
+    }
+
+    #[test]
+    fn a_body_on_a_slow_line_is_read_to_its_end_and_one_that_drips_is_not() {
+        const MIB: usize = 1 << 20;
+        // 5 MB at 120 kB/s.
+        assert_eq!(read_for(5_000_000, |_| 120_000), Ok(42));
+        assert_eq!(read_for(16 * MIB, |_| 16 << 10), Ok(1024), "the least rate, to the last byte");
+        // It is looked at first after 30 s, and then over 10 s each.
+        assert_eq!(read_for(16 * MIB, |_| 1), Err(40));
+        assert_eq!(read_for(16 * MIB, |_| (16 << 10) - 1), Err(40));
+        assert_eq!(read_for(16 * MIB, |second| if second < 60 { 20_000 } else { 0 }), Err(70), "it stops");
+        // It may hold its breath within the ten seconds.
+        let in_gusts = |second| if second % 10 == 5 { 200_000 } else { 0 };
+        assert_eq!(read_for(4_000_000, in_gusts), Ok(195));
+        // What it brought before it was slow buys no time.
+        assert_eq!(read_for(16 * MIB, |second| if second == 1 { 8 * MIB } else { 0 }), Err(40));
+        // What may be small only is not waited for longer than at first.
+        assert_eq!(read_for(65_536, |_| 1_000), Err(30));
+    }
+
+    /// Whatever it does, a body ends when the longest would at the least rate.
+    #[test]
+    fn no_body_lasts_longer_than_the_longest_at_the_least_rate() {
+        let start = Instant::now();
+        let mut pace = Pace::new(FIRST, 16 << 20, start);
+        let (mut now, mut bytes) = (start, 0);
+        while pace.look(bytes, now).is_ok() {
+            (now, bytes) = (pace.next_look, bytes + (16 << 20));
+        }
+        assert_eq!(now - start, Duration::from_secs(1024));
     }
 }
