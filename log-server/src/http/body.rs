@@ -32,7 +32,8 @@ impl From<BodyError> for Problem {
                 problem.retry_after(1).hint("send the same bytes again later, or fewer entries at a time")
             }
             BodyError::TooLarge(_) => problem.hint("send fewer entries at a time, or log large ones by hash"),
-            BodyError::BrokenOff | BodyError::Compressed | BodyError::TooSlow => problem,
+            BodyError::TooSlow => problem.hint("send fewer entries at a time"),
+            BodyError::BrokenOff | BodyError::Compressed => problem,
         }
     }
 }
