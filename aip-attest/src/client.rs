@@ -1,21 +1,21 @@
-//! A log's HTTP interface, from the outside (`specs/http.md`). The only module that opens a socket.
+//! A log's HTTP interface, from the outside (`specs/http.md`). Over [`log_client`], which alone opens a socket.
 //!
 //! Everything that comes back is bounded: bodies by [`MAX_BODY_BYTES`] after decompression, answers by the
-//! caller's deadline. Redirects are not followed, since they would lead a token or a submission elsewhere.
-//! Nothing that comes back is believed here: who asked verifies.
+//! caller's deadline. Redirects are not followed. Nothing that comes back is believed here: who asked verifies.
 
 mod answer;
 mod error;
 mod url;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use attestation::lists::{ListKey, Listed};
+use log_client::Request;
 use reqwest::StatusCode;
-use reqwest::blocking::{RequestBuilder, Response};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use tlog::tile::{self, Tile};
 use tlog::{Hash, bundle};
 use zeroize::Zeroizing;
@@ -25,15 +25,14 @@ pub use error::ClientError;
 pub use url::normal_url;
 
 use crate::environment;
-use crate::report::{Failure, Result, printable};
+use crate::report::{Failure, Result};
 
 /// The longest body that is read, decompressed: a bundle of 256 entries of 65,535 bytes fits.
 pub const MAX_BODY_BYTES: usize = 17 << 20;
 
 /// A log at its address, for as long as somebody waits for it.
 pub struct Client {
-    base: String,
-    http: reqwest::blocking::Client,
+    http: log_client::Client,
     authorization: Option<HeaderValue>,
     deadline: Instant,
 }
@@ -55,30 +54,24 @@ impl Client {
     }
 
     fn with(base: String, authorization: Option<HeaderValue>, deadline: Instant) -> Result<Self> {
-        // Without a provider of its own rustls has no default; a second call finds the first's.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut http = reqwest::blocking::Client::builder();
-        if url::is_here(&base) {
-            // A proxy of the environment would read what is thought to stay on this machine.
-            http = http.no_proxy();
-        }
-        let http = http
-            .user_agent(concat!("aip-attest/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()
+        let http = log_client::Client::new(&base, concat!("aip-attest/", env!("CARGO_PKG_VERSION")))
             .map_err(|error| Failure::new("cannot set up an HTTP client").caused_by(error))?;
-        Ok(Self { base, http, authorization, deadline })
+        Ok(Self { http, authorization, deadline })
     }
 
     /// The address, without a slash at the end.
     pub fn url(&self) -> &str {
-        &self.base
+        self.http.url()
+    }
+
+    /// The time until the deadline.
+    pub fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// Whether nobody on the way can read or answer instead: TLS, or this machine.
     pub fn is_private(&self) -> bool {
-        url::is_private_way(&self.base)
+        url::is_private_way(self.url())
     }
 
     /// The policy that the log publishes.
@@ -158,8 +151,7 @@ impl Client {
     /// Evidence about a DID (`specs/http.md`).
     pub fn evidence(&self, query: &serde_json::Value) -> Result<Vec<u8>, ClientError> {
         let path = "/api/v1/evidence";
-        let request = self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
-        Ok(self.send(path, request.body(query.to_string()))?.body)
+        Ok(self.send(path, post_json(path, query.to_string()))?.body)
     }
 
     /// The lists with these names, at most 64; an empty one for each of which nothing stands there.
@@ -175,12 +167,8 @@ impl Client {
         let path = "/api/v1/entries";
         // The log answers before the request ends, so that what it knows by then is not lost.
         let wait = self.left().as_secs().saturating_sub(1).clamp(1, LONGEST_WAIT);
-        let request = self
-            .http
-            .post(format!("{}{path}", self.base))
-            .header(CONTENT_TYPE, "application/json")
-            .header("Prefer", format!("wait={wait}"))
-            .body(array);
+        let prefer = HeaderValue::try_from(format!("wait={wait}")).expect("digits");
+        let request = post_json(path, array).header(HeaderName::from_static("prefer"), prefer);
         let got = self.send(path, request)?;
         let answers = answer::results(&got.body, got.retry_after);
         let answers = answers.map_err(|what| self.malformed(path, what))?;
@@ -203,35 +191,25 @@ impl Client {
     }
 
     fn get(&self, path: &str) -> Result<Got, ClientError> {
-        self.send(path, self.http.get(format!("{}{path}", self.base)))
+        self.send(path, Request::get(path, MAX_BODY_BYTES))
     }
 
-    /// How long a request may last from now on.
-    fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now()).min(LONGEST_REQUEST)
-    }
-
-    fn send(&self, path: &str, request: RequestBuilder) -> Result<Got, ClientError> {
-        let url = format!("{}{path}", self.base);
-        let left = self.left();
-        if left.is_zero() {
-            return Err(ClientError::NoTime { url });
+    fn send(&self, path: &str, request: Request) -> Result<Got, ClientError> {
+        let accept = HeaderValue::from_static("application/json, text/plain, */*");
+        let mut request = request.header(ACCEPT, accept);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
         }
-        let deadline = Instant::now() + left;
-        let request = request.header(ACCEPT, "application/json, text/plain, */*").timeout(left);
-        let sent = match &self.authorization {
-            None => request.send(),
-            Some(authorization) => request.header(AUTHORIZATION, authorization).send(),
-        };
-        let response = sent.map_err(|source| ClientError::no_answer(url.clone(), source))?;
-        let status = response.status();
-        let retry_after = retry_after(&response);
+        let answer = self.http.send(request, self.deadline)?;
+        let (url, status, retry_after) = (answer.url, answer.status, retry_after(&answer.headers));
         if status.is_redirection() {
-            let to =
-                response.headers().get("location").and_then(|to| to.to_str().ok()).unwrap_or("elsewhere");
-            return Err(ClientError::Redirect { url, to: printable(to).into_owned() });
+            let location = answer.headers.get(LOCATION).and_then(|location| location.to_str().ok());
+            return Err(ClientError::redirect(url, path, location));
         }
-        let body = read_body(response, &url, deadline)?;
+        if !answer.is_whole {
+            return Err(ClientError::TooLong { url });
+        }
+        let body = answer.body;
         // `503` to an array carries one result for each submission, as `200` and `202` do.
         if status.is_success() || (status == StatusCode::SERVICE_UNAVAILABLE && body.starts_with(b"[")) {
             return Ok(Got { body, retry_after });
@@ -241,8 +219,13 @@ impl Client {
     }
 
     fn malformed(&self, path: &str, what: String) -> ClientError {
-        ClientError::Malformed { url: format!("{}{path}", self.base), what }
+        ClientError::Malformed { url: format!("{}{path}", self.url()), what }
     }
+}
+
+fn post_json(path: &str, body: String) -> Request {
+    let json = HeaderValue::from_static("application/json");
+    Request::post(path, body, MAX_BODY_BYTES).header(CONTENT_TYPE, json)
 }
 
 struct Got {
@@ -265,33 +248,10 @@ fn authorization(base: &str) -> Result<Option<HeaderValue>> {
 }
 
 /// Seconds, at most an hour; the other form of the header, a date, would need a clock.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.min(3600)))
 }
-
-/// Reads a body in pieces, and stops: the limit holds for what comes out of decompression.
-fn read_body(mut response: Response, url: &str, deadline: Instant) -> Result<Vec<u8>, ClientError> {
-    let mut body = Vec::new();
-    let mut piece = [0; 32 * 1024];
-    loop {
-        let read = match response.read(&mut piece) {
-            Ok(0) => return Ok(body),
-            Ok(read) => read,
-            Err(source) => return Err(ClientError::BrokenOff { url: url.to_owned(), source }),
-        };
-        if body.len() + read > MAX_BODY_BYTES {
-            return Err(ClientError::TooLong { url: url.to_owned() });
-        }
-        body.extend_from_slice(&piece[..read]);
-        if Instant::now() > deadline {
-            return Err(ClientError::TooSlow { url: url.to_owned() });
-        }
-    }
-}
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const LONGEST_REQUEST: Duration = Duration::from_secs(30);
 
 /// The longest that a log is asked to hold an answer back: proxies between cut longer ones.
 const LONGEST_WAIT: u64 = 25;

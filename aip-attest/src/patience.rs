@@ -28,9 +28,13 @@ impl Patience {
             };
             let Some(retry_after) = error.retry() else { return Err(error.into()) };
             if !self.pause(retry_after, console, &error.one_line()) {
-                let is_said = matches!(error, ClientError::NoTime { .. });
+                let is_said = matches!(error, ClientError::Http(log_client::Error::NoTime { .. }));
                 let failure = Failure::from(error).for_now();
-                return Err(if is_said { failure } else { failure.because("there is no time left to try again") });
+                return Err(if is_said {
+                    failure
+                } else {
+                    failure.because("there is no time left to try again")
+                });
             }
         }
     }

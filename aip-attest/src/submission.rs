@@ -7,6 +7,7 @@
 //! it says itself that it does not ask the witnesses that would have to sign.
 
 mod batch;
+mod pace;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use crate::receipt_file;
 use crate::report::{Console, Exit, Failure, Result};
 use crate::target::Target;
 use batch::{Sending, Sendings};
+use pace::Pace;
 
 /// A pending receipt on its way.
 pub struct Job {
@@ -99,6 +101,7 @@ pub fn submit(
         outcomes: jobs.iter().map(|_| None).collect(),
         progress: Progress::over_entries(jobs.len()),
         asked: None,
+        pace: Pace::default(),
         wait: Wait::default(),
     };
     let mut patience = Patience::until(deadline);
@@ -130,6 +133,7 @@ struct Round<'a> {
     /// The keys of the witnesses that the log asks, by its own policy, once that was looked at; none if it
     /// publishes no policy.
     asked: Option<Option<Vec<VerifierKey>>>,
+    pace: Pace,
     wait: Wait,
 }
 
@@ -161,9 +165,14 @@ impl Round<'_> {
 
     /// Sends what waits, batch by batch.
     fn send(&mut self, console: &mut Console) {
-        while let Some((batch, body)) = self.sendings.next_batch() {
-            match self.target.client.submit(body, batch.len()) {
-                Ok(answers) => self.take(batch.into_iter().zip(answers), console),
+        let client = &self.target.client;
+        while let Some((batch, body)) = self.sendings.next_batch(self.pace.bytes_in(client.left())) {
+            let (bytes, start) = (body.len(), Instant::now());
+            match client.submit(body, batch.len()) {
+                Ok(answers) => {
+                    self.pace.took(bytes, start.elapsed());
+                    self.take(batch.into_iter().zip(answers), console);
+                }
                 Err(error) => {
                     self.take_error(&batch, error, console);
                     if self.wait.why.is_some() {
@@ -300,11 +309,18 @@ impl Round<'_> {
                 ClientError::Refused { problem, .. } => {
                     self.wait.note_problem(retry_after, "the log answers ", problem);
                 }
-                other => self.wait.note(retry_after, || other.one_line()),
+                other => {
+                    self.wait.note(retry_after, || other.one_line());
+                    self.wait.hint = self.wait.hint.take().or_else(|| other.hint());
+                }
             }
-            if error.status() == Some(429) && batch.len() > 1 {
-                // A budget may be smaller than the batch, so that all of it at once never fits.
-                self.sendings.make_smaller(batch);
+            if error.is_for_length() {
+                self.pace.was_cut();
+                if batch.len() > 1 {
+                    // A budget, or the patience of somebody in between, may be smaller than the batch, so that all of
+                    // it at once never fits.
+                    self.sendings.make_smaller(batch);
+                }
             }
             return;
         }
@@ -315,13 +331,12 @@ impl Round<'_> {
             }
             return;
         }
-        let outcome = || match &error {
-            ClientError::Refused { problem, .. } => refused(problem),
-            other => Outcome::Left(pending(Failure::new(other).hint("is this the address of a log?"))),
-        };
-        for at in batch {
-            self.end(*at, outcome());
+        if let ClientError::Refused { problem, .. } = &error {
+            batch.iter().for_each(|at| self.end(*at, refused(problem)));
+            return;
         }
+        let failure = pending(error.into());
+        batch.iter().for_each(|at| self.end(*at, Outcome::Left(failure.clone())));
     }
 
     fn give_up(&mut self, why: &str, hint: Option<&str>) {

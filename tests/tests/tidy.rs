@@ -34,17 +34,20 @@ fn files() -> Vec<PathBuf> {
         .collect()
 }
 
-/// tlog ← attestation ← {log-server, witness, aip-attest} ← tests; tlog ← service ← {log-server, witness}.
+/// tlog ← attestation ← {log-server, witness, aip-attest} ← tests; tlog ← service ← {log-server, witness};
+/// tlog ← log-client ← {log-server, witness, aip-attest}.
 #[test]
 fn the_arrows_point_one_way() {
-    let ours = ["tlog", "attestation", "service", "log_server", "witness", "aip_attest", "tests"];
+    let ours =
+        ["tlog", "attestation", "service", "log_client", "log_server", "witness", "aip_attest", "tests"];
     for (package, may_need) in [
         ("tlog", &[][..]),
         ("attestation", &["tlog"]),
         ("service", &["tlog"]),
-        ("log-server", &["attestation", "service", "tlog"]),
-        ("witness", &["attestation", "service", "tlog"]),
-        ("aip-attest", &["attestation", "tlog"]),
+        ("log-client", &["tlog"]),
+        ("log-server", &["attestation", "log_client", "service", "tlog"]),
+        ("witness", &["attestation", "log_client", "service", "tlog"]),
+        ("aip-attest", &["attestation", "log_client", "tlog"]),
     ] {
         let needs = needs(package, "99");
         let library = package.replace('-', "_");
@@ -60,6 +63,7 @@ fn the_command_line_builds_without_rocksdb_and_the_core_without_a_runtime() {
     let has = |package: &str, library: &str| needs(package, "99").iter().any(|need| need == library);
     assert!(has("log-server", "rocksdb"), "the check itself works");
     assert!(!has("aip-attest", "rocksdb") && !has("aip-attest", "librocksdb_sys"));
+    assert!(!has("log-client", "rocksdb") && !has("log-client", "axum"), "a client serves and keeps nothing");
     assert!(has("witness", "rocksdb"));
     for library in ["tokio", "reqwest", "hyper", "axum", "rocksdb", "getrandom"] {
         assert!(!has("tlog", library), "tlog is pure: no {library}");

@@ -24,14 +24,7 @@ pub fn normal_url(url: &str) -> Result<String> {
 
 /// Whether nobody on the way can read: TLS, or this machine.
 pub(super) fn is_private_way(base: &str) -> bool {
-    base.starts_with("https:") || is_here(base)
-}
-
-/// Whether it is this machine: no proxy can stand between.
-pub(super) fn is_here(base: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(base) else { return false };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    base.starts_with("https:") || log_client::is_here(base)
 }
 
 #[cfg(test)]

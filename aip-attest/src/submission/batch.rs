@@ -43,15 +43,16 @@ impl Sendings {
         Self { items, max_batch: MAX_BATCH }
     }
 
-    /// The next submissions to send together, as positions and as the JSON array of them.
-    pub(super) fn next_batch(&mut self) -> Option<(Vec<usize>, String)> {
+    /// The next submissions to send together, as positions and as the JSON array of them: at least one, and no more
+    /// bytes than `most` else.
+    pub(super) fn next_batch(&mut self, most: usize) -> Option<(Vec<usize>, String)> {
         let (mut batch, mut body) = (Vec::new(), String::from("["));
         for (at, item) in self.items.iter_mut().enumerate() {
             if item.sending != (Sending::Waiting { sent: false }) {
                 continue;
             }
             let comma = usize::from(!batch.is_empty());
-            let is_full = body.len() + comma + item.json_bytes() + 1 > MAX_BATCH_BYTES;
+            let is_full = body.len() + comma + item.json_bytes() + 1 > MAX_BATCH_BYTES.min(most);
             if batch.len() == self.max_batch || (is_full && !batch.is_empty()) {
                 break;
             }
@@ -158,7 +159,7 @@ mod tests {
     }
 
     fn batches(sendings: &mut Sendings) -> Vec<usize> {
-        std::iter::from_fn(|| sendings.next_batch())
+        std::iter::from_fn(|| sendings.next_batch(MAX_BATCH_BYTES))
             .map(|(batch, body)| {
                 assert!(body.len() <= MAX_BATCH_BYTES);
                 let array: Vec<serde_json::Value> = serde_json::from_str(&body).expect("an array");
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn a_log_that_wants_less_gets_less() {
         let mut sendings = sendings(&[10; 4]);
-        let (batch, _) = sendings.next_batch().expect("a batch");
+        let (batch, _) = sendings.next_batch(MAX_BATCH_BYTES).expect("a batch");
         assert!(sendings.make_smaller(&batch));
         assert_eq!(batches(&mut sendings), [2, 2]);
         sendings.end_round();

@@ -24,8 +24,16 @@ use crate::world::{ORIGIN, witness_key};
 
 /// How the log answers one submission, instead of honestly.
 pub(crate) enum Answer {
-    Raw { status: u16, headers: String, body: Vec<u8> },
-    Endless { gzip: bool },
+    Raw {
+        status: u16,
+        headers: String,
+        body: Vec<u8>,
+    },
+    Endless {
+        gzip: bool,
+    },
+    /// Nothing: the connection ends.
+    HangUp,
     Unavailable,
     BelowQuorum,
     Committed,
@@ -251,6 +259,10 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
         Some(Answer::Raw { status, headers, body: raw }) => {
             log.bodies.push(String::from_utf8(body).expect("JSON"));
             (status, headers, raw)
+        }
+        Some(Answer::HangUp) => {
+            log.bodies.push(String::from_utf8(body).expect("JSON"));
+            return;
         }
         Some(Answer::Endless { gzip }) => {
             drop(log);

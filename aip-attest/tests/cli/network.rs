@@ -495,6 +495,52 @@ fn a_token_goes_along_where_it_is_private() {
     world.run(&["sign", "app", "--log", "http://log.example.com"]).expect(2, &["in the clear"]);
 }
 
+/// A log that moved: what is named is the log there, and no file below it.
+#[test]
+fn a_redirect_names_the_log_and_not_what_was_asked_of_it() {
+    let (log, world) = log_and_world();
+    let moved =
+        |to: &str| Answer::Raw { status: 301, headers: format!("Location: {to}\r\n"), body: Vec::new() };
+    for (to, want) in [
+        ("https://new.example/pipelines/api/v1/entries", "redirects to `https://new.example/pipelines`\n"),
+        ("//new.example/api/v1/entries", "redirects to `http://new.example`\n"),
+        ("https://new.example/welcome", "redirects to `https://new.example/welcome`\n"),
+    ] {
+        log.say([moved(to)]);
+        sign(&world, &log, &["app"]).expect(2, &[want, "name the log there"]);
+    }
+}
+
+/// A log that cannot be reached and a proxy that cannot are two faults.
+#[test]
+fn a_proxy_that_is_not_there_is_not_taken_for_the_log() {
+    let world = World::with_key().env("HTTP_PROXY", "http://user:s3cret@127.0.0.1:1");
+    world.file("app", b"app");
+    let sign = ["sign", "app", "--log", "http://log.example.com", "--timeout", "1s"];
+    let ran = world.run(&sign);
+    let want = "cannot reach `http://log.example.com/checkpoint` through the proxy `127.0.0.1:1`";
+    ran.expect(2, &[want, "Connection refused", "NO_PROXY names hosts"]);
+    assert!(!ran.stderr.contains("s3cret"), "{ran:#?}");
+    let ran = world.env("NO_PROXY", "log.example.com").run(&sign);
+    assert!(ran.code == 2 && !ran.stderr.contains("proxy"), "{ran:#?}");
+}
+
+/// What somebody on the way cuts off for its length gets through in parts.
+#[test]
+fn a_batch_that_is_cut_or_comes_too_slowly_is_sent_in_parts() {
+    for cut in
+        [|| Answer::HangUp, || Answer::raw(408, r#"{"type":"urn:aip:problem:body-timeout","title":"slow"}"#)]
+    {
+        let (log, world) = log_and_world();
+        world.file("b", b"b");
+        world.file("c", b"c");
+        log.say([cut(), cut()]);
+        sign(&world, &log, &["app", "b", "c"]).expect(0, &["logged   c"]);
+        let sizes: Vec<usize> = log.bodies().iter().map(|body| body.matches("\"leaf\"").count()).collect();
+        assert_eq!(sizes, [3, 2, 1, 1, 1]);
+    }
+}
+
 /// The proxy is another log here: if it were asked, it would have the bodies.
 #[test]
 fn this_machine_is_asked_without_a_proxy() {

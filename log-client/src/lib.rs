@@ -1,0 +1,204 @@
+//! A log at its URL, or a witness's view of one, over blocking HTTP.
+//!
+//! Every request has a deadline, and keeps it: connecting, sending, waiting and reading. Before that it lasts as long
+//! as bytes move. Every answer has a most of bytes, after decompression. Redirects are not followed, since they would
+//! lead a token or a submission elsewhere, and no proxy stands before this machine.
+//!
+//! In scope: sockets, bounds, and what went wrong on the way. Out of scope: what an answer says. Nothing is believed
+//! here: who asked verifies.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod upload;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
+use tokio::runtime::Runtime;
+use tokio::time::timeout_at;
+
+pub use error::Error;
+use upload::Upload;
+
+/// Whatever is served at a URL, for any number of threads. A clone shares the connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    base: String,
+    http: reqwest::Client,
+    runtime: Arc<Background>,
+    /// Host and port of the proxy that the environment puts before this place.
+    proxy: Option<String>,
+    silence: Duration,
+}
+
+impl Client {
+    /// A client for what is at `base`, which names itself `agent`.
+    pub fn new(base: &str, agent: &str) -> Result<Self, io::Error> {
+        // Without a provider of its own rustls has no default; a second call finds the first's.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let base = base.trim_end_matches('/').to_owned();
+        let mut http = reqwest::Client::builder();
+        let proxy = if is_here(&base) {
+            // A proxy of the environment would read, or answer, what is thought to stay on this machine.
+            http = http.no_proxy();
+            None
+        } else {
+            proxy_before(&base)
+        };
+        let http = http
+            .user_agent(agent)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+            .map_err(io::Error::other)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("log-client")
+            .enable_all()
+            .build()?;
+        Ok(Self { base, http, runtime: Arc::new(Background(Some(runtime))), proxy, silence: SILENCE })
+    }
+
+    /// The URL, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
+    /// Asks, and reads the answer, whatever its status. Over by `deadline`.
+    pub fn send(&self, request: Request, deadline: Instant) -> Result<Answer, Error> {
+        self.runtime.block_on(self.exchange(request, deadline))
+    }
+
+    async fn exchange(&self, request: Request, deadline: Instant) -> Result<Answer, Error> {
+        let Request { method, path, headers, body, max_bytes } = request;
+        let url = format!("{}/{}", self.base, path.trim_start_matches('/'));
+        let start = Instant::now();
+        if start >= deadline {
+            return Err(Error::NoTime { url });
+        }
+        let length = body.as_ref().map_or(0, Bytes::len);
+        let sent = Arc::new(AtomicUsize::new(0));
+        let mut http = self.http.request(method, &url).headers(headers);
+        if let Some(body) = body {
+            http = http.body(reqwest::Body::wrap(Upload::new(body, sent.clone())));
+        }
+        // As long as its bytes may take at the least rate that our servers ask for, and then as long as a silence.
+        let sending = Duration::from_secs(length as u64 / LEAST_BYTES_PER_SECOND);
+        let head_by = start.checked_add(sending + self.silence).unwrap_or(deadline).min(deadline);
+        let mut answer = match timeout_at(head_by.into(), http.send()).await {
+            Ok(Ok(answer)) => answer,
+            failed => {
+                let sent = sent.load(Ordering::Relaxed);
+                return Err(Error::before_answer(url, self.proxy.as_deref(), sent, length, failed));
+            }
+        };
+        let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
+        let (mut body, mut is_whole) = (Vec::new(), true);
+        while is_whole {
+            let by = (Instant::now() + self.silence).min(deadline);
+            let Ok(piece) = timeout_at(by.into(), answer.chunk()).await else {
+                return Err(Error::TooSlow { url });
+            };
+            let Some(piece) = piece.map_err(|source| Error::BrokenOff { url: url.clone(), source })? else {
+                break;
+            };
+            let room = max_bytes - body.len();
+            body.extend_from_slice(&piece[..piece.len().min(room)]);
+            is_whole = piece.len() <= room;
+        }
+        Ok(Answer { url, status, headers, body, is_whole })
+    }
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Option<Bytes>,
+    max_bytes: usize,
+}
+
+impl Request {
+    /// Reads what is at `path` below the URL. Of an answer above `max_bytes` the first of them come back.
+    pub fn get(path: impl Into<String>, max_bytes: usize) -> Self {
+        Self { method: Method::GET, path: path.into(), headers: HeaderMap::new(), body: None, max_bytes }
+    }
+
+    /// Sends `body` to `path` below the URL.
+    pub fn post(path: impl Into<String>, body: impl Into<Bytes>, max_bytes: usize) -> Self {
+        Self { method: Method::POST, body: Some(body.into()), ..Self::get(path, max_bytes) }
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+}
+
+/// What was answered. Not believed.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What was asked.
+    pub url: String,
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The HTTP headers.
+    pub headers: HeaderMap,
+    /// The body, or its beginning.
+    pub body: Vec<u8>,
+    /// Whether that is all of it.
+    pub is_whole: bool,
+}
+
+/// Whether a URL names this machine, by its number or as `localhost`: no proxy can stand between.
+pub fn is_here(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Host and port of the proxy that the environment names for a URL. Not its user: that is a secret.
+fn proxy_before(url: &str) -> Option<String> {
+    let proxy = Matcher::from_system().intercept(&url.parse().ok()?)?;
+    Some(proxy.uri().authority()?.as_str().rsplit('@').next()?.to_owned())
+}
+
+/// A runtime that is waited for by nobody: a name server that does not answer keeps its thread busy for long.
+#[derive(Debug)]
+struct Background(Option<Runtime>);
+
+impl Background {
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.0.as_ref().expect("it is there until it is dropped").block_on(future)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long nothing may come of an answer, once all that was to be sent may have been.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// What a line has to carry: our servers read no body that comes more slowly (`service::bodies`).
+pub const LEAST_BYTES_PER_SECOND: u64 = 16 << 10;
+
+#[cfg(test)]
+mod tests;
