@@ -71,7 +71,10 @@ fn examine(dir: &Path, record: &Path, text: &mut String) -> bool {
     damage.extend(unreadable_values(&db));
     let mut held = Vec::new();
     match opening::look(dir, record) {
-        Ok(Looked { agreement: Agreement::Counted(logs), stored, torn, .. }) => {
+        Ok(Looked { agreement: Agreement::Counted(logs), stored, torn, recorded }) => {
+            if recorded.is_some_and(|recorded| recorded.is_torn) {
+                let _ = writeln!(text, "cut by a crash: `{}` ends in a part of a round", record.display());
+            }
             held.extend(logs.values().map(ToString::to_string));
             for file in torn {
                 let _ = writeln!(text, "cut by a crash: {file}");

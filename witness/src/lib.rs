@@ -29,6 +29,7 @@ pub mod log_list;
 pub mod logs;
 pub mod metrics;
 pub mod monitor;
+pub mod opening;
 pub mod record;
 pub mod serve;
 pub mod state;
@@ -37,7 +38,7 @@ pub mod store;
 
 mod bounded;
 mod directory;
-mod opening;
+mod edited;
 mod salvage;
 
 pub use service::Failure;

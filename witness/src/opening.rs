@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! db/*.log, db/MANIFEST   every byte read (`service::wal`)    ▶ damaged: no start
-//! db, read-only           every log's row, the round          ▶ unreadable: no start
+//! db, read-only           every log's row, evidence, round    ▶ unreadable: no start
 //! D.cosigned              every frame                         ▶ `agreement::judge` ▶ no start, or held logs
 //! db, for writing         D.cosigned with one frame           ▶ served
 //! ```
@@ -18,17 +18,20 @@ use service::wal;
 use crate::Failure;
 use crate::agreement::{Agreement, Break, Held, Stored, judge};
 use crate::record::{CosignedRecord, Recorded};
-use crate::state::{StateError, read_stored};
+use crate::state::{StateError, count_evidence, read_stored};
+use crate::store::StoreError;
 use crate::store::recorded::RecordedStore;
 use crate::store::rocks::RocksStore;
 
 /// The store of a witness, with its second record.
-pub(crate) type WitnessStore = RecordedStore<RocksStore>;
+pub type WitnessStore = RecordedStore<RocksStore>;
 
 /// The state of a directory, ready to be served.
-pub(crate) struct Opened {
-    pub(crate) store: Arc<WitnessStore>,
-    pub(crate) held: Held,
+pub struct Opened {
+    /// What was cosigned, to be served.
+    pub store: Arc<WitnessStore>,
+    /// Of which logs nothing is to be cosigned.
+    pub held: Held,
 }
 
 /// What a look at a directory gave. Nothing was changed.
@@ -47,6 +50,8 @@ pub(crate) enum Unsound {
     Files(Vec<wal::Unsound>),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("cannot read `{}`: {cause}", path.display())]
     Read { path: PathBuf, cause: io::Error },
     #[error(transparent)]
@@ -65,14 +70,16 @@ pub(crate) fn look(dir: &Path, record: &Path) -> Result<Looked, Unsound> {
     }
     let recorded =
         Recorded::read(record).map_err(|cause| Unsound::Read { path: record.to_owned(), cause })?;
-    let store = RocksStore::open_read_only(&db).map_err(StateError::from)?;
+    let store = RocksStore::open_read_only(&db)?;
     let stored = read_stored(&store)?;
+    // What a start reads later on is read here, where nothing is touched yet.
+    count_evidence(&store)?;
     let agreement = judge(&stored, recorded.as_ref());
     Ok(Looked { torn, stored, recorded, agreement })
 }
 
 /// Opens the state of a directory that this process holds, for writing.
-pub(crate) fn open(dir: &Path) -> Result<Opened, Failure> {
+pub fn open(dir: &Path) -> Result<Opened, Failure> {
     let cannot = |e: io::Error| Failure::new(format!("cannot find `{}`", dir.display())).caused_by(e);
     let record_path = record_path(dir).map_err(cannot)?;
     let refused = |e: Unsound| {

@@ -20,6 +20,7 @@ use crate::clock::{Clock, Reading};
 use crate::config::Settings;
 use crate::cosigner::Cosigner;
 use crate::directory::Directory;
+use crate::edited;
 use crate::http::{self, App};
 use crate::lists::{Lists, ListsError};
 use crate::logs::Logs;
@@ -48,6 +49,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let no_logs = |e| Failure::new("the logs to cosign are refused").caused_by(e);
     let lists = Lists::open(&args.dir, keys.verifiers()).map_err(no_logs)?;
     let logs = lists.logs(&Logs::default()).map_err(no_logs)?;
+    say_what_was_edited(&args.dir);
     let handle = metrics::install();
     let damaged = |e| Failure::new(format!("cannot read the state in `{}`", args.dir.display())).caused_by(e);
     let Opened { store, held } = directory.state()?;
@@ -107,7 +109,10 @@ async fn serve(app: Arc<App>, lists: Lists, settings: &Settings, dir: &Path) -> 
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hang_up.recv() => reload.now(),
+            _ = hang_up.recv() => {
+                say_what_was_edited(dir);
+                reload.now();
+            }
             _ = user1.recv() => {
                 tracing::warn!("the operator accepts the clock");
                 app.cosigner.clock.accept();
@@ -119,6 +124,21 @@ async fn serve(app: Arc<App>, lists: Lists, settings: &Settings, dir: &Path) -> 
     let served = server.await;
     watchdog.abort();
     served.map_err(|_| Failure::new("a part of the server had failed before it stopped"))
+}
+
+/// Names the files that are others than at the last start, or reload.
+fn say_what_was_edited(dir: &Path) {
+    match edited::note(dir) {
+        Ok(files) => {
+            for file in files {
+                tracing::warn!(
+                    file,
+                    "this file is another than when it was read last: if nobody edited it, it is damaged"
+                );
+            }
+        }
+        Err(error) => tracing::warn!(%error, "cannot tell which files were edited"),
+    }
 }
 
 fn on(kind: SignalKind) -> Result<Signal, Failure> {

@@ -108,7 +108,7 @@ impl State {
             known.insert(log.hash, log.cosigned);
         }
         let latest = known.values().map(|log| log.time.as_secs()).max().unwrap_or(0);
-        let evidence = count(&*store, &[])? as u64;
+        let evidence = count_evidence(&*store)? as u64;
         let shared = Arc::new(Shared {
             store,
             known: RwLock::new(known),
@@ -388,6 +388,11 @@ pub fn read_evidence(store: &dyn Store, log: Option<&Hash>) -> Result<Vec<Vec<u8
         ControlFlow::Continue(())
     })?;
     Ok(found)
+}
+
+/// How much evidence there is of all logs.
+pub(crate) fn count_evidence(store: &dyn Store) -> Result<usize, StoreError> {
+    count(store, &[])
 }
 
 fn count(store: &dyn Store, prefix: &[u8]) -> Result<usize, StoreError> {

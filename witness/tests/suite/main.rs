@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod durability;
 mod evidence;
+mod flips;
 mod program;
 mod protocol;
 mod races;
