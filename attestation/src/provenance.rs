@@ -25,6 +25,9 @@ mod ci;
 /// The predicate type of SLSA provenance v1.
 pub const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v1";
 
+/// How the types of all its versions begin.
+const ANY_PROVENANCE: &str = "https://slsa.dev/provenance/";
+
 /// What a pipeline says about its own run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Provenance {
@@ -121,18 +124,20 @@ pub struct BuildFacts {
     pub builder_id: Option<String>,
     /// Which run it was.
     pub invocation_id: Option<String>,
-    /// Whether the predicate says that its facts come from the pipeline's own environment.
+    /// Whether this is provenance: its facts are the signer's word, whatever it says of itself.
     pub self_asserted: bool,
 }
 
 impl BuildFacts {
-    /// Reads a statement; nothing is known if it is not SLSA provenance v1.
+    /// Reads a statement; of what is not SLSA provenance v1 no more is known than whose word it is.
     ///
     /// The source is `externalParameters.workflow`, else the only `git+` resolved dependency: of two, none
     /// is *the* source.
     pub fn read(statement: &Statement) -> Self {
+        // By its kind: to leave a member out makes nobody else say it.
+        let self_asserted = statement.predicate_type().starts_with(ANY_PROVENANCE);
         if statement.predicate_type() != PREDICATE_TYPE {
-            return Self::default();
+            return Self { self_asserted, ..Self::default() };
         }
         let predicate = &statement.predicate();
         let text = |path: &[&str]| Some(member(predicate, path)?.as_str()?.to_owned());
@@ -141,13 +146,12 @@ impl BuildFacts {
             Some(repository) => (Some(repository), workflow("ref")),
             None => only_git_source(predicate).map_or((None, None), split_source),
         };
-        let self_asserted = member(predicate, &["buildDefinition", "internalParameters", SELF_ASSERTED]);
         Self {
             source_uri: source_uri.map(|uri| normal_source(&uri).to_owned()),
             source_ref,
             builder_id: text(&["runDetails", "builder", "id"]),
             invocation_id: text(&["runDetails", "metadata", "invocationId"]),
-            self_asserted: self_asserted == Some(&Value::Bool(true)),
+            self_asserted,
         }
     }
 }

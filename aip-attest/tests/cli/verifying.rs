@@ -28,6 +28,7 @@ app
   ok              signer-state         no identity events, genesis key assumed; state as of size 2, [..]Z
 verified: signed by $DID, logged [..] in log.example.com/pipelines at index 0; state as of size 2, [..]
 policy: policy (--policy)
+provenance: self-asserted, worth as much as its signer
 identity: not registered as of size 2, as far as the receipt tells: no gate takes it
 
 $ aip-attest verify other --receipt app.receipt.json --policy policy --signer $DID

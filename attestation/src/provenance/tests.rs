@@ -186,6 +186,17 @@ fn every_system_names_source_builder_and_run() {
     }
 }
 
+/// Whose word provenance is does not depend on what it says of itself.
+#[test]
+fn provenance_is_the_signers_word_also_without_the_member_that_says_so() {
+    let own = json!({"buildDefinition": {"internalParameters": {"selfAsserted": true}}});
+    for predicate in
+        [own, json!({"buildDefinition": {"internalParameters": {"selfAsserted": false}}}), json!({})]
+    {
+        assert!(read(predicate.clone()).self_asserted, "{predicate}");
+    }
+}
+
 #[test]
 fn an_environment_that_says_little_is_believed_that_much() {
     assert_eq!(from_ci(&[]), None);
