@@ -5,6 +5,7 @@
 
 mod answer;
 mod error;
+mod token;
 mod url;
 
 use std::collections::BTreeMap;
@@ -18,13 +19,12 @@ use reqwest::header::{
 };
 use tlog::tile::{self, Tile};
 use tlog::{Hash, bundle};
-use zeroize::Zeroizing;
 
 pub use answer::{Answer, EntryList, ListedEntry, LoggedAnswer, Problem, ProvedLeaf};
 pub use error::ClientError;
+pub use token::Token;
 pub use url::normal_url;
 
-use crate::environment;
 use crate::report::{Failure, Result};
 
 /// The longest body that is read, decompressed: a bundle of 256 entries of 65,535 bytes fits.
@@ -38,25 +38,19 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for the log at `url`: `http` or `https`, with neither user, query nor fragment.
-    ///
-    /// `AIP_LOG_TOKEN` goes along, if it is set and the way is private. No request lasts beyond `deadline`.
+    /// A client for the log at `url`: `http` or `https`, with neither user, query nor fragment. It reads what everybody
+    /// may, and carries no token. No request lasts beyond `deadline`.
     pub fn new(url: &str, deadline: Instant) -> Result<Self> {
         let base = normal_url(url)?;
-        let authorization = authorization(&base)?;
-        Self::with(base, authorization, deadline)
-    }
-
-    /// The same to read only what everybody may: no token goes along. It is for one log, and these are asked
-    /// whoever they are.
-    pub fn without_token(url: &str, deadline: Instant) -> Result<Self> {
-        Self::with(normal_url(url)?, None, deadline)
-    }
-
-    fn with(base: String, authorization: Option<HeaderValue>, deadline: Instant) -> Result<Self> {
         let http = log_client::Client::new(&base, concat!("aip-attest/", env!("CARGO_PKG_VERSION")))
             .map_err(|error| Failure::new("cannot set up an HTTP client").caused_by(error))?;
-        Ok(Self { http, authorization, deadline })
+        Ok(Self { http, authorization: None, deadline })
+    }
+
+    /// The same client, whose submissions carry this token. Refuses a way on which others can read it.
+    pub fn with_token(self, token: &Token) -> Result<Self> {
+        let authorization = Some(token.header(self.url())?);
+        Ok(Self { authorization, ..self })
     }
 
     /// The address, without a slash at the end.
@@ -169,6 +163,10 @@ impl Client {
         let wait = self.left().as_secs().saturating_sub(1).clamp(1, LONGEST_WAIT);
         let prefer = HeaderValue::try_from(format!("wait={wait}")).expect("digits");
         let request = post_json(path, array).header(HeaderName::from_static("prefer"), prefer);
+        let request = match &self.authorization {
+            None => request,
+            Some(authorization) => request.header(AUTHORIZATION, authorization.clone()),
+        };
         let got = self.send(path, request)?;
         let answers = answer::results(&got.body, got.retry_after);
         let answers = answers.map_err(|what| self.malformed(path, what))?;
@@ -196,11 +194,7 @@ impl Client {
 
     fn send(&self, path: &str, request: Request) -> Result<Got, ClientError> {
         let accept = HeaderValue::from_static("application/json, text/plain, */*");
-        let mut request = request.header(ACCEPT, accept);
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization.clone());
-        }
-        let answer = self.http.send(request, self.deadline)?;
+        let answer = self.http.send(request.header(ACCEPT, accept), self.deadline)?;
         let (url, status, retry_after) = (answer.url, answer.status, retry_after(&answer.headers));
         if status.is_redirection() {
             let location = answer.headers.get(LOCATION).and_then(|location| location.to_str().ok());
@@ -231,20 +225,6 @@ fn post_json(path: &str, body: String) -> Request {
 struct Got {
     body: Vec<u8>,
     retry_after: Option<Duration>,
-}
-
-/// The header with `AIP_LOG_TOKEN`, which is told neither to strangers on the way nor in a message.
-fn authorization(base: &str) -> Result<Option<HeaderValue>> {
-    let Some(token) = environment::var("AIP_LOG_TOKEN")?.map(Zeroizing::new) else { return Ok(None) };
-    if !url::is_private_way(base) {
-        return Err(Failure::new(format!("AIP_LOG_TOKEN would be sent to `{base}` in the clear"))
-            .hint("use the log's https URL, or unset AIP_LOG_TOKEN"));
-    }
-    let bearer = Zeroizing::new(format!("Bearer {}", token.as_str()));
-    let mut value = HeaderValue::from_str(&bearer)
-        .map_err(|_| Failure::new("AIP_LOG_TOKEN has characters that no token has"))?;
-    value.set_sensitive(true);
-    Ok(Some(value))
 }
 
 /// Seconds, at most an hour; the other form of the header, a date, would need a clock.

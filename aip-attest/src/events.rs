@@ -97,7 +97,7 @@ impl Session {
     ) -> Result<Self> {
         let pins = Pins::load()?;
         let named = policy_file::named(policy, &pins, console)?;
-        let target = Wish::new(log, named, &pins)?.meet(&pins, deadline, console)?;
+        let target = Wish::new(log, named, &pins)?.meet_to_submit(&pins, deadline, console)?;
         Ok(Self { target, pins, deadline })
     }
 

@@ -128,7 +128,7 @@ pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mu
         }
         return write_signed(prepare(&request, identity)?, None, console);
     };
-    let target = match wish.meet(pins, request.deadline, console) {
+    let target = match wish.meet_to_submit(pins, request.deadline, console) {
         Ok(target) => target,
         // Without its name there is nothing to claim: the signatures are kept, and `submit` goes on.
         Err(failure) if is_proven => {

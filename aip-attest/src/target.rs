@@ -5,7 +5,7 @@ use std::time::Instant;
 use tlog::Hash;
 use tlog::note::Note;
 
-use crate::client::{Client, normal_url};
+use crate::client::{Client, Token, normal_url};
 use crate::environment;
 use crate::patience::Patience;
 use crate::policy_file::pins::{Pin, Pins};
@@ -31,6 +31,8 @@ pub struct Wish {
     origin: Option<String>,
     /// The fingerprint that the policy must have, wherever it comes from.
     fingerprint: Option<Hash>,
+    /// Whether the user says that the log is at this URL, and not only a file that somebody else may have written.
+    is_named: bool,
 }
 
 impl Wish {
@@ -40,12 +42,12 @@ impl Wish {
         let environment = environment::var("AIP_LOG_URL")?;
         let url = url.or(environment.as_deref()).map(normal_url).transpose()?;
         match (url, named) {
-            (Some(url), Some(policy)) => Ok(Self::judged(url, policy)),
+            (Some(url), Some(policy)) => Ok(Self::judged(url, policy, true)),
             (Some(url), None) => {
                 let pinned: Vec<&Pin> = pins.of_url(&url).collect();
                 match pinned[..] {
                     [pin] => Self::pinned(pin, pins),
-                    _ => Ok(Self { url, policy: None, origin: None, fingerprint: None }),
+                    _ => Ok(Self { url, policy: None, origin: None, fingerprint: None, is_named: true }),
                 }
             }
             (None, Some(policy)) => {
@@ -56,7 +58,9 @@ impl Wish {
                         format!("the policy {} names {} logs with a URL", policy.source, urls.len());
                     return Err(Failure::new(message).hint("name one with --log URL"));
                 };
-                Ok(Self::judged(normal_url(url)?, policy))
+                let url = normal_url(url)?;
+                let is_named = pins.of_url(&url).next().is_some();
+                Ok(Self::judged(url, policy, is_named))
             }
             (None, None) => match pins.iter().collect::<Vec<_>>()[..] {
                 [pin] => Self::pinned(pin, pins),
@@ -65,14 +69,14 @@ impl Wish {
         }
     }
 
-    fn judged(url: String, policy: PolicyFile) -> Self {
+    fn judged(url: String, policy: PolicyFile, is_named: bool) -> Self {
         let origin = origin_at(&policy, &url);
-        Self { url, policy: Some(policy), origin, fingerprint: None }
+        Self { url, policy: Some(policy), origin, fingerprint: None, is_named }
     }
 
     fn pinned(pin: &Pin, pins: &Pins) -> Result<Self> {
         let (url, origin) = (pin.url.clone(), Some(pin.origin().to_owned()));
-        Ok(Self { url, policy: Some(pins.policy_of(pin)?), origin, fingerprint: None })
+        Ok(Self { url, policy: Some(pins.policy_of(pin)?), origin, fingerprint: None, is_named: true })
     }
 
     /// Demands that the policy has this fingerprint, the SHA-256 of its whole text.
@@ -80,10 +84,46 @@ impl Wish {
         Self { fingerprint, ..self }
     }
 
+    /// Whether the user ties `AIP_LOG_TOKEN` to this log: by its URL, a pin, or the fingerprint of the policy that names
+    /// it. A file that comes with a checkout does not choose who gets a secret.
+    pub fn takes_token(&self) -> bool {
+        self.is_named || self.fingerprint.is_some()
+    }
+
+    /// As [`meet`](Self::meet), to submit: the token goes along, if it is tied to this log.
+    pub fn meet_to_submit(self, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Target> {
+        let token = Token::of_environment()?;
+        let is_tied = self.takes_token();
+        if token.is_some() && !is_tied {
+            console.warn(format!(
+                "AIP_LOG_TOKEN is not sent: only a policy file says that the log is `{}`; name it with --log or \
+                 AIP_LOG_URL, or pin it: `aip-attest policy pin {0}`",
+                self.url
+            ));
+        }
+        let client = Client::new(&self.url, deadline)?;
+        // Before anything is asked: a token that cannot be sent ends the command.
+        let client = match token.filter(|_| is_tied) {
+            Some(token) => client.with_token(&token)?,
+            None => client,
+        };
+        self.meet_at(client, pins, deadline, console)
+    }
+
     /// Asks the log what is not known of it yet: its name, and its policy if none is named or pinned.
     /// Tries until `deadline`.
     pub fn meet(self, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Target> {
         let client = Client::new(&self.url, deadline)?;
+        self.meet_at(client, pins, deadline, console)
+    }
+
+    fn meet_at(
+        self,
+        client: Client,
+        pins: &Pins,
+        deadline: Instant,
+        console: &mut Console,
+    ) -> Result<Target> {
         if let Some(policy) = &self.policy {
             refuse_other_fingerprint(self.fingerprint, policy)?;
         }

@@ -89,7 +89,7 @@ fn meet(
     deadline: Instant,
     console: &mut Console,
 ) -> Result<Target> {
-    let target = wish(args, origin, pins, console)?.meet(pins, deadline, console)?;
+    let target = wish(args, origin, pins, console)?.meet_to_submit(pins, deadline, console)?;
     match origin {
         Some(origin) if origin != target.origin => {
             Err(Failure::new(format!("`{}` is the log `{}`", target.client.url(), target.origin))

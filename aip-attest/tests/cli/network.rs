@@ -490,9 +490,23 @@ fn a_token_goes_along_where_it_is_private() {
     let world = world.env("AIP_LOG_TOKEN", "t0ken");
     let ran = sign(&world, &log, &["app"]);
     ran.expect(0, &["logged"]);
-    assert!(log.heads().iter().all(|head| head.to_lowercase().contains("authorization: bearer t0ken")));
+    // With what is submitted, and with nothing that is only read.
+    assert!(log.heads().iter().any(|head| head.starts_with("GET ")), "{:?}", log.heads());
+    for head in log.heads() {
+        let has_token = head.to_lowercase().contains("authorization: bearer t0ken");
+        assert_eq!(has_token, head.starts_with("POST /api/v1/entries"), "{head}");
+    }
     assert!(!ran.stderr.contains("t0ken") && !ran.stdout.contains("t0ken"));
     world.run(&["sign", "app", "--log", "http://log.example.com"]).expect(2, &["in the clear"]);
+    // A file that was read into the variable ends in a newline.
+    for token in ["t0ken\n", "t0ken\r\n\n", " t0ken "] {
+        let world = World::with_key().env("AIP_LOG_TOKEN", token);
+        world.file("app", token.as_bytes());
+        let before = log.heads().len();
+        sign(&world, &log, &["app"]).expect(0, &["logged"]);
+        let heads = log.heads().split_off(before).concat().to_lowercase();
+        assert!(heads.contains("authorization: bearer t0ken\r\n"), "{heads}");
+    }
 }
 
 /// A log that moved: what is named is the log there, and no file below it.

@@ -91,7 +91,7 @@ impl Synced {
 }
 
 fn sync(pin: &Pin, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Synced> {
-    let client = Client::without_token(&pin.url, deadline)?;
+    let client = Client::new(&pin.url, deadline)?;
     let mut patience = Patience::until(deadline);
     let shown = current::fetch(&client, &mut patience, console)?;
     current::signed_by_log(&pin.policy, "the pinned policy", &shown, &client)?;

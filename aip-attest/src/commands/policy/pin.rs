@@ -63,7 +63,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let url = normal_url(&args.url)?;
     let pins = Pins::load()?;
     let deadline = super::super::deadline(args.timeout)?;
-    let client = Client::without_token(&url, deadline)?;
+    let client = Client::new(&url, deadline)?;
     let mut patience = Patience::until(deadline);
     let text = match &args.policy {
         Some(path) => policy_file::read(path, Source::Flag)?.text,
