@@ -7,7 +7,8 @@
 //!    refused
 //! 4. the policy that `policy pin` keeps for the log in question
 //!
-//! `trust.toml` beside a policy adds what C2SP policies have no words for ([`trust`]).
+//! `trust.toml` beside a policy adds what C2SP policies have no words for ([`trust`]). One that a checkout brings never
+//! takes the place of the user's own `~/.aip/trust.toml`.
 
 pub mod difference;
 pub mod findings;
@@ -23,7 +24,7 @@ use crate::environment;
 use crate::receipt_file::read_found;
 use crate::report::{Console, Failure, Result};
 use pins::Pins;
-use trust::Trust;
+use trust::{Trust, TrustFile};
 
 /// A policy with its settings, and where both come from.
 #[derive(Clone, Debug)]
@@ -53,6 +54,16 @@ pub enum Source {
     Log(String),
 }
 
+impl Source {
+    /// The file, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Flag(path) | Self::Environment(path) | Self::WorkingTree(path) => Some(path),
+            Self::Pinned(_) | Self::Log(_) => None,
+        }
+    }
+}
+
 impl Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,8 +80,29 @@ impl Display for Source {
 ///
 /// A checkout is somebody else's word, the pin is the user's own: a policy of the working tree that has another key for
 /// a pinned log is refused, and one that asks for less than the pin is warned of. Every command takes its policy
-/// from here.
+/// from here. The settings of a working tree count only for a user who has none.
 pub fn named(flag: Option<&Path>, pins: &Pins, console: &mut Console) -> Result<Option<PolicyFile>> {
+    let Some(found) = named_alone(flag, pins, console)? else { return Ok(None) };
+    let trust = match (&found.source, pins.own_settings()?) {
+        (Source::WorkingTree(path), Some(own)) => {
+            if let Some(theirs) = TrustFile::beside(path)?.filter(|theirs| !own.is_at(&theirs.path)) {
+                console.warn(format!(
+                    "the settings `{}` of the working tree are passed over, since you have your own: `{}`; \
+                     --policy {} takes those beside that policy",
+                    theirs.path.display(),
+                    own.path.display(),
+                    path.display()
+                ));
+            }
+            own.read(trust::OWN)?
+        }
+        (source, _) => settings_beside(source)?,
+    };
+    Ok(Some(PolicyFile { trust, ..found }))
+}
+
+/// As [`named`], without settings: for who says which of them count.
+pub fn named_alone(flag: Option<&Path>, pins: &Pins, console: &mut Console) -> Result<Option<PolicyFile>> {
     let found = find(flag, pins)?;
     if let Some(why) = found.as_ref().and_then(|found| pins.is_weaker(found)) {
         console.warn(why);
@@ -78,18 +110,28 @@ pub fn named(flag: Option<&Path>, pins: &Pins, console: &mut Console) -> Result<
     Ok(found)
 }
 
-/// As [`named`], without the warning: for whoever only asks whether there is one.
+/// As [`named_alone`], without the warning: for whoever only asks whether there is one.
 pub fn find(flag: Option<&Path>, pins: &Pins) -> Result<Option<PolicyFile>> {
     if let Some(path) = flag {
-        return read(path, Source::Flag).map(Some);
+        return read_alone(path, Source::Flag).map(Some);
     }
     if let Some(path) = environment::path("AIP_POLICY") {
-        return read(&path, Source::Environment).map(Some);
+        return read_alone(&path, Source::Environment).map(Some);
     }
-    let Some(path) = in_working_tree()? else { return Ok(None) };
-    let found = read(&path, Source::WorkingTree)?;
+    let Some(path) = in_working_tree("policy")? else { return Ok(None) };
+    let found = read_alone(&path, Source::WorkingTree)?;
     pins.refuse_contradiction(&found)?;
     Ok(Some(found))
+}
+
+/// The settings of a workflow's checkout: beside the policy, else `.aip/trust.toml`.
+pub fn settings_of_checkout(policy: Option<&PolicyFile>) -> Result<Option<TrustFile>> {
+    if let Some(path) = policy.and_then(|policy| policy.source.path())
+        && let Some(beside) = TrustFile::beside(path)?
+    {
+        return Ok(Some(beside));
+    }
+    in_working_tree(trust::NAME)?.map_or(Ok(None), TrustFile::at)
 }
 
 /// The policy that is pinned for the log `origin`, where none is named.
@@ -103,9 +145,24 @@ pub fn pinned(pins: &Pins, origin: &str) -> Result<PolicyFile> {
     })
 }
 
-/// Reads a policy file and the settings beside it. A pipe or a device is none, named or not: settings lie
-/// beside a file, and what judges is there to be read again.
+/// Reads a policy file and the settings beside it.
 pub fn read(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<PolicyFile> {
+    let found = read_alone(path, source)?;
+    Ok(PolicyFile { trust: settings_beside(&found.source)?, ..found })
+}
+
+fn settings_beside(source: &Source) -> Result<Trust> {
+    let Some(path) = source.path() else { return Ok(Trust::default()) };
+    let whose = match source {
+        Source::WorkingTree(_) => "working tree",
+        _ => "beside the policy",
+    };
+    TrustFile::beside(path)?.map_or_else(|| Ok(Trust::default()), |file| file.read(whose))
+}
+
+/// Reads a policy file. A pipe or a device is none, named or not: settings lie
+/// beside a file, and what judges is there to be read again.
+fn read_alone(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<PolicyFile> {
     let cannot = || Failure::new(format!("cannot use the policy `{}`", path.display()));
     let text = read_found(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
     let text = String::from_utf8(text).map_err(|_| cannot().because("it is not UTF-8"))?;
@@ -113,8 +170,7 @@ pub fn read(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<Polic
         let failure = cannot().caused_by(&error);
         mended(&error).into_iter().fold(failure, Failure::hint)
     })?;
-    let trust = trust::beside(path)?;
-    Ok(PolicyFile { policy, text, trust, source: source(path.to_path_buf()) })
+    Ok(PolicyFile { policy, text, trust: Trust::default(), source: source(path.to_path_buf()) })
 }
 
 /// What to do about a fault that an editor or a checkout makes, and no author.
@@ -129,14 +185,14 @@ fn mended(error: &PolicyParseError) -> Option<&'static str> {
     }
 }
 
-/// `.aip/policy` in the working folder or, inside of a repository, above it up to the repository's root.
+/// A file of `.aip` in the working folder or, inside of a repository, above it up to the repository's root.
 /// Outside of one the folders above belong to others: in `/tmp`, to everybody.
-fn in_working_tree() -> Result<Option<PathBuf>> {
+fn in_working_tree(name: &str) -> Result<Option<PathBuf>> {
     let Ok(here) = std::env::current_dir() else { return Ok(None) };
     let is_root = |folder: &&Path| folder.join(".git").exists();
     let root = here.ancestors().find(is_root).unwrap_or(&here);
     let inside = here.ancestors().take_while(|folder| folder.starts_with(root));
-    let mut paths = inside.map(|folder| folder.join(".aip").join("policy"));
+    let mut paths = inside.map(|folder| folder.join(".aip").join(name));
     // Whatever it is: one that cannot be read is not the same as none.
     let Some(path) = paths.find(|path| path.symlink_metadata().is_ok()) else { return Ok(None) };
     // Messages and outputs read better with the short name.
@@ -154,7 +210,7 @@ fn refuse_other_owner(path: &Path, here: &Path) -> Result<()> {
     let owner = |path: &Path| path.metadata().map(|metadata| metadata.uid());
     match (owner(path), owner(here)) {
         (Ok(policy), Ok(folder)) if policy == folder || policy == 0 => Ok(()),
-        _ => Err(Failure::new(format!("the policy `{}` is not yours", path.display()))
+        _ => Err(Failure::new(format!("the file `{}` is not yours", path.display()))
             .because("it belongs to another user than the working folder")
             .hint("if you trust it, name it with --policy or AIP_POLICY")),
     }

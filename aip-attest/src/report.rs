@@ -117,6 +117,15 @@ impl Failure {
         self
     }
 
+    /// The same in other words. A hint for which there are none is left out.
+    pub fn in_words(mut self, words: Words) -> Self {
+        for text in std::iter::once(&mut self.0.message).chain(&mut self.0.causes) {
+            *text = words(text).unwrap_or_else(|| text.clone());
+        }
+        self.0.hints = self.0.hints.iter().filter_map(|hint| words(hint)).collect();
+        self
+    }
+
     /// Marks it as one that may be gone later, with nothing changed here: a log that does not answer.
     pub fn for_now(mut self) -> Self {
         self.0.for_now = true;
@@ -160,8 +169,12 @@ impl Display for Failure {
     }
 }
 
+/// Says a text to readers who know other words; `None` if there are none for it.
+pub type Words = fn(&str) -> Option<String>;
+
 /// Where a command writes. The only place that writes to stdout or stderr.
 pub struct Console {
+    words: Words,
     out: BufWriter<Box<dyn Write>>,
     err: Box<dyn Write>,
     out_error: Option<io::Error>,
@@ -176,7 +189,14 @@ impl Console {
 
     /// Any two writers, for tests.
     pub fn new(out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
-        Self { out: BufWriter::new(out), err, out_error: None, has_data: false }
+        let words: Words = |text| Some(text.to_owned());
+        Self { words, out: BufWriter::new(out), err, out_error: None, has_data: false }
+    }
+
+    /// The same for readers who know other words. What speaks to them in none of these is left out if it is a hint, and
+    /// stays as it is otherwise.
+    pub fn in_words(self, words: Words) -> Self {
+        Self { words, ..self }
     }
 
     /// A line of data, which stays one: [`printable`].
@@ -220,17 +240,21 @@ impl Console {
 
     /// Something worth knowing.
     pub fn note(&mut self, note: impl Display) {
-        self.say("note", &note.to_string());
+        let text = note.to_string();
+        self.say("note", &(self.words)(&text).unwrap_or(text));
     }
 
     /// Something worth acting on.
     pub fn warn(&mut self, warning: impl Display) {
-        self.say("warning", &warning.to_string());
+        let text = warning.to_string();
+        self.say("warning", &(self.words)(&text).unwrap_or(text));
     }
 
     /// What to do next.
     pub fn hint(&mut self, hint: impl Display) {
-        self.say("hint", &hint.to_string());
+        if let Some(hint) = (self.words)(&hint.to_string()) {
+            self.say("hint", &hint);
+        }
     }
 
     /// A question, on stderr, with the cursor behind it.
@@ -246,7 +270,7 @@ impl Console {
         let flushed = self.out.flush();
         self.keep(flushed);
         // A closed stderr leaves nobody to tell.
-        let _ = writeln!(self.err, "{failure}");
+        let _ = writeln!(self.err, "{}", failure.clone().in_words(self.words));
     }
 
     /// Writes out what is buffered. A reader that closed the pipe has seen enough: that is no error, and

@@ -122,13 +122,17 @@ fn build(roots: &[Root], flags: &Flags, settings: &Scoring) -> Result<Params, Pa
     Ok(params)
 }
 
+/// The names in a list of roots: with commas between them, or white space.
+pub fn root_names(text: &str) -> Vec<&str> {
+    text.split(|c: char| c == ',' || c.is_whitespace()).filter(|name| !name.is_empty()).collect()
+}
+
 fn roots(flags: &Flags, settings: &Scoring, console: &mut Console) -> Result<(Vec<Root>, RootSource)> {
     if !flags.roots.is_empty() {
         return Ok((flags.roots.clone(), RootSource::Flag));
     }
     if let Some(text) = environment::var("AIP_TRUST_ROOTS")? {
-        let names = text.split([',', ' ', '\n']).filter(|name| !name.is_empty());
-        let roots: Result<Vec<Root>, String> = names.map(str::parse).collect();
+        let roots: Result<Vec<Root>, String> = root_names(&text).into_iter().map(str::parse).collect();
         let roots =
             roots.map_err(|why| Failure::new("AIP_TRUST_ROOTS is not a list of DIDs").because(why))?;
         if roots.is_empty() {

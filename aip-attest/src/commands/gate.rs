@@ -7,7 +7,6 @@ use attestation::trust::Ppm;
 use super::trust::{self, Asked, Judged};
 use super::verify::{self, Found};
 use crate::artifact::{self, Aside, Excludes, Wanted};
-use crate::policy_file::pins::Pins;
 use crate::policy_file::trust::MAX_PATHS;
 use crate::policy_file::{PolicyFile, Source};
 use crate::report::{Console, Exit, Failure, Result, counted};
@@ -144,7 +143,7 @@ impl Gate {
             return Err(Failure::new("evidence is on the log's word, and --require complete asks for more")
                 .hint("--sync reads the whole log, and takes nothing on its word"));
         }
-        let pins = Pins::load()?;
+        let pins = self.asked.pins()?;
         let flags = Flags { threshold: self.threshold, min_paths: self.min_paths, ..self.asked.flags() };
         let judged = trust::judge(self.did, &self.asked, &flags, &pins, console)?;
         if !judged.has_threshold {

@@ -3,22 +3,31 @@
 //! Everything is written to stdout, with the runner's workflow commands stopped but for our own: a file name
 //! cannot become one.
 
+mod checkout;
+mod event;
 mod gate;
 mod inputs;
+mod lines;
 mod outputs;
 mod runner;
+mod words;
 
 use attestation::entry::Visibility;
 
+use super::sign::{self, Named};
+use crate::client::Token;
+use crate::environment;
 use crate::keyfile;
-use crate::policy_file;
+use crate::policy_file::PolicyFile;
 use crate::policy_file::pins::Pins;
 use crate::receipt_file::Shelf;
 use crate::report::{Console, Exit, Failure, Result};
-use crate::signing::{self, Report, Request};
+use crate::signing::{self, Report, Request, Says};
 use crate::target::Wish;
-use inputs::{IfNoKey, Inputs, OnLogFailure, Paths};
-use outputs::Outputs;
+use checkout::Rules;
+use event::Event;
+use inputs::{IfNoKey, Inputs, OnLogFailure};
+use outputs::{Outputs, assign};
 use runner::Runner;
 
 /// Do the work of the GitHub Action
@@ -47,31 +56,48 @@ fn act(runner: &mut Runner) -> Result<Exit> {
         Err(unwritten) => unwritten,
     };
     let inputs = Inputs::read().map_err(no_answer)?;
+    // Only the environment: a credentials file of the machine is not this workflow's identity.
+    let has_key = environment::var("AIP_PRIVATE_KEY").map_err(no_answer)?.is_some();
+    // First of all: nothing is read of what a stranger may have chosen.
+    let event = Event::read().map_err(no_answer)?;
+    event.refuse_untrusted(inputs.allow_untrusted_event, has_key).map_err(no_answer)?;
+    if let Some(url) = &inputs.log_url {
+        assign("GITHUB_ENV", &[("AIP_LOG_URL", url.clone())])?;
+    }
+    let pins = Pins::load().map_err(no_answer)?;
+    let rules = Rules::read(&inputs, &event, &pins, runner).map_err(no_answer)?;
     // Before anything is signed: what a stopped job made is nobody's release.
     if let Some(wanted) = &inputs.gate {
-        let exit = gate::pass(wanted, &inputs, runner).map_err(no_answer)?;
-        if exit != Exit::Yes || inputs.sign_paths.take.is_empty() {
+        let exit = gate::pass(wanted, &inputs, &rules, runner).map_err(no_answer)?;
+        if exit != Exit::Yes || !inputs.signs() {
             return Ok(exit);
         }
     }
-    runner::refuse_untrusted_event(inputs.allow_untrusted_event)?;
-    // Only the environment: a credentials file of the machine is not this workflow's identity.
-    let Some(identity) = identity()? else {
+    let Some(identity) = has_key.then(keyfile::from_environment).transpose()?.flatten() else {
         return no_key(&inputs, runner);
     };
-    let pins = Pins::load()?;
-    let log = log(&inputs, &pins, runner)?;
+    let pins = pins.with_settings(rules.trust);
+    let log = log(&inputs, rules.policy, &pins, runner)?;
     let knows_log = log.is_some();
-    let says =
-        super::sign::says(inputs.predicate_type.as_deref(), inputs.predicate.as_deref(), runner.console())?;
+    let says = sign::says(inputs.predicate_type.as_deref(), inputs.predicate.as_deref(), runner.console())?;
+    let says = match says {
+        Says::Built(provenance) if inputs.reproducible => Says::Built(provenance.reproducible()),
+        says => says,
+    };
     let shelf = Shelf::new(Some(inputs.receipts_dir.clone()));
-    let Paths { take, exclude } = &inputs.sign_paths;
-    let excludes = super::excludes(exclude)?;
-    let (artifacts, aside) = super::sign::files(take, &excludes, &shelf, None, &says, runner.console())?;
+    let named = Named {
+        files: &inputs.sign_paths.take,
+        exclude: &inputs.sign_paths.exclude,
+        checksums: &inputs.checksums,
+        subjects: &inputs.subjects,
+        receipt: None,
+    };
+    let (artifacts, aside) = sign::artifacts(&named, &shelf, &says, runner.console())
+        .map_err(|failure| lines::explain("sign-paths", &inputs.sign_paths.take, failure))?;
     let request = Request {
         artifacts,
         says,
-        together: false,
+        together: inputs.together,
         visibility: if inputs.private { Visibility::Private } else { Visibility::Public },
         shelf,
         receipt: None,
@@ -82,13 +108,6 @@ fn act(runner: &mut Runner) -> Result<Exit> {
     let report = signing::sign(request, &identity, &pins, runner.console())?;
     Outputs::of(&identity.did, &report, &aside, &inputs.receipts_dir).write(runner)?;
     Ok(verdict(&report, knows_log, &inputs, runner))
-}
-
-fn identity() -> Result<Option<keyfile::Identity>> {
-    match crate::environment::var("AIP_PRIVATE_KEY")? {
-        None => Ok(None),
-        Some(_) => keyfile::from_environment(),
-    }
 }
 
 fn no_key(inputs: &Inputs, runner: &mut Runner) -> Result<Exit> {
@@ -106,10 +125,9 @@ fn no_key(inputs: &Inputs, runner: &mut Runner) -> Result<Exit> {
 }
 
 /// The log to submit to; `None` if no input, variable or policy names one.
-fn log(inputs: &Inputs, pins: &Pins, runner: &mut Runner) -> Result<Option<Wish>> {
-    let named = policy_file::named(inputs.policy.as_deref(), pins, runner.console())?;
+fn log(inputs: &Inputs, named: Option<PolicyFile>, pins: &Pins, runner: &mut Runner) -> Result<Option<Wish>> {
     let is_named = inputs.log_url.is_some()
-        || crate::environment::var("AIP_LOG_URL")?.is_some()
+        || environment::var("AIP_LOG_URL")?.is_some()
         || named.is_some()
         || pins.iter().next().is_some();
     if !is_named && inputs.policy_sha256.is_some() {
@@ -130,8 +148,13 @@ fn log(inputs: &Inputs, pins: &Pins, runner: &mut Runner) -> Result<Option<Wish>
         }
         return Ok(None);
     }
-    let wish = Wish::new(inputs.log_url.as_deref(), named, pins)?;
-    Ok(Some(wish.with_fingerprint(inputs.policy_sha256)))
+    let wish = Wish::new(inputs.log_url.as_deref(), named, pins)?.with_fingerprint(inputs.policy_sha256);
+    if !wish.takes_token() && Token::of_environment()?.is_some() {
+        return Err(Failure::new("AIP_LOG_TOKEN is set, and only a policy file says which log it is for")
+            .because("whoever changes the file would choose who gets the token")
+            .hint("name the log: `log-url`; or fix the policy: `policy-sha256`"));
+    }
+    Ok(Some(wish))
 }
 
 /// What did not work, as annotations, and whether the step fails for it.

@@ -120,8 +120,19 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         Says::Built(provenance) if args.reproducible => Says::Built(provenance.reproducible()),
         says => says,
     };
+    if args.artifacts.is_empty() && args.checksums.is_empty() && args.subject.is_empty() {
+        return Err(Failure::new("nothing to sign: no artifact is named")
+            .hint("name files, folders or globs, or use --checksums or --subject"));
+    }
     let shelf = Shelf::new(args.receipts.clone());
-    let (artifacts, aside) = artifacts(&args, &shelf, &says, console)?;
+    let named = Named {
+        files: &args.artifacts,
+        exclude: &args.exclude,
+        checksums: &args.checksums,
+        subjects: &args.subject,
+        receipt: args.receipt.as_deref(),
+    };
+    let (artifacts, aside) = artifacts(&named, &shelf, &says, console)?;
     let request = Request {
         artifacts,
         says,
@@ -163,26 +174,36 @@ pub(super) fn says(predicate_type: Option<&str>, file: Option<&Path>, console: &
     Ok(Says::Predicate { predicate_type: predicate_type.to_owned(), predicate: predicate::read(file)? })
 }
 
+/// What is named to be signed.
+pub(super) struct Named<'a, S> {
+    pub(super) files: &'a [S],
+    pub(super) exclude: &'a [String],
+    pub(super) checksums: &'a [PathBuf],
+    pub(super) subjects: &'a [String],
+    /// Where the one receipt of all goes.
+    pub(super) receipt: Option<&'a Path>,
+}
+
 /// All artifacts, with their digests; and what was met among the files and is not one.
-fn artifacts(args: &Args, shelf: &Shelf, says: &Says, console: &mut Console) -> Result<(Vec<Hashed>, Aside)> {
-    if args.artifacts.is_empty() && args.checksums.is_empty() && args.subject.is_empty() {
-        return Err(Failure::new("nothing to sign: no artifact is named")
-            .hint("name files, folders or globs, or use --checksums or --subject"));
-    }
-    let excludes = super::excludes(&args.exclude)?;
-    let receipt = args.receipt.as_deref();
-    let (mut all, aside) = files(&args.artifacts, &excludes, shelf, receipt, says, console)?;
-    for file in &args.checksums {
+pub(super) fn artifacts<S: AsRef<OsStr>>(
+    named: &Named<S>,
+    shelf: &Shelf,
+    says: &Says,
+    console: &mut Console,
+) -> Result<(Vec<Hashed>, Aside)> {
+    let excludes = super::excludes(named.exclude)?;
+    let (mut all, aside) = files(named.files, &excludes, shelf, named.receipt, says, console)?;
+    for file in named.checksums {
         all.extend(checksums::read(file)?);
     }
-    for subject in &args.subject {
+    for subject in named.subjects {
         all.push(artifact::parse_subject(subject)?);
     }
     Ok((all, aside))
 }
 
 /// The files that `arguments` name. Says what of them is not signed, and why.
-pub(super) fn files<S: AsRef<OsStr>>(
+fn files<S: AsRef<OsStr>>(
     arguments: &[S],
     excludes: &Excludes,
     shelf: &Shelf,

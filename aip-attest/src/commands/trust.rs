@@ -16,7 +16,7 @@ use crate::clock;
 use crate::durable::{self, Readers};
 use crate::evidence::Claimed;
 use crate::patience::Patience;
-use crate::policy_file::trust::{Root, Scoring};
+use crate::policy_file::trust::{Root, Stated, Trust};
 use crate::policy_file::{self, PolicyFile, Source, pins::Pins};
 use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::scoring::age::{self, MaxAge};
@@ -107,19 +107,44 @@ pub(super) struct Asked {
     #[arg(skip)]
     pub(super) fingerprint: Option<Hash>,
 
-    /// [`Flags::in_workflow`].
+    /// What judges in a workflow, instead of what is found here.
     #[arg(skip)]
-    pub(super) in_workflow: bool,
+    pub(super) workflow: Option<Box<Workflow>>,
+}
+
+/// What judges in a workflow: it comes from the workflow, or is fixed by it.
+#[derive(Clone)]
+pub(super) struct Workflow {
+    /// The policy that is named, with the settings.
+    pub(super) policy: Option<PolicyFile>,
+    /// The settings, in the place of the user's own.
+    pub(super) trust: Trust,
 }
 
 impl Asked {
+    /// The pins of this user; in a workflow without the settings that lie beside them.
+    pub(super) fn pins(&self) -> Result<Pins> {
+        let pins = Pins::load()?;
+        Ok(match &self.workflow {
+            None => pins,
+            Some(workflow) => pins.with_settings(workflow.trust.clone()),
+        })
+    }
+
+    fn named(&self, pins: &Pins, console: &mut Console) -> Result<Option<PolicyFile>> {
+        match &self.workflow {
+            None => policy_file::named(self.policy.as_deref(), pins, console),
+            Some(workflow) => Ok(workflow.policy.clone()),
+        }
+    }
+
     pub(super) fn flags(&self) -> Flags {
         Flags {
             roots: self.root.clone(),
             scope: self.scope,
             threshold: None,
             min_paths: None,
-            in_workflow: self.in_workflow,
+            in_workflow: self.workflow.is_some(),
         }
     }
 }
@@ -161,6 +186,8 @@ pub(super) struct Judged {
     is_believed: bool,
     /// The greatest age of a checkpoint, by the settings.
     max_age: Option<Duration>,
+    /// The settings that count, each with whose word it is.
+    pub(super) settings: Vec<Stated>,
 }
 
 impl Judged {
@@ -210,7 +237,20 @@ pub(super) fn judge(
     let has_threshold = flags.threshold.or(policy.trust.scoring.threshold).is_some();
     let is_believed = !matches!(policy.source, Source::Log(_)) || asked.fingerprint.is_some();
     let max_age = policy.trust.max_checkpoint_age();
-    Ok(Judged { verdict, basis, roots, policy, has_threshold, is_believed, max_age })
+    let settings = settings_that_count(&policy.trust, flags, roots);
+    Ok(Judged { verdict, basis, roots, policy, has_threshold, is_believed, max_age, settings })
+}
+
+/// The settings in whose place nothing else was named.
+fn settings_that_count(trust: &Trust, flags: &Flags, roots: RootSource) -> Vec<Stated> {
+    let counts = |stated: &&Stated| match stated.name.as_str() {
+        "trust.threshold" => flags.threshold.is_none(),
+        "trust.scope" => flags.scope.is_none(),
+        "trust.min-paths" => flags.min_paths.is_none(),
+        "trust.roots" => roots == RootSource::Settings,
+        _ => true,
+    };
+    trust.stated().iter().filter(counts).cloned().collect()
 }
 
 /// What a judgement is made from, and by.
@@ -231,18 +271,18 @@ fn reach(did: Did, asked: &Asked, flags: &Flags, pins: &Pins, console: &mut Cons
         Some(path) if !asked.sync => {
             let claimed = Claimed::read(path)?;
             let policy = policy_for(&claimed, asked, pins, console)?;
-            let (params, roots) = scoring::params(flags, &settings(&policy, asked), console)?;
+            let (params, roots) = scoring::params(flags, &policy.trust.scoring, console)?;
             let basis = Basis::of_file(claimed, &policy.policy, pins)?;
             Ok(Reached { basis, policy, params, roots })
         }
         evidence => {
             let deadline = super::deadline(asked.timeout)?;
-            let named = policy_file::named(asked.policy.as_deref(), pins, console)?;
+            let named = asked.named(pins, console)?;
             let wish = Wish::new(asked.log.as_deref(), named, pins)
                 .map_err(|failure| failure.hint("or judge by evidence in a file: --evidence FILE"))?
                 .with_fingerprint(asked.fingerprint);
             let target = wish.meet(pins, deadline, console)?;
-            let (params, roots) = scoring::params(flags, &settings(&target.judge, asked), console)?;
+            let (params, roots) = scoring::params(flags, &target.judge.trust.scoring, console)?;
             let mut patience = Patience::until(deadline);
             let basis = if asked.sync {
                 let asserted = evidence.as_ref().map(|path| Asserted::read(path, &target.judge.policy));
@@ -255,19 +295,9 @@ fn reach(did: Did, asked: &Asked, flags: &Flags, pins: &Pins, console: &mut Cons
     }
 }
 
-/// How scores come about, by the settings beside the policy. A workflow's roots are those that it names: beside a
-/// pinned policy lies what is the machine's, which another job may have written.
-fn settings(policy: &PolicyFile, asked: &Asked) -> Scoring {
-    let mut scoring = policy.trust.scoring.clone();
-    if asked.in_workflow && matches!(policy.source, Source::Pinned(_) | Source::Log(_)) {
-        scoring.roots.clear();
-    }
-    scoring
-}
-
 /// The policy that judges evidence from a file.
 fn policy_for(claimed: &Claimed, asked: &Asked, pins: &Pins, console: &mut Console) -> Result<PolicyFile> {
-    match policy_file::named(asked.policy.as_deref(), pins, console)? {
+    match asked.named(pins, console)? {
         Some(named) => Ok(named),
         None => policy_file::pinned(pins, claimed.origin()),
     }
@@ -331,6 +361,9 @@ pub(super) fn print(judged: &Judged, console: &mut Console) {
     let complete = if basis.is_complete() { "the whole log was read" } else { "log-asserted" };
     console.line(format!("as of     size {size} of {origin}, {time}; {complete}"));
     console.line(format!("policy    {}", judged.policy.source));
+    for Stated { name, value, from } in &judged.settings {
+        console.line(format!("setting   {name} {value}: {from}"));
+    }
 }
 
 fn root_words((did, weight): (Did, u16)) -> String {
@@ -421,12 +454,15 @@ fn advice_words(advice: &Advice) -> String {
 ///
 /// ```text
 /// {"schema": "aip.trust.v1", "verdict": {…, specs/trust.md}, "origin", "treeSize", "root", "attested",
-///  "completeness": "log-asserted | whole-log", "proofs": [{"index", "leaf", "proof"}], "rootsFrom", "policy"}
+///  "completeness": "log-asserted | whole-log", "proofs": [{"index", "leaf", "proof"}], "rootsFrom", "policy",
+///  "settings": [{"name", "value", "from"}]}
 /// ```
 /// `attested` is null where no witness attests a time. `proofs` has each entry that makes or lowers the score, with a
 /// C2SP tlog-proof to the checkpoint; null if the whole log was read, whose root all its entries prove together.
 pub(super) fn json_of(judged: &Judged) -> Value {
-    let Judged { verdict, basis, roots, policy, .. } = judged;
+    let Judged { verdict, basis, roots, policy, settings, .. } = judged;
+    let setting_json =
+        |Stated { name, value, from }: &Stated| json!({"name": name, "value": value, "from": from});
     json!({
         "schema": "aip.trust.v1",
         "verdict": verdict.to_json(),
@@ -438,6 +474,7 @@ pub(super) fn json_of(judged: &Judged) -> Value {
         "proofs": proofs(verdict, basis),
         "rootsFrom": roots.to_string(),
         "policy": policy.source.to_string(),
+        "settings": settings.iter().map(setting_json).collect::<Vec<_>>(),
     })
 }
 

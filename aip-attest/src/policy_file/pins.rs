@@ -24,7 +24,8 @@ use tlog::note::Note;
 use tlog::policy::Policy;
 use tlog::{Hash, TreeSize};
 
-use super::{PolicyFile, Source, difference, trust};
+use super::trust::{self, Trust, TrustFile};
+use super::{PolicyFile, Source, difference};
 use crate::durable::{self, Readers};
 use crate::environment;
 use crate::report::{Failure, Result};
@@ -83,6 +84,8 @@ impl Pin {
 pub struct Pins {
     folder: Option<PathBuf>,
     pins: Vec<Pin>,
+    /// What counts instead of `~/.aip/trust.toml`.
+    settings: Option<Trust>,
 }
 
 impl Pins {
@@ -110,7 +113,7 @@ impl Pins {
             // A pin that cannot be read is not the same as none: it may be the one that says no.
             pins.push(wire::read(&path).map_err(|why| cannot_read(&path, why))?);
         }
-        Ok(Self { folder: Some(folder.to_path_buf()), pins })
+        Ok(Self { folder: Some(folder.to_path_buf()), pins, settings: None })
     }
 
     /// The pins, by file name.
@@ -151,9 +154,24 @@ impl Pins {
         }
     }
 
+    /// The same pins with these settings in the place of the user's own, which are not read: on a runner they may be
+    /// another job's.
+    #[must_use]
+    pub fn with_settings(self, settings: Trust) -> Self {
+        Self { settings: Some(settings), ..self }
+    }
+
     /// The user's own settings, for policies that are in no folder: `~/.aip/trust.toml`.
-    pub fn settings(&self) -> Result<trust::Trust> {
-        self.folder.as_deref().map(trust::beside).transpose().map(Option::unwrap_or_default)
+    pub fn settings(&self) -> Result<Trust> {
+        match &self.settings {
+            Some(settings) => Ok(settings.clone()),
+            None => self.own_settings()?.map_or_else(|| Ok(Trust::default()), |own| own.read(trust::OWN)),
+        }
+    }
+
+    /// The user's own `trust.toml`.
+    pub(super) fn own_settings(&self) -> Result<Option<TrustFile>> {
+        self.folder.as_deref().map_or(Ok(None), TrustFile::beside)
     }
 
     /// The policy of a pin, with the user's own settings.
@@ -322,7 +340,7 @@ mod tests {
         let text = format!("log {ml_dsa}\nlog {ed25519}\nquorum none\n");
         let pin = Pin { policy: text.parse().expect("a policy"), text, ..pin() };
         assert_eq!(pin.log_keys(), [ed25519, ml_dsa]);
-        let pins = Pins { folder: None, pins: vec![pin.clone()] };
+        let pins = Pins { folder: None, pins: vec![pin.clone()], settings: None };
         let keys: Vec<VerifierKey> = pins.roots().into_iter().map(|root| root.log).collect();
         assert_eq!(keys, pin.log_keys());
     }

@@ -21,24 +21,21 @@
 //! ```
 //! A setting that is not known here is refused: to pass over it would be to trust more than was asked.
 
+mod file;
+
 use std::collections::BTreeMap;
-use std::fmt::{self, Display};
-use std::io::ErrorKind;
-use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use attestation::Did;
 use attestation::did::DidError;
 use attestation::receipt::Demand;
-use attestation::trust::{MAX_HOPS, Params, Ppm, ScopeQuery};
-use serde::de::Visitor;
-use serde::{Deserialize, Deserializer};
+use attestation::trust::{Params, Ppm, ScopeQuery};
 use tlog::TreeSize;
 use tlog::policy::Policy;
 
-use crate::receipt_file::read_found;
 use crate::report::{Failure, Result};
+pub use file::TrustFile;
 
 /// The settings.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -48,6 +45,18 @@ pub struct Trust {
     min_checkpoint: BTreeMap<String, u64>,
     /// How scores come about.
     pub scoring: Scoring,
+    stated: Vec<Stated>,
+}
+
+/// A setting as it was written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stated {
+    /// Its name, such as `max-age` or `trust.decay`.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Whose word it is: a file and how it was found, or what else names it.
+    pub from: String,
 }
 
 /// `[trust]`: what is not there is left to the defaults.
@@ -115,6 +124,36 @@ impl Trust {
         }
     }
 
+    /// The settings, each with whose word it is.
+    pub fn stated(&self) -> &[Stated] {
+        &self.stated
+    }
+
+    /// These settings, and those of `over` in their place.
+    #[must_use]
+    pub fn overridden_by(mut self, over: Self) -> Self {
+        let (mine, theirs) = (self.scoring, over.scoring);
+        let is_mine = |stated: &Stated| !over.stated.iter().any(|other| other.name == stated.name);
+        self.stated.retain(is_mine);
+        self.stated.extend(over.stated);
+        self.min_checkpoint.extend(over.min_checkpoint);
+        Self {
+            max_age: over.max_age.or(self.max_age),
+            max_checkpoint_age: over.max_checkpoint_age.or(self.max_checkpoint_age),
+            min_checkpoint: self.min_checkpoint,
+            scoring: Scoring {
+                roots: if theirs.roots.is_empty() { mine.roots } else { theirs.roots },
+                threshold: theirs.threshold.or(mine.threshold),
+                scope: theirs.scope.or(mine.scope),
+                newcomer: theirs.newcomer.or(mine.newcomer),
+                decay: theirs.decay.or(mine.decay),
+                max_hops: theirs.max_hops.or(mine.max_hops),
+                min_paths: theirs.min_paths.or(mine.min_paths),
+            },
+            stated: self.stated,
+        }
+    }
+
     /// The greatest age of a checkpoint, if there is one.
     pub fn max_checkpoint_age(&self) -> Option<Duration> {
         self.max_checkpoint_age
@@ -134,179 +173,18 @@ impl Trust {
     }
 }
 
-/// The settings beside the policy at `path`; none if there is no such file.
-pub fn beside(policy: &Path) -> Result<Trust> {
-    let path = policy.with_file_name("trust.toml");
-    let cannot = || Failure::new(format!("cannot use the settings `{}`", path.display()));
-    let text = match read_found(&path, MAX_BYTES) {
-        Ok(text) => String::from_utf8(text).map_err(|_| cannot().because("it is not UTF-8"))?,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Trust::default()),
-        Err(error) => return Err(cannot().caused_by(error)),
-    };
-    parse(&text).map_err(|why| cannot().because(why))
-}
+/// What the file is called.
+pub(super) const NAME: &str = "trust.toml";
 
-fn parse(text: &str) -> Result<Trust, String> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-    struct Wire {
-        version: u32,
-        max_age: Option<String>,
-        max_checkpoint_age: Option<String>,
-        #[serde(default)]
-        min_checkpoint: BTreeMap<String, u64>,
-        #[serde(default)]
-        trust: WireScoring,
-    }
-    let wire: Wire = toml::from_str(text).map_err(|error| located(text, &error))?;
-    if wire.version != 1 {
-        return Err(format!("`version` is {}, this program knows 1", wire.version));
-    }
-    let duration = |name: &str, text: Option<String>| match text {
-        None => Ok(None),
-        Some(text) => humantime::parse_duration(&text)
-            .map(Some)
-            .map_err(|_| format!("`{name}` is `{text}`, not a duration such as `7d` or `12h`")),
-    };
-    Ok(Trust {
-        max_age: duration("max-age", wire.max_age)?,
-        max_checkpoint_age: duration("max-checkpoint-age", wire.max_checkpoint_age)?,
-        min_checkpoint: wire.min_checkpoint,
-        scoring: wire.trust.read()?,
-    })
-}
-
-/// Why the settings cannot be read, with the line that it is about.
-fn located(text: &str, error: &toml::de::Error) -> String {
-    let message = error.message();
-    let before = error.span().and_then(|span| text.get(..span.start));
-    let Some((at, line)) = before.and_then(|before| {
-        let at = before.matches('\n').count();
-        Some((at + 1, text.lines().nth(at)?.trim()))
-    }) else {
-        return message.to_owned();
-    };
-    let line: String = line.chars().take(MAX_LINE_CHARS).collect();
-    format!("line {at}, `{line}`: {message}")
-}
-
-/// As much of a line as a message shows.
-const MAX_LINE_CHARS: usize = 80;
-
-/// A text, such as a number that must not become a float.
-struct Text(String);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Quoted;
-        impl Visitor<'_> for Quoted {
-            type Value = Text;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value in quotation marks, such as \"0.5\"")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(text.to_owned()))
-            }
-        }
-        from.deserialize_str(Quoted)
-    }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-struct WireScoring {
-    roots: BTreeMap<String, Text>,
-    threshold: Option<Text>,
-    scope: Option<Text>,
-    newcomer: Option<Text>,
-    decay: Option<Text>,
-    max_hops: Option<u64>,
-    min_paths: Option<u64>,
-}
-
-impl WireScoring {
-    fn read(self) -> Result<Scoring, String> {
-        fn named<T, E: Display>(
-            name: &str,
-            text: Option<Text>,
-            parse: impl Fn(&str) -> Result<T, E>,
-        ) -> Result<Option<T>, String> {
-            text.map(|Text(text)| parse(&text).map_err(|why| format!("`trust.{name}`: {why}"))).transpose()
-        }
-        let root = |(did, Text(weight)): (&String, &Text)| {
-            format!("{did}={weight}").parse().map_err(|why| format!("`trust.roots`: {why}"))
-        };
-        let count = |name: &str, count: Option<u64>, most: u8| {
-            let is_one = |count: &u64| (1..=u64::from(most)).contains(count);
-            match count {
-                None => Ok(None),
-                Some(count) => u8::try_from(count)
-                    .ok()
-                    .filter(|_| is_one(&count))
-                    .map(Some)
-                    .ok_or_else(|| format!("`trust.{name}` is {count}, not from 1 to {most}")),
-            }
-        };
-        Ok(Scoring {
-            roots: self.roots.iter().map(root).collect::<Result<_, String>>()?,
-            threshold: named("threshold", self.threshold, str::parse::<Ppm>)?,
-            scope: named("scope", self.scope, str::parse::<ScopeQuery>)?,
-            newcomer: named("newcomer", self.newcomer, str::parse::<Ppm>)?,
-            decay: named("decay", self.decay, positive)?,
-            max_hops: count("max-hops", self.max_hops, MAX_HOPS)?,
-            min_paths: count("min-paths", self.min_paths, MAX_PATHS)?,
-        })
-    }
-}
+/// Whose the user's own file is, where its settings are shown.
+pub(super) const OWN: &str = "your own";
 
 /// [`trust::MAX_PATHS`](attestation::trust::MAX_PATHS).
 pub const MAX_PATHS: u8 = 8;
 
-const MAX_BYTES: u64 = 64 * 1024;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn settings_are_read_and_unknown_ones_refused() {
-        let trust = parse(
-            "version = 1\nmax-age = \"90d\"\nmax-checkpoint-age = \"12h\"\n[min-checkpoint]\n\"a/b\" = 5\n",
-        );
-        let want = Trust {
-            max_age: Some(Duration::from_secs(90 * 86_400)),
-            max_checkpoint_age: Some(Duration::from_secs(12 * 3600)),
-            min_checkpoint: BTreeMap::from([("a/b".to_owned(), 5)]),
-            scoring: Scoring::default(),
-        };
-        assert_eq!(trust, Ok(want));
-        for (text, why) in [
-            ("", "missing field `version`"),
-            ("version = 2", "`version` is 2"),
-            ("version = 1\nthreshold = 0.5", "unknown field `threshold`"),
-            ("version = 1\nmax-age = \"soon\"", "not a duration"),
-            (
-                "version = 1\n[trust]\nthreshold = 0.5",
-                "line 3, `threshold = 0.5`: invalid type: floating point `0.5`, expected a value in quotation marks",
-            ),
-            ("version = 1\n[trust.roots]\nme = 1", "line 3, `me = 1`: invalid type"),
-            ("version = 1\n[trust]\ndecay = \"0\"", "`trust.decay`: a number above 0"),
-            ("version = 1\n[trust]\nmax-hops = 9", "`trust.max-hops` is 9, not from 1 to 7"),
-            ("version = 1\n[trust]\nmin-paths = 0", "`trust.min-paths` is 0, not from 1 to 8"),
-            ("version = 1\n[trust]\nmin-paths = 300", "`trust.min-paths` is 300, not from 1 to 8"),
-            ("version = 1\n[trust]\nthreshold = \"NaN\"", "`trust.threshold`"),
-            ("version = 1\n[trust]\ndecay = \"0.1234\"", "at most three decimals"),
-            ("version = 1\n[trust]\nscope = \"ALL\"", "`trust.scope`"),
-            ("version = 1\n[trust.roots]\nme = \"1\"", "`trust.roots`"),
-            ("version = 1\nmin-checkpoint = 5", "invalid type"),
-            ("version = 1\n[min-checkpoint]\na = -1", "invalid value"),
-        ] {
-            let got = parse(text).expect_err(text);
-            assert!(got.contains(why), "{text}: {got}");
-        }
-    }
 
     #[test]
     fn a_weight_is_more_than_nothing_and_has_three_decimals() {

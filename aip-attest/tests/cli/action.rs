@@ -7,7 +7,7 @@ use crate::log::{Answer, Log};
 use crate::runner::{Run, root, run, run_from};
 use crate::world::{PROGRAM, SIGNER_SEED, World, did, policy};
 
-fn key() -> String {
+pub(crate) fn key() -> String {
     tlog::encoding::base64(&SIGNER_SEED)
 }
 
@@ -23,7 +23,7 @@ fn what_lies_deeper_is_signed_too() {
 }
 
 /// The announced use, with more inputs behind it.
-fn with<'a>(did: &'a str, key: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn with<'a>(did: &'a str, key: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [&[("did", did), ("private-key", key), ("sign-paths", "dist/*")], more].concat()
 }
 
@@ -35,7 +35,7 @@ fn signatures(run: &Run) -> Vec<Value> {
     serde_json::from_str(&run.outputs["signatures"]).expect("a JSON array")
 }
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     let world = World::new();
     world.file("dist/a b-1.0.whl", b"wheel");
     world.file("dist/app", b"app");
@@ -276,32 +276,96 @@ fn a_log_that_is_down_fails_or_is_deferred() {
     }
 }
 
+/// In other events than these a stranger chooses what runs or what it sees. The install step says so before there is any
+/// program; the program says it again, by itself.
 #[test]
 fn strangers_events_sign_nothing_unless_allowed() {
     let world = world();
-    let event = |head: u64| {
-        let event = json!({"repository": {"id": 1}, "workflow_run": {"head_repository": {"id": head}}});
-        world.file("event.json", event.to_string().as_bytes()).to_string_lossy().into_owned()
+    let file = |name: &str, event: Value| {
+        world.file(name, event.to_string().as_bytes()).to_string_lossy().into_owned()
     };
-    let (own, fork) = (event(1), event(2));
-    for (name, path, allow, passes) in [
-        ("push", None, "false", true),
-        ("pull_request", None, "false", true),
-        ("pull_request_target", None, "false", false),
-        ("pull_request_target", None, "true", true),
-        ("workflow_run", Some(&fork), "false", false),
-        ("workflow_run", Some(&fork), "true", true),
-        ("workflow_run", None, "false", false),
-    ] {
+    let run_of =
+        |head: u64| json!({"repository": {"id": 1}, "workflow_run": {"head_repository": {"id": head}}});
+    let pull_of = |head: Value| json!({"repository": {"id": 1}, "pull_request": {"head": {"repo": head}}});
+    let own_run = file("own-run.json", run_of(1));
+    let fork_run = file("fork-run.json", run_of(2));
+    let own_pull = file("own-pull.json", pull_of(json!({"id": 1})));
+    let fork_pull = file("fork-pull.json", pull_of(json!({"id": 2})));
+    let gone_pull = file("gone-pull.json", pull_of(Value::Null));
+    let trusted = [
+        "push",
+        "create",
+        "release",
+        "schedule",
+        "workflow_dispatch",
+        "repository_dispatch",
+        "deployment",
+        "merge_group",
+    ];
+    let strange = [
+        "pull_request_target",
+        "issue_comment",
+        "pull_request_review",
+        "pull_request_review_comment",
+        "discussion_comment",
+        "issues",
+        "fork",
+        "watch",
+        "check_run",
+        "deployment_status",
+        "Push",
+        "push ",
+    ];
+    let cases = trusted.map(|name| (name, None, true)).into_iter();
+    let cases = cases.chain(strange.map(|name| (name, None, false))).chain([
+        ("pull_request", Some(&own_pull), true),
+        ("pull_request", Some(&fork_pull), false),
+        ("pull_request", Some(&gone_pull), false),
+        ("pull_request", None, false),
+        ("workflow_run", Some(&own_run), true),
+        ("workflow_run", Some(&fork_run), false),
+        ("workflow_run", None, false),
+    ]);
+    let (own, key) = (did().to_string(), key());
+    for (name, path, passes) in cases {
         let mut job = vec![("GITHUB_EVENT_NAME", name)];
         job.extend(path.map(|path| ("GITHUB_EVENT_PATH", path.as_str())));
-        let run = announced(&world, &[("allow-untrusted-event", allow)], &job);
-        let want: &[&str] = if passes { &[] } else { &["nothing is signed in the event"] };
-        run.expect(passes, want);
+        let want: &[&str] = if passes { &[] } else { &["::error ", "nothing is signed in the event"] };
+        announced(&world, &[], &job).expect(passes, want);
+        announced(&world, &[("allow-untrusted-event", "true")], &job).expect(true, &[]);
+        // The program alone.
+        let mut command = world.command(PROGRAM);
+        command.args(["github-action"]).envs(job).envs([
+            ("AIP_DID", own.as_str()),
+            ("AIP_PRIVATE_KEY", &key),
+            ("AIP_INPUT_SIGN_PATHS", "dist/*"),
+        ]);
+        assert_eq!(command.output().expect("it runs").status.success(), passes, "{name}");
     }
-    let _ = event(1);
-    announced(&world, &[], &[("GITHUB_EVENT_NAME", "workflow_run"), ("GITHUB_EVENT_PATH", &own)])
-        .expect(true, &[]);
+    // Nothing can be signed where there is no key: a fork's pull request goes on.
+    let job = [("GITHUB_EVENT_NAME", "pull_request"), ("GITHUB_EVENT_PATH", fork_pull.as_str())];
+    let inputs = [("sign-paths", "dist/*"), ("if-no-key", "skip")];
+    run(&world, &inputs, &job).expect(true, &["there is no private key"]);
+}
+
+/// An event that is refused gets neither a build nor a program that runs, and a gate's answer is there all the same.
+#[test]
+fn an_untrusted_event_is_refused_before_anything_runs() {
+    let world = world();
+    let machine = tempfile::tempdir().expect("a folder");
+    let cargo = machine.path().join("cargo");
+    std::fs::write(&cargo, format!("#!/bin/sh\ntouch '{}'\n", world.path("built").display()))
+        .expect("written");
+    make_executable(&cargo);
+    let path = format!("{}:/usr/bin:/bin", machine.path().display());
+    let job = [("GITHUB_EVENT_NAME", "pull_request_target"), ("PATH", &path)];
+    let (own, key) = (did().to_string(), key());
+    let gate = [("verify-did", own.as_str()), ("trust-threshold", "0.5")];
+    let run = run_from(&world, &root(), &with(&own, &key, &gate), &job);
+    run.expect(false, &["nothing is signed in the event `pull_request_target`"]);
+    assert!(!world.path("built").exists());
+    assert_eq!(run.outputs["verified"], "false");
+    assert!(run.summary.contains("### Could not tell whether to trust"), "{}", run.summary);
 }
 
 /// Inputs, names and variables that would run something if they reached a shell, and names that would be
@@ -351,6 +415,10 @@ fn hostile_inputs_execute_nothing() {
         "trust-sync",
         "verify-paths",
         "verify-receipts-dir",
+        "trust-sha256",
+        "subjects",
+        "checksums",
+        "trust-min-checkpoint",
         "did",
         "private-key",
     ];
@@ -367,6 +435,95 @@ fn hostile_inputs_execute_nothing() {
         }
     }
     println!("{runs} runs with {} hostile inputs, 0 executions", payloads.len());
+}
+
+/// What is not here can be signed in a workflow too: an image, and what another job listed; all in one statement.
+#[test]
+fn subjects_checksums_and_one_statement_are_inputs() {
+    let world = world();
+    let hex = |text: &str| tlog::Hash::of(text.as_bytes()).to_string();
+    let subjects = format!("ghcr.io/octo/app@sha256:{}\nother@sha256:{}\n", hex("image"), hex("other"));
+    world.file("SHA256SUMS", format!("{}  far/tool\n", hex("tool")).as_bytes());
+    let more = [("sign-paths", ""), ("subjects", subjects.as_str()), ("checksums", "SHA256SUMS")];
+    let run = announced(&world, &more, &[]);
+    run.expect(true, &[]);
+    assert_eq!(run.outputs["signed"], "3");
+    let more =
+        [&more[1..], &[("together", "true"), ("reproducible", "true"), ("receipts-dir", "r")]].concat();
+    let run = announced(&world, &more, &[]);
+    run.expect(true, &[]);
+    let receipt = signatures(&run)[0]["receipt"].as_str().expect("text").to_owned();
+    let receipt = Receipt::parse(world.read(&receipt).as_bytes()).expect("a receipt");
+    let subjects = receipt.statement().subjects().iter().map(|subject| subject.name.as_str());
+    assert_eq!(subjects.collect::<Vec<_>>(), ["a b-1.0.whl", "app", "far/tool", "ghcr.io/octo/app", "other"]);
+    assert!(
+        Value::Object(receipt.statement().predicate().clone()).to_string().contains("\"reproducible\":true")
+    );
+    for (name, bad, why) in [
+        ("subjects", "app", "is not NAME@sha256:HEX"),
+        ("checksums", "nowhere", "nowhere"),
+        ("together", "yes", "the input `together` is `yes`"),
+    ] {
+        announced(&world, &[(name, bad)], &[]).expect(false, &[why]);
+    }
+}
+
+/// `aip submit` in a later step finds the log that this one was told.
+#[test]
+fn later_steps_know_the_log() {
+    let (log, world) = (Log::start(), world());
+    let run = announced(&world, &[("log-url", &format!("{}/", log.url()))], &[]);
+    run.expect(true, &[]);
+    assert_eq!(run.job.get("AIP_LOG_URL"), Some(&log.url()));
+    assert_eq!(announced(&world, &[], &[]).job.get("AIP_LOG_URL"), None);
+}
+
+/// What people write into an input that has one thing a line.
+#[test]
+fn lists_in_other_forms_get_the_hint_that_helps() {
+    let world = world();
+    world.file("a", b"a");
+    for (paths, want) in [
+        ("dist/app, dist/x", "`sign-paths` has one file, folder or pattern a line"),
+        ("[\"a\"]", "`sign-paths` has one file, folder or pattern a line"),
+        ("['a', 'dist/app']", "begin with `sign-paths: |`"),
+        ("- dist/app", "begin with `sign-paths: |`"),
+        ("dist/app a", "begin with `sign-paths: |`"),
+        ("\"dist/*\"", "leave out the quotation marks"),
+        ("!dist/app", "the input `sign-paths` says only what to leave out"),
+    ] {
+        announced(&world, &[("sign-paths", paths)], &[]).expect(false, &["::error ", want]);
+    }
+}
+
+/// Whoever writes a workflow has inputs, and no flags.
+#[test]
+fn no_message_speaks_of_flags() {
+    let world = world();
+    let (own, key) = (did().to_string(), key());
+    let gate = [("sign-paths", ""), ("verify-did", own.as_str()), ("trust-threshold", "0.5")];
+    let two_logs = format!(
+        "{}log {} https://b.example.com\n",
+        policy().replacen('\n', " https://a.example.com\n", 1),
+        crate::log::other_log().verifier()
+    );
+    world.file("two", two_logs.as_bytes());
+    world.file("none", policy().as_bytes());
+    let runs: [&[(&str, &str)]; 6] = [
+        &[("sign-paths", "dist/app\nmissing")],
+        &[("policy", "two")],
+        &[("policy", "none")],
+        &[gate[0], gate[1], gate[2]],
+        &[gate[0], gate[1], gate[2], ("policy", "two")],
+        &[gate[0], gate[1], gate[2], ("log-url", "http://127.0.0.1:9")],
+    ];
+    for more in runs {
+        let run = run(&world, &with(&own, &key, more), &[("AIP_TIMEOUT", "1s")]);
+        run.expect(false, &["::error "]);
+        let said = format!("{}{}", run.printed, run.summary);
+        let commands = said.split('`').filter(|part| !part.starts_with("aip-attest "));
+        assert!(commands.clone().all(|part| !part.contains(" --") && !part.starts_with("--")), "{run:#?}");
+    }
 }
 
 /// S27: a threshold is a decimal from 0 to 1, and nothing else opens the gate.
@@ -429,62 +586,8 @@ fn check_harmless(world: &World, run: &Run) {
     assert!(run.outputs["did"].is_empty() || run.outputs["did"] == did().to_string(), "{run:#?}");
 }
 
-/// Where the program comes from: PATH, the tool cache, else built once; both names end up on the path.
-#[test]
-fn the_program_is_found_or_built_once() {
-    let world = world();
-    // A cargo that "builds" by copying, and says how it was called.
-    let cargo = format!(
-        "#!/bin/sh\n\
-         echo \"$@\" >> '{}'\n\
-         echo \"key=$AIP_PRIVATE_KEY\" >> '{0}'\n\
-         while [ \"$1\" != --root ]; do shift; done\n\
-         mkdir -p \"$2/bin\" && cp '{PROGRAM}' \"$2/bin/aip-attest\"\n",
-        world.path("cargo.log").display(),
-    );
-    make_executable(&world.file("tools/cargo", cargo.as_bytes()));
-    let path = format!("{}:/usr/bin:/bin", world.path("tools").display());
-    let cache = world.path("cache").to_string_lossy().into_owned();
-    let (own, key) = (did().to_string(), key());
-    let job = [("PATH", path.as_str()), ("RUNNER_TOOL_CACHE", &cache), ("AIP_PRIVATE_KEY", &key)];
-    for _ in 0..2 {
-        run_from(&world, &root(), &with(&own, &key, &[]), &job).expect(true, &[]);
-    }
-    let log = world.read("cargo.log");
-    assert_eq!(log.lines().count(), 2, "built once: {log}");
-    assert!(
-        log.contains("install --locked") && log.contains(&format!("--path {}/aip-attest", root().display())),
-        "{log}"
-    );
-    assert!(log.contains("key=\n"), "the build sees no key: {log}");
-    for name in ["aip", "aip-attest"] {
-        assert!(world.path(&format!(".runner/temp/aip-attest-bin/{name}")).exists());
-    }
-}
-
-#[test]
-fn the_same_version_on_path_is_taken_and_another_is_not() {
-    let world = world();
-    make_executable(&world.file("old/aip-attest", b"#!/bin/sh\necho aip-attest 0.0.0\n"));
-    let same = world.path("same");
-    std::fs::create_dir_all(&same).expect("a folder");
-    std::fs::copy(PROGRAM, same.join("aip-attest")).expect("copied");
-    let (own, key) = (did().to_string(), key());
-    let with = with(&own, &key, &[]);
-    let path = format!("{}:/usr/bin:/bin", same.display());
-    run_from(&world, &root(), &with, &[("PATH", &path)]).expect(true, &["is on PATH"]);
-    let path = format!("{}:/usr/bin:/bin", world.path("old").display());
-    let cache = world.path("cache").to_string_lossy().into_owned();
-    let run = run_from(&world, &root(), &with, &[("PATH", &path), ("RUNNER_TOOL_CACHE", &cache)]);
-    run.expect(false, &["there is no cargo to build it"]);
-    for no_program in ["/nowhere", "/usr"] {
-        let run = run_from(&world, &root(), &with, &[("AIP_ATTEST_BIN", no_program)]);
-        run.expect(false, &["AIP_ATTEST_BIN names no program"]);
-    }
-}
-
 #[cfg(unix)]
-fn make_executable(path: &std::path::Path) {
+pub(crate) fn make_executable(path: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("executable");
 }

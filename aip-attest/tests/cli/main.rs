@@ -1,12 +1,14 @@
 //! The command line as people and scripts meet it: arguments in; stdout, stderr and exit code out.
 
 mod action;
+mod checkout;
 mod checks;
 mod choosing;
 mod following;
 mod hostile;
 mod identity;
 mod inspecting;
+mod install;
 mod log;
 mod network;
 mod policies;

@@ -21,6 +21,10 @@ pub(crate) struct Run {
     pub(crate) summary: String,
     /// Everything that was printed, by all steps.
     pub(crate) printed: String,
+    /// What the steps left for later ones of the job: `NAME=VALUE`.
+    pub(crate) job: BTreeMap<String, String>,
+    /// The runner's folder for this job, outside of the checkout.
+    pub(crate) temp: tempfile::TempDir,
 }
 
 impl Run {
@@ -57,21 +61,25 @@ pub(crate) fn run_from(world: &World, action: &Path, with: &[(&str, &str)], job:
         commands: Vec::new(),
         summary: String::new(),
         printed: String::new(),
+        job: BTreeMap::new(),
+        temp: tempfile::tempdir().expect("a folder"),
     };
     for step in action_yml["runs"]["steps"].as_array().expect("steps") {
         let evaluate = |text: &str| evaluate(text, &inputs, &job, &steps);
         let file = |name: &str| world.file(&format!(".runner/{name}"), b"");
-        let (output, path, summary) = (file("output"), file("path"), file("summary"));
+        let (output, path, summary, later) = (file("output"), file("path"), file("summary"), file("env"));
         let script = step["run"].as_str().expect("a script");
         assert!(!script.contains("${{"), "an input in a script: {script}");
         let mut command = world.command("bash");
-        command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script]).envs(&job);
+        command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script]);
+        command.env("GITHUB_EVENT_NAME", "push").env("GITHUB_WORKSPACE", world.path("")).envs(&job);
         command.env("PATH", job.get("PATH").map_or("/usr/bin:/bin", String::as_str));
         command
             .env("GITHUB_ACTIONS", "true")
             .env("GITHUB_ACTION_PATH", action)
-            .env("RUNNER_TEMP", world.path(".runner/temp"));
+            .env("RUNNER_TEMP", run.temp.path());
         command.env("GITHUB_OUTPUT", &output).env("GITHUB_PATH", &path).env("GITHUB_STEP_SUMMARY", &summary);
+        command.env("GITHUB_ENV", &later);
         for (name, value) in step["env"].as_object().expect("an environment") {
             command.env(name, evaluate(value.as_str().expect("text")));
         }
@@ -82,6 +90,7 @@ pub(crate) fn run_from(world: &World, action: &Path, with: &[(&str, &str)], job:
         run.commands.extend(commands(&stdout));
         run.commands.extend(commands(&String::from_utf8_lossy(&done.stderr)));
         run.summary.push_str(&fs::read_to_string(&summary).expect("a summary"));
+        run.job.extend(outputs(&fs::read_to_string(&later).expect("variables")));
         let id = step["id"].as_str().expect("an id").to_owned();
         steps.insert(id, outputs(&fs::read_to_string(&output).expect("outputs")));
         if !done.status.success() {

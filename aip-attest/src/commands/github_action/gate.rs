@@ -5,14 +5,18 @@ use std::fmt::Write as _;
 
 use super::super::excludes;
 use super::super::gate::{Gate, Opened};
-use super::super::trust::{self, Asked};
+use super::super::trust::{self, Asked, Workflow};
+use super::checkout::Rules;
 use super::inputs::{GateInputs, Inputs, wanted_did};
-use super::outputs::{cell, outputs};
+use super::lines;
+use super::outputs::{assign, cell};
 use super::runner::{Runner, append};
+use super::words::in_words;
+use crate::policy_file::trust::Stated;
 use crate::report::{Exit, Failure, Result};
 
 /// Opens the gate, or says why not; the outputs and the summary say so too.
-pub(super) fn pass(wanted: &GateInputs, inputs: &Inputs, runner: &mut Runner) -> Result<Exit> {
+pub(super) fn pass(wanted: &GateInputs, inputs: &Inputs, rules: &Rules, runner: &mut Runner) -> Result<Exit> {
     let gate = Gate {
         did: wanted.did,
         artifacts: wanted.paths.take.iter().map(OsString::from).collect(),
@@ -31,16 +35,16 @@ pub(super) fn pass(wanted: &GateInputs, inputs: &Inputs, runner: &mut Runner) ->
             sync: wanted.sync,
             evidence_out: None,
             log: inputs.log_url.clone(),
-            policy: inputs.policy.clone(),
+            policy: None,
             timeout: None,
             fingerprint: inputs.policy_sha256,
-            in_workflow: true,
+            workflow: Some(Box::new(Workflow { policy: rules.policy.clone(), trust: rules.trust.clone() })),
         },
     };
     let opened = gate.open(runner.console())?;
     let exit = opened.exit();
     let score = opened.judged.verdict.score.to_string();
-    outputs(&[("verified", (exit == Exit::Yes).to_string()), ("trust-score", score)])?;
+    assign("GITHUB_OUTPUT", &[("verified", (exit == Exit::Yes).to_string()), ("trust-score", score)])?;
     append("GITHUB_STEP_SUMMARY", &summary(&opened))?;
     trust::print(&opened.judged, runner.console());
     if let Some(text) = opened.aside.text("judged") {
@@ -50,6 +54,10 @@ pub(super) fn pass(wanted: &GateInputs, inputs: &Inputs, runner: &mut Runner) ->
     if exit != Exit::Yes {
         let failure = Failure::new(opened.reason());
         let failure = opened.hint().into_iter().fold(failure, Failure::hint);
+        let failure = match exit {
+            Exit::Unable => lines::explain("verify-paths", &wanted.paths.take, failure),
+            _ => failure,
+        };
         runner.error(&failure.hint("the steps behind this one do not run"));
     }
     Ok(exit)
@@ -61,16 +69,25 @@ pub(super) fn could_not_tell(failure: &Failure) -> Result<()> {
     let Some(did) = wanted_did() else { return Ok(()) };
     append(
         "GITHUB_STEP_SUMMARY",
-        &format!("### Could not tell whether to trust {}\n\n{}\n\n", cell(&did), cell(&failure.one_line())),
+        &format!(
+            "### Could not tell whether to trust {}\n\n{}\n\n",
+            cell(&did),
+            cell(&said(&failure.one_line()))
+        ),
     )
 }
 
 /// Says that nothing is verified, until it is: whatever ends this step, no later one reads an empty output.
 pub(super) fn begin() -> Result<()> {
     match wanted_did() {
-        Some(_) => outputs(&[("verified", "false".into()), ("trust-score", String::new())]),
+        Some(_) => assign("GITHUB_OUTPUT", &[("verified", "false".into()), ("trust-score", String::new())]),
         None => Ok(()),
     }
+}
+
+/// In words of the action, where there are some.
+fn said(text: &str) -> String {
+    in_words(text).unwrap_or_else(|| text.to_owned())
 }
 
 fn summary(opened: &Opened) -> String {
@@ -88,7 +105,11 @@ fn summary(opened: &Opened) -> String {
     let _ = writeln!(text, "| score | {} |", verdict.score);
     let _ = writeln!(text, "| threshold | {} |", verdict.params.threshold());
     let _ = writeln!(text, "| standing | {} |", verdict.standing.name());
-    let _ = writeln!(text, "| roots | {} |", cell(&opened.judged.roots.to_string()));
+    let _ = writeln!(text, "| roots | {} |", cell(&said(&opened.judged.roots.to_string())));
+    let _ = writeln!(text, "| policy | {} |", cell(&opened.judged.policy.source.to_string()));
+    for Stated { name, value, from } in &opened.judged.settings {
+        let _ = writeln!(text, "| {} | {} |", cell(name), cell(&format!("{value}: {from}")));
+    }
     if !opened.is_age_attested() {
         let _ = writeln!(text, "| age | not attested: the policy asks no witness |");
     }

@@ -8,9 +8,11 @@ use attestation::Did;
 use attestation::trust::{Ppm, ScopeQuery};
 use tlog::Hash;
 
+use super::lines::refuse_json;
 use crate::artifact::parse_digest;
+use crate::client::normal_url;
 use crate::environment;
-use crate::policy_file::trust::Root;
+use crate::policy_file::trust::{Root, Trust};
 use crate::predicate;
 use crate::report::{Failure, Result};
 use crate::scoring::age::MaxAge;
@@ -21,9 +23,20 @@ pub(super) struct Inputs {
     pub(super) gate: Option<GateInputs>,
     /// What is signed; empty: nothing.
     pub(super) sign_paths: Paths,
+    /// Files that `sha256sum` wrote.
+    pub(super) checksums: Vec<PathBuf>,
+    /// `NAME@sha256:HEX`, one a line.
+    pub(super) subjects: Vec<String>,
+    /// One statement about all.
+    pub(super) together: bool,
+    /// Whether the provenance says that building again gives the same bytes.
+    pub(super) reproducible: bool,
     pub(super) log_url: Option<String>,
     pub(super) policy: Option<PathBuf>,
     pub(super) policy_sha256: Option<Hash>,
+    pub(super) trust_sha256: Option<Hash>,
+    /// The settings of trust.toml that are inputs.
+    pub(super) settings: Trust,
     pub(super) receipts_dir: PathBuf,
     pub(super) predicate_type: Option<String>,
     pub(super) predicate: Option<PathBuf>,
@@ -44,6 +57,7 @@ impl Paths {
     fn read(name: &str) -> Result<Self> {
         let (exclude, take): (Vec<String>, Vec<String>) =
             lines(name)?.into_iter().partition(|line| line.starts_with('!'));
+        refuse_json(name, &take)?;
         if take.is_empty() && !exclude.is_empty() {
             return Err(Failure::new(format!("the input `{name}` says only what to leave out"))
                 .hint("name what to take as well, one a line, such as `dist/**`"));
@@ -75,9 +89,11 @@ impl Inputs {
     pub(super) fn read() -> Result<Self> {
         let gate = GateInputs::read()?;
         let sign_paths = Paths::read("sign-paths")?;
-        if sign_paths.take.is_empty() && gate.is_none() {
+        let (checksums, subjects) = (lines("checksums")?, lines("subjects")?);
+        let signs_nothing = sign_paths.take.is_empty() && checksums.is_empty() && subjects.is_empty();
+        if signs_nothing && gate.is_none() {
             return Err(Failure::new(
-                "the inputs `sign-paths` and `verify-did` are empty: there is nothing to do",
+                "the inputs `sign-paths`, `subjects`, `checksums` and `verify-did` are empty: there is nothing to do",
             )
             .hint("`sign-paths`: one file, folder or glob a line, such as `dist/*`")
             .hint("`verify-did` and `trust-threshold`: let the job go on only if that pipeline is trusted"));
@@ -89,15 +105,27 @@ impl Inputs {
                 "the inputs `predicate-type` and `predicate` go together: one is empty",
             ));
         }
+        let (together, reproducible) = (flag("together")?, flag("reproducible")?);
+        if reproducible && predicate_type.is_some() {
+            return Err(Failure::new(
+                "the inputs `reproducible` and `predicate-type` are set: only provenance says it",
+            ));
+        }
         let words = [("fail", OnLogFailure::Fail), ("defer", OnLogFailure::Defer)];
         let on_log_failure = word("on-log-failure", &words)?;
         let if_no_key = word("if-no-key", &[("fail", IfNoKey::Fail), ("skip", IfNoKey::Skip)])?;
         Ok(Self {
             gate,
             sign_paths,
-            log_url: input("log-url")?,
+            checksums: checksums.into_iter().map(PathBuf::from).collect(),
+            subjects,
+            together,
+            reproducible,
+            log_url: input("log-url")?.map(|url| normal_url(&url)).transpose()?,
             policy: input("policy")?.map(PathBuf::from),
-            policy_sha256: input("policy-sha256")?.map(|text| fingerprint(&text)).transpose()?,
+            policy_sha256: fingerprint("policy-sha256")?,
+            trust_sha256: fingerprint("trust-sha256")?,
+            settings: settings()?,
             receipts_dir: input("receipts-dir")?.unwrap_or_else(|| "aip-receipts".to_owned()).into(),
             predicate_type,
             predicate,
@@ -107,6 +135,13 @@ impl Inputs {
             require_log: flag("require-log")?,
             allow_untrusted_event: flag("allow-untrusted-event")?,
         })
+    }
+}
+
+impl Inputs {
+    /// Whether anything is to be signed.
+    pub(super) fn signs(&self) -> bool {
+        !(self.sign_paths.take.is_empty() && self.checksums.is_empty() && self.subjects.is_empty())
     }
 }
 
@@ -146,24 +181,84 @@ impl GateInputs {
             return Err(Failure::new("the input `verify-did` is set, and `trust-threshold` is empty")
                 .hint("name the least score that passes, such as `0.5`: without one anybody would"));
         };
-        let roots = input("trust-roots")?.unwrap_or_default();
-        let roots = roots.split([',', ' ', '\n']).map(str::trim).filter(|root| !root.is_empty());
+        let (paths, receipts) =
+            (Paths::read("verify-paths")?, input("verify-receipts-dir")?.map(PathBuf::from));
+        for (name, is_set) in [
+            ("verify-receipts-dir", receipts.is_some()),
+            ("verify-max-age", input("verify-max-age")?.is_some()),
+        ] {
+            if is_set && paths.take.is_empty() {
+                return Err(Failure::new(format!("the input `{name}` is set, and `verify-paths` is empty"))
+                    .hint("name the artifacts that must verify: without any, none is checked"));
+            }
+        }
         Ok(Some(Self {
             did: parsed("verify-did", &did)?,
             threshold: parsed("trust-threshold", &threshold)?,
-            roots: roots.map(|root| parsed("trust-roots", root)).collect::<Result<_>>()?,
+            roots: roots()?,
             scope: input("trust-scope")?.map(|scope| parsed("trust-scope", &scope)).transpose()?,
             max_age: input("trust-max-age")?.map_or(Ok(MaxAge::Usual), |age| age_of(&age))?,
             sync: flag("trust-sync")?,
-            paths: Paths::read("verify-paths")?,
-            receipts: input("verify-receipts-dir")?.map(PathBuf::from),
+            paths,
+            receipts,
         }))
     }
 }
 
 /// What else is set only for a gate, beside the flag `trust-sync`.
-const GATE_INPUTS: [&str; 6] =
-    ["trust-threshold", "trust-roots", "trust-scope", "trust-max-age", "verify-paths", "verify-receipts-dir"];
+const GATE_INPUTS: [&str; 13] = [
+    "trust-threshold",
+    "trust-roots",
+    "trust-scope",
+    "trust-max-age",
+    "trust-newcomer",
+    "trust-decay",
+    "trust-max-hops",
+    "trust-min-paths",
+    "trust-min-checkpoint",
+    "verify-paths",
+    "verify-receipts-dir",
+    "verify-max-age",
+    "verify-max-checkpoint-age",
+];
+
+/// Inputs that are settings of trust.toml, by their names there. Those that have a meaning of their own, such as
+/// `trust-roots`, are not here.
+const SETTINGS: [(&str, &str); 7] = [
+    ("verify-max-age", "max-age"),
+    ("verify-max-checkpoint-age", "max-checkpoint-age"),
+    ("trust-min-checkpoint", "min-checkpoint"),
+    ("trust-newcomer", "trust.newcomer"),
+    ("trust-decay", "trust.decay"),
+    ("trust-max-hops", "trust.max-hops"),
+    ("trust-min-paths", "trust.min-paths"),
+];
+
+fn settings() -> Result<Trust> {
+    let mut trust = Trust::default();
+    for (name, setting) in SETTINGS {
+        // One log a line; of the others there is one value.
+        let values =
+            if setting == "min-checkpoint" { lines(name)? } else { input(name)?.into_iter().collect() };
+        for value in values {
+            let bad = |why| Failure::new(format!("the input `{name}` is `{value}`")).because(why);
+            let one = Trust::of_setting(setting, &value, &format!("the input `{name}`")).map_err(bad)?;
+            trust = trust.overridden_by(one);
+        }
+    }
+    Ok(trust)
+}
+
+/// None where the input is not set. One that is set and names nobody is not the same: others would be asked.
+fn roots() -> Result<Vec<Root>> {
+    let Some(text) = input("trust-roots")? else { return Ok(Vec::new()) };
+    let roots = crate::scoring::root_names(&text);
+    if roots.is_empty() {
+        return Err(Failure::new("the input `trust-roots` is set, and has no DID")
+            .hint("name DIDs in it, with commas between them, or leave it out"));
+    }
+    roots.into_iter().map(|root| parsed("trust-roots", root)).collect()
+}
 
 /// `verify-did` as it was written, whether or not it is one. What cannot be read was written.
 pub(super) fn wanted_did() -> Option<String> {
@@ -212,9 +307,12 @@ fn kind(text: &str) -> Result<String> {
     predicate::resolve(text).map_err(bad)
 }
 
-fn fingerprint(text: &str) -> Result<Hash> {
-    parse_digest(text).or_else(|| Hash::from_hex(text)).ok_or_else(|| {
-        Failure::new(format!("the input `policy-sha256` is `{text}`, not 64 lower-case hex digits"))
-            .hint("`aip-attest policy check FILE` prints them")
-    })
+fn fingerprint(name: &str) -> Result<Option<Hash>> {
+    let read = |text: String| {
+        parse_digest(&text).or_else(|| Hash::from_hex(&text)).ok_or_else(|| {
+            Failure::new(format!("the input `{name}` is `{text}`, not 64 lower-case hex digits"))
+                .hint("`aip-attest policy check FILE` prints them")
+        })
+    };
+    input(name)?.map(read).transpose()
 }

@@ -73,7 +73,7 @@ impl Outputs {
             ("signed", self.signed.to_string()),
             ("pending", self.pending.to_string()),
         ];
-        outputs(&values)?;
+        assign("GITHUB_OUTPUT", &values)?;
         append("GITHUB_STEP_SUMMARY", &self.summary)?;
         let console = runner.console();
         console.line(format!(
@@ -84,15 +84,15 @@ impl Outputs {
     }
 }
 
-/// Adds to the step's outputs.
-pub(super) fn outputs(values: &[(&str, String)]) -> Result<()> {
+/// Adds to a file of the runner: the step's outputs, or the variables of later steps.
+pub(super) fn assign(variable: &str, values: &[(&str, String)]) -> Result<()> {
     let mut text = String::new();
     for (name, value) in values {
         // A delimiter that no value can contain, since it is made after it.
         let delimiter = random_word()?;
         let _ = write!(text, "{name}<<{delimiter}\n{value}\n{delimiter}\n");
     }
-    append("GITHUB_OUTPUT", &text)
+    append(variable, &text)
 }
 
 /// A table, cut where it gets too long, and it says so.

@@ -5,12 +5,15 @@ use tlog::Hash;
 use tlog::policy::{Group, Log, Policy, Witness};
 
 use crate::policy_file::pins::Pins;
+use crate::policy_file::trust::TrustFile;
 use crate::policy_file::{self, PolicyFile, Source};
 use crate::report::{Console, Exit, Failure, Result};
 
 /// Read a policy and print what it asks for
 ///
-/// Without a file: the one that AIP_POLICY names, or .aip/policy in the working tree.
+/// Without a file: the one that AIP_POLICY names, or .aip/policy in the working tree. The last lines are the SHA-256 of
+/// the policy and, if there is one, of the trust.toml beside it, as the action's inputs `policy-sha256` and
+/// `trust-sha256` take them.
 ///
 /// Over all groups: how many dishonest witnesses can fork the log unseen (the fewest that let two views of it
 /// both meet the quorum), and how many failures halt it. Keys with one name are one witness. Warns if no
@@ -31,11 +34,15 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         None => policy_file::named(None, &Pins::load()?, console)
             .and_then(|named| named.ok_or_else(|| Failure::new("no policy is named").hint("name a file"))),
     }?;
+    let settings = found.source.path().map_or(Ok(None), TrustFile::beside)?;
     if args.json {
-        console.json(&json_of(&found));
+        console.json(&json_of(&found, settings.as_ref()));
     } else {
         print(&found.policy, console);
         console.line(format!("sha256:{}", Hash::of(found.text.as_bytes())));
+        if let Some(settings) = &settings {
+            console.line(format!("sha256:{}  {}", settings.sha256(), settings.path.display()));
+        }
     }
     warn(&found.policy, console);
     Ok(Exit::Yes)
@@ -98,7 +105,7 @@ pub(super) fn warn(policy: &Policy, console: &mut Console) {
     }
 }
 
-fn json_of(found: &PolicyFile) -> Value {
+fn json_of(found: &PolicyFile, settings: Option<&TrustFile>) -> Value {
     let policy = &found.policy;
     let log = |log: &Log| {
         let origin = log.vkey.name().as_str();
@@ -115,6 +122,7 @@ fn json_of(found: &PolicyFile) -> Value {
         "schema": "aip.policy.check.v1",
         "source": found.source.to_string(),
         "sha256": Hash::of(found.text.as_bytes()).to_string(),
+        "trustSha256": settings.map(|settings| settings.sha256().to_string()),
         "logs": policy.logs().iter().map(log).collect::<Vec<_>>(),
         "witnesses": policy.witnesses().iter().map(witness).collect::<Vec<_>>(),
         "groups": policy.groups().iter().map(group).collect::<Vec<_>>(),

@@ -1,0 +1,114 @@
+//! What the commands say of their flags, in words of the action.
+
+/// Flags, and what says the same in a workflow.
+const FLAGS: [(&str, &str); 22] = [
+    ("--log", "`log-url`"),
+    ("--policy", "`policy`"),
+    ("--expect", "`policy-sha256`"),
+    ("--receipts", "`receipts-dir` or `verify-receipts-dir`"),
+    ("--private", "`private`"),
+    ("--predicate-type", "`predicate-type`"),
+    ("--predicate", "`predicate`"),
+    ("--subject", "`subjects`"),
+    ("--checksums", "`checksums`"),
+    ("--together", "`together`"),
+    ("--reproducible", "`reproducible`"),
+    ("--exclude", "a line that begins with `!`"),
+    ("--did", "`verify-did`"),
+    ("--threshold", "`trust-threshold`"),
+    ("--root", "`trust-roots`"),
+    ("--scope", "`trust-scope`"),
+    ("--sync", "`trust-sync`"),
+    ("--min-paths", "`trust-min-paths`"),
+    ("--min-checkpoint", "`trust-min-checkpoint`"),
+    ("--max-age", "`trust-max-age`"),
+    ("--timeout", "the variable AIP_TIMEOUT"),
+    ("--signer", "`verify-did`"),
+];
+
+/// The text with every flag in words of the action; none if it speaks of one for which there are none. A command between
+/// backticks stays: somebody gives it elsewhere.
+pub(super) fn in_words(text: &str) -> Option<String> {
+    let mut words = String::new();
+    for (at, part) in text.split('`').enumerate() {
+        let is_quoted = at % 2 == 1;
+        let is_command = is_quoted && (part.starts_with("aip-attest ") || part.starts_with("aip "));
+        let has_flags = part.split_whitespace().any(|word| word.starts_with("--"));
+        match (is_quoted, is_command || !has_flags) {
+            (false, true) => words.push_str(part),
+            (true, true) => words.push_str(&format!("`{part}`")),
+            // What takes a flag's place brings its own backticks.
+            (_, false) => words.push_str(&reworded(part)?),
+        }
+    }
+    Some(words)
+}
+
+/// Each flag, and the name of its value behind it, in words.
+fn reworded(text: &str) -> Option<String> {
+    let mut words = String::new();
+    let mut after_flag = false;
+    for piece in text.split_inclusive(' ') {
+        let word = piece.trim_end_matches(' ');
+        let name_end = word.find(|c: char| !(c == '-' || c.is_ascii_lowercase())).unwrap_or(word.len());
+        let (flag, rest) = word.split_at(name_end);
+        if flag.starts_with("--") && flag.len() > 2 {
+            let (_, input) = FLAGS.iter().find(|(name, _)| *name == flag)?;
+            let value = rest.strip_prefix('=').unwrap_or(rest);
+            words.push_str(input);
+            words.push_str(value);
+            words.push_str(&piece[word.len()..]);
+            after_flag = value.is_empty();
+            continue;
+        }
+        let letters = word.trim_end_matches([',', ';', ':', '.', ')']);
+        let is_value = after_flag && letters.len() > 1 && letters.chars().all(|c| c.is_ascii_uppercase());
+        after_flag = false;
+        if is_value {
+            // The blank before it was the flag's.
+            words.truncate(words.trim_end_matches(' ').len());
+            words.push_str(&piece[letters.len()..]);
+        } else {
+            words.push_str(piece);
+        }
+    }
+    Some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_inputs_and_what_has_none_is_left_out() {
+        for (text, want) in [
+            ("check the log's URL", Some("check the log's URL")),
+            ("name one with --log URL or AIP_LOG_URL", Some("name one with `log-url` or AIP_LOG_URL")),
+            (
+                "or fewer: --min-paths, `min-paths` in trust.toml",
+                Some("or fewer: `trust-min-paths`, `min-paths` in trust.toml"),
+            ),
+            (
+                "--max-age none, and no `max-checkpoint-age`",
+                Some("`trust-max-age` none, and no `max-checkpoint-age`"),
+            ),
+            ("use `--exclude .git`", Some("use a line that begins with `!` .git")),
+            ("`aip-attest policy pin URL --replace`", Some("`aip-attest policy pin URL --replace`")),
+            ("or sign without a log: --no-log", None),
+            ("use --receipt FILE", None),
+            ("a -- b", Some("a -- b")),
+        ] {
+            assert_eq!(in_words(text).as_deref(), want, "{text}");
+        }
+    }
+
+    /// Each of these inputs is one.
+    #[test]
+    fn what_takes_the_place_of_a_flag_is_an_input_of_the_action() {
+        let action = include_str!("../../../../action.yml");
+        let inputs = FLAGS.iter().flat_map(|(_, words)| words.split('`').skip(1).step_by(2));
+        for input in inputs.filter(|input| *input != "!") {
+            assert!(action.contains(&format!("\n  {input}:\n")), "{input}");
+        }
+    }
+}
