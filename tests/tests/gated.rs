@@ -140,9 +140,33 @@ fn the_announced_workflows_run_green_and_red_where_they_must() {
     step_in_job(&deploy, &deployer, &announced, &[("AIP_TRUST_ROOTS", &org.did)]).expect(true, &[]);
     let settings = format!("version = 1\n[trust.roots]\n\"{}\" = \"1\"\n", org.did);
     deploy.file(".aip/trust.toml", settings.as_bytes());
-    step(&deploy, &deployer, &announced).expect(true, &[]);
+    step(&deploy, &deployer, &announced).expect(false, &["nothing fixes the settings", "trust-sha256: "]);
+    let fixed = |text: &str| tlog::Hash::of(text.as_bytes()).to_string();
+    let digest = fixed(&settings);
+    let green = step(&deploy, &deployer, &[&announced[..], &[("trust-sha256", &digest)]].concat());
+    green.expect(true, &["from the checkout", ".aip/trust.toml (fixed by `trust-sha256`)"]);
+    assert!(green.summary.contains("| trust.roots |"), "{}", green.summary);
+    // What asks for more than the inputs is not lost, and an input asks for as much.
+    let strict = settings.replace("[trust.roots]", "[trust]\nmin-paths = 2\n[trust.roots]");
+    deploy.file(".aip/trust.toml", strict.as_bytes());
+    let digest = fixed(&strict);
+    step(&deploy, &deployer, &[&announced[..], &[("trust-sha256", &digest)]].concat())
+        .expect(false, &["2 paths that share nothing are asked for"]);
     fs::remove_file(deploy.path(".aip/trust.toml")).expect("removed");
     step(&deploy, &deployer, &announced).expect(false, &["no path of vouches"]);
+    for (input, value, why) in [
+        ("trust-min-paths", "2", "2 paths that share nothing are asked for"),
+        ("trust-decay", "0.4", "below 0.5"),
+        ("trust-newcomer", "0.1", "below 0.5"),
+        (
+            "trust-min-checkpoint",
+            &*format!("{}=1000000", log.policy().logs()[0].vkey.name()),
+            "is older than trust.toml allows",
+        ),
+        ("verify-max-checkpoint-age", "1s", "nobody attests how old"),
+    ] {
+        step(&deploy, &deployer, &[&gate[..], &[(input, value)]].concat()).expect(false, &[why]);
+    }
 
     // With what was built, in the folder that the upstream pipeline uploaded.
     receive(&build, &deploy);
