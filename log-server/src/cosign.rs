@@ -120,7 +120,9 @@ pub struct Answer {
     pub size: TreeSize,
     /// The root that was asked about.
     pub root: Hash,
-    /// What it said.
+    /// The smallest size that it said it had cosigned last, if it corrected us.
+    pub named: Option<TreeSize>,
+    /// What it said in the end.
     pub outcome: Outcome,
 }
 
@@ -176,6 +178,8 @@ pub struct Health {
     pub cosigned: Option<(TreeSize, UnixTime)>,
     /// Why it did not cosign what it was asked last.
     pub failing: Option<String>,
+    /// That it named a smaller size than it had cosigned. It stays until the log is started again, for a person.
+    pub forgot: Option<String>,
 }
 
 /// `name: cosigned size 7 at 1790000000`, and why it does not now.
@@ -185,7 +189,8 @@ impl fmt::Display for Health {
             Some((size, time)) => write!(f, "{}: cosigned size {size} at {time}", self.name)?,
             None => write!(f, "{}: has cosigned nothing yet", self.name)?,
         }
-        self.failing.iter().try_for_each(|why| write!(f, "; failing: {why}"))
+        self.failing.iter().try_for_each(|why| write!(f, "; failing: {why}"))?;
+        self.forgot.iter().try_for_each(|what| write!(f, "; ALARM: {what}"))
     }
 }
 
@@ -195,6 +200,13 @@ impl Cosigning {
         let health = |name: &String| Health { name: name.clone(), ..Health::default() };
         let witnesses = policy.witnesses().iter().map(|witness| health(&witness.name)).collect();
         Self { witnesses, ..Self::default() }
+    }
+
+    /// Those that have forgotten what they cosigned, and what.
+    pub fn forgetful(&self) -> Option<String> {
+        let forgetful = |health: &Health| Some(format!("{}: {}", health.name, health.forgot.as_ref()?));
+        let all: Vec<String> = self.witnesses.iter().filter_map(forgetful).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// The words of those that have not cosigned a checkpoint.

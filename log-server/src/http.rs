@@ -156,10 +156,10 @@ async fn healthz() -> &'static str {
 
 #[utoipa::path(get, tag = "operation", path = "/readyz", responses(
     (status = 200, description = "Entries are taken and published; below, if they are published without the quorum, and how each witness does", body = String),
-    (status = 503, description = "Entries are not taken or not published, for this reason", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Entries are not taken or not published, or a witness has forgotten what it cosigned", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn readyz(State(app): State<Arc<App>>) -> Result<String, Problem> {
-    if let Some(problem) = not_ready(&app).or_else(|| below_quorum(&app)) {
+    if let Some(problem) = not_ready(&app).or_else(|| below_quorum(&app)).or_else(|| forgetful(&app)) {
         return Err(problem);
     }
     let cosigning = app.cosigning.borrow();
@@ -176,6 +176,15 @@ pub fn below_quorum(app: &App) -> Option<Problem> {
             .detail(reason.clone())
             .hint("send the same bytes again later: nothing is logged twice, and nothing that was taken is lost")
     })
+}
+
+/// That a witness has forgotten what it cosigned, if so: entries are taken all the same, and a person must look.
+fn forgetful(app: &App) -> Option<Problem> {
+    let forgetful = app.cosigning.borrow().forgetful()?;
+    let problem = Problem::unavailable("witness-forgot", "a witness has forgotten what it cosigned");
+    Some(problem.detail(forgetful).hint(
+        "tell its operator; a witness that lost its state is over: take it out of the policy, then restart the log",
+    ))
 }
 
 /// Why nothing is taken now, if so.

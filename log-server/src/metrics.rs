@@ -34,6 +34,7 @@ pub fn install() -> PrometheusHandle {
     describe_gauge!(WITNESS_TIME, "When a witness cosigned last, Unix seconds");
     describe_counter!(WITNESS_FAILURES, "Requests that a witness did not answer with a cosignature");
     describe_counter!(WITNESS_OBJECTIONS, "Answers of a witness that it has seen another tree");
+    describe_gauge!(WITNESS_FORGOT, "1 once a witness named a smaller size than it had cosigned");
     describe_histogram!(SUBMIT_SECONDS, "From a submission to its answer");
     describe_histogram!(ROUND_SECONDS, "From the start of a round to its publication");
     describe_counter!(REQUESTS, "HTTP requests, by route and status class");
@@ -107,6 +108,11 @@ pub fn witness_objects(witness: &str) {
     counter!(WITNESS_OBJECTIONS, "witness" => witness.to_owned()).increment(1);
 }
 
+/// A witness named a smaller size than it had cosigned.
+pub fn witness_forgot(witness: &str) {
+    gauge!(WITNESS_FORGOT, "witness" => witness.to_owned()).set(1.0);
+}
+
 /// A submission was answered.
 pub fn submitted(after: Duration) {
     histogram!(SUBMIT_SECONDS).record(after);
@@ -137,6 +143,7 @@ const WITNESS_SIZE: &str = "log_witness_tree_size";
 const WITNESS_TIME: &str = "log_witness_cosigned_time_seconds";
 const WITNESS_FAILURES: &str = "log_witness_failures_total";
 const WITNESS_OBJECTIONS: &str = "log_witness_objections_total";
+const WITNESS_FORGOT: &str = "log_witness_forgot";
 const SUBMIT_SECONDS: &str = "log_submit_seconds";
 const ROUND_SECONDS: &str = "log_round_seconds";
 const REQUESTS: &str = "log_http_requests_total";

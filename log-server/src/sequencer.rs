@@ -187,6 +187,13 @@ impl Sequencer {
         if published.is_signed() {
             let shown = self.gathering(&published.note);
             self.say_if_shown_below_quorum(&published.checkpoint, &shown);
+            // What witnesses have cosigned by their own word, which they may have forgotten meanwhile.
+            self.cosigning.send_modify(|cosigning| {
+                for (name, time) in shown.times() {
+                    let health = cosigning.witnesses.iter_mut().find(|health| health.name == name);
+                    health.into_iter().for_each(|health| health.cosigned = Some((published.size(), time)));
+                }
+            });
             self.shown = Some(shown);
         }
         let mut last = signed.last();

@@ -57,7 +57,8 @@ impl Witnesses {
         for (url, name) in by_url {
             let seat = Seat { name: name.to_owned(), url: url.to_owned(), ..Seat::default() };
             let seat = Arc::new(seat);
-            let line = Line { seat: seat.clone(), client: client.clone(), timeout, known: TreeSize::EMPTY };
+            let (client, known) = (client.clone(), TreeSize::EMPTY);
+            let line = Line { seat: seat.clone(), client, timeout, known, named: None };
             let (sender, heard) = (sender.clone(), heard.clone());
             let thread = thread::Builder::new().name(format!("witness {name}"));
             threads.push(thread.spawn(move || line.run(&sender, heard))?);
@@ -160,6 +161,8 @@ struct Line {
     timeout: Duration,
     /// What the witness cosigned last, as far as it said.
     known: TreeSize,
+    /// The smallest size that it corrected us to, in this ask.
+    named: Option<TreeSize>,
 }
 
 impl Line {
@@ -167,6 +170,7 @@ impl Line {
         let (mut answered, mut failures) = (0, 0);
         let mut not_before = Instant::now();
         while let Some((number, ask)) = self.seat.clone().next(answered, not_before) {
+            self.named = None;
             let outcome = self.ask(&ask);
             if matches!(outcome, Outcome::Cosigned(_)) {
                 (answered, failures) = (number, 0);
@@ -176,7 +180,7 @@ impl Line {
             }
             let checkpoint = &ask.view.published().checkpoint;
             let (size, root) = (checkpoint.size, checkpoint.root);
-            let answer = Answer { witness: self.seat.name.clone(), size, root, outcome };
+            let answer = Answer { witness: self.seat.name.clone(), size, root, named: self.named, outcome };
             if answers.send(answer).is_err() {
                 return;
             }
@@ -230,6 +234,7 @@ impl Line {
             }),
             StatusCode::CONFLICT if is_size => match add_checkpoint::parse_size(&body) {
                 Some(has) if has <= size => {
+                    self.named = Some(self.named.map_or(has, |named| named.min(has)));
                     self.known = has;
                     None
                 }

@@ -216,7 +216,10 @@ impl Sequencer {
 
     /// Takes an answer; whether the published note gained by it.
     pub(super) fn take(&mut self, answer: Answer) -> Result<bool, FatalError> {
-        let Answer { witness, size, root, outcome } = answer;
+        let Answer { witness, size, root, named, outcome } = answer;
+        if let Some(named) = named {
+            self.compare_with_cosigned(&witness, named);
+        }
         match outcome {
             Outcome::Cosigned(lines) => {
                 let is_of = |published: &Published| {
@@ -260,6 +263,30 @@ impl Sequencer {
                 Ok(false)
             }
         }
+    }
+
+    /// A witness that names a smaller size than it has cosigned has lost its state, or is two: it would cosign a fork of
+    /// what lies between.
+    fn compare_with_cosigned(&self, witness: &str, named: TreeSize) {
+        let url = |name: &str| {
+            let of_name = self.publication.policy.witnesses().iter().find(|witness| witness.name == name);
+            of_name.and_then(|witness| witness.url.as_deref()).map(|url| url.trim_end_matches('/'))
+        };
+        self.cosigning.send_if_modified(|cosigning| {
+            // Several keys behind one URL are one witness.
+            let is_it = |name: &str| name == witness || url(name).is_some() && url(name) == url(witness);
+            let of_it = cosigning.witnesses.iter().filter(|health| is_it(&health.name));
+            let cosigned = of_it.filter_map(|health| health.cosigned).map(|(size, _)| size).max();
+            let Some(cosigned) = cosigned.filter(|cosigned| *cosigned > named) else { return false };
+            let forgot = format!("it cosigned size {cosigned}, and says that the last was {named}");
+            tracing::error!(witness, forgot, "ALARM: a witness has forgotten what it cosigned");
+            metrics::witness_forgot(witness);
+            let health = cosigning.witnesses.iter_mut().find(|health| health.name == witness);
+            if let Some(health) = health {
+                health.forgot = Some(forgot);
+            }
+            true
+        });
     }
 
     /// How a checkpoint that a witness shows contradicts this log, if the log signed it and it does.

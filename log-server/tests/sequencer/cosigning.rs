@@ -106,8 +106,12 @@ impl Stage {
     }
 
     fn answer(&self, witness: u8, of: &Checkpoint, outcome: Outcome) {
-        let answer = Answer { witness: format!("w{witness}"), size: of.size, root: of.root, outcome };
-        self.answers.lock().expect("nobody panicked").push(answer);
+        self.answers.lock().expect("nobody panicked").push(Self::naming(witness, of, None, outcome));
+    }
+
+    fn naming(witness: u8, of: &Checkpoint, named: Option<u64>, outcome: Outcome) -> Answer {
+        let named = named.map(TreeSize::new);
+        Answer { witness: format!("w{witness}"), size: of.size, root: of.root, named, outcome }
     }
 }
 
@@ -190,6 +194,45 @@ fn nothing_is_published_below_the_quorum_and_one_further_round_is_committed() {
     assert_eq!(published(&sequencer).0, 2);
     assert!(sequencer.is_settled());
     assert_eq!(bench.check(), TreeSize::new(2));
+}
+
+/// §0.10 of the review: a witness that lost its state says so with a size below what it cosigned. Nobody noticed.
+#[test]
+fn a_witness_that_names_less_than_it_cosigned_is_an_alarm() {
+    let (stage, bench) = (Stage::default(), Bench::new());
+    let mut sequencer = begun(&stage, &bench);
+    for entry in [1, 2] {
+        round(&mut sequencer, &[entry]).0.expect("a round");
+        stage.cosign(&[1, 2]);
+        sequencer.tend().expect("no write fails");
+    }
+    assert_eq!(published(&sequencer).0, 2);
+    round(&mut sequencer, &[3]).0.expect("a round");
+    let current = stage.asked().0;
+    let says = |stage: &Stage, witness: u8, named: u64| {
+        let outcome = Outcome::Cosigned(vec![stage.line(witness, &current)]);
+        Stage::naming(witness, &current, Some(named), outcome)
+    };
+    // What it cosigned, whoever else has cosigned less: no alarm.
+    for answer in [says(&stage, 1, 2), says(&stage, 3, 0)] {
+        stage.answers.lock().expect("nobody panicked").push(answer);
+        sequencer.tend().expect("no write fails");
+        assert_eq!(sequencer.cosigning().borrow().forgetful(), None);
+    }
+    let answer = says(&stage, 2, 1);
+    stage.answers.lock().expect("nobody panicked").push(answer);
+    sequencer.tend().expect("no write fails");
+    let forgetful = sequencer.cosigning().borrow().forgetful().expect("an alarm");
+    assert_eq!(forgetful, "w2: it cosigned size 2, and says that the last was 1");
+    assert_eq!(published(&sequencer).0, 3, "an alarm, not an order");
+    drop(sequencer);
+    // After a restart, too: what is published has its cosignature.
+    let stage = Stage::default();
+    let answer = Stage::naming(1, &current, Some(2), Outcome::Failed("down".into()));
+    stage.survey.lock().expect("nobody panicked").push(answer);
+    let sequencer = stage.open(bench.store.clone(), &bench).expect("a log");
+    let forgetful = sequencer.cosigning().borrow().forgetful().expect("an alarm");
+    assert_eq!(forgetful, "w1: it cosigned size 3, and says that the last was 2");
 }
 
 #[test]
@@ -464,6 +507,7 @@ fn a_witness_that_shows_what_the_log_signed_and_does_not_have_stops_it() {
             witness: "w3".into(),
             size: current.size,
             root: current.root,
+            named: None,
             outcome: objects(Some(shown.clone())),
         };
         at_start.survey.lock().expect("nobody panicked").push(answer);

@@ -216,7 +216,8 @@ fn an_honest_witness_is_asked_from_where_it_stands() {
     // A log that was started again knows nothing, and learns it from one answer 409.
     let mut witnesses = Witnesses::start(&policy, TIMEOUT, || ()).expect("threads");
     let answers = witnesses.survey(trees.grow(1));
-    assert!(matches!(answers[..], [Answer { outcome: Outcome::Cosigned(_), .. }]), "{answers:?}");
+    let [Answer { outcome: Outcome::Cosigned(_), named, .. }] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!(*named, Some(TreeSize::new(1_001)), "what it says that it has seen is told");
     assert_eq!(witness.requests.load(Ordering::SeqCst), 6);
 }
 
