@@ -89,6 +89,11 @@ impl Artifact {
     }
 }
 
+/// Whether `text` has characters of a pattern.
+pub fn is_pattern(text: &str) -> bool {
+    pattern::Pattern::is_meant_by(text)
+}
+
 /// Reads `sha256:<64 lower-case hex digits>`.
 pub fn parse_digest(text: &str) -> Option<Hash> {
     Hash::from_hex(text.strip_prefix("sha256:")?)

@@ -73,7 +73,7 @@ pub(super) fn choose<S: AsRef<OsStr>>(
     disk: &impl Disk,
 ) -> Choice {
     let choice = Choice::default();
-    let (taken, met, links) = (BTreeSet::new(), Vec::new(), Vec::new());
+    let (taken, met, links) = (BTreeSet::new(), Vec::new(), links::Met::default());
     let mut choosing = Choosing { excludes, purpose, disk, choice, taken, met, links };
     for argument in arguments {
         choosing.argument(argument.as_ref());
@@ -95,7 +95,7 @@ struct Choosing<'a, D> {
     taken: BTreeSet<PathBuf>,
     /// What the present argument led to, with the reason if it is set aside.
     met: Vec<(PathBuf, Option<Reason>)>,
-    links: Vec<Link>,
+    links: links::Met,
 }
 
 /// A place in a walk.
@@ -179,7 +179,10 @@ impl<D: Disk> Choosing<'_, D> {
     }
 
     fn walk(&mut self, place: &Place) {
-        let folder = if place.path.as_os_str().is_empty() { Path::new(".") } else { &place.path };
+        if place.aside.is_none() && place.at.takes_all() {
+            self.links.whole.push((place.path.clone(), place.at.hides_dots()));
+        }
+        let folder = links::here(&place.path);
         let entries = match self.disk.list(folder) {
             Ok(entries) => entries,
             // What is not taken anyway need not be readable.
@@ -218,7 +221,7 @@ impl<D: Disk> Choosing<'_, D> {
         match self.disk.look(&path) {
             Seen::Folder => {
                 self.met.push((path.clone(), None));
-                self.links.push(Link { path, at, place: self.choice.items.len() });
+                self.links.links.push(Link { path, at, place: self.choice.items.len() });
             }
             _ if !at.strict.is_taken => {}
             Seen::File => self.take(path, name),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::choose::{Choice, Item, Purpose};
+use super::choose::{Choice, Item, Purpose, Reason};
 use super::disk::{Disk, Kind, Seen};
 use super::pattern::{At, State};
 use crate::report::Failure;
@@ -17,20 +17,36 @@ pub(super) struct Link {
     pub(super) place: usize,
 }
 
+/// What a walk met of links, and what helps to judge them.
+#[derive(Default)]
+pub(super) struct Met {
+    pub(super) links: Vec<Link>,
+    /// Folders of which all was taken, and whether a leading dot hid a name.
+    pub(super) whole: Vec<(PathBuf, bool)>,
+}
+
 /// Adds the links that are not covered: of one that is, all that would be taken behind it is taken where it really
 /// lies. `is_aside` tells what is set aside whatever a pattern says.
 pub(super) fn follow(
-    links: Vec<Link>,
+    met: Met,
     choice: &mut Choice,
     purpose: Purpose,
     is_aside: impl Fn(&Path) -> bool,
     disk: &impl Disk,
 ) {
+    let Met { links, whole } = met;
     if links.is_empty() {
         return;
     }
-    let taken = places(&choice.items, disk);
-    let mut following = Following { taken, is_aside, disk, room: MAX_ENTRIES };
+    let is_cut = |folder: &Path| {
+        let below =
+            choice.aside.range(folder.to_path_buf()..).take_while(|(path, _)| path.starts_with(folder));
+        below.into_iter().any(|(_, reason)| *reason != Reason::Hidden)
+    };
+    let whole = whole.into_iter().filter(|(folder, _)| !is_cut(folder));
+    let whole = whole.filter_map(|(folder, hides_dots)| Some((disk.real(here(&folder)).ok()?, hides_dots)));
+    let (taken, whole) = (places(&choice.items, disk), whole.collect());
+    let mut following = Following { taken, whole, is_aside, disk, room: MAX_ENTRIES };
     let mut told = BTreeSet::new();
     // From behind, so that the places of those before stay right.
     for link in links.into_iter().rev() {
@@ -53,7 +69,7 @@ fn places(items: &[Item], disk: &impl Disk) -> BTreeSet<PathBuf> {
     let mut places = BTreeSet::new();
     for item in items {
         let Item::File { path, .. } = item else { continue };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = here(path.parent().unwrap_or(Path::new("")));
         let real = folders.entry(folder).or_insert_with(|| disk.real(folder).ok());
         if let (Some(real), Some(name)) = (real, path.file_name()) {
             places.insert(real.join(name));
@@ -62,8 +78,15 @@ fn places(items: &[Item], disk: &impl Disk) -> BTreeSet<PathBuf> {
     places
 }
 
+/// The working folder has an empty path.
+pub(super) fn here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+}
+
 struct Following<'a, D, F> {
     taken: BTreeSet<PathBuf>,
+    /// Folders of which all is taken: their own links are judged where they lie.
+    whole: BTreeSet<(PathBuf, bool)>,
     is_aside: F,
     disk: &'a D,
     /// How many entries are still looked at.
@@ -87,7 +110,8 @@ impl<D: Disk, F: Fn(&Path) -> bool> Following<'_, D, F> {
         let mut todo = vec![Behind { real, path: link.path.clone(), at: link.at.clone(), way: Vec::new() }];
         while let Some(folder) = todo.pop() {
             let here = (folder.real.clone(), folder.at.strict.clone());
-            if folder.way.contains(&here) {
+            let is_whole = || self.whole.contains(&(folder.real.clone(), folder.at.hides_dots()));
+            if folder.way.contains(&here) || (folder.at.takes_all() && is_whole()) {
                 continue;
             }
             let way = [folder.way, vec![here]].concat();

@@ -2,7 +2,8 @@
 //!
 //! A file is passed over if it parses as a receipt, or as the Python original's manifest, and names a file that is
 //! selected, by path and digest. In the folder of receipts, whatever parses as a receipt is. A name alone says
-//! nothing: whoever is judged chooses names.
+//! nothing: whoever is judged chooses names. But what is not called `.json` is read as something else, such as a page
+//! or a script, and judged: a receipt has room for any text.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -65,7 +66,7 @@ pub(super) fn passed_over(files: &[Candidate<'_>], places: &Places<'_>) -> Vec<b
         .iter()
         .enumerate()
         .map(|(at, file)| {
-            let Some(claims) = &file.claims else { return Vec::new() };
+            let Some(claims) = file.claims.as_ref().filter(|_| is_json(file.path)) else { return Vec::new() };
             let named = claims.files.iter().flat_map(|(name, sha256)| {
                 let same = by_digest.get(sha256).unwrap_or(&none).iter();
                 same.filter(|other| claims.name(&paths[at], name, &paths[**other]))
@@ -80,6 +81,10 @@ pub(super) fn passed_over(files: &[Candidate<'_>], places: &Places<'_>) -> Vec<b
         is_receipt && folder.as_ref().is_some_and(|folder| paths[at].starts_with(folder))
     };
     decide(&names, is_shelved)
+}
+
+fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
 }
 
 /// A file is passed over if it names one that is not. What names nobody decides first.
@@ -113,6 +118,10 @@ fn decide(names: &[Vec<usize>], is_shelved: impl Fn(usize) -> bool) -> Vec<bool>
 impl Claims {
     /// What the file at `path` says, if it is a receipt or a manifest.
     pub(super) fn read(path: &Path) -> Option<Self> {
+        // A pipe that somebody put there would be waited for, for ever.
+        if !path.metadata().ok()?.is_file() {
+            return None;
+        }
         let mut start = [0; 64];
         let read = File::open(path).ok()?.read(&mut start).ok()?;
         if start[..read].trim_ascii_start().first() != Some(&b'{') {
@@ -217,8 +226,10 @@ mod tests {
             // Of a receipt that is passed over: nobody selected it.
             ("d/app.receipt.json.receipt.json", "r2", claims("app.receipt.json", "r1")),
             // And of that one, which is selected.
-            ("d/x", "r3", claims("d/app.receipt.json.receipt.json", "r2")),
+            ("d/x.json", "r3", claims("d/app.receipt.json.receipt.json", "r2")),
             ("d/old.receipt.json", "r4", claims("app", "an older app")),
+            // A page may hold a receipt, and more.
+            ("d/x.html", "r8", claims("app", "app")),
             ("d/other.receipt.json", "r5", claims("other", "app")),
             ("d/rep.receipt.json", "r6", claims("rep", "an older rep")),
             ("d/rep", "rep", None),
@@ -243,7 +254,7 @@ mod tests {
                 .map(|(file, _)| file.path)
                 .collect::<Vec<_>>()
         };
-        let judged = ["d/app.receipt.json", "d/x", "r/lost.receipt.json"].map(Path::new);
+        let judged = ["d/app.receipt.json", "d/x.json", "r/lost.receipt.json"].map(Path::new);
         assert_eq!(passed(&|_| None), judged);
         let mut signed = judged.to_vec();
         signed.insert(2, Path::new("d/rep.receipt.json"));

@@ -157,6 +157,20 @@ impl At {
         Self { dots: Dots::Shown, ..Self::start(pattern) }
     }
 
+    /// Whether all that lies below is taken, but for what is hidden.
+    pub(super) fn takes_all(&self) -> bool {
+        let is_all = |(alternative, part): &(usize, usize)| {
+            let parts = &self.pattern.alternatives[*alternative];
+            part + 1 == parts.len() && matches!(parts[*part], Part::Folders)
+        };
+        self.strict.is_taken || self.strict.at.iter().any(is_all)
+    }
+
+    /// Whether a leading dot hides a name.
+    pub(super) fn hides_dots(&self) -> bool {
+        self.dots == Dots::Hidden
+    }
+
     /// The place one name further down.
     pub(super) fn step(&self, name: &OsStr) -> Self {
         Self {

@@ -65,18 +65,22 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 
 /// The digest of the one artifact that is named; and what was met and is not it.
 pub(super) fn digest(argument: &OsString, exclude: &[String]) -> Result<(Hash, Aside)> {
+    let text = argument.to_string_lossy();
+    let is_other = artifact::parse_digest(&text).is_some() || artifact::is_pattern(&text);
+    if !is_other && PathBuf::from(argument).symlink_metadata().is_err() {
+        return Err(Failure::new(format!("there is no file `{text}`"))
+            .hint("name one file, or its digest: sha256: and 64 lower-case hex digits"));
+    }
     let excludes = super::excludes(exclude)?;
     let wanted = Wanted { arguments: std::slice::from_ref(argument), excludes: &excludes, receipts: None };
     let selection = artifact::to_judge(&wanted);
     let aside = selection.aside.clone();
     match &selection.all()?[..] {
         [one] => Ok((one.sha256, aside)),
-        several => Err(Failure::new(format!(
-            "`{}` names {} artifacts, and this is about one",
-            PathBuf::from(argument).display(),
-            several.len()
-        ))
-        .hint("name one file, or its digest: sha256: and 64 lower-case hex digits")),
+        several => {
+            Err(Failure::new(format!("`{text}` names {} artifacts, and this is about one", several.len()))
+                .hint("name one file, or its digest: sha256: and 64 lower-case hex digits"))
+        }
     }
 }
 

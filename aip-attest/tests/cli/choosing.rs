@@ -83,6 +83,7 @@ fn a_receipt_is_passed_over_only_where_it_names_a_selected_file_by_path_and_dige
         ("d/any.json", Forge::of("d/app", app), 0),
         ("d/any.json", Forge::of("w/d/app", app), 0),
         ("d/any.json", Forge::of("w/app", app), 2),
+        ("d/page.html", Forge::of("app", app), 2),
         ("d/any.json", Forge::of("other", app), 2),
         ("d/app.old.receipt.json", Forge::of("app", b"an older app"), 2),
         ("d/sub/app.receipt.json", Forge::of("sub/app", app), 2),

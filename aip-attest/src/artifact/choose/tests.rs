@@ -273,6 +273,30 @@ mod links {
         assert!(odd(&dir, "**").is_empty(), "{:?}", odd(&dir, "**"));
     }
 
+    /// As package managers lay them out: thousands of links between folders that are all taken.
+    #[test]
+    fn many_links_between_folders_that_are_taken_are_covered() {
+        let dir = tree(&[]);
+        for number in 0..60 {
+            let folder = dir.path().join(format!("d/.store/{number}/node_modules"));
+            fs::create_dir_all(&folder).expect("made");
+            fs::write(folder.join("index.js"), b"x").expect("written");
+            for other in (0..60).filter(|other| *other != number) {
+                symlink(format!("../../{other}"), folder.join(format!("{other}"))).expect("a link");
+            }
+        }
+        assert_eq!(judged(dir.path(), "d").len(), 60);
+        let evil = dir.path().join("evil");
+        fs::create_dir(&evil).expect("made");
+        fs::write(evil.join("x"), b"evil").expect("written");
+        symlink("../../evil", dir.path().join("d/.store/evil")).expect("a link");
+        assert_eq!(odd(&dir, "d"), ["d/.store/evil"]);
+        // What is excluded at its own place is not covered by it.
+        let choice =
+            chosen(dir.path(), &["d"], &["d/.store/7/node_modules/index.js", "evil"], Purpose::Judge);
+        assert!(choice.items.iter().any(|item| matches!(item, Item::Odd { .. })));
+    }
+
     #[test]
     fn what_has_no_content_is_odd() {
         let dir = tree(&["d/app"]);
