@@ -4,12 +4,15 @@
 //! leaves the old file or the new one. The other name begins with a dot and ends in [`TEMPORARY`], so that
 //! what a crash leaves behind is neither an artifact nor a receipt.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::report::{Failure, Result};
+
+mod swap;
+
+pub use swap::{Disk, Swapped, stage_all, sync_folders, take};
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,32 +81,6 @@ fn write_new_by(
     }
 }
 
-/// Puts each of `files` at its path, as [`write()`] does, and waits for the disk once a folder instead of once
-/// a file. After an error some may be there and some not, each whole.
-pub fn write_all(files: &[(&Path, Vec<u8>)], readers: Readers) -> Result<()> {
-    let folders: BTreeSet<&Path> = files.iter().map(|(path, _)| folder_of(path)).collect();
-    folders.iter().try_for_each(|folder| create_folder(folder, readers))?;
-    let write = |(path, bytes): &(&Path, Vec<u8>)| {
-        let temporary = temporary_name(path)?;
-        let written = write_and_rename(&temporary, path, bytes, readers);
-        written.map_err(|source| {
-            let _ = fs::remove_file(&temporary);
-            cannot_write(path).caused_by(source)
-        })
-    };
-    // Threads that wait for the disk, not for a processor: the disk takes many at a time.
-    let share = files.len().div_ceil(WRITERS).max(1);
-    std::thread::scope(|scope| {
-        let writers: Vec<_> =
-            files.chunks(share).map(|files| scope.spawn(move || files.iter().try_for_each(write))).collect();
-        writers
-            .into_iter()
-            .try_for_each(|writer| writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    })?;
-    let sync = |folder: &Path| sync_folder(folder).map_err(|source| cannot_write(folder).caused_by(source));
-    folders.into_iter().try_for_each(sync)
-}
-
 /// Moves the file at `path` to the first of `names` that is free, durably, and answers which; `None` if there is no
 /// file any more. Several at once never move one file over another.
 pub fn set_aside(path: &Path, mut names: impl Iterator<Item = PathBuf>) -> Result<Option<PathBuf>> {
@@ -145,7 +122,7 @@ pub fn create_folder(folder: &Path, readers: Readers) -> Result<()> {
 }
 
 /// What `path` names, through every symlink; it need not be there.
-fn named_by(path: &Path) -> io::Result<PathBuf> {
+pub fn named_by(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..MAX_SYMLINKS {
         match fs::read_link(&path) {
@@ -198,11 +175,16 @@ fn create_new(path: &Path, readers: Readers) -> io::Result<File> {
 
 fn temporary_name(path: &Path) -> Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| cannot_write(path).because("it names no file"))?;
+    let name = name.to_string_lossy();
+    Ok(path.with_file_name(format!(".{}.{}{TEMPORARY}", start_of(&name), random_id()?)))
+}
+
+/// 16 hex digits that nobody else has.
+pub fn random_id() -> Result<String> {
     let mut random = [0; 8];
     getrandom::fill(&mut random)
         .map_err(|source| Failure::new("the system gives no random bytes").because(source))?;
-    let name = name.to_string_lossy();
-    Ok(path.with_file_name(format!(".{}.{}{TEMPORARY}", start_of(&name), hex::encode(random))))
+    Ok(hex::encode(random))
 }
 
 /// What the name of an unfinished file has of the file's own: its beginning, since a name ends at 255 bytes.

@@ -1,6 +1,5 @@
 //! From artifacts to receipts: statements, signatures, and what lies on disk before a log is asked.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -16,7 +15,7 @@ use crate::events;
 use crate::keyfile::Identity;
 use crate::policy_file::pins::Pins;
 use crate::predicate;
-use crate::receipt_file::{self, Former, Shelf};
+use crate::receipt_file::{self, Listings, Place, Shelf, Written};
 use crate::report::{Console, Exit, Failure, Result};
 use crate::submission::{self, Job, Outcome};
 use crate::target::Wish;
@@ -141,29 +140,27 @@ pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mu
         events::require_current(identity, &target, pins, request.deadline, console)?;
     }
     let groups = prepare(&request, identity)?;
-    let (mut jobs, mut new) = (Vec::new(), Vec::new());
+    let (mut jobs, mut listings) = (Vec::new(), Listings::default());
     for group in &groups {
-        let (receipt, is_new) = group.pending(identity, &target.origin, request.visibility)?;
-        new.push(is_new);
-        jobs.push(Job { receipt, paths: group.paths.clone() });
+        let receipt = group.pending(identity, &target.origin, request.visibility, &mut listings)?;
+        jobs.push(Job { receipt, places: group.places.clone() });
     }
     // On disk before the first byte is sent: whatever happens now can be sent again as it is.
-    let former = write(jobs.iter().zip(new).filter(|(_, is_new)| *is_new).map(|(job, _)| job), console)?;
+    let written = write(&jobs, console)?;
     events::register_on_the_way(identity, &target, pins, request.deadline, console);
     let outcomes = submission::submit(&jobs, &target, pins, request.deadline, console);
-    put_back(&former, &jobs, &outcomes, console);
-    submission::tell_of_bare(outcomes.iter().filter_map(Outcome::receipt), &target.origin, console);
     let mut signed = Vec::new();
-    for ((group, job), outcome) in groups.into_iter().zip(jobs).zip(outcomes) {
-        signed.extend(group.ended(job, outcome));
+    for (((group, job), written), outcome) in groups.into_iter().zip(jobs).zip(written).zip(outcomes) {
+        signed.extend(group.ended(job, &written, outcome, console));
     }
+    submission::tell_of_bare(signed.iter().map(|signed| &signed.receipt), &target.origin, console);
     Ok(Report { signed, log_failure: None })
 }
 
 /// One statement with its subjects.
 struct Group {
     artifacts: Vec<Hashed>,
-    paths: Vec<PathBuf>,
+    places: Vec<Place>,
     statement: Statement,
     receipt: Receipt,
 }
@@ -194,101 +191,98 @@ fn prepare(request: &Request, identity: &Identity) -> Result<Vec<Group>> {
             }
             error => cannot_sign(error),
         })?;
-        let paths = match &request.receipt {
-            Some(path) => vec![path.clone()],
+        let places = match &request.receipt {
+            Some(path) => vec![Place::named(path)?],
             None => artifacts
                 .iter()
                 .map(|hashed| {
                     let path = hashed.artifact.path().ok_or_else(|| no_receipt_name(hashed))?;
-                    request.shelf.path(path, predicate_type)
+                    request.shelf.place(path, predicate_type)
                 })
                 .collect::<Result<_>>()?,
         };
-        if let Some(twice) = paths.iter().find(|path| !taken.insert((*path).clone())) {
+        if let Some(twice) = places.iter().find(|place| !taken.insert((*place).clone())) {
+            let twice = twice.path();
             return Err(Failure::new(format!("two artifacts would have the receipt `{}`", twice.display()))
                 .hint("sign them apart, with --receipts for one of them"));
         }
         let envelope = Envelope::sign(&identity.key, statement.to_payload());
         let receipt =
             Receipt::signed(identity.did, identity.key.public_key(), envelope).map_err(cannot_sign)?;
-        prepared.push(Group { artifacts, paths, statement, receipt });
+        prepared.push(Group { artifacts, places, statement, receipt });
     }
     Ok(prepared)
 }
 
 fn write_signed(groups: Vec<Group>, log_failure: Option<Failure>, console: &mut Console) -> Result<Report> {
-    let (mut signed, mut new) = (Vec::new(), Vec::new());
-    for group in groups {
+    let (mut jobs, mut listings) = (Vec::new(), Listings::default());
+    for group in &groups {
         // What is there may have come further, and says the same: it is not put back.
-        let receipt = match group.find_same()? {
-            Some(further) => further,
-            None => {
-                new.push(Job { receipt: group.receipt.clone(), paths: group.paths.clone() });
-                group.receipt.clone()
-            }
-        };
-        signed.extend(group.signed(&receipt));
+        let receipt = group.find(&mut listings, |found| group.is_same(found))?;
+        let receipt = receipt.unwrap_or_else(|| group.receipt.clone());
+        jobs.push(Job { receipt, places: group.places.clone() });
     }
-    write(new.iter(), console)?;
-    Ok(Report { signed, log_failure })
+    let written = write(&jobs, console)?;
+    let signed = groups.into_iter().zip(jobs).zip(written);
+    let signed = signed.flat_map(|((group, job), written)| group.signed(&job.receipt, &paths(&written)));
+    Ok(Report { signed: signed.collect(), log_failure })
 }
 
-/// Writes receipts to their places, durably.
-fn write<'j>(jobs: impl Iterator<Item = &'j Job>, console: &mut Console) -> Result<Vec<Former>> {
-    let files = jobs.flat_map(|job| job.paths.iter().map(|path| (path.as_path(), &job.receipt)));
-    receipt_file::write_all(&files.collect::<Vec<_>>(), console)
+/// Writes receipts to their places, durably. Answers where they lie, for each job.
+fn write(jobs: &[Job], console: &mut Console) -> Result<Vec<Vec<Written>>> {
+    let files = jobs.iter().flat_map(|job| job.places.iter().map(|place| (place, &job.receipt)));
+    let mut written = receipt_file::write_all(&files.collect::<Vec<_>>(), console)?.into_iter();
+    Ok(jobs.iter().map(|job| written.by_ref().take(job.places.len()).collect()).collect())
 }
 
-/// Takes away what the log never takes, so that the receipt from before, which may still be good, is found in its place.
-fn put_back(former: &[Former], jobs: &[Job], outcomes: &[Outcome], console: &mut Console) {
-    let former: BTreeMap<&Path, &Former> = former.iter().map(|former| (former.path(), former)).collect();
-    for (job, outcome) in jobs.iter().zip(outcomes) {
-        if !matches!(outcome, Outcome::Refused(_)) {
-            continue;
-        }
-        // One of an earlier try stays: this one wrote nothing there.
-        for former in job.paths.iter().filter_map(|path| former.get(path.as_path())) {
-            // It is told, and what the others came to as well: the refusal makes it exit 2 already.
-            if let Err(failure) = former.put_back(&job.receipt, console) {
-                console.failure(&failure);
-            }
-        }
-    }
+fn paths(written: &[Written]) -> Vec<PathBuf> {
+    written.iter().map(|written| written.path().to_path_buf()).collect()
 }
 
 impl Group {
-    /// The pending receipt for the log `origin`: the one of an earlier try of the same run if it lies there,
-    /// else a new one. And whether it is new.
-    fn pending(&self, identity: &Identity, origin: &str, visibility: Visibility) -> Result<(Receipt, bool)> {
+    /// The receipt to send to the log `origin`: the one of an earlier try of the same run if it lies there, else a new
+    /// one, pending.
+    fn pending(
+        &self,
+        identity: &Identity,
+        origin: &str,
+        visibility: Visibility,
+        listings: &mut Listings,
+    ) -> Result<Receipt> {
         let key = identity.key.public_key();
-        if let Some(found) = self.find()?
-            && self.is_same_run(&found, origin, visibility)
-        {
-            return Ok((found, false));
+        if let Some(found) = self.find(listings, |found| self.is_same_run(found, origin, visibility))? {
+            return Ok(found);
         }
         let claim =
             Claim::new(self.receipt.envelope(), &self.statement, identity.did, &key, origin, visibility);
         let entry = claim.and_then(|claim| PendingEntry::sign(claim, &identity.key)).map_err(cannot_sign)?;
-        Ok((self.receipt.clone().pending(entry), true))
+        Ok(self.receipt.clone().pending(entry))
     }
 
-    /// The receipt that lies where this group's would.
-    fn find(&self) -> Result<Option<Receipt>> {
-        match self.paths.iter().find(|path| path.exists()) {
-            None => Ok(None),
-            Some(path) => receipt_file::read(path)
-                .map(Some)
-                .map_err(|failure| failure.hint("what is there is left alone: move it away")),
+    /// Of the receipts that lie at this group's places and beside them, the first that is `wanted`; a logged one
+    /// before the others.
+    fn find(&self, listings: &mut Listings, wanted: impl Fn(&Receipt) -> bool) -> Result<Option<Receipt>> {
+        let mut found = None;
+        for place in &self.places {
+            let at_place = receipt_file::read_if_there(&place.path())?.map(|(receipt, _)| receipt);
+            // What cannot be read beside it is in nobody's way.
+            let beside = place.beside(listings)?;
+            let beside = beside.iter().filter_map(|path| receipt_file::read(path).ok());
+            for receipt in at_place.into_iter().chain(beside).filter(&wanted) {
+                if receipt.log_answer().is_some() {
+                    return Ok(Some(receipt));
+                }
+                found.get_or_insert(receipt);
+            }
         }
+        Ok(found)
     }
 
-    /// What lies there, if it is of the same envelope.
-    fn find_same(&self) -> Result<Option<Receipt>> {
-        Ok(self.find()?.filter(|found| {
-            found.envelope() == self.receipt.envelope()
-                && found.did() == self.receipt.did()
-                && found.public_key() == self.receipt.public_key()
-        }))
+    /// Whether `found` is of the same envelope.
+    fn is_same(&self, found: &Receipt) -> bool {
+        found.envelope() == self.receipt.envelope()
+            && found.did() == self.receipt.did()
+            && found.public_key() == self.receipt.public_key()
     }
 
     /// Whether `found` is an earlier try of the same run: same subjects, DID, log, predicate type, visibility
@@ -315,27 +309,35 @@ impl Group {
             && entry.verify_claim_signature(key).is_ok()
     }
 
-    fn ended(self, job: Job, outcome: Outcome) -> Vec<Signed> {
-        match outcome {
-            Outcome::Logged(receipt) => self.signed(&receipt),
-            Outcome::Left(failure) => self.failed(&job, &failure, false),
-            Outcome::Refused(failure) => self.failed(&job, &failure, true),
-        }
-    }
-
-    fn failed(self, job: &Job, failure: &Failure, is_refused: bool) -> Vec<Signed> {
-        let fails = |signed| Signed { failure: Some(failure.clone()), is_refused, ..signed };
-        self.signed(&job.receipt).into_iter().map(fails).collect()
-    }
-
-    fn signed(self, receipt: &Receipt) -> Vec<Signed> {
-        let only = self.paths[0].clone();
-        let mut paths = self.paths.into_iter();
-        let signed = |hashed| {
-            let path = paths.next().unwrap_or_else(|| only.clone());
-            Signed { hashed, path, receipt: receipt.clone(), is_refused: false, failure: None }
+    fn ended(self, job: Job, written: &[Written], outcome: Outcome, console: &mut Console) -> Vec<Signed> {
+        let (failure, is_refused) = match outcome {
+            Outcome::Logged(receipt, paths) => return self.signed(&receipt, &paths),
+            Outcome::Left(failure) => (failure, false),
+            Outcome::Refused(failure) => (failure, true),
         };
-        self.artifacts.into_iter().map(signed).collect()
+        // What the log never takes is taken away, so that the receipt from before, which may still be good, is found
+        // in its place.
+        for written in written.iter().filter(|_| is_refused) {
+            // It is told, and what the others came to as well: the refusal makes it exit 2 already.
+            if let Err(failure) = written.put_back(&job.receipt, console) {
+                console.failure(&failure);
+            }
+        }
+        let fails = |signed| Signed { failure: Some(failure.clone()), is_refused, ..signed };
+        self.signed(&job.receipt, &paths(written)).into_iter().map(fails).collect()
+    }
+
+    /// One for each artifact; `paths` is of as many files, or of the only one.
+    fn signed(self, receipt: &Receipt, paths: &[PathBuf]) -> Vec<Signed> {
+        let path = |at: usize| paths.get(at).unwrap_or(&paths[0]).clone();
+        let signed = |(at, hashed)| Signed {
+            hashed,
+            path: path(at),
+            receipt: receipt.clone(),
+            is_refused: false,
+            failure: None,
+        };
+        self.artifacts.into_iter().enumerate().map(signed).collect()
     }
 }
 

@@ -25,7 +25,7 @@ use crate::client::{Answer, ClientError, LoggedAnswer, Problem, ProvedLeaf};
 use crate::patience::Patience;
 use crate::policy_file::pins::Pins;
 use crate::progress::Progress;
-use crate::receipt_file;
+use crate::receipt_file::{self, Place};
 use crate::report::{Console, Exit, Failure, Result};
 use crate::target::Target;
 use batch::{Sending, Sendings};
@@ -35,14 +35,14 @@ use pace::Pace;
 pub struct Job {
     /// The receipt; pending, or logged and to be refreshed.
     pub receipt: Receipt,
-    /// Where it lies; several copies if several artifacts share it.
-    pub paths: Vec<PathBuf>,
+    /// Its places; several if several artifacts share it.
+    pub places: Vec<Place>,
 }
 
 /// What became of a job.
 pub enum Outcome {
-    /// The receipt is logged, verified and written.
-    Logged(Box<Receipt>),
+    /// The receipt is logged, verified and written to these files, one a place.
+    Logged(Box<Receipt>, Vec<PathBuf>),
     /// The receipt is left as it was, and why.
     Left(Failure),
     /// As [`Outcome::Left`], and this log never takes its entry: the DID has another key by now, or none.
@@ -53,7 +53,7 @@ impl Outcome {
     /// Why the receipt is left as it was, if it is.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
-            Self::Logged(_) => None,
+            Self::Logged(..) => None,
             Self::Left(failure) | Self::Refused(failure) => Some(failure),
         }
     }
@@ -61,7 +61,7 @@ impl Outcome {
     /// The receipt, if it is logged.
     pub fn receipt(&self) -> Option<&Receipt> {
         match self {
-            Self::Logged(receipt) => Some(receipt),
+            Self::Logged(receipt, _) => Some(receipt),
             Self::Left(_) | Self::Refused(_) => None,
         }
     }
@@ -263,15 +263,19 @@ impl Round<'_> {
             }
         }
         let jobs = self.jobs;
-        let places = |at: usize| jobs[at].paths.iter().map(PathBuf::as_path);
-        let files: Vec<_> =
-            passed.iter().flat_map(|(at, receipt, _)| places(*at).map(move |path| (path, receipt))).collect();
-        let written = receipt_file::write_all(&files, console);
+        let files: Vec<(&Place, &Receipt)> = passed
+            .iter()
+            .flat_map(|(at, receipt, _)| jobs[*at].places.iter().map(move |place| (place, receipt)))
+            .collect();
+        let mut written = receipt_file::write_all(&files, console).map(Vec::into_iter);
         for (at, receipt, refuted) in passed {
-            let outcome = match (&written, refuted) {
+            let outcome = match (&mut written, refuted) {
                 (Err(failure), _) => Outcome::Left(failure.clone()),
-                (Ok(_), Some(failure)) => Outcome::Left(failure),
-                (Ok(_), None) => Outcome::Logged(Box::new(receipt)),
+                (Ok(written), refuted) => {
+                    let written = written.by_ref().take(jobs[at].places.len());
+                    let paths = written.map(|written| written.path().to_path_buf()).collect();
+                    refuted.map_or(Outcome::Logged(Box::new(receipt), paths), Outcome::Left)
+                }
             };
             self.end(at, outcome);
         }

@@ -71,7 +71,9 @@ pub(super) fn passed_over(files: &[Candidate<'_>], places: &Places<'_>) -> Vec<b
                 let same = by_digest.get(sha256).unwrap_or(&none).iter();
                 same.filter(|other| claims.name(&paths[at], name, &paths[**other]))
             });
-            let replaced = by_place.get(&paths[at]).filter(|_| claims.kind == Kind::Receipt);
+            // Kept beside the place, it was there before.
+            let beside = || by_place.get(&receipt_file::place_of_kept(&paths[at])?);
+            let replaced = by_place.get(&paths[at]).or_else(beside).filter(|_| claims.kind == Kind::Receipt);
             let all = named.chain(replaced.unwrap_or(&none)).copied();
             all.filter(|other| *other != at).collect()
         })
@@ -232,6 +234,7 @@ mod tests {
             ("d/x.html", "r8", claims("app", "app")),
             ("d/other.receipt.json", "r5", claims("other", "app")),
             ("d/rep.receipt.json", "r6", claims("rep", "an older rep")),
+            ("d/rep.0123456789abcdef.receipt.json", "r8", claims("rep", "a first rep")),
             ("d/rep", "rep", None),
             ("r/lost.receipt.json", "r7", claims("lost", "lost")),
             ("r/evil", "evil", None),
@@ -258,6 +261,7 @@ mod tests {
         assert_eq!(passed(&|_| None), judged);
         let mut signed = judged.to_vec();
         signed.insert(2, Path::new("d/rep.receipt.json"));
+        signed.insert(3, Path::new("d/rep.0123456789abcdef.receipt.json"));
         let place = |path: &Path| Some(PathBuf::from(format!("{}.receipt.json", path.display())));
         assert_eq!(passed(&place), signed);
     }

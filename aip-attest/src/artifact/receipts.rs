@@ -9,11 +9,12 @@ use super::disk::{Disk as _, FileSystem, Seen};
 use super::exclude::Excludes;
 use super::pattern::Pattern;
 use crate::predicate;
-use crate::receipt_file::{SUFFIX, Shelf};
+use crate::receipt_file::{self, Listings, SUFFIX, Shelf};
 use crate::report::{Failure, Result};
 
 /// The receipts that `arguments` name, each once: receipts, folders and patterns of them, and artifacts, which
-/// stand for the receipt beside them. Of a folder or a pattern what has the name of a receipt is taken.
+/// stand for the receipt beside them, and for others there that are not logged yet. Of a folder or a pattern what has
+/// the name of a receipt is taken.
 pub fn select<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Vec<PathBuf>> {
     let mut seen = BTreeSet::new();
     let mut paths = Vec::new();
@@ -24,7 +25,7 @@ pub fn select<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Vec<PathBuf>> {
             _ if matches!(FileSystem.look(Path::new(argument)), Seen::Folder) => below(argument)?,
             // The artifact may be elsewhere, its receipt here.
             _ if is_receipt(Path::new(argument)) => vec![PathBuf::from(argument)],
-            _ => vec![beside(Path::new(argument))?],
+            _ => of_artifact(Path::new(argument))?,
         };
         if found.is_empty() {
             return Err(Failure::new(format!("there is no receipt in `{}`", argument.to_string_lossy())));
@@ -45,13 +46,18 @@ fn below(argument: &OsStr) -> Result<Vec<PathBuf>> {
     choice.items.into_iter().filter_map(receipt).collect()
 }
 
-fn beside(artifact: &Path) -> Result<PathBuf> {
-    let receipt = Shelf::default().path(artifact, predicate::PROVENANCE)?;
-    if receipt.exists() {
-        return Ok(receipt);
+/// The receipt at an artifact's place, and those beside it that are not logged.
+fn of_artifact(artifact: &Path) -> Result<Vec<PathBuf>> {
+    let place = Shelf::default().place(artifact, predicate::PROVENANCE)?;
+    let is_to_log =
+        |path: &PathBuf| receipt_file::read(path).is_ok_and(|receipt| receipt.log_answer().is_none());
+    let mut paths: Vec<PathBuf> = [place.path()].into_iter().filter(|path| path.exists()).collect();
+    paths.extend(place.beside(&mut Listings::default())?.into_iter().filter(is_to_log));
+    if paths.is_empty() {
+        return Err(Failure::new(format!("there is no receipt `{}`", place.path().display()))
+            .hint("name receipts, a folder of them, or artifacts whose receipt lies beside them"));
     }
-    Err(Failure::new(format!("there is no receipt `{}`", receipt.display()))
-        .hint("name receipts, a folder of them, or artifacts whose receipt lies beside them"))
+    Ok(paths)
 }
 
 fn is_receipt(path: &Path) -> bool {

@@ -16,7 +16,7 @@ use crate::patience::Patience;
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
 use crate::predicate;
-use crate::receipt_file::{self, Shelf};
+use crate::receipt_file::{self, Place, Shelf};
 use crate::report::{Console, Exit, Failure, Result};
 use crate::submission;
 use crate::target::{Target, Wish};
@@ -80,12 +80,13 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         return report_choice(&found, &wanted, &hashed, &args, console);
     };
     let receipt = get(&target, &pins, chosen, &hashed.sha256, &mut patience, console)?;
-    let path = match (&args.output, hashed.artifact.path()) {
-        (Some(output), _) => output.clone(),
-        (None, Some(path)) => Shelf::default().path(path, receipt.statement().predicate_type())?,
+    let place = match (&args.output, hashed.artifact.path()) {
+        (Some(output), _) => Place::named(output)?,
+        (None, Some(path)) => Shelf::default().place(path, receipt.statement().predicate_type())?,
         (None, None) => return Err(Failure::new("a digest has no place for its receipt")),
     };
-    receipt_file::write_all(&[(&path, &receipt)], console)?;
+    let written = receipt_file::write_all(&[(&place, &receipt)], console)?;
+    let path = written[0].path();
     submission::tell_of_bare([&receipt].into_iter(), &target.origin, console);
     if args.json {
         let (path, entries) = (path.to_string_lossy(), [json_of(chosen)]);

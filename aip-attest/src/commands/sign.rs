@@ -24,9 +24,9 @@ use crate::target::Wish;
 ///
 /// The receipt of `dist/app` is `dist/app.receipt.json`. It lies on disk before anything is sent. A log that
 /// does not answer in time leaves it pending (exit 2); the same command, or `submit`, sends the same bytes
-/// again. The receipt of an earlier run that lies there is kept as `dist/app.<16 hex>.receipt.json`. What the log
-/// refuses for good, since the key was retired or the DID is compromised or ended, is not kept: `refused`, and what was
-/// there before is there again.
+/// again. The receipt of an earlier run that lies there is kept as `dist/app.<16 hex>.receipt.json`; one that is logged, or
+/// another signer's, stays, and the new one gets such a name. What the log refuses for good, since the key was retired or
+/// the DID is compromised or ended, is not kept: `refused`, and what was there before is there again.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The artifacts: files, folders, or globs such as 'dist/**/*.whl'
@@ -213,7 +213,7 @@ fn files<S: AsRef<OsStr>>(
 ) -> Result<(Vec<Hashed>, Aside)> {
     let receipt_of = |path: &Path| match receipt {
         Some(receipt) => Some(receipt.to_path_buf()),
-        None => shelf.path(path, says.predicate_type()).ok(),
+        None => shelf.place(path, says.predicate_type()).ok().map(|place| place.path()),
     };
     let wanted = Wanted { arguments, excludes, receipts: shelf.folder() };
     let selection = artifact::to_sign(&wanted, &receipt_of);

@@ -12,7 +12,7 @@ use crate::events;
 use crate::keyfile::{self, Identity};
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
-use crate::receipt_file;
+use crate::receipt_file::{self, Place};
 use crate::report::{Console, Exit, Failure, Result};
 use crate::submission::{self, Job, Outcome};
 use crate::target::{Target, Wish};
@@ -24,7 +24,7 @@ use crate::target::{Target, Wish};
 /// present tree, with the cosignatures of today.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Receipts, folders or globs of them, or artifacts whose receipt lies beside them
+    /// Receipts, folders or globs of them, or artifacts: the receipt beside them, and others there that are not logged
     #[arg(required = true, value_name = "RECEIPT")]
     receipts: Vec<OsString>,
 
@@ -55,10 +55,10 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let paths = receipts::select(&args.receipts)?;
     let mut outcomes: BTreeMap<PathBuf, Outcome> = BTreeMap::new();
     // A log for each origin; what has claimed none goes to the one that is named.
-    let mut by_origin: BTreeMap<Option<String>, Vec<(PathBuf, Receipt)>> = BTreeMap::new();
+    let mut by_origin: BTreeMap<Option<String>, Vec<(InFile, Receipt)>> = BTreeMap::new();
     for path in &paths {
-        match receipt_file::read(path) {
-            Ok(receipt) => by_origin.entry(origin(&receipt)).or_default().push((path.clone(), receipt)),
+        match InFile::read(path) {
+            Ok((file, receipt)) => by_origin.entry(origin(&receipt)).or_default().push((file, receipt)),
             Err(failure) => drop(outcomes.insert(path.clone(), Outcome::Left(failure))),
         }
     }
@@ -67,13 +67,28 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         match meet(&args, origin.as_deref(), &pins, deadline, console) {
             Ok(target) => outcomes.extend(submit_to(&target, receipts, &args, &pins, deadline, console)),
             Err(failure) => {
-                outcomes.extend(receipts.into_iter().map(|(path, _)| (path, Outcome::Left(failure.clone()))));
+                outcomes.extend(
+                    receipts.into_iter().map(|(file, _)| (file.path, Outcome::Left(failure.clone()))),
+                );
             }
         }
     }
     let done: Vec<(&Path, &Outcome)> = paths.iter().map(|path| (path.as_path(), &outcomes[path])).collect();
     report(&done, args.json, console);
     Ok(outcomes.values().map(Outcome::exit).fold(Exit::Yes, Exit::and))
+}
+
+/// Where a receipt was read, and where it goes.
+struct InFile {
+    path: PathBuf,
+    place: Place,
+}
+
+impl InFile {
+    fn read(path: &Path) -> Result<(Self, Receipt)> {
+        let receipt = receipt_file::read(path)?;
+        Ok((Self { path: path.to_path_buf(), place: Place::named(path)? }, receipt))
+    }
 }
 
 /// The log that the receipt has claimed, if it has claimed one.
@@ -112,7 +127,7 @@ fn wish(args: &Args, origin: Option<&str>, pins: &Pins, console: &mut Console) -
 
 fn submit_to(
     target: &Target,
-    receipts: Vec<(PathBuf, Receipt)>,
+    receipts: Vec<(InFile, Receipt)>,
     args: &Args,
     pins: &Pins,
     deadline: Instant,
@@ -120,16 +135,19 @@ fn submit_to(
 ) -> Vec<(PathBuf, Outcome)> {
     let (signed, claimed): (Vec<_>, Vec<_>) =
         receipts.into_iter().partition(|(_, receipt)| matches!(receipt.state(), State::Signed));
-    let claimed = claimed.into_iter().map(|(path, receipt)| (path, Ok(receipt)));
-    let (mut jobs, mut done) = (Vec::new(), Vec::new());
+    let claimed = claimed.into_iter().map(|(file, receipt)| (file, Ok(receipt)));
+    let (mut jobs, mut sent, mut done) = (Vec::new(), Vec::new(), Vec::new());
     // Once for all: a passphrase takes its time, and its user's. What is pending needs no key.
     let identity = (!signed.is_empty()).then(|| signer(target, pins, deadline, console));
     let now_claimed =
         identity.as_ref().map_or(Vec::new(), |identity| claim_all(signed, target, args, identity, console));
-    for (path, receipt) in claimed.chain(now_claimed) {
+    for (file, receipt) in claimed.chain(now_claimed) {
         match receipt {
-            Ok(receipt) => jobs.push(Job { receipt, paths: vec![path] }),
-            Err(failure) => done.push((path, Outcome::Left(failure))),
+            Ok(receipt) => {
+                jobs.push(Job { receipt, places: vec![file.place] });
+                sent.push(file.path);
+            }
+            Err(failure) => done.push((file.path, Outcome::Left(failure))),
         }
     }
     if let (Some(Ok(identity)), false) = (&identity, jobs.is_empty()) {
@@ -137,7 +155,7 @@ fn submit_to(
     }
     let outcomes = submission::submit(&jobs, target, pins, deadline, console);
     submission::tell_of_bare(outcomes.iter().filter_map(Outcome::receipt), &target.origin, console);
-    done.extend(jobs.into_iter().flat_map(|job| job.paths).zip(outcomes));
+    done.extend(sent.into_iter().zip(outcomes));
     done
 }
 
@@ -150,20 +168,20 @@ fn signer(target: &Target, pins: &Pins, deadline: Instant, console: &mut Console
 
 /// Makes signed receipts pending ones, on disk, or says why not.
 fn claim_all(
-    receipts: Vec<(PathBuf, Receipt)>,
+    receipts: Vec<(InFile, Receipt)>,
     target: &Target,
     args: &Args,
     identity: &Result<Identity>,
     console: &mut Console,
-) -> Vec<(PathBuf, Result<Receipt>)> {
+) -> Vec<(InFile, Result<Receipt>)> {
     let visibility = if args.private { Visibility::Private } else { Visibility::Public };
-    let claimed = receipts.into_iter().map(|(path, receipt)| {
+    let claimed = receipts.into_iter().map(|(file, receipt)| {
         let identity = identity.as_ref().map_err(Failure::clone);
         let receipt = identity.and_then(|identity| claim(receipt, identity, target, visibility));
-        (path, receipt)
+        (file, receipt)
     });
-    let mut claimed: Vec<(PathBuf, Result<Receipt>)> = claimed.collect();
-    let files = claimed.iter().filter_map(|(path, receipt)| Some((path.as_path(), receipt.as_ref().ok()?)));
+    let mut claimed: Vec<(InFile, Result<Receipt>)> = claimed.collect();
+    let files = claimed.iter().filter_map(|(file, receipt)| Some((&file.place, receipt.as_ref().ok()?)));
     if let Err(failure) = receipt_file::write_all(&files.collect::<Vec<_>>(), console) {
         let claimed = claimed.iter_mut().map(|(_, receipt)| receipt).filter(|receipt| receipt.is_ok());
         claimed.for_each(|receipt| *receipt = Err(failure.clone()));
@@ -192,7 +210,7 @@ fn claim(receipt: Receipt, identity: &Identity, target: &Target, visibility: Vis
 
 fn report(done: &[(&Path, &Outcome)], as_json: bool, console: &mut Console) {
     let index = |outcome: &Outcome| match outcome {
-        Outcome::Logged(receipt) => receipt.log_answer().map(|logged| logged.proof.index.get()),
+        Outcome::Logged(receipt, _) => receipt.log_answer().map(|logged| logged.proof.index.get()),
         Outcome::Left(_) | Outcome::Refused(_) => None,
     };
     if as_json {

@@ -14,7 +14,7 @@ use crate::artifact::{self, Selection, Wanted};
 use crate::policy_file::PolicyFile;
 use crate::policy_file::pins::Pins;
 use crate::predicate;
-use crate::receipt_file::Shelf;
+use crate::receipt_file::{Listings, Shelf};
 use crate::report::{Console, Exit, Result};
 pub(super) use judge::Found;
 use judge::{Judge, Later};
@@ -22,8 +22,9 @@ use judge::{Judge, Later};
 /// Verify offline that artifacts were signed and logged
 ///
 /// Reads the artifacts, their receipts and a policy, and nothing else: no network, and no clock unless an age
-/// is asked for. The first check that does not pass ends the verdict about an artifact; the rest reads "not
-/// checked".
+/// is asked for. The first check that does not pass ends the verdict about a receipt; the rest reads "not
+/// checked". Of several receipts beside an artifact one that verifies is enough; if none does, and one could not be
+/// checked, the answer is 2.
 ///
 /// The policy is --policy, else AIP_POLICY, else .aip/policy in the working tree, else the one that `policy
 /// pin` keeps for the receipt's log. A trust.toml beside it (for pins: ~/.aip/trust.toml) may limit ages and set
@@ -50,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long)]
     any_signer: bool,
 
-    /// The receipt, for every artifact that is named
+    /// The receipt, for every artifact that is named: judged alone
     #[arg(long, value_name = "FILE", conflicts_with = "receipts")]
     receipt: Option<PathBuf>,
 
@@ -116,6 +117,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         predicate_type: args.predicate_type.clone(),
         receipt: args.receipt.clone(),
         shelf: Shelf::new(args.receipts.clone()),
+        listings: Listings::default(),
         state: args.state.clone().map(Later::File),
         max_state_age: args.max_state_age,
         pins: Pins::load()?,
@@ -152,6 +154,7 @@ pub(super) fn signed_by(
         predicate_type: None,
         receipt: None,
         shelf: Shelf::new(receipts),
+        listings: Listings::default(),
         state: Some(Later::Known(Box::new(state))),
         max_state_age: None,
         pins,

@@ -1,6 +1,6 @@
 //! A log of a few hundred lines: a real tree, real signatures, and lies on demand.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -186,6 +186,12 @@ impl Log {
 
     pub(crate) fn list_anyway(&self) {
         self.lock().lists_anyway = true;
+    }
+
+    /// The hashes of the claims of all entries.
+    pub(crate) fn claims(&self) -> BTreeSet<String> {
+        let claim = |(entry, _): &(DsseEntry, _)| entry.claim().hash().get().to_string();
+        self.lock().entries.iter().map(claim).collect()
     }
 
     pub(crate) fn erase(&self) {

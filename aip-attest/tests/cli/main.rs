@@ -1,6 +1,8 @@
 //! The command line as people and scripts meet it: arguments in; stdout, stderr and exit code out.
 
 mod action;
+mod at_once;
+mod beside;
 mod checkout;
 mod checks;
 mod choosing;

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::evidence::Claimed;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::{self, PolicyFile, Source};
-use crate::receipt_file::{self, Shelf};
+use crate::receipt_file::{self, Listings, Place, Shelf};
 use crate::report::{Console, Exit, Failure, Result};
 
 /// What is asked of every receipt, and where receipts and policies are.
@@ -26,6 +26,7 @@ pub(super) struct Judge {
     pub(super) predicate_type: Option<String>,
     pub(super) receipt: Option<PathBuf>,
     pub(super) shelf: Shelf,
+    pub(super) listings: Listings,
     /// The signer's state, as of another day.
     pub(super) state: Option<Later>,
     pub(super) max_state_age: Option<Duration>,
@@ -48,6 +49,14 @@ pub(in super::super) enum Later {
 pub(in super::super) struct Found {
     pub(super) label: String,
     pub(super) sha256: Option<Hash>,
+    /// What the receipt says that verifies; if none does, the one that is worth most.
+    pub(super) answer: Judged,
+    /// What the others say that were looked at.
+    pub(super) others: Vec<Judged>,
+}
+
+/// What one receipt says, or why there is none.
+pub(in super::super) struct Judged {
     pub(super) receipt: Option<PathBuf>,
     /// The policy that judged.
     pub(super) policy: Option<Source>,
@@ -55,15 +64,45 @@ pub(in super::super) struct Found {
     pub(super) verdict: Result<Report>,
     /// The signer, so that it can be named before anything is believed.
     pub(super) claimed_did: Option<Did>,
-    /// The bytes that it signed, believed once they are verified.
+    /// Whether it says that it is logged.
+    is_logged: bool,
+    /// The bytes that were signed, believed once they are verified.
     pub(super) payload: Vec<u8>,
+}
+
+impl Judged {
+    fn none(receipt: Option<PathBuf>, failure: Failure) -> Self {
+        let (policy, claimed_did) = (None, None);
+        Self { receipt, policy, verdict: Err(failure), claimed_did, is_logged: false, payload: Vec::new() }
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        match self.verdict.as_ref().map(Report::verdict) {
+            Ok(Verdict::Verified) => Exit::Yes,
+            Ok(Verdict::Failed) => Exit::False,
+            Ok(Verdict::CouldNotCheck) => Exit::Unable,
+            Err(failure) => failure.exit(),
+        }
+    }
+
+    /// Why it does not verify.
+    pub(super) fn why(&self) -> Option<String> {
+        match &self.verdict {
+            Err(failure) => Some(failure.one_line()),
+            Ok(report) => report.fault().map(|(check, fault)| format!("{check}: {fault}")),
+        }
+    }
+
+    /// Its file, as messages call it.
+    pub(super) fn file(&self) -> String {
+        self.receipt.as_ref().map_or(String::new(), |path| path.to_string_lossy().into_owned())
+    }
 }
 
 impl Found {
     /// What there is to say of an argument that names nothing.
     pub(super) fn missing(label: String, failure: Failure) -> Self {
-        let (sha256, receipt, policy, claimed_did) = (None, None, None, None);
-        Self { label, sha256, receipt, policy, verdict: Err(failure), claimed_did, payload: Vec::new() }
+        Self { label, sha256: None, answer: Judged::none(None, failure), others: Vec::new() }
     }
 
     /// The artifact's name.
@@ -78,94 +117,158 @@ impl Found {
 
     /// The verdict in a word, the same for people and programs.
     pub(in super::super) fn word(&self) -> &'static str {
-        match self.exit() {
-            Exit::Yes => "verified",
-            Exit::False => "failed",
-            Exit::Unable => "could-not-check",
-        }
+        word(self.exit())
     }
 
     /// Why it is not verified.
     pub(in super::super) fn why(&self) -> Option<String> {
-        match &self.verdict {
-            Err(failure) => Some(failure.one_line()),
-            Ok(report) => report.fault().map(|(check, fault)| format!("{check}: {fault}")),
+        let why = self.answer.why()?;
+        Some(match self.unchecked() {
+            None => why,
+            Some(other) => format!("{why}; and {other}"),
+        })
+    }
+
+    /// One receipt that verifies is enough. If there is none, one that could not be checked might have been one.
+    pub(in super::super) fn exit(&self) -> Exit {
+        match (self.answer.exit(), self.unchecked()) {
+            (Exit::False, Some(_)) => Exit::Unable,
+            (exit, _) => exit,
         }
     }
 
     /// What to do about that.
     pub(in super::super) fn hint(&self) -> Option<String> {
-        self.verdict.as_ref().err().and_then(Failure::first_hint)
+        self.answer.verdict.as_ref().err().and_then(Failure::first_hint)
     }
 
-    pub(in super::super) fn exit(&self) -> Exit {
-        match self.verdict.as_ref().map(Report::verdict) {
-            Ok(Verdict::Verified) => Exit::Yes,
-            Ok(Verdict::Failed) => Exit::False,
-            Ok(Verdict::CouldNotCheck) => Exit::Unable,
-            Err(failure) => failure.exit(),
+    /// The receipt for which the answer is not "false", where it is the answer of another one.
+    pub(super) fn unchecked(&self) -> Option<String> {
+        let is_unable = |answer: &&Judged| answer.exit() == Exit::Unable;
+        let other = self.others.iter().find(is_unable).filter(|_| self.answer.exit() == Exit::False)?;
+        let why = other.why().unwrap_or_default();
+        match other.receipt {
+            Some(_) => Some(format!("`{}` could not be checked: {why}", other.file())),
+            None => Some(why),
         }
+    }
+}
+
+pub(super) fn word(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Yes => "verified",
+        Exit::False => "failed",
+        Exit::Unable => "could-not-check",
     }
 }
 
 impl Judge {
     pub(super) fn judge(&mut self, hashed: Hashed, console: &mut Console) -> Found {
         let Hashed { artifact, sha256 } = hashed;
-        let mut found = Found {
-            label: artifact.label(),
-            sha256: Some(sha256),
-            receipt: None,
-            policy: None,
-            verdict: Err(Failure::new("nothing was looked at")),
-            claimed_did: None,
-            payload: Vec::new(),
-        };
-        let verdict = self.find_receipt(artifact.path()).and_then(|(path, bytes)| {
-            found.receipt = Some(path);
-            self.verdict(&bytes, &sha256, &mut found, console)
+        let mut others = self.answers(artifact.path(), &sha256, console).unwrap_or_else(|failure| {
+            let hint = artifact.path().and_then(artifact::exclude_hint);
+            vec![Judged::none(None, hint.into_iter().fold(failure, Failure::hint_first))]
         });
-        found.verdict = verdict.map_err(|failure| match artifact.path().and_then(artifact::exclude_hint) {
-            Some(hint) => failure.hint_first(hint),
-            None => failure,
-        });
-        found
+        let best = self.best(&others);
+        let answer = others.remove(best);
+        Found { label: artifact.label(), sha256: Some(sha256), answer, others }
     }
 
-    /// The receipt's path and bytes. Not there, or not readable, is exit 2; what is in it decides the rest.
-    fn find_receipt(&self, artifact: Option<&Path>) -> Result<(PathBuf, Vec<u8>)> {
-        type Read = fn(&Path, u64) -> io::Result<Vec<u8>>;
-        let (candidates, read): (_, Read) = match (&self.receipt, artifact) {
-            (Some(receipt), _) => (vec![receipt.clone()], receipt_file::read_bounded),
-            (None, Some(artifact)) => {
-                let candidates = self.shelf.candidates(artifact, self.predicate_type.as_deref())?;
-                (candidates, receipt_file::read_found)
-            }
-            (None, None) => {
-                return Err(
-                    Failure::new("a digest has no place to look for its receipt").hint("use --receipt FILE")
-                );
-            }
+    /// The position of the answer that counts: the yes; else the wanted signer's before another's, and what is logged
+    /// before what is not.
+    fn best(&self, answers: &[Judged]) -> usize {
+        let is_wanted = |did: &Did| self.wanted.as_ref().is_none_or(|wanted| wanted.contains(did));
+        let worth = |answer: &Judged| {
+            let is_wanted = answer.claimed_did.as_ref().is_some_and(is_wanted);
+            (answer.exit() == Exit::Yes, is_wanted, answer.is_logged)
         };
-        for path in &candidates {
-            match read(path, receipt_file::MAX_BYTES) {
-                Ok(bytes) => return Ok((path.clone(), bytes)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    return Err(Failure::new(format!("cannot read the receipt `{}`", path.display()))
-                        .caused_by(error));
-                }
+        // The first of those that are worth as much.
+        (0..answers.len()).rev().max_by_key(|at| worth(&answers[*at])).expect("there is one at least")
+    }
+
+    /// What the receipts of an artifact say: the one that is named, else those at its place and beside it, up to the
+    /// first that verifies. Not there, or not readable, is exit 2; what is in it decides the rest.
+    fn answers(
+        &mut self,
+        artifact: Option<&Path>,
+        sha256: &Hash,
+        console: &mut Console,
+    ) -> Result<Vec<Judged>> {
+        if let Some(path) = &self.receipt {
+            let bytes = receipt_file::read_bounded(path, receipt_file::MAX_BYTES);
+            let bytes = bytes.map_err(|error| cannot_read(path, error))?;
+            return Ok(vec![self.answer(path.clone(), &bytes, sha256, console)]);
+        }
+        let Some(artifact) = artifact else {
+            return Err(
+                Failure::new("a digest has no place to look for its receipt").hint("use --receipt FILE")
+            );
+        };
+        let places = self.shelf.candidates(artifact, self.predicate_type.as_deref())?;
+        let (mut answers, mut of_other_bytes) = (Vec::new(), None);
+        let mut files: Vec<PathBuf> = places.iter().map(Place::path).collect();
+        for place in &places {
+            match place.beside(&mut self.listings) {
+                Ok(beside) => files.extend(beside),
+                Err(failure) => answers.push(Judged::none(None, failure)),
             }
         }
-        Err(Failure::new(format!("there is no receipt `{}`", candidates[0].display())).hint(
-            "`aip-attest sign` writes it, `aip-attest fetch` gets it from the log; or use --receipt FILE",
-        ))
+        for path in files {
+            let bytes = match receipt_file::read_found(&path, receipt_file::MAX_BYTES) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    let failure = cannot_read(&path, error);
+                    answers.push(Judged::none(Some(path), failure));
+                    continue;
+                }
+            };
+            let names = |receipt: Receipt| {
+                receipt.statement().subjects().iter().any(|subject| subject.sha256 == *sha256)
+            };
+            if !Receipt::parse(&bytes).map_or(true, names) {
+                // One of another build, say: it can only be false, and is not counted.
+                of_other_bytes.get_or_insert((path, bytes));
+                continue;
+            }
+            if answers.len() == MAX_JUDGED {
+                let failure = Failure::new(format!(
+                    "more than {MAX_JUDGED} receipts lie beside `{}`, and none of so many verifies",
+                    artifact.display()
+                ));
+                answers
+                    .push(Judged::none(None, failure.hint("name the one that counts with --receipt FILE")));
+                break;
+            }
+            let answer = self.answer(path, &bytes, sha256, console);
+            let is_yes = answer.exit() == Exit::Yes;
+            answers.push(answer);
+            if is_yes {
+                break;
+            }
+        }
+        if let (true, Some((path, bytes))) = (answers.is_empty(), of_other_bytes) {
+            answers.push(self.answer(path, &bytes, sha256, console));
+        }
+        if answers.is_empty() {
+            return Err(Failure::new(format!("there is no receipt `{}`", places[0].path().display())).hint(
+                "`aip-attest sign` writes it, `aip-attest fetch` gets it from the log; or use --receipt FILE",
+            ));
+        }
+        Ok(answers)
+    }
+
+    fn answer(&mut self, path: PathBuf, bytes: &[u8], sha256: &Hash, console: &mut Console) -> Judged {
+        let mut answer = Judged::none(Some(path), Failure::new("nothing was looked at"));
+        answer.verdict = self.verdict(bytes, sha256, &mut answer, console);
+        answer
     }
 
     fn verdict(
         &mut self,
         bytes: &[u8],
         sha256: &Hash,
-        found: &mut Found,
+        answer: &mut Judged,
         console: &mut Console,
     ) -> Result<Report> {
         let receipt = match Receipt::parse(bytes) {
@@ -173,15 +276,16 @@ impl Judge {
             // No policy is needed to tell that this is no receipt.
             Err(_) => return Ok(attestation::receipt::verify(bytes, &self.demand(&nobody()), sha256, None)),
         };
-        found.claimed_did = Some(receipt.did());
-        found.payload = receipt.envelope().unverified_payload().to_vec();
+        answer.claimed_did = Some(receipt.did());
+        answer.payload = receipt.envelope().unverified_payload().to_vec();
         let Some(logged) = receipt.log_answer() else {
             // Nor that it is not logged.
             return Ok(receipt.verify(&self.demand(&nobody()), sha256, None));
         };
+        answer.is_logged = true;
         let origin = logged.checkpoint().origin.clone();
         let policy = self.policy_for(&origin, console)?;
-        found.policy = Some(policy.source.clone());
+        answer.policy = Some(policy.source.clone());
         let mut demand = self.demand(&policy.policy);
         demand.pins = self.pins.roots();
         demand.demands.extend(stricter(&self.demands, policy.trust.demands(&policy.policy)));
@@ -246,6 +350,19 @@ fn stricter(flags: &[Demand], settings: Vec<Demand>) -> Vec<Demand> {
     };
     settings.into_iter().filter(|setting| !covered(setting)).collect()
 }
+
+fn cannot_read(path: &Path, error: io::Error) -> Failure {
+    let failure = Failure::new(format!("cannot read the receipt `{}`", path.display()));
+    match error.kind() {
+        io::ErrorKind::NotFound => Failure::new(format!("there is no receipt `{}`", path.display())).hint(
+            "`aip-attest sign` writes it, `aip-attest fetch` gets it from the log; or use --receipt FILE",
+        ),
+        _ => failure.caused_by(error),
+    }
+}
+
+/// How many receipts beside an artifact are judged. Anybody can put more there.
+const MAX_JUDGED: usize = 64;
 
 /// A policy that believes no log.
 fn nobody() -> Policy {

@@ -9,6 +9,7 @@
 //!    "cosigned": [{"witness", "time"}],                         who counted, once the quorum is met
 //!    "error": {"message": "…", "hint": "…"},                    only where there is no verdict
 //!    "claimedDid": "…",                                          whose it says it is, believed or not
+//!    "otherReceipts": [{"receipt", "verdict", "why"}],           what else was looked at beside the artifact
 //!    "verified": {"did", "origin", "index", "loggedAt", "loggedAtMillis", "treeSize", "root",
 //!                 "registered": true,                          whether the receipt has identity events
 //!                 "cosigned": [{"witness", "time"}], "statement": {…}, "selfAsserted": true}}]}
@@ -24,10 +25,10 @@ use serde_json::{Value, json};
 use tlog::TreeSize;
 use tlog::policy::Cosigned;
 
-use super::judge::Found;
+use super::judge::{Found, Judged, word};
 use crate::artifact::Aside;
 use crate::clock;
-use crate::report::{Console, Exit};
+use crate::report::{Console, Exit, Failure};
 
 /// A line a check, in their order, and one for the verdict.
 pub(super) fn text(found: &[Found], aside: &Aside, console: &mut Console) {
@@ -36,20 +37,43 @@ pub(super) fn text(found: &[Found], aside: &Aside, console: &mut Console) {
             console.line("");
         }
         console.line(&found.label);
-        match &found.verdict {
-            Ok(report) => text_of(found, report, console),
+        match &found.answer.verdict {
+            Ok(report) => text_of(&found.answer, report, console),
             Err(failure) => {
                 console.line("could not check");
                 console.failure(failure);
             }
         }
+        text_of_others(found, console);
     }
     if let Some(text) = aside.text("judged") {
         console.line(text);
     }
 }
 
-fn text_of(found: &Found, report: &Report, console: &mut Console) {
+/// Which receipt it was, where several lie there; and what the others say, if none verifies.
+fn text_of_others(found: &Found, console: &mut Console) {
+    if found.others.is_empty() {
+        return;
+    }
+    if found.answer.receipt.is_some() {
+        console.line(format!("receipt: {}", found.answer.file()));
+    }
+    if found.exit() == Exit::Yes {
+        return;
+    }
+    for other in &found.others {
+        let file = if other.receipt.is_some() { format!("{}: ", other.file()) } else { String::new() };
+        console.line(format!("also {file}{}", other.why().unwrap_or_default()));
+    }
+    if let Some(other) = found.unchecked() {
+        console.line(format!("could not check: {other}"));
+    }
+    let failures = found.others.iter().filter_map(|other| other.verdict.as_ref().err());
+    failures.filter_map(Failure::first_hint).for_each(|hint| console.hint(hint));
+}
+
+fn text_of(found: &Judged, report: &Report, console: &mut Console) {
     for (check, outcome) in report.checks() {
         let (word, detail) = words(report, *check, outcome);
         let line = format!("  {word:<15} {:<20} {detail}", check.id());
@@ -129,7 +153,7 @@ fn words(report: &Report, check: Check, outcome: &Outcome) -> (&'static str, Str
 pub(super) fn json(found: &[Found], aside: &Aside, console: &mut Console) {
     let exit = found.iter().map(Found::exit).fold(Exit::Yes, Exit::and);
     let results = found.iter().map(json_of).collect();
-    let (verdict, selection) = (verdict(exit), aside.to_json());
+    let (verdict, selection) = (word(exit), aside.to_json());
     console.json(&Answer { schema: "aip.verify.v1", verdict, selection, results });
 }
 
@@ -158,25 +182,28 @@ struct VerifiedResult {
 
 fn json_of(found: &Found) -> OneResult {
     let mut facts = facts(found);
-    let verified = found.verdict.as_ref().ok().and_then(Report::verified).map(|verified| {
-        let statement = as_signed(&found.payload).expect("a verified payload is JSON");
+    let answer = &found.answer;
+    let verified = answer.verdict.as_ref().ok().and_then(Report::verified).map(|verified| {
+        let statement = as_signed(&answer.payload).expect("a verified payload is JSON");
         VerifiedResult { facts: verified_facts(verified), statement }
     });
-    if verified.is_none() && found.verdict.is_ok() {
+    if verified.is_none() && answer.verdict.is_ok() {
         facts["verified"] = Value::Null;
     }
     OneResult { facts, verified }
 }
 
 fn facts(found: &Found) -> Value {
+    let answer = &found.answer;
     let mut result = json!({
         "artifact": found.label,
         "sha256": found.sha256.map(|hash| hash.to_string()),
-        "receipt": found.receipt.as_ref().map(|path| path.to_string_lossy()),
-        "policy": found.policy.as_ref().map(ToString::to_string),
-        "verdict": verdict(found.exit()),
+        "receipt": answer.receipt.as_ref().map(|path| path.to_string_lossy()),
+        "policy": answer.policy.as_ref().map(ToString::to_string),
+        "verdict": found.word(),
+        "otherReceipts": found.others.iter().map(other).collect::<Vec<Value>>(),
     });
-    match &found.verdict {
+    match &answer.verdict {
         Err(failure) => {
             result["error"] = failure.to_json();
         }
@@ -192,7 +219,7 @@ fn facts(found: &Found) -> Value {
             };
             result["checks"] = report.checks().iter().map(check).collect();
             result["cosigned"] = report.cosigned().iter().map(cosigned).collect();
-            result["claimedDid"] = json!(found.claimed_did.map(|did| did.to_string()));
+            result["claimedDid"] = json!(answer.claimed_did.map(|did| did.to_string()));
         }
     }
     result
@@ -230,16 +257,16 @@ fn as_signed(payload: &[u8]) -> Option<Box<RawValue>> {
     RawValue::from_string(text).ok()
 }
 
-fn cosigned(by: &Cosigned) -> Value {
-    json!({"witness": by.witness, "time": clock::rfc3339(by.time)})
+fn other(answer: &Judged) -> Value {
+    json!({
+        "receipt": answer.receipt.as_ref().map(|path| path.to_string_lossy()),
+        "verdict": word(answer.exit()),
+        "why": answer.why(),
+    })
 }
 
-fn verdict(exit: Exit) -> &'static str {
-    match exit {
-        Exit::Yes => "verified",
-        Exit::False => "failed",
-        Exit::Unable => "could-not-check",
-    }
+fn cosigned(by: &Cosigned) -> Value {
+    json!({"witness": by.witness, "time": clock::rfc3339(by.time)})
 }
 
 #[cfg(test)]
