@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! {"mediaType": "application/vnd.aip.finding.v1+json",
-//!  "class": "fork" | "shrink" | "bad-tile" | "bad-entry" | "false-assertion" | "stale", "origin": "example.com/log",
+//!  "class": "fork" | "shrink" | "bad-tile" | "bad-entry" | "false-assertion" | "stale" | "forgotten",
+//!  "origin": "example.com/log",
 //!  "vkeys": ["<vkey>", …], "foundAt": <ms>, "detail": "<for people>", "evidence": {…}}   the members of its class
 //! ```
 //! A finding says by itself what it proves and what remains the finder's word: [`Finding::confirm`]. Whose keys
@@ -65,6 +66,8 @@ pub enum Evidence {
     FalseAssertion(FalseAssertion),
     /// `stale`: a checkpoint that is too old, or behind what a witness saw.
     Stale(Stale),
+    /// `forgotten`: a witness that shows less of the log than it cosigned. It is no fault of the log.
+    Forgotten(Forgotten),
 }
 
 /// The log showed a smaller tree after a larger.
@@ -167,6 +170,17 @@ pub struct Stale {
     pub ahead: Option<Note>,
 }
 
+/// A witness showed less of a log than it had cosigned: it would cosign a fork of what lies between.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Forgotten {
+    /// The witness's key.
+    pub witness: VerifierKey,
+    /// The note of a tree that it cosigned.
+    pub larger: Note,
+    /// The smaller one that it shows as the last that it cosigned; `None`: it says that it has cosigned nothing.
+    pub smaller: Option<Note>,
+}
+
 impl Finding {
     /// The finding of `evidence` against the log `origin` with these keys.
     ///
@@ -250,6 +264,11 @@ impl Finding {
                 parts.push(stale.checkpoint.text().into());
                 parts.extend(stale.ahead.iter().map(|ahead| ahead.text().into()));
             }
+            // Without the larger one, which grows meanwhile.
+            Evidence::Forgotten(forgotten) => {
+                parts.push(forgotten.witness.to_string().into());
+                parts.extend(forgotten.smaller.iter().map(|smaller| smaller.text().into()));
+            }
         }
         // Each part by its hash, so that none can run into the next.
         let hashes: Vec<Hash> = parts.iter().map(|part| Hash::of(part)).collect();
@@ -274,6 +293,7 @@ impl Evidence {
             Self::BadEntry(_) => "bad-entry",
             Self::FalseAssertion(_) => "false-assertion",
             Self::Stale(_) => "stale",
+            Self::Forgotten(_) => "forgotten",
         }
     }
 }

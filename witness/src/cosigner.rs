@@ -169,7 +169,9 @@ impl Cosigner {
     /// The note that was cosigned last of the log with this origin hash.
     pub fn checkpoint(&self, log: &tlog::Hash) -> Result<Option<Note>, Refused> {
         self.refuse_held(log)?;
-        Ok(self.state.note(log)?)
+        let note = self.state.note(log)?;
+        // Cosigned, and its signatures lost: who reads "nothing" would think that this witness has forgotten.
+        if note.is_none() && self.state.cosigned(log).is_some() { Err(Refused::NoNote) } else { Ok(note) }
     }
 }
 
@@ -193,6 +195,11 @@ pub enum Refused {
     /// The log has grown too often.
     #[error("the log has asked for more cosignatures than were agreed on")]
     LogBudget,
+    /// What was cosigned last is known by its tree only, until the log asks again.
+    #[error(
+        "this witness knows the size and root that it cosigned last of the log, and no signature of it any more"
+    )]
+    NoNote,
     /// A rule of the protocol.
     #[error(transparent)]
     Rule(#[from] Refusal),

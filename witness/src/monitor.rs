@@ -278,12 +278,16 @@ fn views(policy: &Policy, places: &[String]) -> Result<Vec<View>, Failure> {
         let Some(url) = &witness.url else { continue };
         let source = source(url)?;
         // One witness with two keys is two lines with one URL.
-        if views.iter().all(|view| view.source.url() != source.url()) {
-            views.push(View { name: witness.name.clone(), source, is_log: false });
+        match views.iter_mut().find(|view| view.source.url() == source.url()) {
+            Some(view) => view.keys.push(witness.vkey.clone()),
+            None => {
+                let (name, keys) = (witness.name.clone(), vec![witness.vkey.clone()]);
+                views.push(View { name, source, is_log: false, keys });
+            }
         }
     }
     for url in places {
-        views.push(View { name: url.clone(), source: source(url)?, is_log: true });
+        views.push(View { name: url.clone(), source: source(url)?, is_log: true, keys: Vec::new() });
     }
     Ok(views)
 }

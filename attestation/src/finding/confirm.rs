@@ -11,8 +11,8 @@ use tlog::tile::{Edge, Resource, TILE_WIDTH, Tile, hashes_at, parse_hashes};
 use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
 use super::{
-    BadTile, Evidence, FalseAssertion, Finding, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Served, Shrink, Stale,
-    checkpoint_of, is_of, path,
+    BadTile, Evidence, FalseAssertion, Finding, Forgotten, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Served, Shrink,
+    Stale, checkpoint_of, is_of, path,
 };
 use crate::evidence::asserted_tree;
 use crate::leaf::{self, Rule};
@@ -84,6 +84,12 @@ impl Finding {
             Evidence::BadEntry(bad) => with.bad_entry(bad, &mut said)?,
             Evidence::FalseAssertion(asserted) => with.false_assertion(asserted, &mut said)?,
             Evidence::Stale(stale) => with.stale(stale, self.found_at.as_millis(), &mut said)?,
+            Evidence::Forgotten(forgotten) => {
+                with.forgotten(forgotten, self.found_at.as_millis(), &mut said)?;
+                if policy.is_some() && !with.witnesses.contains(&forgotten.witness) {
+                    return Err(ConfirmError::UnknownWitness(forgotten.witness.name().to_string()));
+                }
+            }
         }
         let keys = if policy.is_some() { Keys::Policy } else { Keys::Finding };
         if keys == Keys::Finding {
@@ -240,6 +246,34 @@ impl<'a> Believed<'a> {
         Ok(())
     }
 
+    fn forgotten(&self, forgotten: &Forgotten, found_at: u64, said: &mut Said) -> Result<(), ConfirmError> {
+        let witness = &forgotten.witness;
+        let name = quoted(witness.name().as_str());
+        let cosigned = |note: &Note| {
+            let checkpoint = self.signed(note)?;
+            let signed = note.verify(std::slice::from_ref(witness))?;
+            let time = signed.first().and_then(|signed| signed.time);
+            let time = time.ok_or_else(|| ConfirmError::NotSigned(witness.name().to_string()))?;
+            Ok::<_, ConfirmError>((checkpoint.size, time))
+        };
+        let (larger, larger_at) = cosigned(&forgotten.larger)?;
+        let Some(smaller) = &forgotten.smaller else {
+            said.proven(format!("the witness {name} cosigned size {larger} at {larger_at} (Unix time)"));
+            said.word(format!("that it said at {found_at} ms that it had cosigned nothing of the log"));
+            return Ok(());
+        };
+        let (smaller, smaller_at) = cosigned(smaller)?;
+        if smaller >= larger {
+            return Err(ConfirmError::NotSmaller { first: larger, second: smaller });
+        }
+        said.proven(format!(
+            "the witness {name} cosigned size {larger} at {larger_at}, and size {smaller} at {smaller_at} (Unix time){}",
+            if smaller_at > larger_at { ": it went back" } else { "" }
+        ));
+        said.word(format!("that it showed size {smaller} at {found_at} ms as the last that it had cosigned"));
+        Ok(())
+    }
+
     fn stale(&self, stale: &Stale, found_at: u64, said: &mut Said) -> Result<(), ConfirmError> {
         let served = self.signed(&stale.checkpoint)?;
         let served_as = format!("that the log served size {} at {found_at} ms", served.size);
@@ -335,6 +369,9 @@ pub enum ConfirmError {
     /// A bad line of a known key.
     #[error(transparent)]
     Note(#[from] NoteError),
+    /// A policy that does not name the witness.
+    #[error("the policy names no witness {}", quoted(.0))]
+    UnknownWitness(String),
     /// A tile beyond any tree.
     #[error("a tree of size {0} has no such tile")]
     NoTile(TreeSize),

@@ -416,7 +416,14 @@ fn stale(stale_after: u64, ahead: bool) -> Evidence {
     Evidence::Stale(Stale { checkpoint: tree.note(5, Some(COSIGNED_AT)), stale_after, ahead })
 }
 
-fn every_evidence() -> [(&'static str, Evidence); 16] {
+fn forgotten(larger: usize, smaller: Option<usize>) -> Evidence {
+    let tree = Tree::new(7);
+    let note = |size| tree.note(size, Some(COSIGNED_AT));
+    let witness = policy().witnesses()[0].vkey.clone();
+    Evidence::Forgotten(Forgotten { witness, larger: note(larger), smaller: smaller.map(note) })
+}
+
+fn every_evidence() -> [(&'static str, Evidence); 18] {
     let reference = saying(confirmation(b"a", 1, 0), &[], Rule::Reference, &[1]);
     let twice = [(3, failure(1)), (4, withdrawal(3))];
     [
@@ -436,6 +443,8 @@ fn every_evidence() -> [(&'static str, Evidence); 16] {
         ("bad order", bad_order()),
         ("stale", stale(600_000, false)),
         ("behind", stale(600_000, true)),
+        ("less", forgotten(7, Some(5))),
+        ("nothing", forgotten(7, None)),
     ]
 }
 
@@ -510,6 +519,18 @@ fn an_honest_log_is_not_convicted() {
         smaller_seen_at: time(2),
     };
     let ahead = Stale { checkpoint: tree.note(7, None), stale_after: 1, ahead: Some(tree.note(7, None)) };
+    let witness = policy().witnesses()[0].vkey.clone();
+    let uncosigned = Forgotten { witness, larger: tree.note(7, None), smaller: None };
+    let name = KeyName::new("nobody").expect("a name");
+    let nobody = SignerKey::from_seed(name, KeyType::Ed25519Cosignature, &[77; 32]);
+    let cosigned = |size| {
+        let mut note = tree.note(size, None);
+        let checkpoint = Checkpoint::parse(note.text()).expect("a checkpoint");
+        note.add(cosign(&nobody, &checkpoint, UnixTime::from_secs(COSIGNED_AT)).expect("a line"));
+        note
+    };
+    let of_nobody =
+        Forgotten { witness: nobody.verifier().clone(), larger: cosigned(7), smaller: Some(cosigned(5)) };
     for (name, evidence, want) in [
         ("one tree", Evidence::Fork(one_tree), "the newer checkpoint extends the older"),
         ("growth", Evidence::Shrink(grown), "size 7 is not smaller than size 5"),
@@ -521,6 +542,9 @@ fn an_honest_log_is_not_convicted() {
         ("a later leaf", Evidence::BadEntry(not_before), "`earlier` is a leaf before"),
         ("fresh", stale(600_001, false), "it was not stale when it was found"),
         ("not ahead", Evidence::Stale(ahead), "size 7 is not smaller than size 7"),
+        ("a witness that has grown", forgotten(5, Some(7)), "size 7 is not smaller than size 5"),
+        ("not cosigned", Evidence::Forgotten(uncosigned), "is not signed by a key of"),
+        ("a witness of nobody", Evidence::Forgotten(of_nobody), "the policy names no witness"),
     ] {
         let error = finding(evidence).confirm(Some(&policy())).expect_err(name).to_string();
         assert!(error.contains(want), "{name}: {error}");

@@ -10,8 +10,8 @@ use tlog::tile::{Resource, Tile};
 use tlog::{Hash, LeafIndex};
 
 use super::{
-    BadEntry, BadTile, Evidence, FalseAssertion, Finding, MAX_DETAIL_BYTES, MAX_FINDING_BYTES, MAX_VKEYS,
-    MEDIA_TYPE, ProvenLeaf, Served, Shrink, Stale, is_of, path,
+    BadEntry, BadTile, Evidence, FalseAssertion, Finding, Forgotten, MAX_DETAIL_BYTES, MAX_FINDING_BYTES,
+    MAX_VKEYS, MEDIA_TYPE, ProvenLeaf, Served, Shrink, Stale, is_of, path,
 };
 use crate::entry::LogTime;
 use crate::json::{JsonError, MAX_DEPTH, Object};
@@ -138,6 +138,16 @@ impl Evidence {
                 }
                 evidence
             }
+            Self::Forgotten(forgotten) => {
+                let mut evidence = json!({
+                    "witness": forgotten.witness.to_string(),
+                    "larger": forgotten.larger.to_string(),
+                });
+                if let Some(smaller) = &forgotten.smaller {
+                    evidence["smaller"] = smaller.to_string().into();
+                }
+                evidence
+            }
         }
     }
 }
@@ -224,6 +234,14 @@ fn evidence(class: &str, mut of: Object) -> Result<Evidence, FindingError> {
                 Some(text) => Some(parse_note(&text, "ahead")?),
             },
         }),
+        "forgotten" => Evidence::Forgotten(Forgotten {
+            witness: of.string("witness")?.parse().map_err(FindingError::Witness)?,
+            larger: note(&mut of, "larger")?,
+            smaller: match of.optional_string("smaller")? {
+                None => None,
+                Some(text) => Some(parse_note(&text, "smaller")?),
+            },
+        }),
         other => return Err(FindingError::Class(quoted(other))),
     };
     of.finish()?;
@@ -305,7 +323,9 @@ fn base64_of(hashes: &[Hash]) -> Vec<String> {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum FindingError {
     /// A class that this release does not know.
-    #[error("`class` is {0}, not `fork`, `shrink`, `bad-tile`, `bad-entry`, `false-assertion` or `stale`")]
+    #[error(
+        "`class` is {0}, not `fork`, `shrink`, `bad-tile`, `bad-entry`, `false-assertion`, `stale` or `forgotten`"
+    )]
     Class(String),
     /// Too long, or with control characters.
     #[error("`detail` is one line of at most {MAX_DETAIL_BYTES} bytes")]
@@ -316,6 +336,9 @@ pub enum FindingError {
     /// A vkey is malformed.
     #[error("`vkeys`: {0}")]
     Key(#[from] KeyError),
+    /// The witness's vkey is malformed.
+    #[error("`witness`: {0}")]
+    Witness(#[source] KeyError),
     /// Another media type.
     #[error("`mediaType` is {0}, not {MEDIA_TYPE:?}")]
     MediaType(String),

@@ -86,6 +86,7 @@ impl From<Refused> for Problem {
             Refused::Rule(refusal) => refusal.into(),
             Refused::Clock(jump) => jump.into(),
             Refused::Held(_) => Self { retry_after: Some(60), ..Self::unavailable("held", sentence) },
+            Refused::NoNote => Self::unavailable("no-note", sentence),
             Refused::LogBudget => Self::too_many("log-budget", sentence),
             Refused::Busy => Self::unavailable("busy", sentence),
             Refused::State(error) => error.into(),

@@ -62,6 +62,8 @@ pub(crate) struct View {
     pub(crate) source: Source,
     /// Whether it serves the log, tiles and all, or only what a witness cosigned.
     pub(crate) is_log: bool,
+    /// A witness's keys, which are those of the policy that have this URL.
+    pub(crate) keys: Vec<VerifierKey>,
 }
 
 /// What is looked at, and how patiently.

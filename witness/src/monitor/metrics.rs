@@ -22,7 +22,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, Failure> {
     describe_counter!(LEAVES, "Leaves that were checked, by kind");
     describe_counter!(ENVELOPES, "Envelopes that were asked for, by what the log has of them");
     describe_counter!(ALERTS, "Alerts delivered, by the way");
-    for class in ["fork", "shrink", "bad-tile", "bad-entry", "stale"] {
+    for class in ["fork", "shrink", "bad-tile", "bad-entry", "stale", "forgotten"] {
         // What never happened is a zero, so that an alarm on its growth sees the first.
         counter!(FINDINGS, "class" => class).absolute(0);
     }

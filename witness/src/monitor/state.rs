@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) identities_bytes: u64,
     /// Checkpoints of other views that are larger than `known`, to be held against it once it has grown.
     pub(crate) ahead: Vec<Ahead>,
+    /// The largest checkpoint that each witness has cosigned, with its line, whoever showed it.
+    pub(crate) cosigned: Vec<Ahead>,
     /// Leaves by kind, over all time.
     pub(crate) leaves: BTreeMap<String, u64>,
     /// Envelopes by what the log had of them, over all time.
@@ -55,7 +57,7 @@ pub(crate) struct Seen {
     pub(crate) at: LogTime,
 }
 
-/// A larger checkpoint that somebody else was shown.
+/// A checkpoint that somebody else was shown: larger than ours, or the largest that it cosigned.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Ahead {
     /// Whose view.
@@ -83,6 +85,7 @@ impl State {
             alerts_bytes: 0,
             identities_bytes: 0,
             ahead: Vec::new(),
+            cosigned: Vec::new(),
             leaves: BTreeMap::new(),
             envelopes: BTreeMap::new(),
         }
@@ -161,6 +164,9 @@ struct Wire {
     #[serde(default)]
     identities_bytes: u64,
     ahead: Vec<WireAhead>,
+    /// Absent in what a release wrote that did not look for it.
+    #[serde(default)]
+    cosigned: Vec<WireAhead>,
     leaves: BTreeMap<String, u64>,
     envelopes: BTreeMap<String, u64>,
 }
@@ -189,6 +195,7 @@ struct WireAhead {
 impl Wire {
     fn of(state: &State) -> Self {
         let seen = |seen: &Seen| WireSeen { note: seen.note.to_string(), at: seen.at.as_millis() };
+        let of_view = |ahead: &Ahead| WireAhead { view: ahead.view.clone(), seen: seen(&ahead.seen) };
         let level =
             |hashes: &[Hash]| base64(&hashes.iter().flat_map(|hash| *hash.as_bytes()).collect::<Vec<u8>>());
         let height = (0..8).take_while(|level| tlog::tile::hashes_at(*level, state.size()) > 0).count() as u8;
@@ -202,11 +209,8 @@ impl Wire {
             last: state.last.map(|(index, at)| WireLast { index: index.get(), logged_at: at.as_millis() }),
             alerts_bytes: state.alerts_bytes,
             identities_bytes: state.identities_bytes,
-            ahead: state
-                .ahead
-                .iter()
-                .map(|ahead| WireAhead { view: ahead.view.clone(), seen: seen(&ahead.seen) })
-                .collect(),
+            ahead: state.ahead.iter().map(of_view).collect(),
+            cosigned: state.cosigned.iter().map(of_view).collect(),
             leaves: state.leaves.clone(),
             envelopes: state.envelopes.clone(),
         }
@@ -252,6 +256,7 @@ impl Wire {
             alerts_bytes: wire.alerts_bytes,
             identities_bytes: wire.identities_bytes,
             ahead: wire.ahead.into_iter().map(ahead).collect::<Option<_>>()?,
+            cosigned: wire.cosigned.into_iter().map(ahead).collect::<Option<_>>()?,
             leaves: wire.leaves,
             envelopes: wire.envelopes,
         })
@@ -286,7 +291,8 @@ mod tests {
         state.known = Some(seen.clone());
         state.fresh = LogTime::from_millis(6);
         state.last = Some((LeafIndex::new(3), LogTime::from_millis(4).expect("a time")));
-        state.ahead.push(Ahead { view: "w".into(), seen });
+        state.ahead.push(Ahead { view: "w".into(), seen: seen.clone() });
+        state.cosigned.push(Ahead { view: "w".into(), seen });
         state.leaves.insert("dsse".into(), size);
         state.alerts_bytes = 17;
         state
@@ -305,7 +311,7 @@ mod tests {
             let (_file, read) = StateFile::open(&dir, ORIGIN).expect("a state");
             assert_eq!(read.edge, state.edge);
             assert_eq!((read.known, read.last, read.ahead), (state.known, state.last, state.ahead));
-            assert_eq!(read.fresh, state.fresh);
+            assert_eq!((read.fresh, read.cosigned), (state.fresh, state.cosigned));
             assert_eq!((read.alerts_bytes, read.leaves), (17, state.leaves));
         }
     }

@@ -180,7 +180,7 @@ fn an_older_copy_of_one_of_the_two_is_found() {
     assert!(fsck.status.code() == Some(0) && said.contains("size 320"), "{said}");
     server.serve(&[]);
     // The record has no signatures: there is nothing to show until the log asks again.
-    assert_eq!(server.seen(&logs[0]).0, 404);
+    assert_eq!(server.seen(&logs[0]).0, 503);
     assert_eq!(server.add(logs[0].request(320, 320)).0, 200);
     assert_eq!(server.seen(&logs[0]).0, 200);
     assert!(!cosigns_a_fork(&server, &logs[0]));

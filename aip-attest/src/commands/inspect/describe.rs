@@ -329,6 +329,14 @@ fn finding_of(finding: &Finding) -> Described {
             .text("list", said.list)
             .text("entries, as asserted", said.entries.len())
             .text("index", said.leaf.index),
+        Evidence::Forgotten(forgotten) => {
+            let described =
+                described.text("witness", &forgotten.witness).inner("larger", note(&forgotten.larger));
+            match &forgotten.smaller {
+                None => described,
+                Some(smaller) => described.inner("smaller, shown later", note(smaller)),
+            }
+        }
         Evidence::Stale(stale) => {
             let described = described.inner("checkpoint", note(&stale.checkpoint));
             match &stale.ahead {

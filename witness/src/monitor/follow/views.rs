@@ -1,9 +1,11 @@
 //! What others were shown, held against what we were: witnesses, and the same log seen from elsewhere.
 
 use attestation::entry::LogTime;
-use attestation::finding::{Evidence, Stale};
+use attestation::finding::{Evidence, Forgotten, Stale};
 use tlog::fork::Fork;
+use tlog::key::VerifierKey;
 use tlog::merkle;
+use tlog::note::Note;
 
 use super::{Follower, Round, Stop, View, cannot_use, not_a_fork};
 use crate::Failure;
@@ -14,7 +16,7 @@ use crate::monitor::tree::SignedTree;
 impl Follower {
     /// Holds what others were shown against what we were.
     pub(super) fn compare_views(&mut self, now: LogTime, round: &mut Round) -> Result<(), Stop> {
-        let before = self.state.ahead.clone();
+        let before = (self.state.ahead.clone(), self.state.cosigned.clone());
         for view in self.views.clone() {
             match self.compare(&view, now, round) {
                 Ok(()) | Err(Stop::Found) => (),
@@ -26,7 +28,7 @@ impl Follower {
             }
         }
         self.judge_ahead(now, round)?;
-        if self.state.ahead != before {
+        if (&self.state.ahead, &self.state.cosigned) != (&before.0, &before.1) {
             self.file.write(&self.state)?;
         }
         Ok(())
@@ -38,10 +40,17 @@ impl Follower {
         } else {
             view.source.witnessed(&self.log.origin)?
         };
-        // A witness that has not seen the log has nothing to say about it.
-        let Some(bytes) = bytes else { return Ok(()) };
+        if let Some(known) = self.state.known.clone() {
+            self.remember_cosigned(view, &known);
+        }
+        let Some(bytes) = bytes else {
+            // A witness that has not seen the log has nothing to say about it.
+            return self.judge_memory(view, None, now, round);
+        };
         let seen = self.read_note(&bytes, view.source.url(), now)?;
         metrics::view(&view.name, seen.checkpoint.size);
+        self.judge_memory(view, Some(&seen), now, round)?;
+        self.remember_cosigned(view, &seen);
         if self.agreed.get(&view.name).is_some_and(|text| text == seen.note.text()) {
             return Ok(());
         }
@@ -66,6 +75,46 @@ impl Follower {
         let fork = fork.map_err(|e| Stop::Unchecked(Failure::new(format!("{}: {e}", view.name))))?;
         let detail = format!("{} is shown a tree that does not begin with ours", view.name);
         self.forked(fork, &detail, now, round)
+    }
+
+    /// Keeps the largest checkpoint that a witness has cosigned, whoever shows it.
+    fn remember_cosigned(&mut self, view: &View, seen: &Seen) {
+        let there = self.state.cosigned.iter_mut().find(|cosigned| cosigned.view == view.name);
+        let is_larger = |there: &&mut Ahead| there.seen.checkpoint.size < seen.checkpoint.size;
+        if cosigner(view, &seen.note).is_none() {
+            return;
+        }
+        match there {
+            Some(there) if is_larger(&there) => there.seen = seen.clone(),
+            Some(_) => (),
+            None => self.state.cosigned.push(Ahead { view: view.name.clone(), seen: seen.clone() }),
+        }
+    }
+
+    /// Holds what a witness shows against what it has cosigned: one that has forgotten would cosign a fork.
+    fn judge_memory(
+        &self,
+        view: &View,
+        shown: Option<&Seen>,
+        now: LogTime,
+        round: &mut Round,
+    ) -> Result<(), Stop> {
+        let there = self.state.cosigned.iter().find(|cosigned| cosigned.view == view.name);
+        let Some(Ahead { seen: cosigned, .. }) = there else { return Ok(()) };
+        let size = cosigned.checkpoint.size;
+        let is_less = shown.map_or(size.get() > 0, |shown| shown.checkpoint.size < size);
+        // The policy may have taken the key away since.
+        let Some(witness) = cosigner(view, &cosigned.note).filter(|_| is_less) else { return Ok(()) };
+        let shows = |seen: &Seen| format!("size {}", seen.checkpoint.size);
+        let shows = shown.map_or("nothing".to_owned(), shows);
+        let fact = format!("the witness {} has cosigned size {size}, and shows {shows}", view.name);
+        let is_evidence = shown.is_none_or(|shown| is_cosigned(&shown.note, witness));
+        if !is_evidence {
+            return Err(Stop::Unchecked(Failure::new(fact).because("without a line of its own")));
+        }
+        let smaller = shown.map(|shown| shown.note.clone());
+        let forgotten = Forgotten { witness: witness.clone(), larger: cosigned.note.clone(), smaller };
+        self.report(Evidence::Forgotten(forgotten), &fact, now, round)
     }
 
     /// Keeps a larger checkpoint, the oldest of each view, to be held against ours.
@@ -143,6 +192,15 @@ impl Follower {
         let fork = self.found_fork(fork, &tree, &known.note, now, round)?;
         self.forked(fork, &detail, now, round)
     }
+}
+
+/// The key of a witness that cosigned a note.
+fn cosigner<'v>(view: &'v View, note: &Note) -> Option<&'v VerifierKey> {
+    view.keys.iter().find(|key| is_cosigned(note, key))
+}
+
+fn is_cosigned(note: &Note, key: &VerifierKey) -> bool {
+    note.verify(std::slice::from_ref(key)).is_ok_and(|signed| !signed.is_empty())
 }
 
 /// Checkpoints of one view that wait for ours to grow.

@@ -56,8 +56,10 @@ fn s19_what_a_witness_was_shown_is_compared_at_every_size() {
         mine.publish_cosigned(&witness(1), NOW / 1_000);
         mine.put_witnessed(cosigned(&yours.note(), &witness(1), NOW / 1_000));
         let round = watch.look();
-        assert_eq!(classes(&round), ["fork"], "{at} {one} {other}");
-        assert_eq!(watch.classes(), ["fork"]);
+        // One that cosigned ours, and shows a smaller one, has forgotten besides.
+        let want: &[&str] = if other < one { &["forgotten", "fork"] } else { &["fork"] };
+        assert_eq!(classes(&round), want, "{at} {one} {other}");
+        assert_eq!(watch.classes(), want);
         caught += 1;
     }
     assert_eq!(caught, 83);
@@ -68,16 +70,53 @@ fn s19_what_a_witness_was_shown_is_compared_at_every_size() {
 fn views_that_agree_are_no_finding() {
     let log = FakeLog::start(1);
     log.grow_to(700);
-    log.publish_cosigned(&witness(1), NOW / 1_000);
+    log.publish();
     let watch = Watch::new(&log, &witness_line(&log)).with(&["--view", &log.url()]);
     let mut monitor = watch.open();
+    // A witness that has cosigned nothing says nothing.
+    assert_clean(&monitor.follower.poll(time(NOW)).expect("a disk"));
     for size in [0, 1, 255, 256, 257, 512, 699, 700] {
         log.put_witnessed(cosigned(&log.note_at(size), &witness(1), NOW / 1_000));
         assert_clean(&monitor.follower.poll(time(NOW)).expect("a disk"));
     }
-    // A witness that has cosigned nothing says nothing.
+}
+
+/// §0.10 of the review: a witness that shows less than it cosigned, by its own word or by what the log shows, is a
+/// finding; it stays one after a restart of the monitor, and while the witness grows again below that.
+#[test]
+fn a_witness_that_has_forgotten_is_a_finding() {
+    let log = FakeLog::start(1);
+    log.grow_to(700);
+    log.publish_cosigned(&witness(1), NOW / 1_000);
+    let shows = |size, seconds| log.put_witnessed(cosigned(&log.note_at(size), &witness(1), seconds));
+    let watch = Watch::new(&log, &witness_line(&log));
+    shows(700, NOW / 1_000);
+    assert_clean(&watch.look());
+    for (size, seconds) in [(300, NOW / 1_000 - 60), (301, NOW / 1_000 + 60)] {
+        shows(size, seconds);
+        let round = watch.look();
+        assert_eq!(classes(&round), ["forgotten"]);
+        let detail = format!("has cosigned size 700, and shows size {size}");
+        assert!(round.found[0].detail.contains(&detail), "{}", round.found[0].detail);
+        assert!(round.unchecked.is_none() && round.unread.is_empty(), "the log is followed all the same");
+    }
+    let went_back = watch
+        .findings()
+        .iter()
+        .any(|(_, confirmed)| confirmed.proven().iter().any(|sentence| sentence.ends_with(": it went back")));
+    assert!(went_back, "by its own times");
+    // It has the tree again.
+    shows(700, NOW / 1_000 + 120);
+    assert_clean(&watch.look());
+    // It says that it has never cosigned anything.
     log.restore();
-    assert_clean(&monitor.follower.poll(time(NOW)).expect("a disk"));
+    log.publish_cosigned(&witness(1), NOW / 1_000);
+    assert_eq!(classes(&watch.look()), ["forgotten"]);
+    // What it does not sign itself accuses nobody.
+    log.put_witnessed(log.note_at(300));
+    let round = watch.look();
+    assert!(round.found.is_empty() && round.unread.len() == 1, "{:?}", round.found);
+    assert_eq!(watch.classes(), ["forgotten"; 3]);
 }
 
 /// The log itself shows another tree later: each size before and after, each place where they part.
