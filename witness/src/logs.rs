@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use axum::body::Bytes;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tlog::Hash;
 use tlog::key::{KeyName, VerifierKey};
@@ -52,6 +53,7 @@ impl Log {
 #[derive(Debug, Default)]
 pub struct Logs {
     by_origin: HashMap<String, Arc<Log>>,
+    described: OnceLock<Bytes>,
 }
 
 impl Logs {
@@ -85,7 +87,14 @@ impl Logs {
             Some(old) if old.keys == log.keys && old.qpd == log.qpd => old.clone(),
             _ => Arc::new(log),
         };
-        Ok(Self { by_origin: logs.into_iter().map(|(origin, log)| (origin, kept(log))).collect() })
+        let by_origin = logs.into_iter().map(|(origin, log)| (origin, kept(log))).collect();
+        Ok(Self { by_origin, described: OnceLock::new() })
+    }
+
+    /// What `describe` makes of these logs, made once: it has some 130 bytes a log, and everybody may ask for it at
+    /// the same time. Blocks while another makes it.
+    pub fn described(&self, describe: impl FnOnce(&Self) -> Vec<u8>) -> Bytes {
+        self.described.get_or_init(|| describe(self).into()).clone()
     }
 
     /// The log of an origin.

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use tlog::key::PublicKey;
 
+use super::error::Problem;
 use super::{App, text};
 use crate::keys::spki;
+use crate::logs::Logs;
 
 /// Name, keys and policy text, for people.
 pub async fn about(State(app): State<Arc<App>>) -> Response {
@@ -45,24 +48,39 @@ struct LogMetadata {
     log_public_keys: Vec<String>,
 }
 
-/// `GET /metadata`.
-pub async fn metadata(State(app): State<Arc<App>>) -> Json<Metadata> {
-    let keys = &app.cosigner.keys;
-    let ml_dsa = keys.verifiers().iter().find(|key| matches!(key.key(), PublicKey::MlDsa44Cosignature(_)));
-    let url = app.url.clone().unwrap_or_default();
-    let logs = app.cosigner.logs();
-    let logs = logs.sorted().into_iter().map(|log| LogMetadata {
-        origin: log.origin.clone(),
-        log_public_keys: log.keys.iter().map(|key| spki(key.key())).collect(),
-    });
-    Json(Metadata {
-        witness_name: keys.name().to_string(),
-        witness_public_key: spki(ml_dsa.unwrap_or(&keys.verifiers()[0]).key()),
-        witness_vkeys: keys.verifiers().iter().map(ToString::to_string).collect(),
-        submission_prefix: url.clone(),
-        monitoring_prefix: url,
-        logs: logs.collect(),
-    })
+/// `GET /metadata`: the same bytes for everybody, made on a thread that answers nobody else.
+pub async fn metadata(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let describe = move || {
+        let json = |logs: &Logs| {
+            serde_json::to_vec(&Metadata::of(&app, logs)).expect("strings and numbers are JSON")
+        };
+        app.cosigner.logs().described(json)
+    };
+    let failed =
+        |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the witness failed on this request");
+    let bytes = tokio::task::spawn_blocking(describe).await.map_err(failed)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+}
+
+impl Metadata {
+    fn of(app: &App, logs: &Logs) -> Self {
+        let keys = &app.cosigner.keys;
+        let ml_dsa =
+            keys.verifiers().iter().find(|key| matches!(key.key(), PublicKey::MlDsa44Cosignature(_)));
+        let url = app.url.clone().unwrap_or_default();
+        let logs = logs.sorted().into_iter().map(|log| LogMetadata {
+            origin: log.origin.clone(),
+            log_public_keys: log.keys.iter().map(|key| spki(key.key())).collect(),
+        });
+        Self {
+            witness_name: keys.name().to_string(),
+            witness_public_key: spki(ml_dsa.unwrap_or(&keys.verifiers()[0]).key()),
+            witness_vkeys: keys.verifiers().iter().map(ToString::to_string).collect(),
+            submission_prefix: url.clone(),
+            monitoring_prefix: url,
+            logs: logs.collect(),
+        }
+    }
 }
 
 /// How the witness is.

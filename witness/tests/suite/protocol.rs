@@ -483,6 +483,29 @@ async fn below_the_disk_floor_nothing_is_cosigned_and_everything_is_read() {
     assert_eq!(world.add(log.request(5, 9)).await.status, 200);
 }
 
+/// §0.12 (f) of the review: with a long list `/metadata` is megabytes, which every connection had once more.
+#[tokio::test]
+async fn metadata_is_made_once_and_shared() {
+    let log = Log::new(ORIGIN, 9);
+    let world = World::new(&[&log]);
+    let many = |from: u64| {
+        let stanza = |number| Stanza { origin: format!("{ORIGIN}/{number}"), ..log.stanzas().remove(0) };
+        logs_of(&(from..from + 1_000).map(stanza).collect::<Vec<_>>())
+    };
+    world.app.cosigner.set_logs(many(0));
+    let body = async || {
+        let request = Request::get("/metadata").body(Body::empty()).expect("a request");
+        let body = world.answer(request).await.into_body();
+        axum::body::to_bytes(body, usize::MAX).await.expect("a body")
+    };
+    let (one, two) = (body().await, body().await);
+    assert_eq!((one.as_ptr(), one.len()), (two.as_ptr(), two.len()), "the same bytes in memory");
+    assert!(one.len() > 100_000);
+    world.app.cosigner.set_logs(many(1));
+    let other = body().await;
+    assert_ne!(one, other, "until there are other logs");
+}
+
 #[tokio::test]
 async fn a_witness_says_who_it_is() {
     let mut log = Log::new(ORIGIN, 9);
