@@ -2,7 +2,7 @@
 //!
 //! A file is written under another name in its own folder, synced, renamed, and its folder synced: a crash
 //! leaves the old file or the new one. The other name begins with a dot and ends in [`TEMPORARY`], so that
-//! what a crash leaves behind is neither an artifact nor a receipt.
+//! no pattern takes what a crash leaves behind, and nobody looks for a receipt there. A folder that is named has it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -44,7 +44,7 @@ pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<()> {
     let temporary = temporary_name(path)?;
     let written = write_and_rename(&temporary, path, bytes, readers);
     if written.is_err() {
-        // The error that matters is the first; a file that cannot be removed is skipped by its name.
+        // The error that matters is the first.
         let _ = fs::remove_file(&temporary);
     }
     written.and_then(|()| sync_folder(folder)).map_err(|source| cannot_write(path).caused_by(source))

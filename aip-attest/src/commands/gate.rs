@@ -19,8 +19,9 @@ mod print;
 ///
 /// Computes the trust score of --did from logged vouches, from your own roots, and compares it with --threshold.
 /// With artifacts, their receipts must verify too, signed by that DID; without any, none is checked, and the
-/// answer says so. A DID that is not registered, that was deactivated, is reported as compromised or that no path
-/// of vouches leads to does not pass, whatever the threshold.
+/// answer says so. Every file of a folder or a pattern needs a receipt, as for `verify`. A DID that is not registered,
+/// that was deactivated, is reported as compromised or that no path of vouches leads to does not pass, whatever the
+/// threshold.
 ///
 /// The score is made from evidence that the log sends and this program verifies: that each entry is in the log is
 /// proven; that no other one speaks against the DID is the log's signed word. --sync reads the whole log instead,

@@ -27,6 +27,9 @@ use crate::target::Wish;
 /// again. The receipt of an earlier run that lies there is kept as `dist/app.<16 hex>.receipt.json`; one that is logged, or
 /// another signer's, stays, and the new one gets such a name. What the log refuses for good, since the key was retired or
 /// the DID is compromised or ended, is not kept: `refused`, and what was there before is there again.
+///
+/// A pattern takes what it matches and the file of that very name. Receipts of other artifacts are passed over, `.git` and
+/// `.aip` are left out, and a pattern does not match a leading dot: how many files that are is said.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The artifacts: files, folders, or globs such as 'dist/**/*.whl'

@@ -30,6 +30,10 @@ use judge::{Judge, Later};
 /// pin` keeps for the receipt's log. A trust.toml beside it (for pins: ~/.aip/trust.toml) may limit ages and set
 /// a least checkpoint for each log.
 ///
+/// Every file of a folder, and every one that a pattern matches, needs a receipt, `.git` too: --exclude leaves out what is
+/// not meant. Passed over is what parses as a receipt and names an artifact by path and digest. How many files were
+/// passed over, excluded, or hidden from a pattern by a leading dot is said.
+///
 /// Exit codes: 0 every artifact is verified; 1 a check is false for one; 2 one could not be checked: no
 /// receipt, one that is not logged, no policy, an unreadable file.
 #[derive(clap::Args)]
