@@ -97,6 +97,11 @@ if [ -n "${SYSTEMROOT:-}" ]; then
     machine+=("ProgramFiles(x86)=$(printenv 'ProgramFiles(x86)' || :)")
 fi
 
+case ${RUNNER_OS:-} in
+Windows) exe=.exe ;;
+*) exe= ;;
+esac
+
 setting() { sed -n "s/^$1 = \"\\(.*\\)\"\$/\\1/p" "$root/Cargo.toml" | head -n 1; }
 version=$(setting version)
 toolchain=$(setting rust-version).0
@@ -123,8 +128,8 @@ find_on_path() {
             echo "PATH has an entry that is not absolute: no program behind it is taken"
             return 1
         fi
-        [ -f "$entry/aip-attest" ] && [ -x "$entry/aip-attest" ] || continue
-        if bin=$(program_of_machine "$entry/aip-attest"); then
+        [ -f "$entry/aip-attest$exe" ] && [ -x "$entry/aip-attest$exe" ] || continue
+        if bin=$(program_of_machine "$entry/aip-attest$exe"); then
             is_ours "$bin"
             return
         fi
@@ -163,7 +168,7 @@ done
 # Builds the program from a copy of the sources, whose parent folders hold no settings of the checkout, and puts it
 # with its digest to $1.
 build_to() {
-    local cargo work digest
+    local cargo work built digest
     cargo=$(command -v cargo) && program_of_machine "$cargo" >/dev/null ||
         fail "there is no aip-attest $version, and there is no cargo to build it: install Rust, or set AIP_ATTEST_BIN"
     echo "building aip-attest $version"
@@ -178,11 +183,12 @@ build_to() {
         "${machine[@]}" RUSTUP_TOOLCHAIN="$toolchain" CARGO_TARGET_DIR="$work/target" \
             "$cargo" install --locked --force --path "$work/source/aip-attest" --root "$work/out"
     ) || fail "aip-attest $version cannot be built: cargo says why above"
-    is_ours "$work/out/bin/aip-attest" || fail "what was built is not aip-attest $version"
-    digest=$(sha256_of "$work/out/bin/aip-attest")
+    built=$work/out/bin/aip-attest$exe
+    is_ours "$built" || fail "what was built is not aip-attest $version"
+    digest=$(sha256_of "$built")
     # Each by one rename: whoever reads in between finds a pair that does not fit, and builds.
     mkdir -p "${1%/*}"
-    cp "$work/out/bin/aip-attest" "$1.$$"
+    cp "$built" "$1.$$"
     mv -f "$1.$$" "$1"
     echo "$digest" >"$1.sha256.$$"
     mv -f "$1.sha256.$$" "$1.sha256"
@@ -201,7 +207,7 @@ else
     mkdir -p "$cache"
     is_of_machine "$cache" || cache=$scratch
     sum=$(sum_of_sources "$root")
-    bin=$cache/aip-attest/$version-$sum/${RUNNER_ARCH:-$(uname -m)}/bin/aip-attest
+    bin=$cache/aip-attest/$version-$sum/${RUNNER_ARCH:-$(uname -m)}/bin/aip-attest$exe
     if [ -f "$bin" ] && [ -f "$bin.sha256" ] && [ "$(sha256_of "$bin")" = "$(cat "$bin.sha256")" ] && is_ours "$bin"; then
         echo "aip-attest $version is in the tool cache: $bin"
     else
@@ -213,11 +219,11 @@ fi
 # Links, so that both names are there and nothing else of the program's folder is.
 links=$scratch/aip-attest-bin
 mkdir -p "$links"
-for name in aip-attest aip; do
+for name in "aip-attest$exe" "aip$exe"; do
     # What an earlier use of the action in this job put there must not come to point to itself.
     [ "$bin" != "$(real_folder "$links")/$name" ] || continue
     rm -rf "${links:?}/$name"
     ln -s "$bin" "$links/$name" 2>/dev/null || cp "$bin" "$links/$name"
 done
 echo "$links" >>"$GITHUB_PATH"
-echo "bin=$links/aip-attest" >>"$GITHUB_OUTPUT"
+echo "bin=$links/aip-attest$exe" >>"$GITHUB_OUTPUT"

@@ -60,6 +60,9 @@ fn a_proposed_policy_counts_only_by_its_digest() {
     assert_eq!(log.bodies().len(), sent, "nothing was sent");
     let far = far.to_string_lossy().into_owned();
     in_event(&world, "pull_request", &[("policy", &far)]).expect(true, &[]);
+    // Who signs nothing needs none.
+    let unsigned = [("private-key", ""), ("if-no-key", "skip")];
+    in_event(&world, "pull_request", &unsigned).expect(true, &["there is no private key"]);
     // Where it was committed to a branch of the repository it counts, and the output says whose word it is.
     in_event(&world, "push", &[]).expect(true, &["from the checkout", &line]);
     let other = [("policy-sha256", &*"0".repeat(64).leak())];
@@ -207,11 +210,14 @@ fn a_checkouts_settings_do_not_replace_the_users_own() {
     };
     let lax = b"version = 1\nmax-age = \"90d\"\n";
     world.file("work/.aip/trust.toml", lax);
-    assert_eq!(verify().0, Some(0), "who has none uses those of the checkout");
+    let (code, text) = verify();
+    assert_eq!(code, Some(0), "who has none uses those of the checkout: {text}");
+    assert!(text.contains("setting max-age 90d: .aip/trust.toml (working tree)"), "{text}");
     world.file(".aip/trust.toml", b"version = 1\nmax-age = \"1d\"\n");
     let (code, text) = verify();
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("the settings `.aip/trust.toml` of the working tree are passed over"), "{text}");
+    assert!(text.contains("trust.toml (your own)"), "{text}");
     std::fs::remove_file(world.path("work/.aip/trust.toml")).expect("removed");
     let (code, text) = verify();
     assert!(code == Some(1) && !text.contains("passed over"), "{text}");

@@ -13,6 +13,7 @@ use crate::artifact::{self, Hashed};
 use crate::clock;
 use crate::evidence::Claimed;
 use crate::policy_file::pins::Pins;
+use crate::policy_file::trust::Stated;
 use crate::policy_file::{self, PolicyFile, Source};
 use crate::receipt_file::{self, Listings, Place, Shelf};
 use crate::report::{Console, Exit, Failure, Result};
@@ -331,6 +332,12 @@ impl Judge {
             Some(named) => named.clone(),
             None => {
                 let named = policy_file::named(self.policy_flag.as_deref(), &self.pins, console)?;
+                let settings = named.iter().flat_map(|policy| policy.trust.stated());
+                for Stated { name, value, from } in
+                    settings.filter(|stated| !stated.name.starts_with("trust."))
+                {
+                    console.note(format!("setting {name} {value}: {from}"));
+                }
                 self.policy.insert(named).clone()
             }
         };
