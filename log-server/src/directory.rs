@@ -12,6 +12,8 @@
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -34,7 +36,7 @@ pub(crate) struct Directory {
     path: PathBuf,
     snapshots: OnceLock<snapshot::Answering>,
     /// Held until the process ends; the kernel lets go of it even after kill -9.
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
@@ -57,11 +59,22 @@ impl Directory {
                 .hint("`log-server init --dir D --origin O` makes a log"),
         })?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { path: path.to_owned(), snapshots: OnceLock::new(), _lock: file })),
+            Ok(()) => Ok(Some(Self { path: path.to_owned(), snapshots: OnceLock::new(), lock: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => {
                 Err(Failure::new(format!("cannot lock `{}`", lock.display())).caused_by(e))
             }
+        }
+    }
+
+    /// Whether the directory is still the one that was locked, under its name: one that was removed or put aside takes
+    /// writes that nobody finds again.
+    pub(crate) fn check_linked(&self) -> io::Result<()> {
+        let named = self.path.join("lock").symlink_metadata()?;
+        let held = self.lock.metadata()?;
+        match (named.dev(), named.ino()) == (held.dev(), held.ino()) {
+            true => self.db().join("CURRENT").symlink_metadata().map(drop),
+            false => Err(io::Error::other("another directory has its name")),
         }
     }
 

@@ -146,8 +146,14 @@ fn check(
         None if state.size == 0 => None,
         signed => Some(signed.unwrap_or_default()),
     };
-    let signed = signed.as_deref().map(|note| ("state: the signed checkpoint", note));
-    for (name, note) in signed.into_iter().chain(record.map(|note| ("the signed-checkpoint file", note))) {
+    let published = store.published().map_err(unreadable)?;
+    store.seen().map_err(unreadable)?;
+    let notes = [
+        ("state: the signed checkpoint", signed.as_deref()),
+        ("state: the published checkpoint", published.as_deref()),
+        ("the signed-checkpoint file", record),
+    ];
+    for (name, note) in notes.into_iter().filter_map(|(name, note)| Some((name, note?))) {
         let checkpoint = open_checkpoint(note.as_bytes(), key).map_err(|e| damaged(name, Some(e)))?;
         let at = rebuild.root_at(store, checkpoint.size).map_err(|e| damaged(name, Some(e)))?;
         if at != checkpoint.root {

@@ -199,7 +199,7 @@ pub fn not_ready(app: &App) -> Option<Problem> {
     stopped.as_ref().map(|jump| {
         Problem::unavailable("clock", "sequencing has stopped because of the clock")
             .detail(jump.clone())
-            .hint("set the clock, then restart the log; a restart is the operator's word for it")
+            .hint("the operator sets the clock, and logging goes on; if it is right, `serve --accept-clock` says so")
     })
 }
 

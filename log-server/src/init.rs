@@ -44,13 +44,14 @@ pub struct Args {
 
 /// Makes the log and answers its vkeys, one a line.
 pub fn run(args: &Args) -> Result<String, Failure> {
-    if !is_origin(&args.origin) {
-        return Err(Failure::new(format!("`{}` cannot be an origin", args.origin.escape_debug()))
-            .hint("1 to 255 bytes without spaces and `+`, such as `log.example.com/pipelines`"));
-    }
-    if args.origin.starts_with(['/', ':']) {
-        return Err(Failure::new(format!("the origin `{}` has no host", args.origin.escape_debug()))
-            .hint("begin with the host, such as `log.example.com/pipelines`: stock cosign compares it"));
+    if let Err(better) = check_origin(&args.origin) {
+        let failure = Failure::new(format!("`{}` cannot be an origin", args.origin.escape_debug())).because(
+            "an origin is `host[:port]/path`, in lower case up to the path: the log's URL without its scheme",
+        );
+        return Err(match better {
+            Some(better) => failure.hint(format!("for this log: --origin {better}")),
+            None => failure.hint("such as `log.example.com/pipelines`, at most 255 bytes"),
+        });
     }
     let record = args.signed_record.clone().unwrap_or_else(|| default_signed_record(&args.dir));
     if record.exists() {
@@ -82,6 +83,48 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     })?;
     let vkeys: Vec<String> = identity.keys().iter().map(ToString::to_string).collect();
     Ok(vkeys.join("\n"))
+}
+
+/// Whether a log may be called so: its host is what stock cosign compares, and its name is for ever. If not, the
+/// origin that is meant, if one can be told.
+fn check_origin(origin: &str) -> Result<(), Option<String>> {
+    let is_host = |host: &str| {
+        let is_label = |label: &str| {
+            let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            !label.is_empty()
+                && label.bytes().all(is_plain)
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        host.split('.').all(is_label)
+    };
+    let is_port =
+        |port: &str| port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port);
+    let is_segment = |segment: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        !segment.is_empty() && !matches!(segment, "." | "..") && segment.bytes().all(is_plain)
+    };
+    let is_good = |origin: &str| {
+        let (authority, path) =
+            origin.split_once('/').map_or((origin, None), |(host, path)| (host, Some(path)));
+        let (host, port) =
+            authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
+        is_origin(origin)
+            && is_host(host)
+            && port.is_none_or(is_port)
+            && path.is_none_or(|path| path.split('/').all(is_segment))
+    };
+    if is_good(origin) {
+        return Ok(());
+    }
+    let rest = origin.trim();
+    let rest = rest.split_once("://").map_or(rest, |(_, rest)| rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+    let rest = rest.trim_end_matches('/');
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let better = format!("{}{path}", authority.to_ascii_lowercase());
+    Err(Some(better).filter(|better| is_good(better)))
 }
 
 /// Makes the directory of the log `identity`, without a store in it.
@@ -122,10 +165,54 @@ pub(crate) fn make_directory(
 pub(crate) fn make_store(path: &Path) -> Result<(), crate::store::StoreError> {
     let mut batch = Batch::default();
     schema::put_tree_state(&mut batch, &TreeState::empty());
+    schema::put_seen(&mut batch, clock::wall().as_millis() as u64);
     RocksStore::create(path)?.write(&batch)
 }
 
 fn write_key(path: &Path, key: &SignerKey) -> io::Result<()> {
     let text = Zeroizing::new(format!("{}\n", *key.to_skey()));
     write_new(path, text.as_bytes(), 0o600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_host_port_and_path() {
+        for origin in
+            ["log.example.com/pipelines", "log.example.com", "localhost:8080/Log_1~x", "a-b.c/d/e.f"]
+        {
+            assert_eq!(check_origin(origin), Ok(()), "{origin}");
+        }
+        for (origin, better) in [
+            ("https://log.example.com", Some("log.example.com")),
+            ("http://log.example.com:8080/x", Some("log.example.com:8080/x")),
+            ("user@log.example.com/x", Some("log.example.com/x")),
+            ("https://user:pass@Log.Example.com/X/", Some("log.example.com/X")),
+            ("log.example.com/", Some("log.example.com")),
+            ("LOG.example.com/x", Some("log.example.com/x")),
+            ("log.example.com/x?y=1", Some("log.example.com/x")),
+            ("log.example.com/x#y", Some("log.example.com/x")),
+            (" log.example.com/x ", Some("log.example.com/x")),
+            ("log example.com", None),
+            ("log.example.com//x", None),
+            ("log.example.com/../x", None),
+            ("log.example.com:0/x", None),
+            ("log.example.com:080/x", None),
+            ("log.example.com:99999", None),
+            ("[::1]:8080/x", None),
+            ("log..example.com", None),
+            (".example.com", None),
+            ("-a.example.com/x", None),
+            ("/x", None),
+            (":80/x", None),
+            ("a+b/x", None),
+            ("l\u{f6}g.example.com", None),
+            ("a\nb/x", None),
+            ("", None),
+        ] {
+            assert_eq!(check_origin(origin), Err(better.map(str::to_owned)), "{origin}");
+        }
+    }
 }

@@ -19,7 +19,10 @@ pub fn install() -> PrometheusHandle {
     describe_counter!(ADMITTED, "Entries admitted to the pool");
     describe_counter!(DUPLICATE, "Submissions of a claim that was in the log");
     describe_counter!(REFUSED, "Submissions refused, by the rule they broke");
-    describe_counter!(UNAVAILABLE, "Submissions not taken, by the reason");
+    describe_counter!(UNAVAILABLE, "Submissions not taken, by the reason that the answer names");
+    describe_gauge!(CLOCK_STOPPED, "1 while nothing is logged because the clock cannot be right");
+    describe_gauge!(DISK_LOW, "1 while free disk space is below the floor, or cannot be told");
+
     describe_counter!(COMMITTED, "Entries committed");
     describe_counter!(ROUNDS, "Rounds that committed entries");
     describe_gauge!(SIZE_COMMITTED, "Entries in the committed tree");
@@ -47,6 +50,17 @@ pub fn opened(committed: u64, published: u64) {
     gauge!(SIZE_PUBLISHED).set(published as f64);
     gauge!(HALTED).set(0.0);
     below_quorum(false);
+    clock_stopped(false);
+}
+
+/// Whether nothing is logged because of the clock.
+pub fn clock_stopped(is_stopped: bool) {
+    gauge!(CLOCK_STOPPED).set(f64::from(u8::from(is_stopped)));
+}
+
+/// Whether nothing is taken for want of disk space.
+pub fn disk_low(is_low: bool) {
+    gauge!(DISK_LOW).set(f64::from(u8::from(is_low)));
 }
 
 /// Entries went into the pool.
@@ -64,9 +78,9 @@ pub fn refused(rule: &'static str) {
     counter!(REFUSED, "rule" => rule).increment(1);
 }
 
-/// A submission was not taken for a reason of ours, of a fixed list.
-pub fn unavailable(reason: &'static str) {
-    counter!(UNAVAILABLE, "reason" => reason).increment(1);
+/// A submission was not taken. The reason is the identifier that its answer has, of a fixed list.
+pub fn unavailable(reason: &str) {
+    counter!(UNAVAILABLE, "reason" => reason.to_owned()).increment(1);
 }
 
 /// A round was committed.
@@ -132,6 +146,8 @@ const ADMITTED: &str = "log_entries_admitted_total";
 const DUPLICATE: &str = "log_entries_duplicate_total";
 const REFUSED: &str = "log_entries_refused_total";
 const UNAVAILABLE: &str = "log_entries_unavailable_total";
+const CLOCK_STOPPED: &str = "log_clock_stopped";
+const DISK_LOW: &str = "log_disk_low";
 const COMMITTED: &str = "log_entries_committed_total";
 const ROUNDS: &str = "log_rounds_total";
 const SIZE_COMMITTED: &str = "log_tree_size_committed";

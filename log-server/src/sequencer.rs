@@ -26,7 +26,7 @@ use tlog::note::Note;
 use tlog::{LeafIndex, UnixTime};
 use tokio::sync::watch;
 
-use crate::clock::ClockGuard;
+use crate::clock::{ClockGuard, ClockJump};
 use crate::cosign::{Ask, Cosigning, Gathering, Outcome};
 use crate::integrate::{Integrated, Tree};
 use crate::metrics;
@@ -117,6 +117,8 @@ pub struct Sequencer {
     record: SignedRecord,
     clocks: Clocks,
     guard: ClockGuard,
+    /// When the log ran, as it is written.
+    seen: Option<u64>,
     state: TreeState,
     tree: Tree,
     registry: Arc<Registry>,
@@ -154,6 +156,8 @@ impl Sequencer {
         let published = opening::published_before(&*store, &state, &tree, &identity)?;
         metrics::opened(state.size, published.size().get());
         let (wall, mono) = clocks();
+        // A log of an earlier release knows only its last entry.
+        let seen = store.seen()?.max((state.size > 0).then_some(state.logged_at));
         let cosigning = Cosigning::new(&publication.policy);
         let registry = Arc::new(Registry::new(store.clone(), state.tree_size()));
         let mut sequencer = Self {
@@ -161,7 +165,8 @@ impl Sequencer {
             identity,
             record,
             clocks,
-            guard: ClockGuard::new(wall, mono, accept.clock),
+            guard: ClockGuard::new(wall, mono, seen, accept.clock),
+            seen,
             state,
             tree,
             registry,
@@ -251,17 +256,14 @@ impl Sequencer {
     /// One round: all of `batch` is answered when this returns `Ok`, and published if nothing is to be waited
     /// for. After an error the process stops.
     pub fn round(&mut self, batch: Vec<Pending>) -> Result<(), FatalError> {
-        let (wall, mono) = (self.clocks)();
-        let time = match self.guard.log_time(wall, mono, self.state.logged_at) {
+        let time = match self.log_time() {
             Ok(time) => time,
             Err(jump) => {
-                self.clock_stopped.send_replace(Some(jump.to_string()));
                 let refusal = Err(Unavailable::Clock(jump.to_string()).into());
                 batch.into_iter().for_each(|pending| pending.answer(&refusal));
                 return Ok(());
             }
         };
-        self.clock_stopped.send_replace(None);
         let round = self.sequence(batch, time)?;
         if !round.new.is_empty() {
             // SPEC design "Life of an entry": commit, the point of no return. A crash before this line
@@ -271,9 +273,6 @@ impl Sequencer {
             self.state = round.state;
             self.tree = round.integrated.tree;
             self.registry.commit(self.state.tree_size(), round.states);
-            if let Some(candidate) = &mut self.candidate {
-                candidate.rounds += 1;
-            }
         }
         for (pending, committed) in round.known.into_iter().chain(round.new) {
             pending.answer(&Ok(committed));
@@ -282,6 +281,41 @@ impl Sequencer {
             pending.answer(&Err(refused));
         }
         self.tend()
+    }
+
+    /// The time for a round, if the clock can be right. Who waits for it to be so is told when that changes.
+    fn log_time(&mut self) -> Result<u64, ClockJump> {
+        let (wall, mono) = (self.clocks)();
+        let verdict = self.guard.log_time(wall, mono, self.state.logged_at);
+        let stopped = verdict.err().map(|jump| jump.to_string());
+        self.clock_stopped.send_if_modified(|before| {
+            if before.is_some() != stopped.is_some() {
+                metrics::clock_stopped(stopped.is_some());
+                match &stopped {
+                    Some(jump) => tracing::error!(
+                        jump,
+                        "nothing is logged until the clock is right; if it is, start again with --accept-clock"
+                    ),
+                    None => tracing::warn!("the clock is right again: logging goes on"),
+                }
+            }
+            let is_new = *before != stopped;
+            *before = stopped;
+            is_new
+        });
+        verdict
+    }
+
+    /// Looks whether a clock that was wrong is right again, and notes now and then that the log runs.
+    fn tend_clock(&mut self) -> Result<(), FatalError> {
+        let Ok(time) = self.log_time() else { return Ok(()) };
+        if self.seen.is_none_or(|seen| time.saturating_sub(seen) > DAY_MILLIS) {
+            let mut batch = Batch::default();
+            schema::put_seen(&mut batch, time);
+            self.store.write(&batch)?;
+            self.seen = Some(time);
+        }
+        Ok(())
     }
 
     /// Gives index and time, and computes everything the round writes. Nothing is written here.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ use crate::metrics;
 use crate::pool::{Pool, Turn, Unavailable, Wish};
 use crate::sequencer::{Accept, Clocks, FatalError, OpenError, Publication, Sequencer, opening};
 use crate::signed_record::SignedRecord;
+use crate::store::rocks;
 use crate::store::schema::Read as _;
 
 /// Serve a log until SIGTERM or SIGINT
@@ -44,7 +45,12 @@ pub struct Args {
 
 /// Serves the log. Returns after a clean stop.
 pub fn run(args: Args) -> Result<(), Failure> {
-    let directory = Directory::lock(&args.dir)?;
+    let files = connections::allowed_files();
+    if files < rocks::files() + OTHER_FILES + LEAST_CONNECTIONS {
+        return Err(Failure::new(format!("{files} open files are too few for a log"))
+            .hint("raise the limit, `ulimit -Hn` or the unit's LimitNOFILE, to 1024 at least"));
+    }
+    let directory = Arc::new(Directory::lock(&args.dir)?);
     let file = directory.settings()?;
     let identity = directory.identity(&file)?;
     let settings = args.settings.or(file.settings);
@@ -71,6 +77,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let sequencer = Sequencer::open(store.clone(), identity.clone(), record, clocks(), accept, publication);
     let sequencer = sequencer.map_err(|e| cannot_open(&args.dir, e))?;
     let state = store.tree_state().ok().flatten();
+    let flushed = store.clone();
     let (day, day_bytes) = state.map_or((0, 0), |state| (state.day, state.day_bytes));
     let app = Arc::new(App {
         origin: file.origin,
@@ -103,14 +110,25 @@ pub fn run(args: Args) -> Result<(), Failure> {
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new("cannot start the server").caused_by(e))?;
-    runtime.block_on(serve(app, sequencer, &settings, &args.dir))?;
+    runtime.block_on(serve(app, sequencer, &settings, directory.clone(), &args.dir))?;
     // The directory is let go of only now: everything that uses it has ended.
     drop(runtime);
+    // The next start finds everything in sorted files. One that cannot be flushed is as a kill leaves it.
+    if let Err(error) = flushed.flush() {
+        tracing::warn!(%error, "the write-ahead log stays for the next start");
+    }
+    drop(flushed);
     drop(directory);
     Ok(())
 }
 
-async fn serve(app: Arc<App>, sequencer: Sequencer, settings: &Settings, dir: &Path) -> Result<(), Failure> {
+async fn serve(
+    app: Arc<App>,
+    sequencer: Sequencer,
+    settings: &Settings,
+    directory: Arc<Directory>,
+    dir: &Path,
+) -> Result<(), Failure> {
     let address = settings.listen.unwrap_or(([127, 0, 0, 1], 8080).into());
     let listener = connections::listen(address)
         .map_err(|e| Failure::new(format!("cannot listen on {address}")).caused_by(e))?;
@@ -119,11 +137,16 @@ async fn serve(app: Arc<App>, sequencer: Sequencer, settings: &Settings, dir: &P
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait)?;
     let (stop, stopping) = watch::channel(false);
     let writer = spawn_sequencer(sequencer, app.pool.clone())?;
-    let watchdog =
-        tokio::spawn(watch_over(app.clone(), dir.to_owned(), settings.disk_floor_bytes.unwrap_or(1 << 30)));
+    let watchdog = tokio::spawn(watch_over(
+        app.clone(),
+        directory,
+        dir.to_owned(),
+        settings.disk_floor_bytes.unwrap_or(1 << 30),
+    ));
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(origin = app.origin, address = %bound, size = app.published.borrow().size().get(), "serving");
-    let limits = settings.connection_limits(|wanted| connections::that_fit(wanted, STORE_FILES));
+    let limits =
+        settings.connection_limits(|wanted| connections::that_fit(wanted, rocks::files() + OTHER_FILES));
     let router = http::router(app.clone());
     let server = tokio::spawn(connections::serve(listener, router, app.proxies.clone(), limits, stopping));
     tokio::select! {
@@ -194,7 +217,7 @@ fn write(sequencer: &mut Sequencer, pool: &Pool) -> Result<(), FatalError> {
 }
 
 /// Looks after what changes outside: free disk space. And keeps metrics and budgets from growing.
-async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
+async fn watch_over(app: Arc<App>, directory: Arc<Directory>, dir: PathBuf, disk_floor_bytes: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     for tick in 0u64.. {
         ticks.tick().await;
@@ -204,6 +227,12 @@ async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
             app.budgets.forget_idle();
         }
         disk::watch(&dir, disk_floor_bytes, &app.disk_low);
+        metrics::disk_low(app.disk_low.load(Ordering::Relaxed));
+        if let Err(error) = directory.check_linked() {
+            // What is written from now on would be gone with the process, and what is read is not there any more.
+            tracing::error!(%error, "the log's files are gone: stopping");
+            std::process::exit(EXIT_FATAL);
+        }
     }
 }
 
@@ -231,7 +260,11 @@ fn no_record(path: &Path, cause: std::io::Error) -> Failure {
             "it serves another copy of this directory; a log has one writer: stop one of them, and remove its copy",
         );
     }
-    Failure::new(format!("the record of what was signed, `{}`, cannot be read", path.display()))
+    let fact = format!("the record of what was signed, `{}`, cannot be used", path.display());
+    if disk::may_pass(&cause) {
+        return Failure::new(fact).caused_by(cause).may_pass(true);
+    }
+    Failure::new(fact)
         .caused_by(cause)
         .hint(
             "`init` made it beside the directory; name it with --signed-record if it moved. Without it nobody knows \
@@ -265,7 +298,12 @@ fn cannot_open(dir: &Path, error: OpenError) -> Failure {
         }
         OpenError::Publish(_) | OpenError::Store(_) => None,
     };
-    let failure = Failure::new(format!("refusing to serve `{}`", dir.display())).caused_by(error);
+    let may_pass = match &error {
+        OpenError::Store(error) | OpenError::Publish(FatalError(error)) => error.may_pass,
+        _ => false,
+    };
+    let failure =
+        Failure::new(format!("refusing to serve `{}`", dir.display())).caused_by(error).may_pass(may_pass);
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
@@ -280,8 +318,11 @@ fn now() -> u64 {
     clock::wall().as_millis() as u64
 }
 
-/// Open files of the store, with room for its journals, the record and the listener.
-const STORE_FILES: usize = 384;
+/// Open files besides the store's sorted ones and connections: its record files, the record, witnesses, the listener.
+const OTHER_FILES: usize = 128;
+
+/// With fewer places one client that does nothing keeps others out.
+const LEAST_CONNECTIONS: usize = 16;
 
 /// How long a stop waits for the witnesses of what is committed.
 const LAST_WORDS: Duration = Duration::from_secs(5);

@@ -159,14 +159,19 @@ fn limit_unread(stream: &TcpStream, answer_timeout: Duration) {
 #[cfg(not(target_os = "linux"))]
 fn limit_unread(_: &TcpStream, _: Duration) {}
 
+/// How many files the process may have open. Raises the lower of its two limits, which is there for programs that use
+/// select(2).
+pub fn allowed_files() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let allowed = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
+    allowed.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+}
+
 /// How many of `wanted` connections fit beside `files` that the rest of the process may have open. A store opens files
 /// when it writes: if there were none left, the write would fail, and with it the server.
 pub fn that_fit(wanted: usize, files: usize) -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    // The lower of the two limits is there for programs that use select(2).
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let allowed = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
-    let allowed = allowed.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let allowed = allowed_files();
     let fit = allowed.saturating_sub(files).max(1);
     if fit < wanted {
         let connections = fit;

@@ -137,7 +137,7 @@ fn a_hole_in_the_write_ahead_log_is_filled_from_a_mirror() {
         alter(&file, |bytes| {
             let at = bytes.len() * 3 / 10;
             for (number, byte) in bytes[at..at + 3_000].iter_mut().enumerate() {
-                *byte = if what == "zeros" { 0 } else { (number * number >> 3) as u8 };
+                *byte = if what == "zeros" { 0 } else { ((number * number) >> 3) as u8 };
             }
         });
         assert_refused(&log, &file, "of 360 entries can be read");

@@ -78,6 +78,11 @@ impl Problem {
         self
     }
 
+    /// The identifier of the rule.
+    pub fn rule(&self) -> &str {
+        self.kind.strip_prefix("urn:aip:problem:").unwrap_or(&self.kind)
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

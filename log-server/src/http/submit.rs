@@ -303,6 +303,12 @@ fn is_report(leaf: &PendingLeaf) -> bool {
     )
 }
 
+/// A submission that is not taken now.
+fn unavailable(error: Problem) -> Answer {
+    metrics::unavailable(error.rule());
+    Answer::Unavailable { error }
+}
+
 /// Waits for a submission's commit and publication, as long as its client does.
 async fn finish(app: &Arc<App>, step: Step, patience: Patience, room: &mut Room) -> Result<Answer, Problem> {
     let (claim, did, committed) = match step {
@@ -311,8 +317,7 @@ async fn finish(app: &Arc<App>, step: Step, patience: Patience, room: &mut Room)
             return Ok(Answer::Refused { error: Problem::from(&refusal) });
         }
         Step::Unavailable(error) => {
-            metrics::unavailable("admission");
-            return Ok(Answer::Unavailable { error });
+            return Ok(unavailable(error));
         }
         Step::Broken(problem) => return Err(problem),
         Step::Known(claim, did, index) => {
@@ -325,19 +330,17 @@ async fn finish(app: &Arc<App>, step: Step, patience: Patience, room: &mut Room)
                 metrics::refused(rule.rule());
                 return Ok(Answer::Refused { error: Problem::from(&Refusal::from(rule)) });
             }
-            Ok(Ok(Err(NotTaken::Unavailable(unavailable)))) => {
-                metrics::unavailable("sequencing");
-                return Ok(Answer::Unavailable { error: Problem::from(&unavailable) });
+            Ok(Ok(Err(NotTaken::Unavailable(not_now)))) => {
+                return Ok(unavailable(Problem::from(&not_now)));
             }
             // The sequencer dropped the waiter: a write failed and the process is stopping.
-            Ok(Err(_)) => return Ok(Answer::Unavailable { error: Problem::from(&Unavailable::Stopping) }),
+            Ok(Err(_)) => return Ok(unavailable(Problem::from(&Unavailable::Stopping))),
             Err(_) => {
-                metrics::unavailable("deadline");
                 let late = || {
                     Problem::unavailable("deadline", "the entry was not committed in time")
                         .hint("send the same bytes again: nothing is logged twice")
                 };
-                return Ok(Answer::Unavailable { error: below_quorum(app).unwrap_or_else(late) });
+                return Ok(unavailable(below_quorum(app).unwrap_or_else(late)));
             }
         },
     };

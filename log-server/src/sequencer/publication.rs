@@ -66,13 +66,11 @@ pub(super) struct Candidate {
     gathering: Gathering,
     /// On the monotonic clock.
     signed_at: Duration,
-    /// Rounds that were committed since.
-    pub(super) rounds: usize,
 }
 
 impl Candidate {
     pub(super) fn new(published: Published, gathering: Gathering, signed_at: Duration) -> Self {
-        Self { published, gathering, signed_at, rounds: 0 }
+        Self { published, gathering, signed_at }
     }
 
     pub(super) fn size(&self) -> TreeSize {
@@ -85,6 +83,7 @@ impl Sequencer {
     /// is due. After an error the process stops.
     pub fn tend(&mut self) -> Result<(), FatalError> {
         self.hear()?;
+        self.tend_clock()?;
         if self.cosigning.borrow().halted.is_some() {
             return Ok(());
         }
@@ -119,12 +118,18 @@ impl Sequencer {
         let due =
             (self.candidate.is_none() && self.is_behind()).then(|| self.signed_at + rhythm.publish_interval);
         let anew = self.has_witnesses().then(|| self.ask_anew_at());
-        [late, due, anew].into_iter().flatten().min().map(|at| at.saturating_sub(now))
+        let clock = match *self.clock_stopped.borrow() {
+            Some(_) => now + CLOCK_PAUSE,
+            None => now + DAY,
+        };
+        [late, due, anew, Some(clock)].into_iter().flatten().min().map(|at| at.saturating_sub(now))
     }
 
-    /// Whether a round may be committed now.
+    /// Whether a round may be committed now: behind a signed checkpoint that waits, at most one. A tree that is larger
+    /// than the checkpoint has had it, in whichever life of the process that was.
     pub fn takes_entries(&self) -> bool {
-        let waits = |signed: &Candidate| signed.size() != TreeSize::EMPTY && signed.rounds > 0;
+        let waits =
+            |signed: &Candidate| signed.size() != TreeSize::EMPTY && signed.size() < self.state.tree_size();
         self.cosigning.borrow().halted.is_none() && !self.candidate.as_ref().is_some_and(waits)
     }
 
@@ -315,8 +320,8 @@ impl Sequencer {
     }
 
     fn succeeds(&mut self, cosigned: &Cosigned, size: TreeSize) {
-        let (wall, _) = (self.clocks)();
-        self.guard.hear_witness(&cosigned.witness, wall, cosigned.time);
+        let mono = self.mono();
+        self.guard.hear_witness(&cosigned.witness, mono, cosigned.time);
         metrics::witness_cosigned(&cosigned.witness, size.get(), cosigned.time.as_secs());
         self.cosigning.send_modify(|cosigning| {
             let health = cosigning.witnesses.iter_mut().find(|health| health.name == cosigned.witness);
@@ -430,3 +435,9 @@ impl Cosigners for Nobody {
         Vec::new()
     }
 }
+
+/// How often a clock that is wrong is looked at again.
+const CLOCK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it is noted that the log runs.
+const DAY: Duration = Duration::from_millis(super::DAY_MILLIS);

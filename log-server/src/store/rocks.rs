@@ -8,6 +8,8 @@ use rocksdb::{
     WriteOptions, checkpoint::Checkpoint,
 };
 
+use service::connections;
+
 use super::{Batch, Column, Order, Store, StoreError, Visit};
 
 /// A RocksDB directory.
@@ -148,7 +150,7 @@ fn options() -> Options {
     let mut options = Options::default();
     // A closed write-ahead log that is missing, or shorter than it was, is an error and not an older store.
     options.set_track_and_verify_wals_in_manifest(true);
-    options.set_max_open_files(MAX_OPEN_FILES);
+    options.set_max_open_files(files() as i32);
     options.set_max_total_wal_size(WAL_BYTES);
     options.set_max_background_jobs(2);
     options.set_keep_log_file_num(4);
@@ -209,8 +211,10 @@ const SMALL_BUFFER_BYTES: usize = 8 << 20;
 /// Bounds the write-ahead log, and with it the time to open after a crash.
 const WAL_BYTES: u64 = 128 << 20;
 
-/// Below the usual limit of 1,024 descriptors, with room for connections.
-const MAX_OPEN_FILES: i32 = 256;
+/// How many sorted files a store keeps open: a part of what the process may have, with room for connections.
+pub(crate) fn files() -> usize {
+    (connections::allowed_files() / 4).clamp(32, 256)
+}
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@
 //! envelope  32-byte envelope hash         0x01 || envelope bytes   or   0x00 || tombstone (JSON)
 //! state     "tree"                        TreeState (JSON)
 //!           "signed", "published"         the signed note
+//!           "seen"                        u64 BE Unix milliseconds: a time at which the log ran
 //! ```
 //! Lists (`attestation::lists`) begin with one of `i` id, `o` out, `n` in, `e` edge, `f` neg, `p` pos, and
 //! go on with the bytes of their DIDs and the scope; `r` is the part of `neg` that one issuer said about one
@@ -157,6 +158,11 @@ pub fn put_published(batch: &mut Batch, note: &str) {
     batch.put(Column::State, *b"published", note);
 }
 
+/// Sets a time at which the log ran, Unix milliseconds.
+pub fn put_seen(batch: &mut Batch, millis: u64) {
+    batch.put(Column::State, *b"seen", millis.to_be_bytes());
+}
+
 /// Typed reads, on every store.
 pub trait Read: Store {
     /// A leaf.
@@ -268,6 +274,14 @@ pub trait Read: Store {
     fn tree_state(&self) -> Result<Option<TreeState>, StoreError> {
         let Some(bytes) = self.get(Column::State, b"tree")? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|e| StoreError::new("read the tree state", e))
+    }
+
+    /// The last time, Unix milliseconds, at which the log is known to have run; a log of an earlier release has none.
+    fn seen(&self) -> Result<Option<u64>, StoreError> {
+        let Some(millis) = self.get(Column::State, b"seen")? else { return Ok(None) };
+        let millis: [u8; 8] =
+            millis.try_into().map_err(|_| StoreError::new("read", "the time that was seen is damaged"))?;
+        Ok(Some(u64::from_be_bytes(millis)))
     }
 
     /// The last signed checkpoint.

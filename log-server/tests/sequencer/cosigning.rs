@@ -369,6 +369,7 @@ fn a_restart_asks_again_for_what_was_signed() {
     let again = Stage::default();
     let mut sequencer = again.open(bench.store.clone(), &bench).expect("the log again");
     assert_eq!(published(&sequencer).0, 2, "what was published is shown at once");
+    assert!(!sequencer.takes_entries(), "the one further round was committed before the restart");
     policy().quorum(&published(&sequencer).1).expect("with its cosignatures");
     assert_eq!(again.asked().1.to_string(), signed, "the same note is asked for, nothing else is signed");
     assert_eq!(bench.record().read().expect("a record"), signed);
@@ -582,6 +583,35 @@ fn a_clock_that_the_witnesses_contradict_stops_sequencing() {
         "{told:?}"
     );
     assert_eq!(bench.check(), TreeSize::EMPTY);
+    // The clock is set right. Nothing is asked and nothing is answered until the log looks again, which it does by itself.
+    let wait = sequencer.next_tend().expect("a clock that is wrong is looked at again");
+    assert!(wait <= Duration::from_secs(1), "{wait:?}");
+    stage.ahead.store(0, Ordering::SeqCst);
+    sequencer.tend().expect("no write fails");
+    assert!(
+        sequencer.clock_stopped().borrow().is_some(),
+        "it moved against the monotonic clock: the guard knows only that"
+    );
+}
+
+/// A wall clock that jumps, in either direction, and is right again: the log goes on without a restart.
+#[test]
+fn a_clock_that_is_right_again_goes_on_by_itself() {
+    let (stage, bench) = (Stage::default(), Bench::new());
+    let mut sequencer = begun(&stage, &bench);
+    stage.ahead.store(3_600, Ordering::SeqCst);
+    assert!(matches!(
+        round(&mut sequencer, &[1]).1[..],
+        [Some(Err(NotTaken::Unavailable(Unavailable::Clock(_))))]
+    ));
+    let mut stopped = sequencer.clock_stopped();
+    assert!(stopped.borrow_and_update().is_some());
+    assert!(sequencer.next_tend().is_some_and(|wait| wait <= Duration::from_secs(1)));
+    stage.ahead.store(0, Ordering::SeqCst);
+    stage.pass(1);
+    sequencer.tend().expect("no write fails");
+    assert!(stopped.has_changed().expect("the log runs") && stopped.borrow_and_update().is_none());
+    assert_eq!(round(&mut sequencer, &[1]).1.iter().map(index).collect::<Vec<_>>(), [Some(0)]);
 }
 
 impl Stage {

@@ -202,6 +202,11 @@ fn below_the_floor_of_free_space_writes_stop_and_reads_go_on() {
     eprintln!("R5: not ready {:?} after the disk was full", start.elapsed());
     let (status, problem) = log.submit(&signer.sign(ORIGIN, b"full", Public, 0).published());
     assert_eq!((status, problem["type"].as_str()), (503, Some("urn:aip:problem:disk-floor")));
+    // Operators are told the same as clients.
+    let metrics = log.get("/metrics").text().expect("text");
+    for line in ["log_entries_unavailable_total{reason=\"disk-floor\"} 1", "log_disk_low 1"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
     promised.assert_kept(&log, &signer);
     fs::remove_file(&ballast).expect("removed");
     until("the log is ready again", Duration::from_secs(10), || log.get("/readyz").status().as_u16() == 200);
@@ -245,6 +250,65 @@ fn on_a_full_disk_nothing_is_acknowledged_that_is_not_kept() {
     log.serve(&["--disk-floor-bytes", "0"]);
     promised.assert_kept(&log, &signer);
     assert_lives(&mut log, b"after");
+}
+
+/// A disk that takes nothing when the log is started: full, or read-only. That may pass, and the unit starts the log again
+/// (exit code 70); it is not the refusal that waits for a person (2). With room again the log is as it was.
+#[test]
+fn a_start_on_a_disk_that_takes_nothing_is_to_be_tried_again() {
+    let Some((mut log, _disk)) = log_on_small_disk(48 << 20) else {
+        return eprintln!("not run: disk full: a tmpfs cannot be mounted here");
+    };
+    let signer = Signer::new(1);
+    log.serve(&["--disk-floor-bytes", "0"]);
+    assert_eq!(log.submit(&signer.sign(ORIGIN, b"one", Public, 0).published()).0, 200);
+    log.kill();
+    let ballast = log.dir().join("ballast");
+    fill(&ballast, 0, &log.dir());
+    let full = log.serve_refused(&["--disk-floor-bytes", "0"]);
+    fs::remove_file(&ballast).expect("removed");
+    let remount = |how: &str| {
+        let mount = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(log.dir()).output();
+        assert!(mount.expect("mount runs").status.success());
+    };
+    remount("ro");
+    let read_only = log.serve_refused(&[]);
+    remount("rw");
+    for (what, refused) in [("full", full), ("read-only", read_only)] {
+        let words = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(70), "{what}: {words}");
+        assert!(words.contains("error: ") && !words.contains("origin is over"), "{what}: {words}");
+    }
+    log.serve(&["--disk-floor-bytes", "0"]);
+    assert_lives(&mut log, b"after");
+}
+
+/// Somebody removes the directory of a log that runs. Nothing more is promised, and the process ends.
+#[test]
+fn a_log_whose_directory_is_removed_promises_nothing_more() {
+    for what in ["removed", "renamed", "replaced"] {
+        let mut log = Log::start(&[]);
+        let signer = Signer::new(1);
+        assert_eq!(log.submit(&signer.sign(ORIGIN, b"one", Public, 0).published()).0, 200);
+        match what {
+            "removed" => fs::remove_dir_all(log.dir()).expect("removed"),
+            _ => fs::rename(log.dir(), log.folder().join("aside")).expect("renamed"),
+        }
+        if what == "replaced" {
+            copy_folder(&log.folder().join("aside"), &log.dir());
+        }
+        let entry = signer.sign(ORIGIN, b"two", Public, 0).published();
+        let answer = log.http().post(format!("{}/api/v1/entries", log.url())).json(&entry).send();
+        // One that has another directory under its name may be asked before that is seen.
+        let told = answer.is_ok_and(|answer| answer.status().is_success());
+        assert!(!told || what == "replaced", "{what}: an entry was promised");
+        let mut code = None;
+        until("the process ends", Duration::from_secs(10), || {
+            code = log.ended();
+            code.is_some()
+        });
+        assert_eq!(code, Some(Some(70)), "{what}");
+    }
 }
 
 /// Fills a disk until about `left` bytes are free.
