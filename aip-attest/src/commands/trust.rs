@@ -1,27 +1,28 @@
+mod asked;
 mod graph;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use attestation::Did;
 use attestation::entry::LogTime;
-use attestation::trust::{Advice, Cause, History, JudgedPath, Params, Ppm, ScopeQuery, Verdict};
+use attestation::trust::{Advice, Cause, History, JudgedPath, Params, Ppm, Verdict};
 use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
-use tlog::{Hash, LeafIndex, encoding};
+use tlog::{LeafIndex, encoding};
 
 use crate::asserted::Asserted;
 use crate::clock;
 use crate::durable::{self, Readers};
 use crate::evidence::Claimed;
 use crate::patience::Patience;
-use crate::policy_file::trust::{Root, Stated, Trust};
+use crate::policy_file::trust::{Stated, Trust};
 use crate::policy_file::{self, PolicyFile, Source, pins::Pins};
 use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::scoring::age::{self, MaxAge};
 use crate::scoring::{self, Basis, Flags, RootSource};
 use crate::target::Wish;
+pub(super) use asked::{Asked, Workflow};
 
 /// Explain how far a pipeline is trusted, and why
 ///
@@ -65,88 +66,6 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     Graph(graph::Args),
-}
-
-/// Whom to trust for what, and where the entries are.
-#[derive(clap::Args)]
-pub(super) struct Asked {
-    /// A DID that you trust yourself, or `DID=WEIGHT` with a weight up to 1 (can be repeated); else
-    /// AIP_TRUST_ROOTS, `[trust.roots]` in trust.toml, or your own DID
-    #[arg(long, value_name = "DID[=WEIGHT]")]
-    pub(super) root: Vec<Root>,
-
-    /// For what: CODE_SIGNING (the default), GENERAL, FINANCIAL, INFORMATION, IDENTITY, or ANY
-    #[arg(long, value_name = "SCOPE")]
-    pub(super) scope: Option<ScopeQuery>,
-
-    /// Judge by evidence in a file, and ask no log; with --sync: also say whether the log asserted the truth in it
-    #[arg(long, value_name = "FILE")]
-    pub(super) evidence: Option<PathBuf>,
-
-    /// Read the whole log, verify it and keep it in ~/.aip/logs
-    #[arg(long)]
-    pub(super) sync: bool,
-
-    /// Keep the evidence in a file, for --evidence elsewhere
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["sync", "evidence"])]
-    pub(super) evidence_out: Option<PathBuf>,
-
-    /// The log; else AIP_LOG_URL, the policy's, or the pinned one
-    #[arg(long, value_name = "URL")]
-    pub(super) log: Option<String>,
-
-    /// The policy: which logs and witnesses to believe
-    #[arg(long, value_name = "FILE")]
-    pub(super) policy: Option<PathBuf>,
-
-    /// How long to wait for the log; else AIP_TIMEOUT, or 60s
-    #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
-    pub(super) timeout: Option<Duration>,
-
-    /// The fingerprint that the policy must have.
-    #[arg(skip)]
-    pub(super) fingerprint: Option<Hash>,
-
-    /// What judges in a workflow, instead of what is found here.
-    #[arg(skip)]
-    pub(super) workflow: Option<Box<Workflow>>,
-}
-
-/// What judges in a workflow: it comes from the workflow, or is fixed by it.
-#[derive(Clone)]
-pub(super) struct Workflow {
-    /// The policy that is named, with the settings.
-    pub(super) policy: Option<PolicyFile>,
-    /// The settings, in the place of the user's own.
-    pub(super) trust: Trust,
-}
-
-impl Asked {
-    /// The pins of this user; in a workflow without the settings that lie beside them.
-    pub(super) fn pins(&self) -> Result<Pins> {
-        let pins = Pins::load()?;
-        Ok(match &self.workflow {
-            None => pins,
-            Some(workflow) => pins.with_settings(workflow.trust.clone()),
-        })
-    }
-
-    fn named(&self, pins: &Pins, console: &mut Console) -> Result<Option<PolicyFile>> {
-        match &self.workflow {
-            None => policy_file::named(self.policy.as_deref(), pins, console),
-            Some(workflow) => Ok(workflow.policy.clone()),
-        }
-    }
-
-    pub(super) fn flags(&self) -> Flags {
-        Flags {
-            roots: self.root.clone(),
-            scope: self.scope,
-            threshold: None,
-            min_paths: None,
-            in_workflow: self.workflow.is_some(),
-        }
-    }
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {

@@ -27,11 +27,11 @@ pub(crate) fn with<'a>(did: &'a str, key: &'a str, more: &[(&'a str, &'a str)]) 
     [&[("did", did), ("private-key", key), ("sign-paths", "dist/*")], more].concat()
 }
 
-fn announced(world: &World, more: &[(&str, &str)], job: &[(&str, &str)]) -> Run {
+pub(crate) fn announced(world: &World, more: &[(&str, &str)], job: &[(&str, &str)]) -> Run {
     run(world, &with(&did().to_string(), &key(), more), job)
 }
 
-fn signatures(run: &Run) -> Vec<Value> {
+pub(crate) fn signatures(run: &Run) -> Vec<Value> {
     serde_json::from_str(&run.outputs["signatures"]).expect("a JSON array")
 }
 
@@ -435,95 +435,6 @@ fn hostile_inputs_execute_nothing() {
         }
     }
     println!("{runs} runs with {} hostile inputs, 0 executions", payloads.len());
-}
-
-/// What is not here can be signed in a workflow too: an image, and what another job listed; all in one statement.
-#[test]
-fn subjects_checksums_and_one_statement_are_inputs() {
-    let world = world();
-    let hex = |text: &str| tlog::Hash::of(text.as_bytes()).to_string();
-    let subjects = format!("ghcr.io/octo/app@sha256:{}\nother@sha256:{}\n", hex("image"), hex("other"));
-    world.file("SHA256SUMS", format!("{}  far/tool\n", hex("tool")).as_bytes());
-    let more = [("sign-paths", ""), ("subjects", subjects.as_str()), ("checksums", "SHA256SUMS")];
-    let run = announced(&world, &more, &[]);
-    run.expect(true, &[]);
-    assert_eq!(run.outputs["signed"], "3");
-    let more =
-        [&more[1..], &[("together", "true"), ("reproducible", "true"), ("receipts-dir", "r")]].concat();
-    let run = announced(&world, &more, &[]);
-    run.expect(true, &[]);
-    let receipt = signatures(&run)[0]["receipt"].as_str().expect("text").to_owned();
-    let receipt = Receipt::parse(world.read(&receipt).as_bytes()).expect("a receipt");
-    let subjects = receipt.statement().subjects().iter().map(|subject| subject.name.as_str());
-    assert_eq!(subjects.collect::<Vec<_>>(), ["a b-1.0.whl", "app", "far/tool", "ghcr.io/octo/app", "other"]);
-    assert!(
-        Value::Object(receipt.statement().predicate().clone()).to_string().contains("\"reproducible\":true")
-    );
-    for (name, bad, why) in [
-        ("subjects", "app", "is not NAME@sha256:HEX"),
-        ("checksums", "nowhere", "nowhere"),
-        ("together", "yes", "the input `together` is `yes`"),
-    ] {
-        announced(&world, &[(name, bad)], &[]).expect(false, &[why]);
-    }
-}
-
-/// `aip submit` in a later step finds the log that this one was told.
-#[test]
-fn later_steps_know_the_log() {
-    let (log, world) = (Log::start(), world());
-    let run = announced(&world, &[("log-url", &format!("{}/", log.url()))], &[]);
-    run.expect(true, &[]);
-    assert_eq!(run.job.get("AIP_LOG_URL"), Some(&log.url()));
-    assert_eq!(announced(&world, &[], &[]).job.get("AIP_LOG_URL"), None);
-}
-
-/// What people write into an input that has one thing a line.
-#[test]
-fn lists_in_other_forms_get_the_hint_that_helps() {
-    let world = world();
-    world.file("a", b"a");
-    for (paths, want) in [
-        ("dist/app, dist/x", "`sign-paths` has one file, folder or pattern a line"),
-        ("[\"a\"]", "`sign-paths` has one file, folder or pattern a line"),
-        ("['a', 'dist/app']", "begin with `sign-paths: |`"),
-        ("- dist/app", "begin with `sign-paths: |`"),
-        ("dist/app a", "begin with `sign-paths: |`"),
-        ("\"dist/*\"", "leave out the quotation marks"),
-        ("!dist/app", "the input `sign-paths` says only what to leave out"),
-    ] {
-        announced(&world, &[("sign-paths", paths)], &[]).expect(false, &["::error ", want]);
-    }
-}
-
-/// Whoever writes a workflow has inputs, and no flags.
-#[test]
-fn no_message_speaks_of_flags() {
-    let world = world();
-    let (own, key) = (did().to_string(), key());
-    let gate = [("sign-paths", ""), ("verify-did", own.as_str()), ("trust-threshold", "0.5")];
-    let two_logs = format!(
-        "{}log {} https://b.example.com\n",
-        policy().replacen('\n', " https://a.example.com\n", 1),
-        crate::log::other_log().verifier()
-    );
-    world.file("two", two_logs.as_bytes());
-    world.file("none", policy().as_bytes());
-    let runs: [&[(&str, &str)]; 6] = [
-        &[("sign-paths", "dist/app\nmissing")],
-        &[("policy", "two")],
-        &[("policy", "none")],
-        &[gate[0], gate[1], gate[2]],
-        &[gate[0], gate[1], gate[2], ("policy", "two")],
-        &[gate[0], gate[1], gate[2], ("log-url", "http://127.0.0.1:9")],
-    ];
-    for more in runs {
-        let run = run(&world, &with(&own, &key, more), &[("AIP_TIMEOUT", "1s")]);
-        run.expect(false, &["::error "]);
-        let said = format!("{}{}", run.printed, run.summary);
-        let commands = said.split('`').filter(|part| !part.starts_with("aip-attest "));
-        assert!(commands.clone().all(|part| !part.contains(" --") && !part.starts_with("--")), "{run:#?}");
-    }
 }
 
 /// S27: a threshold is a decimal from 0 to 1, and nothing else opens the gate.

@@ -9,6 +9,7 @@ mod choosing;
 mod following;
 mod hostile;
 mod identity;
+mod inputs;
 mod inspecting;
 mod install;
 mod log;

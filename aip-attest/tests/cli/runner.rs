@@ -43,6 +43,11 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the root")
 }
 
+/// `action.yml`.
+pub(crate) fn action() -> Value {
+    yaml(&fs::read_to_string(root().join("action.yml")).expect("action.yml"))
+}
+
 /// Runs the action in `world` with these inputs (`with:`) and variables of the job (`env:`).
 pub(crate) fn run(world: &World, with: &[(&str, &str)], job: &[(&str, &str)]) -> Run {
     run_from(world, &root(), with, &[&[("AIP_ATTEST_BIN", PROGRAM)], job].concat())
@@ -50,7 +55,7 @@ pub(crate) fn run(world: &World, with: &[(&str, &str)], job: &[(&str, &str)]) ->
 
 /// As [`run`], from another checkout of the action, and without naming the program.
 pub(crate) fn run_from(world: &World, action: &Path, with: &[(&str, &str)], job: &[(&str, &str)]) -> Run {
-    let action_yml = yaml(&fs::read_to_string(root().join("action.yml")).expect("action.yml"));
+    let action_yml = self::action();
     let inputs = inputs(&action_yml, with);
     let job: BTreeMap<String, String> =
         job.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
