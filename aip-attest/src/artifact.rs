@@ -11,7 +11,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `pattern`, `exclude` | how names are matched |
+//! | `name`, `pattern`, `exclude` | how names are matched |
 //! | `choose`, `links` | which files are meant, by the arguments and what lies on the disk |
 //! | `ours` | what of them is a receipt of another one |
 //! | `select` | these on the real disk, with digests |
@@ -23,6 +23,7 @@ mod disk;
 mod exclude;
 mod hashing;
 mod links;
+mod name;
 mod ours;
 mod pattern;
 pub mod receipts;

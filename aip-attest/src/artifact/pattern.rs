@@ -11,7 +11,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use globset::{GlobBuilder, GlobMatcher};
+use super::name::{Class, NamePattern};
 
 /// A pattern: the folder that its fixed part names, and what matches below it.
 #[derive(Debug)]
@@ -25,11 +25,7 @@ pub(super) struct Pattern {
 enum Part {
     /// `**`: any number of folders; at the end, at least one name.
     Folders,
-    Name {
-        glob: GlobMatcher,
-        /// Whether it begins with a dot itself.
-        is_dotted: bool,
-    },
+    Name(NamePattern),
 }
 
 /// How far a path has come through a pattern.
@@ -92,7 +88,8 @@ impl Pattern {
 
     /// The state one name further down.
     pub(super) fn step(&self, from: &State, name: &OsStr, dots: Dots) -> State {
-        let is_hidden = dots == Dots::Hidden && name.as_encoded_bytes().starts_with(b".");
+        let text = name.to_string_lossy();
+        let is_hidden = dots == Dots::Hidden && text.starts_with('.');
         let mut next = State { at: BTreeSet::new(), is_taken: from.is_taken && !is_hidden };
         for (alternative, part) in self.positions(from) {
             let parts = &self.alternatives[alternative];
@@ -102,14 +99,14 @@ impl Pattern {
                     next.at.insert((alternative, part));
                     next.is_taken |= is_last;
                 }
-                Part::Name { glob, is_dotted } if (!is_hidden || *is_dotted) && glob.is_match(name) => {
+                Part::Name(one) if (!is_hidden || one.is_dotted()) && one.matches(&text) => {
                     if is_last {
                         next.is_taken = true;
                     } else {
                         next.at.insert((alternative, part + 1));
                     }
                 }
-                Part::Folders | Part::Name { .. } => {}
+                Part::Folders | Part::Name(_) => {}
             }
         }
         next
@@ -186,8 +183,9 @@ fn compile(text: &str) -> Result<Vec<Vec<Part>>, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("a pattern is no longer than {MAX_BYTES} bytes"));
     }
-    let alternatives = without_braces(text)
-        .ok_or_else(|| format!("its braces do not close, or stand for more than {MAX_ALTERNATIVES} names"))?;
+    let alternatives = without_braces(text).ok_or_else(|| {
+        format!("its braces do not close, count, or stand for more than {MAX_ALTERNATIVES} names")
+    })?;
     alternatives.iter().map(|text| parts_of(text)).collect()
 }
 
@@ -200,7 +198,7 @@ fn parts_of(text: &str) -> Result<Vec<Part>, String> {
             "" | "." if !is_root => {}
             "**" if matches!(parts.last(), Some(Part::Folders)) => {}
             "**" => parts.push(Part::Folders),
-            part => parts.push(name_part(part)?),
+            part => parts.push(Part::Name(NamePattern::parse(part)?)),
         }
     }
     // `a/` is the folder, which stands for what is below it, and no file `a`.
@@ -211,12 +209,6 @@ fn parts_of(text: &str) -> Result<Vec<Part>, String> {
         true => Err("it matches nothing".to_owned()),
         false => Ok(parts),
     }
-}
-
-fn name_part(part: &str) -> Result<Part, String> {
-    let glob = GlobBuilder::new(part).literal_separator(true).backslash_escape(true).build();
-    let glob = glob.map_err(|error| error.kind().to_string())?.compile_matcher();
-    Ok(Part::Name { glob, is_dotted: part.strip_prefix('\\').unwrap_or(part).starts_with('.') })
 }
 
 /// The texts that a text with braces stands for. `None` if they are too many, or do not close.
@@ -249,7 +241,8 @@ impl<'t> Braces<'t> {
         while let Some(c) = text[at..].chars().next() {
             match c {
                 '\\' => at += text[at + 1..].chars().next().map_or(0, char::len_utf8),
-                '[' => at += class_bytes(&text[at..]).saturating_sub(1),
+                // One that does not close is found out later.
+                '[' => at += Class::parse(&text[at..]).map_or(0, |(_, bytes)| bytes - 1),
                 '{' => {
                     depth += 1;
                     if depth == 1 {
@@ -261,6 +254,10 @@ impl<'t> Braces<'t> {
                     option = at + 1;
                 }
                 '}' if depth == 1 => {
+                    // A shell counts from one to the other.
+                    if options.is_empty() && text[option..at].contains("..") {
+                        return None;
+                    }
                     options.push(&text[option..at]);
                     return Some(Some(Self { start, end: at + 1, options }));
                 }
@@ -271,14 +268,6 @@ impl<'t> Braces<'t> {
         }
         (depth == 0).then_some(None)
     }
-}
-
-/// How long the class `[…]` is that `text` begins with: 1 if it does not close, so that the bracket alone is passed.
-fn class_bytes(text: &str) -> usize {
-    let negated = if text[1..].starts_with(['!', '^']) { 2 } else { 1 };
-    // A bracket that comes first is one of the class.
-    let first = if text[negated..].starts_with(']') { negated + 1 } else { negated };
-    text[first..].find(']').map_or(1, |at| first + at + 1)
 }
 
 const CHARACTERS: [char; 4] = ['*', '?', '[', '{'];
@@ -308,6 +297,11 @@ mod tests {
             (".*", ".a", true),
             (".*", ".a/b", true),
             ("?", "ab", false),
+            ("?", "é", true),
+            ("é/?", "é/世", true),
+            ("[[:alpha:]]*", "é", true),
+            ("a{1..2}", "a1", false),
+            ("a}*", "a}x", true),
             ("[ab]", "b", true),
             ("[!ab]", "c", true),
             ("[*]", "*", true),
@@ -340,7 +334,7 @@ mod tests {
             ("{a}", "a", true),
             ("{,a}b", "b", true),
             (r"{a\,b,c}", "a,b", true),
-            (r"\{a,b}*", "{a,b}x", false),
+            (r"\{a,b}*", "{a,b}x", true),
             ("[{]a,b[}]", "{a,b}", true),
         ] {
             let Ok(parsed) = Pattern::parse(pattern) else {
@@ -372,7 +366,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_says_why() {
-        for text in ["[", "a[", "[a/b]", "{a", "{a,{b}", "a}*", "[b-a]", r"*\"] {
+        for text in ["[", "a[", "[a/b]", "{a", "{a,{b}", "[b-a]", "[[:x:]]", "a{1..2}", r"*\"] {
             assert!(Pattern::parse(text).is_err(), "{text}");
         }
         // Ten choices of ten: more than anybody means.
