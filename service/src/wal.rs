@@ -5,14 +5,17 @@
 //! stretch of zeros in the middle, and the one that forgives a torn tail takes a record whose length was damaged for
 //! one, if it stands in the last 32 KiB. What is passed over is lost without a word. So both files are read here first.
 //!
-//! [`unsound`] tells what is wrong with a database folder, [`read`] takes out of one file all that can be read.
+//! [`unsound`] tells what is wrong with a database folder, [`read`] takes out of one file all that can be read, and
+//! [`Mended`] is a copy of a folder that holds that.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 mod journal;
+mod mended;
 
 pub use journal::{Flaw, Journal, Record, read, write};
+pub use mended::{Mended, current};
 
 /// What was read of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -100,11 +103,9 @@ pub fn unsound(db: &Path) -> io::Result<Vec<Unsound>> {
             found.push(Unsound { path, scan });
         }
     }
-    // A name that is damaged leads to no file, which is RocksDB's to refuse.
-    let current = fs::read(db.join("CURRENT"))?;
-    let name = String::from_utf8_lossy(&current);
-    let path = db.join(name.trim_end());
-    if name.starts_with("MANIFEST-") && path.is_file() {
+    // A name that is damaged leads to no manifest: the caller's to refuse.
+    if let Ok(name) = current(db)? {
+        let path = db.join(name);
         let scan = Scan::of(&read(&fs::read(&path)?));
         if scan.end != End::Whole {
             found.push(Unsound { path, scan });

@@ -48,6 +48,8 @@ pub(crate) struct Looked {
 pub(crate) enum Unsound {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Files(Vec<wal::Unsound>),
+    #[error("{0}")]
+    Current(String),
     #[error(transparent)]
     State(#[from] StateError),
     #[error(transparent)]
@@ -63,7 +65,9 @@ pub(crate) enum Unsound {
 /// Looks at a directory that this process holds.
 pub(crate) fn look(dir: &Path, record: &Path) -> Result<Looked, Unsound> {
     let db = dir.join("db");
-    let unsound = wal::unsound(&db).map_err(|cause| Unsound::Read { path: db.clone(), cause })?;
+    let unreadable = |cause| Unsound::Read { path: db.clone(), cause };
+    wal::current(&db).map_err(unreadable)?.map_err(Unsound::Current)?;
+    let unsound = wal::unsound(&db).map_err(unreadable)?;
     let (torn, damaged): (Vec<_>, Vec<_>) = unsound.into_iter().partition(wal::Unsound::is_torn);
     if !damaged.is_empty() {
         return Err(Unsound::Files(damaged));

@@ -7,13 +7,15 @@
 //! aip-witness-cosigned/v1\n
 //! <size> <root, base64> <time> <origin>\n           a log that this round cosigned; the first round of a file has all
 //! round <number> <hex SHA-256 of this frame's bytes before this>\n
+//! zeros                                               room for further rounds: a sync need not note a new length
 //! ```
 //! A round is appended as one frame. A crash cuts the last frame and no other, and its round was answered to nobody. A
 //! file that has grown is replaced by one with a single frame: a crash leaves the old or the new one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use service::durable;
@@ -116,7 +118,8 @@ impl Recorded {
             }
             at = end;
         }
-        recorded.is_torn = wrong.is_some() || frame < body.len();
+        // What begins with a zero is room that no round has begun to take.
+        recorded.is_torn = wrong.is_some() || body.get(frame).is_some_and(|byte| *byte != 0);
         recorded
     }
 
@@ -162,8 +165,9 @@ pub struct CosignedRecord {
     file: File,
     round: u64,
     rows: Rows,
-    /// Bytes of the file, and of its first frame.
+    /// Bytes that are written, bytes of the file, and of its first frame.
     length: u64,
+    room: u64,
     first_length: u64,
 }
 
@@ -179,9 +183,9 @@ impl CosignedRecord {
     pub fn replace(path: &Path, round: u64, rows: Rows) -> io::Result<Self> {
         let text = format!("{HEADER}{}", Frame::print(round, rows.values()));
         durable::replace(path, text.as_bytes())?;
-        let file = OpenOptions::new().append(true).open(path)?;
+        let file = OpenOptions::new().write(true).open(path)?;
         let length = text.len() as u64;
-        Ok(Self { path: path.to_owned(), file, round, rows, length, first_length: length })
+        Ok(Self { path: path.to_owned(), file, round, rows, length, room: length, first_length: length })
     }
 
     /// The number of the last round.
@@ -198,7 +202,11 @@ impl CosignedRecord {
             *self = Self::replace(&self.path, round, std::mem::take(&mut self.rows))?;
             return Ok(());
         }
-        self.file.write_all(text.as_bytes())?;
+        while self.length + text.len() as u64 > self.room {
+            self.file.write_all_at(&[0; ROOM_BYTES], self.room)?;
+            self.room += ROOM_BYTES as u64;
+        }
+        self.file.write_all_at(text.as_bytes(), self.length)?;
         self.file.sync_data()?;
         self.length += text.len() as u64;
         self.round = round;
@@ -207,6 +215,9 @@ impl CosignedRecord {
 }
 
 const HEADER: &str = "aip-witness-cosigned/v1\n";
+
+/// How much room is made at a time.
+const ROOM_BYTES: usize = 256 << 10;
 
 /// How much a file grows, beside twice the bytes of all logs, before it is replaced.
 const MOST_GROWTH_BYTES: u64 = 4 << 20;

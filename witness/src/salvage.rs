@@ -33,14 +33,19 @@ impl Rescued {
     /// Reads all of the database in `db`, damaged or not. Changes nothing.
     pub(crate) fn read(db: &Path) -> Self {
         let mut rescued = Self::default();
-        match wal::unsound(db) {
-            Ok(files) => {
+        match wal::current(db).and_then(|current| Ok((current, wal::unsound(db)?))) {
+            Ok((current, files)) => {
+                rescued.damage.extend(current.err());
                 let damaged = files.iter().filter(|file| !file.is_torn());
                 rescued.damage.extend(damaged.map(ToString::to_string));
             }
             Err(error) => rescued.damage.push(format!("`{}`: {error}", db.display())),
         }
-        let store = match RocksStore::open_damaged(db) {
+        // As it is; else with its record files mended; else with what RocksDB makes of them.
+        let mended = wal::Mended::copy(db);
+        let mended_store = || RocksStore::open_read_only(mended.as_ref().ok()?.path()).ok();
+        let whole = rescued.damage.is_empty().then(|| RocksStore::open_read_only(db).ok()).flatten();
+        let store = match whole.or_else(mended_store).map_or_else(|| RocksStore::open_damaged(db), Ok) {
             Ok(store) => store,
             Err(error) => {
                 rescued.damage.push(format!("{error}: nothing of the database can be read"));

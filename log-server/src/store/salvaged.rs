@@ -1,37 +1,31 @@
 //! What can be read of a damaged store: as RocksDB reads it once the damage is taken out of its files.
 //!
-//! The store itself is left as it is. In a folder for the while its sorted files are linked, and its record files are
-//! written anew, with every record that is whole or that could be put right, before and behind what is damaged.
+//! The store itself is left as it is.
 
-use std::fs::{self, DirBuilder};
-use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use service::wal;
+use service::wal::Mended;
 use tlog::LeafIndex;
 
 use super::rocks::RocksStore;
 use super::schema::Read as _;
-use super::{Store, StoreError, damage};
+use super::{Store, StoreError};
 
 /// A damaged store, as far as it can be read.
 pub(crate) struct Salvaged {
     store: Arc<RocksStore>,
     /// After the store, which reads it.
-    _scratch: Scratch,
+    _mended: Mended,
 }
 
 impl Salvaged {
     /// Reads the store at `db`.
     pub(crate) fn open(db: &Path) -> Result<Self, StoreError> {
-        let scratch = Scratch::new().map_err(|e| StoreError::of_disk("make a temporary folder", &e))?;
-        copy(db, &scratch.0).map_err(|e| StoreError::of_disk("copy its files", &e))?;
-        let store = RocksStore::open_read_only(&scratch.0)?;
-        Ok(Self { store: Arc::new(store), _scratch: scratch })
+        let mended = Mended::copy(db).map_err(|e| StoreError::of_disk("copy its files", &e))?;
+        let store = RocksStore::open_read_only(mended.path())?;
+        Ok(Self { store: Arc::new(store), _mended: mended })
     }
 
     /// Its rows, each checked by whoever reads it: what cannot be read is an error, or is not there.
@@ -69,51 +63,4 @@ pub(crate) fn ranges(ranges: &[Range<u64>]) -> String {
         _ => format!("{} to {}", range.start, range.end - 1),
     };
     ranges.iter().map(words).collect::<Vec<_>>().join(", ")
-}
-
-fn copy(db: &Path, scratch: &Path) -> io::Result<()> {
-    let db = &db.canonicalize()?;
-    let mut manifests = Vec::new();
-    for entry in fs::read_dir(db)? {
-        let path = entry?.path();
-        let (Some(name), Some(file)) = (path.file_name().and_then(|name| name.to_str()), path.file_name())
-        else {
-            continue;
-        };
-        let to = scratch.join(file);
-        if let Some(number) = damage::manifest(name) {
-            fs::write(&to, wal::write(&wal::read(&fs::read(&path)?).records))?;
-            manifests.push((number, name.to_owned()));
-        } else if name.ends_with(".log") {
-            fs::write(&to, wal::write(&wal::read(&fs::read(&path)?).records))?;
-        } else if name.ends_with(".sst") {
-            symlink(&path, &to)?;
-        }
-    }
-    let named = damage::current(db)?.ok();
-    let newest = || manifests.into_iter().max().map(|(_, name)| name);
-    if let Some(name) = named.or_else(newest) {
-        fs::write(scratch.join("CURRENT"), format!("{name}\n"))?;
-    }
-    Ok(())
-}
-
-/// A folder of this process, removed when it is dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> io::Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("log-server-salvage-{}-{number}", std::process::id()));
-        // A folder of somebody else is not used.
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

@@ -23,7 +23,30 @@ fn file() -> Vec<u8> {
     record.append(vec![row(1, 7, 11)]).expect("a round");
     record.append(Vec::new()).expect("a round");
     record.append(vec![row(2, 9, 12)]).expect("a round");
-    fs::read(&path).expect("a file")
+    let mut file = fs::read(&path).expect("a file");
+    let room = file.split_off(record.length as usize);
+    assert!(!room.is_empty() && room.iter().all(|byte| *byte == 0));
+    file
+}
+
+/// Room is nothing, whatever becomes of it; a part of a round in it is one that a crash cut.
+#[test]
+fn zeros_behind_the_last_round_are_room() {
+    let whole = Recorded::parse(&file());
+    let with = |written: &[u8]| {
+        let mut file = file();
+        file.extend(written);
+        file.resize(file.len() + 5_000, 0);
+        file
+    };
+    assert_eq!(Recorded::parse(&with(b"")), whole);
+    for flipped in [b'\n', b'r', 1] {
+        let mut file = with(b"");
+        let at = file.len() - 100;
+        file[at] = flipped;
+        assert_eq!(Recorded::parse(&file), whole, "{flipped}");
+    }
+    assert_eq!(Recorded::parse(&with(b"17 ")), Recorded { is_torn: true, ..whole });
 }
 
 #[test]
@@ -102,7 +125,8 @@ fn a_file_that_has_grown_is_replaced_and_says_the_same() {
         replaced |= record.length < before;
         longest = longest.max(fs::metadata(&path).expect("a file").len());
     }
-    assert!(replaced && longest <= 2 * record.first_length + MOST_GROWTH_BYTES, "{longest}");
+    let most = 2 * record.first_length + MOST_GROWTH_BYTES + ROOM_BYTES as u64;
+    assert!(replaced && longest <= most, "{longest}");
     let recorded = Recorded::read(&path).expect("a file").expect("a record");
     assert_eq!((recorded.round, recorded.rows.len()), (30, 4_000));
     assert!(recorded.rows.values().all(|row| row.seen.size.get() == 30 && !recorded.is_torn));

@@ -35,6 +35,11 @@ fn wal(server: &Server) -> PathBuf {
     logs.max_by_key(|path| fs::metadata(path).expect("a file").len()).expect("a write-ahead log")
 }
 
+/// How much of a record is written; the rest is room.
+fn written(record: &[u8]) -> usize {
+    record.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
 fn edit(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(path).expect("a file");
     change(&mut bytes);
@@ -81,7 +86,7 @@ fn damages() -> Vec<Damage> {
         ("zeros in its middle", |server| edit(&wal(server), |bytes| bytes[1_000..2_000].fill(0))),
         ("nothing but zeros", |server| edit(&wal(server), |bytes| bytes.fill(0))),
         ("the record", |server| fs::remove_file(server.record()).expect("a file")),
-        ("half of the record", |server| edit(&server.record(), |bytes| bytes.truncate(bytes.len() / 2))),
+        ("half of the record", |server| edit(&server.record(), |bytes| bytes.truncate(written(bytes) / 2))),
         ("a bit of the record", |server| edit(&server.record(), |bytes| bytes[300] ^= 1)),
         ("zeros in the record", |server| edit(&server.record(), |bytes| bytes[300..].fill(0))),
         ("an empty record", |server| edit(&server.record(), Vec::clear)),

@@ -120,6 +120,10 @@ async fn template(server: &Server) -> Truth {
         }
         served.close();
     }
+    // Its room is thousands of times what is written: nearly every flip would be of a zero.
+    let mut record = fs::read(server.record()).expect("a record");
+    record.truncate(record.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+    fs::write(server.record(), record).expect("a record");
     assert_eq!((shown[0].history.len(), shown[1].evidence.len()), (5, 2));
     Truth { logs, shown, about: server.run("status", &[]).stdout }
 }

@@ -1,0 +1,92 @@
+//! A database as RocksDB reads it once the damage is taken out of its record files.
+//!
+//! The database itself is left as it is. In a folder for the while its sorted files are linked, and its record files are
+//! written anew, with every record that is whole or that could be put right, before and behind what is damaged.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{read, write};
+
+/// The folder. It is removed when this is dropped, which comes after whoever reads it.
+#[derive(Debug)]
+pub struct Mended(PathBuf);
+
+impl Mended {
+    /// Mends a copy of the database folder `db`. What is damaged of its sorted files stays so.
+    pub fn copy(db: &Path) -> io::Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("aip-salvage-{}-{number}", std::process::id()));
+        // A folder of somebody else is not used.
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let mended = Self(path);
+        mended.fill(&db.canonicalize()?)?;
+        Ok(mended)
+    }
+
+    /// Where it is, to be opened for reading.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn fill(&self, db: &Path) -> io::Result<()> {
+        let mut manifests = Vec::new();
+        for entry in fs::read_dir(db)? {
+            let path = entry?.path();
+            let (Some(name), Some(file)) =
+                (path.file_name().and_then(|name| name.to_str()), path.file_name())
+            else {
+                continue;
+            };
+            let to = self.0.join(file);
+            if let Some(number) = manifest(name) {
+                fs::write(&to, write(&read(&fs::read(&path)?).records))?;
+                manifests.push((number, name.to_owned()));
+            } else if name.ends_with(".log") {
+                fs::write(&to, write(&read(&fs::read(&path)?).records))?;
+            } else if name.ends_with(".sst") {
+                symlink(&path, &to)?;
+            }
+        }
+        let named = current(db)?.ok();
+        let newest = || manifests.into_iter().max().map(|(_, name)| name);
+        if let Some(name) = named.or_else(newest) {
+            fs::write(self.0.join("CURRENT"), format!("{name}\n"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Mended {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The name of the manifest of a database folder, or what is wrong with the file that names it.
+pub fn current(db: &Path) -> io::Result<Result<String, String>> {
+    let path = db.join("CURRENT");
+    let text = match fs::read(&path) {
+        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+        // A database that is not there is another matter.
+        Err(e) if e.kind() == io::ErrorKind::NotFound && db.is_dir() => {
+            return Ok(Err(format!("`{}` is missing", path.display())));
+        }
+        Err(e) => return Err(e),
+    };
+    let name = text.strip_suffix('\n').filter(|name| manifest(name).is_some());
+    Ok(match name {
+        Some(name) if db.join(name).is_file() => Ok(name.to_owned()),
+        _ => Err(format!("`{}` is damaged: it names no manifest that is there", path.display())),
+    })
+}
+
+/// The number of a manifest, by its name.
+fn manifest(name: &str) -> Option<u64> {
+    let number = name.strip_prefix("MANIFEST-")?;
+    number.bytes().all(|digit| digit.is_ascii_digit()).then(|| number.parse().ok()).flatten()
+}
