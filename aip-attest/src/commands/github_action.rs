@@ -97,7 +97,8 @@ fn act(runner: &mut Runner) -> Result<Exit> {
         receipt: None,
     };
     let (artifacts, aside) = sign::artifacts(&named, &shelf, &says, runner.console())
-        .map_err(|failure| lines::explain("sign-paths", &inputs.sign_paths.take, failure))?;
+        .map_err(|failure| lines::explain("sign-paths", &inputs.sign_paths.take, failure))
+        .map_err(|failure| lines::explain("subjects", &inputs.subjects, failure))?;
     let request = Request {
         artifacts,
         says,

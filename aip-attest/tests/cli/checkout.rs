@@ -31,7 +31,7 @@ fn a_proposed_policy_counts_only_by_its_digest() {
     let (log, world) = (Log::start(), world());
     let text = policy_of(&log);
     world.file(".aip/policy", text.as_bytes());
-    let line = format!("policy-sha256: {}", sha256(&text));
+    let line = format!("policy-sha256: '{}'", sha256(&text));
     let fixed = [("policy-sha256", &*sha256(&text).leak())];
     for event in ["pull_request", "merge_group", "pull_request_target"] {
         let allowed = [("allow-untrusted-event", "true")];
@@ -81,7 +81,7 @@ fn settings_of_a_checkout_count_only_by_their_digest_and_are_never_passed_over()
     world.file(".aip/policy", policy().as_bytes());
     let settings = "version = 1\n[trust]\ndecay = \"1\"\nmin-paths = 2\n";
     world.file(".aip/trust.toml", settings.as_bytes());
-    let line = format!("trust-sha256: {}", sha256(settings));
+    let line = format!("trust-sha256: '{}'", sha256(settings));
     for event in ["push", "schedule", "workflow_dispatch"] {
         let refused = in_event(&world, event, &gate(&own, &[]));
         refused.expect(false, &["::error ", "nothing fixes the settings `.aip/trust.toml`", &line]);

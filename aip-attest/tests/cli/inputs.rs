@@ -52,6 +52,7 @@ fn subjects_checksums_and_one_statement_are_inputs() {
     for (name, bad, why) in [
         ("subjects", "app", "is not NAME@sha256:HEX"),
         ("checksums", "nowhere", "nowhere"),
+        ("subjects", "a@sha256:0, b@sha256:1", "`subjects` has one NAME@sha256:HEX a line"),
         ("together", "yes", "the input `together` is `yes`"),
     ] {
         announced(&world, &[(name, bad)], &[]).expect(false, &[why]);

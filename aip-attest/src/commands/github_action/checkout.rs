@@ -39,7 +39,8 @@ fn admit_policy(policy: &PolicyFile, inputs: &Inputs, event: &Event, runner: &mu
     if inputs.policy_sha256.is_some() {
         return Ok(());
     }
-    let line = format!("policy-sha256: {}", Hash::of(policy.text.as_bytes()));
+    // Quoted: there are digits that YAML takes for a number.
+    let line = format!("policy-sha256: '{}'", Hash::of(policy.text.as_bytes()));
     if event.is_proposal() {
         return Err(Failure::new(format!("the policy {} is from the checkout", policy.source))
             .because(format!(
@@ -71,7 +72,7 @@ fn settings(policy: Option<&PolicyFile>, inputs: &Inputs) -> Result<Trust> {
         (Some(found), None) => Err(Failure::new(format!("nothing fixes the settings `{}`", found.path.display()))
             .because("whoever changes the branch changes them, and to pass over them may be to ask for less")
             .hint(format!(
-                "read the file, then add the line `trust-sha256: {}` to the step's inputs; or remove it, and use the inputs",
+                "read the file, then add the line `trust-sha256: '{}'` to the step's inputs; or remove it, and use the inputs",
                 found.sha256()
             ))),
         (Some(found), Some(want)) => fixed(&found, want),

@@ -40,9 +40,11 @@ fn advice(input: &str, line: &str) -> Option<String> {
 }
 
 fn one_a_line(input: &str) -> String {
-    format!(
-        "`{input}` has one file, folder or pattern a line, as it is: begin with `{input}: |`, and a line for each below"
-    )
+    let one = match input {
+        "subjects" => "NAME@sha256:HEX",
+        _ => "file, folder or pattern",
+    };
+    format!("`{input}` has one {one} a line, as it is: begin with `{input}: |`, and a line for each below")
 }
 
 /// Outside of the braces of a pattern.

@@ -7,6 +7,7 @@ use attestation::Did;
 use serde_json::{Value, json};
 
 use super::runner::{Runner, append, random_word, temporary_folder};
+use super::words::in_words;
 use crate::artifact::Aside;
 use crate::commands::sign;
 use crate::durable::{self, Readers};
@@ -29,7 +30,7 @@ impl Outputs {
         let pending = pending.count();
         Self {
             did: did.to_string(),
-            signatures: report.signed.iter().map(sign::json_of).collect(),
+            signatures: report.signed.iter().map(json_of).collect(),
             receipts: receipts.to_path_buf(),
             signed: report.signed.len(),
             pending,
@@ -82,6 +83,14 @@ impl Outputs {
         ));
         Ok(())
     }
+}
+
+/// As `sign --json` has it, in words of the action.
+fn json_of(signed: &Signed) -> Value {
+    let mut element = sign::json_of(signed);
+    let failure = signed.failure.as_ref().map(|failure| failure.clone().in_words(in_words).to_json());
+    element["error"] = failure.unwrap_or_default();
+    element
 }
 
 /// Adds to a file of the runner: the step's outputs, or the variables of later steps.
