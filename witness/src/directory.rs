@@ -9,6 +9,8 @@
 //! ```
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use service::key_file;
@@ -24,7 +26,7 @@ use crate::store::rocks::RocksStore;
 pub(crate) struct Directory {
     path: PathBuf,
     /// Held until the process ends; the kernel lets go of it even after kill -9.
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
@@ -34,7 +36,7 @@ impl Directory {
         let file = OpenOptions::new().read(true).write(true).open(&lock);
         let file = file.map_err(|e| no_witness(path).caused_by(e))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: file }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock: file }),
             Err(TryLockError::WouldBlock) => {
                 Err(Failure::new(format!("another process uses the directory `{}`", path.display()))
                     .hint("a witness has one state: stop the other process first"))
@@ -42,6 +44,17 @@ impl Directory {
             Err(TryLockError::Error(e)) => {
                 Err(Failure::new(format!("cannot lock `{}`", lock.display())).caused_by(e))
             }
+        }
+    }
+
+    /// Whether the directory is still the one that was locked, under its name: one that was removed or put aside takes
+    /// writes that nobody finds again.
+    pub(crate) fn check_linked(&self) -> io::Result<()> {
+        let named = self.path.join("lock").symlink_metadata()?;
+        let held = self.lock.metadata()?;
+        match (named.dev(), named.ino()) == (held.dev(), held.ino()) {
+            true => self.path.join("db").join("CURRENT").symlink_metadata().map(drop),
+            false => Err(io::Error::other("another directory has its name")),
         }
     }
 

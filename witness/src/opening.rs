@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use service::wal;
+use service::{disk, wal};
 
 use crate::Failure;
 use crate::agreement::{Agreement, Break, Held, Stored, judge};
@@ -104,8 +104,9 @@ pub fn open(dir: &Path) -> Result<Opened, Failure> {
         },
         Agreement::Counted(held) => held,
     };
+    // It was opened to be read a moment ago, so what stands in the way now is the disk: full, or read-only.
     let cannot = |e| Failure::new(format!("cannot open the database in `{}`", dir.display())).caused_by(e);
-    let store = RocksStore::open(&dir.join("db")).map_err(cannot)?;
+    let store = RocksStore::open(&dir.join("db")).map_err(|e| cannot(e).may_pass(true))?;
     let round = stored.round.unwrap_or(0);
     let mut rows = stored.rows;
     match recorded {
@@ -125,9 +126,12 @@ pub fn open(dir: &Path) -> Result<Opened, Failure> {
         }
     }
     let record = CosignedRecord::replace(&record_path, round, rows);
-    let cannot =
-        |e| Failure::new(format!("cannot write the record `{}`", record_path.display())).caused_by(e);
-    let record = record.map_err(cannot)?;
+    let record = record.map_err(|e| {
+        let may_pass = disk::may_pass(&e);
+        Failure::new(format!("cannot write the record `{}`", record_path.display()))
+            .caused_by(e)
+            .may_pass(may_pass)
+    })?;
     Ok(Opened { store: Arc::new(RecordedStore::new(store, record)), held })
 }
 

@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use service::durable;
@@ -195,6 +195,9 @@ impl CosignedRecord {
 
     /// Adds the next round. Durable once this returns; after an error the process must stop.
     pub fn append(&mut self, rows: Vec<Row>) -> io::Result<()> {
+        if self.file.metadata()?.nlink() == 0 {
+            return Err(io::Error::other("the file was removed: what is written to it is lost"));
+        }
         let round = self.round + 1;
         let text = Frame::print(round, rows.iter());
         self.rows.extend(rows.into_iter().map(|row| (row.origin.clone(), row)));

@@ -42,7 +42,7 @@ pub struct Args {
 
 /// Serves the witness. Returns after a clean stop.
 pub fn run(args: Args) -> Result<(), Failure> {
-    let directory = Directory::lock(&args.dir)?;
+    let directory = Arc::new(Directory::lock(&args.dir)?);
     let file = directory.settings()?;
     let keys = directory.keys(&file)?;
     let settings = args.settings.or(file.settings);
@@ -77,7 +77,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new("cannot start the server").caused_by(e))?;
-    runtime.block_on(serve(app, lists, &settings, &args.dir))?;
+    runtime.block_on(serve(app, lists, &settings, &directory, &args.dir))?;
     // Whoever still waited is gone with the runtime; the writer ends when nobody can ask it any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     writer.join().map_err(|_| Failure::new("the state's writer had failed before the witness stopped"))?;
@@ -88,7 +88,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn serve(app: Arc<App>, lists: Lists, settings: &Settings, dir: &Path) -> Result<(), Failure> {
+async fn serve(
+    app: Arc<App>,
+    lists: Lists,
+    settings: &Settings,
+    directory: &Arc<Directory>,
+    dir: &Path,
+) -> Result<(), Failure> {
     let address = settings.listen.unwrap_or(([127, 0, 0, 1], 8081).into());
     let listener = connections::listen(address)
         .map_err(|e| Failure::new(format!("cannot listen on {address}")).caused_by(e))?;
@@ -98,7 +104,7 @@ async fn serve(app: Arc<App>, lists: Lists, settings: &Settings, dir: &Path) -> 
     let interval = settings.list_interval.map_or(Duration::from_secs(60 * 60), Pause::get);
     let reload = spawn_lists(lists, &app.cosigner, interval)?;
     let floor = settings.disk_floor_bytes.unwrap_or(256 << 20);
-    let watchdog = tokio::spawn(watch_over(app.clone(), dir.to_owned(), floor));
+    let watchdog = tokio::spawn(watch_over(app.clone(), directory.clone(), dir.to_owned(), floor));
     let bound = listener.local_addr().unwrap_or(address);
     let name = app.cosigner.keys.name();
     tracing::info!(%name, address = %bound, logs = app.cosigner.logs().len(), "serving");
@@ -217,7 +223,7 @@ fn list_error(error: &ListsError) {
 }
 
 /// Looks after what changes outside: the clock and free disk space. And keeps metrics and budgets from growing.
-async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
+async fn watch_over(app: Arc<App>, directory: Arc<Directory>, dir: PathBuf, disk_floor_bytes: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     for tick in 0u64.. {
         ticks.tick().await;
@@ -228,6 +234,11 @@ async fn watch_over(app: Arc<App>, dir: PathBuf, disk_floor_bytes: u64) {
             app.addresses.forget_idle();
         }
         disk::watch(&dir, disk_floor_bytes, &app.disk_low);
+        if let Err(error) = directory.check_linked() {
+            // What is cosigned from now on would be forgotten with the process.
+            tracing::error!(%error, "the witness's files are gone: stopping");
+            std::process::exit(EXIT_FATAL);
+        }
     }
 }
 

@@ -111,6 +111,17 @@ fn a_frame_that_was_taken_out_or_stands_twice_is_named() {
     }
 }
 
+/// A record that somebody removed takes nothing more: the next start would not find it.
+#[test]
+fn a_file_that_was_removed_takes_no_round() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("w.cosigned");
+    let mut record = CosignedRecord::replace(&path, 0, Rows::new()).expect("a record");
+    record.append(vec![row(1, 5, 10)]).expect("a round");
+    fs::remove_file(&path).expect("a file");
+    assert!(record.append(vec![row(1, 7, 11)]).is_err());
+}
+
 /// A file does not grow with the number of rounds.
 #[test]
 fn a_file_that_has_grown_is_replaced_and_says_the_same() {

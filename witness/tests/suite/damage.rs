@@ -241,6 +241,26 @@ fn forget_rounds(db: &Path) {
     db.drop_cf("round").expect("a column");
 }
 
+/// §0.13 of the review, here: a witness whose files are removed while it runs remembers nothing, and ends.
+#[test]
+fn a_running_witness_whose_files_are_removed_ends() {
+    for remove in ["directory", "record"] {
+        let log = Log::new("log.example/a", 9);
+        let mut server = Server::init(&[&log], &["--key-type", "ed25519"]);
+        server.serve(&[]);
+        assert_eq!(server.add(log.request(0, 5)).0, 200);
+        match remove {
+            "directory" => fs::remove_dir_all(server.dir()).expect("a folder"),
+            _ => {
+                fs::remove_file(server.record()).expect("a file");
+                let answer = server.try_add(log.request(5, 9));
+                assert!(answer.is_none_or(|(status, text)| status == 503 && !text.contains('—')), "{remove}");
+            }
+        }
+        assert_eq!(server.wait(), Some(70), "{remove}");
+    }
+}
+
 /// A second witness at the path of an earlier one would meet the earlier one's record.
 #[test]
 fn init_refuses_a_record_that_is_there() {
