@@ -15,6 +15,8 @@ pub struct Aside {
     pub(super) paths: BTreeMap<PathBuf, Reason>,
     pub(super) links: Vec<PathBuf>,
     pub(super) ambiguous: Vec<String>,
+    /// Receipts of something else, which are taken like any other file.
+    pub(super) receipts: Vec<PathBuf>,
 }
 
 impl Aside {
@@ -47,6 +49,13 @@ impl Aside {
         for argument in &self.ambiguous {
             console.warn(format!(
                 "`{argument}` is a pattern, and the name of a file or folder as well: both are taken"
+            ));
+        }
+        for receipt in &self.receipts {
+            console.warn(format!(
+                "`{0}` is a receipt that names no file here by path and digest, and is signed like any other file; \
+                 --exclude '{0}' leaves it out",
+                receipt.display()
             ));
         }
         for link in &self.links {

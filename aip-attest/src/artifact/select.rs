@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::aside::Aside;
-use super::choose::{self, Item, Purpose, Reason};
+use super::choose::{self, Choice, Item, Purpose, Reason};
 use super::disk::FileSystem;
 use super::exclude::Excludes;
 use super::ours::{self, Candidate, Claims, Places};
@@ -88,9 +88,10 @@ fn select<S: AsRef<OsStr>>(
     receipt_of: &dyn Fn(&Path) -> Option<PathBuf>,
 ) -> Selection {
     let choice = choose::choose(wanted.arguments, wanted.excludes, purpose, &FileSystem);
-    let mut aside = Aside { paths: choice.aside, links: choice.links, ambiguous: choice.ambiguous };
+    let Choice { items, aside: paths, links, ambiguous } = choice;
+    let mut aside = Aside { paths, links, ambiguous, receipts: Vec::new() };
     let artifacts: Vec<Result<Artifact, Unusable>> =
-        choice.items.into_iter().map(|item| artifact(item, purpose)).collect();
+        items.into_iter().map(|item| artifact(item, purpose)).collect();
     let mut digests = hashing::hash_all(artifacts.iter().flatten()).into_iter();
     let hashed = |artifact: Result<Artifact, Unusable>| {
         let artifact = artifact?;
@@ -105,10 +106,16 @@ fn select<S: AsRef<OsStr>>(
     let mut artifacts = Vec::new();
     for hashed in hashed {
         match hashed.as_ref().ok().and_then(file_of) {
-            Some(path) if passed.next() == Some(true) => {
-                aside.paths.insert(path.to_path_buf(), Reason::Ours);
-            }
-            _ => artifacts.push(hashed),
+            Some(path) => match passed.next() {
+                Some(Verdict::Ours) => drop(aside.paths.insert(path.to_path_buf(), Reason::Ours)),
+                verdict => {
+                    if verdict == Some(Verdict::OfOthers) {
+                        aside.receipts.push(path.to_path_buf());
+                    }
+                    artifacts.push(hashed);
+                }
+            },
+            None => artifacts.push(hashed),
         }
     }
     if artifacts.is_empty() && !wanted.arguments.is_empty() {
@@ -155,13 +162,24 @@ fn file_of(hashed: &Hashed) -> Option<&Path> {
     }
 }
 
-/// Of each file that was read, in their order, whether it is passed over.
+/// What a file says of others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Verdict {
+    /// Nothing.
+    Plain,
+    /// It is a receipt of one that is selected.
+    Ours,
+    /// It is a receipt, and of none that is selected.
+    OfOthers,
+}
+
+/// Of each file that was read, in their order, what it says of the others.
 fn passed_over(
     hashed: &[Result<Hashed, Unusable>],
     folder: Option<&Path>,
     receipt_of: &dyn Fn(&Path) -> Option<PathBuf>,
     relative: &dyn Fn(&Path) -> PathBuf,
-) -> Vec<bool> {
+) -> Vec<Verdict> {
     let files = hashed.iter().flatten().filter_map(|hashed| Some((file_of(hashed)?, hashed.sha256)));
     let files: Vec<(&Path, tlog::Hash)> = files.collect();
     // One file needs no threads, and starting them takes longer than reading it.
@@ -173,7 +191,13 @@ fn passed_over(
     };
     let candidate = |((path, sha256), claims)| Candidate { path, sha256, claims };
     let candidates: Vec<Candidate<'_>> = iter::zip(files, claims).map(candidate).collect();
-    ours::passed_over(&candidates, &Places { folder, replaced: receipt_of, relative })
+    let passed = ours::passed_over(&candidates, &Places { folder, replaced: receipt_of, relative });
+    let verdict = |(candidate, is_passed): (&Candidate<'_>, bool)| match (is_passed, &candidate.claims) {
+        (true, _) => Verdict::Ours,
+        (false, Some(_)) => Verdict::OfOthers,
+        (false, None) => Verdict::Plain,
+    };
+    iter::zip(&candidates, passed).map(verdict).collect()
 }
 
 /// All that was named is set aside: nothing would be checked, and the answer must not be yes.

@@ -128,6 +128,11 @@ fn what_a_new_receipt_replaces_is_not_signed() {
     world.file("d/app", b"built anew");
     let ran = world.run(&["sign", "d", "--no-log", "--json"]);
     assert_eq!(ran.json().as_array().map(Vec::len), Some(1), "{ran:#?}");
+    // One of an earlier build that lies elsewhere is a file like others: it is signed, and not without a word.
+    world.file("d/old.json", Forge::of("app", b"built before").receipt().as_bytes());
+    let ran = world.run(&["sign", "d", "--no-log", "--receipts", "r"]);
+    ran.expect(0, &["signed   d/old.json", "warning: `d/old.json` is a receipt that names no file here"]);
+    std::fs::remove_file(world.path("d/old.json")).expect("removed");
     // What is no receipt is nobody's to replace.
     world.file("d/app.receipt.json", b"mine");
     let ran = world.run(&["sign", "d/app", "--no-log"]);
