@@ -106,7 +106,7 @@ fn summary(opened: &Opened) -> String {
     let _ = writeln!(text, "| threshold | {} |", verdict.params.threshold());
     let _ = writeln!(text, "| standing | {} |", verdict.standing.name());
     let _ = writeln!(text, "| roots | {} |", cell(&said(&opened.judged.roots.to_string())));
-    let _ = writeln!(text, "| policy | {} |", cell(&opened.judged.policy.source.to_string()));
+    let _ = writeln!(text, "| policy | {} |", cell(&said(&opened.judged.policy.source.to_string())));
     for Stated { name, value, from } in &opened.judged.settings {
         let _ = writeln!(text, "| {} | {} |", cell(name), cell(&format!("{value}: {from}")));
     }

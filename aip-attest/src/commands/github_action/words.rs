@@ -33,7 +33,7 @@ pub(super) fn in_words(text: &str) -> Option<String> {
     for (at, part) in text.split('`').enumerate() {
         let is_quoted = at % 2 == 1;
         let is_command = is_quoted && (part.starts_with("aip-attest ") || part.starts_with("aip "));
-        let has_flags = part.split_whitespace().any(|word| word.starts_with("--"));
+        let has_flags = part.split_whitespace().any(|word| unbracketed(word).starts_with("--"));
         match (is_quoted, is_command || !has_flags) {
             (false, true) => words.push_str(part),
             (true, true) => words.push_str(&format!("`{part}`")),
@@ -44,20 +44,24 @@ pub(super) fn in_words(text: &str) -> Option<String> {
     Some(words)
 }
 
+/// A word without what opens before it.
+fn unbracketed(word: &str) -> &str {
+    word.trim_start_matches(['(', '[', '"', '\''])
+}
+
 /// Each flag, and the name of its value behind it, in words.
 fn reworded(text: &str) -> Option<String> {
     let mut words = String::new();
     let mut after_flag = false;
     for piece in text.split_inclusive(' ') {
-        let word = piece.trim_end_matches(' ');
+        let word = unbracketed(piece.trim_end_matches(' '));
         let name_end = word.find(|c: char| !(c == '-' || c.is_ascii_lowercase())).unwrap_or(word.len());
         let (flag, rest) = word.split_at(name_end);
         if flag.starts_with("--") && flag.len() > 2 {
             let (_, input) = FLAGS.iter().find(|(name, _)| *name == flag)?;
             let value = rest.strip_prefix('=').unwrap_or(rest);
-            words.push_str(input);
-            words.push_str(value);
-            words.push_str(&piece[word.len()..]);
+            let (before, after) = piece.split_once(word)?;
+            words.push_str(&format!("{before}{input}{value}{after}"));
             after_flag = value.is_empty();
             continue;
         }
@@ -67,7 +71,7 @@ fn reworded(text: &str) -> Option<String> {
         if is_value {
             // The blank before it was the flag's.
             words.truncate(words.trim_end_matches(' ').len());
-            words.push_str(&piece[letters.len()..]);
+            words.push_str(piece.strip_prefix(letters).unwrap_or_default());
         } else {
             words.push_str(piece);
         }
@@ -95,7 +99,12 @@ mod tests {
             ("use `--exclude .git`", Some("use a line that begins with `!` .git")),
             ("`aip-attest policy pin URL --replace`", Some("`aip-attest policy pin URL --replace`")),
             ("or sign without a log: --no-log", None),
+            (
+                "the policy p (--policy) and p (AIP_POLICY)",
+                Some("the policy p (`policy`) and p (AIP_POLICY)"),
+            ),
             ("use --receipt FILE", None),
+            ("(or --no-log)", None),
             ("a -- b", Some("a -- b")),
         ] {
             assert_eq!(in_words(text).as_deref(), want, "{text}");
