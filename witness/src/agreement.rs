@@ -1,7 +1,7 @@
 //! Whether the database and the record beside the directory say the same. Pure.
 //!
-//! Each round is synced in the database first, then in the record, then answered. So a crash leaves the database at
-//! most one round ahead. Everything else is damage, or an older copy of one of them: the witness does not start, or,
+//! Each round is synced in the database first, then in the record, then answered, and the next round is written to the
+//! database meanwhile. So a crash leaves the database at most [`MOST_AHEAD`] rounds ahead. Everything else is damage, or an older copy of one of them: the witness does not start, or,
 //! where the rounds are right and a log's tree is not, cosigns nothing of that log ([`Held`]) until the operator
 //! accepts the higher one.
 
@@ -26,7 +26,7 @@ pub struct Stored {
 pub enum Agreement {
     /// There is no record yet, and the database is of a release that kept none.
     First,
-    /// They count the same rounds, or the database is one ahead. Logs whose trees differ are held.
+    /// They count the same rounds, or the database is as far ahead as a crash leaves it. Logs whose trees differ are held.
     Counted(Held),
     /// Nothing may be signed.
     Broken(Break),
@@ -116,19 +116,19 @@ pub fn judge(stored: &Stored, recorded: Option<&Recorded>) -> Agreement {
     if of_store < of_record + u64::from(is_torn) {
         return Agreement::Broken(Break::Behind { stored: of_store, recorded: of_record, is_torn });
     }
-    if of_store > of_record + 1 {
+    if of_store > of_record + MOST_AHEAD {
         return Agreement::Broken(Break::RecordBehind { stored: of_store, recorded: of_record });
     }
     Agreement::Counted(disagreements(&stored.rows, &recorded.rows, of_store > of_record))
 }
 
-/// The logs whose rows differ, but for those that the database's last round may have changed alone.
-pub fn disagreements(stored: &Rows, recorded: &Rows, is_one_ahead: bool) -> Held {
+/// The logs whose rows differ, but for those that the database's last rounds may have changed alone.
+fn disagreements(stored: &Rows, recorded: &Rows, may_be_ahead: bool) -> Held {
     let mut held = Held::new();
     for origin in stored.keys().chain(recorded.keys()) {
         let (of_store, of_record) = (stored.get(origin), recorded.get(origin));
         let is_ahead =
-            is_one_ahead && of_store.is_some_and(|row| of_record.is_none_or(|before| follows(row, before)));
+            may_be_ahead && of_store.is_some_and(|row| of_record.is_none_or(|before| follows(row, before)));
         if of_store != of_record && !is_ahead {
             let disagreement = Disagreement {
                 origin: origin.clone(),
@@ -140,6 +140,9 @@ pub fn disagreements(stored: &Rows, recorded: &Rows, is_one_ahead: bool) -> Held
     }
     held
 }
+
+/// How many rounds the database has at most that the record has not: one that is confirmed, and one that is written.
+pub const MOST_AHEAD: u64 = 2;
 
 /// Whether `row` can have been cosigned after `before`.
 fn follows(row: &Row, before: &Row) -> bool {
@@ -175,12 +178,12 @@ mod tests {
     }
 
     #[test]
-    fn a_database_is_level_or_one_round_ahead_or_nothing_is_signed() {
+    fn a_database_is_level_or_two_rounds_ahead_or_nothing_is_signed() {
         let rows = [row(1, 5, 1, 10)];
         let judge = |round, recorded: &Recorded| judge(&stored(round, &rows), Some(recorded));
         let torn = Recorded { is_torn: true, ..recorded(7, &rows) };
         let damaged = Recorded { damage: Some("line 3".into()), ..recorded(7, &rows) };
-        for round in [7, 8] {
+        for round in [7, 8, 9] {
             assert!(held(&judge(Some(round), &recorded(7, &rows))).is_empty(), "{round}");
         }
         assert!(held(&judge(Some(8), &torn)).is_empty(), "the crash cut the round that the database has");
@@ -193,8 +196,8 @@ mod tests {
             "a database from before the record"
         );
         assert_eq!(judge(Some(7), &torn), broken(7, 7, true), "what the record begins the database has had");
-        let lost = Break::RecordBehind { stored: 9, recorded: 7 };
-        assert_eq!(judge(Some(9), &recorded(7, &rows)), Agreement::Broken(lost));
+        let lost = Break::RecordBehind { stored: 10, recorded: 7 };
+        assert_eq!(judge(Some(10), &recorded(7, &rows)), Agreement::Broken(lost));
         assert_eq!(judge(Some(7), &damaged), Agreement::Broken(Break::Damaged("line 3".into())));
         assert_eq!(super::judge(&stored(Some(7), &rows), None), Agreement::Broken(Break::Missing(7)));
         assert_eq!(super::judge(&stored(None, &rows), None), Agreement::First);
@@ -216,7 +219,7 @@ mod tests {
         ] {
             let rows: Vec<Row> = after.iter().cloned().chain([row(2, 1, 1, 1)]).collect();
             let recorded = recorded(7, &[before.clone(), row(2, 1, 1, 1)]);
-            for (round, want) in [(7, level), (8, ahead)] {
+            for (round, want) in [(7, level), (8, ahead), (9, ahead)] {
                 let agreement = judge(&stored(Some(round), &rows), Some(&recorded));
                 let want: &[&str] = if want { &["log.example/1"] } else { &[] };
                 assert_eq!(held(&agreement), want, "{after:?} in round {round}");

@@ -125,6 +125,7 @@ fn accept_higher(dir: &Path, origin: &str) -> Result<String, Failure> {
     opened
         .store
         .write(&batch)
+        .and_then(|()| opened.store.confirm(&batch))
         .and_then(|()| opened.store.inner().flush())
         .map_err(|e| cannot().caused_by(e))?;
     Ok(format!("accepted: {name} size {} root {}\n", higher.seen.size, higher.seen.root.to_base64()))

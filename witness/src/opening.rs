@@ -116,7 +116,7 @@ pub fn open(dir: &Path) -> Result<Opened, Failure> {
         ),
         Some(recorded) => {
             if recorded.round < round {
-                tracing::warn!(round, "a crash came between the database and the record of its last round");
+                tracing::warn!(round, "a crash came between the database and the record of its last rounds");
             }
             // What the two do not agree on stays as it is in both.
             for log in held.values() {

@@ -128,7 +128,7 @@ pub(crate) fn salvage(dir: &Path, record_path: &Path) -> Result<Vec<String>, Fai
     );
     let round = of_store.max(recorded.round) + 1;
     // The record first: a crash behind this line leaves a database that is behind it, which is refused and salvaged
-    // again; the other way round it would pass for one round ahead.
+    // again; the other way round it would pass for one that is ahead.
     CosignedRecord::replace(record_path, round, recorded.rows).map_err(cannot)?;
     if new.exists() {
         fs::remove_dir_all(&new).map_err(cannot)?;

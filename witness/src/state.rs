@@ -9,13 +9,14 @@
 //! ```
 //! One thread writes. It takes all updates that wait, holds each against what is there, and writes those that fit in
 //! one synced batch: many logs share a sync, and check and set are one step (c2sp.org/tlog-witness describes the
-//! race that this excludes). Nobody is answered before the batch is durable. After a failed write the state on disk
-//! is not known: the thread ends, and every later update with it.
+//! race that this excludes). A second thread confirms the batch in the second record, then answers, in the order of the
+//! batches, while the next one is written. After a failed write the state on disk is not known: both threads end, and
+//! every later update with them.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 
 use tlog::checkpoint::Checkpoint;
@@ -91,6 +92,28 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+impl Shared {
+    /// Confirms a round, and answers who waits for it.
+    fn confirm(&self, round: Round) -> Result<(), StoreError> {
+        let Round { batch, changed, kept, waiting } = round;
+        if !batch.puts().is_empty() {
+            self.store.confirm(&batch)?;
+        }
+        // From here on the batch is durable, twice: a crash before this line takes nothing back that was told to
+        // anybody, a crash after it finds the new state.
+        let latest = changed.values().map(|log: &Cosigned| log.time.as_secs()).max().unwrap_or(0);
+        self.latest.fetch_max(latest, Ordering::AcqRel);
+        self.evidence.fetch_add(kept as u64, Ordering::AcqRel);
+        self.known.write().unwrap_or_else(PoisonError::into_inner).extend(changed);
+        for (request, verdict) in waiting {
+            let (Request::Replace(_, answer) | Request::Keep(_, answer)) = request;
+            // A client that has gone away does not undo what is written.
+            let _ = answer.send(verdict);
+        }
+        Ok(())
+    }
+}
+
 enum Request {
     Replace(Box<Update>, oneshot::Sender<bool>),
     Keep(Contradiction, oneshot::Sender<bool>),
@@ -116,7 +139,8 @@ impl State {
             evidence: AtomicU64::new(evidence),
         });
         let (queue, requests) = mpsc::channel(MAX_WAITING);
-        let writer = Writer { shared: shared.clone(), evidence: HashMap::new() };
+        let written = shared.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let writer = Writer { shared: shared.clone(), written, evidence: HashMap::new() };
         let run = move || writer.run(requests, failed);
         let writer = thread::Builder::new().name("state".into()).spawn(run);
         let writer = writer.map_err(|e| StoreError::new("start its writer", e))?;
@@ -196,12 +220,49 @@ impl State {
 /// The only one that writes.
 struct Writer {
     shared: Arc<Shared>,
+    /// What was written last of each log. What others know of it was confirmed, too.
+    written: HashMap<Hash, Cosigned>,
     /// How much evidence there is of a log, once asked.
     evidence: HashMap<Hash, usize>,
 }
 
+/// What was written, and who waits for it.
+struct Round {
+    batch: Batch,
+    changed: HashMap<Hash, Cosigned>,
+    /// How much evidence is new.
+    kept: usize,
+    waiting: Vec<(Request, bool)>,
+}
+
 impl Writer {
-    fn run(mut self, mut requests: mpsc::Receiver<Request>, failed: impl FnOnce(StoreError)) {
+    /// Writes until nobody can ask any more, or until a write fails: then `failed` is called at once, whichever thread
+    /// it was.
+    fn run(mut self, mut requests: mpsc::Receiver<Request>, failed: impl FnOnce(StoreError) + Send) {
+        let shared = self.shared.clone();
+        let failed = Mutex::new(Some(failed));
+        let fail = |error| {
+            // Who waits is not answered: the senders are dropped, and so is the queue.
+            if let Some(failed) = failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                failed(error);
+            }
+        };
+        // Without room: while one round is confirmed, one is written, and no third.
+        let (rounds, to_confirm) = std::sync::mpsc::sync_channel::<Round>(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut rounds = to_confirm.into_iter();
+                rounds.try_for_each(|round| shared.confirm(round)).unwrap_or_else(&fail);
+            });
+            self.write_all(&mut requests, rounds).unwrap_or_else(&fail);
+        });
+    }
+
+    fn write_all(
+        &mut self,
+        requests: &mut mpsc::Receiver<Request>,
+        rounds: std::sync::mpsc::SyncSender<Round>,
+    ) -> Result<(), StoreError> {
         while let Some(first) = requests.blocking_recv() {
             let mut waiting = vec![first];
             while waiting.len() < MAX_BATCH
@@ -209,45 +270,36 @@ impl Writer {
             {
                 waiting.push(next);
             }
-            if let Err(error) = self.write(waiting) {
-                // Who waits is not answered: the senders are dropped, and so is the queue.
-                return failed(error);
+            if rounds.send(self.write(waiting)?).is_err() {
+                // The other thread has failed, and has said why.
+                break;
             }
         }
+        Ok(())
     }
 
-    fn write(&mut self, waiting: Vec<Request>) -> Result<(), StoreError> {
+    fn write(&mut self, waiting: Vec<Request>) -> Result<Round, StoreError> {
         let mut batch = Batch::default();
         let mut changed = HashMap::new();
         let mut kept = Vec::new();
-        let mut verdicts = Vec::with_capacity(waiting.len());
-        for request in &waiting {
-            verdicts.push(match request {
+        let mut judged = Vec::with_capacity(waiting.len());
+        for request in waiting {
+            let verdict = match &request {
                 Request::Replace(update, _) => self.replace(update, &mut changed, &mut batch),
                 Request::Keep(contradiction, _) => self.keep(contradiction, &mut kept, &mut batch)?,
-            });
+            };
+            judged.push((request, verdict));
         }
         if !batch.puts().is_empty() {
             self.shared.store.write(&batch)?;
             metrics::written(changed.len());
         }
-        // From here on the batch is durable: a crash before this line takes nothing back that was told to
-        // anybody, a crash after it finds the new state.
-        let latest = changed.values().map(|log: &Cosigned| log.time.as_secs()).max().unwrap_or(0);
-        self.shared.latest.fetch_max(latest, Ordering::AcqRel);
-        self.shared.evidence.fetch_add(kept.len() as u64, Ordering::AcqRel);
-        self.shared.known.write().unwrap_or_else(PoisonError::into_inner).extend(changed);
-        for (request, verdict) in waiting.into_iter().zip(verdicts) {
-            let (Request::Replace(_, answer) | Request::Keep(_, answer)) = request;
-            // A client that has gone away does not undo what is written.
-            let _ = answer.send(verdict);
-        }
-        Ok(())
+        self.written.extend(changed.iter().map(|(log, cosigned)| (*log, *cosigned)));
+        Ok(Round { batch, changed, kept: kept.len(), waiting: judged })
     }
 
     fn replace(&self, update: &Update, changed: &mut HashMap<Hash, Cosigned>, batch: &mut Batch) -> bool {
-        let known = self.shared.known.read().unwrap_or_else(PoisonError::into_inner);
-        let there = changed.get(&update.log).or_else(|| known.get(&update.log)).copied();
+        let there = changed.get(&update.log).or_else(|| self.written.get(&update.log)).copied();
         if there != update.expected {
             return false;
         }

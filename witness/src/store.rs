@@ -74,6 +74,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes a batch.
     fn write(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// Records a batch that was written a second time, if the store does that. Batches come in the order in which they
+    /// were written, one after the other; meanwhile another may be written. Nobody is answered before this returned
+    /// `Ok`; an `Err` is as one of [`write`](Self::write).
+    fn confirm(&self, batch: &Batch) -> Result<(), StoreError> {
+        let _ = batch;
+        Ok(())
+    }
 }
 
 /// The disk, or the database on it, failed.

@@ -179,6 +179,83 @@ fn wit_7_after_a_failed_write_nobody_is_answered_and_the_disk_decides() {
     }
 }
 
+/// A store that confirms when the test says so, or fails then.
+#[derive(Default)]
+struct ConfirmingStore {
+    inner: MemoryStore,
+    /// How many confirmations are let through; one more fails.
+    lets: Mutex<Option<u64>>,
+    changed: Condvar,
+    writes: AtomicU64,
+}
+
+impl ConfirmingStore {
+    fn let_through(&self, confirmations: u64) {
+        *self.lets.lock().expect("no panic") = Some(confirmations);
+        self.changed.notify_all();
+    }
+}
+
+impl Store for ConfirmingStore {
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(column, key)
+    }
+
+    fn scan(&self, column: Column, prefix: &[u8], visit: crate::store::Visit<'_>) -> Result<(), StoreError> {
+        self.inner.scan(column, prefix, visit)
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        self.inner.write(batch)
+    }
+
+    fn confirm(&self, _: &Batch) -> Result<(), StoreError> {
+        let lets = self.lets.lock().expect("no panic");
+        let mut lets = self.changed.wait_while(lets, |lets| lets.is_none()).expect("no panic");
+        match lets.as_mut().and_then(|left| left.checked_sub(1)) {
+            Some(left) => *lets = Some(left),
+            None => return Err(StoreError::new("confirm", "injected fault")),
+        }
+        Ok(())
+    }
+}
+
+/// WIT-7 for the second record: nobody is answered, and nothing is known, before it is written, too; and no more than
+/// one round is written meanwhile, which is how far a crash leaves the database ahead.
+#[test]
+fn wit_7_nobody_is_answered_before_the_second_record() {
+    let store = Arc::new(ConfirmingStore::default());
+    let (failed, failures) = std::sync::mpsc::channel();
+    let told = move |error| drop(failed.send(error));
+    let (state, writer) = State::open(store.clone() as Arc<dyn Store>, told).expect("a state");
+    run(async {
+        let updates = (0..9).map(|number| state.replace(update(&log(number), None, 1, 1)));
+        let mut waiting: Vec<_> = updates.map(Box::pin).collect();
+        for (at, replace) in waiting.iter_mut().enumerate() {
+            let poll =
+                std::future::poll_fn(|context| Poll::Ready(replace.as_mut().poll(context).is_pending()));
+            assert!(poll.await);
+            // Each is a round of its own, as far as rounds are written.
+            while at < 2 && store.writes.load(Ordering::SeqCst) <= at as u64 {
+                std::thread::yield_now();
+            }
+        }
+        assert_eq!((state.logs(), state.latest()), (0, None));
+        assert!(store.writes.load(Ordering::SeqCst) <= crate::agreement::MOST_AHEAD);
+        store.let_through(1);
+        assert_eq!(waiting.remove(0).await, Ok(true));
+        // The second one fails: the end, at once, for all.
+        for replace in waiting {
+            assert_eq!(replace.await, Err(Stopped));
+        }
+    });
+    assert_eq!(failures.recv(), Ok(StoreError::new("confirm", "injected fault")));
+    writer.join().expect("the writer has ended");
+    assert_eq!(state.logs(), 1);
+    assert!(store.writes.load(Ordering::SeqCst) <= 1 + crate::agreement::MOST_AHEAD);
+}
+
 /// WIT-16: what is kept is read without any key, and what is damaged is not believed.
 #[test]
 fn wit_16_a_value_needs_no_key_and_is_exact() {

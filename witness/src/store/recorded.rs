@@ -1,23 +1,27 @@
 //! A store whose batches are counted, and recorded a second time outside of it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{Batch, Column, Store, StoreError, Visit};
-use crate::record::CosignedRecord;
+use crate::record::{CosignedRecord, Row};
 use crate::state;
 
-/// Another store, and the record beside it. A batch is a round: first in the store, then in the record, and durable in
-/// both before [`write`](Store::write) returns. So after a crash the store may be one round ahead, and never behind.
+/// Another store, and the record beside it. A batch is a round: first in the store ([`write`](Store::write)), then in
+/// the record ([`confirm`](Store::confirm)), each time durable. While one is confirmed the next may be written. So after
+/// a crash the store may be two rounds ahead ([`crate::agreement::MOST_AHEAD`]), and never behind.
 #[derive(Debug)]
 pub struct RecordedStore<S> {
     inner: S,
+    /// The number of the last round that was written.
+    round: AtomicU64,
     record: Mutex<CosignedRecord>,
 }
 
 impl<S: Store> RecordedStore<S> {
     /// A store, and a record that agrees with it.
     pub fn new(inner: S, record: CosignedRecord) -> Self {
-        Self { inner, record: Mutex::new(record) }
+        Self { inner, round: AtomicU64::new(record.round()), record: Mutex::new(record) }
     }
 
     /// The store itself.
@@ -36,13 +40,22 @@ impl<S: Store> Store for RecordedStore<S> {
     }
 
     fn write(&self, batch: &Batch) -> Result<(), StoreError> {
-        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = state::rows_of(batch).map_err(|e| StoreError::new("record what it holds", e))?;
+        rows_of(batch)?;
         let mut batch = batch.clone();
-        batch.put(Column::Round, ROUND_KEY, (record.round() + 1).to_string());
-        self.inner.write(&batch)?;
-        record.append(rows).map_err(|e| StoreError::new("write its second record", e))
+        // One thread writes.
+        let round = self.round.fetch_add(1, Ordering::AcqRel) + 1;
+        batch.put(Column::Round, ROUND_KEY, round.to_string());
+        self.inner.write(&batch)
     }
+
+    fn confirm(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.append(rows_of(batch)?).map_err(|e| StoreError::new("write its second record", e))
+    }
+}
+
+fn rows_of(batch: &Batch) -> Result<Vec<Row>, StoreError> {
+    state::rows_of(batch).map_err(|e| StoreError::new("record what it holds", e))
 }
 
 /// The key under which a store counts its batches.
