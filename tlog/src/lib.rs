@@ -6,7 +6,8 @@
 //! | module | what | specification |
 //! |---|---|---|
 //! | [`merkle`] | leaf and node hashes, compact ranges, proofs | RFC 6962 §2.1, MTC draft §4 (subtrees) |
-//! | [`tile`], [`bundle`] | how a log is read | c2sp.org/tlog-tiles |
+//! | [`tile`], [`bundle`] | what a log serves | c2sp.org/tlog-tiles |
+//! | [`reader`] | how a log is read | c2sp.org/tlog-tiles |
 //! | [`note`], [`key`] | signed text, vkey and skey | c2sp.org/signed-note |
 //! | [`checkpoint`] | origin, size and root of a tree | c2sp.org/tlog-checkpoint |
 //! | [`cosignature`] | what a witness signs | c2sp.org/tlog-cosignature |
@@ -29,6 +30,7 @@ pub mod merkle;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod reader;
 pub mod sign_subtree;
 pub mod tile;
 mod time;
