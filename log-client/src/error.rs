@@ -97,6 +97,18 @@ impl Error {
         }
     }
 
+    /// Whether the time was over, and nothing else is known to be wrong.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::NoTime { .. } | Self::TooSlow { .. } => true,
+            Self::Cut { source, .. } | Self::NoAnswer { source, .. } => source
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut),
+            Self::Unreachable { source, .. } | Self::BrokenOff { source, .. } => source.is_timeout(),
+            Self::Tls { .. } => false,
+        }
+    }
+
     /// What lies at the bottom of it, such as `Connection refused`: what the libraries say between is how
     /// they are built.
     pub fn root_cause(&self) -> Option<String> {

@@ -1,7 +1,7 @@
 //! A log at its URL, or a witness's view of one, over blocking HTTP.
 //!
-//! Every request has a deadline, and keeps it: connecting, sending, waiting and reading. Before that it lasts as long
-//! as bytes move. Every answer has a most of bytes, after decompression. Redirects are not followed, since they would
+//! Every request keeps its deadline: connecting, sending, waiting and reading. Before that it lasts as long as bytes
+//! move. Every answer has a most of bytes, after decompression. Redirects are not followed, since they would
 //! lead a token or a submission elsewhere, and no proxy stands before this machine.
 //!
 //! In scope: sockets, bounds, and what went wrong on the way. Out of scope: what an answer says. Nothing is believed
@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod read;
 mod upload;
 
 use std::io;
@@ -25,6 +26,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout_at;
 
 pub use error::Error;
+pub use read::{MAX_ENVELOPE_BYTES, ReadError, is_missing};
 use upload::Upload;
 
 /// Whatever is served at a URL, for any number of threads. A clone shares the connections.
@@ -71,16 +73,15 @@ impl Client {
         &self.base
     }
 
-    /// Asks, and reads the answer, whatever its status. Over by `deadline`.
-    pub fn send(&self, request: Request, deadline: Instant) -> Result<Answer, Error> {
-        self.runtime.block_on(self.exchange(request, deadline))
+    /// Asks, and reads the answer, whatever its status.
+    pub fn send(&self, request: Request, until: Until) -> Result<Answer, Error> {
+        self.runtime.block_on(self.exchange(request, until))
     }
 
-    async fn exchange(&self, request: Request, deadline: Instant) -> Result<Answer, Error> {
+    async fn exchange(&self, request: Request, until: Until) -> Result<Answer, Error> {
         let Request { method, path, headers, body, max_bytes } = request;
         let url = format!("{}/{}", self.base, path.trim_start_matches('/'));
-        let start = Instant::now();
-        if start >= deadline {
+        if until.is_over() {
             return Err(Error::NoTime { url });
         }
         let length = body.as_ref().map_or(0, Bytes::len);
@@ -89,9 +90,8 @@ impl Client {
         if let Some(body) = body {
             http = http.body(reqwest::Body::wrap(Upload::new(body, sent.clone())));
         }
-        // As long as its bytes may take at the least rate that our servers ask for, and then as long as a silence.
-        let sending = Duration::from_secs(length as u64 / LEAST_BYTES_PER_SECOND);
-        let head_by = start.checked_add(sending + self.silence).unwrap_or(deadline).min(deadline);
+        // As long as its bytes may take at the least rate, and then as long as a silence.
+        let head_by = until.cap(Instant::now() + at_least_rate(length) + self.silence);
         let mut answer = match timeout_at(head_by.into(), http.send()).await {
             Ok(Ok(answer)) => answer,
             failed => {
@@ -100,21 +100,50 @@ impl Client {
             }
         };
         let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
-        let (mut body, mut is_whole) = (Vec::new(), true);
+        let (mut body, mut is_whole, start) = (Vec::new(), true, Instant::now());
         while is_whole {
-            let by = (Instant::now() + self.silence).min(deadline);
+            let mut by = until.cap(Instant::now() + self.silence);
+            if matches!(until, Until::LeastRate) {
+                by = by.min(start + self.silence + at_least_rate(body.len()));
+            }
             let Ok(piece) = timeout_at(by.into(), answer.chunk()).await else {
                 return Err(Error::TooSlow { url });
             };
-            let Some(piece) = piece.map_err(|source| Error::BrokenOff { url: url.clone(), source })? else {
-                break;
-            };
+            let piece = piece.map_err(|source| Error::BrokenOff { url: url.clone(), source })?;
+            let Some(piece) = piece else { break };
             let room = max_bytes - body.len();
             body.extend_from_slice(&piece[..piece.len().min(room)]);
             is_whole = piece.len() <= room;
         }
         Ok(Answer { url, status, headers, body, is_whole })
     }
+}
+
+/// How long is waited for an answer, besides that nothing may be silent for long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Until {
+    /// Until then, while bytes move: for who has somebody waiting.
+    Deadline(Instant),
+    /// As long as the answer comes at [`LEAST_BYTES_PER_SECOND`], after the first half minute: for who has time, and must
+    /// not be held by a byte now and then.
+    LeastRate,
+}
+
+impl Until {
+    fn is_over(self) -> bool {
+        matches!(self, Self::Deadline(deadline) if deadline <= Instant::now())
+    }
+
+    fn cap(self, moment: Instant) -> Instant {
+        match self {
+            Self::Deadline(deadline) => deadline.min(moment),
+            Self::LeastRate => moment,
+        }
+    }
+}
+
+fn at_least_rate(bytes: usize) -> Duration {
+    Duration::from_millis(bytes as u64 * 1_000 / LEAST_BYTES_PER_SECOND)
 }
 
 /// What is asked.
