@@ -12,13 +12,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use attestation::lists::{ListKey, Listed};
-use log_client::Request;
+use log_client::{ReadError, Request, Until};
 use reqwest::StatusCode;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
-use tlog::tile::{self, Tile};
-use tlog::{Hash, bundle};
+use tlog::Hash;
+use tlog::reader::Want;
+use tlog::tile::Tile;
 
 pub use answer::{Answer, EntryList, ListedEntry, LoggedAnswer, Problem, ProvedLeaf};
 pub use error::ClientError;
@@ -78,50 +79,24 @@ impl Client {
         Ok(self.get("/checkpoint")?.body)
     }
 
-    /// The hashes of a tile (c2sp.org/tlog-tiles). Where a partial one is gone, those at the beginning of the
-    /// full one that took its place.
+    /// The bytes of a tile or a bundle. Of a partial one that is gone, those at the beginning of the full one.
+    pub fn fetch(&self, want: Want) -> Result<Vec<u8>, ClientError> {
+        match self.http.fetch(want, Until::Deadline(self.deadline)) {
+            Ok(bytes) => Ok(bytes),
+            Err(ReadError::Http(error)) => Err(error.into()),
+            Err(ReadError::TooLong { url, .. }) => Err(ClientError::TooLong { url }),
+            Err(ReadError::Status(answer)) => Err(no_success(&format!("/{}", want.path()), *answer)),
+        }
+    }
+
+    /// The hashes of a tile, for a proof that is verified.
     pub fn tile(&self, tile: Tile) -> Result<Vec<Hash>, ClientError> {
-        match self.whole_tile(tile) {
-            Err(error) if !tile.is_full() && matches!(error.status(), Some(404 | 410)) => {
-                let mut hashes = self.whole_tile(tile.full())?;
-                hashes.truncate(usize::from(tile.width()));
-                Ok(hashes)
-            }
-            answer => answer,
-        }
-    }
-
-    fn whole_tile(&self, tile: Tile) -> Result<Vec<Hash>, ClientError> {
-        let path = format!("/{}", tile.path());
-        let got = self.get(&path)?;
-        let wrong = || {
-            self.malformed(&path, format!("{} bytes are no tile of {} hashes", got.body.len(), tile.width()))
-        };
-        tile::parse_hashes(tile, &got.body).ok_or_else(wrong)
-    }
-
-    /// The leaves under a tile of level 0 (c2sp.org/tlog-tiles). Where a partial bundle is gone, those at the
-    /// beginning of the full one that took its place.
-    pub fn bundle(&self, tile: Tile) -> Result<Vec<Vec<u8>>, ClientError> {
-        match self.whole_bundle(tile) {
-            Err(error) if !tile.is_full() && matches!(error.status(), Some(404 | 410)) => {
-                let mut leaves = self.whole_bundle(tile.full())?;
-                leaves.truncate(usize::from(tile.width()));
-                Ok(leaves)
-            }
-            answer => answer,
-        }
-    }
-
-    fn whole_bundle(&self, tile: Tile) -> Result<Vec<Vec<u8>>, ClientError> {
-        let path = format!("/{}", tile.entries_path());
-        let got = self.get(&path)?;
-        let leaves = bundle::parse(&got.body).map_err(|error| self.malformed(&path, error.to_string()))?;
-        if leaves.len() != usize::from(tile.width()) {
-            let what = format!("{} entries, not {}", leaves.len(), tile.width());
-            return Err(self.malformed(&path, what));
-        }
-        Ok(leaves.into_iter().map(<[u8]>::to_vec).collect())
+        let want = Want::hashes(tile);
+        let bytes = self.fetch(want)?;
+        want.parse_hashes(&bytes).ok_or_else(|| {
+            let what = format!("{} bytes are no tile of {} hashes", bytes.len(), tile.width());
+            self.malformed(&format!("/{}", want.path()), what)
+        })
     }
 
     /// One page of the entries about an artifact, newest first. `next` is the path of a further page, as
@@ -194,27 +169,33 @@ impl Client {
 
     fn send(&self, path: &str, request: Request) -> Result<Got, ClientError> {
         let accept = HeaderValue::from_static("application/json, text/plain, */*");
-        let answer = self.http.send(request.header(ACCEPT, accept), self.deadline)?;
-        let (url, status, retry_after) = (answer.url, answer.status, retry_after(&answer.headers));
-        if status.is_redirection() {
-            let location = answer.headers.get(LOCATION).and_then(|location| location.to_str().ok());
-            return Err(ClientError::redirect(url, path, location));
-        }
-        if !answer.is_whole {
-            return Err(ClientError::TooLong { url });
-        }
-        let body = answer.body;
-        // `503` to an array carries one result for each submission, as `200` and `202` do.
-        if status.is_success() || (status == StatusCode::SERVICE_UNAVAILABLE && body.starts_with(b"[")) {
-            return Ok(Got { body, retry_after });
-        }
-        let problem = Problem::read(&body, status.as_u16());
-        Err(ClientError::Refused { url, problem: Box::new(problem), retry_after })
+        read_answer(path, self.http.send(request.header(ACCEPT, accept), Until::Deadline(self.deadline))?)
     }
 
     fn malformed(&self, path: &str, what: String) -> ClientError {
         ClientError::Malformed { url: format!("{}{path}", self.url()), what }
     }
+}
+
+/// What an answer to a request for `path` is.
+fn read_answer(path: &str, answer: log_client::Answer) -> Result<Got, ClientError> {
+    // `503` to an array carries one result for each submission, as `200` and `202` do.
+    let has_results = answer.status == StatusCode::SERVICE_UNAVAILABLE && answer.body.starts_with(b"[");
+    match (answer.status.is_success() || has_results, answer.is_whole) {
+        (true, true) => Ok(Got { retry_after: retry_after(&answer.headers), body: answer.body }),
+        (true, false) => Err(ClientError::TooLong { url: answer.url }),
+        (false, _) => Err(no_success(path, answer)),
+    }
+}
+
+/// What an answer without success to a request for `path` means.
+fn no_success(path: &str, answer: log_client::Answer) -> ClientError {
+    if answer.status.is_redirection() {
+        let location = answer.headers.get(LOCATION).and_then(|location| location.to_str().ok());
+        return ClientError::redirect(answer.url, path, location);
+    }
+    let problem = Box::new(Problem::read(&answer.body, answer.status.as_u16()));
+    ClientError::Refused { retry_after: retry_after(&answer.headers), problem, url: answer.url }
 }
 
 fn post_json(path: &str, body: String) -> Request {

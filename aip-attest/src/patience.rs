@@ -44,7 +44,8 @@ impl Patience {
     pub fn pause(&mut self, at_least: Option<Duration>, console: &mut Console, why: &str) -> bool {
         let pause = self.pause.max(at_least.unwrap_or_default());
         let left = self.deadline.saturating_duration_since(Instant::now());
-        if pause >= left {
+        // With no time for a try behind it, what is known now is said, and not that the time is up.
+        if pause + SHORTEST_TRY >= left {
             return false;
         }
         if self.told != why {
@@ -53,9 +54,10 @@ impl Patience {
         }
         thread::sleep(pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        true
+        Instant::now() + SHORTEST_TRY < self.deadline
     }
 }
 
+const SHORTEST_TRY: Duration = Duration::from_millis(50);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

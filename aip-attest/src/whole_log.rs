@@ -4,9 +4,10 @@
 //! entry bundle (c2sp.org/tlog-tiles). The file is a cache and is never believed: the root over all leaves must be
 //! the one that log and witnesses signed. A file that leads to another root is read again from the log, once.
 //!
-//! New leaves go to a file without a name, and join the cache when the root is right: a reading that does not come
-//! to its end leaves nothing behind. What a crash in the middle of joining leaves of a leaf is cut off.
+//! New leaves are held against the signed tree as they come. They go to a file without a name, and join the cache when
+//! the root over all is right: a reading that does not come to its end leaves nothing behind. What a crash in the middle of joining leaves of a leaf is cut off.
 
+use std::fmt::Display;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, ErrorKind, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ use tlog::checkpoint::Checkpoint;
 use tlog::key::VerifierKey;
 use tlog::merkle::leaf_hash;
 use tlog::merkle::range::CompactRange;
-use tlog::tile::{TILE_WIDTH, Tile};
+use tlog::reader::{SignedTree, Want};
+use tlog::tile::TILE_WIDTH;
 use tlog::{Hash, LeafIndex};
 
 use crate::client::Client;
@@ -156,24 +158,35 @@ impl Cache {
             return Ok(());
         }
         let progress = Progress::over_leaves(size - self.leaves);
+        let mut fetch = |want| patience.ask(console, || client.fetch(want));
+        let refuted = |why: &dyn Display| {
+            Failure::refuted(format!("`{}` does not serve the tree of its checkpoint", checkpoint.origin))
+                .because(why)
+                .hint("try again; if it stays so, do not rely on this log, and tell those who do")
+        };
+        let wants = SignedTree::edge_wants(checkpoint.size);
+        let edge = wants.into_iter().map(&mut fetch).collect::<Result<Vec<_>>>()?;
+        let mut tree = SignedTree::open(checkpoint.size, &checkpoint.root, &edge)
+            .ok_or_else(|| refuted(&"the tiles at its right edge do not give its root"))?;
         self.new.seek(SeekFrom::End(0)).map_err(|error| cannot_use(&self.path, error))?;
         while self.leaves < size {
-            let (index, skip) = (self.leaves / TILE_WIDTH, self.leaves % TILE_WIDTH);
-            let width = (size - index * TILE_WIDTH).min(TILE_WIDTH);
-            let tile = u16::try_from(width).ok().and_then(|width| Tile::new(0, index, width));
-            let tile = tile.expect("a width from 1 to 256 at level 0 is a tile's");
-            let leaves = patience.ask(console, || client.bundle(tile))?;
+            let want = Want::entries(tree.tile_of(LeafIndex::new(self.leaves)));
+            for above in tree.wants_above(want) {
+                tree.take(above.tile, &fetch(above)?).map_err(|error| refuted(&error))?;
+            }
+            let bundle = fetch(want)?;
+            let entries = tree.entries(want.tile, &bundle).map_err(|error| refuted(&error))?;
+            let new = &entries[(self.leaves % TILE_WIDTH) as usize..];
             let mut bytes = Vec::new();
-            let new = leaves.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX));
-            new.for_each(|leaf| tlog::bundle::push(&mut bytes, leaf));
+            new.iter().for_each(|entry| tlog::bundle::push(&mut bytes, entry));
             if self.kept_bytes + self.new_bytes + bytes.len() as u64 > MAX_BYTES {
                 return Err(too_large(&checkpoint.origin)
                     .because(format!("its first {} entries are as long", self.leaves)));
             }
             self.new.write_all(&bytes).map_err(|error| cannot_use(&self.path, error))?;
-            progress.add(width - skip);
+            progress.add(new.len() as u64);
             self.new_bytes += bytes.len() as u64;
-            self.leaves += width - skip;
+            self.leaves += new.len() as u64;
         }
         progress.finish();
         Ok(())
