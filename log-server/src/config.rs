@@ -109,7 +109,7 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_MAX_LEAF_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_leaf_bytes: Option<usize>,
-    /// Longest envelope [default: 1048576]
+    /// Longest envelope, 16777216 at most: nobody reads longer ones [default: 1048576]
     #[arg(long, env = "AIP_LOG_MAX_ENVELOPE_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_envelope_bytes: Option<usize>,
@@ -257,7 +257,7 @@ impl Settings {
         let longest = attestation::entry::MAX_PENDING_LEAF_BYTES;
         EntryLimits {
             leaf_bytes: self.max_leaf_bytes.unwrap_or(longest).min(longest),
-            envelope_bytes: self.max_envelope_bytes.unwrap_or(1 << 20),
+            envelope_bytes: self.max_envelope_bytes.unwrap_or(1 << 20).min(log_client::MAX_ENVELOPE_BYTES),
         }
     }
 

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use tlog::key::{Ed25519PublicKey, VerifierKey};
 use tlog::merkle::leaf_hash;
 use tlog::policy::Policy;
+use tlog::reader::Want;
 use tlog::tile::{Edge, TILE_WIDTH, Tile};
 use tlog::{Hash, LeafIndex, TreeSize, bundle};
 
@@ -17,7 +18,7 @@ use crate::directory::Directory;
 use crate::registry::{Keys, Registry, Staged};
 use crate::signed_record::SignedRecord;
 use crate::source::open_checkpoint;
-use crate::source::published::{MAX_BUNDLE_BYTES, MAX_TEXT_BYTES, MAX_TILE_BYTES, Place};
+use crate::source::published::{MAX_TEXT_BYTES, Place};
 use crate::store::schema::{Read, StoredEnvelope};
 use crate::store::{Column, Order, Store};
 
@@ -419,7 +420,7 @@ fn check_url(url: &str, vkey: Option<VerifierKey>) -> Result<TreeSize, Failure> 
     let size = checkpoint.size;
     let mut rebuild = Rebuild::default();
     for tile in Tile::touched(TreeSize::EMPTY, size).take_while(|tile| tile.level() == 0) {
-        let bytes = log.read(&tile.entries_path(), MAX_BUNDLE_BYTES)?;
+        let bytes = log.fetch(Want::entries(tile))?;
         let bad = |cause: String| damaged(&tile.entries_path(), Some(cause));
         let leaves = bundle::parse(&bytes).map_err(|e| bad(e.to_string()))?;
         if leaves.len() != usize::from(tile.width()) {
@@ -443,7 +444,7 @@ fn check_url(url: &str, vkey: Option<VerifierKey>) -> Result<TreeSize, Failure> 
 }
 
 fn check_tile(log: &Place, tile: Tile, hashes: &[Hash]) -> Result<(), Failure> {
-    let bytes = log.read(&tile.path(), MAX_TILE_BYTES)?;
+    let bytes = log.fetch(Want::hashes(tile))?;
     let want: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
     if bytes == want {
         Ok(())

@@ -6,14 +6,13 @@
 //! for what an objecting witness shows. So do the threads when [`Witnesses`] is dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use log_client::{Client, Request, Until};
 use reqwest::StatusCode;
-use reqwest::blocking::{Client, Response};
 use reqwest::header::CONTENT_TYPE;
 use tlog::add_checkpoint::{self, AddCheckpoint, SIZE_MEDIA_TYPE};
 use tlog::encoding::quoted;
@@ -39,13 +38,6 @@ impl Witnesses {
         timeout: Duration,
         heard: impl Fn() + Clone + Send + 'static,
     ) -> Result<Self, std::io::Error> {
-        // A second call finds the first one's provider: both are the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("log-server/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(std::io::Error::other)?;
         let (sender, answers) = mpsc::channel();
         let mut by_url: BTreeMap<&str, &str> = BTreeMap::new();
         for witness in policy.witnesses() {
@@ -55,9 +47,10 @@ impl Witnesses {
         }
         let (mut seats, mut threads) = (Vec::new(), Vec::new());
         for (url, name) in by_url {
-            let seat = Seat { name: name.to_owned(), url: url.to_owned(), ..Seat::default() };
+            let seat = Seat { name: name.to_owned(), ..Seat::default() };
             let seat = Arc::new(seat);
-            let (client, known) = (client.clone(), TreeSize::EMPTY);
+            let client = Client::new(url, concat!("log-server/", env!("CARGO_PKG_VERSION")))?;
+            let known = TreeSize::EMPTY;
             let line = Line { seat: seat.clone(), client, timeout, known, named: None };
             let (sender, heard) = (sender.clone(), heard.clone());
             let thread = thread::Builder::new().name(format!("witness {name}"));
@@ -117,7 +110,6 @@ impl Drop for Witnesses {
 #[derive(Default)]
 struct Seat {
     name: String,
-    url: String,
     wish: Mutex<Wish>,
     changed: Condvar,
 }
@@ -202,13 +194,15 @@ impl Line {
                 Err(error) => return Outcome::Failed(format!("no proof could be read: {error}")),
             };
             let body = AddCheckpoint { old: self.known, proof, checkpoint: ask.note.clone() };
-            let request = self.client.post(format!("{}/add-checkpoint", self.seat.url));
-            let left = until.saturating_duration_since(Instant::now());
-            let response = match request.timeout(left).body(body.to_string()).send() {
-                Ok(response) => response,
+            let request = Request::post("add-checkpoint", body.to_string(), MAX_ANSWER_BYTES);
+            let answer = match self.client.send(request, Until::Deadline(until)) {
+                Ok(answer) if answer.is_whole => answer,
+                Ok(_) => {
+                    return Outcome::Failed(format!("its answer has more than {MAX_ANSWER_BYTES} bytes"));
+                }
                 Err(error) => return Outcome::Failed(words(&error)),
             };
-            match self.read(response, ask, size) {
+            match self.read(&answer, ask, size) {
                 Some(outcome) => return outcome,
                 None => continue,
             }
@@ -217,22 +211,18 @@ impl Line {
     }
 
     /// What an answer means; `None` if it corrected what is known of the witness, and is to be asked again.
-    fn read(&mut self, response: Response, ask: &Ask, size: TreeSize) -> Option<Outcome> {
-        let status = response.status();
-        let is_size = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == SIZE_MEDIA_TYPE);
-        let body = match bounded(response) {
-            Ok(body) => body,
-            Err(error) => return Some(Outcome::Failed(error)),
-        };
+    fn read(&mut self, answer: &log_client::Answer, ask: &Ask, size: TreeSize) -> Option<Outcome> {
+        let (status, body) = (answer.status, &answer.body[..]);
+        let is_size = answer.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == SIZE_MEDIA_TYPE);
         match status {
-            StatusCode::OK => Some(match lines(&body) {
+            StatusCode::OK => Some(match lines(body) {
                 Some(lines) => {
                     self.known = size;
                     Outcome::Cosigned(lines)
                 }
                 None => Outcome::Failed("its answer is no signature lines".into()),
             }),
-            StatusCode::CONFLICT if is_size => match add_checkpoint::parse_size(&body) {
+            StatusCode::CONFLICT if is_size => match add_checkpoint::parse_size(body) {
                 Some(has) if has <= size => {
                     self.named = Some(self.named.map_or(has, |named| named.min(has)));
                     self.known = has;
@@ -242,33 +232,19 @@ impl Line {
                 None => Some(Outcome::Failed("its answer 409 names no size".into())),
             },
             StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
-                Some(self.objects(ask, format!("it answers {status}: {}", first_line(&body))))
+                Some(self.objects(ask, format!("it answers {status}: {}", first_line(body))))
             }
-            _ => Some(Outcome::Failed(format!("it answers {status}: {}", first_line(&body)))),
+            _ => Some(Outcome::Failed(format!("it answers {status}: {}", first_line(body)))),
         }
     }
 
     /// With the checkpoint that the witness serves, as proof of what it says.
     fn objects(&self, ask: &Ask, reason: String) -> Outcome {
         let origin = Hash::of(ask.view.published().checkpoint.origin.as_bytes());
-        let request = self.client.get(format!("{}/{origin}/checkpoint", self.seat.url));
-        let shown =
-            request.timeout(self.timeout).send().ok().filter(|response| response.status().is_success());
-        let shown = shown.and_then(|response| Note::parse(&bounded(response).ok()?).ok());
-        Outcome::Objects { reason, shown }
+        let until = Until::Deadline(Instant::now() + self.timeout);
+        let shown = self.client.read(&format!("{origin}/checkpoint"), MAX_ANSWER_BYTES, until);
+        Outcome::Objects { reason, shown: shown.ok().and_then(|note| Note::parse(&note).ok()) }
     }
-}
-
-fn bounded(response: Response) -> Result<Vec<u8>, String> {
-    let mut body = Vec::new();
-    response.take(MAX_ANSWER_BYTES + 1).read_to_end(&mut body).map_err(|e| {
-        let source = e.get_ref().and_then(|e| e.downcast_ref::<reqwest::Error>());
-        source.map_or_else(|| e.to_string(), words)
-    })?;
-    if body.len() as u64 > MAX_ANSWER_BYTES {
-        return Err(format!("its answer has more than {MAX_ANSWER_BYTES} bytes"));
-    }
-    Ok(body)
 }
 
 fn lines(body: &[u8]) -> Option<Vec<NoteSignature>> {
@@ -281,19 +257,16 @@ fn first_line(body: &[u8]) -> String {
 }
 
 /// The innermost cause: "connection refused" rather than "error sending request".
-fn words(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "it does not answer in time".into();
+fn words(error: &log_client::Error) -> String {
+    match error.root_cause() {
+        _ if error.is_timeout() => "it does not answer in time".into(),
+        Some(cause) => cause,
+        None => error.to_string(),
     }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// A few cosignatures of 3,300 bytes each, or a checkpoint with many of them.
-const MAX_ANSWER_BYTES: u64 = 1 << 17;
+const MAX_ANSWER_BYTES: usize = 1 << 17;
 
 /// A witness names another size at most so often in a row.
 const MAX_CORRECTIONS: usize = 4;

@@ -3,14 +3,16 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use log_client::{Client, MAX_ENVELOPE_BYTES, Request, Until, is_missing};
 use rayon::prelude::*;
 use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
 use tlog::key::VerifierKey;
-use tlog::tile::{TILE_WIDTH, Tile, parse_hashes};
-use tlog::{Hash, TreeSize, bundle};
+use tlog::reader::Want;
+use tlog::tile::{TILE_WIDTH, Tile};
+use tlog::{Hash, TreeSize};
 
 use super::{Entries, Opened, Source, damaged, open_note};
 use crate::Failure;
@@ -20,36 +22,26 @@ use crate::store::schema::{StoredEnvelope, Tombstone};
 pub(crate) enum Place {
     /// A folder.
     Folder(PathBuf),
-    /// Under this URL, which does not end in `/`.
-    Url {
-        /// Follows no redirects.
-        http: reqwest::blocking::Client,
-        /// The log's prefix.
-        url: String,
-    },
+    /// Under a URL.
+    Url(Client),
 }
 
 impl Place {
     /// The log under a URL.
     pub(crate) fn url(url: &str) -> Result<Self, Failure> {
-        // A second call finds the first one's provider: both are the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::blocking::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|e| Failure::new("cannot make an HTTP client").caused_by(e))?;
-        Ok(Self::Url { http, url: url.trim_end_matches('/').to_owned() })
+        let client = Client::new(url, concat!("log-server/", env!("CARGO_PKG_VERSION")));
+        client.map(Self::Url).map_err(|e| Failure::new("cannot make an HTTP client").caused_by(e))
     }
 
     /// Reads a file, which must be there and have at most `limit` bytes.
-    pub(crate) fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn read(&self, path: &str, limit: usize) -> Result<Vec<u8>, Failure> {
         match self.find(path, limit)? {
             Found::Here(bytes) => Ok(bytes),
             Found::Missing { answer, .. } => Err(Failure::no(format!("damaged: {path}: {answer}"))),
         }
     }
 
-    fn find(&self, path: &str, limit: u64) -> Result<Found, Failure> {
+    fn find(&self, path: &str, limit: usize) -> Result<Found, Failure> {
         let mut bytes = Vec::new();
         match self {
             Self::Folder(folder) => {
@@ -72,40 +64,42 @@ impl Place {
                     }
                     Err(e) => return Err(cannot(e)),
                 };
-                file.take(limit + 1).read_to_end(&mut bytes).map_err(cannot)?;
+                file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
             }
-            Self::Url { http, url } => {
-                let url = format!("{url}/{path}");
-                let cannot = || Failure::new(format!("cannot read `{url}`"));
-                let response =
-                    http.get(&url).timeout(REQUEST_TIMEOUT).send().map_err(|e| cannot().caused_by(e))?;
-                let status = response.status();
-                let is_missing = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
-                // An object store says 403 of what is not there to those who may not list it.
-                if is_missing || status == StatusCode::FORBIDDEN {
-                    let kind = response.headers().get(CONTENT_TYPE);
-                    let ours = is_missing
+            Self::Url(client) => {
+                let answer = client.send(Request::get(path, limit + 1), Until::LeastRate);
+                let answer =
+                    answer.map_err(|e| Failure::new(format!("cannot read `{path}`")).caused_by(e))?;
+                let status = answer.status;
+                if is_missing(status) {
+                    let kind = answer.headers.get(CONTENT_TYPE);
+                    let ours = status != StatusCode::FORBIDDEN
                         && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
-                    let erased = (status == StatusCode::GONE && ours).then(|| reason(response)).flatten();
+                    let erased = (status == StatusCode::GONE && ours).then(|| reason(&answer.body)).flatten();
                     return Ok(Found::Missing { answer: format!("the log answers {status}"), erased, ours });
                 }
                 if !status.is_success() {
-                    return Err(cannot().because(format!("the log answers {status}")));
+                    return Err(Failure::new(format!("cannot read `{}`", answer.url))
+                        .because(format!("the log answers {status}")));
                 }
-                response.take(limit + 1).read_to_end(&mut bytes).map_err(|e| cannot().caused_by(e))?;
+                bytes = answer.body;
             }
         }
-        if bytes.len() as u64 > limit {
+        if bytes.len() > limit {
             return Err(Failure::no(format!("damaged: {path}: it has more than {limit} bytes")));
         }
         Ok(Found::Here(bytes))
     }
 
-    /// A tile or a bundle. Of a partial one that is gone the full one is there.
-    fn read_widest(&self, tile: Tile, path: fn(Tile) -> String, limit: u64) -> Result<Vec<u8>, Failure> {
-        match self.find(&path(tile), limit)? {
-            Found::Here(bytes) => Ok(bytes),
-            Found::Missing { .. } => self.read(&path(tile.full()), limit),
+    /// The bytes of a tile or a bundle, which must be there. Of a partial one that is gone, those at the beginning of the
+    /// full one.
+    pub(crate) fn fetch(&self, want: Want) -> Result<Vec<u8>, Failure> {
+        match (self.find(&want.path(), want.max_bytes())?, want.instead()) {
+            (Found::Here(bytes), _) => Ok(bytes),
+            (Found::Missing { .. }, Some(full)) => Ok(want.cut(self.read(&full.path(), full.max_bytes())?)),
+            (Found::Missing { answer, .. }, None) => {
+                Err(Failure::no(format!("damaged: {}: {answer}", want.path())))
+            }
         }
     }
 }
@@ -123,10 +117,9 @@ enum Found {
 }
 
 /// The reason in the problem that an erased envelope is answered with.
-fn reason(response: reqwest::blocking::Response) -> Option<String> {
-    let mut text = String::new();
-    response.take(MAX_REASON_BYTES).read_to_string(&mut text).ok()?;
-    let problem: serde_json::Value = serde_json::from_str(&text).ok()?;
+fn reason(body: &[u8]) -> Option<String> {
+    let problem: serde_json::Value =
+        serde_json::from_slice(body.get(..MAX_REASON_BYTES).unwrap_or(body)).ok()?;
     Some(problem["detail"].as_str().unwrap_or_default().to_owned())
 }
 
@@ -160,13 +153,12 @@ impl Published {
     fn bundle(&self, index: u64) -> Result<Vec<Vec<u8>>, Failure> {
         let width = (self.size.get() - index * TILE_WIDTH).min(TILE_WIDTH) as u16;
         let tile = Tile::new(0, index, width).expect("a bundle of the tree");
-        let bytes = self.place.read_widest(tile, Tile::entries_path, MAX_BUNDLE_BYTES)?;
-        let leaves = bundle::parse(&bytes).map_err(|e| damaged(&tile.entries_path(), e))?;
-        if leaves.len() < usize::from(width) {
-            let cause = format!("it has {} entries, not {width}", leaves.len());
-            return Err(damaged(&tile.entries_path(), cause));
-        }
-        Ok(leaves.into_iter().take(usize::from(width)).map(<[u8]>::to_vec).collect())
+        let want = Want::entries(tile);
+        let bytes = self.place.fetch(want)?;
+        let entries = want.parse_entries(&bytes);
+        let entries =
+            entries.ok_or_else(|| damaged(&want.path(), format!("it is no bundle of {width} entries")))?;
+        Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
     }
 
     fn envelope(&self, hash: &Hash) -> Result<Option<StoredEnvelope>, Failure> {
@@ -193,10 +185,10 @@ impl Published {
 
 impl Source for Published {
     fn tile(&self, tile: Tile) -> Result<Vec<Hash>, Failure> {
-        let bytes = self.place.read_widest(tile, Tile::path, MAX_TILE_BYTES)?;
-        let hashes = bytes.get(..usize::from(tile.width()) * Hash::BYTES);
-        let hashes = hashes.and_then(|bytes| parse_hashes(tile, bytes));
-        hashes.ok_or_else(|| damaged(&tile.path(), format!("it has {} bytes", bytes.len())))
+        let want = Want::hashes(tile);
+        let bytes = self.place.fetch(want)?;
+        want.parse_hashes(&bytes)
+            .ok_or_else(|| damaged(&want.path(), format!("it has {} bytes", bytes.len())))
     }
 }
 
@@ -223,23 +215,11 @@ fn envelope_path(hash: &Hash) -> String {
 }
 
 /// The longest checkpoint and policy that are read.
-pub(crate) const MAX_TEXT_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_TEXT_BYTES: usize = 1 << 20;
 
-/// 256 entries of 65,535 bytes, each behind its length.
-pub(crate) const MAX_BUNDLE_BYTES: u64 = 256 * (65_535 + 2);
-
-/// A full tile.
-pub(crate) const MAX_TILE_BYTES: u64 = TILE_WIDTH * Hash::BYTES as u64;
-
-/// The longest envelope that is read: the longest body that a log takes, unless its operator allowed more.
-const MAX_ENVELOPE_BYTES: u64 = 16 << 20;
-
-const MAX_REASON_BYTES: u64 = 16 << 10;
+const MAX_REASON_BYTES: usize = 16 << 10;
 
 const FETCHERS: usize = 16;
-
-/// From the connection to the last byte: a source that sends a byte now and then is none.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,7 @@ use attestation::dsse::Envelope;
 use attestation::entry::{DsseEntry, Entry, LogTime};
 use attestation::finding::{BadEntry, Evidence, Finding, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Shrink, Stale};
 use attestation::leaf::{self, BrokenRule, Leaf};
+use log_client::ReadError;
 use rayon::prelude::*;
 use tlog::checkpoint::Checkpoint;
 use tlog::fork::{FindError, Fork, ForkError};
@@ -24,6 +25,7 @@ use tlog::key::{AdmittedKeys, VerifierKey};
 use tlog::merkle::{self, inclusion, leaf_hash, root_of};
 use tlog::note::Note;
 use tlog::policy::Policy;
+use tlog::reader::Want;
 use tlog::tile::{Resource, TILE_WIDTH, Tile};
 use tlog::{LeafIndex, TreeSize, bundle};
 
@@ -34,7 +36,7 @@ use super::finding::{Findings, Kept};
 use super::identities::Identities;
 use super::metrics;
 use super::progress::Progress;
-use super::source::{FetchError, Source, StoredEnvelope, in_parallel};
+use super::source::{Source, StoredEnvelope, in_parallel};
 use super::state::{Seen, State, StateFile};
 use super::tree::{SignedTree, TreeError, edge_evidence};
 use crate::Failure;
@@ -130,8 +132,8 @@ enum Stop {
     Fatal(Failure),
 }
 
-impl From<FetchError> for Stop {
-    fn from(error: FetchError) -> Self {
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
         Self::Unchecked(cannot_read(error))
     }
 }
@@ -384,12 +386,12 @@ impl Follower {
         now: LogTime,
         round: &mut Round,
     ) -> Result<Vec<(LeafIndex, Vec<u8>)>, Stop> {
-        let full = tiles.iter().filter(|tile| tile.is_full()).map(|tile| (*tile, Resource::Hashes));
-        let wanted: Vec<_> = tiles.iter().map(|tile| (*tile, Resource::Entries)).chain(full).collect();
-        let mut fetched = tree.source().all(&wanted);
+        let full = tiles.iter().filter(|tile| tile.is_full()).map(|tile| Want::hashes(*tile));
+        let wants: Vec<_> = tiles.iter().map(|tile| Want::entries(*tile)).chain(full).collect();
+        let mut fetched = tree.source().all(&wants);
         let hash_tiles = fetched.split_off(tiles.len());
-        for ((tile, _), bytes) in wanted[tiles.len()..].iter().zip(hash_tiles) {
-            tree.keep(*tile, bytes?);
+        for (want, bytes) in wants[tiles.len()..].iter().zip(hash_tiles) {
+            tree.keep(want.tile, bytes?);
         }
         let mut leaves = Vec::new();
         for (tile, bytes) in tiles.iter().zip(fetched) {
@@ -511,7 +513,7 @@ impl Follower {
     /// An entry that was checked before.
     fn read_entry(&self, tree: &SignedTree<'_>, index: LeafIndex) -> Result<Vec<u8>, Stop> {
         let tile = tree.tile_at(0, index.get() / TILE_WIDTH);
-        let bytes = tree.source().bundle(tile)?;
+        let bytes = tree.source().fetch(Want::entries(tile))?;
         let at = (index.get() % TILE_WIDTH) as usize;
         let entry = bundle::parse(&bytes).ok().and_then(|entries| Some(entries.get(at)?.to_vec()));
         let gone = || Stop::Unchecked(Failure::new(format!("the log no longer serves the entry {index}")));
@@ -534,6 +536,7 @@ impl Follower {
             let state = match source.envelope(&hash)? {
                 StoredEnvelope::Withheld => "withheld",
                 StoredEnvelope::Erased => "erased",
+                StoredEnvelope::TooLong => "too-long",
                 StoredEnvelope::Present(bytes) => match check_envelope(keys, entry, &bytes) {
                     Ok(()) => "present",
                     Err(what) => {
@@ -543,7 +546,7 @@ impl Follower {
                     }
                 },
             };
-            Ok::<_, FetchError>(state)
+            Ok::<_, ReadError>(state)
         };
         in_parallel(&entries, state).into_iter().map(|state| Ok(state?)).collect()
     }
@@ -633,7 +636,7 @@ fn kind_of(leaf: &Result<Leaf, BrokenRule>) -> &'static str {
     }
 }
 
-fn cannot_read(error: FetchError) -> Failure {
+fn cannot_read(error: ReadError) -> Failure {
     let failure = Failure::new(error.to_string());
     match std::error::Error::source(&error) {
         None => failure,

@@ -291,20 +291,3 @@ fn findings_of_a_class_have_an_end() {
     assert_eq!(round.found.len() as u64, most + 1);
     assert_eq!(round.found.iter().filter(|found| found.path.is_none()).count(), 1);
 }
-
-/// A proxy of the environment is no part of this machine.
-#[test]
-fn nothing_stands_between_the_monitor_and_this_machine() {
-    for (url, here) in [
-        ("http://127.0.0.1:1", true),
-        ("http://127.9.9.9/log", true),
-        ("http://[::1]:8080", true),
-        ("http://localhost:8080/", true),
-        ("https://log.example.com", false),
-        ("http://10.0.0.1", false),
-        ("http://localhost.example.com", false),
-        ("no url", false),
-    ] {
-        assert_eq!(source::is_here(url), here, "{url}");
-    }
-}

@@ -4,21 +4,21 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use attestation::finding::{BadTile, Evidence, Served};
+use log_client::ReadError;
 use tlog::Hash;
 use tlog::checkpoint::Checkpoint;
-use tlog::merkle::{HashReader, Node, root_of, subtree};
+use tlog::merkle::{HashReader, Node, subtree};
 use tlog::note::Note;
-use tlog::tile::{Edge, Resource, TILE_WIDTH, Tile, TileHashReader, hashes_at, parse_hashes};
+use tlog::reader::{self, NotTheTrees, Want};
+use tlog::tile::{Edge, Resource, TILE_WIDTH, Tile, TileHashReader};
 
-use super::source::{FetchError, Source};
+use super::source::Source;
 
-/// A signed tree, as far as it was asked for. Every hash it answers leads to the checkpoint's root.
+/// A signed tree that is read as it is asked for. Every hash it answers leads to the checkpoint's root.
 pub(crate) struct SignedTree<'a> {
     source: &'a Source,
     checkpoint: &'a Checkpoint,
-    edge: Edge,
-    /// Full tiles that were checked; at most [`MAX_TILES`].
-    checked: RefCell<HashMap<Tile, Vec<Hash>>>,
+    tree: RefCell<reader::SignedTree>,
     /// Full tiles that were fetched ahead, unchecked.
     fetched: RefCell<HashMap<Tile, Vec<u8>>>,
 }
@@ -26,22 +26,11 @@ pub(crate) struct SignedTree<'a> {
 impl<'a> SignedTree<'a> {
     /// Reads the right edge of the tree, which must give the checkpoint's root.
     pub(crate) fn open(source: &'a Source, checkpoint: &'a Checkpoint) -> Result<Self, TreeError> {
-        let size = checkpoint.size;
-        let partial = |level| {
-            let hashes = hashes_at(level, size);
-            Tile::new(level, hashes / TILE_WIDTH, (hashes % TILE_WIDTH) as u16)
-        };
-        let height = (0..8).take_while(|level| hashes_at(*level, size) > 0).count() as u8;
-        let tiles: Vec<Tile> = (0..height).filter_map(partial).collect();
-        let wanted: Vec<_> = tiles.iter().map(|tile| (*tile, Resource::Hashes)).collect();
-        let bytes = source.all(&wanted).into_iter().collect::<Result<Vec<_>, _>>()?;
-        let mut levels = vec![Vec::new(); usize::from(height)];
-        for (tile, bytes) in tiles.iter().zip(&bytes) {
-            levels[usize::from(tile.level())] = parse_hashes(*tile, bytes).unwrap_or_default();
-        }
-        match Edge::from_levels(size, levels) {
-            Some(edge) if edge.root() == checkpoint.root => Ok(Self::with_edge(source, checkpoint, edge)),
-            _ => Err(TreeError::Edge(tiles.into_iter().zip(bytes).collect())),
+        let wants = reader::SignedTree::edge_wants(checkpoint.size);
+        let bytes = source.all(&wants).into_iter().collect::<Result<Vec<_>, _>>()?;
+        match reader::SignedTree::open(checkpoint.size, &checkpoint.root, &bytes) {
+            Some(tree) => Ok(Self::of(source, checkpoint, tree)),
+            None => Err(TreeError::Edge(wants.into_iter().map(|want| want.tile).zip(bytes).collect())),
         }
     }
 
@@ -50,12 +39,13 @@ impl<'a> SignedTree<'a> {
     /// # Panics
     /// If it is another tree's.
     pub(crate) fn with_edge(source: &'a Source, checkpoint: &'a Checkpoint, edge: Edge) -> Self {
-        assert!(
-            edge.size() == checkpoint.size && edge.root() == checkpoint.root,
-            "an edge is that of its checkpoint"
-        );
-        let (checked, fetched) = (RefCell::default(), RefCell::default());
-        Self { source, checkpoint, edge, checked, fetched }
+        assert!(edge.size() == checkpoint.size, "an edge is that of its checkpoint");
+        let tree = reader::SignedTree::with_edge(edge, &checkpoint.root);
+        Self::of(source, checkpoint, tree.expect("an edge is that of its checkpoint"))
+    }
+
+    fn of(source: &'a Source, checkpoint: &'a Checkpoint, tree: reader::SignedTree) -> Self {
+        Self { source, checkpoint, tree: RefCell::new(tree), fetched: RefCell::default() }
     }
 
     /// Where it is read.
@@ -68,8 +58,7 @@ impl<'a> SignedTree<'a> {
     /// # Panics
     /// If the tree has none there: callers ask about what they have.
     pub(crate) fn tile_at(&self, level: u8, index: u64) -> Tile {
-        let hashes = hashes_at(level, self.checkpoint.size).saturating_sub(index * TILE_WIDTH);
-        Tile::new(level, index, hashes.min(TILE_WIDTH) as u16).expect("a tile of the tree")
+        self.tree.borrow().tile_at(level, index)
     }
 
     /// Keeps the bytes of a full tile that was fetched ahead, to be checked when it is asked for.
@@ -79,23 +68,23 @@ impl<'a> SignedTree<'a> {
 
     /// The hashes of a tile, as wide as this tree has it, checked.
     pub(crate) fn tile(&self, tile: Tile) -> Result<Vec<Hash>, TreeError> {
-        if !tile.is_full() {
-            return Ok(self.edge.level(tile.level()).to_vec());
+        if let Some(hashes) = self.tree.borrow().hashes(tile) {
+            return Ok(hashes.to_vec());
         }
-        if let Some(hashes) = self.checked.borrow().get(&tile) {
-            return Ok(hashes.clone());
+        let this = Want::hashes(tile);
+        let mut wants = self.tree.borrow_mut().wants_above(this);
+        wants.push(this);
+        let mut hashes = Vec::new();
+        for want in wants {
+            let fetched = self.fetched.borrow_mut().remove(&want.tile);
+            let bytes = fetched.map_or_else(|| self.source.fetch(want), Ok)?;
+            hashes = match self.tree.borrow_mut().take(want.tile, &bytes) {
+                Ok(hashes) => hashes.to_vec(),
+                Err(NotTheTrees { root, .. }) => {
+                    return Err(TreeError::Tile { tile: want.tile, bytes, root });
+                }
+            };
         }
-        let above = self.tile_at(tile.level() + 1, tile.index() / TILE_WIDTH);
-        let root = self.tile(above)?[(tile.index() % TILE_WIDTH) as usize];
-        let fetched = self.fetched.borrow_mut().remove(&tile);
-        let bytes = fetched.map_or_else(|| self.source.tile(tile), Ok)?;
-        let hashes = parse_hashes(tile, &bytes).filter(|hashes| root_of(hashes) == root);
-        let hashes = hashes.ok_or(TreeError::Tile { tile, bytes, root })?;
-        let mut checked = self.checked.borrow_mut();
-        if checked.len() >= MAX_TILES {
-            checked.clear();
-        }
-        checked.insert(tile, hashes.clone());
         Ok(hashes)
     }
 
@@ -118,7 +107,7 @@ impl<'a> SignedTree<'a> {
     }
 
     /// The evidence for what was found while reading this tree.
-    pub(crate) fn evidence_of(&self, note: &Note, error: TreeError) -> Result<Evidence, FetchError> {
+    pub(crate) fn evidence_of(&self, note: &Note, error: TreeError) -> Result<Evidence, ReadError> {
         match error {
             TreeError::Fetch(error) => Err(error),
             TreeError::Edge(tiles) => Ok(edge_evidence(note, tiles)),
@@ -154,7 +143,7 @@ pub(crate) enum TreeError {
     Edge(Vec<(Tile, Vec<u8>)>),
     /// It was not answered.
     #[error(transparent)]
-    Fetch(#[from] FetchError),
+    Fetch(#[from] ReadError),
     /// A full tile is not the tree's.
     #[error("`{}` does not hash to the checkpoint's root", .tile.path())]
     Tile {
@@ -166,6 +155,3 @@ pub(crate) enum TreeError {
         root: Hash,
     },
 }
-
-/// 8 KiB each.
-const MAX_TILES: usize = 4_096;

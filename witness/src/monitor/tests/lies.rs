@@ -551,3 +551,25 @@ fn envelopes_are_counted_and_checked_only_when_asked_for() {
     let envelopes: Vec<_> = envelopes.iter().map(|(state, count)| (state.as_str(), *count)).collect();
     assert_eq!(envelopes, [("erased", 1), ("present", 1), ("withheld", 1), ("wrong", 1)]);
 }
+
+/// A log that takes longer envelopes than anybody reads is followed all the same.
+#[test]
+fn an_envelope_that_is_too_long_stops_no_monitor() {
+    let log = FakeLog::start(1);
+    for about in 0..2 {
+        let (envelope, entry) = signed(1, did(1), about, Visibility::Public);
+        log.push(entry.to_leaf(time(1_000 + u64::from(about))));
+        let json = envelope.to_json();
+        let room = if about == 0 { log_client::MAX_ENVELOPE_BYTES + 1 } else { 5 << 20 };
+        log.put_envelope(envelope.hash(), Some(format!("{json}{}", " ".repeat(room - json.len()))));
+    }
+    log.publish();
+    let watch = Watch::new(&log, "").with(&["--envelopes"]);
+    let mut monitor = watch.open();
+    assert_clean(&monitor.follower.poll(time(NOW)).expect("a disk"));
+    let envelopes: Vec<_> = monitor.follower.envelopes().keys().cloned().collect();
+    assert_eq!(
+        (monitor.follower.size().get(), &envelopes[..]),
+        (2, &["present".to_owned(), "too-long".to_owned()][..])
+    );
+}
