@@ -12,6 +12,7 @@ pub mod oracle;
 pub mod scene;
 pub mod signer;
 pub mod someone;
+pub mod throttle;
 pub mod witness;
 
 use std::path::PathBuf;
