@@ -174,8 +174,50 @@ fn asks_for_json(mut matches: &ArgMatches) -> bool {
 
 /// The command line under the name it was called by.
 fn cli(name: &'static str) -> clap::Command {
-    Cli::command().name(name).bin_name(name)
+    let command = Cli::command().name(name).bin_name(name);
+    let help = help_template(&command);
+    command.help_template(help)
 }
+
+/// The help page, with the commands by what they are for: the library lists them all under one heading.
+fn help_template(command: &clap::Command) -> String {
+    let width = command.get_subcommands().map(|command| command.get_name().len()).max().unwrap_or(0);
+    let mut page = "{about-with-newline}\n{usage-heading} {usage}\n".to_owned();
+    for (heading, names) in GROUPS {
+        page.push_str(&format!("\n{heading}:\n"));
+        for command in names.iter().filter_map(|name| command.find_subcommand(name)) {
+            let about = command.get_about().map_or(String::new(), ToString::to_string);
+            page.push_str(&format!("  {:<width$}  {about}\n", command.get_name()));
+        }
+    }
+    page.push_str("\nOptions:\n{options}{after-help}");
+    page
+}
+
+/// Every command, once.
+const GROUPS: [(&str, &[&str]); 5] = [
+    (
+        "Identity",
+        &["init", "whoami", "key", "rotate-key", "recover", "report-compromise", "deactivate", "state"],
+    ),
+    ("Sign and verify", &["sign", "submit", "fetch", "verify", "inspect", "github-action"]),
+    (
+        "Trust",
+        &[
+            "gate",
+            "trust",
+            "vouch",
+            "revoke",
+            "distrust",
+            "confirm",
+            "report-failure",
+            "withdraw",
+            "report-equivocation",
+        ],
+    ),
+    ("Log", &["policy", "log"]),
+    ("Help", &["completions", "man"]),
+];
 
 /// One of the two names; who renamed the file gets the first.
 fn program_name(argument: Option<&OsString>) -> &'static str {
@@ -232,6 +274,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         cli("aip-attest").debug_assert();
+    }
+
+    #[test]
+    fn help_has_each_command_in_one_group() {
+        let command = cli("aip-attest");
+        let mut all: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        all.sort_unstable();
+        grouped.sort_unstable();
+        assert_eq!(grouped, all);
+        let help = cli("aip").render_help().to_string();
+        let headings: Vec<&str> = help.lines().filter(|line| line.ends_with(':')).collect();
+        assert_eq!(headings, ["Identity:", "Sign and verify:", "Trust:", "Log:", "Help:", "Options:"]);
+        for name in all {
+            let lines = help.lines().filter(|line| line.starts_with(&format!("  {name} ")));
+            assert!(lines.count() == 1, "{name}\n{help}");
+        }
+        assert!(help.contains("Usage: aip <COMMAND>") && help.contains("Exit codes: 0 yes"), "{help}");
     }
 
     #[test]

@@ -105,6 +105,52 @@ pub fn set_aside(path: &Path, mut names: impl Iterator<Item = PathBuf>) -> Resul
     }
 }
 
+/// Puts `bytes` in the place of the file at `path`, which is kept under the first of `names` that is free; answers which,
+/// `None` if nothing was there. At any moment there is a whole file at `path`: the old one, then the new one. A symlink is
+/// replaced by a file, and is what is kept.
+pub fn replace(
+    path: &Path,
+    bytes: &[u8],
+    readers: Readers,
+    names: impl Iterator<Item = PathBuf>,
+) -> Result<Option<PathBuf>> {
+    let folder = folder_of(path);
+    create_folder(folder, readers)?;
+    let temporary = temporary_name(path)?;
+    let replaced = write_synced(&temporary, bytes, readers)
+        .map_err(|source| cannot_write(path).caused_by(source))
+        .and_then(|()| keep(path, names))
+        .and_then(|kept| {
+            fs::rename(&temporary, path)
+                .and_then(|()| sync_folder(folder))
+                .map(|()| kept)
+                .map_err(|source| cannot_write(path).caused_by(source))
+        });
+    if replaced.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    replaced
+}
+
+/// Gives the file at `path` a second name, durably.
+fn keep(path: &Path, mut names: impl Iterator<Item = PathBuf>) -> Result<Option<PathBuf>> {
+    let cannot = |source| Failure::new(format!("cannot keep `{}`", path.display())).caused_by(source);
+    loop {
+        let name = names.next().ok_or_else(|| cannot(io::Error::other("there is no name left for it")))?;
+        match fs::hard_link(path, &name) {
+            Ok(()) => {
+                // Whoever wrote it may not have waited for the disk. What cannot be opened is synced by nobody.
+                let _ = File::open(&name).and_then(|file| file.sync_all());
+                return sync_folder(folder_of(path)).map(|()| Some(name)).map_err(cannot);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // A medium without second names: a crash now leaves it under the other name alone.
+            Err(_) => return set_aside(path, std::iter::once(name).chain(names)),
+        }
+    }
+}
+
 /// Makes a folder and those above it; those it makes for [`Readers::Owner`] are 0700.
 pub fn create_folder(folder: &Path, readers: Readers) -> Result<()> {
     let mut builder = fs::DirBuilder::new();
@@ -270,6 +316,48 @@ mod tests {
         write(&path, b"x", Readers::Owner).expect("written");
         assert!(set_aside(&path, names()).is_err());
         assert!(path.exists());
+    }
+
+    #[test]
+    fn what_is_replaced_is_kept_and_the_place_is_never_empty() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("file");
+        let names = || (1..3).map(|number| dir.path().join(format!("{number}.old")));
+        assert_eq!(replace(&path, b"one", Readers::Owner, names()).expect("written"), None);
+        // When the old one gets its second name, the new one is whole already, and the old one still in its place.
+        let seen = names().inspect(|_| {
+            assert_eq!(fs::read(&path).expect("there"), b"one");
+            let unfinished = |entry: &fs::DirEntry| entry.file_name().to_str().and_then(unfinished).is_some();
+            let entries = fs::read_dir(dir.path()).expect("a folder").flatten();
+            let new: Vec<_> =
+                entries.filter(unfinished).map(|entry| fs::read(entry.path()).expect("read")).collect();
+            assert_eq!(new, [b"two"]);
+        });
+        let kept = replace(&path, b"two", Readers::Owner, seen).expect("written").expect("a name");
+        assert_eq!(
+            (fs::read(&path).expect("read"), fs::read(kept).expect("read")),
+            (b"two".into(), b"one".into())
+        );
+        replace(&path, b"three", Readers::Owner, names()).expect("written");
+        assert!(replace(&path, b"four", Readers::Owner, names()).is_err());
+        assert_eq!(fs::read(&path).expect("read"), b"three");
+        assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 3);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symlink_that_is_replaced_is_kept_as_one() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (link, target) = (dir.path().join("link"), dir.path().join("target"));
+        fs::write(&target, b"old").expect("written");
+        std::os::unix::fs::symlink("target", &link).expect("a link");
+        let name = dir.path().join("kept");
+        replace(&link, b"new", Readers::Owner, [name.clone()].into_iter()).expect("written");
+        assert_eq!(fs::read(&name).expect("read"), b"old");
+        assert_eq!(
+            (fs::read(&target).expect("read"), fs::read(&link).expect("read")),
+            (b"old".into(), b"new".into())
+        );
     }
 
     #[cfg(unix)]

@@ -4,6 +4,7 @@
 //! event's answer with the proof that it is in the tree of a checkpoint that the policy believes.
 
 mod change;
+pub mod home;
 
 use std::path::Path;
 use std::time::Instant;
@@ -28,6 +29,7 @@ use crate::clock;
 use crate::evidence::{self, Claimed};
 use crate::fresh_evidence;
 use crate::keyfile::Identity;
+use crate::keyfile::logs::{KeptLog, KeptLogs};
 use crate::keyfile::next::Next;
 use crate::patience::Patience;
 use crate::policy_file;
@@ -45,6 +47,8 @@ pub struct Session {
     pub target: Target,
     pins: Pins,
     deadline: Instant,
+    /// The log as its owner says that it is, where one does: what a key's file keeps of it.
+    own: Option<KeptLog>,
 }
 
 /// What a log says of a DID, verified.
@@ -98,7 +102,7 @@ impl Session {
         let pins = Pins::load()?;
         let named = policy_file::named(policy, &pins, console)?;
         let target = Wish::new(log, named, &pins)?.meet_to_submit(&pins, deadline, console)?;
-        Ok(Self { target, pins, deadline })
+        Ok(Self { target, pins, deadline, own: None })
     }
 
     /// What the log says of a DID now.
@@ -114,6 +118,18 @@ impl Session {
     /// The log's name.
     pub fn origin(&self) -> &str {
         &self.target.origin
+    }
+
+    /// Keeps the log among `logs`, if its owner says which it is.
+    pub fn keep_in(&self, logs: &mut KeptLogs) -> Result<()> {
+        self.own.clone().map_or(Ok(()), |log| logs.keep(log))
+    }
+
+    /// The same, at the address that is kept already: this one may be a way around for once.
+    pub fn keep_policy_in(&self, logs: &mut KeptLogs) -> Result<()> {
+        let Some(log) = self.own.clone() else { return Ok(()) };
+        let url = logs.of(log.origin()).filter(|kept| kept.vkey == log.vkey).map(|kept| kept.url.clone());
+        logs.keep(KeptLog { url: url.unwrap_or_else(|| log.url.clone()), ..log })
     }
 
     /// What a DID says of another one now, in each scope.

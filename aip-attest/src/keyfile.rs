@@ -15,6 +15,7 @@ pub mod credentials;
 pub mod encrypted;
 mod leftovers;
 pub mod lock;
+pub mod logs;
 pub mod next;
 mod passphrase;
 pub mod recovery;
@@ -73,6 +74,18 @@ impl Identity {
                 "after a rotation only a log's state says whose key it is: name the log, with --log or a pin",
             )
             .hint("without a rotation: copy DID and key from the same `aip-attest init`"))
+    }
+
+    /// The same, with what opens the keys of `next`. Where they are locked and the credentials are not, the new
+    /// credentials are locked too: what lay encrypted is never written in the clear.
+    pub fn opening(self, next: &Next) -> Result<Self> {
+        match (&self.source, &self.passphrase) {
+            (Source::File(path), None) if next.is_sealed() => {
+                let passphrase = passphrase_of(&next::path(path, self.did))?;
+                Ok(Self { passphrase: Some(passphrase), ..self })
+            }
+            _ => Ok(self),
+        }
     }
 
     /// What opens what lies beside its file.
@@ -190,14 +203,14 @@ pub fn place() -> Result<PathBuf> {
     }
 }
 
-/// The identity whose keys are to change, read under the lock. Beside one from the environment no further key lies: that
-/// is `nothing_beside`, unless the variable only hides a file.
+/// The identity whose keys are to change and what lies beside it, read under the lock. `nothing_beside` is the failure
+/// where nothing does: beside one from the environment, unless the variable only hides a file.
 pub fn load_to_change(
     command: &str,
     deadline: Instant,
     nothing_beside: fn() -> Failure,
     console: &mut Console,
-) -> Result<(Lock, Identity)> {
+) -> Result<(Lock, Identity, Next)> {
     if from_environment()?.is_some() {
         let hidden = search(&mut |_, _| {}).ok().flatten();
         return Err(hidden.map_or_else(nothing_beside, |(path, _)| {
@@ -210,7 +223,10 @@ pub fn load_to_change(
         search(&mut |_, _| {})?.ok_or_else(no_identity)?;
     }
     let lock = lock(command, deadline, console)?;
-    Ok((lock, load(console)?))
+    let identity = load(console)?;
+    let next = Next::read(lock.credentials(), identity.did, console)?.ok_or_else(nothing_beside)?;
+    let identity = identity.opening(&next)?;
+    Ok((lock, identity, next))
 }
 
 /// The identity whose key is to go elsewhere. Not one that the file here contradicts, and not while its keys change:
@@ -258,8 +274,8 @@ pub fn from_files(console: &mut Console) -> Result<Option<Identity>> {
         Stored::Plain(credentials) => (*credentials, None),
         Stored::Encrypted(encrypted) => {
             let passphrase = passphrase::ask_for(&path)?;
-            let opened =
-                encrypted.decrypt(&passphrase).map_err(|error| cannot_read(&path).caused_by(error))?;
+            let cannot = |error| cannot_read(&path).caused_by(error).hint(FORGOTTEN);
+            let opened = encrypted.decrypt(&passphrase).map_err(cannot)?;
             (opened, Some(passphrase))
         }
     };
@@ -272,6 +288,12 @@ pub fn from_files_if_any(console: &mut Console) -> Result<Option<Identity>> {
         true => Ok(None),
         false => from_files(console),
     }
+}
+
+/// The DID of the credentials file, if there is one, by its word: nothing is opened.
+pub fn did_in_files(console: &mut Console) -> Result<Option<Did>> {
+    let found = search_if_any(&mut |path, file| warn_of_other_readers(path, file.metadata(), console))?;
+    found.map(|(_, stored)| own(stored.did())).transpose()
 }
 
 fn names_nothing() -> bool {
@@ -383,15 +405,32 @@ pub fn save(lock: &Lock, file: &[u8]) -> Result<()> {
     }
 }
 
-/// Moves the credentials file that is there to another name beside it, since a key that is gone is gone for ever.
+/// Writes a credentials file in the place of the one that is there, which stays until the new one is on the disk and is
+/// kept under another name beside it, since a key that is gone is gone for ever.
+pub fn replace(lock: &Lock, file: &[u8], console: &mut Console) -> Result<()> {
+    let path = lock.credentials();
+    let kept = durable::replace(path, file, Readers::Owner, old_names(path))?;
+    tell_kept(kept, console);
+    Ok(())
+}
+
+/// Moves the credentials file that is there to another name beside it.
 pub fn set_aside(lock: &Lock, console: &mut Console) -> Result<()> {
     let path = lock.credentials();
+    let kept = durable::set_aside(path, old_names(path))?;
+    tell_kept(kept, console);
+    Ok(())
+}
+
+fn old_names(path: &Path) -> impl Iterator<Item = PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let numbered = |number: u32| path.with_file_name(format!("{name}.{number}.old"));
-    if let Some(kept) = durable::set_aside(path, (1..=MAX_OLD_FILES).map(numbered))? {
+    (1..=MAX_OLD_FILES).map(move |number| path.with_file_name(format!("{name}.{number}.old")))
+}
+
+fn tell_kept(kept: Option<PathBuf>, console: &mut Console) {
+    if let Some(kept) = kept {
         console.note(format!("the identity before this one is kept in `{}`", kept.display()));
     }
-    Ok(())
 }
 
 /// A passphrase for a new encrypted file: `AIP_PASSPHRASE`, else typed twice.
@@ -495,6 +534,10 @@ fn no_identity() -> Failure {
 fn cannot_read(path: &Path) -> Failure {
     Failure::new(format!("cannot read the credentials file `{}`", path.display()))
 }
+
+/// What to do without a passphrase.
+const FORGOTTEN: &str =
+    "if the passphrase is forgotten: `aip-attest recover --recovery FILE --set-aside` makes new keys";
 
 /// Nobody makes more identities in one place.
 const MAX_OLD_FILES: u32 = 10_000;

@@ -50,6 +50,8 @@ pub enum Source {
     WorkingTree(PathBuf),
     /// Pinned for this origin.
     Pinned(String),
+    /// Kept with the key for this origin.
+    Kept(String),
     /// The log itself says so, and nobody has confirmed it.
     Log(String),
 }
@@ -59,7 +61,7 @@ impl Source {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Flag(path) | Self::Environment(path) | Self::WorkingTree(path) => Some(path),
-            Self::Pinned(_) | Self::Log(_) => None,
+            Self::Pinned(_) | Self::Kept(_) | Self::Log(_) => None,
         }
     }
 }
@@ -71,6 +73,7 @@ impl Display for Source {
             Self::Environment(path) => write!(f, "{} (AIP_POLICY)", path.display()),
             Self::WorkingTree(path) => write!(f, "{} (working tree)", path.display()),
             Self::Pinned(origin) => write!(f, "pinned for {origin}"),
+            Self::Kept(origin) => write!(f, "kept with the key for {origin}"),
             Self::Log(url) => write!(f, "the word of {url}, not pinned"),
         }
     }

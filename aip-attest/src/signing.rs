@@ -147,6 +147,7 @@ pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mu
     }
     // On disk before the first byte is sent: whatever happens now can be sent again as it is.
     let written = write(&jobs, console)?;
+    events::home::tell_of_other(identity.did, &target, console);
     events::register_on_the_way(identity, &target, pins, request.deadline, console);
     let outcomes = submission::submit(&jobs, &target, pins, request.deadline, console);
     let mut signed = Vec::new();

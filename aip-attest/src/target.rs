@@ -79,6 +79,17 @@ impl Wish {
         Ok(Self { url, policy: Some(pins.policy_of(pin)?), origin, fingerprint: None, is_named: true })
     }
 
+    /// The log of this name at `url`, where both are the user's own word.
+    pub fn known(url: &str, policy: PolicyFile, origin: &str) -> Result<Self> {
+        Ok(Self {
+            url: normal_url(url)?,
+            policy: Some(policy),
+            origin: Some(origin.to_owned()),
+            fingerprint: None,
+            is_named: true,
+        })
+    }
+
     /// Demands that the policy has this fingerprint, the SHA-256 of its whole text.
     pub fn with_fingerprint(self, fingerprint: Option<Hash>) -> Self {
         Self { fingerprint, ..self }

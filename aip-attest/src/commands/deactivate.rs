@@ -4,7 +4,7 @@ use attestation::event::IdentityEvent;
 use attestation::identity::Status;
 
 use super::emergency::Hands;
-use super::log_args::LogArgs;
+use super::log_args::HomeArgs;
 use crate::events;
 use crate::report::{Console, Exit, Failure, Result};
 
@@ -24,11 +24,12 @@ pub(crate) struct Args {
     recovery: Option<PathBuf>,
 
     #[command(flatten)]
-    log: LogArgs,
+    home: HomeArgs,
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
-    let hands = Hands::find(args.recovery.as_ref(), "deactivate", args.log.deadline()?, console)?;
+    let deadline = args.home.log.deadline()?;
+    let hands = Hands::find(args.recovery.as_ref(), "deactivate", deadline, console)?;
     if !args.yes {
         return Err(Failure::new(format!(
             "this ends {} for ever, and was not asked for with --yes",
@@ -36,12 +37,12 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         ))
         .hint("a stolen or lost key is no reason: `recover` and `rotate-key` keep the identity"));
     }
-    let session = args.log.open(console)?;
+    let session = hands.open(&args.home, deadline, console)?;
     let known = session.known(hands.did(), console)?;
     if known.state.as_ref().is_some_and(|state| state.status() == Status::Deactivated) {
         console.note(format!("it is deactivated already, {}", known.as_of()));
         if let Some(logged) = known.last("deactivation") {
-            args.log.print(&logged, console);
+            args.home.log.print(&logged, console);
         }
         return Ok(Exit::Yes);
     }
@@ -56,6 +57,6 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     }?;
     known.takes(&event)?;
     let logged = session.submit(&event, console)?;
-    args.log.print(&logged, console);
+    args.home.log.print(&logged, console);
     Ok(Exit::Yes)
 }

@@ -1,7 +1,7 @@
 use attestation::Did;
 use attestation::event::{Scope, TrustEvent};
 
-use super::log_args::LogArgs;
+use super::log_args::HomeArgs;
 use super::vouch::{new_id, scope};
 use crate::clock;
 use crate::keyfile;
@@ -22,13 +22,13 @@ pub(crate) struct Args {
     scope: Scope,
 
     #[command(flatten)]
-    log: LogArgs,
+    home: HomeArgs,
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let identity = keyfile::load(console)?;
     let event = TrustEvent::Distrust { id: new_id()?, issued_at: clock::now_millis(), scope: args.scope };
-    let logged = args.log.open(console)?.say(&identity, args.did, event, console)?;
-    args.log.print(&logged, console);
+    let logged = args.home.open_for(&identity, console)?.say(&identity, args.did, event, console)?;
+    args.home.log.print(&logged, console);
     Ok(Exit::Yes)
 }

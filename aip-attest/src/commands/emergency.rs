@@ -7,9 +7,11 @@ use attestation::Did;
 use attestation::event::Commitment;
 use tlog::key::Ed25519PrivateKey;
 
+use super::log_args::HomeArgs;
 use super::recover::refuse_other_key;
-use crate::events::Known;
+use crate::events::{Known, Session};
 use crate::keyfile::lock::Lock;
+use crate::keyfile::logs::KeptLogs;
 use crate::keyfile::next::Next;
 use crate::keyfile::recovery::{self, Recovery};
 use crate::keyfile::{self, Identity};
@@ -33,8 +35,7 @@ impl Hands {
         if let Some(path) = recovery {
             return recovery::read(path, console).map(Self::Recovery);
         }
-        let (lock, identity) = keyfile::load_to_change(command, deadline, no_key, console)?;
-        let next = Next::read(lock.credentials(), identity.did, console)?.ok_or_else(no_key)?;
+        let (lock, identity, next) = keyfile::load_to_change(command, deadline, no_key, console)?;
         let mut keys = vec![next.key.open(identity.passphrase())?];
         if let Some(under_way) = &next.under_way {
             console.note(format!(
@@ -52,6 +53,19 @@ impl Hands {
         match self {
             Self::Recovery(recovery) => recovery.did,
             Self::Machine { identity, .. } => identity.did,
+        }
+    }
+
+    /// Meets the log that has the DID, by what is kept of it beside these keys.
+    pub(super) fn open(&self, args: &HomeArgs, deadline: Instant, console: &mut Console) -> Result<Session> {
+        match self {
+            Self::Recovery(recovery) => {
+                // The recovery key is brought from elsewhere, and the machine may know the log.
+                let place = keyfile::place().ok();
+                let next = place.and_then(|place| Next::peek(&place, recovery.did).ok().flatten());
+                open_for(args, recovery, next.as_ref(), deadline, console)
+            }
+            Self::Machine { next, .. } => args.open(&[&next.logs], next.home(), deadline, console),
         }
     }
 
@@ -79,6 +93,19 @@ impl Hands {
             }
         }
     }
+}
+
+/// Meets the log that has the DID of a recovery key, by what is kept of it beside that key and beside the next one.
+pub(super) fn open_for(
+    args: &HomeArgs,
+    recovery: &Recovery,
+    next: Option<&Next>,
+    deadline: Instant,
+    console: &mut Console,
+) -> Result<Session> {
+    let kept: Vec<&KeptLogs> = [&recovery.logs].into_iter().chain(next.map(|next| &next.logs)).collect();
+    let home = recovery.logs.iter().next().or_else(|| next.and_then(Next::home));
+    args.open(&kept, home, deadline, console)
 }
 
 pub(super) fn no_key() -> Failure {

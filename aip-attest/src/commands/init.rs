@@ -1,5 +1,5 @@
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use attestation::Did;
 use attestation::event::{Capabilities, Commitment, EventError, check_public_name};
@@ -10,8 +10,10 @@ use tlog::LeafIndex;
 use crate::clock;
 use crate::environment;
 use crate::events::Session;
+use crate::events::home::Meant;
 use crate::keyfile::credentials::Profile;
 use crate::keyfile::lock::Lock;
+use crate::keyfile::logs::KeptLogs;
 use crate::keyfile::next::{self, Next, Stored};
 use crate::keyfile::{self, Identity, recovery};
 use crate::report::{Console, Exit, Failure, Result};
@@ -67,6 +69,11 @@ pub(crate) struct Args {
     /// recovery in one leaves the other with the old key
     #[arg(long, requires = "register")]
     also_here: bool,
+
+    /// Believe the log that is named or pinned, where its key is another one than the one that is kept with your key, or
+    /// its policy weaker
+    #[arg(long, requires = "register")]
+    accept_log: bool,
 
     /// The log; else AIP_LOG_URL, the policy's, or the only one pinned
     #[arg(long, value_name = "URL", requires = "register")]
@@ -140,7 +147,8 @@ fn init(args: &Args, path: &Path, done: &mut Done, console: &mut Console) -> Res
     if exists() && !args.register {
         return keep(args, path, done, console);
     }
-    let lock = Lock::take(path, "init", super::deadline(args.timeout)?, console)?;
+    let deadline = super::deadline(args.timeout)?;
+    let lock = Lock::take(path, "init", deadline, console)?;
     // Of several at once one makes the identity, and the others find it here.
     let exists = exists();
     if !exists {
@@ -149,7 +157,7 @@ fn init(args: &Args, path: &Path, done: &mut Done, console: &mut Console) -> Res
         return keep(args, path, done, console);
     }
     if args.register {
-        register(args, &lock, done, console)?;
+        register(args, &lock, deadline, done, console)?;
     } else {
         console.note(
             "not registered: `aip-attest init --register`, or the first `sign` from here, logs the inception",
@@ -192,10 +200,11 @@ fn make(args: &Args, lock: &Lock, done: &mut Done, console: &mut Console) -> Res
     let file = keyfile::write_credentials(did, &key, &profile, passphrase)?;
     // The keys that come after are there before the key that they belong to: an identity never lacks them.
     let out = succession(args, did, lock, passphrase, console)?;
-    if args.force {
-        keyfile::set_aside(lock, console)?;
-    }
-    if let Err(failure) = keyfile::save(lock, file.as_bytes()) {
+    let saved = match args.force {
+        true => keyfile::replace(lock, file.as_bytes(), console),
+        false => keyfile::save(lock, file.as_bytes()),
+    };
+    if let Err(failure) = saved {
         // Nobody ever heard of this DID.
         for of_nobody in [&out, &next::path(path, did)] {
             let _ = std::fs::remove_file(of_nobody);
@@ -223,7 +232,7 @@ fn succession(
 ) -> Result<PathBuf> {
     let (next, spare) = (keyfile::new_key()?, keyfile::new_key()?);
     let out = recovery::destination(did, args.recovery_out.as_deref(), console)?;
-    recovery::write(&out, did, &spare)?;
+    recovery::write(&out, did, &spare, &KeptLogs::default())?;
     let next = Next {
         did,
         next: Commitment::to(next.public_key().as_bytes()),
@@ -232,6 +241,8 @@ fn succession(
         public_name: args.public_name.clone(),
         registered: None,
         sent_to: None,
+        logs: KeptLogs::default(),
+        recovery_file: std::path::absolute(&out).ok().map(|out| out.to_string_lossy().into_owned()),
         key: Stored::new(&next, passphrase)?,
         under_way: None,
     };
@@ -239,22 +250,36 @@ fn succession(
     Ok(out)
 }
 
-fn register(args: &Args, lock: &Lock, done: &mut Done, console: &mut Console) -> Result<()> {
+fn register(
+    args: &Args,
+    lock: &Lock,
+    deadline: Instant,
+    done: &mut Done,
+    console: &mut Console,
+) -> Result<()> {
     let identity = keyfile::load(console)?;
     if identity.file() != Some(lock.credentials()) {
         return Err(holds_none(lock.credentials()));
     }
-    let deadline = super::deadline(args.timeout)?;
-    let session = Session::open(args.log.as_deref(), args.policy.as_deref(), deadline, console)?;
-    let known = session.known(identity.did, console)?;
     let next = Next::read(lock.credentials(), identity.did, console)?;
+    let kept: Vec<&KeptLogs> = next.iter().map(|next| &next.logs).collect();
+    let session = Session::open_at_home(
+        &Meant {
+            log: args.log.as_deref(),
+            policy: args.policy.as_deref(),
+            kept: &kept,
+            home: next.as_ref().and_then(Next::home),
+            accept: args.accept_log,
+            may_be_of_checkout: true,
+        },
+        deadline,
+        console,
+    )?;
+    let known = session.known(identity.did, console)?;
     if let Some(state) = &known.state {
         if let Some(next) = next {
             known.is_ours(&next, identity.is_genesis())?;
-            // An earlier try registered it, and did not hear of it.
-            if next.registered.is_none() {
-                Next { registered: Some(known.origin.clone()), ..next }.write(lock)?;
-            }
+            note_registration(next, &session, lock, console)?;
         }
         refuse_other_flags(args, state)?;
         done.tell(identity.did, args, console);
@@ -288,6 +313,20 @@ fn register(args: &Args, lock: &Lock, done: &mut Done, console: &mut Console) ->
     let index = session.register(&identity, lock, next, console)?;
     done.registered = Some((session.origin().to_owned(), index));
     console.note(format!("registered in `{}` at index {index}", session.origin()));
+    Ok(())
+}
+
+/// Notes that the log has the DID, which an earlier try may not have heard of, and which log that is.
+fn note_registration(next: Next, session: &Session, lock: &Lock, console: &mut Console) -> Result<()> {
+    let registered = next.registered.clone().or_else(|| Some(session.origin().to_owned()));
+    let mut logs = next.logs.clone();
+    session.keep_in(&mut logs)?;
+    let is_noted = (&next.registered, &next.logs) == (&registered, &logs);
+    let next = Next { registered, logs, ..next };
+    if !is_noted {
+        next.write(lock)?;
+    }
+    next.tell_recovery(console);
     Ok(())
 }
 

@@ -7,8 +7,47 @@ use attestation::event::{Body, TrustEvent};
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::events::home::Meant;
 use crate::events::{Logged, Session};
+use crate::keyfile::Identity;
+use crate::keyfile::logs::{KeptLog, KeptLogs};
+use crate::keyfile::next::Next;
 use crate::report::{Console, Result, counted};
+
+/// The same for a command that changes what a key counts for.
+#[derive(clap::Args)]
+pub(super) struct HomeArgs {
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+
+    /// Believe the log that is named or pinned, where its key is another one than the one that is kept with your key, or
+    /// its policy weaker
+    #[arg(long)]
+    accept_log: bool,
+}
+
+impl HomeArgs {
+    /// Meets the log that has the DID, by what the key's files keep of it.
+    pub(super) fn open(
+        &self,
+        kept: &[&KeptLogs],
+        home: Option<&KeptLog>,
+        deadline: Instant,
+        console: &mut Console,
+    ) -> Result<Session> {
+        let LogArgs { log, policy, .. } = &self.log;
+        let (log, policy, accept) = (log.as_deref(), policy.as_deref(), self.accept_log);
+        let meant = Meant { log, policy, kept, home, accept, may_be_of_checkout: false };
+        Session::open_at_home(&meant, deadline, console)
+    }
+
+    /// As [`open`](Self::open), by the next key's file beside the identity, if there is one.
+    pub(super) fn open_for(&self, identity: &Identity, console: &mut Console) -> Result<Session> {
+        let next = identity.file().map_or(Ok(None), |path| Next::peek(path, identity.did))?;
+        let kept: Vec<&KeptLogs> = next.iter().map(|next| &next.logs).collect();
+        self.open(&kept, next.as_ref().and_then(Next::home), self.log.deadline()?, console)
+    }
+}
 
 /// Which log, how long, and how to say what came of it.
 #[derive(clap::Args)]

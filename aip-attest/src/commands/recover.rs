@@ -1,19 +1,21 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use attestation::Did;
 use attestation::event::{Body, Capabilities, Commitment, IdentityEvent, Reference};
 use attestation::identity::{Identity as State, Status};
 use tlog::{LeafIndex, TreeSize};
-use zeroize::Zeroizing;
 
+use super::emergency::open_for;
 use super::init::capabilities;
-use super::log_args::LogArgs;
+use super::log_args::HomeArgs;
 use super::rotate_key::as_asked;
 use crate::clock;
 use crate::environment;
 use crate::events::{self, Known};
 use crate::keyfile::credentials::Profile;
 use crate::keyfile::lock::Lock;
-use crate::keyfile::next::{self, Next, Standing, Stored, UnderWay};
+use crate::keyfile::logs::KeptLogs;
+use crate::keyfile::next::{Next, Standing, Stored, UnderWay};
 use crate::keyfile::recovery::{self, Recovery};
 use crate::keyfile::{self, Identity, Source};
 use crate::report::{Console, Exit, Failure, Result};
@@ -42,31 +44,49 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LIST", value_parser = capabilities)]
     capabilities: Option<Capabilities>,
 
-    /// Encrypt new credentials with a passphrase: AIP_PASSPHRASE, else typed
+    /// Encrypt the credentials, also those that are there in the clear, with a passphrase: AIP_PASSPHRASE, else typed
     #[arg(long)]
     encrypt: bool,
 
+    /// Make new keys though what lies here cannot be opened, such as for a passphrase that is forgotten: credentials, next
+    /// key and what was begun are kept under other names
+    #[arg(long)]
+    set_aside: bool,
+
     #[command(flatten)]
-    log: LogArgs,
+    home: HomeArgs,
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let recovery = recovery::read(&args.recovery, console)?;
-    let lock = keyfile::lock("recover", args.log.deadline()?, console)?;
+    let deadline = args.home.log.deadline()?;
+    let lock = keyfile::lock("recover", deadline, console)?;
     recovery::remove_leftovers(recovery.did, args.recovery_out.as_deref(), console);
     let next = Next::read(lock.credentials(), recovery.did, console)?;
     let mut identity = place(&args, &recovery, next.as_ref(), &lock, console)?;
     identity.source = Source::File(lock.credentials().to_path_buf());
-    let session = args.log.open(console)?;
+    let session = open_for(&args.home, &recovery, next.as_ref(), deadline, console)?;
+    let mut logs = next.as_ref().map(|next| next.logs.clone()).unwrap_or_default().with(&recovery.logs);
+    session.keep_policy_in(&mut logs)?;
     let known = session.known(recovery.did, console)?;
     let state = known.registered()?;
-    let recovering =
-        Recovering { args: &args, recovery: &recovery, identity: &identity, lock: &lock, known: &known };
+    let recovering = Recovering {
+        args: &args,
+        recovery: &recovery,
+        identity: &identity,
+        lock: &lock,
+        known: &known,
+        logs: logs.headed_by(&known.origin),
+    };
     if let Some(next) = &next {
         session.warn_of_other_home(next, console);
     }
     let begun = next.as_ref().and_then(|next| next.under_way.as_ref());
     let next = match (begun.map(|begun| (begun.standing(state, &known.origin), begun.is_recovery())), next) {
+        (Some((Standing::Later, _)), Some(Next { under_way: Some(under_way), .. })) => {
+            return Err(known.is_behind(&under_way));
+        }
+        (_, next) if args.set_aside => recovering.begin(next, console)?,
         (Some((Standing::Logged, true)), Some(next)) => {
             console.note("a recovery was begun, and the log has it: finishing it");
             tell_of_other_start(&args, state, console);
@@ -76,9 +96,6 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
             console.note("a recovery was begun: finishing it");
             recovering.again(next, console)?
         }
-        (Some((Standing::Later, _)), Some(Next { under_way: Some(under_way), .. })) => {
-            return Err(known.is_behind(&under_way));
-        }
         (Some((Standing::Logged, false)), Some(next)) => {
             console.note("a rotation was begun, and the log has it: finishing it first");
             recovering.begin(Some(session.follow(&identity, &lock, next)?), console)?
@@ -86,7 +103,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         (_, next) => recovering.begin(next, console)?,
     };
     let logged = session.finish_change(&identity, &lock, next, &known, console)?;
-    args.log.print(&logged, console);
+    args.home.log.print(&logged, console);
     console.note(format!(
         "the new key is in `{}`; the old recovery key counts for nothing",
         lock.credentials().display()
@@ -118,28 +135,42 @@ fn place(
     console: &mut Console,
 ) -> Result<Identity> {
     let path = lock.credentials();
-    if let Some(identity) = keyfile::from_files_if_any(console)? {
-        if identity.did == recovery.did {
-            return Ok(identity);
-        }
-        return Err(Failure::new(format!("`{}` holds another identity", path.display()))
-            .because(format!("it is of {}, the recovery key of {}", identity.did, recovery.did))
-            .hint("set AIP_CREDENTIALS_PATH to the file to write"));
-    }
-    let passphrase: Option<Zeroizing<String>> = match next {
-        // What was begun with a passphrase goes on with it, whether or not that is said again.
-        Some(next) if next.is_sealed() => Some(keyfile::passphrase_of(&next::path(path, recovery.did))?),
-        _ if args.encrypt => Some(keyfile::new_passphrase()?),
-        _ => None,
-    };
-    Ok(Identity {
+    let stand_in = |passphrase| Identity {
         did: recovery.did,
         // Stands for the key that is not here; what is written is the new one.
         key: recovery.key.clone(),
         profile: Profile { registered_at: Some(clock::now().as_secs()), ..Profile::default() },
         source: Source::File(path.to_path_buf()),
         passphrase,
-    })
+    };
+    if args.set_aside {
+        refuse_other_identity(keyfile::did_in_files(console)?, recovery, path)?;
+        let passphrase = if args.encrypt { Some(keyfile::new_passphrase()?) } else { None };
+        return Ok(stand_in(passphrase));
+    }
+    let found = keyfile::from_files_if_any(console)?;
+    refuse_other_identity(found.as_ref().map(|identity| identity.did), recovery, path)?;
+    let identity = found.unwrap_or_else(|| stand_in(None));
+    // What was begun with a passphrase goes on with it, whether or not that is said again.
+    let identity = match next {
+        Some(next) => identity.opening(next)?,
+        None => identity,
+    };
+    match &identity.passphrase {
+        None if args.encrypt => Ok(Identity { passphrase: Some(keyfile::new_passphrase()?), ..identity }),
+        _ => Ok(identity),
+    }
+}
+
+fn refuse_other_identity(found: Option<Did>, recovery: &Recovery, path: &Path) -> Result<()> {
+    match found {
+        Some(did) if did != recovery.did => {
+            Err(Failure::new(format!("`{}` holds another identity", path.display()))
+                .because(format!("it is of {did}, the recovery key of {}", recovery.did))
+                .hint("set AIP_CREDENTIALS_PATH to the file to write"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a recovery is made from.
@@ -149,13 +180,20 @@ struct Recovering<'a> {
     identity: &'a Identity,
     lock: &'a Lock,
     known: &'a Known,
+    /// The logs that the new files keep.
+    logs: KeptLogs,
 }
 
 impl Recovering<'_> {
     /// Makes the keys and the event, and puts them on disk. What the next key's file held is kept beside it.
     fn begin(&self, before: Option<Next>, console: &mut Console) -> Result<Next> {
         let state = self.known.registered()?;
-        refuse_other_key(self.recovery, state, self.known)?;
+        refuse_other_key(self.recovery, state, self.known).map_err(|failure| {
+            let begun = before.as_ref().and_then(|before| before.under_way.as_ref()?.recovery_file.as_ref());
+            begun.into_iter().fold(failure, |failure, file| {
+                failure.hint(format!("the recovery that was begun here wrote one to `{file}`"))
+            })
+        })?;
         let did = self.recovery.did;
         // Refused before anything is written, and before the recovery key signs it.
         let since = since(self.args, None, state, self.known.size)?;
@@ -174,15 +212,20 @@ impl Recovering<'_> {
         self.known.takes(&event)?;
         // The next recovery key is durable before anything depends on it.
         let out = recovery::destination(did, self.args.recovery_out.as_deref(), console)?;
-        recovery::write(&out, did, &spare)?;
+        recovery::write(&out, did, &spare, &self.logs)?;
         recovery::tell(&out, console);
         if let Some(before) = &before {
             before.keep_copy(self.lock, console)?;
         }
+        if self.args.set_aside {
+            keyfile::set_aside(self.lock, console)?;
+        }
         let passphrase = self.identity.passphrase();
         let sent_to = before.as_ref().and_then(|before| before.sent_to.clone());
         // The old next key can report a compromise until the recovery is logged.
-        let old_next = before.filter(|before| before.next == state.next()).map(|before| before.key);
+        let recovery_file = before.as_ref().and_then(|before| before.recovery_file.clone());
+        let is_of_use = |before: &Next| before.next == state.next() && !self.args.set_aside;
+        let old_next = before.filter(is_of_use).map(|before| before.key);
         let fresh = Next {
             did,
             next: state.next(),
@@ -191,11 +234,13 @@ impl Recovering<'_> {
             public_name: None,
             registered: Some(origin.to_owned()),
             sent_to,
+            logs: self.logs.clone(),
+            recovery_file,
             key: old_next.map_or_else(|| Stored::new(&after, passphrase), Ok)?,
             under_way: None,
         };
-        let out = Some(out.to_string_lossy().into_owned());
-        fresh.begin(self.lock, UnderWay::new(event, &key, &after, out, passphrase)?)
+        let out = std::path::absolute(&out).unwrap_or(out).to_string_lossy().into_owned();
+        fresh.begin(self.lock, UnderWay::new(event, &key, &after, Some(out), passphrase)?)
     }
 
     /// Makes the event of a recovery that is not logged anew, from the arguments and the state of today and the keys on
@@ -233,6 +278,7 @@ impl Recovering<'_> {
         if self.args.recovery_out.is_some() {
             console.warn("--recovery-out changes nothing: the recovery key was written when this was begun");
         }
+        next.logs = self.logs.clone();
         next.begin(self.lock, UnderWay { event, ..begun })
     }
 }

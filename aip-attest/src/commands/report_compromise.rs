@@ -5,7 +5,7 @@ use attestation::identity::Status;
 use tlog::LeafIndex;
 
 use super::emergency::Hands;
-use super::log_args::LogArgs;
+use super::log_args::HomeArgs;
 use crate::events;
 use crate::report::{Console, Exit, Result};
 
@@ -25,12 +25,13 @@ pub(crate) struct Args {
     recovery: Option<PathBuf>,
 
     #[command(flatten)]
-    log: LogArgs,
+    home: HomeArgs,
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
-    let hands = Hands::find(args.recovery.as_ref(), "report-compromise", args.log.deadline()?, console)?;
-    let session = args.log.open(console)?;
+    let deadline = args.home.log.deadline()?;
+    let hands = Hands::find(args.recovery.as_ref(), "report-compromise", deadline, console)?;
+    let session = hands.open(&args.home, deadline, console)?;
     let known = session.known(hands.did(), console)?;
     let key = hands.committed(&known)?;
     let state = known.registered()?;
@@ -39,7 +40,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     if state.status() == Status::Compromised && is_known {
         console.note(format!("that is reported already, {}", known.as_of()));
         if let Some(logged) = known.last("compromise") {
-            args.log.print(&logged, console);
+            args.home.log.print(&logged, console);
         }
         return Ok(Exit::Yes);
     }
@@ -50,7 +51,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let event = events::sign(hands.did(), session.origin(), said, &[key])?;
     known.takes(&event)?;
     let logged = session.submit(&event, console)?;
-    args.log.print(&logged, console);
+    args.home.log.print(&logged, console);
     console.hint("`aip-attest recover --recovery FILE` makes new keys; until then the DID signs nothing");
     Ok(Exit::Yes)
 }

@@ -1,7 +1,7 @@
 use attestation::Did;
 use attestation::event::{Scope, TrustEvent};
 
-use super::log_args::LogArgs;
+use super::log_args::HomeArgs;
 use super::vouch::{new_id, scope};
 use crate::clock;
 use crate::keyfile;
@@ -23,19 +23,19 @@ pub(crate) struct Args {
     scope: Scope,
 
     #[command(flatten)]
-    log: LogArgs,
+    home: HomeArgs,
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let identity = keyfile::load(console)?;
-    let session = args.log.open(console)?;
+    let session = args.home.open_for(&identity, console)?;
     let said = session.said(identity.did, args.did, console)?;
     if !said.stands(args.scope) {
         return Err(nothing(&args, &said, session.origin()));
     }
     let event = TrustEvent::Revocation { id: new_id()?, issued_at: clock::now_millis(), scope: args.scope };
     let logged = session.say(&identity, args.did, event, console)?;
-    args.log.print(&logged, console);
+    args.home.log.print(&logged, console);
     for (scope, word) in said.elsewhere(args.scope) {
         console.warn(format!("{word} in {scope} as before: `--scope {scope}` takes that back"));
     }

@@ -2,7 +2,7 @@ use attestation::event::{Body, Capabilities, Commitment, IdentityEvent};
 use attestation::identity::Status;
 
 use super::init::capabilities;
-use super::log_args::LogArgs;
+use super::log_args::HomeArgs;
 use crate::events::{self, Known, Logged};
 use crate::keyfile::lock::Lock;
 use crate::keyfile::next::{Next, Standing, UnderWay};
@@ -21,13 +21,14 @@ pub(crate) struct Args {
     capabilities: Option<Capabilities>,
 
     #[command(flatten)]
-    log: LogArgs,
+    home: HomeArgs,
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
-    let (lock, identity) = keyfile::load_to_change("rotate-key", args.log.deadline()?, no_next_key, console)?;
-    let next = Next::read(lock.credentials(), identity.did, console)?.ok_or_else(no_next_key)?;
-    let session = args.log.open(console)?;
+    let deadline = args.home.log.deadline()?;
+    let (lock, identity, mut next) = keyfile::load_to_change("rotate-key", deadline, no_next_key, console)?;
+    let session = args.home.open(&[&next.logs], next.home(), deadline, console)?;
+    session.keep_policy_in(&mut next.logs)?;
     let known = session.known(identity.did, console)?;
     let state = known.registered()?;
     session.warn_of_other_home(&next, console);
@@ -59,7 +60,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         },
     };
     let logged = session.finish_change(&identity, &lock, next, &known, console)?;
-    args.log.print(&logged, console);
+    args.home.log.print(&logged, console);
     let was_recovery = logged.event.name() == "recovery";
     console.note("the old key counts for nothing from here on");
     console.hint("AIP_DID stays; the new key into the CI secret: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`");

@@ -1,8 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use attestation::Did;
 use attestation::entry::{Claim, PendingEntry, Visibility};
 use attestation::receipt::{Receipt, State};
 use serde_json::json;
@@ -133,6 +134,8 @@ fn submit_to(
     deadline: Instant,
     console: &mut Console,
 ) -> Vec<(PathBuf, Outcome)> {
+    let dids: BTreeSet<Did> = receipts.iter().map(|(_, receipt)| receipt.did()).collect();
+    dids.into_iter().for_each(|did| events::home::tell_of_other(did, target, console));
     let (signed, claimed): (Vec<_>, Vec<_>) =
         receipts.into_iter().partition(|(_, receipt)| matches!(receipt.state(), State::Signed));
     let claimed = claimed.into_iter().map(|(file, receipt)| (file, Ok(receipt)));

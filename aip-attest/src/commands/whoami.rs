@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock;
-use crate::events::{Known, Session};
+use crate::events::{Known, Session, home};
 use crate::keyfile::credentials::Profile;
 use crate::keyfile::next::Next;
 use crate::keyfile::{self, Identity, Source, Stored};
@@ -98,6 +98,7 @@ fn ask(args: &Args, did: Did, console: &mut Console) -> Result<Option<Known>> {
     }
     let deadline = super::deadline(args.timeout)?;
     let session = Session::open(args.log.as_deref(), args.policy.as_deref(), deadline, console)?;
+    home::tell_of_other(did, &session.target, console);
     session.known(did, console).map(Some)
 }
 

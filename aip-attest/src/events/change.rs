@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use attestation::event::{Event, PendingEvent};
 use tlog::LeafIndex;
 
-use super::{Known, Logged, Sent, Session, known, send};
+use super::{Known, Logged, Sent, Session, home, known, send};
 use crate::keyfile::Identity;
 use crate::keyfile::lock::Lock;
+use crate::keyfile::logs::KeptLog;
 use crate::keyfile::next::{Next, Standing, UnderWay};
 use crate::policy_file::pins::Pins;
 use crate::report::{Console, Failure, Result};
@@ -30,7 +31,8 @@ impl Session {
         next: Next,
         console: &mut Console,
     ) -> Result<LeafIndex> {
-        register(identity, lock, next, &self.target, &self.pins, self.deadline, console)
+        let Self { target, pins, deadline, own } = self;
+        register(identity, lock, next, &Way { target, pins, deadline: *deadline, own: own.as_ref() }, console)
     }
 
     /// Brings the change of keys that lies on disk to its end: sends it, unless the log has it by `known`, then lets the
@@ -103,7 +105,7 @@ impl Session {
         // From here on the old key counts for nothing. A crash before the next line leaves credentials with it, and
         // the file of the change beside them.
         identity.replace_key(lock, &under_way.key.open(identity.passphrase())?)?;
-        let next = next.ended(self.origin());
+        let next = next.ended(self.origin()).sealed(identity.passphrase())?;
         next.write(lock)?;
         Ok(next)
     }
@@ -167,24 +169,34 @@ impl Known {
     }
 }
 
+/// Where an inception goes.
+struct Way<'a> {
+    target: &'a Target,
+    pins: &'a Pins,
+    deadline: Instant,
+    /// The log as its owner says that it is.
+    own: Option<&'a KeptLog>,
+}
+
 /// Logs the inception, unless the log has one; notes in the next key's file which log it was.
 fn register(
     identity: &Identity,
     lock: &Lock,
     next: Next,
-    target: &Target,
-    pins: &Pins,
-    deadline: Instant,
+    way: &Way<'_>,
     console: &mut Console,
 ) -> Result<LeafIndex> {
+    let Way { target, pins, deadline, own } = *way;
     let event = Event::about_itself(identity.did, target.origin.as_str(), next.inception(&identity.key))
         .and_then(|event| PendingEvent::sign(event, &[&identity.key]))
         .map_err(|error| Failure::new("cannot make the inception").caused_by(error))?;
     // On disk before it is sent: nothing registers the DID elsewhere by itself from here on, come what may. That the log
     // refuses it is its word, and takes nothing back.
     let sent_to = Some(target.origin.clone());
-    let is_noted = next.sent_to == sent_to;
-    let next = Next { sent_to, ..next };
+    let mut logs = next.logs.clone();
+    own.cloned().map_or(Ok(()), |log| logs.keep(log))?;
+    let is_noted = (&next.sent_to, &next.logs) == (&sent_to, &logs);
+    let next = Next { sent_to, logs, ..next };
     if !is_noted {
         next.write(lock)?;
     }
@@ -193,7 +205,9 @@ fn register(
         Ok(Sent::Logged(logged)) => {
             // A DID that has a home keeps it.
             let registered = next.registered.clone().or_else(|| Some(target.origin.clone()));
-            Next { registered, ..next }.write(lock)?;
+            let next = Next { registered, ..next };
+            next.write(lock)?;
+            next.tell_recovery(console);
             return Ok(logged.index);
         }
         Ok(Sent::Refused(problem)) => refusal(&problem),
@@ -215,9 +229,11 @@ pub fn register_on_the_way(
     console: &mut Console,
 ) {
     let Some(credentials) = identity.file().filter(|_| identity.is_genesis()) else { return };
+    let own = home::own_word(target, pins.of_origin(&target.origin).map(KeptLog::of_pin).next());
     // Never in a second log: its state there would be another one, and only its owner can want that.
     let waits = |next: &Next| {
-        next.registered.is_none() && next.under_way.is_none() && next.elsewhere(&target.origin).is_none()
+        let is_elsewhere = next.elsewhere(&target.origin).is_some() || home::is_other(next, target);
+        next.registered.is_none() && next.under_way.is_none() && !is_elsewhere
     };
     let mut register = || {
         if !Next::peek(credentials, identity.did)?.is_some_and(|next| waits(&next)) {
@@ -229,7 +245,8 @@ pub fn register_on_the_way(
         let Some(next) = Next::read(credentials, identity.did, console)?.filter(waits) else {
             return Ok(None);
         };
-        register(identity, &lock, next, target, pins, deadline, console).map(Some)
+        let way = Way { target, pins, deadline, own: own.as_ref() };
+        register(identity, &lock, next, &way, console).map(Some)
     };
     match register() {
         Ok(None) => {}

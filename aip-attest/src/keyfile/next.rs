@@ -4,6 +4,7 @@
 //! {"format":"aip-next-v1","did":"did:aip:…",
 //!  "nextKey":"<hex commitment>","recoveryKey":"<hex commitment>","capabilities":["messages","receipts"],
 //!  "publicName":"…","registered":"<origin>","sentTo":"<origin>",           each may be absent
+//!  "recoveryFile":"<path>","logs":[…],                                      as may these ([`logs`])
 //!  "next":KEY,
 //!  "underWay":{"event":"<base64 of the pending leaf>","key":KEY,"next":KEY,
 //!              "recoveryFile":"<path>"}}                                       of a recovery
@@ -18,6 +19,7 @@
 //! Only who holds the [`Lock`] of the folder writes it.
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use attestation::Did;
@@ -32,7 +34,8 @@ use zeroize::Zeroizing;
 
 use super::credentials::Secret;
 use super::lock::Lock;
-use super::{credentials, encrypted, random};
+use super::logs::{self, KeptLog, KeptLogs};
+use super::{FORGOTTEN, credentials, encrypted, random, recovery};
 use crate::durable::{self, Readers};
 use crate::receipt_file::read_bounded;
 use crate::report::{Console, Failure, Result};
@@ -53,6 +56,10 @@ pub struct Next {
     pub registered: Option<String>,
     /// The log that an inception was sent to last: it may have it.
     pub sent_to: Option<String>,
+    /// Which logs those two are.
+    pub logs: KeptLogs,
+    /// Where the recovery key was written.
+    pub recovery_file: Option<String>,
     /// The next key, perhaps locked.
     pub key: Stored,
     /// A change of keys that was begun.
@@ -120,7 +127,7 @@ impl Stored {
         let (nonce, sealed) =
             ciphertext.split_first_chunk().ok_or_else(|| cannot().because("its box is too short"))?;
         let seed = encrypted::open(salt, nonce, sealed, passphrase);
-        let seed = seed.map_err(|error| cannot().caused_by(error))?;
+        let seed = seed.map_err(|error| cannot().caused_by(error).hint(FORGOTTEN))?;
         let seed = <[u8; 32]>::try_from(seed.as_slice()).map(Zeroizing::new);
         let seed = seed.map_err(|_| cannot().because("what is in the box is not 32 bytes"))?;
         Ok(Ed25519PrivateKey::from_seed(&seed))
@@ -160,9 +167,28 @@ pub fn path(credentials: &Path, did: Did) -> PathBuf {
 }
 
 fn copy_name(path: &Path, number: u32) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{name}.{number}.old"))
+    path.with_file_name(format!("{}{number}{COPY_SUFFIX}", copy_prefix(path)))
 }
+
+fn copy_prefix(path: &Path) -> String {
+    format!("{}.", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// The numbers of the copies that are there, in their order. Whoever removed one left a gap.
+fn copy_numbers(path: &Path) -> Vec<u32> {
+    let prefix = copy_prefix(path);
+    let number = |name: &str| {
+        let number: u32 = name.strip_prefix(&prefix)?.strip_suffix(COPY_SUFFIX)?.parse().ok()?;
+        Some(number).filter(|_| path.with_file_name(name) == copy_name(path, number))
+    };
+    let entries = fs::read_dir(durable::folder_of(path)).into_iter().flatten().flatten();
+    let mut numbers: Vec<u32> =
+        entries.filter_map(|entry| entry.file_name().to_str().and_then(number)).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+const COPY_SUFFIX: &str = ".old";
 
 impl Next {
     /// As [`peek`](Self::peek), and warns of others who can read it.
@@ -206,6 +232,8 @@ impl Next {
             public_name: wire.public_name,
             registered: wire.registered,
             sent_to: wire.sent_to,
+            logs: KeptLogs::from_wire(wire.logs)?,
+            recovery_file: wire.recovery_file,
             key: Stored::from_wire(wire.next)?,
             under_way,
         })
@@ -223,11 +251,16 @@ impl Next {
         members.insert("nextKey".to_owned(), self.next.get().to_string().into());
         members.insert("recoveryKey".to_owned(), self.recovery.get().to_string().into());
         members.insert("capabilities".to_owned(), self.capabilities.names().collect::<Vec<_>>().into());
-        let optional =
-            [("publicName", &self.public_name), ("registered", &self.registered), ("sentTo", &self.sent_to)];
+        let optional = [
+            ("publicName", &self.public_name),
+            ("registered", &self.registered),
+            ("sentTo", &self.sent_to),
+            ("recoveryFile", &self.recovery_file),
+        ];
         for (name, value) in optional {
             members.extend(value.as_ref().map(|value| (name.to_owned(), value.as_str().into())));
         }
+        members.extend(self.logs.to_json().map(|logs| ("logs".to_owned(), logs)));
         let head = Value::Object(members).to_string();
         let under_way = self.under_way.as_ref().map(UnderWay::to_json);
         let key = self.key.to_json();
@@ -251,7 +284,10 @@ impl Next {
     pub fn keep_copy(&self, lock: &Lock, console: &mut Console) -> Result<()> {
         let path = path(lock.credentials(), self.did);
         let text = self.to_json();
-        for number in 1..=super::MAX_OLD_FILES {
+        // Behind the newest, so that their numbers are their order.
+        let newest = copy_numbers(&path).last().copied().unwrap_or(0);
+        let numbers = (newest..=u32::MAX).skip(1).chain(1..=newest).take(super::MAX_OLD_FILES as usize);
+        for number in numbers {
             let kept = copy_name(&path, number);
             if durable::write_new(&kept, text.as_bytes(), Readers::Owner)? {
                 console.note(format!("the keys before these are kept in `{}`", kept.display()));
@@ -264,9 +300,10 @@ impl Next {
     /// The copies that were kept, the oldest first. One that cannot be read is passed over.
     pub fn kept(lock: &Lock, did: Did) -> impl Iterator<Item = Self> {
         let path = path(lock.credentials(), did);
-        let copies = (1..=super::MAX_OLD_FILES).map(move |number| copy_name(&path, number));
+        let copies: Vec<PathBuf> =
+            copy_numbers(&path).into_iter().map(|number| copy_name(&path, number)).collect();
         copies
-            .take_while(|path| path.exists())
+            .into_iter()
             .filter_map(|path| Self::parse(&Zeroizing::new(read_bounded(&path, MAX_BYTES).ok()?)))
     }
 
@@ -274,6 +311,14 @@ impl Next {
     pub fn is_sealed(&self) -> bool {
         let of_change = self.under_way.iter().flat_map(|under_way| [&under_way.key, &under_way.next]);
         of_change.chain([&self.key]).any(|key| matches!(key, Stored::Sealed { .. }))
+    }
+
+    /// The same, with the next key locked, if there is a passphrase.
+    pub fn sealed(self, passphrase: Option<&str>) -> Result<Self> {
+        match (&self.key, passphrase) {
+            (Stored::Plain(key), Some(_)) => Ok(Self { key: Stored::new(key, passphrase)?, ..self }),
+            _ => Ok(self),
+        }
     }
 
     /// Begins a change of keys: on disk before the event is sent.
@@ -285,7 +330,7 @@ impl Next {
 
     /// What the file holds once the change that is under way is logged and the credentials have its key.
     pub fn ended(self, origin: &str) -> Self {
-        let Some(UnderWay { event, next: key, .. }) = self.under_way else { return self };
+        let Some(UnderWay { event, next: key, recovery_file, .. }) = self.under_way else { return self };
         let (next, recovery, capabilities) = match event.event().body() {
             Body::Identity(IdentityEvent::Rotation { next, capabilities, .. }) => {
                 (*next, self.recovery, *capabilities)
@@ -296,7 +341,8 @@ impl Next {
             _ => (self.next, self.recovery, self.capabilities),
         };
         let registered = Some(origin.to_owned());
-        Self { next, recovery, capabilities, registered, key, under_way: None, ..self }
+        let recovery_file = recovery_file.or(self.recovery_file);
+        Self { next, recovery, capabilities, registered, recovery_file, key, under_way: None, ..self }
     }
 
     /// The log that has the DID, or may have it, if it is another one than `origin`.
@@ -306,6 +352,29 @@ impl Next {
             .flatten()
             .map(String::as_str)
             .find(|there| *there != origin)
+    }
+
+    /// The log that has the DID, or may have it, as it is kept here.
+    pub fn home(&self) -> Option<&KeptLog> {
+        [&self.registered, &self.sent_to].into_iter().flatten().find_map(|origin| self.logs.of(origin))
+    }
+
+    /// Adds the logs to the recovery key's file, where that still lies where it was written. The home is the first.
+    pub fn tell_recovery(&self, console: &mut Console) {
+        let (Some(path), Some(home)) = (&self.recovery_file, self.home()) else { return };
+        let (path, logs) = (Path::new(path), self.logs.clone().headed_by(home.origin()));
+        match recovery::keep(path, self.did, self.recovery, &logs, console) {
+            Ok(true) => {}
+            Ok(false) => console.note(format!(
+                "the recovery key is not in `{}` any more, so that its file does not say which log this is: where there is \
+                 no pin, `recover` takes it from --log URL",
+                path.display()
+            )),
+            Err(failure) => console.warn(format!(
+                "the recovery key's file does not say which log this is: {}",
+                failure.one_line()
+            )),
+        }
     }
 
     /// The inception of the DID that these keys are for.
@@ -401,6 +470,9 @@ struct Wire {
     public_name: Option<String>,
     registered: Option<String>,
     sent_to: Option<String>,
+    recovery_file: Option<String>,
+    #[serde(default)]
+    logs: Vec<logs::WireLog>,
     next: WireKey,
     under_way: Option<WireUnderWay>,
 }
@@ -428,8 +500,8 @@ fn commitment(hex: &str) -> Option<Commitment> {
 
 const FORMAT: &str = "aip-next-v1";
 
-/// A few hundred bytes, and an event.
-const MAX_BYTES: u64 = 256 * 1024;
+/// A few hundred bytes, an event, and the logs.
+const MAX_BYTES: u64 = logs::MAX_BYTES + 256 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -474,6 +546,8 @@ mod tests {
                 public_name: Some("a \"name\"".to_owned()),
                 registered: Some("log.example.com".to_owned()),
                 sent_to: Some("log.example.org".to_owned()),
+                logs: KeptLogs::default(),
+                recovery_file: Some("where \"it\" was".to_owned()),
                 key: Stored::new(&key(2), passphrase).expect("stored"),
                 under_way: Some(under_way),
             };
@@ -481,7 +555,7 @@ mod tests {
             let read = Next::peek(&credentials, did).expect("read").expect("there");
             assert_eq!((read.next, read.recovery), (next.next, next.recovery));
             assert_eq!((&read.public_name, &read.registered), (&next.public_name, &next.registered));
-            assert_eq!(read.sent_to, next.sent_to);
+            assert_eq!((&read.sent_to, &read.recovery_file), (&next.sent_to, &next.recovery_file));
             let open = |stored: &Stored| *stored.open(passphrase).expect("opened").public_key().as_bytes();
             assert_eq!(open(&read.key), *key(2).public_key().as_bytes());
             let under_way = read.under_way.expect("under way");

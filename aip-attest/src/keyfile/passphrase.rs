@@ -46,7 +46,7 @@ struct Terminal {
 impl Terminal {
     fn open() -> Result<Self> {
         let no_terminal = || {
-            Failure::new("the credentials file needs a passphrase, and there is no terminal to ask at")
+            Failure::new("a passphrase is needed, and there is no terminal to ask at")
                 .hint("set AIP_PASSPHRASE")
         };
         let file = OpenOptions::new().read(true).write(true).open("/dev/tty");

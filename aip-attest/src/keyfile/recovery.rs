@@ -1,19 +1,22 @@
 //! The recovery key: one file, written once, to be moved off the machine.
 //!
 //! ```text
-//! {"format":"aip-recovery-v1","did":"did:aip:…","private_key":"<base64 of the seed>"}
+//! {"format":"aip-recovery-v1","did":"did:aip:…","private_key":"<base64 of the seed>","logs":[…]}
 //! ```
+//! `logs` ([`KeptLogs`]) may be absent: it is added once the DID is registered, if the file still lies where it was written.
 //! Whoever has it can take the DID from its owner. Nothing here reads it but the commands it is handed to.
 
 use std::path::{Path, PathBuf};
 
 use attestation::Did;
+use attestation::event::Commitment;
 use serde::Deserialize;
 use tlog::key::Ed25519PrivateKey;
 use zeroize::Zeroizing;
 
 use super::credentials::{self, Secret};
 use super::leftovers;
+use super::logs::{self, KeptLogs};
 use crate::durable::{self, Readers};
 use crate::environment;
 use crate::receipt_file::read_bounded;
@@ -25,6 +28,8 @@ pub struct Recovery {
     pub did: Did,
     /// The key.
     pub key: Ed25519PrivateKey,
+    /// The logs that have the DID, the home first.
+    pub logs: KeptLogs,
 }
 
 /// Where the recovery key of a DID is written: where the user says, else into the home folder, in sight, under
@@ -87,18 +92,47 @@ pub fn remove_leftovers(did: Did, out: Option<&Path>, console: &mut Console) {
 }
 
 /// Writes a recovery key where nothing is, 0600.
-pub fn write(path: &Path, did: Did, key: &Ed25519PrivateKey) -> Result<()> {
-    let key = credentials::encode_private_key(key);
-    let text = Zeroizing::new(format!(
-        "{{\n  \"format\": \"{FORMAT}\",\n  \"did\": \"{did}\",\n  \"private_key\": \"{}\"\n}}\n",
-        *key
-    ));
-    if durable::write_new(path, text.as_bytes(), Readers::Owner)? {
+pub fn write(path: &Path, did: Did, key: &Ed25519PrivateKey, logs: &KeptLogs) -> Result<()> {
+    if durable::write_new(path, to_json(did, key, logs).as_bytes(), Readers::Owner)? {
         return Ok(());
     }
     Err(Failure::new(format!("`{}` exists", path.display()))
         .because("a recovery key is never written over another file")
         .hint("name another place with --recovery-out FILE"))
+}
+
+/// Adds logs to the recovery key that was written to `path`; false if it is not there any more. A file that is another
+/// one by now is left alone. The key stays as it is, there whole at any moment.
+pub fn keep(
+    path: &Path,
+    did: Did,
+    commitment: Commitment,
+    logs: &KeptLogs,
+    console: &mut Console,
+) -> Result<bool> {
+    let Ok(bytes) = read_bounded(path, MAX_BYTES).map(Zeroizing::new) else { return Ok(false) };
+    let of_did = |found: &Recovery| {
+        found.did == did && Commitment::to(found.key.public_key().as_bytes()) == commitment
+    };
+    let Some(found) = parse(&bytes).filter(of_did) else { return Ok(false) };
+    let logs = logs.clone().with(&found.logs);
+    if logs != found.logs {
+        leftovers::remove_recoveries(durable::folder_of(path), Some(did), console);
+        durable::write(path, to_json(did, &found.key, &logs).as_bytes(), Readers::Owner)?;
+    }
+    Ok(true)
+}
+
+fn to_json(did: Did, key: &Ed25519PrivateKey, logs: &KeptLogs) -> Zeroizing<String> {
+    let key = credentials::encode_private_key(key);
+    let logs = logs.to_json().map_or(String::new(), |logs| format!(",\n  \"logs\": {logs}"));
+    let head = format!("{{\n  \"format\": \"{FORMAT}\",\n  \"did\": \"{did}\",\n  \"private_key\": \"");
+    // Its full length at once: a buffer that grows leaves copies of the key behind.
+    let mut text = Zeroizing::new(String::with_capacity(head.len() + key.len() + logs.len() + 4));
+    for part in [head.as_str(), key.as_str(), "\"", logs.as_str(), "\n}\n"] {
+        text.push_str(part);
+    }
+    text
 }
 
 /// Says in plain words what to do with the file.
@@ -118,18 +152,18 @@ pub fn read(path: &Path, console: &mut Console) -> Result<Recovery> {
     super::warn_of_other_readers(path, path.metadata(), console);
     let cannot = || Failure::new(format!("cannot read the recovery key `{}`", path.display()));
     let bytes = read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
-    let bytes = Zeroizing::new(bytes);
-    let read = || -> Option<Recovery> {
-        let wire: Wire = serde_json::from_slice(&bytes).ok()?;
-        if wire.format != FORMAT {
-            return None;
-        }
-        let key = credentials::decode_private_key(&wire.private_key.0).ok()?;
-        Some(Recovery { did: wire.did.parse().ok()?, key })
-    };
-    read().ok_or_else(|| {
+    parse(&Zeroizing::new(bytes)).ok_or_else(|| {
         cannot().because("it is no recovery key").hint("`aip-attest init` writes one, `recover` the next one")
     })
+}
+
+fn parse(bytes: &[u8]) -> Option<Recovery> {
+    let wire: Wire = serde_json::from_slice(bytes).ok()?;
+    if wire.format != FORMAT {
+        return None;
+    }
+    let key = credentials::decode_private_key(&wire.private_key.0).ok()?;
+    Some(Recovery { did: wire.did.parse().ok()?, key, logs: KeptLogs::from_wire(wire.logs)? })
 }
 
 #[derive(Deserialize)]
@@ -137,8 +171,10 @@ struct Wire {
     format: String,
     did: String,
     private_key: Secret,
+    #[serde(default)]
+    logs: Vec<logs::WireLog>,
 }
 
 const FORMAT: &str = "aip-recovery-v1";
-const MAX_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: u64 = logs::MAX_BYTES + 64 * 1024;
 const MAX_NUMBER: u32 = 100;

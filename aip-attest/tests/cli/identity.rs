@@ -140,6 +140,45 @@ fn of_several_inits_at_once_one_makes_the_identity() {
     }
 }
 
+/// Killed at any moment, a replacement leaves an identity: the old one, or the new one and the old one beside it.
+#[test]
+fn an_init_by_force_that_is_killed_leaves_an_identity() {
+    let world = World::new();
+    let mut known = vec![did_of(&world.run(&["init"])).to_owned()];
+    let start = std::time::Instant::now();
+    known.push(did_of(&world.run(&["init", "--force"])).to_owned());
+    let whole = start.elapsed();
+    let mut killed = 0;
+    for part in 1..=KILLS {
+        let mut aip = world.command(crate::world::PROGRAM);
+        let mut aip = aip.args(["init", "--force"]).stdout(std::process::Stdio::null());
+        let mut aip = aip.stderr(std::process::Stdio::null()).spawn().expect("aip runs");
+        std::thread::park_timeout(whole * part / KILLS);
+        aip.kill().expect("ours");
+        killed += u32::from(!aip.wait().expect("a process that was killed ends").success());
+        let now = world.json(".aip/credentials.json")["did"].as_str().expect("a DID").to_owned();
+        if !known.contains(&now) {
+            known.push(now);
+        }
+        let kept: Vec<String> = identities(&world)
+            .iter()
+            .filter(|name| !name.ends_with(".aip-tmp"))
+            .map(|name| world.json(name)["did"].as_str().expect("a DID").to_owned())
+            .collect();
+        assert!(known.iter().all(|did| kept.contains(did)), "{known:?} {kept:?}");
+        world.run(&["whoami"]).expect(0, &[]);
+    }
+    assert!(killed > 0, "all ended before they were killed");
+    world.run(&["init", "--force"]).expect(0, &[]);
+    assert!(
+        !world.files().iter().any(|name| name.contains(".credentials.json.")),
+        "nothing unfinished is left"
+    );
+}
+
+/// Spread over the time that an `init` takes.
+const KILLS: u32 = 40;
+
 /// By force each replaces the one before it, and every key is kept.
 #[test]
 fn of_several_inits_by_force_no_key_is_lost() {
