@@ -238,6 +238,26 @@ fn roots_weigh_and_veto() {
     assert_eq!((verdict.score.get(), verdict.passes), (0, false), "not even at threshold 0");
 }
 
+/// A root that warns and vouches for nobody: taking the warning back alone leads nowhere.
+#[test]
+fn who_distrusts_and_vouches_for_nobody_is_told_of_both() {
+    let mut scene = Scene::with(&["r", "t"]);
+    scene.distrust("r", "t").expect("a warning");
+    let verdict = scene.judge(&from_root("r"), "t");
+    let names: Vec<&str> = verdict.advice.iter().map(|advice| advice.name()).collect();
+    assert_eq!(names, ["lift-distrust", "direct-vouch"]);
+    assert!(verdict.causes.contains(&Cause::NoPath));
+    // Each in its turn does what was said.
+    scene.revoke("r", "t").expect("a revocation");
+    let lifted = scene.judge(&from_root("r"), "t");
+    assert_eq!(
+        (lifted.score.get(), lifted.advice.first().map(|advice| advice.name())),
+        (0, Some("direct-vouch"))
+    );
+    scene.vouch("r", "t");
+    assert_eq!(Some(scene.judge(&from_root("r"), "t").score), verdict.advice[1].score());
+}
+
 /// Links of a chain in layers, and then ten thousand vouches that close cycles: nobody's score changes.
 #[test]
 fn cycles_raise_nothing() {

@@ -516,15 +516,17 @@ class Judge:
     def advice(self, status, bans, history, behaviour, social, score, best, judged):
         if status == "compromised":
             return [{"advice": "recover"}]
-        if bans:
-            return [{"advice": "lift-distrust", "by": by, "index": index} for by, index in bans]
-        if history["equivocations"]:
-            return [{"advice": "recover"}]
-        advice = []
+        direct_vouch = []
         by = min(self.roots, key=lambda root: (-self.roots[root], root))
         if by != self.target:
             direct = self.roots[by] * self.factor("STRONG") * 10**30 // 10**32
-            advice.append({"advice": "direct-vouch", "by": by, "score": direct * behaviour // ONE})
+            direct_vouch.append({"advice": "direct-vouch", "by": by, "score": direct * behaviour // ONE})
+        if bans:
+            lifts = [{"advice": "lift-distrust", "by": by, "index": index} for by, index in bans]
+            return lifts + [item for item in direct_vouch if not judged and item["score"] > score]
+        if history["equivocations"]:
+            return [{"advice": "recover"}]
+        advice = direct_vouch
         if best is not None:
             path = judged[best][0]
             for place, hop in enumerate(path["hops"]):

@@ -266,8 +266,13 @@ pub(super) fn print(judged: &Judged, console: &mut Console) {
     for cause in &verdict.causes {
         console.line(format!("because   {}", words(judged, *cause)));
     }
+    let is_distrusted = !verdict.distrusted.is_empty();
     for advice in &verdict.advice {
-        console.line(format!("raises    {}", advice_words(advice)));
+        let once = match advice {
+            Advice::DirectVouch { .. } if is_distrusted => "and then ",
+            _ => "",
+        };
+        console.line(format!("raises    {once}{}", advice_words(advice)));
     }
     let Checkpoint { origin, size, root, .. } = &basis.checkpoint;
     console.line(match basis.is_complete() {

@@ -33,7 +33,7 @@ pub struct KeptLog {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Difference {
     /// It believes another key of the log.
-    OtherKey(VerifierKey),
+    OtherKey(Box<VerifierKey>),
     /// It is worth less, and why: by the rule of `policy pin`.
     Weaker(String),
 }
@@ -64,7 +64,7 @@ impl KeptLog {
         };
         // One key too many is enough: whoever holds it speaks for the log.
         if let Some(other) = keys(policy, self.origin()).find(|key| !is_kept(key)) {
-            return Some(Difference::OtherKey(other.clone()));
+            return Some(Difference::OtherKey(Box::new(other.clone())));
         }
         difference::weaker(&self.policy, policy).map(Difference::Weaker)
     }
@@ -190,11 +190,11 @@ mod tests {
         assert_eq!(judged(&one, &format!("log {other_name}\n{one}")), None, "a key of another log");
         assert_eq!(
             judged(&one, &one.replace(&log(1).to_string(), &log(2).to_string())),
-            Some(Difference::OtherKey(log(2)))
+            Some(Difference::OtherKey(Box::new(log(2))))
         );
         assert_eq!(
             judged(&one, &format!("log {}\n{one}", log(2))),
-            Some(Difference::OtherKey(log(2))),
+            Some(Difference::OtherKey(Box::new(log(2)))),
             "one too many"
         );
         let none = format!("log {}\nquorum none\n", log(1));
@@ -203,7 +203,7 @@ mod tests {
         let both = format!("log {second}\n{one}");
         assert_eq!(judged(&both, &one), None);
         assert_eq!(judged(&both, &format!("log {second}\nwitness w {witness}\nquorum w\n")), None);
-        assert_eq!(judged(&one, &both), Some(Difference::OtherKey(second)));
+        assert_eq!(judged(&one, &both), Some(Difference::OtherKey(Box::new(second))));
     }
 
     #[test]

@@ -151,7 +151,7 @@ fn an_init_by_force_that_is_killed_leaves_an_identity() {
     let mut killed = 0;
     for part in 1..=KILLS {
         let mut aip = world.command(crate::world::PROGRAM);
-        let mut aip = aip.args(["init", "--force"]).stdout(std::process::Stdio::null());
+        let aip = aip.args(["init", "--force"]).stdout(std::process::Stdio::null());
         let mut aip = aip.stderr(std::process::Stdio::null()).spawn().expect("aip runs");
         std::thread::park_timeout(whole * part / KILLS);
         aip.kill().expect("ours");

@@ -433,7 +433,8 @@ impl Cause {
     }
 }
 
-/// What would raise a score, each taken alone.
+/// What would raise a score, each taken alone; beside [`LiftDistrust`](Self::LiftDistrust), a vouch raises it once the
+/// distrust is taken back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Advice {
     /// Log an inception.
@@ -520,7 +521,15 @@ impl Advice {
         }
         if !verdict.distrusted.is_empty() {
             let by = verdict.distrusted.iter();
-            return by.map(|(by, index)| Self::LiftDistrust { by: *by, index: *index }).collect();
+            let mut advice: Vec<Self> =
+                by.map(|(by, index)| Self::LiftDistrust { by: *by, index: *index }).collect();
+            // Taken back, the distrust leaves no path: both are needed.
+            if verdict.paths.is_empty() {
+                advice.extend(
+                    Self::of_vouches(verdict).into_iter().filter(|vouch| vouch.score() > Some(verdict.score)),
+                );
+            }
+            return advice;
         }
         if !verdict.history.equivocations.is_empty() {
             return vec![Self::Recover];
