@@ -4,7 +4,7 @@
 //! - a file or folder of that name: the file, or every file below the folder
 //! - a pattern: `*`, `?`, `[…]` and `{…}` stay within a folder, `**` crosses folders; a folder that matches
 //!   stands for the files below it; as in a shell a leading dot is matched by a dot only
-//! - `sha256:<hex>`: a digest, where the command can do without the file
+//! - `sha256:<hex>`: a digest, where the command can do without the file; `NAME@sha256:<hex>`, where it judges
 //!
 //! Nothing is left out for its name, but for what the caller excludes, and for `.git` and `.aip` where it is signed.
 //! A file that is a receipt of another one that is named is passed over. What is not taken is counted by its reason.
@@ -26,6 +26,7 @@ mod links;
 mod name;
 mod ours;
 mod pattern;
+mod piped;
 pub mod receipts;
 mod select;
 
@@ -37,6 +38,7 @@ use crate::report::{Failure, Result};
 pub use aside::{Aside, exclude_hint};
 pub use exclude::Excludes;
 pub use ours::is_named;
+pub use piped::{Piped, take_piped};
 pub use select::{Selection, Unusable, Wanted, to_judge, to_sign};
 
 /// An artifact that was asked for.

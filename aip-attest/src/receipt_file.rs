@@ -4,16 +4,18 @@
 //! dist/app                                the artifact
 //! dist/app.receipt.json                   its receipt
 //! dist/app.cyclonedx.receipt.json         its receipt for another predicate than provenance
-//! receipts/dist/app.receipt.json          the same with `--receipts receipts`
 //! dist/app.<16 hex>.receipt.json          one that is kept beside another, by its claim's hash
+//! r/dist/app.<16 hex>.receipt.json        the receipt with `--receipts r`, by its envelope's hash
 //! ```
+//! In a folder of receipts every receipt has a name of its own: folders of several jobs are put together.
 //! Nothing that only one file holds is overwritten ([`write_all`]): a receipt of an entry that was logged by hash
 //! is the only copy of its envelope.
 
+mod by_digest;
 mod listing;
 mod placing;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Component, Path, PathBuf};
@@ -24,6 +26,7 @@ use tlog::Hash;
 use crate::durable;
 use crate::predicate;
 use crate::report::{Failure, Result};
+pub use by_digest::{ByDigest, Named};
 pub use listing::Listings;
 pub use placing::{Written, write_all};
 
@@ -50,30 +53,34 @@ impl Shelf {
         self.folder.as_deref()
     }
 
-    /// The place of an artifact's receipt for a predicate type.
-    pub fn place(&self, artifact: &Path, predicate_type: &str) -> Result<Place> {
-        let mut name = artifact.file_name().map(OsString::from).ok_or_else(|| {
-            Failure::new(format!(
-                "`{}` names no file, so no receipt can be named after it",
-                artifact.display()
-            ))
-        })?;
-        if predicate_type != predicate::PROVENANCE {
-            name.push(".");
-            name.push(predicate::file_word(predicate_type));
-        }
-        let beside = artifact.with_file_name(name);
-        let base = match &self.folder {
-            None => beside,
-            Some(folder) => folder.join(inside(&beside)?),
+    /// The place of the receipt of the artifact at `path`, which statements call `name`, for a predicate type.
+    pub fn place(&self, path: &Path, name: &str, predicate_type: &str) -> Result<Place> {
+        let names_none = || {
+            Failure::new(format!("`{}` names no file, so no receipt can be named after it", path.display()))
         };
-        Ok(Place { base, file: None })
+        let mut place = match &self.folder {
+            None => {
+                let file = path.file_name().ok_or_else(names_none)?;
+                Place { base: path.with_file_name(allowed(file)), file: None, has_own_name: false }
+            }
+            Some(folder) => {
+                let below = from_here(path)?.unwrap_or_else(|| PathBuf::from(name));
+                let parts = below.components().filter(|part| matches!(part, Component::Normal(_)));
+                let base: PathBuf = parts.map(|part| allowed(part.as_os_str())).collect();
+                base.file_name().ok_or_else(names_none)?;
+                Place { base: folder.join(base), file: None, has_own_name: true }
+            }
+        };
+        if predicate_type != predicate::PROVENANCE {
+            place.base = with_end(&place.base, &format!(".{}", predicate::file_word(predicate_type)));
+        }
+        Ok(place)
     }
 
     /// The places to look at for an artifact, first the one for `predicate_type` if one is asked for.
-    pub fn candidates(&self, artifact: &Path, predicate_type: Option<&str>) -> Result<Vec<Place>> {
-        let mut places = vec![self.place(artifact, predicate_type.unwrap_or(predicate::PROVENANCE))?];
-        let default = self.place(artifact, predicate::PROVENANCE)?;
+    pub fn candidates(&self, path: &Path, name: &str, predicate_type: Option<&str>) -> Result<Vec<Place>> {
+        let mut places = vec![self.place(path, name, predicate_type.unwrap_or(predicate::PROVENANCE))?];
+        let default = self.place(path, name, predicate::PROVENANCE)?;
         if places[0] != default {
             places.push(default);
         }
@@ -88,6 +95,8 @@ pub struct Place {
     base: PathBuf,
     /// The file that somebody named for the one at the place, through every symlink; else it is named after `base`.
     file: Option<PathBuf>,
+    /// Whether a receipt that is written here is named after its envelope too, so that it is in nobody's way.
+    has_own_name: bool,
 }
 
 impl Place {
@@ -101,12 +110,23 @@ impl Place {
             // What is kept beside one that is kept itself is named after the artifact, as that is.
             OsString::from(listing::split_kept(stem.as_bytes()).map_or(stem, |(of, _)| &stem[..of.len()]))
         });
-        Ok(Self { base: file.with_file_name(name), file: Some(target) })
+        Ok(Self { base: file.with_file_name(name), file: Some(target), has_own_name: false })
     }
 
-    /// The file of the receipt at the place.
+    /// The same place, for a receipt that must not take it from others of the same call.
+    #[must_use]
+    pub fn with_own_name(self) -> Self {
+        Self { has_own_name: true, ..self }
+    }
+
+    /// The file at the place, where receipts do not have names of their own.
     pub fn path(&self) -> PathBuf {
         self.file.clone().unwrap_or_else(|| with_end(&self.base, SUFFIX))
+    }
+
+    /// The file that `receipt` is written to, if nothing else is there.
+    fn path_for(&self, receipt: &Receipt) -> PathBuf {
+        if self.has_own_name { self.kept(&envelope_hash(receipt), 1) } else { self.path() }
     }
 
     /// The files of the receipts that are kept beside it.
@@ -204,13 +224,8 @@ fn cannot_read(path: &Path) -> Failure {
     Failure::new(format!("cannot read the receipt `{}`", path.display()))
 }
 
-/// `path` as a path that stays below wherever it is joined to: relative to the working folder if it lies
-/// there, else from the root, without the root.
-fn inside(path: &Path) -> Result<PathBuf> {
-    let leads_out = |part: Component<'_>| !matches!(part, Component::Normal(_) | Component::CurDir);
-    if !path.components().any(leads_out) {
-        return Ok(path.components().filter(|part| *part != Component::CurDir).collect());
-    }
+/// `path` from the working folder, if it lies below that.
+fn from_here(path: &Path) -> Result<Option<PathBuf>> {
     let here = std::env::current_dir()
         .map_err(|error| Failure::new("cannot tell the working folder").caused_by(error))?;
     let mut whole = PathBuf::new();
@@ -222,9 +237,26 @@ fn inside(path: &Path) -> Result<PathBuf> {
             part => whole.push(part),
         }
     }
-    let whole = whole.strip_prefix(&here).unwrap_or(&whole);
-    Ok(whole.components().filter(|part| matches!(part, Component::Normal(_))).collect())
+    Ok(whole.strip_prefix(&here).ok().map(Path::to_path_buf))
 }
+
+/// The name of a file or folder with what upload-artifact, zip files and other systems refuse written as in a URI:
+/// `app:1.2` is `app%3A1.2`.
+fn allowed(name: &OsStr) -> OsString {
+    match name.to_str() {
+        Some(text) if text.contains(REFUSED) => {
+            let part = |c: char| match REFUSED.contains(&c) {
+                true => format!("%{:02X}", u32::from(c)),
+                false => c.to_string(),
+            };
+            text.chars().map(part).collect::<String>().into()
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// What the names of files in an artifact of GitHub must not have.
+const REFUSED: [char; 10] = ['"', ':', '<', '>', '|', '*', '?', '\r', '\n', '\\'];
 
 #[cfg(test)]
 mod tests {
@@ -236,30 +268,40 @@ mod tests {
         let shelf = Shelf::new(Some("r".into()));
         let provenance = predicate::PROVENANCE;
         for (artifact, kind, want_beside, want_shelf) in [
-            ("app", provenance, "app.receipt.json", "r/app.receipt.json"),
-            ("dist/a b.whl", provenance, "dist/a b.whl.receipt.json", "r/dist/a b.whl.receipt.json"),
-            ("./dist/./app", provenance, "./dist/app.receipt.json", "r/dist/app.receipt.json"),
-            ("a", "https://cyclonedx.org/bom", "a.cyclonedx.receipt.json", "r/a.cyclonedx.receipt.json"),
-            ("/x/app", provenance, "/x/app.receipt.json", "r/x/app.receipt.json"),
+            ("app", provenance, "app.receipt.json", "r/app"),
+            ("dist/a b.whl", provenance, "dist/a b.whl.receipt.json", "r/dist/a b.whl"),
+            ("./dist/./app", provenance, "./dist/app.receipt.json", "r/dist/app"),
+            ("a", "https://cyclonedx.org/bom", "a.cyclonedx.receipt.json", "r/a.cyclonedx"),
+            (
+                "ghcr.io:5000/o/app:1",
+                provenance,
+                "ghcr.io:5000/o/app%3A1.receipt.json",
+                "r/ghcr.io%3A5000/o/app%3A1",
+            ),
+            (r#"a"<|*?>\"#, provenance, "a%22%3C%7C%2A%3F%3E%5C.receipt.json", "r/a%22%3C%7C%2A%3F%3E%5C"),
+            // What lies elsewhere is called as its statement calls it: no path of this machine is written.
+            ("/x/lib/app", provenance, "/x/lib/app.receipt.json", "r/name/of it"),
+            ("../x/app", provenance, "../x/app.receipt.json", "r/name/of it"),
         ] {
-            let path = |shelf: &Shelf| shelf.place(Path::new(artifact), kind).expect("a name").path();
-            assert_eq!(path(&beside), Path::new(want_beside), "{artifact}");
-            assert_eq!(path(&shelf), Path::new(want_shelf), "{artifact}");
+            let place = |shelf: &Shelf| shelf.place(Path::new(artifact), "name/of it", kind).expect("a name");
+            assert_eq!(place(&beside).path(), Path::new(want_beside), "{artifact}");
+            assert_eq!(place(&shelf).base, Path::new(want_shelf), "{artifact}");
         }
-        assert!(beside.place(Path::new(".."), provenance).is_err());
+        assert!(beside.place(Path::new(".."), "", provenance).is_err());
+        assert!(shelf.place(Path::new(".."), "", provenance).is_err());
     }
 
     #[test]
     fn a_folder_of_receipts_is_never_left() {
         let shelf = Shelf::new(Some("r".into()));
-        let path = |artifact: &Path| shelf.place(artifact, predicate::PROVENANCE).expect("a name").path();
+        let base =
+            |artifact: &Path| shelf.place(artifact, "../../a", predicate::PROVENANCE).expect("a name").base;
         for artifact in ["../app", "../../../../../../../../etc/app", "a/../../app", "/../etc/app"] {
-            let path = path(Path::new(artifact));
-            assert!(path.starts_with("r"), "{artifact}: {}", path.display());
-            assert!(path.components().all(|part| matches!(part, Component::Normal(_))), "{artifact}");
+            assert_eq!(base(Path::new(artifact)), Path::new("r/a"), "{artifact}");
         }
         // The same file by another name has the same receipt.
         let here = std::env::current_dir().expect("a folder");
-        assert_eq!(path(&here.join("dist/app")), path(Path::new("dist/app")));
+        assert_eq!(base(&here.join("dist/app")), base(Path::new("dist/app")));
+        assert_eq!(base(Path::new("x/../dist/app")), base(Path::new("dist/app")));
     }
 }

@@ -198,15 +198,15 @@ fn prepare(request: &Request, identity: &Identity) -> Result<Vec<Group>> {
                 .iter()
                 .map(|hashed| {
                     let path = hashed.artifact.path().ok_or_else(|| no_receipt_name(hashed))?;
-                    request.shelf.place(path, predicate_type)
+                    let place = request.shelf.place(path, &hashed.artifact.name, predicate_type)?;
+                    if !taken.insert((place.clone(), Some(hashed.sha256))) {
+                        return Err(Failure::new(format!("`{}` is named twice", hashed.artifact.label())));
+                    }
+                    // Two digests of one name, say an image for two machines.
+                    Ok(if taken.insert((place.clone(), None)) { place } else { place.with_own_name() })
                 })
                 .collect::<Result<_>>()?,
         };
-        if let Some(twice) = places.iter().find(|place| !taken.insert((*place).clone())) {
-            let twice = twice.path();
-            return Err(Failure::new(format!("two artifacts would have the receipt `{}`", twice.display()))
-                .hint("sign them apart, with --receipts for one of them"));
-        }
         let envelope = Envelope::sign(&identity.key, statement.to_payload());
         let receipt =
             Receipt::signed(identity.did, identity.key.public_key(), envelope).map_err(cannot_sign)?;

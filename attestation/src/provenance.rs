@@ -116,7 +116,7 @@ impl Provenance {
 /// What a provenance predicate says of its build, as far as policies ask. By the signer's word only.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct BuildFacts {
-    /// The source repository, without `git+` and ref.
+    /// The source repository, without `git+` and ref, as it is compared.
     pub source_uri: Option<String>,
     /// The ref of the source that was built.
     pub source_ref: Option<String>,
@@ -147,7 +147,7 @@ impl BuildFacts {
             None => only_git_source(predicate).map_or((None, None), split_source),
         };
         Self {
-            source_uri: source_uri.map(|uri| normal_source(&uri).to_owned()),
+            source_uri: source_uri.map(|uri| normal_source(&uri)),
             source_ref,
             builder_id: text(&["runDetails", "builder", "id"]),
             invocation_id: text(&["runDetails", "metadata", "invocationId"]),
@@ -156,11 +156,21 @@ impl BuildFacts {
     }
 }
 
-/// A repository's URI as it is compared: without `git+` before, `.git` and `/` behind.
-pub(crate) fn normal_source(uri: &str) -> &str {
-    let uri = uri.strip_prefix("git+").unwrap_or(uri);
+/// A repository's URI as it is compared: without `git+` before, `.git` and `/` behind. Scheme and host have no case, nor
+/// have GitHub's owners and names.
+pub(crate) fn normal_source(uri: &str) -> String {
+    let uri = match uri.split_at_checked(4) {
+        Some((git, rest)) if git.eq_ignore_ascii_case("git+") => rest,
+        _ => uri,
+    };
     let uri = uri.trim_end_matches('/');
-    uri.strip_suffix(".git").unwrap_or(uri)
+    let uri = uri.strip_suffix(".git").unwrap_or(uri);
+    let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (user, host) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    let host = host.to_ascii_lowercase();
+    let path = if host == "github.com" { path.to_ascii_lowercase() } else { path.to_owned() };
+    format!("{}://{user}{host}{path}", scheme.to_ascii_lowercase())
 }
 
 /// The value at the end of a path of members.

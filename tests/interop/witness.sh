@@ -275,7 +275,7 @@ goes_on_without() {
     done
     pending=''
     for number in 1 2 3; do
-        artifact=without-$1-$number.bin receipt=../receipts/without-$1-$number.bin.receipt.json
+        artifact=without-$1-$number.bin
         echo "signed without$stopped" >"$live/artifacts/$artifact"
         echo "$number" >>"$live/artifacts/$artifact"
         attest sign "$artifact" --log "$url" --receipts ../receipts --timeout 3s >"$live/refused" 2>&1
@@ -284,6 +284,7 @@ goes_on_without() {
             echo "signing without$stopped did not fail for the quorum" >&2
             return 1
         fi
+        receipt=$(cd "$live/artifacts" && ls ../receipts/"$artifact".*.receipt.json) || return 1
         status=$(python3 "$here/python/resubmit.py" "$url" "$live/artifacts/$receipt") || return 1
         statuses="$statuses${statuses:+,} $status"
         attest_offline verify "$artifact" --receipts ../receipts --signer "$did" >/dev/null 2>&1

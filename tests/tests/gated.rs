@@ -208,8 +208,11 @@ fn the_announced_workflows_run_green_and_red_where_they_must() {
 /// What the upstream pipeline built is there, with its receipt.
 fn receive(build: &World, deploy: &World) {
     fs::create_dir_all(deploy.path("aip-receipts/dist")).expect("made");
-    let receipt = "aip-receipts/dist/app.receipt.json";
-    fs::copy(build.path(receipt), deploy.path(receipt)).expect("a copy");
+    for receipt in fs::read_dir(build.path("aip-receipts/dist")).expect("a folder") {
+        let receipt = receipt.expect("an entry");
+        let name = receipt.file_name();
+        fs::copy(receipt.path(), deploy.path("aip-receipts/dist").join(name)).expect("a copy");
+    }
 }
 
 /// A workflow without a policy in its checkout names the log and the policy's fingerprint: they judge the log, and the

@@ -10,13 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
-use tlog::Hash;
-
 use super::disk::{Disk, Kind, Seen};
 use super::exclude::Excludes;
 use super::links::{self, Link};
-use super::parse_digest;
 use super::pattern::{At, Pattern};
+use super::{Artifact, parse_digest, parse_subject};
 use crate::report::Failure;
 
 /// What is chosen for.
@@ -60,7 +58,7 @@ pub(super) enum Item {
     /// A file, and its path below the folder or the fixed part of the pattern.
     File { path: PathBuf, name: PathBuf },
     /// Something that is known by its digest only.
-    Elsewhere(Hash),
+    Elsewhere(Artifact),
     /// What cannot be taken, and why.
     Odd { path: PathBuf, failure: Failure },
 }
@@ -127,14 +125,24 @@ impl<D: Disk> Choosing<'_, D> {
         if is_there && self.met[..matched].iter().any(is_other) {
             self.choice.ambiguous.push(text.clone().into_owned());
         }
-        if let Some(sha256) = parse_digest(&text) {
+        if let Some(elsewhere) = self.elsewhere(&text) {
             // A file of this name must not stand in for what has the digest.
             if !is_there || self.purpose == Purpose::Judge {
-                self.choice.items.push(Item::Elsewhere(sha256));
+                self.choice.items.push(Item::Elsewhere(elsewhere));
             }
         } else if !is_there && self.met.iter().all(|(_, reason)| *reason == Some(Reason::Hidden)) {
             self.odd(path, nothing(&text, why.as_deref(), !self.met.is_empty()));
         }
+    }
+
+    /// What has the digest that the argument is or, to be judged, ends in.
+    fn elsewhere(&self, text: &str) -> Option<Artifact> {
+        let Some(sha256) = parse_digest(text) else {
+            let is_judged = self.purpose == Purpose::Judge;
+            return parse_subject(text).ok().filter(|_| is_judged).map(|subject| subject.artifact);
+        };
+        let place = super::Place::Elsewhere { sha256, path: None };
+        Some(Artifact { place, name: format!("sha256:{sha256}") })
     }
 
     /// Takes what has this very name. Answers whether there is anything.

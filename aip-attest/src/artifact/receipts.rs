@@ -48,7 +48,7 @@ fn below(argument: &OsStr) -> Result<Vec<PathBuf>> {
 
 /// The receipt at an artifact's place, and those beside it that are not logged.
 fn of_artifact(artifact: &Path) -> Result<Vec<PathBuf>> {
-    let place = Shelf::default().place(artifact, predicate::PROVENANCE)?;
+    let place = Shelf::default().place(artifact, "", predicate::PROVENANCE)?;
     let is_to_log =
         |path: &PathBuf| receipt_file::read(path).is_ok_and(|receipt| receipt.log_answer().is_none());
     let mut paths: Vec<PathBuf> = [place.path()].into_iter().filter(|path| path.exists()).collect();

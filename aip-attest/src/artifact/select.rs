@@ -126,10 +126,7 @@ fn select<S: AsRef<OsStr>>(
 
 fn artifact(item: Item, purpose: Purpose) -> Result<Artifact, Unusable> {
     let (path, failure) = match item {
-        Item::Elsewhere(sha256) => {
-            let name = format!("sha256:{sha256}");
-            return Ok(Artifact { place: Place::Elsewhere { sha256, path: None }, name });
-        }
+        Item::Elsewhere(artifact) => return Ok(artifact),
         Item::File { path, name } => match statement_name(&path, &name, purpose) {
             Ok(name) => return Ok(Artifact { place: Place::File(path), name }),
             Err(failure) => (path, failure),

@@ -21,17 +21,17 @@ use crate::report::{Console, Exit, Failure, Result};
 use crate::submission;
 use crate::target::{Target, Wish};
 
-/// Get the receipt of an artifact from the log, by its digest
+/// Get the receipts of artifacts from the log, by their digests
 ///
-/// If there are several entries about it they are listed, and the exit code is 2, unless --signer leaves one
+/// If there are several entries about one they are listed, and the exit code is 2, unless --signer leaves one
 /// DID: then its newest is taken. What the log answers is verified before it is written; a receipt of another
 /// entry that is there is kept beside it. Entries that were logged by hash have no receipt in the log: their
 /// signers have it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The artifact: a file, or sha256:HEX with --output
-    #[arg(value_name = "ARTIFACT")]
-    artifact: OsString,
+    /// The artifacts: files, folders, globs; sha256:HEX or `-` with --output
+    #[arg(required = true, value_name = "ARTIFACT")]
+    artifacts: Vec<OsString>,
 
     /// Whose entry is wanted (can be repeated)
     #[arg(long, value_name = "DID")]
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
-    /// Where to write the receipt; else beside the artifact
+    /// Where to write the receipt of the only artifact; else beside it
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -65,51 +65,152 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let pins = Pins::load()?;
     let excludes = Excludes::default();
-    let named = Wanted { arguments: &[&args.artifact], excludes: &excludes, receipts: None };
-    let hashed = one(artifact::to_judge(&named).all()?)?;
-    if hashed.artifact.path().is_none() && args.output.is_none() {
+    let (arguments, piped) = artifact::take_piped(&args.artifacts);
+    let named = Wanted { arguments: &arguments, excludes: &excludes, receipts: None };
+    let mut artifacts = artifact::to_judge(&named).all()?;
+    for piped in piped {
+        artifacts.push(piped.hash()?);
+    }
+    if args.output.is_some() && artifacts.len() != 1 {
+        return Err(Failure::new(format!(
+            "{} artifacts are named, and --output is for one",
+            artifacts.len()
+        ))
+        .hint("without it each receipt is written beside its artifact"));
+    }
+    if artifacts.iter().any(|hashed| hashed.artifact.path().is_none()) && args.output.is_none() {
         return Err(Failure::new("a digest has no place for its receipt").hint("use --output FILE"));
     }
     let named = policy_file::named(args.policy.as_deref(), &pins, console)?;
     let deadline = super::deadline(args.timeout)?;
     let target = Wish::new(args.log.as_deref(), named, &pins)?.meet(&pins, deadline, console)?;
     let mut patience = Patience::until(deadline);
-    let found = list(&target, &hashed.sha256, &mut patience, console)?;
-    let wanted = wanted(&args, &found);
-    let Some(chosen) = choose(&args, &wanted) else {
-        return report_choice(&found, &wanted, &hashed, &args, console);
-    };
-    let receipt = get(&target, &pins, chosen, &hashed.sha256, &mut patience, console)?;
-    let place = match (&args.output, hashed.artifact.path()) {
-        (Some(output), _) => Place::named(output)?,
-        (None, Some(path)) => Shelf::default().place(path, receipt.statement().predicate_type())?,
-        (None, None) => return Err(Failure::new("a digest has no place for its receipt")),
-    };
-    let written = receipt_file::write_all(&[(&place, &receipt)], console)?;
-    let path = written[0].path();
-    submission::tell_of_bare([&receipt].into_iter(), &target.origin, console);
-    if args.json {
-        let (path, entries) = (path.to_string_lossy(), [json_of(chosen)]);
-        console.json(&json!({"schema": "aip.fetch.v1", "receipt": path, "entries": entries}));
-    } else {
-        console.line(format!("fetched  {}  index {}", path.to_string_lossy(), chosen.index));
+    let is_only = artifacts.len() == 1;
+    let mut fetched = Vec::new();
+    for hashed in artifacts {
+        let mut one = fetch_one(&hashed, &args, &target, &pins, &mut patience, console);
+        one.failure = one.failure.map(|failure| match is_only {
+            true => failure,
+            false => failure.because(format!("it is about `{}`", one.label)),
+        });
+        fetched.push(one);
     }
-    Ok(Exit::Yes)
+    report(&fetched, args.json, console);
+    let receipts = fetched.iter().filter_map(|one| one.receipt.as_ref()).map(|(receipt, _)| receipt);
+    submission::tell_of_bare(receipts, &target.origin, console);
+    super::tell_each_once(fetched.iter().filter_map(|one| one.failure.as_ref()), "artifacts", console);
+    let exit = |one: &Fetched| one.failure.as_ref().map_or(Exit::Yes, Failure::exit);
+    Ok(fetched.iter().map(exit).fold(Exit::Yes, Exit::and))
+}
+
+/// What came of one artifact.
+struct Fetched {
+    label: String,
+    sha256: Hash,
+    /// The receipt, and where it lies.
+    receipt: Option<(Receipt, PathBuf)>,
+    /// The entry that was taken, or those among which none was chosen.
+    entries: Vec<Found>,
+    failure: Option<Failure>,
+}
+
+fn fetch_one(
+    hashed: &Hashed,
+    args: &Args,
+    target: &Target,
+    pins: &Pins,
+    patience: &mut Patience,
+    console: &mut Console,
+) -> Fetched {
+    let (label, sha256) = (hashed.artifact.label(), hashed.sha256);
+    let mut fetched = Fetched { label, sha256, receipt: None, entries: Vec::new(), failure: None };
+    let got = list(target, &sha256, patience, console).and_then(|found| {
+        let listed = found.len();
+        let mut wanted = wanted(args, found);
+        let Some(at) = choose(args, &wanted) else {
+            let failure = no_choice(&sha256, listed, wanted.len());
+            fetched.entries = wanted;
+            return Err(failure);
+        };
+        let chosen = wanted.swap_remove(at);
+        let receipt = get(target, pins, &chosen, &sha256, patience, console)?;
+        let artifact = &hashed.artifact;
+        let place = match (&args.output, artifact.path()) {
+            (Some(output), _) => Place::named(output)?,
+            (None, Some(path)) => {
+                Shelf::default().place(path, &artifact.name, receipt.statement().predicate_type())?
+            }
+            (None, None) => return Err(Failure::new("a digest has no place for its receipt")),
+        };
+        let written = receipt_file::write_all(&[(&place, &receipt)], console)?;
+        fetched.entries = vec![chosen];
+        Ok((receipt, written[0].path().to_path_buf()))
+    });
+    match got {
+        Ok(receipt) => fetched.receipt = Some(receipt),
+        Err(failure) => fetched.failure = Some(failure),
+    }
+    fetched
+}
+
+/// What there is to read for people and programs; of the only artifact as a list of its own too.
+fn report(fetched: &[Fetched], as_json: bool, console: &mut Console) {
+    if as_json {
+        let result = |one: &Fetched| {
+            json!({
+                "artifact": one.label,
+                "sha256": one.sha256.to_string(),
+                "receipt": one.receipt.as_ref().map(|(_, path)| path.to_string_lossy()),
+                "entries": one.entries.iter().map(json_of).collect::<Vec<Value>>(),
+                "error": one.failure.as_ref().map(Failure::to_json),
+            })
+        };
+        let results: Vec<Value> = fetched.iter().map(result).collect();
+        let mut all = json!({"schema": "aip.fetch.v1"});
+        if let [only] = &results[..] {
+            all["receipt"] = only["receipt"].clone();
+            all["entries"] = only["entries"].clone();
+        }
+        all["results"] = results.into();
+        console.json(&all);
+        return;
+    }
+    for one in fetched {
+        let about = if fetched.len() > 1 { format!("  {}", one.label) } else { String::new() };
+        match &one.receipt {
+            Some((_, path)) => {
+                let (path, index) = (path.to_string_lossy(), one.entries[0].index);
+                console.line(format!("fetched  {path}  index {index}"));
+            }
+            None => {
+                for found in &one.entries {
+                    let claim = found.entry.claim();
+                    let kind = claim.listing().map_or("", |listing| &listing.predicate_type);
+                    let time = clock::rfc3339_millis(found.entry.logged_at().as_millis());
+                    console.line(format!("index {}  {}  {time}  {kind}{about}", found.index, claim.did()));
+                }
+            }
+        }
+    }
+}
+
+/// Why there is none, or which is not told.
+fn no_choice(sha256: &Hash, listed: usize, wanted: usize) -> Failure {
+    if wanted > 0 {
+        return Failure::new(format!("{wanted} entries are about this artifact"))
+            .hint("name the signer you trust with --signer DID: its newest is taken");
+    }
+    let failure = Failure::new(format!("the log lists no such entry about sha256:{sha256}"));
+    match listed {
+        0 => failure.hint("the signer may have logged it privately, or in another log, or not at all"),
+        several => failure.because(format!("it lists {several}, by other signers or of other kinds")),
+    }
 }
 
 /// An entry whose key signed its claim. Whether the key is its DID's is for the receipt to prove.
 pub(super) struct Found {
     pub(super) index: u64,
     pub(super) entry: Box<DsseEntry>,
-}
-
-fn one(hashed: Vec<Hashed>) -> Result<Hashed> {
-    match <[Hashed; 1]>::try_from(hashed) {
-        Ok([hashed]) => Ok(hashed),
-        Err(several) => {
-            Err(Failure::new(format!("{} artifacts are named, and one is fetched at a time", several.len())))
-        }
-    }
 }
 
 /// All entries about a digest, newest first. What does not prove its signer is left out.
@@ -157,51 +258,22 @@ fn proves_itself(entry: &DsseEntry, origin: &str, digest: &Hash) -> bool {
         && entry.pending().verify_claim_signature(&key).is_ok()
 }
 
-fn wanted<'f>(args: &Args, found: &'f [Found]) -> Vec<&'f Found> {
+fn wanted(args: &Args, found: Vec<Found>) -> Vec<Found> {
     let kind = args.predicate_type.as_ref();
-    let is_wanted = |found: &&Found| {
+    let is_wanted = |found: &Found| {
         let claim = found.entry.claim();
         let listing = claim.listing();
         (args.signer.is_empty() || args.signer.contains(&claim.did()))
             && kind.is_none_or(|kind| listing.is_some_and(|listing| listing.predicate_type == *kind))
     };
-    found.iter().filter(is_wanted).collect()
+    found.into_iter().filter(is_wanted).collect()
 }
 
-/// The only one, or the newest of the only DID if signers were named.
-fn choose<'f>(args: &Args, wanted: &[&'f Found]) -> Option<&'f Found> {
+/// The position of the only one, or of the newest of the only DID if signers were named.
+fn choose(args: &Args, wanted: &[Found]) -> Option<usize> {
     let dids: BTreeSet<Did> = wanted.iter().map(|found| found.entry.claim().did()).collect();
     let is_clear = wanted.len() == 1 || (!args.signer.is_empty() && dids.len() == 1);
-    wanted.iter().copied().filter(|_| is_clear).max_by_key(|found| found.index)
-}
-
-fn report_choice(
-    found: &[Found],
-    wanted: &[&Found],
-    hashed: &Hashed,
-    args: &Args,
-    console: &mut Console,
-) -> Result<Exit> {
-    if wanted.is_empty() {
-        let failure = Failure::new(format!("the log lists no such entry about sha256:{}", hashed.sha256));
-        return Err(match found.len() {
-            0 => failure.hint("the signer may have logged it privately, or in another log, or not at all"),
-            several => failure.because(format!("it lists {several}, by other signers or of other kinds")),
-        });
-    }
-    if args.json {
-        let entries: Vec<Value> = wanted.iter().map(|found| json_of(found)).collect();
-        console.json(&json!({"schema": "aip.fetch.v1", "receipt": null, "entries": entries}));
-    } else {
-        for found in wanted {
-            let claim = found.entry.claim();
-            let kind = claim.listing().map_or("", |listing| &listing.predicate_type);
-            let time = clock::rfc3339_millis(found.entry.logged_at().as_millis());
-            console.line(format!("index {}  {}  {time}  {kind}", found.index, claim.did()));
-        }
-    }
-    Err(Failure::new(format!("{} entries are about this artifact", wanted.len()))
-        .hint("name the signer you trust with --signer DID: its newest is taken"))
+    (0..wanted.len()).filter(|_| is_clear).max_by_key(|at| wanted[*at].index)
 }
 
 /// The receipt of an entry, verified.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use attestation::entry::Visibility;
 use serde_json::{Value, json};
 
-use crate::artifact::{self, Aside, Excludes, Hashed, Wanted, checksums};
+use crate::artifact::{self, Aside, Excludes, Hashed, Piped, Wanted, checksums};
 use crate::ci_env;
 use crate::events;
 use crate::keyfile;
@@ -48,6 +48,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME@sha256:HEX")]
     subject: Vec<String>,
 
+    /// What the statement calls `-`, which is standard input, or a shell's <(…)
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
     /// Sign one statement about all artifacts
     #[arg(long)]
     together: bool,
@@ -64,7 +68,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
-    /// Write receipts below this folder, by the paths of their artifacts
+    /// Write receipts below this folder, by the paths of their artifacts, as `app.<16 hex>.receipt.json`: each has a
+    /// name of its own, so that the folders of several jobs can be put together
     #[arg(long, value_name = "DIR")]
     receipts: Option<PathBuf>,
 
@@ -128,14 +133,17 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
             .hint("name files, folders or globs, or use --checksums or --subject"));
     }
     let shelf = Shelf::new(args.receipts.clone());
+    let (files, piped) = artifact::take_piped(&args.artifacts);
     let named = Named {
-        files: &args.artifacts,
+        files: &files,
         exclude: &args.exclude,
         checksums: &args.checksums,
         subjects: &args.subject,
         receipt: args.receipt.as_deref(),
     };
-    let (artifacts, aside) = artifacts(&named, &shelf, &says, console)?;
+    let piped = hash_piped(&piped, args.name.as_deref())?;
+    let (mut artifacts, aside) = artifacts(&named, &shelf, &says, console)?;
+    artifacts.extend(piped);
     let request = Request {
         artifacts,
         says,
@@ -162,6 +170,23 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     }
     tell_failures(&report, console);
     Ok(report.exit())
+}
+
+/// What is piped in, under the name that was given for it.
+fn hash_piped(piped: &[Piped], name: Option<&str>) -> Result<Option<Hashed>> {
+    match (piped, name) {
+        ([], None) => Ok(None),
+        ([one], Some(name)) => one.hash_as(name).map(Some),
+        ([], Some(_)) => Err(Failure::new("--name is for what is piped in, and nothing is")
+            .hint("a file is called as it is; `sign - --name NAME` reads standard input")),
+        ([one, ..], None) => {
+            Err(Failure::new(format!("`{}` has no name for a statement", one.label()))
+                .hint("use --name NAME"))
+        }
+        ([_, _, ..], Some(_)) => {
+            Err(Failure::new(format!("{} things are piped in, and --name is for one", piped.len())))
+        }
+    }
 }
 
 /// What the statement says: provenance of this run, or the predicate of a file.
@@ -216,7 +241,9 @@ fn files<S: AsRef<OsStr>>(
 ) -> Result<(Vec<Hashed>, Aside)> {
     let receipt_of = |path: &Path| match receipt {
         Some(receipt) => Some(receipt.to_path_buf()),
-        None => shelf.place(path, says.predicate_type()).ok().map(|place| place.path()),
+        // In a folder of their own they are told by what they are.
+        None if shelf.folder().is_some() => None,
+        None => shelf.place(path, "", says.predicate_type()).ok().map(|place| place.path()),
     };
     let wanted = Wanted { arguments, excludes, receipts: shelf.folder() };
     let selection = artifact::to_sign(&wanted, &receipt_of);
@@ -263,6 +290,15 @@ fn tell_failures(report: &Report, console: &mut Console) {
     super::tell_each_once(failures, "artifacts", console);
     if let Some(failure) = &report.log_failure {
         console.failure(failure);
-        console.hint("the receipts are signed and not logged: `aip-attest submit RECEIPT` logs them");
+        let all = report.signed.len();
+        match report.signed.iter().filter(|signed| signed.index().is_none()).count() {
+            0 => {}
+            left if left == all => {
+                console.hint("the receipts are signed and not logged: `aip-attest submit RECEIPT` logs them");
+            }
+            left => console.hint(format!(
+                "{left} of {all} receipts are signed and not logged: `aip-attest submit RECEIPT` logs them"
+            )),
+        }
     }
 }

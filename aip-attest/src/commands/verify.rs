@@ -3,6 +3,7 @@
 mod judge;
 mod print;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,7 +40,8 @@ use judge::{Judge, Later};
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("who").required(true).args(["signer", "any_signer"])))]
 pub(crate) struct Args {
-    /// The artifacts: files, folders, globs; sha256:HEX with --receipt
+    /// The artifacts: files, folders, globs; NAME@sha256:HEX, or sha256:HEX with --receipt or --receipts; `-` for
+    /// standard input
     #[arg(required = true, value_name = "ARTIFACT")]
     artifacts: Vec<OsString>,
 
@@ -59,7 +61,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "receipts")]
     receipt: Option<PathBuf>,
 
-    /// The folder that `sign --receipts` wrote to
+    /// The folder that `sign --receipts` wrote to; a file that was moved is looked for there by its digest, and must end
+    /// in the name it was signed under
     #[arg(long, value_name = "DIR")]
     receipts: Option<PathBuf>,
 
@@ -122,15 +125,22 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         receipt: args.receipt.clone(),
         shelf: Shelf::new(args.receipts.clone()),
         listings: Listings::default(),
+        digests: BTreeSet::new(),
+        index: None,
         state: args.state.clone().map(Later::File),
         max_state_age: args.max_state_age,
         pins: Pins::load()?,
         policy: None,
     };
     let excludes = super::excludes(&args.exclude)?;
-    let wanted =
-        Wanted { arguments: &args.artifacts, excludes: &excludes, receipts: args.receipts.as_deref() };
-    let selection = artifact::to_judge(&wanted);
+    let (arguments, piped) = artifact::take_piped(&args.artifacts);
+    let wanted = Wanted { arguments: &arguments, excludes: &excludes, receipts: args.receipts.as_deref() };
+    let mut selection = artifact::to_judge(&wanted);
+    selection.artifacts.extend(
+        piped.iter().map(|piped| {
+            piped.hash().map_err(|failure| artifact::Unusable { label: piped.label(), failure })
+        }),
+    );
     let aside = selection.aside.clone();
     let found = judge_all(selection, &mut judge, console);
     if args.json {
@@ -159,6 +169,8 @@ pub(super) fn signed_by(
         receipt: None,
         shelf: Shelf::new(receipts),
         listings: Listings::default(),
+        digests: BTreeSet::new(),
+        index: None,
         state: Some(Later::Known(Box::new(state))),
         max_state_age: None,
         pins,
@@ -170,6 +182,7 @@ pub(super) fn signed_by(
 /// Judges every artifact, and says of everything that is named and cannot be judged why not: one that is not there
 /// must not keep the others from being found false.
 fn judge_all(selection: Selection, judge: &mut Judge, console: &mut Console) -> Vec<Found> {
+    judge.digests = selection.artifacts.iter().flatten().map(|hashed| hashed.sha256).collect();
     let judge_one = |artifact| match artifact {
         Ok(hashed) => judge.judge(hashed, console),
         Err(artifact::Unusable { label, failure }) => Found::missing(label, failure),

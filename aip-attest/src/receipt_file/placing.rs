@@ -126,7 +126,7 @@ impl<'r> Item<'r> {
 
     fn plan(&self) -> Result<Step> {
         if !self.is_kept {
-            let path = self.place.path();
+            let path = self.place.path_for(self.receipt);
             match read_if_there(&path)? {
                 None => return Ok(Step::Create(path)),
                 Some((old, read)) if gives_way(&old, self.receipt, self.place) => {
@@ -367,7 +367,7 @@ fn rescue(disk: Disk, hand: &InHand<'_>) -> Result<()> {
             .caused_by(error)
             .hint(format!("it is `{}` now", hand.file.display()))
     })?;
-    let item = match read_if_there(&place.path())? {
+    let item = match read_if_there(&place.path_for(&taken))? {
         Some((there, _)) if holds_all_of(&there, &taken) => return Ok(()),
         Some((there, _)) if !gives_way(&there, &taken, place) || gives_way(&taken, &there, place) => {
             Item::kept(place, &taken)

@@ -6,6 +6,7 @@ mod beside;
 mod checkout;
 mod checks;
 mod choosing;
+mod finding;
 mod following;
 mod hostile;
 mod identity;

@@ -33,7 +33,7 @@ signed   dist/app  sha256:[..]  dist/app.cyclonedx.receipt.json
 
 $ aip-attest sign 'dist/**/*.so' --no-log --receipts receipts
 ? 0
-signed   dist/lib/a b.so  sha256:[..]  receipts/dist/lib/a b.so.receipt.json
+signed   dist/lib/a b.so  sha256:[..]  receipts/dist/lib/a b.so.[..].receipt.json
 ! note: no CI run around: the provenance says `local`, and nothing about a source
 
 $ aip-attest sign dist --no-log --together --receipt all.receipt.json

@@ -99,6 +99,16 @@ impl World {
         names
     }
 
+    /// The only file whose name begins so.
+    pub(crate) fn only(&self, start: &str) -> String {
+        let mut names = self.files();
+        names.retain(|name| name.starts_with(start));
+        match <[String; 1]>::try_from(names) {
+            Ok([name]) => name,
+            Err(names) => panic!("{start}: {names:?} of {:?}", self.files()),
+        }
+    }
+
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.dir.path()).env_clear().stdin(Stdio::null());

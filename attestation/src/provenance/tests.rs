@@ -284,3 +284,26 @@ fn addresses_lose_what_may_be_secret() {
         assert_eq!(public_url(from), to);
     }
 }
+
+/// What the signer says and what is asked for are compared in this form.
+#[test]
+fn a_source_has_no_case_where_its_host_has_none() {
+    for (uri, want) in [
+        ("HTTPS://GitHub.COM/Octo/App", "https://github.com/octo/app"),
+        ("git+https://github.com/octo/app.git/", "https://github.com/octo/app"),
+        ("GIT+https://github.com/octo/app.git", "https://github.com/octo/app"),
+        ("https://github.com/octo/app//", "https://github.com/octo/app"),
+        ("ssh://Git@GitHub.com/Octo/App.git", "ssh://Git@github.com/octo/app"),
+        // Elsewhere a path has case.
+        ("https://Git.Example.COM:8443/Octo/App", "https://git.example.com:8443/Octo/App"),
+        ("https://github.com.evil.example/Octo", "https://github.com.evil.example/Octo"),
+        ("https://evil.example/github.com/Octo", "https://evil.example/github.com/Octo"),
+        ("https://GitHub.com@evil.example/Octo", "https://GitHub.com@evil.example/Octo"),
+        ("HTTPS://H", "https://h"),
+        ("no uri", "no uri"),
+        ("é", "é"),
+    ] {
+        assert_eq!(normal_source(uri), want);
+        assert_eq!(normal_source(want), want);
+    }
+}

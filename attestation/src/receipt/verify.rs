@@ -344,7 +344,7 @@ impl Verified {
                 Ok(format!("{state}; {age}"))
             }
             Demand::SourceUri(want) => {
-                wanted(check, provenance::normal_source(want), facts.source_uri.as_deref())
+                wanted(check, &provenance::normal_source(want), facts.source_uri.as_deref())
             }
             Demand::SourceRef(want) => wanted(check, want, facts.source_ref.as_deref()),
             Demand::BuilderId(want) => wanted(check, want, facts.builder_id.as_deref()),

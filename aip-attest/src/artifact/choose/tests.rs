@@ -26,7 +26,7 @@ fn chosen(dir: &Path, arguments: &[&str], exclude: &[&str], purpose: Purpose) ->
 fn names(choice: &Choice) -> Vec<String> {
     let name = |item: &Item| match item {
         Item::File { name, .. } => name.to_string_lossy().into_owned(),
-        Item::Elsewhere(sha256) => sha256.to_string(),
+        Item::Elsewhere(artifact) => artifact.name.clone(),
         Item::Odd { failure, .. } => failure.one_line(),
     };
     let mut names: Vec<String> = choice.items.iter().map(name).collect();
@@ -134,14 +134,19 @@ fn what_is_no_valid_pattern_is_a_name() {
 /// A file of that name must not stand in for what has the digest.
 #[test]
 fn a_digest_is_one_beside_a_file_of_that_name() {
-    let hash = Hash::of(b"what is asked for");
+    let hash = tlog::Hash::of(b"what is asked for");
     let dir = tree(&[]);
     let argument = format!("sha256:{hash}");
     let excludes = Excludes::default();
     let found = |purpose| choose(&[&argument], &excludes, purpose, &Fake(&[(&argument, Kind::Other)]));
-    assert_eq!(names(&found(Purpose::Judge)), [hash.to_string(), argument.clone()]);
+    assert_eq!(names(&found(Purpose::Judge)), [argument.clone(), argument.clone()]);
     assert_eq!(names(&found(Purpose::Sign)), [argument.as_str()]);
-    assert_eq!(names(&choose(&[&argument], &excludes, Purpose::Sign, &FileSystem)), [hash.to_string()]);
+    assert_eq!(names(&choose(&[&argument], &excludes, Purpose::Sign, &FileSystem)), [argument.as_str()]);
+    // A name and a digest are judged; what is signed so says --subject.
+    let subject = format!("ghcr.io/o/app:1@{argument}");
+    let found = |purpose| choose(&[&subject], &excludes, purpose, &FileSystem);
+    assert_eq!(names(&found(Purpose::Judge)), ["ghcr.io/o/app:1"]);
+    assert!(names(&found(Purpose::Sign))[0].contains("there is no file"));
     assert!(judged(dir.path(), "sha256:00")[0].contains("there is no file"));
 }
 

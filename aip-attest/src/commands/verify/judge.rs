@@ -1,5 +1,6 @@
 //! One artifact at a time: its receipt, the policy for it, the verdict.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,13 +10,14 @@ use attestation::receipt::{Demand, Receipt, Report, SignerState, Signers, Verdic
 use tlog::Hash;
 use tlog::policy::Policy;
 
-use crate::artifact::{self, Hashed};
+use crate::artifact::{self, Artifact, Hashed};
 use crate::clock;
 use crate::evidence::Claimed;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::trust::Stated;
 use crate::policy_file::{self, PolicyFile, Source};
-use crate::receipt_file::{self, Listings, Place, Shelf};
+use crate::predicate;
+use crate::receipt_file::{self, ByDigest, Listings, Named, Place, Shelf};
 use crate::report::{Console, Exit, Failure, Result};
 
 /// What is asked of every receipt, and where receipts and policies are.
@@ -28,6 +30,10 @@ pub(super) struct Judge {
     pub(super) receipt: Option<PathBuf>,
     pub(super) shelf: Shelf,
     pub(super) listings: Listings,
+    /// The digests of all artifacts.
+    pub(super) digests: BTreeSet<Hash>,
+    /// What the folder of receipts names, once that was needed.
+    pub(super) index: Option<Result<ByDigest>>,
     /// The signer's state, as of another day.
     pub(super) state: Option<Later>,
     pub(super) max_state_age: Option<Duration>,
@@ -67,14 +73,17 @@ pub(in super::super) struct Judged {
     pub(super) claimed_did: Option<Did>,
     /// Whether it says that it is logged.
     is_logged: bool,
+    /// What it calls the artifact, if it was found by the digest.
+    pub(super) signed_as: Option<String>,
     /// The bytes that were signed, believed once they are verified.
     pub(super) payload: Vec<u8>,
 }
 
 impl Judged {
     fn none(receipt: Option<PathBuf>, failure: Failure) -> Self {
-        let (policy, claimed_did) = (None, None);
-        Self { receipt, policy, verdict: Err(failure), claimed_did, is_logged: false, payload: Vec::new() }
+        let (policy, claimed_did, signed_as) = (None, None, None);
+        let (verdict, payload) = (Err(failure), Vec::new());
+        Self { receipt, policy, verdict, claimed_did, is_logged: false, signed_as, payload }
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -166,7 +175,7 @@ pub(super) fn word(exit: Exit) -> &'static str {
 impl Judge {
     pub(super) fn judge(&mut self, hashed: Hashed, console: &mut Console) -> Found {
         let Hashed { artifact, sha256 } = hashed;
-        let mut others = self.answers(artifact.path(), &sha256, console).unwrap_or_else(|failure| {
+        let mut others = self.answers(&artifact, &sha256, console).unwrap_or_else(|failure| {
             let hint = artifact.path().and_then(artifact::exclude_hint);
             vec![Judged::none(None, hint.into_iter().fold(failure, Failure::hint_first))]
         });
@@ -187,33 +196,51 @@ impl Judge {
         (0..answers.len()).rev().max_by_key(|at| worth(&answers[*at])).expect("there is one at least")
     }
 
-    /// What the receipts of an artifact say: the one that is named, else those at its place and beside it, up to the
-    /// first that verifies. Not there, or not readable, is exit 2; what is in it decides the rest.
-    fn answers(
-        &mut self,
-        artifact: Option<&Path>,
-        sha256: &Hash,
-        console: &mut Console,
-    ) -> Result<Vec<Judged>> {
+    /// What the receipts of an artifact say: the one that is named; else those at its place and beside it; else, in a
+    /// folder of receipts, those that name its digest. Not there, or not readable, is exit 2; what is in it decides the
+    /// rest.
+    fn answers(&mut self, artifact: &Artifact, sha256: &Hash, console: &mut Console) -> Result<Vec<Judged>> {
         if let Some(path) = &self.receipt {
             let bytes = receipt_file::read_bounded(path, receipt_file::MAX_BYTES);
             let bytes = bytes.map_err(|error| cannot_read(path, error))?;
             return Ok(vec![self.answer(path.clone(), &bytes, sha256, console)]);
         }
-        let Some(artifact) = artifact else {
-            return Err(
-                Failure::new("a digest has no place to look for its receipt").hint("use --receipt FILE")
-            );
+        let Some(path) = artifact.path() else {
+            if self.shelf.folder().is_none() {
+                return Err(Failure::new(format!(
+                    "`{}` has no place to look for its receipt",
+                    artifact.name
+                ))
+                .hint("use --receipt FILE, or --receipts DIR to look there by the digest"));
+            }
+            return self.by_digest(None, sha256, console);
         };
-        let places = self.shelf.candidates(artifact, self.predicate_type.as_deref())?;
-        let (mut answers, mut of_other_bytes) = (Vec::new(), None);
+        let places = self.shelf.candidates(path, &artifact.name, self.predicate_type.as_deref())?;
         let mut files: Vec<PathBuf> = places.iter().map(Place::path).collect();
+        let mut answers = Vec::new();
         for place in &places {
             match place.beside(&mut self.listings) {
                 Ok(beside) => files.extend(beside),
                 Err(failure) => answers.push(Judged::none(None, failure)),
             }
         }
+        answers.extend(self.judge_files(files, &artifact.label(), sha256, console));
+        if answers.is_empty() && self.shelf.folder().is_some() {
+            return self.by_digest(Some((path, &places[0])), sha256, console);
+        }
+        if answers.is_empty() { Err(no_receipt(&places[0].path())) } else { Ok(answers) }
+    }
+
+    /// Judges receipts that name the digest, up to the first that verifies; if none does, one that names others. Those
+    /// that are not there are passed over.
+    fn judge_files(
+        &mut self,
+        files: Vec<PathBuf>,
+        label: &str,
+        sha256: &Hash,
+        console: &mut Console,
+    ) -> Vec<Judged> {
+        let (mut answers, mut of_other_bytes) = (Vec::new(), None);
         for path in files {
             let bytes = match receipt_file::read_found(&path, receipt_file::MAX_BYTES) {
                 Ok(bytes) => bytes,
@@ -234,8 +261,7 @@ impl Judge {
             }
             if answers.len() == MAX_JUDGED {
                 let failure = Failure::new(format!(
-                    "more than {MAX_JUDGED} receipts lie beside `{}`, and none of so many verifies",
-                    artifact.display()
+                    "`{label}` has more than {MAX_JUDGED} receipts, and none of so many verifies"
                 ));
                 answers
                     .push(Judged::none(None, failure.hint("name the one that counts with --receipt FILE")));
@@ -251,12 +277,52 @@ impl Judge {
         if let (true, Some((path, bytes))) = (answers.is_empty(), of_other_bytes) {
             answers.push(self.answer(path, &bytes, sha256, console));
         }
-        if answers.is_empty() {
-            return Err(Failure::new(format!("there is no receipt `{}`", places[0].path().display())).hint(
-                "`aip-attest sign` writes it, `aip-attest fetch` gets it from the log; or use --receipt FILE",
-            ));
+        answers
+    }
+
+    /// What the receipts say that name the digest, if they name it as the file is called. What has no file is called as
+    /// they call it.
+    fn by_digest(
+        &mut self,
+        file: Option<(&Path, &Place)>,
+        sha256: &Hash,
+        console: &mut Console,
+    ) -> Result<Vec<Judged>> {
+        let names: Vec<Named> = self.index()?.names(sha256).to_vec();
+        let (counting, others): (Vec<Named>, Vec<Named>) = names
+            .into_iter()
+            .partition(|named| file.is_none_or(|(path, _)| artifact::is_named(&named.name, path)));
+        if counting.is_empty() {
+            let failure = match file {
+                Some((_, place)) => no_receipt(&place.path()),
+                None => Failure::new(format!("no receipt names sha256:{sha256}")),
+            };
+            return Err(match others.first() {
+                None => failure,
+                Some(Named { path, name }) => failure
+                    .because(format!("`{}` names these bytes `{name}`", path.display()))
+                    .hint_first("call the file so, or say that this receipt counts for it: --receipt FILE"),
+            });
+        }
+        let files: BTreeSet<PathBuf> = counting.iter().map(|named| named.path.clone()).collect();
+        let label = file.map_or(format!("sha256:{sha256}"), |(path, _)| path.to_string_lossy().into_owned());
+        let mut answers = self.judge_files(files.into_iter().collect(), &label, sha256, console);
+        for answer in &mut answers {
+            let named = counting.iter().find(|named| Some(&named.path) == answer.receipt.as_ref());
+            answer.signed_as = named.map(|named| named.name.clone());
         }
         Ok(answers)
+    }
+
+    /// The receipts of the folder by what they name, read once.
+    fn index(&mut self) -> Result<&ByDigest> {
+        let (shelf, digests) = (&self.shelf, &self.digests);
+        let kind = self.predicate_type.as_deref().unwrap_or(predicate::PROVENANCE);
+        let index = self.index.get_or_insert_with(|| match shelf.folder() {
+            Some(folder) => ByDigest::read(folder, digests, kind),
+            None => Ok(ByDigest::default()),
+        });
+        index.as_ref().map_err(Failure::clone)
     }
 
     fn answer(&mut self, path: PathBuf, bytes: &[u8], sha256: &Hash, console: &mut Console) -> Judged {
@@ -361,11 +427,14 @@ fn stricter(flags: &[Demand], settings: Vec<Demand>) -> Vec<Demand> {
 fn cannot_read(path: &Path, error: io::Error) -> Failure {
     let failure = Failure::new(format!("cannot read the receipt `{}`", path.display()));
     match error.kind() {
-        io::ErrorKind::NotFound => Failure::new(format!("there is no receipt `{}`", path.display())).hint(
-            "`aip-attest sign` writes it, `aip-attest fetch` gets it from the log; or use --receipt FILE",
-        ),
+        io::ErrorKind::NotFound => no_receipt(path),
         _ => failure.caused_by(error),
     }
+}
+
+fn no_receipt(path: &Path) -> Failure {
+    Failure::new(format!("there is no receipt `{}`", path.display()))
+        .hint("`aip-attest sign` writes it, `aip-attest fetch` gets it from the log; or use --receipt FILE")
 }
 
 /// How many receipts beside an artifact are judged. Anybody can put more there.

@@ -9,6 +9,8 @@
 //!    "cosigned": [{"witness", "time"}],                         who counted, once the quorum is met
 //!    "error": {"message": "…", "hint": "…"},                    only where there is no verdict
 //!    "claimedDid": "…",                                          whose it says it is, believed or not
+//!    "signedAs": "…",                                            only where it was found by the digest: its name for it
+//!    "notChecked": ["…"],                                        every check that was not made, asked for or not
 //!    "otherReceipts": [{"receipt", "verdict", "why"}],           what else was looked at beside the artifact
 //!    "verified": {"did", "origin", "index", "loggedAt", "loggedAtMillis", "treeSize", "root",
 //!                 "registered": true,                          whether the receipt has identity events
@@ -53,10 +55,13 @@ pub(super) fn text(found: &[Found], aside: &Aside, console: &mut Console) {
 
 /// Which receipt it was, where several lie there; and what the others say, if none verifies.
 fn text_of_others(found: &Found, console: &mut Console) {
+    if let Some(name) = &found.answer.signed_as {
+        console.line(format!("receipt: {}, found by its digest, signed as `{name}`", found.answer.file()));
+    }
     if found.others.is_empty() {
         return;
     }
-    if found.answer.receipt.is_some() {
+    if found.answer.receipt.is_some() && found.answer.signed_as.is_none() {
         console.line(format!("receipt: {}", found.answer.file()));
     }
     if found.exit() == Exit::Yes {
@@ -201,6 +206,8 @@ fn facts(found: &Found) -> Value {
         "receipt": answer.receipt.as_ref().map(|path| path.to_string_lossy()),
         "policy": answer.policy.as_ref().map(ToString::to_string),
         "verdict": found.word(),
+        "signedAs": answer.signed_as,
+        "notChecked": not_checked(answer),
         "otherReceipts": found.others.iter().map(other).collect::<Vec<Value>>(),
     });
     match &answer.verdict {
@@ -255,6 +262,15 @@ fn as_signed(payload: &[u8]) -> Option<Box<RawValue>> {
     };
     let text = std::str::from_utf8(payload).ok()?.chars().filter(is_kept).collect();
     RawValue::from_string(text).ok()
+}
+
+/// The checks that were not made: nobody asked for them, or an earlier one did not pass.
+fn not_checked(answer: &Judged) -> Vec<&'static str> {
+    let made = |check: &Check| {
+        let checks = answer.verdict.as_ref().map_or(&[][..], Report::checks).iter();
+        checks.filter(|(_, outcome)| *outcome != Outcome::NotChecked).any(|(made, _)| made == check)
+    };
+    Check::ALL.into_iter().filter(|check| !made(check)).map(Check::id).collect()
 }
 
 fn other(answer: &Judged) -> Value {

@@ -44,7 +44,7 @@ fn pending(seed: u8, content: &str, words: &str) -> Receipt {
 }
 
 fn place(dir: &tempfile::TempDir) -> Place {
-    Shelf::default().place(&dir.path().join("app"), predicate::PROVENANCE).expect("a name")
+    Shelf::default().place(&dir.path().join("app"), "app", predicate::PROVENANCE).expect("a name")
 }
 
 fn put(disk: Disk, place: &Place, receipt: &Receipt) -> Written {
@@ -263,4 +263,19 @@ fn a_symlink_that_nobody_named_is_not_followed() {
     put(Disk::SYSTEM, &place, &new);
     assert_eq!(read(&dir.path().join("nowhere")).expect("a receipt"), old);
     assert_eq!(read(&place.path()).expect("a receipt"), new);
+}
+
+/// In a folder of receipts each has its own name, in every stage.
+#[test]
+fn receipts_of_a_folder_are_not_in_each_others_way() {
+    let dir = folder();
+    let shelf = Shelf::new(Some(dir.path().join("r")));
+    let place = shelf.place(Path::new("app"), "app", predicate::PROVENANCE).expect("a name");
+    let stages = [signed(7, "a", "1"), pending(7, "a", "1"), pending(7, "a", "2"), pending(8, "a", "1")];
+    let paths = stages.each_ref().map(|receipt| put(Disk::SYSTEM, &place, receipt).path().to_path_buf());
+    assert_eq!(paths[0], paths[1]);
+    assert_eq!(fs::read_dir(dir.path().join("r")).expect("a folder").count(), 3);
+    for (path, receipt) in paths.iter().zip(&stages).skip(1) {
+        assert_eq!(read(path).expect("a receipt"), *receipt);
+    }
 }

@@ -1,0 +1,75 @@
+//! What is read once and has no name: standard input, and what a shell's `<(…)` gives.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use sha2::Digest as _;
+use tlog::Hash;
+
+use super::{Artifact, Hashed, Place, elsewhere};
+use crate::report::{Failure, Result};
+
+/// An argument that is read once.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Piped(OsString);
+
+/// Takes what is read once out of `arguments`, each once. A pipe that has a name of its own is a file among others, and
+/// nothing waits for whoever may write to it.
+pub fn take_piped(arguments: &[OsString]) -> (Vec<OsString>, Vec<Piped>) {
+    let (piped, others): (Vec<OsString>, Vec<OsString>) = arguments.iter().cloned().partition(|argument| {
+        let path = Path::new(argument);
+        let is_open = path == Path::new("/dev/stdin")
+            || ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.parent() == Some(Path::new(folder)));
+        argument == "-" || (is_open && path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir()))
+    });
+    let mut once: Vec<Piped> = Vec::new();
+    for argument in piped {
+        let piped = Piped(argument);
+        if !once.contains(&piped) {
+            once.push(piped);
+        }
+    }
+    (others, once)
+}
+
+impl Piped {
+    /// What to call it in messages.
+    pub fn label(&self) -> String {
+        self.0.to_string_lossy().into_owned()
+    }
+
+    /// Reads it to its end; it has no place where a receipt would lie.
+    pub fn hash(&self) -> Result<Hashed> {
+        let sha256 = self.digest()?;
+        let place = Place::Elsewhere { sha256, path: None };
+        Ok(Hashed { artifact: Artifact { place, name: self.label() }, sha256 })
+    }
+
+    /// Reads it to its end, as the artifact of this name.
+    pub fn hash_as(&self, name: &str) -> Result<Hashed> {
+        elsewhere(name, self.digest()?, Path::new(""))
+    }
+
+    fn digest(&self) -> Result<Hash> {
+        let digest = match self.0 == *"-" {
+            true => digest(&mut io::stdin().lock()),
+            false => File::open(&self.0).and_then(|mut file| digest(&mut file)),
+        };
+        digest.map_err(|source| Failure::new(format!("cannot read `{}`", self.label())).caused_by(source))
+    }
+}
+
+fn digest(reader: &mut impl Read) -> io::Result<Hash> {
+    let mut sha256 = sha2::Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(Hash::new(sha256.finalize().into())),
+            Ok(read) => sha256.update(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

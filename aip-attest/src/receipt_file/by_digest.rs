@@ -1,0 +1,102 @@
+//! Receipts of a folder that name a digest, wherever they lie in it: a file that was moved still has its receipt.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use attestation::receipt::Receipt;
+use rayon::prelude::*;
+use tlog::Hash;
+
+use super::{MAX_BYTES, read_found};
+use crate::report::{Failure, Result};
+
+/// What the receipts of a folder name.
+#[derive(Debug, Default)]
+pub struct ByDigest {
+    named: BTreeMap<Hash, Vec<Named>>,
+}
+
+/// A name that a receipt gives to what has the digest.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Named {
+    /// The receipt.
+    pub path: PathBuf,
+    /// The name.
+    pub name: String,
+}
+
+impl ByDigest {
+    /// Reads the receipts of this kind in `folder` for what they say of `digests`. Links are not followed.
+    pub fn read(folder: &Path, digests: &BTreeSet<Hash>, predicate_type: &str) -> Result<Self> {
+        let files = files_below(folder)?;
+        let named = |path: &PathBuf| {
+            let receipt =
+                read_if_receipt(path).filter(|it| it.statement().predicate_type() == predicate_type)?;
+            let subjects = receipt.statement().subjects().iter();
+            let wanted = subjects.filter(|subject| digests.contains(&subject.sha256));
+            let named = |name: &str| Named { path: path.clone(), name: name.to_owned() };
+            Some(wanted.map(|subject| (subject.sha256, named(&subject.name))).collect::<Vec<_>>())
+        };
+        let found: Vec<(Hash, Named)> = files.par_iter().filter_map(named).flatten_iter().collect();
+        let mut all = Self::default();
+        for (digest, named) in found {
+            all.named.entry(digest).or_default().push(named);
+        }
+        Ok(all)
+    }
+
+    /// Every name of this digest, by the paths of the receipts.
+    pub fn names(&self, digest: &Hash) -> &[Named] {
+        self.named.get(digest).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// All files below `folder`, sorted by path within each folder.
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_path_buf()]);
+    while let Some(below) = folders.pop() {
+        let cannot = |source| {
+            Failure::new(format!("cannot look for receipts in the folder `{}`", below.display()))
+                .caused_by(source)
+        };
+        let entries = match fs::read_dir(&below) {
+            // No folder holds no receipts.
+            Err(error) if error.kind() == ErrorKind::NotFound && below == folder => break,
+            entries => entries.and_then(Iterator::collect::<io::Result<Vec<_>>>),
+        };
+        let mut entries = entries.map_err(cannot)?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let kind = entry.file_type().map_err(cannot)?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() {
+                files.push(entry.path());
+            }
+            if files.len() + folders.len() > MAX_FILES {
+                return Err(Failure::new(format!(
+                    "`{}` holds more than {MAX_FILES} files",
+                    folder.display()
+                ))
+                .because("so many are read to find a receipt by its digest")
+                .hint("name a folder that holds receipts only, or the receipt: --receipt FILE"));
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// What is no receipt is somebody's, and of no concern.
+fn read_if_receipt(path: &Path) -> Option<Receipt> {
+    let mut start = [0; 64];
+    let read = File::open(path).ok()?.read(&mut start).ok()?;
+    if start[..read].trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    Receipt::parse(&read_found(path, MAX_BYTES).ok()?).ok()
+}
+
+/// As many files are read for it.
+const MAX_FILES: usize = 10_000;
