@@ -86,9 +86,14 @@ impl Disk {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Swapped::Gone),
             moved => moved?,
         }
-        match self.put_new(staged, path)? {
-            true => Ok(Swapped::Done(aside.to_path_buf())),
-            false => Ok(Swapped::Overtaken(aside.to_path_buf())),
+        match self.put_new(staged, path) {
+            Ok(true) => Ok(Swapped::Done(aside.to_path_buf())),
+            Ok(false) => Ok(Swapped::Overtaken(aside.to_path_buf())),
+            Err(error) => {
+                // Back to where it was, unless another one is there by now: `aside` is a name that is looked at.
+                let _ = self.put_new(aside, path);
+                Err(error)
+            }
         }
     }
 }

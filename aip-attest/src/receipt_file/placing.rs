@@ -228,26 +228,35 @@ fn put_all(disk: Disk, items: Vec<Item<'_>>) -> Result<Vec<Written>> {
         let files: Vec<(&Path, &[u8])> =
             now.iter().map(|(_, item, step)| (step.path(), item.bytes.as_slice())).collect();
         let staged = durable::stage_all(&files)?;
-        let mut in_hand = Vec::new();
+        let (mut in_hand, mut failed) = (Vec::new(), None);
         for ((at, item, step), staged) in now.into_iter().zip(staged) {
-            let is_placed = put(disk, &item, &step, &staged, &mut in_hand)?;
-            let path = step.path().to_path_buf();
-            match is_placed {
-                true => {
-                    written[at] = Some(Written { path, is_new: true, displaced: item.displaced.clone() });
-                    in_hand.extend(superseded(&item, step.path())?);
-                }
-                false => {
-                    fs::remove_file(&staged).map_err(|source| cannot_put(&path, source))?;
-                    later.push((at, item));
-                }
+            let put = match failed {
+                None => put(disk, &item, &step, &staged, &mut in_hand),
+                Some(_) => Ok(false),
+            };
+            let is_placed = put.unwrap_or_else(|failure| {
+                failed = Some(failure);
+                false
+            });
+            if is_placed {
+                let path = step.path().to_path_buf();
+                written[at] = Some(Written { path, is_new: true, displaced: item.displaced.clone() });
+                superseded(&item, step.path(), &mut in_hand);
+            } else {
+                // What it is named to be skipped by stays, if it cannot be removed.
+                let _ = fs::remove_file(&staged);
+                later.push((at, item));
             }
         }
         let places = written.iter().flatten().filter(|written| written.is_new).map(Written::path);
         durable::sync_folders(places)?;
+        // Whatever failed: what was taken unread is put somewhere.
         for hand in in_hand {
             rescue(disk, &hand)?;
             spare.push(hand.file);
+        }
+        if let Some(failure) = failed {
+            return Err(failure);
         }
         todo = later;
         if todo.is_empty() {
@@ -330,28 +339,24 @@ fn put<'r>(
     }
 }
 
-/// Earlier stages of a receipt that has come to lie at `path`, which another one had displaced, taken from beside it.
-fn superseded<'r>(item: &Item<'r>, path: &Path) -> Result<Vec<InHand<'r>>> {
-    if item.is_kept {
-        return Ok(Vec::new());
-    }
+/// Takes earlier stages of a receipt that has come to lie at `path` from beside it, where another one had put them. What
+/// cannot be read or taken there is not needed, and stays.
+fn superseded<'r>(item: &Item<'r>, path: &Path, in_hand: &mut Vec<InHand<'r>>) {
     let claim = item.receipt.pending_entry().map(|entry| entry.claim().hash().get());
-    let mut earlier = Vec::new();
-    for hash in claim.into_iter().chain([envelope_hash(item.receipt)]) {
+    let hashes = claim.into_iter().chain([envelope_hash(item.receipt)]).filter(|_| !item.is_kept);
+    for hash in hashes {
         for kept in (1..=MAX_KEPT).map(|number| item.place.kept(&hash, number)) {
-            // What cannot be read there is not needed: it stays.
             let Ok(Some((old, read))) = read_if_there(&kept) else { break };
             // The same as far, and not less: another process may have kept it there just now, to displace it.
             let is_earlier = holds_all_of(item.receipt, &old) && !holds_all_of(&old, item.receipt);
             if kept != path
                 && is_earlier
-                && let Some(file) = durable::take(&kept)?
+                && let Ok(Some(file)) = durable::take(&kept)
             {
-                earlier.push(InHand { file, place: item.place, read });
+                in_hand.push(InHand { file, place: item.place, read });
             }
         }
     }
-    Ok(earlier)
 }
 
 /// Puts what was taken unread somewhere: back to its place if what is there now is worth less, else beside it.
