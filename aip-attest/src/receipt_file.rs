@@ -55,18 +55,28 @@ impl Shelf {
 
     /// The place of the receipt of the artifact at `path`, which statements call `name`, for a predicate type.
     pub fn place(&self, path: &Path, name: &str, predicate_type: &str) -> Result<Place> {
+        self.place_as(path, name, predicate_type, allowed)
+    }
+
+    fn place_as(
+        &self,
+        path: &Path,
+        name: &str,
+        predicate_type: &str,
+        called: fn(&OsStr) -> OsString,
+    ) -> Result<Place> {
         let names_none = || {
             Failure::new(format!("`{}` names no file, so no receipt can be named after it", path.display()))
         };
         let mut place = match &self.folder {
             None => {
                 let file = path.file_name().ok_or_else(names_none)?;
-                Place { base: path.with_file_name(allowed(file)), file: None, has_own_name: false }
+                Place { base: path.with_file_name(called(file)), file: None, has_own_name: false }
             }
             Some(folder) => {
                 let below = from_here(path)?.unwrap_or_else(|| PathBuf::from(name));
                 let parts = below.components().filter(|part| matches!(part, Component::Normal(_)));
-                let base: PathBuf = parts.map(|part| allowed(part.as_os_str())).collect();
+                let base: PathBuf = parts.map(|part| called(part.as_os_str())).collect();
                 base.file_name().ok_or_else(names_none)?;
                 Place { base: folder.join(base), file: None, has_own_name: true }
             }
@@ -77,12 +87,18 @@ impl Shelf {
         Ok(place)
     }
 
-    /// The places to look at for an artifact, first the one for `predicate_type` if one is asked for.
+    /// The places to look at for an artifact, first those for `predicate_type` if one is asked for.
     pub fn candidates(&self, path: &Path, name: &str, predicate_type: Option<&str>) -> Result<Vec<Place>> {
-        let mut places = vec![self.place(path, name, predicate_type.unwrap_or(predicate::PROVENANCE))?];
-        let default = self.place(path, name, predicate::PROVENANCE)?;
-        if places[0] != default {
-            places.push(default);
+        let mut places: Vec<Place> = Vec::new();
+        // Receipts of before, and of others, are named as the artifact is, whatever characters that has.
+        let called: [fn(&OsStr) -> OsString; 2] = [allowed, OsStr::to_owned];
+        for kind in [predicate_type.unwrap_or(predicate::PROVENANCE), predicate::PROVENANCE] {
+            for called in called {
+                let place = self.place_as(path, name, kind, called)?;
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+            }
         }
         Ok(places)
     }
