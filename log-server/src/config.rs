@@ -49,6 +49,10 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_LISTEN")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
+    /// Address and port of the operator's own: health and metrics, which then are served there only
+    #[arg(long, env = "AIP_LOG_OPERATOR_LISTEN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator_listen: Option<SocketAddr>,
     /// The second record of what was signed [default: the directory with `.signed` added]
     #[arg(long, env = "AIP_LOG_SIGNED_RECORD")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,11 +125,11 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_MAX_BODY_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body_bytes: Option<usize>,
-    /// Most bytes of request bodies at a time, beside the first 65536 of each [default: 268435456]
+    /// Most bytes of request bodies at a time, beside the first 65536 of each; an address has no more than it leaves for others, so at least twice the longest body [default: 268435456]
     #[arg(long, env = "AIP_LOG_MAX_BODIES_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bodies_bytes: Option<usize>,
-    /// Most bytes of answers that wait to be read, beside those up to 65536 [default: 268435456]
+    /// Most bytes of answers that wait to be read, beside those up to 65536; an address has no more than it leaves for others [default: 268435456]
     #[arg(long, env = "AIP_LOG_MAX_UNREAD_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_unread_bytes: Option<usize>,
@@ -149,6 +153,10 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_BYTES_PER_DAY", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_per_day: Option<u64>,
+    /// Bytes that a client address may log a day (UTC), 0 for no limit [default: an eighth of those of all]
+    #[arg(long, env = "AIP_LOG_ADDRESS_BYTES_PER_DAY", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_bytes_per_day: Option<u64>,
     /// Network of a reverse proxy whose X-Forwarded-For is believed (can be repeated)
     #[arg(
         long = "trusted-proxy",
@@ -166,7 +174,7 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_MAX_CONNECTIONS", value_name = "CONNECTIONS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<usize>,
-    /// Most connections of one address at a time, 0 for no limit; trusted proxies have none [default: 1024]
+    /// Most connections of one address at a time, and never more than are left; 0 for no limit; trusted proxies have none [default: 1024]
     #[arg(long, env = "AIP_LOG_ADDRESS_CONNECTIONS", value_name = "CONNECTIONS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_connections: Option<usize>,
@@ -207,6 +215,7 @@ impl Settings {
     pub fn or(self, file: Self) -> Self {
         Self {
             listen: self.listen.or(file.listen),
+            operator_listen: self.operator_listen.or(file.operator_listen),
             signed_record: self.signed_record.or(file.signed_record),
             admission: self.admission.or(file.admission),
             allow_file: self.allow_file.or(file.allow_file),
@@ -232,6 +241,7 @@ impl Settings {
             address_reports_per_day: self.address_reports_per_day.or(file.address_reports_per_day),
             did_reports_per_day: self.did_reports_per_day.or(file.did_reports_per_day),
             bytes_per_day: self.bytes_per_day.or(file.bytes_per_day),
+            address_bytes_per_day: self.address_bytes_per_day.or(file.address_bytes_per_day),
             trusted_proxies: if self.trusted_proxies.is_empty() {
                 file.trusted_proxies
             } else {

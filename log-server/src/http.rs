@@ -1,6 +1,6 @@
 //! The HTTP interface (`specs/http.md`): routes, and what they share.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,9 +16,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::de::DeserializeOwned;
 use service::addresses::Proxies;
 use service::bodies::Bodies;
-use tokio::sync::{Semaphore, watch};
+use service::shares::{Shares, Standing};
+use service::turns::Turns;
+use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::compression::CompressionLayer;
 use tower_http::cors::{Any, CorsLayer};
 
 use tlog::key::AdmittedKeys;
@@ -89,8 +90,14 @@ pub struct App {
     pub metrics: PrometheusHandle,
     /// The log's keys: they sign what the log says of its lists.
     pub identity: Arc<Identity>,
-    /// How many gather evidence at a time.
-    pub evidence: Arc<Semaphore>,
+    /// Turns at gathering evidence.
+    pub evidence: Turns,
+    /// Turns at other work that takes long: large bodies and large answers.
+    pub work: Turns,
+    /// The connections that are open.
+    pub connections: Shares,
+    /// Whether health and metrics have a port of their own.
+    pub operator_port: bool,
     /// The wall clock, Unix milliseconds.
     pub now: fn() -> u64,
 }
@@ -112,39 +119,94 @@ impl App {
         let published = self.published.borrow().clone();
         View::new(self.store.clone(), self.tiles.clone(), published)
     }
+
+    /// How everything stands that is bounded for all and for each client, by its name in `/metrics`.
+    pub fn bounds(&self) -> Vec<(&'static str, Standing)> {
+        let (entries, bytes) = self.pool.standing();
+        let mut bounds = vec![
+            ("bodies", self.bodies.large().standing()),
+            ("connections", self.connections.standing()),
+            ("evidence", self.evidence.standing()),
+            ("pool-bytes", bytes),
+            ("pool-entries", entries),
+            ("unread", self.unread.standing()),
+            ("work", self.work.standing()),
+        ];
+        bounds.extend(self.budgets.day.standing((self.now)()).map(|standing| ("day-bytes", standing)));
+        bounds
+    }
 }
 
-/// The routes. Tests call them without a socket.
+/// Does work that may take long in its client's turn, and not on the threads that answer others.
+async fn in_turn<T: Send + 'static>(
+    app: &Arc<App>,
+    turns: &Turns,
+    client: IpAddr,
+    work: impl FnOnce(&App) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = turns.turn(client, PATIENCE).await.ok_or_else(|| {
+        Problem::unavailable("busy", "the log does as much of this at a time as it can")
+            .hint("ask again later")
+    })?;
+    let app = app.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work(&app)
+    });
+    done.await.unwrap_or_else(|_| Err(failed()))
+}
+
+/// How long a request waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The routes. Tests call them without a socket. Nothing is compressed: what never changes is a cache's to keep, and what
+/// changes would cost the threads that answer others.
 pub fn router(app: Arc<App>) -> Router {
-    let packed = Router::new()
+    // Submissions look after the room of their answers themselves.
+    let large = Router::new()
         .route("/tile/entries/{*path}", get(read::bundle))
-        .route("/api/v1/entries", get(lookup::entries).post(submit::submit))
+        .route("/api/v1/entries", get(lookup::entries))
         .route("/api/v1/entries/{index}", get(lookup::entry))
         .route("/api/v1/entries/{index}/proof", get(lookup::proof))
         .route("/api/v1/entries/{index}/receipt", get(lookup::receipt))
         .route("/api/v1/envelopes/{hash}", get(lookup::envelope))
+        .route("/api/v1/claims/{hash}", get(submit::claim))
         .route("/api/v1/evidence", post(evidence::evidence))
         .route("/api/v1/dids/{did}", get(identity::resolution))
         .route("/api/v1/lists", get(identity::lists))
         .route("/did/{did}", get(identity::document))
         .route("/openapi.json", get(openapi::openapi))
-        .layer(middleware::from_fn_with_state(app.clone(), unread::share))
-        .layer(CompressionLayer::new().gzip(true).zstd(true));
+        .route_layer(middleware::from_fn_with_state(app.clone(), unread::share));
     let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::GET, Method::HEAD]);
-    packed
+    let operation = if app.operator_port { Router::new() } else { operation() };
+    large
+        .merge(operation)
+        .route("/api/v1/entries", post(submit::submit))
         .route("/checkpoint", get(read::checkpoint))
         .route("/policy", get(read::policy))
         .route("/tile/{*path}", get(read::tile))
-        .route("/api/v1/claims/{hash}", get(submit::claim))
         .route("/api/v1/proofs/inclusion/{index}/{size}", get(lookup::inclusion))
         .route("/api/v1/proofs/consistency/{old}/{new}", get(lookup::consistency))
         .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
         .fallback(no_such_resource)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(cors)
         .layer(middleware::from_fn(count))
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
+}
+
+/// What only the operator needs.
+fn operation() -> Router<Arc<App>> {
+    Router::new().route("/readyz", get(readyz)).route("/metrics", get(metrics))
+}
+
+/// The routes of the operator's port.
+pub fn operator_router(app: Arc<App>) -> Router {
+    operation()
+        .route("/healthz", get(healthz))
+        .fallback(no_such_resource)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
 }
@@ -159,13 +221,31 @@ async fn healthz() -> &'static str {
     (status = 503, description = "Entries are not taken or not published, or a witness has forgotten what it cosigned", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn readyz(State(app): State<Arc<App>>) -> Result<String, Problem> {
-    if let Some(problem) = not_ready(&app).or_else(|| below_quorum(&app)).or_else(|| forgetful(&app)) {
+    let reasons = [not_ready, below_quorum, forgetful, day_spent];
+    if let Some(problem) = reasons.iter().find_map(|reason| reason(&app)) {
         return Err(problem);
     }
     let cosigning = app.cosigning.borrow();
     let below = cosigning.shown_below_quorum.iter().map(|shown| format!("published: {shown}\n"));
     let witnesses = cosigning.witnesses.iter().map(|health| format!("witness {health}\n"));
-    Ok(format!("ready\n{}", below.chain(witnesses).collect::<String>()))
+    let day = app.budgets.day.standing((app.now)());
+    let day = day.map(|day| format!("logged today: {} of {} bytes\n", day.taken, day.whole));
+    Ok(format!("ready\n{}", below.chain(witnesses).chain(day).collect::<String>()))
+}
+
+/// Whether so little of the day's bytes is left that an entry of the usual kinds may be refused to a client that has
+/// logged nothing yet.
+fn day_spent(app: &App) -> Option<Problem> {
+    let longest = app.entry_limits.leaf_bytes + app.entry_limits.envelope_bytes;
+    if app.budgets.day.has_left(longest as u64, (app.now)()) {
+        return None;
+    }
+    let day = app.budgets.day.standing((app.now)())?;
+    Some(
+        Problem::unavailable("day-budget", "the log has taken nearly as many bytes as it takes in a day")
+            .detail(format!("{} of {} bytes were logged today (UTC)", day.taken, day.whole))
+            .hint("restart the log with a higher --bytes-per-day, or wait for the next day"),
+    )
 }
 
 /// Why nothing is published now, if so. What is committed waits, and is published as it is.
@@ -229,9 +309,12 @@ async fn count(path: Option<MatchedPath>, request: Request, next: Next) -> Respo
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    // A bug of ours. What it was stands on stderr; the client learns that it was not the request.
+    failed().into_response()
+}
+
+/// A bug of ours. What it was stands on stderr; the client learns that it was not the request.
+fn failed() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed on this request")
-        .into_response()
 }
 
 /// The parts of a path; what cannot be decoded is a problem like any other.

@@ -6,7 +6,7 @@
 //!   └───────── view ◀──────── store ◀─────────────────────────── witnesses ◀────┘ └──────────────┘
 //! ```
 //! `admit`, `integrate`, `clock`, `cosign` and `registry` are rules: pure functions. `sequencer` is the only writer.
-//! `http` and `store` are shells. Mathematics and formats live in `tlog` and `attestation`.
+//! `day` and `pool` bound what waits and what is logged, for all and for each client. `http` and `store` are shells. Mathematics and formats live in `tlog` and `attestation`.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ pub mod backup;
 pub mod clock;
 pub mod config;
 pub mod cosign;
+pub mod day;
 pub mod erase;
 pub mod evidence;
 pub mod fsck;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use service::shares::Standing;
 
 /// Installs the recorder, once a process; answers what `/metrics` prints.
 pub fn install() -> PrometheusHandle {
@@ -41,6 +42,10 @@ pub fn install() -> PrometheusHandle {
     describe_histogram!(SUBMIT_SECONDS, "From a submission to its answer");
     describe_histogram!(ROUND_SECONDS, "From the start of a round to its publication");
     describe_counter!(REQUESTS, "HTTP requests, by route and status class");
+    describe_gauge!(BOUND_TAKEN, "What clients hold of something that is bounded");
+    describe_gauge!(BOUND_LIMIT, "What all clients together may hold of it");
+    describe_gauge!(BOUND_LARGEST, "What the client holds that holds most of it");
+    describe_counter!(BOUND_REFUSED, "Requests refused: the client held its share, or nothing was left");
     handle.clone()
 }
 
@@ -142,6 +147,15 @@ pub fn request(route: &str, status: u16) {
     counter!(REQUESTS, "route" => route.to_owned(), "class" => format!("{}xx", status / 100)).increment(1);
 }
 
+/// How something stands that is bounded. `what` is of a fixed list, so the label is bounded.
+pub fn bound(what: &'static str, standing: &Standing) {
+    gauge!(BOUND_TAKEN, "of" => what).set(standing.taken as f64);
+    gauge!(BOUND_LIMIT, "of" => what).set(standing.whole as f64);
+    gauge!(BOUND_LARGEST, "of" => what).set(standing.most.map_or(0, |(_, holds)| holds) as f64);
+    counter!(BOUND_REFUSED, "of" => what, "by" => "share").absolute(standing.refused_share);
+    counter!(BOUND_REFUSED, "of" => what, "by" => "whole").absolute(standing.refused_whole);
+}
+
 const ADMITTED: &str = "log_entries_admitted_total";
 const DUPLICATE: &str = "log_entries_duplicate_total";
 const REFUSED: &str = "log_entries_refused_total";
@@ -163,3 +177,7 @@ const WITNESS_FORGOT: &str = "log_witness_forgot";
 const SUBMIT_SECONDS: &str = "log_submit_seconds";
 const ROUND_SECONDS: &str = "log_round_seconds";
 const REQUESTS: &str = "log_http_requests_total";
+const BOUND_TAKEN: &str = "log_bound_taken";
+const BOUND_LIMIT: &str = "log_bound_limit";
+const BOUND_LARGEST: &str = "log_bound_largest";
+const BOUND_REFUSED: &str = "log_bound_refused_total";

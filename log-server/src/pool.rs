@@ -1,19 +1,21 @@
 //! The pool: admitted entries that wait for the sequencer.
 //!
-//! Bounded in entries and bytes: what does not fit is refused at once, never queued. Owns each entry
-//! until the sequencer takes it; each waiter holds the other end of a channel and may go away.
+//! Bounded in entries and bytes, together and for each client: what does not fit is refused at once, never queued. Owns
+//! each entry until the sequencer takes it; each waiter holds the other end of a channel and may go away.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use attestation::entry::ClaimHash;
 use attestation::trust::rules::RuleError;
+use service::shares::{Bounds, Ledger, Refused, Standing};
 use tlog::LeafIndex;
 use tokio::sync::oneshot;
 
 use crate::admit::Admitted;
+use crate::day::Spent;
 
 /// What a waiter learns: where its claim stands, durably; or why it was not taken.
 pub type Sequenced = Result<Committed, NotTaken>;
@@ -44,6 +46,9 @@ pub enum Unavailable {
     /// The pool is full.
     #[error("more entries are waiting than the log takes at a time")]
     Full,
+    /// The client's share of the pool is full.
+    #[error("more entries of this address are waiting than the log takes of one at a time")]
+    ShareFull,
     /// The log's clock cannot be right.
     #[error("sequencing has stopped: {0}")]
     Clock(String),
@@ -97,16 +102,16 @@ pub enum Turn {
 pub struct Pending {
     /// The entry.
     pub admitted: Admitted,
-    bytes: usize,
+    client: Option<IpAddr>,
+    spent: Spent,
     waiters: Vec<oneshot::Sender<Sequenced>>,
-    not_taken: Arc<AtomicU64>,
 }
 
 impl Pending {
     /// Tells all who wait.
     pub fn answer(self, sequenced: &Sequenced) {
-        if sequenced.is_err() {
-            self.not_taken.fetch_add(self.bytes as u64, Ordering::Relaxed);
+        if sequenced.is_ok() {
+            self.spent.logged();
         }
         for waiter in self.waiters {
             // A waiter whose deadline passed has gone; the entry stands all the same.
@@ -121,19 +126,31 @@ pub struct Pool {
     limits: PoolLimits,
     state: Mutex<State>,
     changed: Condvar,
-    not_taken: Arc<AtomicU64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     waiting: Vec<Pending>,
     by_claim: HashMap<ClaimHash, usize>,
-    bytes: usize,
+    entries: Ledger,
+    bytes: Ledger,
     woken: bool,
     closed: bool,
 }
 
 impl State {
+    fn take_room(&mut self, client: Option<IpAddr>, bytes: u64) -> Result<(), Refused> {
+        self.entries.take(client, 1)?;
+        self.bytes.take(client, bytes).inspect_err(|_| self.entries.give_back(client, 1))
+    }
+
+    fn give_room(&mut self, pending: &[Pending]) {
+        for Pending { admitted, client, .. } in pending {
+            self.entries.give_back(*client, 1);
+            self.bytes.give_back(*client, admitted.bytes() as u64);
+        }
+    }
+
     fn join(&mut self, claim: &ClaimHash) -> Option<oneshot::Receiver<Sequenced>> {
         let at = *self.by_claim.get(claim)?;
         let (sender, receiver) = oneshot::channel();
@@ -145,7 +162,15 @@ impl State {
 impl Pool {
     /// An empty pool.
     pub fn new(limits: PoolLimits) -> Self {
-        Self { limits, state: Mutex::default(), changed: Condvar::new(), not_taken: Arc::default() }
+        let state = State {
+            waiting: Vec::new(),
+            by_claim: HashMap::new(),
+            entries: Ledger::new(Bounds::of(limits.entries as u64)),
+            bytes: Ledger::new(Bounds::of(limits.bytes as u64)),
+            woken: false,
+            closed: false,
+        };
+        Self { limits, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// Adds a waiter to a claim that is already here, if it is.
@@ -153,26 +178,29 @@ impl Pool {
         self.lock().join(claim)
     }
 
-    /// Adds an entry, or a waiter to the same claim that is already here.
-    pub fn push(&self, admitted: Admitted) -> Result<oneshot::Receiver<Sequenced>, Unavailable> {
-        let bytes = admitted.bytes();
+    /// Adds a client's entry, or a waiter to the same claim that is already here. `spent` is what the entry took of the
+    /// day.
+    pub fn push(
+        &self,
+        admitted: Admitted,
+        client: Option<IpAddr>,
+        spent: Spent,
+    ) -> Result<oneshot::Receiver<Sequenced>, Unavailable> {
         let mut state = self.lock();
         if state.closed {
             return Err(Unavailable::Stopping);
         }
         if let Some(receiver) = state.join(&admitted.claim) {
-            self.not_taken.fetch_add(bytes as u64, Ordering::Relaxed);
             return Ok(receiver);
         }
-        if state.waiting.len() >= self.limits.entries || state.bytes + bytes > self.limits.bytes {
-            return Err(Unavailable::Full);
-        }
+        state.take_room(client, admitted.bytes() as u64).map_err(|refused| match refused {
+            Refused::Share => Unavailable::ShareFull,
+            Refused::Whole => Unavailable::Full,
+        })?;
         let (sender, receiver) = oneshot::channel();
         let at = state.waiting.len();
         state.by_claim.insert(admitted.claim, at);
-        state.bytes += bytes;
-        let not_taken = self.not_taken.clone();
-        state.waiting.push(Pending { admitted, bytes, waiters: vec![sender], not_taken });
+        state.waiting.push(Pending { admitted, client, spent, waiters: vec![sender] });
         if at == 0 || at + 1 == self.limits.round_early {
             self.changed.notify_all();
         }
@@ -213,7 +241,7 @@ impl Pool {
         let count = state.waiting.len().min(self.limits.round_entries);
         let rest = state.waiting.split_off(count);
         let round = std::mem::replace(&mut state.waiting, rest);
-        state.bytes -= round.iter().map(|pending| pending.bytes).sum::<usize>();
+        state.give_room(&round);
         state.by_claim = state.waiting.iter().map(|pending| pending.admitted.claim).zip(0..).collect();
         round
     }
@@ -229,7 +257,7 @@ impl Pool {
         let mut state = self.lock();
         let waiting = std::mem::take(&mut state.waiting);
         state.by_claim.clear();
-        state.bytes = 0;
+        state.give_room(&waiting);
         drop(state);
         waiting.into_iter().for_each(|pending| pending.answer(&Err(reason.clone().into())));
     }
@@ -240,9 +268,10 @@ impl Pool {
         self.changed.notify_all();
     }
 
-    /// The bytes of entries that were pushed and not taken after all, since this was asked last.
-    pub fn take_not_taken(&self) -> u64 {
-        self.not_taken.swap(0, Ordering::Relaxed)
+    /// How the room for entries stands, and that for their bytes.
+    pub fn standing(&self) -> (Standing, Standing) {
+        let state = self.lock();
+        (state.entries.standing(), state.bytes.standing())
     }
 
     /// How many entries wait.

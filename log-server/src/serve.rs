@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 
 use service::addresses::Proxies;
 use service::bodies::Bodies;
+use service::connections::ConnectionLimits;
+use service::shares::Warnings;
 use service::span::Pause;
-use service::{clock, connections, disk};
+use service::turns::Turns;
+use service::{clock, connections, disk, operator};
 use tlog::key::{AdmittedKeys, VerifierKey};
 use tlog::policy::Policy;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::Failure;
 use crate::config::Settings;
@@ -76,6 +79,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let identity = Arc::new(identity);
     let sequencer = Sequencer::open(store.clone(), identity.clone(), record, clocks(), accept, publication);
     let sequencer = sequencer.map_err(|e| cannot_open(&args.dir, e))?;
+    let limits = settings.connection_limits(|wanted| connections::that_fit(wanted, rocks::files() + OTHER_FILES));
     let state = store.tree_state().ok().flatten();
     let flushed = store.clone();
     let (day, day_bytes) = state.map_or((0, 0), |state| (state.day, state.day_bytes));
@@ -105,12 +109,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
         disk_low: AtomicBool::new(false),
         metrics: handle,
         identity,
-        evidence: Arc::new(Semaphore::new(1)),
+        evidence: turns(),
+        work: turns(),
+        connections: limits.shares(),
+        operator_port: settings.operator_listen.is_some(),
         now,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new("cannot start the server").caused_by(e))?;
-    runtime.block_on(serve(app, sequencer, &settings, directory.clone(), &args.dir))?;
+    runtime.block_on(serve(app, sequencer, &settings, limits, directory.clone(), &args.dir))?;
     // The directory is let go of only now: everything that uses it has ended.
     drop(runtime);
     // The next start finds everything in sorted files. One that cannot be flushed is as a kill leaves it.
@@ -126,6 +133,7 @@ async fn serve(
     app: Arc<App>,
     sequencer: Sequencer,
     settings: &Settings,
+    limits: ConnectionLimits,
     directory: Arc<Directory>,
     dir: &Path,
 ) -> Result<(), Failure> {
@@ -136,6 +144,10 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait)?;
     let (stop, stopping) = watch::channel(false);
+    let operator = settings.operator_listen;
+    let operator =
+        operator.map(|at| operator::start(at, http::operator_router(app.clone()), stopping.clone()));
+    let operator = operator.transpose()?;
     let writer = spawn_sequencer(sequencer, app.pool.clone())?;
     let watchdog = tokio::spawn(watch_over(
         app.clone(),
@@ -145,10 +157,8 @@ async fn serve(
     ));
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(origin = app.origin, address = %bound, size = app.published.borrow().size().get(), "serving");
-    let limits =
-        settings.connection_limits(|wanted| connections::that_fit(wanted, rocks::files() + OTHER_FILES));
-    let router = http::router(app.clone());
-    let server = tokio::spawn(connections::serve(listener, router, app.proxies.clone(), limits, stopping));
+    let (router, proxies, open) = (http::router(app.clone()), app.proxies.clone(), app.connections.clone());
+    let server = tokio::spawn(connections::serve(listener, router, proxies, limits, open, stopping));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -159,8 +169,9 @@ async fn serve(
     let served = server.await;
     watchdog.abort();
     let written = tokio::task::spawn_blocking(move || writer.join()).await;
-    match (served, written) {
-        (Ok(()), Ok(Ok(()))) => Ok(()),
+    let watched = tokio::task::spawn_blocking(move || operator.map_or(Ok(()), |thread| thread.join())).await;
+    match (served, written, watched) {
+        (Ok(()), Ok(Ok(())), Ok(Ok(()))) => Ok(()),
         _ => Err(Failure::new("a part of the server had failed before it stopped")),
     }
 }
@@ -216,15 +227,27 @@ fn write(sequencer: &mut Sequencer, pool: &Pool) -> Result<(), FatalError> {
     }
 }
 
-/// Looks after what changes outside: free disk space. And keeps metrics and budgets from growing.
+/// Turns at work that takes long: every CPU has one, and no client has more than half of them.
+fn turns() -> Turns {
+    let cpus = thread::available_parallelism().map_or(1, usize::from).max(2);
+    Turns::new(cpus, cpus / 2)
+}
+
+/// Looks after what changes outside: free disk space. Shows how all that is bounded stands, and keeps metrics and budgets
+/// from growing.
 async fn watch_over(app: Arc<App>, directory: Arc<Directory>, dir: PathBuf, disk_floor_bytes: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
+    let mut warnings = Warnings::default();
     for tick in 0u64.. {
         ticks.tick().await;
         // Histograms keep every sample until somebody asks; nobody may ever ask.
         app.metrics.run_upkeep();
         if tick % 120 == 0 {
             app.budgets.forget_idle();
+        }
+        for (what, standing) in app.bounds() {
+            metrics::bound(what, &standing);
+            warnings.look(what, &standing);
         }
         disk::watch(&dir, disk_floor_bytes, &app.disk_low);
         metrics::disk_low(app.disk_low.load(Ordering::Relaxed));
@@ -318,8 +341,9 @@ fn now() -> u64 {
     clock::wall().as_millis() as u64
 }
 
-/// Open files besides the store's sorted ones and connections: its record files, the record, witnesses, the listener.
-const OTHER_FILES: usize = 128;
+/// Open files besides the store's sorted ones and connections: its record files, the record, witnesses, the listeners, the
+/// operator's connections.
+const OTHER_FILES: usize = 128 + operator::CONNECTIONS;
 
 /// With fewer places one client that does nothing keeps others out.
 const LEAST_CONNECTIONS: usize = 16;

@@ -4,19 +4,21 @@
 //! it keeps to [`LEAST_BYTES_PER_SECOND`], so that who has a slow line is served, and who sends a byte now and then
 //! is not.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::shares::{Bounds, Refused, Share, Shares};
 
 /// What bodies may have, each and together.
 #[derive(Debug)]
 pub struct Bodies {
     limits: BodyLimits,
-    large: Semaphore,
+    large: Shares,
 }
 
 /// The bounds of bodies.
@@ -25,7 +27,8 @@ pub struct BodyLimits {
     /// What every body may have without a share of `together`, bytes. It is bounded by the number of connections, so
     /// that who sends a body of the usual size never waits for who sends large ones.
     pub small: usize,
-    /// What all bodies together may have beyond that at a time, bytes.
+    /// What all bodies together may have beyond that at a time, bytes; those of one client no more than they leave. At
+    /// least twice the longest body, or the longest never fits.
     pub together: usize,
     /// How long one may take before it is slow.
     pub timeout: Duration,
@@ -39,12 +42,12 @@ pub const RATE_SPAN: Duration = Duration::from_secs(10);
 
 /// A whole body, and its share of the memory until it is dropped.
 #[derive(Debug)]
-pub struct Received<'a> {
+pub struct Received {
     bytes: Vec<u8>,
-    share: SemaphorePermit<'a>,
+    share: Share,
 }
 
-impl Deref for Received<'_> {
+impl Deref for Received {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -61,9 +64,9 @@ pub enum BodyError {
     /// It has a content encoding.
     #[error("a request body is not compressed")]
     Compressed,
-    /// All memory for large ones is taken.
-    #[error("as many bytes of request bodies are here as are taken at a time")]
-    NoRoom,
+    /// The memory for large ones is taken: by this client's own bodies, or by all.
+    #[error("{}", no_room(.0))]
+    NoRoom(Refused),
     /// It has more bytes than this.
     #[error("a request body has at most {0} bytes")]
     TooLarge(usize),
@@ -78,7 +81,7 @@ impl BodyError {
         match self {
             Self::BrokenOff => StatusCode::BAD_REQUEST,
             Self::Compressed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoRoom(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
         }
@@ -89,26 +92,39 @@ impl BodyError {
         match self {
             Self::BrokenOff => "body",
             Self::Compressed => "content-encoding",
-            Self::NoRoom => "bodies",
+            Self::NoRoom(_) => "bodies",
             Self::TooLarge(_) => "body-size",
             Self::TooSlow => "body-timeout",
         }
     }
 }
 
+fn no_room(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::Share => "as many bytes of this address's request bodies are here as it may send at a time",
+        Refused::Whole => "as many bytes of request bodies are here as are taken at a time",
+    }
+}
+
 impl Bodies {
     /// Bodies within these bounds.
     pub fn new(limits: BodyLimits) -> Self {
-        Self { limits, large: Semaphore::new(limits.together.min(Semaphore::MAX_PERMITS)) }
+        Self { limits, large: Shares::new(Bounds::of(limits.together as u64)) }
     }
 
-    /// Reads the body of a request, of at most `longest` bytes.
+    /// The memory for large bodies.
+    pub fn large(&self) -> &Shares {
+        &self.large
+    }
+
+    /// Reads the body of a client's request, of at most `longest` bytes.
     pub async fn read(
         &self,
+        client: IpAddr,
         headers: &HeaderMap,
         body: Body,
         longest: usize,
-    ) -> Result<Received<'_>, BodyError> {
+    ) -> Result<Received, BodyError> {
         if headers.contains_key(header::CONTENT_ENCODING) {
             return Err(BodyError::Compressed);
         }
@@ -120,17 +136,18 @@ impl Bodies {
         }
         // What is announced beyond that has no share of the memory before it comes.
         let bytes = Vec::with_capacity((announced as usize).min(self.limits.small));
-        self.collect(body, bytes, longest).await
+        self.collect(client, body, bytes, longest).await
     }
 
     /// One buffer, whatever the chunks: a body of one-byte chunks kept as it comes would take many times its bytes.
     async fn collect(
         &self,
+        client: IpAddr,
         mut body: Body,
         bytes: Vec<u8>,
         longest: usize,
-    ) -> Result<Received<'_>, BodyError> {
-        let share = self.large.try_acquire_many(0).expect("nothing is always there");
+    ) -> Result<Received, BodyError> {
+        let share = self.large.take(Some(client), 0).map_err(BodyError::NoRoom)?;
         let mut received = Received { bytes, share };
         let mut pace = Pace::new(self.limits.timeout, longest, Instant::now());
         loop {
@@ -148,9 +165,11 @@ impl Bodies {
             if length > longest {
                 return Err(BodyError::TooLarge(longest));
             }
-            let more = length.saturating_sub(self.limits.small).saturating_sub(received.share.num_permits());
-            let more = u32::try_from(more).ok().and_then(|more| self.large.try_acquire_many(more).ok());
-            received.share.merge(more.ok_or(BodyError::NoRoom)?);
+            let large = length.saturating_sub(self.limits.small) as u64;
+            let more = large.saturating_sub(received.share.amount());
+            if more > 0 {
+                received.share.grow(more).map_err(BodyError::NoRoom)?;
+            }
             received.bytes.extend_from_slice(&data);
         }
         Ok(received)

@@ -1,9 +1,8 @@
 //! The accept loop: how many connections there are, of whom, and how long each may be slow.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,14 +14,16 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower::Service as _;
 
-use crate::addresses::{Proxies, network};
+use crate::addresses::Proxies;
+use crate::shares::{Bounds, Shares};
 
 /// How many connections there are, and how long each may be slow.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
     /// The most connections at a time; further ones wait to be accepted.
     pub connections: usize,
-    /// The most of one address, trusted proxies apart; further ones are closed. 0: no limit.
+    /// The most of one client, and never more than are left; further ones are closed. Trusted proxies have no limit. 0:
+    /// nobody has one.
     pub of_one_address: usize,
     /// How long a request head may take.
     pub header_timeout: Duration,
@@ -40,12 +41,21 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until `stop` says so, then finishes what is under way.
+impl ConnectionLimits {
+    /// The connections within these limits, none of which is open.
+    pub fn shares(&self) -> Shares {
+        let each = (self.of_one_address > 0).then_some(self.of_one_address as u64);
+        Shares::new(Bounds { whole: self.connections as u64, each })
+    }
+}
+
+/// Serves until `stop` says so, then finishes what is under way. `open` are the connections of these limits.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     proxies: Proxies,
     limits: ConnectionLimits,
+    open: Shares,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut http = hyper::server::conn::http1::Builder::new();
@@ -56,7 +66,6 @@ pub async fn serve(
     let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(limits.connections));
-    let open = Arc::new(Open::new(limits.of_one_address, proxies));
     loop {
         let slot = tokio::select! {
             slot = slots.clone().acquire_owned() => slot.expect("the semaphore is never closed"),
@@ -75,8 +84,9 @@ pub async fn serve(
                 continue;
             }
         };
-        let Some(place) = open.take(address.ip()) else {
-            tracing::debug!(address = %address.ip(), "an address has as many connections as it may: closed");
+        let peer = address.ip().to_canonical();
+        let Ok(share) = open.take((!proxies.contain(peer)).then_some(peer), 1) else {
+            tracing::debug!(%peer, "an address has as many connections as it may: closed");
             continue;
         };
         let _ = stream.set_nodelay(true);
@@ -90,60 +100,12 @@ pub async fn serve(
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
-            drop((slot, place));
+            drop((slot, share));
         });
     }
     drop(listener);
     if tokio::time::timeout(STOP_PATIENCE, graceful.shutdown()).await.is_err() {
         tracing::warn!("some connections were still open when the server stopped");
-    }
-}
-
-/// The connections that are open, by address: one that opens them all keeps nobody else out.
-#[derive(Debug)]
-struct Open {
-    most: usize,
-    proxies: Proxies,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
-}
-
-impl Open {
-    fn new(most: usize, proxies: Proxies) -> Self {
-        Self { most, proxies, by_address: Mutex::default() }
-    }
-
-    /// A place for a connection of this peer, until it is dropped; `None` if it has as many as it may.
-    fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
-        let peer = peer.to_canonical();
-        if self.most == 0 || self.proxies.contain(peer) {
-            return Some(Place { of: None });
-        }
-        let address = network(peer);
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = by_address.entry(address).or_insert(0);
-        if *open >= self.most {
-            return None;
-        }
-        *open += 1;
-        Some(Place { of: Some((self.clone(), address)) })
-    }
-}
-
-#[derive(Debug)]
-struct Place {
-    of: Option<(Arc<Open>, IpAddr)>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Some((open, address)) = &self.of else { return };
-        let mut by_address = open.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(left) = by_address.get_mut(address) {
-            *left -= 1;
-            if *left == 0 {
-                by_address.remove(address);
-            }
-        }
     }
 }
 
@@ -191,28 +153,3 @@ const MAX_HEADERS: usize = 64;
 /// How long requests under way may take once the server stops: longer than a submission's deadline. A body that takes
 /// longer to come is sent again.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_has_its_places_and_gets_them_back() {
-        let proxies = Proxies::new(vec!["10.0.0.0/8".parse().expect("a network")]);
-        let open = Arc::new(Open::new(2, proxies.clone()));
-        let take = |address: &str| open.take(address.parse().expect("an address"));
-        let first = take("192.0.2.1").expect("a place");
-        let _second = take("::ffff:192.0.2.1").expect("the same address, a second place");
-        assert!(take("192.0.2.1").is_none());
-        let _other = take("192.0.2.2").expect("another's place");
-        let _proxies: Vec<_> =
-            (0..9).map(|_| take("10.1.2.3").expect("proxies bring many clients")).collect();
-        drop(first);
-        let again = take("192.0.2.1").expect("what was given back");
-        drop((again, _second, _other));
-        assert!(open.by_address.lock().expect("no panic").is_empty(), "nothing is kept of who has left");
-        let open = Arc::new(Open::new(0, proxies));
-        let all: Vec<_> = (0..9).map(|_| open.take("192.0.2.1".parse().expect("an address"))).collect();
-        assert!(all.iter().all(Option::is_some), "no limit");
-    }
-}

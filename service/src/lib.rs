@@ -1,8 +1,9 @@
 //! What a server of ours is around its work, the same for the log and the witness.
 //!
 //! ```text
-//! connections ──▶ routes of the program ──▶ bodies ──▶ its work
-//!      └── addresses: whom a request counts for, and how much it may ask
+//! connections ──▶ routes of the program ──▶ bodies ──▶ turns at its work
+//!      └── addresses: whom a request counts for ──▶ shares: how much of everything a client may hold
+//! operator: a port of its own for who looks after the server
 //! ```
 //! In scope: sockets, bounds, settings, files, and the words of a failure. Out of scope: routes, rules, formats, and
 //! how an error looks on the wire, which each protocol says for itself.
@@ -16,8 +17,11 @@ pub mod connections;
 pub mod disk;
 pub mod durable;
 pub mod key_file;
+pub mod operator;
 pub mod program;
+pub mod shares;
 pub mod span;
+pub mod turns;
 pub mod wal;
 
 mod failure;

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attack;
 pub mod bench;
 pub mod detour;
 pub mod flips;

@@ -362,7 +362,7 @@ fn a_refusal_at_sequencing_gives_the_days_bytes_back() {
     let bytes: usize =
         [&inception, &rotations[0], &rotations[1]].map(|event| event.to_bytes().len()).iter().sum();
     assert!(entry.entry.to_bytes().len() < rotations[0].to_bytes().len(), "it fits where a rotation was");
-    let log = Log::start(&["--bytes-per-day", &bytes.to_string()]);
+    let log = Log::start(&["--bytes-per-day", &bytes.to_string(), "--address-bytes-per-day", "0"]);
     log_event(&log, &inception);
     let (_, answers) = log.submit(&Value::Array(rotations.iter().map(submission).collect()));
     let states: Vec<&str> =

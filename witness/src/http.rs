@@ -76,11 +76,12 @@ async fn add_checkpoint(
     body: Body,
 ) -> Result<Response, Problem> {
     let start = Instant::now();
-    spend(&app, app.proxies.client(peer, &headers))?;
+    let client = app.proxies.client(peer, &headers);
+    spend(&app, client)?;
     if app.disk_low.load(Ordering::Relaxed) {
         return Err(Problem::disk_low());
     }
-    let body = app.bodies.read(&headers, body, MAX_BODY_BYTES).await?;
+    let body = app.bodies.read(client, &headers, body, MAX_BODY_BYTES).await?;
     let lines = app.cosigner.add_checkpoint(&body).await?;
     crate::metrics::added(start.elapsed());
     Ok(text(lines))
@@ -92,8 +93,9 @@ async fn sign_subtree(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    spend(&app, app.proxies.client(peer, &headers))?;
-    let body = app.bodies.read(&headers, body, MAX_BODY_BYTES).await?;
+    let client = app.proxies.client(peer, &headers);
+    spend(&app, client)?;
+    let body = app.bodies.read(client, &headers, body, MAX_BODY_BYTES).await?;
     Ok(text(app.cosigner.sign_subtree(&body)?))
 }
 

@@ -110,7 +110,8 @@ async fn serve(
     tracing::info!(%name, address = %bound, logs = app.cosigner.logs().len(), "serving");
     let limits = settings.connection_limits(|wanted| connections::that_fit(wanted, STORE_FILES));
     let router = http::router(app.clone());
-    let server = tokio::spawn(connections::serve(listener, router, app.proxies.clone(), limits, stopping));
+    let (proxies, open) = (app.proxies.clone(), limits.shares());
+    let server = tokio::spawn(connections::serve(listener, router, proxies, limits, open, stopping));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

@@ -1,5 +1,7 @@
 //! Request bodies: plain JSON.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use service::bodies::{BodyError, Received};
@@ -7,13 +9,14 @@ use service::bodies::{BodyError, Received};
 use super::App;
 use super::error::Problem;
 
-/// Reads a JSON body of at most `limit` bytes.
-pub async fn read<'a>(
-    app: &'a App,
+/// Reads a client's JSON body of at most `limit` bytes.
+pub async fn read(
+    app: &App,
+    client: IpAddr,
     headers: &HeaderMap,
     body: Body,
     limit: usize,
-) -> Result<Received<'a>, Problem> {
+) -> Result<Received, Problem> {
     let json = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
         value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
     });
@@ -21,14 +24,14 @@ pub async fn read<'a>(
         let title = "a request body is `application/json`";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", title));
     }
-    Ok(app.bodies.read(headers, body, limit).await?)
+    Ok(app.bodies.read(client, headers, body, limit).await?)
 }
 
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
         let problem = Self::new(error.status(), error.rule(), error.to_string());
         match error {
-            BodyError::NoRoom => {
+            BodyError::NoRoom(_) => {
                 problem.retry_after(1).hint("send the same bytes again later, or fewer entries at a time")
             }
             BodyError::TooLarge(_) => problem.hint("send fewer entries at a time, or log large ones by hash"),
@@ -38,5 +41,6 @@ impl From<BodyError> for Problem {
     }
 }
 
-/// What every body may have without a share: more than most submissions of one entry.
+/// What every body may have without a share: more than most submissions of one entry. What is larger is read in its
+/// client's turn.
 pub const SMALL_BODY_BYTES: usize = 64 << 10;

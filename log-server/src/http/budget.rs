@@ -5,16 +5,17 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
 
 use attestation::did::Did;
 use axum::http::{HeaderMap, StatusCode, header};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use service::addresses::{AddressBudget, Spent, quota_a_day};
+use service::addresses::{self, AddressBudget, quota_a_day};
+use service::shares::{Bounds, Refused};
 use tlog::Hash;
 
 use super::error::Problem;
 use crate::config::{Admission, ConfigError, Settings, read_lines};
+use crate::day::{DayBytes, Spent};
 
 /// Who may submit.
 #[derive(Debug)]
@@ -85,14 +86,8 @@ pub struct Budgets {
     by_did: Option<DefaultKeyedRateLimiter<Did>>,
     reports_by_address: AddressBudget,
     reports_by_did: Option<DefaultKeyedRateLimiter<Did>>,
-    bytes_per_day: Option<u64>,
-    day: Mutex<Day>,
-}
-
-#[derive(Debug)]
-struct Day {
-    number: u64,
-    bytes: u64,
+    /// The bytes of the day.
+    pub day: DayBytes,
 }
 
 impl Budgets {
@@ -104,8 +99,7 @@ impl Budgets {
             by_did: quota(settings.did_entries_per_minute.unwrap_or(6_000)).map(RateLimiter::keyed),
             reports_by_address: AddressBudget::a_day(settings.address_reports_per_day.unwrap_or(1_000)),
             reports_by_did: quota_a_day(settings.did_reports_per_day.unwrap_or(100)).map(RateLimiter::keyed),
-            bytes_per_day: Some(settings.bytes_per_day.unwrap_or(10 << 30)).filter(|bytes| *bytes > 0),
-            day: Mutex::new(Day { number: day, bytes: day_bytes }),
+            day: DayBytes::new(day_bounds(settings), day, day_bytes),
         }
     }
 
@@ -113,8 +107,8 @@ impl Budgets {
     pub fn spend_address(&self, address: IpAddr, entries: usize) -> Result<(), Problem> {
         self.by_address.spend(address, entries).map_err(|spent| {
             let title = match spent {
-                Spent::Now => format!("{address} has sent too many entries"),
-                Spent::TooMuch => format!("{entries} entries are more than an address may send"),
+                addresses::Spent::Now => format!("{address} has sent too many entries"),
+                addresses::Spent::TooMuch => format!("{entries} entries are more than an address may send"),
             };
             too_many("address-budget", title)
         })
@@ -143,27 +137,21 @@ impl Budgets {
         Ok(())
     }
 
-    /// Takes `bytes` from what may be logged on the day of `now` (Unix milliseconds).
-    pub fn spend_day(&self, bytes: u64, now: u64) -> Result<(), Problem> {
-        let Some(limit) = self.bytes_per_day else { return Ok(()) };
-        let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
-        let today = now / DAY_MILLIS;
-        if day.number != today {
-            *day = Day { number: today, bytes: 0 };
-        }
-        if day.bytes.saturating_add(bytes) > limit {
-            let seconds = (DAY_MILLIS - now % DAY_MILLIS) / 1_000;
-            let problem = too_many("day-budget", "the log has taken as many bytes as it takes in a day");
-            return Err(problem.retry_after(seconds as u32 + 1));
-        }
-        day.bytes += bytes;
-        Ok(())
-    }
-
-    /// Gives back what [`spend_day`](Self::spend_day) took for an entry that was not taken after all.
-    pub fn return_day(&self, bytes: u64) {
-        let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
-        day.bytes = day.bytes.saturating_sub(bytes);
+    /// Takes bytes from what an address may log on the day of `now` (Unix milliseconds).
+    pub fn spend_day(&self, address: IpAddr, bytes: u64, now: u64) -> Result<Spent, Problem> {
+        self.day.spend(address, bytes, now).map_err(|spent| {
+            let problem = match spent.refused {
+                Refused::Share => too_many(
+                    "address-day-budget",
+                    format!("{address} has logged as many bytes as an address may in a day"),
+                )
+                .hint("log large entries by hash, or go on tomorrow (UTC)"),
+                Refused::Whole => {
+                    too_many("day-budget", "the log has taken as many bytes as it takes in a day")
+                }
+            };
+            problem.retry_after(spent.seconds)
+        })
     }
 
     /// Forgets addresses and DIDs that are back at their full budget: memory stays bounded.
@@ -176,8 +164,22 @@ impl Budgets {
     }
 }
 
+/// How many bytes may be logged a day, and by one address.
+fn day_bounds(settings: &Settings) -> Option<Bounds> {
+    let whole = Some(settings.bytes_per_day.unwrap_or(10 << 30)).filter(|bytes| *bytes > 0);
+    let each = |whole: u64| match settings.address_bytes_per_day {
+        None => Some((whole / 8).max(1)),
+        Some(0) => None,
+        Some(bytes) => Some(bytes),
+    };
+    match (whole, settings.address_bytes_per_day) {
+        (Some(whole), _) => Some(Bounds { whole, each: each(whole) }),
+        // No limit for all, and one for each.
+        (None, Some(bytes)) if bytes > 0 => Some(Bounds { whole: u64::MAX, each: Some(bytes) }),
+        (None, _) => None,
+    }
+}
+
 fn too_many(rule: &str, title: impl Into<String>) -> Problem {
     Problem::new(StatusCode::TOO_MANY_REQUESTS, rule, title).retry_after(60)
 }
-
-const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;

@@ -125,7 +125,7 @@ impl From<&Refusal> for Problem {
 impl From<&Unavailable> for Problem {
     fn from(unavailable: &Unavailable) -> Self {
         let rule = match unavailable {
-            Unavailable::Full => "pool-full",
+            Unavailable::Full | Unavailable::ShareFull => "pool-full",
             Unavailable::Clock(_) => "clock",
             Unavailable::Halted(_) => "halted",
             Unavailable::Stopping => "stopping",

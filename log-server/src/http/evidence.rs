@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use attestation::did::Did;
 use attestation::entry::LogTime;
@@ -16,7 +15,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::error::Problem;
-use super::{App, Peer, body};
+use super::{App, Peer, body, in_turn};
 use crate::admit::cut;
 use crate::evidence::{GatherError, Question, gather};
 
@@ -89,50 +88,39 @@ pub async fn evidence(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    app.budgets.spend_address(app.proxies.client(peer, &headers), 1)?;
-    let body = body::read(&app, &headers, body, MAX_QUESTION_BYTES).await?;
+    let client = app.proxies.client(peer, &headers);
+    app.budgets.spend_address(client, 1)?;
+    let body = body::read(&app, client, &headers, body, MAX_QUESTION_BYTES).await?;
     let query: EvidenceQuery =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_request("evidence", cut(error)))?;
     drop(body);
     let question = query.read((app.now)())?;
-    let turn = tokio::time::timeout(PATIENCE, app.evidence.clone().acquire_owned()).await;
-    let turn = turn.map_err(|_| busy())?;
-    let gathered = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
+    let gathered = in_turn(&app, &app.evidence, client, move |app| {
         let view = app.view();
         if !view.published().is_signed() {
             return Err(Problem::unavailable("no-checkpoint", "nothing is published yet"));
         }
-        gather(&view, &app.identity.key, &question).map_err(Problem::from)
+        Ok(gather(&view, &app.identity.key, &question)?.to_json())
     });
-    let evidence = gathered.await.map_err(|_| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed on this request")
-    })??;
     let headers =
         [(header::CONTENT_TYPE, attestation::evidence::MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, evidence.to_json()).into_response())
+    Ok((headers, gathered.await?).into_response())
 }
 
 impl From<GatherError> for Problem {
     fn from(error: GatherError) -> Self {
         match error {
             GatherError::Store(error) => error.into(),
-            GatherError::TooSlow => busy(),
+            GatherError::TooSlow => Self::unavailable("busy", error.to_string()).hint(READ_THE_LOG),
             GatherError::TooMuch => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "evidence-size", error.to_string())
-                    .hint("read the whole log instead, and judge there: `--sync`")
+                    .hint(READ_THE_LOG)
             }
         }
     }
 }
 
-fn busy() -> Problem {
-    Problem::unavailable("evidence-busy", "the log is gathering as much evidence as it can")
-        .hint("ask again later, or read the whole log and judge there: `--sync`")
-}
-
-/// How long a question waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(5);
+const READ_THE_LOG: &str = "read the whole log instead, and judge there: `--sync`";
 
 /// The longest question: 256 roots fit.
 const MAX_QUESTION_BYTES: usize = 32 << 10;

@@ -1,5 +1,7 @@
 //! The description of the interface, made from the handlers.
 
+use std::sync::OnceLock;
+
 use axum::http::header;
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
@@ -40,6 +42,7 @@ struct Api;
 /// This description.
 #[utoipa::path(get, tag = "operation", path = "/openapi.json", responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json")))]
 pub async fn openapi() -> impl IntoResponse {
-    let json = Api::openapi().to_json().expect("the description is JSON");
+    static JSON: OnceLock<String> = OnceLock::new();
+    let json = JSON.get_or_init(|| Api::openapi().to_json().expect("the description is JSON")).as_str();
     ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], json)
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::http::{Uri, header};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use tlog::tile::{Resource, Tile};
 
 use super::error::Problem;
-use super::{App, IMMUTABLE, below_quorum};
+use super::{App, IMMUTABLE, Peer, below_quorum, in_turn};
 
 /// The published checkpoint.
 #[utoipa::path(get, tag = "tiles", path = "/checkpoint", responses(
@@ -46,10 +46,16 @@ pub async fn tile(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Pro
     params(("path" = String, Path, description = "index and width as in c2sp.org/tlog-tiles, such as `x001/234.p/5`")),
     responses((status = 200, description = "Entries, each behind its length in two bytes", content_type = "application/octet-stream"),
               (status = 404, description = "The published tree does not imply it", body = Problem, content_type = "application/problem+json")))]
-pub async fn bundle(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+pub async fn bundle(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): Peer,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let tile = parse(&uri, Resource::Entries)?;
-    let bundle = app.view().bundle(tile)?.ok_or_else(|| not_in_tree(&uri))?;
-    Ok(octets(bundle))
+    let client = app.proxies.client(peer, &headers);
+    let bundle = in_turn(&app, &app.work, client, move |app| Ok(app.view().bundle(tile)?)).await?;
+    Ok(octets(bundle.ok_or_else(|| not_in_tree(&uri))?))
 }
 
 /// The path as it was sent, not decoded: a tile has one spelling.

@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rayon::prelude::*;
 use serde::Serialize;
-use serde::de::{Deserializer as _, SeqAccess, Visitor};
+use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use service::bodies::Received;
 use tlog::{Hash, LeafIndex, TreeSize, encoding};
@@ -24,10 +24,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant as Deadline, timeout_at};
 use utoipa::ToSchema;
 
-use super::body;
+use super::body::{self, SMALL_BODY_BYTES};
 use super::error::Problem;
 use super::identity::{ProvedLeaf, identity_proofs};
-use super::{App, Parts, Peer, below_quorum, not_ready};
+use super::unread::no_room;
+use super::{App, Parts, Peer, below_quorum, in_turn, not_ready};
 use crate::admit::{self, Refusal};
 use crate::metrics;
 use crate::pool::{Committed, NotTaken, Sequenced, Unavailable};
@@ -108,7 +109,9 @@ pub async fn submit(
     let start = Instant::now();
     let address = app.proxies.client(peer, &headers);
     app.gatekeeper.check_request(&headers)?;
-    let body = body::read(&app, &headers, body, app.request_limits.body_bytes).await?;
+    // Before the body is read: reading it is work, too.
+    app.budgets.spend_address(address, 1)?;
+    let body = body::read(&app, address, &headers, body, app.request_limits.body_bytes).await?;
     let patience = Patience::from_headers(&headers, app.request_limits.deadline);
     let response = if body.trim_ascii_start().first() == Some(&b'[') {
         submit_many(&app, address, body, patience).await?
@@ -137,46 +140,87 @@ pub async fn claim(State(app): State<Arc<App>>, Parts(hash): Parts<String>) -> R
         Ok(Entry::Event(event)) => Some(event.event().issuer()),
         Ok(Entry::NotUnderstood { .. }) | Err(_) => None,
     };
-    Ok(answer_now(&app, claim, did, &committed, &mut Room::new())?.into_one())
+    Ok(answer_now(&app, claim, did, &committed, &mut Room::new())?.respond())
 }
 
 async fn submit_one(
     app: &Arc<App>,
     address: IpAddr,
-    body: Received<'_>,
+    body: Received,
     patience: Patience,
 ) -> Result<Response, Problem> {
-    app.budgets.spend_address(address, 1)?;
-    let step = begin(app, address, &body);
-    // Whoever waits holds no body.
-    drop(body);
-    Ok(finish(app, step, patience, &mut Room::new()).await?.into_one())
+    let step = if body.len() <= SMALL_BODY_BYTES {
+        begin(app, address, &body)
+    } else {
+        // Who waits holds no body: it ends with the turn.
+        in_turn(app, &app.work, address, move |app| Ok(begin(app, address, &body))).await?
+    };
+    let claims = [step.claim()];
+    let answer = finish(app, step, patience, &mut Room::new()).await?;
+    give(app, address, &claims, vec![answer], false)
 }
 
 async fn submit_many(
     app: &Arc<App>,
     address: IpAddr,
-    body: Received<'_>,
+    body: Received,
     patience: Patience,
 ) -> Result<Response, Problem> {
-    let limit = app.request_limits.entries;
-    let (submissions, count) = elements(&body, limit)
-        .map_err(|e| Problem::bad_request("body", format!("the body is no JSON array: {e}")))?;
-    if count == 0 || count > limit {
-        let title = format!("a request brings 1 to {limit} entries, not {count}");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-entries", title));
-    }
-    app.budgets.spend_address(address, submissions.len())?;
-    // Signatures are most of the work: all cores share it, off the threads that serve others.
-    let steps: Vec<Step> = tokio::task::block_in_place(|| {
-        submissions.par_iter().map(|submission| begin(app, address, submission.get().as_bytes())).collect()
-    });
-    drop(submissions);
-    drop(body);
+    let steps = if body.len() <= SMALL_BODY_BYTES {
+        tokio::task::block_in_place(|| begin_many(app, address, &body))?
+    } else {
+        in_turn(app, &app.work, address, move |app| begin_many(app, address, &body)).await?
+    };
+    let claims: Vec<_> = steps.iter().map(Step::claim).collect();
     let mut answers = Vec::with_capacity(steps.len());
     let mut room = Room::new();
     for step in steps {
         answers.push(finish(app, step, patience, &mut room).await?);
+    }
+    give(app, address, &claims, answers, true)
+}
+
+/// Admits the submissions of an array.
+fn begin_many(app: &App, address: IpAddr, body: &[u8]) -> Result<Vec<Step>, Problem> {
+    let limit = app.request_limits.entries;
+    let submissions = elements(body, limit)
+        .map_err(|e| Problem::bad_request("body", format!("the body is no JSON array: {e}")))?
+        .filter(|submissions| !submissions.is_empty())
+        .ok_or_else(|| {
+            let title = format!("a request brings 1 to {limit} entries");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-entries", title)
+        })?;
+    // One was spent before the body was read.
+    if let Some(more) = submissions.len().checked_sub(1).filter(|more| *more > 0) {
+        app.budgets.spend_address(address, more)?;
+    }
+    // Signatures are most of the work: all cores share it.
+    Ok(submissions.par_iter().map(|submission| begin(app, address, submission.get().as_bytes())).collect())
+}
+
+/// The response with these answers. A client that has no room for the proofs is told where to ask for each: what is in
+/// the log must not look as if it were not.
+fn give(
+    app: &App,
+    address: IpAddr,
+    claims: &[Option<ClaimHash>],
+    mut answers: Vec<Answer>,
+    is_array: bool,
+) -> Result<Response, Problem> {
+    if let Ok(response) = app.unread.hold(address, respond(&answers, is_array)) {
+        return Ok(response);
+    }
+    for (claim, answer) in claims.iter().zip(&mut answers) {
+        if let (Some(claim), Answer::Logged { .. }) = (claim, &answer) {
+            *answer = Answer::committed(*claim, None);
+        }
+    }
+    app.unread.hold(address, respond(&answers, is_array)).map_err(no_room)
+}
+
+fn respond(answers: &[Answer], is_array: bool) -> Response {
+    if let ([answer], false) = (answers, is_array) {
+        return answer.respond();
     }
     let all_unavailable = answers.iter().all(|answer| matches!(answer, Answer::Unavailable { .. }));
     let any_committed = answers.iter().any(|answer| matches!(answer, Answer::Committed { .. }));
@@ -189,36 +233,41 @@ async fn submit_many(
     if all_unavailable {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    Ok(response)
+    response
 }
 
-/// The first `keep` elements of a JSON array, and how many there are. Eight million are a small body.
-fn elements(body: &[u8], keep: usize) -> Result<(Vec<&RawValue>, usize), serde_json::Error> {
-    struct Elements(usize);
+/// The elements of a JSON array; `None` if there are more than `limit`, which are not read.
+fn elements(body: &[u8], limit: usize) -> Result<Option<Vec<&RawValue>>, serde_json::Error> {
+    struct Elements<'o>(usize, &'o mut bool);
 
-    impl<'de> Visitor<'de> for Elements {
-        type Value = (Vec<&'de RawValue>, usize);
+    impl<'de> Visitor<'de> for Elements<'_> {
+        type Value = Vec<&'de RawValue>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an array")
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
-            let (mut kept, mut count) = (Vec::new(), 0);
+            let mut elements = Vec::new();
             while let Some(element) = array.next_element()? {
-                if count < self.0 {
-                    kept.push(element);
+                if elements.len() == self.0 {
+                    *self.1 = true;
+                    return Err(A::Error::custom("too many elements"));
                 }
-                count += 1;
+                elements.push(element);
             }
-            Ok((kept, count))
+            Ok(elements)
         }
     }
 
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let elements = reader.deserialize_seq(Elements(keep))?;
+    let mut too_many = false;
+    let elements = match reader.deserialize_seq(Elements(limit, &mut too_many)) {
+        Err(_) if too_many => return Ok(None),
+        elements => elements?,
+    };
     reader.end()?;
-    Ok(elements)
+    Ok(Some(elements))
 }
 
 /// How far one submission has come without waiting.
@@ -228,6 +277,15 @@ enum Step {
     Broken(Problem),
     Known(ClaimHash, Did, LeafIndex),
     Waiting(ClaimHash, Did, oneshot::Receiver<Sequenced>),
+}
+
+impl Step {
+    fn claim(&self) -> Option<ClaimHash> {
+        match self {
+            Self::Known(claim, ..) | Self::Waiting(claim, ..) => Some(*claim),
+            Self::Refused(_) | Self::Unavailable(_) | Self::Broken(_) => None,
+        }
+    }
 }
 
 /// Admits one submission to the pool, or finds that its claim is in the log.
@@ -283,13 +341,9 @@ fn admit_new(
     if is_report(&admitted.entry) {
         app.budgets.spend_report(&did, address).map_err(unavailable)?;
     }
-    let bytes = admitted.bytes() as u64;
-    app.budgets.return_day(app.pool.take_not_taken());
-    app.budgets.spend_day(bytes, (app.now)()).map_err(unavailable)?;
-    let receiver = app.pool.push(admitted).map_err(|full| {
-        app.budgets.return_day(bytes);
-        unavailable(Problem::from(&full))
-    })?;
+    let spent = app.budgets.spend_day(address, admitted.bytes() as u64, (app.now)()).map_err(unavailable)?;
+    let receiver = app.pool.push(admitted, Some(address), spent);
+    let receiver = receiver.map_err(|full| unavailable(Problem::from(&full)))?;
     metrics::admitted();
     Ok(receiver)
 }
@@ -373,12 +427,8 @@ fn answer_now(
         Some(_) | None => None,
     };
     if !is_published || identity.is_some_and(|identity| !room.takes(identity)) {
-        let claim = claim.get().to_string();
-        return Ok(Answer::Committed {
-            url: format!("/api/v1/claims/{claim}"),
-            claim,
-            reason: if is_published { None } else { below_quorum(app).or_else(|| not_ready(app)) },
-        });
+        let reason = if is_published { None } else { below_quorum(app).or_else(|| not_ready(app)) };
+        return Ok(Answer::committed(claim, reason));
     }
     logged(&view, committed, identity.map(|identity| room.proofs[identity].1.clone()).unwrap_or_default())
 }
@@ -446,20 +496,25 @@ fn committed(app: &App, index: LeafIndex) -> Result<Committed, Problem> {
 }
 
 impl Answer {
+    fn committed(claim: ClaimHash, reason: Option<Problem>) -> Self {
+        let claim = claim.get().to_string();
+        Self::Committed { url: format!("/api/v1/claims/{claim}"), claim, reason }
+    }
+
     /// As the answer to a request with one submission.
-    fn into_one(self) -> Response {
+    fn respond(&self) -> Response {
         match self {
-            Self::Refused { error } | Self::Unavailable { error } => error.into_response(),
-            Self::Committed { ref url, .. } => {
+            Self::Refused { error } | Self::Unavailable { error } => error.clone().into_response(),
+            Self::Committed { url, .. } => {
                 let location = HeaderValue::from_str(url);
-                let mut response = (StatusCode::ACCEPTED, Json(&self)).into_response();
+                let mut response = (StatusCode::ACCEPTED, Json(self)).into_response();
                 if let Ok(location) = location {
                     response.headers_mut().insert(header::LOCATION, location);
                 }
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
                 response
             }
-            Self::Logged { .. } => super::fresh_json(&self),
+            Self::Logged { .. } => super::fresh_json(self),
         }
     }
 }

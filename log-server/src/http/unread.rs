@@ -1,63 +1,82 @@
-//! Answers that nobody has read yet: how much of them is in memory at a time.
+//! Answers that nobody has read yet: how much of them is in memory at a time, for all and for each client.
 //!
 //! A client may ask for a large answer and not read it. Each connection keeps one such answer until
 //! `answer-timeout`, and there are thousands of connections: together they get so many bytes and no more.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use service::shares::{Bounds, Refused, Share, Shares, Standing};
 
-use super::App;
 use super::error::Problem;
+use super::{App, Peer};
 
 /// Memory for large answers. Small ones are bounded by the number of connections: checkpoints, tiles and
 /// proofs are always given.
 #[derive(Debug)]
 pub struct Unread {
-    large: Arc<Semaphore>,
+    large: Shares,
 }
 
 impl Unread {
     /// Room for so many bytes.
     pub fn new(bytes: usize) -> Self {
-        Self { large: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))) }
+        Self { large: Shares::new(Bounds::of(bytes as u64)) }
+    }
+
+    /// Gives a client's answer its room until it is sent.
+    pub fn hold(&self, client: IpAddr, response: Response) -> Result<Response, Refused> {
+        let bytes = response.body().size_hint().lower();
+        if bytes <= SMALL_ANSWER_BYTES {
+            return Ok(response);
+        }
+        let share = Arc::new(self.large.take(Some(client), bytes)?);
+        Ok(response.map(|body| Body::new(Shared { body, share })))
+    }
+
+    /// How the room stands.
+    pub fn standing(&self) -> Standing {
+        self.large.standing()
     }
 }
 
-/// Gives a large answer its share until it is sent, or says that there is none left.
-pub async fn share(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Gives a large answer its room, or says that there is none.
+pub async fn share(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): Peer,
+    request: Request,
+    next: Next,
+) -> Response {
+    let client = app.proxies.client(peer, request.headers());
     let response = next.run(request).await;
-    let bytes = response.body().size_hint().lower();
-    if bytes <= SMALL_ANSWER_BYTES {
-        return response;
-    }
-    let share = u32::try_from(bytes)
-        .ok()
-        .and_then(|bytes| app.unread.large.clone().try_acquire_many_owned(bytes).ok());
-    match share {
-        Some(share) => response.map(|body| Body::new(Shared { body, share: Arc::new(share) })),
-        None => Problem::unavailable("unread", "too many large answers wait for their clients to read them")
-            .hint("ask again later")
-            .into_response(),
-    }
+    app.unread.hold(client, response).unwrap_or_else(|refused| no_room(refused).into_response())
+}
+
+/// Why a client gets no large answer now.
+pub fn no_room(refused: Refused) -> Problem {
+    let title = match refused {
+        Refused::Share => "too many large answers wait for this address to read them",
+        Refused::Whole => "too many large answers wait for their clients to read them",
+    };
+    Problem::unavailable("unread", title).hint("read the answers that are under way, then ask again")
 }
 
 /// A body whose bytes hold its share, however far they have come on their way out.
 struct Shared {
     body: Body,
-    share: Arc<OwnedSemaphorePermit>,
+    share: Arc<Share>,
 }
 
 struct SharedBytes {
     bytes: Bytes,
-    _share: Arc<OwnedSemaphorePermit>,
+    _share: Arc<Share>,
 }
 
 impl AsRef<[u8]> for SharedBytes {

@@ -14,6 +14,7 @@ use attestation::dsse::Envelope;
 use attestation::entry::{Claim, PendingEntry, Visibility};
 use attestation::statement::{Statement, Subject};
 use log_server::admit::Admitted;
+use log_server::day::Spent;
 use log_server::fsck;
 use log_server::pool::{Pool, PoolLimits, Sequenced, Turn, Wish};
 use log_server::sequencer::{Accept, Clocks, FatalError, Identity, OpenError, Publication, Sequencer};
@@ -130,7 +131,7 @@ fn round_of(
 ) -> (Result<(), FatalError>, Vec<Option<Sequenced>>) {
     let pool = pool();
     let waiters: Vec<Receiver<Sequenced>> =
-        entries.into_iter().map(|entry| pool.push(entry).expect("room")).collect();
+        entries.into_iter().map(|entry| pool.push(entry, None, Spent::nothing()).expect("room")).collect();
     let wish = Wish { last_round: Instant::now(), takes_entries: true, until: None };
     let Turn::Round(batch) = pool.next(wish) else { panic!("entries wait") };
     let outcome = sequencer.round(batch);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use attestation::entry::{PendingEntry, Visibility};
 use log_server::admit::Admitted;
 use log_server::config::{LogFile, default_signed_record};
+use log_server::day::Spent;
 use log_server::pool::{Pool, PoolLimits, Turn, Wish};
 use log_server::sequencer::{Accept, Identity, Publication, Sequencer};
 use log_server::signed_record::SignedRecord;
@@ -122,7 +123,7 @@ fn fill(log: &Log, size: u64) -> Duration {
         let leaf =
             leaf.replace(&hashes[0], &other).replace(&hashes[1], &other).replace(&subject, &hash.to_base64());
         let entry = PendingEntry::parse(leaf.as_bytes()).expect("an entry of the same form");
-        drop(pool.push(Admitted::new(entry, None)));
+        drop(pool.push(Admitted::new(entry, None), None, Spent::nothing()));
         if pool.len() == limits.round_entries || number + 1 == size {
             let wish = Wish { last_round: start, takes_entries: true, until: None };
             let Turn::Round(round) = pool.next(wish) else { panic!("entries wait") };

@@ -6,6 +6,7 @@
 mod bytes;
 mod clients;
 mod disk;
+mod shares;
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,11 +18,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use attestation::dsse::Envelope;
+use attestation::entry::PendingEntry;
 use attestation::entry::Visibility::{Private, Public};
-use attestation::entry::{Claim, PendingEntry};
 use attestation::receipt::{Signers, Verdict, VerifyPolicy};
-use attestation::statement::{Statement, Subject};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use tests::attack::connect_from;
 use tests::log::{Log, ORIGIN, copy_folder, free_port};
 use tests::oracle::{check_log, checkpoint};
 use tests::program;

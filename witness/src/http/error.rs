@@ -107,7 +107,7 @@ impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
         let sentence = error.to_string();
         match error {
-            BodyError::NoRoom => Self::unavailable(error.rule(), sentence),
+            BodyError::NoRoom(_) => Self::unavailable(error.rule(), sentence),
             _ => Self::new(error.status(), error.rule(), sentence),
         }
     }

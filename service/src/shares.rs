@@ -1,0 +1,299 @@
+//! A bounded whole, and each client's share of it.
+//!
+//! A bound on the whole alone lets the first client that takes everything keep the others out. So a client has a bound of
+//! its own, and no client takes more than is left for the others: `n` clients that take what they can leave an `n+1`-th
+//! part free, however many they are.
+//!
+//! A client is an IPv4 address or a /64 of IPv6, which is what one customer gets. Clients behind one address, and an
+//! attacker beside them, are one client.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::addresses::network;
+
+/// How much there is of a thing.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// What all clients together may hold.
+    pub whole: u64,
+    /// What one client may hold at most, and never more than is left for the others; `None`: as much as there is.
+    pub each: Option<u64>,
+}
+
+impl Bounds {
+    /// A whole of which a client may hold as much as it leaves for others.
+    pub fn of(whole: u64) -> Self {
+        Self { whole, each: Some(whole) }
+    }
+}
+
+/// Why a client gets nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refused {
+    /// It holds its share.
+    Share,
+    /// All together hold the whole, or so much of it that what this client asks for is not left.
+    Whole,
+}
+
+/// What is taken of a whole, and by whom. Pure.
+#[derive(Debug)]
+pub struct Ledger {
+    bounds: Bounds,
+    taken: u64,
+    by_client: HashMap<IpAddr, u64>,
+    refused_share: u64,
+    refused_whole: u64,
+}
+
+/// How a ledger stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// What all clients together may hold.
+    pub whole: u64,
+    /// What they hold.
+    pub taken: u64,
+    /// Who holds most, and how much.
+    pub most: Option<(IpAddr, u64)>,
+    /// How often a client was refused because it held its share.
+    pub refused_share: u64,
+    /// How often a client was refused because nothing was left.
+    pub refused_whole: u64,
+}
+
+impl Ledger {
+    /// A ledger of which nobody holds anything yet.
+    pub fn new(bounds: Bounds) -> Self {
+        Self::with_taken(bounds, 0)
+    }
+
+    /// A ledger of which so much is taken, nobody knows by whom.
+    pub fn with_taken(bounds: Bounds, taken: u64) -> Self {
+        Self { bounds, taken, by_client: HashMap::new(), refused_share: 0, refused_whole: 0 }
+    }
+
+    /// Gives a client so much. `None` is somebody who brings many clients, such as a trusted proxy: it has no share.
+    pub fn take(&mut self, client: Option<IpAddr>, amount: u64) -> Result<(), Refused> {
+        let refused = self.refuses(client, amount);
+        match refused {
+            Some(Refused::Share) => self.refused_share += 1,
+            Some(Refused::Whole) => self.refused_whole += 1,
+            None => {
+                self.taken += amount;
+                if let Some(client) = client {
+                    self.forget_small();
+                    *self.by_client.entry(network(client)).or_insert(0) += amount;
+                }
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn refuses(&self, client: Option<IpAddr>, amount: u64) -> Option<Refused> {
+        let left = self.bounds.whole.saturating_sub(self.taken);
+        let held = client.and_then(|client| self.by_client.get(&network(client))).copied().unwrap_or(0);
+        let each = client.and(self.bounds.each).unwrap_or(u64::MAX);
+        let wanted = held.saturating_add(amount);
+        let is_shared = each < u64::MAX && held > 0;
+        if wanted > each && amount <= left || is_shared && wanted > left {
+            return Some(Refused::Share);
+        }
+        (amount > left).then_some(Refused::Whole)
+    }
+
+    /// Takes back what a client was given.
+    pub fn give_back(&mut self, client: Option<IpAddr>, amount: u64) {
+        self.taken = self.taken.saturating_sub(amount);
+        let Some(client) = client.map(network) else { return };
+        if let Some(held) = self.by_client.get_mut(&client) {
+            *held = held.saturating_sub(amount);
+            if *held == 0 {
+                self.by_client.remove(&client);
+            }
+        }
+    }
+
+    /// Whether so much is left for a client that holds nothing.
+    pub fn has_left(&self, amount: u64) -> bool {
+        amount <= self.bounds.whole.saturating_sub(self.taken)
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Standing {
+        let most = self.by_client.iter().max_by_key(|(_, held)| **held);
+        Standing {
+            whole: self.bounds.whole,
+            taken: self.taken,
+            most: most.map(|(client, held)| (*client, *held)),
+            refused_share: self.refused_share,
+            refused_whole: self.refused_whole,
+        }
+    }
+
+    /// Memory is bounded too: of too many clients those that hold least are not told apart any more.
+    fn forget_small(&mut self) {
+        if self.by_client.len() >= MAX_CLIENTS {
+            let small = self.bounds.whole / MAX_CLIENTS as u64;
+            let small = self.bounds.each.map_or(small, |each| small.min(each / 2));
+            self.by_client.retain(|_, held| *held > small);
+        }
+    }
+}
+
+/// A ledger that many threads use. What a client took comes back when its [`Share`] is dropped.
+#[derive(Clone, Debug)]
+pub struct Shares(Arc<Mutex<Ledger>>);
+
+impl Shares {
+    /// Shares of a whole that nobody holds yet.
+    pub fn new(bounds: Bounds) -> Self {
+        Self(Arc::new(Mutex::new(Ledger::new(bounds))))
+    }
+
+    /// Gives a client so much, until the share is dropped.
+    pub fn take(&self, client: Option<IpAddr>, amount: u64) -> Result<Share, Refused> {
+        self.lock().take(client, amount)?;
+        Ok(Share { of: self.clone(), client, amount })
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Standing {
+        self.lock().standing()
+    }
+
+    /// Every method leaves the ledger whole, so a thread that panicked left no half of a change.
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a client holds of a whole, until this is dropped.
+#[derive(Debug)]
+pub struct Share {
+    of: Shares,
+    client: Option<IpAddr>,
+    amount: u64,
+}
+
+impl Share {
+    /// How much it is.
+    pub fn amount(&self) -> u64 {
+        self.amount
+    }
+
+    /// Takes more.
+    pub fn grow(&mut self, more: u64) -> Result<(), Refused> {
+        self.of.lock().take(self.client, more)?;
+        self.amount += more;
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.of.lock().give_back(self.client, self.amount);
+    }
+}
+
+/// Says on stderr that a bound refuses clients: once a minute at most, with who holds most of it.
+#[derive(Debug, Default)]
+pub struct Warnings {
+    told: HashMap<&'static str, (u64, Instant)>,
+}
+
+impl Warnings {
+    /// Looks at how `what` stands.
+    pub fn look(&mut self, what: &'static str, standing: &Standing) {
+        let refused = standing.refused_share + standing.refused_whole;
+        let (told, at) = self.told.get(what).copied().map_or((0, None), |(told, at)| (told, Some(at)));
+        if refused == told || at.is_some_and(|at| at.elapsed() < BETWEEN_WARNINGS) {
+            return;
+        }
+        self.told.insert(what, (refused, Instant::now()));
+        let Standing { whole, taken, most, .. } = *standing;
+        let (most, holds) = most.map_or((None, 0), |(most, holds)| (Some(most), holds));
+        let most = most.map_or_else(|| "nobody".to_owned(), |most| most.to_string());
+        tracing::warn!(what, refused = refused - told, taken, whole, %most, holds, "clients were refused: a bound is reached");
+    }
+}
+
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
+
+/// Clients that a ledger tells apart.
+const MAX_CLIENTS: usize = 1 << 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(number: u32) -> Option<IpAddr> {
+        Some(IpAddr::from(number.to_be_bytes()))
+    }
+
+    /// Takes one at a time until nothing more is given.
+    fn greedy(ledger: &mut Ledger, client: Option<IpAddr>) -> u64 {
+        (0..).take_while(|_| ledger.take(client, 1).is_ok()).count() as u64
+    }
+
+    #[test]
+    fn however_many_take_what_they_can_a_part_is_left() {
+        for clients in [1, 2, 5, 50] {
+            let mut ledger = Ledger::new(Bounds { whole: 4_096, each: Some(1_024) });
+            for client in 0..clients {
+                let held = greedy(&mut ledger, address(client));
+                assert!(held <= 1_024, "{held}");
+            }
+            let left = 4_096 - ledger.standing().taken;
+            assert!(ledger.take(address(1_000), 1).is_ok(), "{clients} clients left {left}");
+        }
+        let mut ledger = Ledger::new(Bounds::of(4_096));
+        // All of them at once, turn about.
+        for _ in 0..4_096 {
+            for client in 0..5 {
+                let _ = ledger.take(address(client), 1);
+            }
+        }
+        assert!(ledger.has_left(4_096 / 6 - 1), "{ledger:?}");
+    }
+
+    #[test]
+    fn a_share_is_of_a_network_and_comes_back() {
+        let shares = Shares::new(Bounds { whole: 10, each: Some(3) });
+        let of = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
+        let mut first = shares.take(of("2001:db8::1"), 1).expect("a share");
+        first.grow(1).expect("more of it");
+        assert_eq!(shares.take(of("2001:db8::2:3"), 2).expect_err("the same network"), Refused::Share);
+        let other = shares.take(of("2001:db8:0:1::1"), 3).expect("another network");
+        let proxy = shares.take(None, 5).expect("a proxy has no share");
+        assert_eq!(shares.take(of("192.0.2.1"), 1).expect_err("nothing left"), Refused::Whole);
+        assert_eq!(first.grow(1), Err(Refused::Share));
+        let standing = shares.standing();
+        assert_eq!((standing.taken, standing.refused_share, standing.refused_whole), (10, 2, 1));
+        drop((first, other, proxy));
+        let standing = shares.standing();
+        assert_eq!((standing.taken, standing.most), (0, None), "nothing is kept of who has left");
+    }
+
+    #[test]
+    fn one_thing_as_large_as_the_whole_is_given_to_who_holds_nothing() {
+        let mut ledger = Ledger::new(Bounds::of(10));
+        assert_eq!(ledger.take(address(1), 11), Err(Refused::Whole));
+        assert_eq!(ledger.take(address(1), 10), Ok(()));
+        let mut unlimited = Ledger::new(Bounds { whole: 10, each: None });
+        assert_eq!(greedy(&mut unlimited, address(1)), 10);
+    }
+
+    #[test]
+    fn a_ledger_of_many_small_clients_is_bounded() {
+        let mut ledger = Ledger::new(Bounds { whole: 1 << 40, each: Some(1 << 37) });
+        ledger.take(address(0), 1 << 30).expect("a share");
+        for client in 1..200_000 {
+            ledger.take(address(client), 1_000).expect("a share");
+        }
+        assert!(ledger.by_client.len() <= MAX_CLIENTS);
+        assert_eq!(ledger.standing().most, Some((IpAddr::from([0; 4]), 1 << 30)), "who holds much is known");
+    }
+}
