@@ -11,12 +11,14 @@
 #     cosigned   a log with witnesses, and with one that hangs
 #     witness    add-checkpoint, beside litewitness
 #     trust      trust scores: of a million DIDs if asked for by name, else fewer
+#     attack     what honest clients of a log notice of attackers; only if asked for by name
 #
 # --quick, the default, takes four minutes once everything is built; --full as long as it takes. A
 # peer that cannot be had is reported as "not run", with the reason. Nothing is installed into the system: nginx
 # is unpacked from its package, Tessera, cosign and litewitness are built by Go, at pinned versions.
 #
 #   AIP_CACHE   where the peers are kept (default: $XDG_CACHE_HOME/aip or ~/.cache/aip)
+#   BENCH_LOG_SERVER  another build of log-server, to compare with
 #   TMPDIR      where the logs are written: a real disk, or nothing is durable (default: /tmp)
 set -u
 

@@ -296,6 +296,20 @@ impl Settings {
         }
     }
 
+    /// The longest body of a request, bytes.
+    pub fn body_bytes(&self) -> usize {
+        self.max_body_bytes.unwrap_or(16 << 20)
+    }
+
+    /// Refuses settings that contradict each other.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let (longest, together) = (self.body_bytes(), self.body_limits().together);
+        if together < longest.saturating_mul(2) {
+            return Err(ConfigError::TooFewBodies { longest, together });
+        }
+        Ok(())
+    }
+
     /// The bounds of request bodies.
     pub fn body_limits(&self) -> BodyLimits {
         BodyLimits {
@@ -349,6 +363,17 @@ pub enum ConfigError {
     /// A setting that another one needs.
     #[error("`{0}` is needed with the admission `{1}`")]
     Missing(&'static str, &'static str),
+    /// The longest body would never fit.
+    #[error(
+        "`max-bodies-bytes` is {together}, and must be at least twice `max-body-bytes`, {longest}: a client's bodies have \
+         half of it at most"
+    )]
+    TooFewBodies {
+        /// The longest body.
+        longest: usize,
+        /// What all bodies together may have.
+        together: usize,
+    },
     /// A file that cannot be read.
     #[error("cannot read `{}`", path.display())]
     Unreadable {

@@ -329,6 +329,18 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Parts<T
     }
 }
 
+/// Whom a request counts for.
+pub struct Client(pub IpAddr);
+
+impl FromRequestParts<Arc<App>> for Client {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut request::Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>().ok_or_else(failed)?;
+        Ok(Self(app.proxies.client(*peer, &parts.headers)))
+    }
+}
+
 /// JSON that no cache keeps.
 fn fresh_json<T: serde::Serialize>(value: T) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(value)).into_response()
@@ -341,5 +353,3 @@ fn immutable_json<T: serde::Serialize>(value: T) -> Response {
 
 /// For what is addressed by its content, or by an index or size that never changes meaning.
 const IMMUTABLE: &str = "public, max-age=604800, immutable";
-
-type Peer = ConnectInfo<SocketAddr>;

@@ -61,8 +61,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let policy = Arc::new(own_policy(&policy_text, identity.key.verifier(), &settings)?);
     let own = policy.logs().iter().find(|log| log.vkey == *identity.key.verifier());
     let address = own.and_then(|log| log.url.as_deref()).map(|url| url.trim_end_matches('/').to_owned());
-    let gatekeeper = Gatekeeper::from_settings(&settings)
-        .map_err(|e| Failure::new("the settings are refused").caused_by(e))?;
+    let refused = |e| Failure::new("the settings are refused").caused_by(e);
+    settings.check().map_err(refused)?;
+    let gatekeeper = Gatekeeper::from_settings(&settings).map_err(refused)?;
     let record_path = settings.signed_record_path(&args.dir);
     let record = SignedRecord::take(&record_path).map_err(|e| no_record(&record_path, e))?;
     let accept = Accept { clock: settings.accept_clock, older_record: args.accept_older_record };
@@ -79,7 +80,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let identity = Arc::new(identity);
     let sequencer = Sequencer::open(store.clone(), identity.clone(), record, clocks(), accept, publication);
     let sequencer = sequencer.map_err(|e| cannot_open(&args.dir, e))?;
-    let limits = settings.connection_limits(|wanted| connections::that_fit(wanted, rocks::files() + OTHER_FILES));
+    let limits =
+        settings.connection_limits(|wanted| connections::that_fit(wanted, rocks::files() + OTHER_FILES));
     let state = store.tree_state().ok().flatten();
     let flushed = store.clone();
     let (day, day_bytes) = state.map_or((0, 0), |state| (state.day, state.day_bytes));
@@ -98,7 +100,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         budgets: Budgets::from_settings(&settings, day, day_bytes),
         entry_limits: settings.entry_limits(),
         request_limits: RequestLimits {
-            body_bytes: settings.max_body_bytes.unwrap_or(16 << 20),
+            body_bytes: settings.body_bytes(),
             entries: settings.max_request_entries.unwrap_or(1_000),
             deadline: settings.deadline.map_or(Duration::from_secs(10), Pause::get),
         },

@@ -14,11 +14,13 @@
 //! | [`cosigned`] | a log with three witnesses beside the same log with none, and with one that hangs |
 //! | [`witnesses`] | add-checkpoint, against litewitness |
 //! | [`trust`] | trust scores in a large graph |
+//! | [`attack`] | what honest clients notice of attackers |
 //!
 //! [`load`] makes the load, [`corpus`] what it sends, [`peers`] runs the others, [`measure`] reads clocks
 //! and counters, [`report`] prints.
 
 pub mod add;
+pub mod attack;
 pub mod cold;
 pub mod corpus;
 pub mod cosigned;

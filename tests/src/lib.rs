@@ -17,16 +17,28 @@ pub mod throttle;
 pub mod witness;
 
 use std::path::PathBuf;
+use std::process::Command;
 
-/// A program of this workspace, built beside the test that runs it.
+/// A program of this workspace, built beside the test that runs it. `BENCH_LOG_SERVER` names another build of the log, to
+/// compare with.
 ///
 /// # Panics
 /// If it was not built: `./run test` builds the programs before the tests.
 pub fn program(name: &str) -> PathBuf {
+    if let Some(other) = std::env::var_os("BENCH_LOG_SERVER").filter(|_| name == "log-server") {
+        return other.into();
+    }
     let test = std::env::current_exe().expect("a test knows where it is");
     let folder = test.ancestors().find(|folder| folder.join(name).is_file());
     let folder = folder.unwrap_or_else(|| panic!("`{name}` is not built: `cargo build --release` first"));
     folder.join(name)
+}
+
+/// Lets this process have so many files and sockets, as far as it is allowed to.
+pub fn raise_descriptors(descriptors: u32) -> bool {
+    let pid = std::process::id().to_string();
+    let raised = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={descriptors}:")]).output();
+    raised.is_ok_and(|output| output.status.success())
 }
 
 /// The vectors of others, which are read in place: the folder in `AIP_VECTORS`. Says so when there is none.

@@ -48,6 +48,10 @@ pub struct Settings {
     #[arg(long, env = "AIP_WITNESS_LISTEN")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
+    /// Address and port of the operator's own: health and metrics, which then are served there only
+    #[arg(long, env = "AIP_WITNESS_OPERATOR_LISTEN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator_listen: Option<SocketAddr>,
     /// URL under which others reach this witness, as it stands in their policies
     #[arg(long, env = "AIP_WITNESS_URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,7 +81,7 @@ pub struct Settings {
     #[arg(long, env = "AIP_WITNESS_MAX_CONNECTIONS", value_name = "CONNECTIONS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<NonZeroU32>,
-    /// Most connections of one address at a time, 0 for no limit; trusted proxies have none [default: 2048]
+    /// Most connections of one address at a time, and never more than are left; 0 for no limit; trusted proxies have none [default: 2048]
     #[arg(long, env = "AIP_WITNESS_ADDRESS_CONNECTIONS", value_name = "CONNECTIONS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_connections: Option<usize>,
@@ -111,6 +115,7 @@ impl Settings {
             if self.trusted_proxies.is_empty() { file.trusted_proxies } else { self.trusted_proxies };
         Self {
             listen: self.listen.or(file.listen),
+            operator_listen: self.operator_listen.or(file.operator_listen),
             url: self.url.or(file.url),
             list_interval: self.list_interval.or(file.list_interval),
             address_requests_per_minute: self

@@ -16,6 +16,7 @@ use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use service::addresses::{AddressBudget, Proxies};
 use service::bodies::Bodies;
+use service::shares::Shares;
 use tlog::Hash;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
@@ -41,12 +42,17 @@ pub struct App {
     pub bodies: Bodies,
     /// Free disk space is below the floor.
     pub disk_low: AtomicBool,
+    /// The connections that are open.
+    pub connections: Shares,
+    /// Whether health and metrics have a port of their own.
+    pub operator_port: bool,
     /// What `/metrics` prints.
     pub metrics: PrometheusHandle,
 }
 
 /// The routes. Tests call them without a socket.
 pub fn router(app: Arc<App>) -> Router {
+    let operation = if app.operator_port { Router::new() } else { operation() };
     let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::GET, Method::HEAD]);
     let reads = Router::new()
         .route("/", get(about::about))
@@ -60,11 +66,25 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/add-checkpoint", post(add_checkpoint))
         .route("/sign-subtree", post(sign_subtree))
         .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .merge(operation)
         .fallback(no_such_resource)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(count))
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
+}
+
+/// What only the operator needs.
+fn operation() -> Router<Arc<App>> {
+    Router::new().route("/readyz", get(readyz)).route("/metrics", get(metrics))
+}
+
+/// The routes of the operator's port.
+pub fn operator_router(app: Arc<App>) -> Router {
+    operation()
+        .route("/healthz", get(healthz))
+        .fallback(no_such_resource)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use service::shares::Standing;
 
 /// Installs the recorder, once a process; answers what `/metrics` prints.
 pub fn install() -> PrometheusHandle {
@@ -28,6 +29,10 @@ pub fn install() -> PrometheusHandle {
     describe_histogram!(WRITE_UPDATES, "Updates that shared one synced write");
     describe_histogram!(ADD_SECONDS, "From an add-checkpoint request to its answer");
     describe_counter!(REQUESTS, "HTTP requests, by route and status class");
+    describe_gauge!(BOUND_TAKEN, "What clients hold of something that is bounded");
+    describe_gauge!(BOUND_LIMIT, "What all clients together may hold of it");
+    describe_gauge!(BOUND_LARGEST, "What the client holds that holds most of it");
+    describe_counter!(BOUND_REFUSED, "Requests refused: the client held its share, or nothing was left");
     gauge!(CLOCK_STOPPED).set(0.0);
     handle.clone()
 }
@@ -82,6 +87,15 @@ pub fn request(route: &str, status: u16) {
     counter!(REQUESTS, "route" => route.to_owned(), "class" => format!("{}xx", status / 100)).increment(1);
 }
 
+/// How something stands that is bounded. `what` is of a fixed list, so the label is bounded.
+pub fn bound(what: &'static str, standing: &Standing) {
+    gauge!(BOUND_TAKEN, "of" => what).set(standing.taken as f64);
+    gauge!(BOUND_LIMIT, "of" => what).set(standing.whole as f64);
+    gauge!(BOUND_LARGEST, "of" => what).set(standing.most.map_or(0, |(_, holds)| holds) as f64);
+    counter!(BOUND_REFUSED, "of" => what, "by" => "share").absolute(standing.refused_share);
+    counter!(BOUND_REFUSED, "of" => what, "by" => "whole").absolute(standing.refused_whole);
+}
+
 const COSIGNED: &str = "witness_cosigned_total";
 const REFUSED: &str = "witness_refused_total";
 const EVIDENCE: &str = "witness_evidence";
@@ -92,3 +106,7 @@ const LIST_ERRORS: &str = "witness_list_errors_total";
 const WRITE_UPDATES: &str = "witness_write_updates";
 const ADD_SECONDS: &str = "witness_add_checkpoint_seconds";
 const REQUESTS: &str = "witness_http_requests_total";
+const BOUND_TAKEN: &str = "witness_bound_taken";
+const BOUND_LIMIT: &str = "witness_bound_limit";
+const BOUND_LARGEST: &str = "witness_bound_largest";
+const BOUND_REFUSED: &str = "witness_bound_refused_total";

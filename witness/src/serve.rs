@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use service::addresses::{AddressBudget, Proxies};
 use service::bodies::Bodies;
+use service::connections::ConnectionLimits;
+use service::shares::Warnings;
 use service::span::Pause;
-use service::{clock, connections, disk};
+use service::{clock, connections, disk, operator};
 use tlog::UnixTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -66,6 +68,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     metrics::evidence(state.evidence());
     // The list client's TLS: the process has one provider, and this is the first to name it.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let limits = settings.connection_limits(|wanted| connections::that_fit(wanted, STORE_FILES));
     let app = Arc::new(App {
         cosigner: Arc::new(Cosigner::new(keys, state, clock, logs)),
         url: settings.url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
@@ -73,11 +76,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
         addresses: AddressBudget::new(settings.address_requests_per_minute.unwrap_or(60_000)),
         bodies: Bodies::new(settings.body_limits()),
         disk_low: AtomicBool::new(false),
+        connections: limits.shares(),
+        operator_port: settings.operator_listen.is_some(),
         metrics: handle,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new("cannot start the server").caused_by(e))?;
-    runtime.block_on(serve(app, lists, &settings, &directory, &args.dir))?;
+    runtime.block_on(serve(app, lists, &settings, limits, &directory, &args.dir))?;
     // Whoever still waited is gone with the runtime; the writer ends when nobody can ask it any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     writer.join().map_err(|_| Failure::new("the state's writer had failed before the witness stopped"))?;
@@ -92,6 +97,7 @@ async fn serve(
     app: Arc<App>,
     lists: Lists,
     settings: &Settings,
+    limits: ConnectionLimits,
     directory: &Arc<Directory>,
     dir: &Path,
 ) -> Result<(), Failure> {
@@ -108,9 +114,11 @@ async fn serve(
     let bound = listener.local_addr().unwrap_or(address);
     let name = app.cosigner.keys.name();
     tracing::info!(%name, address = %bound, logs = app.cosigner.logs().len(), "serving");
-    let limits = settings.connection_limits(|wanted| connections::that_fit(wanted, STORE_FILES));
-    let router = http::router(app.clone());
-    let (proxies, open) = (app.proxies.clone(), limits.shares());
+    let operator = settings.operator_listen;
+    let operator =
+        operator.map(|at| operator::start(at, http::operator_router(app.clone()), stopping.clone()));
+    let operator = operator.transpose()?;
+    let (router, proxies, open) = (http::router(app.clone()), app.proxies.clone(), app.connections.clone());
     let server = tokio::spawn(connections::serve(listener, router, proxies, limits, open, stopping));
     loop {
         tokio::select! {
@@ -130,7 +138,11 @@ async fn serve(
     let _ = stop.send(true);
     let served = server.await;
     watchdog.abort();
-    served.map_err(|_| Failure::new("a part of the server had failed before it stopped"))
+    let watched = tokio::task::spawn_blocking(move || operator.map_or(Ok(()), |thread| thread.join())).await;
+    match (served, watched) {
+        (Ok(()), Ok(Ok(()))) => Ok(()),
+        _ => Err(Failure::new("a part of the server had failed before it stopped")),
+    }
 }
 
 /// Names the files that are others than at the last start, or reload.
@@ -223,9 +235,11 @@ fn list_error(error: &ListsError) {
     tracing::error!(%error, "the logs stay as they were");
 }
 
-/// Looks after what changes outside: the clock and free disk space. And keeps metrics and budgets from growing.
+/// Looks after what changes outside: the clock and free disk space. Shows how all that is bounded stands, and keeps
+/// metrics and budgets from growing.
 async fn watch_over(app: Arc<App>, directory: Arc<Directory>, dir: PathBuf, disk_floor_bytes: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
+    let mut warnings = Warnings::default();
     for tick in 0u64.. {
         ticks.tick().await;
         let _ = app.cosigner.clock.now(app.cosigner.state.latest());
@@ -233,6 +247,12 @@ async fn watch_over(app: Arc<App>, directory: Arc<Directory>, dir: PathBuf, disk
         app.metrics.run_upkeep();
         if tick % 120 == 0 {
             app.addresses.forget_idle();
+        }
+        for (what, standing) in
+            [("bodies", app.bodies.large().standing()), ("connections", app.connections.standing())]
+        {
+            metrics::bound(what, &standing);
+            warnings.look(what, &standing);
         }
         disk::watch(&dir, disk_floor_bytes, &app.disk_low);
         if let Err(error) = directory.check_linked() {
@@ -247,8 +267,8 @@ fn read_clocks() -> Reading {
     Reading { wall: UnixTime::from_secs(clock::wall().as_secs()), steady: clock::steady() }
 }
 
-/// Open files of the store, with room for its journals and the listener.
-const STORE_FILES: usize = 256;
+/// Open files of the store, with room for its journals, the listener and the operator's connections.
+const STORE_FILES: usize = 256 + operator::CONNECTIONS;
 
 /// The exit code after a failed write.
 const EXIT_FATAL: i32 = 70;

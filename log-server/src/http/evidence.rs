@@ -8,14 +8,13 @@ use attestation::entry::LogTime;
 use attestation::trust::{Params, Ppm, ScopeQuery};
 use axum::body::Body;
 use axum::extract::State;
-use axum::extract::connect_info::ConnectInfo;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::error::Problem;
-use super::{App, Peer, body, in_turn};
+use super::{App, Client, body, in_turn};
 use crate::admit::cut;
 use crate::evidence::{GatherError, Question, gather};
 
@@ -84,11 +83,10 @@ impl EvidenceQuery {
     (status = 422, description = "The evidence is too large", body = Problem, content_type = "application/problem+json")))]
 pub async fn evidence(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): Peer,
+    Client(client): Client,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let client = app.proxies.client(peer, &headers);
     app.budgets.spend_address(client, 1)?;
     let body = body::read(&app, client, &headers, body, MAX_QUESTION_BYTES).await?;
     let query: EvidenceQuery =

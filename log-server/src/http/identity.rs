@@ -17,7 +17,7 @@ use tlog::{LeafIndex, encoding};
 use utoipa::ToSchema;
 
 use super::error::Problem;
-use super::{App, Parts, fresh_json};
+use super::{App, Client, Parts, fresh_json, in_turn};
 use crate::registry::identity_at;
 use crate::store::schema::{List, Read as _};
 use crate::store::{Order, StoreError};
@@ -78,19 +78,27 @@ pub async fn document(State(app): State<Arc<App>>, Parts(did): Parts<String>) ->
 #[utoipa::path(get, tag = "identity", path = "/api/v1/dids/{did}", params(("did" = String, Path, description = "the DID")), responses(
     (status = 200, description = "What the log knows, with proofs", body = Resolution),
     (status = 400, description = "Not a DID of this method", body = Problem, content_type = "application/problem+json")))]
-pub async fn resolution(State(app): State<Arc<App>>, Parts(did): Parts<String>) -> Result<Response, Problem> {
+pub async fn resolution(
+    State(app): State<Arc<App>>,
+    Client(client): Client,
+    Parts(did): Parts<String>,
+) -> Result<Response, Problem> {
     let did = parse(&did)?;
+    in_turn(&app, &app.work, client, move |app| Ok(fresh_json(resolve(app, did)?))).await
+}
+
+fn resolve(app: &App, did: Did) -> Result<Resolution, Problem> {
     let view = app.view();
     let known = Known::read(&view, did)?;
     let size = view.published().size().get();
-    Ok(fresh_json(Resolution {
+    Ok(Resolution {
         did_document: known.as_ref().map_or(Value::Null, |known| known.document(did, app.address.as_deref())),
         did_document_metadata: known
             .as_ref()
             .map_or_else(|| json!({"registered": false, "treeSize": size}), |known| known.metadata(size)),
         checkpoint: view.published().note.to_string(),
         identity: identity_proofs(&view, did)?,
-    }))
+    })
 }
 
 /// Lists by their names.
@@ -98,7 +106,11 @@ pub async fn resolution(State(app): State<Arc<App>>, Parts(did): Parts<String>) 
     (status = 200, description = "The lists as of the published tree", body = ListsJson),
     (status = 400, description = "No name of a list, none, or too many", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "The lists are too long together", body = Problem, content_type = "application/problem+json")))]
-pub async fn lists(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+pub async fn lists(
+    State(app): State<Arc<App>>,
+    Client(client): Client,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
     let mut keys: Vec<ListKey> = Vec::new();
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let name = pair
@@ -116,11 +128,14 @@ pub async fn lists(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Re
     if keys.is_empty() || keys.len() > MAX_LISTS {
         return Err(Problem::bad_request("key", format!("1 to {MAX_LISTS} lists, not {}", keys.len())));
     }
-    let view = app.view();
+    in_turn(&app, &app.work, client, move |app| Ok(fresh_json(read_lists(&app.view(), keys)?))).await
+}
+
+fn read_lists(view: &View, keys: Vec<ListKey>) -> Result<ListsJson, Problem> {
     let mut lists = std::collections::BTreeMap::new();
     let mut room = MAX_LISTED;
     for key in keys {
-        let entries = listed(&view, key, room + 1)?;
+        let entries = listed(view, key, room + 1)?;
         room = room.checked_sub(entries.len()).ok_or_else(|| {
             let title = format!("the lists have more than {MAX_LISTED} entries together");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "lists-length", title)
@@ -129,7 +144,7 @@ pub async fn lists(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Re
         let entries = entries.iter().map(|entry| encoding::base64(&entry.to_bytes())).collect();
         lists.insert(key.to_string(), entries);
     }
-    Ok(fresh_json(ListsJson { tree_size: view.published().size().get(), lists }))
+    Ok(ListsJson { tree_size: view.published().size().get(), lists })
 }
 
 /// The entries of a list in the published tree, up to `limit`.

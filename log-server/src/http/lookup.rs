@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::Problem;
 use super::identity::identity_leaves;
-use super::{App, Parts, fresh_json, immutable_json};
+use super::{App, Client, Parts, fresh_json, immutable_json, in_turn};
 use crate::store::Order;
 use crate::store::schema::{Read as _, StoredEnvelope};
 use crate::view::View;
@@ -65,10 +65,14 @@ pub struct Search {
     (status = 400, description = "What to look for is not of its form", body = Problem, content_type = "application/problem+json")))]
 pub async fn entries(
     State(app): State<Arc<App>>,
+    Client(client): Client,
     search: Result<Query<Search>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(search) = search.map_err(|e| Problem::bad_request("query", e.body_text()))?;
-    let view = app.view();
+    in_turn(&app, &app.work, client, move |app| Ok(fresh_json(find(&app.view(), search)?))).await
+}
+
+fn find(view: &View, search: Search) -> Result<Page, Problem> {
     let size = view.published().size();
     let order = match search.order.as_deref() {
         None | Some("asc") => Order::Ascending,
@@ -115,8 +119,8 @@ pub async fn entries(
         format!("/api/v1/entries?{what}&order={order}&limit={limit}&from={next}")
     });
     found.truncate(limit);
-    let entries = found.into_iter().map(|index| entry_json(&view, index)).collect::<Result<_, _>>()?;
-    Ok(fresh_json(Page { tree_size: size.get(), entries, next }))
+    let entries = found.into_iter().map(|index| entry_json(view, index)).collect::<Result<_, _>>()?;
+    Ok(Page { tree_size: size.get(), entries, next })
 }
 
 /// An entry.
@@ -146,10 +150,20 @@ pub async fn proof(State(app): State<Arc<App>>, Parts(index): Parts<String>) -> 
     (status = 200, description = "The receipt", body = String, content_type = "application/vnd.aip.receipt.v1+json"),
     (status = 404, description = "Not in the published tree, or its envelope never came", body = Problem, content_type = "application/problem+json"),
     (status = 410, description = "Its envelope was erased", body = Problem, content_type = "application/problem+json")))]
-pub async fn receipt(State(app): State<Arc<App>>, Parts(index): Parts<String>) -> Result<Response, Problem> {
-    let view = app.view();
-    let index = published_index(&view, &index)?;
-    let leaf = published_leaf(&view, index)?;
+pub async fn receipt(
+    State(app): State<Arc<App>>,
+    Client(client): Client,
+    Parts(index): Parts<String>,
+) -> Result<Response, Problem> {
+    let json = in_turn(&app, &app.work, client, move |app| receipt_of(&app.view(), &index)).await?;
+    let headers =
+        [(header::CONTENT_TYPE, attestation::receipt::MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, json).into_response())
+}
+
+fn receipt_of(view: &View, index: &str) -> Result<String, Problem> {
+    let index = published_index(view, index)?;
+    let leaf = published_leaf(view, index)?;
     let proof_url = format!(
         "the proof is at /api/v1/entries/{index}/proof; whoever has the envelope can make the receipt"
     );
@@ -172,13 +186,11 @@ pub async fn receipt(State(app): State<Arc<App>>, Parts(index): Parts<String>) -
             .hint(proof_url));
         }
     };
-    let identity = identity_leaves(&view, entry.claim().did())?;
-    let receipt = make_receipt(&view, index, *entry, &envelope, identity).ok_or_else(|| {
+    let identity = identity_leaves(view, entry.claim().did())?;
+    let receipt = make_receipt(view, index, *entry, &envelope, identity).ok_or_else(|| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the stored entry makes no receipt")
     })?;
-    let headers =
-        [(header::CONTENT_TYPE, attestation::receipt::MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, receipt.to_json()).into_response())
+    Ok(receipt.to_json())
 }
 
 /// An envelope by its hash.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, Uri, header};
+use axum::extract::State;
+use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use tlog::tile::{Resource, Tile};
 
 use super::error::Problem;
-use super::{App, IMMUTABLE, Peer, below_quorum, in_turn};
+use super::{App, Client, IMMUTABLE, below_quorum, in_turn};
 
 /// The published checkpoint.
 #[utoipa::path(get, tag = "tiles", path = "/checkpoint", responses(
@@ -48,12 +48,10 @@ pub async fn tile(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Pro
               (status = 404, description = "The published tree does not imply it", body = Problem, content_type = "application/problem+json")))]
 pub async fn bundle(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): Peer,
-    headers: HeaderMap,
+    Client(client): Client,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let tile = parse(&uri, Resource::Entries)?;
-    let client = app.proxies.client(peer, &headers);
     let bundle = in_turn(&app, &app.work, client, move |app| Ok(app.view().bundle(tile)?)).await?;
     Ok(octets(bundle.ok_or_else(|| not_in_tree(&uri))?))
 }

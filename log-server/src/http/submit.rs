@@ -11,7 +11,7 @@ use attestation::event::{Body as EventBody, TrustEvent};
 use attestation::trust::rules::CheckError;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rayon::prelude::*;
@@ -28,7 +28,7 @@ use super::body::{self, SMALL_BODY_BYTES};
 use super::error::Problem;
 use super::identity::{ProvedLeaf, identity_proofs};
 use super::unread::no_room;
-use super::{App, Parts, Peer, below_quorum, in_turn, not_ready};
+use super::{App, Client, Parts, below_quorum, in_turn, not_ready};
 use crate::admit::{self, Refusal};
 use crate::metrics;
 use crate::pool::{Committed, NotTaken, Sequenced, Unavailable};
@@ -102,12 +102,11 @@ pub struct SubmissionJson {
     (status = 503, description = "Not taken now", body = Problem, content_type = "application/problem+json")))]
 pub async fn submit(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): Peer,
+    Client(address): Client,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let start = Instant::now();
-    let address = app.proxies.client(peer, &headers);
     app.gatekeeper.check_request(&headers)?;
     // Before the body is read: reading it is work, too.
     app.budgets.spend_address(address, 1)?;

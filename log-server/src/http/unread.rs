@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
 use service::shares::{Bounds, Refused, Share, Shares, Standing};
 
 use super::error::Problem;
-use super::{App, Peer};
+use super::{App, Client};
 
 /// Memory for large answers. Small ones are bounded by the number of connections: checkpoints, tiles and
 /// proofs are always given.
@@ -50,11 +50,10 @@ impl Unread {
 /// Gives a large answer its room, or says that there is none.
 pub async fn share(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): Peer,
+    Client(client): Client,
     request: Request,
     next: Next,
 ) -> Response {
-    let client = app.proxies.client(peer, request.headers());
     let response = next.run(request).await;
     app.unread.hold(client, response).unwrap_or_else(|refused| no_room(refused).into_response())
 }

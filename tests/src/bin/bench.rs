@@ -9,7 +9,7 @@ use std::time::Instant;
 use tests::bench::corpus::Corpus;
 use tests::bench::measure::{load_average, machine};
 use tests::bench::report::Budgets;
-use tests::bench::{Effort, add, cold, cosigned, identities, start, trees, trust, witnesses};
+use tests::bench::{Effort, add, attack, cold, cosigned, identities, start, trees, trust, witnesses};
 
 fn main() -> ExitCode {
     let mut effort = Effort::QUICK;
@@ -74,6 +74,10 @@ fn main() -> ExitCode {
         }
         trust::run(&effort, &mut budgets);
     }
+    // Attackers are no part of what is measured for every change: by name only.
+    if sections.iter().any(|section| section == "attack") {
+        attack::run(&effort, &mut budgets);
+    }
     budgets.print();
     println!("\n{:.0} s in all, load average at the end {}", start.elapsed().as_secs_f64(), load_average());
     ExitCode::SUCCESS
@@ -87,4 +91,5 @@ fn usage(argument: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-const SECTIONS: [&str; 8] = ["trees", "add", "identities", "large", "cold", "cosigned", "witness", "trust"];
+const SECTIONS: [&str; 9] =
+    ["trees", "add", "identities", "large", "cold", "cosigned", "witness", "trust", "attack"];

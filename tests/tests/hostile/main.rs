@@ -25,8 +25,8 @@ use serde_json::{Value, json};
 use tests::attack::connect_from;
 use tests::log::{Log, ORIGIN, copy_folder, free_port};
 use tests::oracle::{check_log, checkpoint};
-use tests::program;
 use tests::signer::{Signed, Signer};
+use tests::{program, raise_descriptors};
 use tlog::encoding::base64;
 use tlog::{Hash, TreeSize};
 
@@ -165,13 +165,6 @@ fn assert_memory_bounded(log: &Log, before: u64) {
     let peak = memory(log.pid(), "VmHWM");
     eprintln!("memory: {} MB before, {} MB at most", before >> 20, peak >> 20);
     assert!(peak <= before + MEMORY_BYTES, "{} MB more", (peak - before) >> 20);
-}
-
-/// Lets this process have so many files and sockets, as far as it is allowed to.
-fn raise_descriptors(descriptors: u32) -> bool {
-    let pid = std::process::id().to_string();
-    let raised = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={descriptors}:")]).output();
-    raised.is_ok_and(|output| output.status.success())
 }
 
 /// Ends a child when the test does, however that is.

@@ -221,6 +221,8 @@ impl World {
             proxies: Proxies::default(),
             addresses: AddressBudget::new(per_minute),
             bodies: Bodies::new(Settings::default().body_limits()),
+            connections: Settings::default().connection_limits(|wanted| wanted).shares(),
+            operator_port: false,
             disk_low: AtomicBool::new(false),
             metrics: metrics::install(),
         });
