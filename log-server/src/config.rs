@@ -125,11 +125,11 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_MAX_BODY_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body_bytes: Option<usize>,
-    /// Most bytes of request bodies at a time, beside the first 65536 of each; an address has no more than it leaves for others, so at least twice the longest body [default: 268435456]
+    /// Most bytes of request bodies at a time, beside the first 65536 of each; an address has no more than a quarter of what it leaves for others, so at least five times the longest body [default: 268435456]
     #[arg(long, env = "AIP_LOG_MAX_BODIES_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bodies_bytes: Option<usize>,
-    /// Most bytes of answers that wait to be read, beside those up to 65536; an address has no more than it leaves for others [default: 268435456]
+    /// Most bytes of answers that wait to be read, beside those up to 65536; an address has no more than a quarter of what it leaves for others [default: 268435456]
     #[arg(long, env = "AIP_LOG_MAX_UNREAD_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_unread_bytes: Option<usize>,
@@ -174,7 +174,7 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_MAX_CONNECTIONS", value_name = "CONNECTIONS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<usize>,
-    /// Most connections of one address at a time, and never more than are left; 0 for no limit; trusted proxies have none [default: 1024]
+    /// Most connections of one address at a time, and never more than a quarter of those that are left; 0 for no limit; trusted proxies have none [default: 1024]
     #[arg(long, env = "AIP_LOG_ADDRESS_CONNECTIONS", value_name = "CONNECTIONS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_connections: Option<usize>,
@@ -304,7 +304,7 @@ impl Settings {
     /// Refuses settings that contradict each other.
     pub fn check(&self) -> Result<(), ConfigError> {
         let (longest, together) = (self.body_bytes(), self.body_limits().together);
-        if together < longest.saturating_mul(2) {
+        if together < longest.saturating_mul(5) {
             return Err(ConfigError::TooFewBodies { longest, together });
         }
         Ok(())
@@ -365,8 +365,8 @@ pub enum ConfigError {
     Missing(&'static str, &'static str),
     /// The longest body would never fit.
     #[error(
-        "`max-bodies-bytes` is {together}, and must be at least twice `max-body-bytes`, {longest}: a client's bodies have \
-         half of it at most"
+        "`max-bodies-bytes` is {together}, and must be at least five times `max-body-bytes`, {longest}: a client's bodies \
+         have a fifth of it at most"
     )]
     TooFewBodies {
         /// The longest body.

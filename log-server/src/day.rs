@@ -110,20 +110,22 @@ const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;
 
 #[cfg(test)]
 mod tests {
+    use service::shares::QUARTER;
+
     use super::*;
 
     const NOW: u64 = 20_000 * DAY_MILLIS + 1_000;
 
     #[test]
     fn one_client_spends_its_share_and_others_go_on() {
-        let day = DayBytes::new(Some(Bounds { whole: 800, each: Some(100) }), 20_000, 0);
+        let day = DayBytes::new(Some(Bounds { whole: 800, each: Some(100), part: QUARTER }), 20_000, 0);
         let client = |last: u8| IpAddr::from([192, 0, 2, last]);
         day.spend(client(1), 100, NOW).expect("its share").logged();
         let spent = day.spend(client(1), 1, NOW).expect_err("no more");
         assert_eq!(spent, DaySpent { refused: Refused::Share, seconds: 86_400 });
         drop(day.spend(client(2), 100, NOW).expect("another's share"));
         day.spend(client(2), 100, NOW).expect("what was not logged came back").logged();
-        for last in 3..10 {
+        for last in 3..20 {
             while let Ok(spent) = day.spend(client(last), 10, NOW) {
                 spent.logged();
             }
@@ -139,10 +141,10 @@ mod tests {
 
     #[test]
     fn what_was_logged_before_a_restart_counts_for_all() {
-        let day = DayBytes::new(Some(Bounds { whole: 800, each: Some(100) }), 20_000, 750);
+        let day = DayBytes::new(Some(Bounds { whole: 800, each: Some(100), part: QUARTER }), 20_000, 750);
         let client = IpAddr::from([192, 0, 2, 1]);
-        assert_eq!(day.spend(client, 51, NOW).expect_err("too much").refused, Refused::Whole);
-        assert!(day.spend(client, 50, NOW).is_ok());
+        assert_eq!(day.spend(client, 26, NOW).expect_err("too much").refused, Refused::Whole);
+        assert!(day.spend(client, 25, NOW).is_ok());
         assert!(DayBytes::new(None, 0, 0).spend(client, u64::MAX, NOW).is_ok(), "no limit");
     }
 }

@@ -162,11 +162,13 @@ impl State {
 impl Pool {
     /// An empty pool.
     pub fn new(limits: PoolLimits) -> Self {
+        // What waits is gone in a moment: a client may have the half.
+        let half = |whole: usize| Bounds { whole: whole as u64, each: Some(whole as u64), part: 1 };
         let state = State {
             waiting: Vec::new(),
             by_claim: HashMap::new(),
-            entries: Ledger::new(Bounds::of(limits.entries as u64)),
-            bytes: Ledger::new(Bounds::of(limits.bytes as u64)),
+            entries: Ledger::new(half(limits.entries)),
+            bytes: Ledger::new(half(limits.bytes)),
             woken: false,
             closed: false,
         };

@@ -27,8 +27,8 @@ pub struct BodyLimits {
     /// What every body may have without a share of `together`, bytes. It is bounded by the number of connections, so
     /// that who sends a body of the usual size never waits for who sends large ones.
     pub small: usize,
-    /// What all bodies together may have beyond that at a time, bytes; those of one client no more than they leave. At
-    /// least twice the longest body, or the longest never fits.
+    /// What all bodies together may have beyond that at a time, bytes; those of one client no more than a
+    /// quarter of what they leave. At least five times the longest body, or the longest never fits.
     pub together: usize,
     /// How long one may take before it is slow.
     pub timeout: Duration,

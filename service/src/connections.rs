@@ -15,14 +15,14 @@ use tokio::sync::{Semaphore, watch};
 use tower::Service as _;
 
 use crate::addresses::Proxies;
-use crate::shares::{Bounds, Shares};
+use crate::shares::{Bounds, QUARTER, Shares};
 
 /// How many connections there are, and how long each may be slow.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
     /// The most connections at a time; further ones wait to be accepted.
     pub connections: usize,
-    /// The most of one client, and never more than are left; further ones are closed. Trusted proxies have no limit. 0:
+    /// The most of one client, and never more than a quarter of those that are left; further ones are closed. Trusted proxies have no limit. 0:
     /// nobody has one.
     pub of_one_address: usize,
     /// How long a request head may take.
@@ -45,7 +45,7 @@ impl ConnectionLimits {
     /// The connections within these limits, none of which is open.
     pub fn shares(&self) -> Shares {
         let each = (self.of_one_address > 0).then_some(self.of_one_address as u64);
-        Shares::new(Bounds { whole: self.connections as u64, each })
+        Shares::new(Bounds { whole: self.connections as u64, each, part: QUARTER })
     }
 }
 

@@ -35,7 +35,7 @@ pub const CONNECTIONS: usize = 64;
 
 const LIMITS: ConnectionLimits = ConnectionLimits {
     connections: CONNECTIONS,
-    of_one_address: CONNECTIONS,
+    of_one_address: 0,
     header_timeout: Duration::from_secs(10),
     answer_timeout: Duration::from_secs(30),
 };

@@ -1,8 +1,9 @@
 //! A bounded whole, and each client's share of it.
 //!
-//! A bound on the whole alone lets the first client that takes everything keep the others out. So a client has a bound of
-//! its own, and no client takes more than is left for the others: `n` clients that take what they can leave an `n+1`-th
-//! part free, however many they are.
+//! A bound on the whole alone lets the first client that takes everything keep the others out, and a fixed share of a quarter
+//! lets four do it. So a client has a bound of its own, and holds no more than a part of what it leaves: with a quarter of
+//! that, one alone gets a fifth of the whole, and each further one a fifth of what is left then. Ten clients that take what
+//! they can leave a tenth free.
 //!
 //! A client is an IPv4 address or a /64 of IPv6, which is what one customer gets. Clients behind one address, and an
 //! attacker beside them, are one client.
@@ -19,14 +20,16 @@ use crate::addresses::network;
 pub struct Bounds {
     /// What all clients together may hold.
     pub whole: u64,
-    /// What one client may hold at most, and never more than is left for the others; `None`: as much as there is.
+    /// What one client may hold at most; `None`: as much as there is, and `part` does not count.
     pub each: Option<u64>,
+    /// A client holds at most this part of what is left: 4 is a quarter.
+    pub part: u64,
 }
 
 impl Bounds {
-    /// A whole of which a client may hold as much as it leaves for others.
+    /// A whole of which a client may hold a quarter of what it leaves.
     pub fn of(whole: u64) -> Self {
-        Self { whole, each: Some(whole) }
+        Self { whole, each: Some(whole), part: QUARTER }
     }
 }
 
@@ -35,7 +38,7 @@ impl Bounds {
 pub enum Refused {
     /// It holds its share.
     Share,
-    /// All together hold the whole, or so much of it that what this client asks for is not left.
+    /// All together hold so much that what this client asks for is not left.
     Whole,
 }
 
@@ -94,14 +97,18 @@ impl Ledger {
 
     fn refuses(&self, client: Option<IpAddr>, amount: u64) -> Option<Refused> {
         let left = self.bounds.whole.saturating_sub(self.taken);
-        let held = client.and_then(|client| self.by_client.get(&network(client))).copied().unwrap_or(0);
-        let each = client.and(self.bounds.each).unwrap_or(u64::MAX);
-        let wanted = held.saturating_add(amount);
-        let is_shared = each < u64::MAX && held > 0;
-        if wanted > each && amount <= left || is_shared && wanted > left {
-            return Some(Refused::Share);
+        let (Some(client), Some(each)) = (client, self.bounds.each) else {
+            return (amount > left).then_some(Refused::Whole);
+        };
+        match self.by_client.get(&network(client)) {
+            // A single thing may be larger than a share: it leaves the half.
+            None if amount > left.div_ceil(2) => Some(Refused::Whole),
+            None => (amount > each).then_some(Refused::Share),
+            Some(held) => {
+                let wanted = held.saturating_add(amount);
+                (wanted > each || wanted > left / self.bounds.part).then_some(Refused::Share)
+            }
         }
-        (amount > left).then_some(Refused::Whole)
     }
 
     /// Takes back what a client was given.
@@ -118,7 +125,7 @@ impl Ledger {
 
     /// Whether so much is left for a client that holds nothing.
     pub fn has_left(&self, amount: u64) -> bool {
-        amount <= self.bounds.whole.saturating_sub(self.taken)
+        amount <= self.bounds.whole.saturating_sub(self.taken).div_ceil(2)
     }
 
     /// How it stands.
@@ -222,6 +229,9 @@ impl Warnings {
 
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
 
+/// The part of what is left that one client may hold.
+pub const QUARTER: u64 = 4;
+
 /// Clients that a ledger tells apart.
 const MAX_CLIENTS: usize = 1 << 16;
 
@@ -240,28 +250,25 @@ mod tests {
 
     #[test]
     fn however_many_take_what_they_can_a_part_is_left() {
-        for clients in [1, 2, 5, 50] {
-            let mut ledger = Ledger::new(Bounds { whole: 4_096, each: Some(1_024) });
-            for client in 0..clients {
-                let held = greedy(&mut ledger, address(client));
-                assert!(held <= 1_024, "{held}");
-            }
-            let left = 4_096 - ledger.standing().taken;
-            assert!(ledger.take(address(1_000), 1).is_ok(), "{clients} clients left {left}");
+        for clients in [1, 2, 5, 10] {
+            let mut ledger = Ledger::new(Bounds { whole: 4_096, each: Some(1_024), part: QUARTER });
+            let held: Vec<u64> = (0..clients).map(|client| greedy(&mut ledger, address(client))).collect();
+            assert!(held.iter().all(|held| *held <= 4_096 / 5 + 1), "{held:?}");
+            assert!(ledger.has_left(4_096 / 20), "{held:?}");
         }
-        let mut ledger = Ledger::new(Bounds::of(4_096));
         // All of them at once, turn about.
+        let mut ledger = Ledger::new(Bounds::of(4_096));
         for _ in 0..4_096 {
-            for client in 0..5 {
+            for client in 0..10 {
                 let _ = ledger.take(address(client), 1);
             }
         }
-        assert!(ledger.has_left(4_096 / 6 - 1), "{ledger:?}");
+        assert!(ledger.has_left(4_096 / 20), "{ledger:?}");
     }
 
     #[test]
     fn a_share_is_of_a_network_and_comes_back() {
-        let shares = Shares::new(Bounds { whole: 10, each: Some(3) });
+        let shares = Shares::new(Bounds { whole: 10, each: Some(3), part: QUARTER });
         let of = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
         let mut first = shares.take(of("2001:db8::1"), 1).expect("a share");
         first.grow(1).expect("more of it");
@@ -278,17 +285,19 @@ mod tests {
     }
 
     #[test]
-    fn one_thing_as_large_as_the_whole_is_given_to_who_holds_nothing() {
+    fn one_thing_larger_than_a_share_is_given_to_who_holds_nothing() {
         let mut ledger = Ledger::new(Bounds::of(10));
-        assert_eq!(ledger.take(address(1), 11), Err(Refused::Whole));
-        assert_eq!(ledger.take(address(1), 10), Ok(()));
-        let mut unlimited = Ledger::new(Bounds { whole: 10, each: None });
+        assert_eq!(ledger.take(address(1), 6), Err(Refused::Whole));
+        assert_eq!(ledger.take(address(1), 5), Ok(()));
+        assert_eq!(ledger.take(address(1), 1), Err(Refused::Share));
+        assert_eq!(Ledger::new(Bounds::of(1)).take(address(1), 1), Ok(()), "the only one");
+        let mut unlimited = Ledger::new(Bounds { whole: 10, each: None, part: QUARTER });
         assert_eq!(greedy(&mut unlimited, address(1)), 10);
     }
 
     #[test]
     fn a_ledger_of_many_small_clients_is_bounded() {
-        let mut ledger = Ledger::new(Bounds { whole: 1 << 40, each: Some(1 << 37) });
+        let mut ledger = Ledger::new(Bounds { whole: 1 << 40, each: Some(1 << 37), part: QUARTER });
         ledger.take(address(0), 1 << 30).expect("a share");
         for client in 1..200_000 {
             ledger.take(address(client), 1_000).expect("a share");

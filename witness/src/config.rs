@@ -81,7 +81,7 @@ pub struct Settings {
     #[arg(long, env = "AIP_WITNESS_MAX_CONNECTIONS", value_name = "CONNECTIONS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<NonZeroU32>,
-    /// Most connections of one address at a time, and never more than are left; 0 for no limit; trusted proxies have none [default: 2048]
+    /// Most connections of one address at a time, and never more than a quarter of those that are left; 0 for no limit; trusted proxies have none [default: 2048]
     #[arg(long, env = "AIP_WITNESS_ADDRESS_CONNECTIONS", value_name = "CONNECTIONS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_connections: Option<usize>,

@@ -10,7 +10,7 @@ use attestation::did::Did;
 use axum::http::{HeaderMap, StatusCode, header};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use service::addresses::{self, AddressBudget, quota_a_day};
-use service::shares::{Bounds, Refused};
+use service::shares::{Bounds, QUARTER, Refused};
 use tlog::Hash;
 
 use super::error::Problem;
@@ -173,9 +173,11 @@ fn day_bounds(settings: &Settings) -> Option<Bounds> {
         Some(bytes) => Some(bytes),
     };
     match (whole, settings.address_bytes_per_day) {
-        (Some(whole), _) => Some(Bounds { whole, each: each(whole) }),
+        (Some(whole), _) => Some(Bounds { whole, each: each(whole), part: QUARTER }),
         // No limit for all, and one for each.
-        (None, Some(bytes)) if bytes > 0 => Some(Bounds { whole: u64::MAX, each: Some(bytes) }),
+        (None, Some(bytes)) if bytes > 0 => {
+            Some(Bounds { whole: u64::MAX, each: Some(bytes), part: QUARTER })
+        }
         (None, _) => None,
     }
 }

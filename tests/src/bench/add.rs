@@ -16,8 +16,16 @@ use super::{BATCH, BATCH_CONNECTIONS, Effort, SINGLE_CONNECTIONS};
 use crate::log::Log;
 
 /// Budgets of the server are off: they are there to be reached, not to be measured.
-pub const NO_BUDGETS: [&str; 6] =
-    ["--did-entries-per-minute", "0", "--address-entries-per-minute", "0", "--bytes-per-day", "0"];
+pub const NO_BUDGETS: [&str; 8] = [
+    "--did-entries-per-minute",
+    "0",
+    "--address-entries-per-minute",
+    "0",
+    "--bytes-per-day",
+    "0",
+    "--address-connections",
+    "0",
+];
 
 /// One way of adding entries.
 struct Scenario {

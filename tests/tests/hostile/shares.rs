@@ -114,7 +114,7 @@ fn a_batch_is_answered_although_its_address_leaves_answers_unread() {
     let mut log = Log::start(&[]);
     fill_bundle(&log);
     // One unread bundle leaves no room for the proofs of a batch.
-    let room = (log.bytes(BUNDLE).len() + 100_000).to_string();
+    let room = (2 * log.bytes(BUNDLE).len() + 100_000).to_string();
     log.stop();
     log.serve(&["--max-unread-bytes", &room, "--answer-timeout", "120s"]);
     let _attackers = Attack::SlowReaders.start(&log);
