@@ -75,7 +75,7 @@ impl Server {
             fs::write(dir.join("logs"), format!("logs/v0\n{}", logs.collect::<String>())).expect("a file");
             let mut command = Command::new(program("witness"));
             command.arg("serve").arg("--dir").arg(dir).args(["--listen", &address.to_string()]);
-            command.args(["--address-requests-per-minute", "0"]);
+            command.args(["--address-requests-per-minute", "0", "--address-connections", "0"]);
             command
         })
     }
