@@ -1,5 +1,6 @@
 //! Stands on files only: nothing below opens a socket, and nothing reads the clock unless an age is asked for.
 
+mod found;
 mod judge;
 mod print;
 
@@ -17,7 +18,7 @@ use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::{Listings, Shelf};
 use crate::report::{Console, Exit, Result};
-pub(super) use judge::Found;
+pub(super) use found::Found;
 use judge::{Judge, Later};
 
 /// Verify offline that artifacts were signed and logged

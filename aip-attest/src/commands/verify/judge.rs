@@ -1,4 +1,4 @@
-//! One artifact at a time: its receipt, the policy for it, the verdict.
+//! One artifact at a time: its receipts, the policy for each, the verdict.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attestation::Did;
-use attestation::receipt::{Demand, Receipt, Report, SignerState, Signers, Verdict, VerifyPolicy};
+use attestation::receipt::{Demand, Receipt, Report, SignerState, Signers, VerifyPolicy};
 use tlog::Hash;
 use tlog::policy::Policy;
 
+use super::found::{Found, Judged};
 use crate::artifact::{self, Artifact, Hashed};
 use crate::clock;
 use crate::evidence::Claimed;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::trust::Stated;
-use crate::policy_file::{self, PolicyFile, Source};
+use crate::policy_file::{self, PolicyFile};
 use crate::predicate;
 use crate::receipt_file::{self, ByDigest, Listings, Named, Place, Shelf};
 use crate::report::{Console, Exit, Failure, Result};
@@ -50,126 +51,6 @@ pub(in super::super) enum Later {
     Read(Result<Claimed>),
     /// Somebody got it already.
     Known(Box<SignerState>),
-}
-
-/// What was found out about an artifact.
-pub(in super::super) struct Found {
-    pub(super) label: String,
-    pub(super) sha256: Option<Hash>,
-    /// What the receipt says that verifies; if none does, the one that is worth most.
-    pub(super) answer: Judged,
-    /// What the others say that were looked at.
-    pub(super) others: Vec<Judged>,
-}
-
-/// What one receipt says, or why there is none.
-pub(in super::super) struct Judged {
-    pub(super) receipt: Option<PathBuf>,
-    /// The policy that judged.
-    pub(super) policy: Option<Source>,
-    /// The verdict, or why there is none.
-    pub(super) verdict: Result<Report>,
-    /// The signer, so that it can be named before anything is believed.
-    pub(super) claimed_did: Option<Did>,
-    /// Whether it says that it is logged.
-    is_logged: bool,
-    /// What it calls the artifact, if it was found by the digest.
-    pub(super) signed_as: Option<String>,
-    /// The bytes that were signed, believed once they are verified.
-    pub(super) payload: Vec<u8>,
-}
-
-impl Judged {
-    fn none(receipt: Option<PathBuf>, failure: Failure) -> Self {
-        let (policy, claimed_did, signed_as) = (None, None, None);
-        let (verdict, payload) = (Err(failure), Vec::new());
-        Self { receipt, policy, verdict, claimed_did, is_logged: false, signed_as, payload }
-    }
-
-    pub(super) fn exit(&self) -> Exit {
-        match self.verdict.as_ref().map(Report::verdict) {
-            Ok(Verdict::Verified) => Exit::Yes,
-            Ok(Verdict::Failed) => Exit::False,
-            Ok(Verdict::CouldNotCheck) => Exit::Unable,
-            Err(failure) => failure.exit(),
-        }
-    }
-
-    /// Why it does not verify.
-    pub(super) fn why(&self) -> Option<String> {
-        match &self.verdict {
-            Err(failure) => Some(failure.one_line()),
-            Ok(report) => report.fault().map(|(check, fault)| format!("{check}: {fault}")),
-        }
-    }
-
-    /// Its file, as messages call it.
-    pub(super) fn file(&self) -> String {
-        self.receipt.as_ref().map_or(String::new(), |path| path.to_string_lossy().into_owned())
-    }
-}
-
-impl Found {
-    /// What there is to say of an argument that names nothing.
-    pub(super) fn missing(label: String, failure: Failure) -> Self {
-        Self { label, sha256: None, answer: Judged::none(None, failure), others: Vec::new() }
-    }
-
-    /// The artifact's name.
-    pub(in super::super) fn label(&self) -> &str {
-        &self.label
-    }
-
-    /// Its SHA-256.
-    pub(in super::super) fn sha256(&self) -> Option<Hash> {
-        self.sha256
-    }
-
-    /// The verdict in a word, the same for people and programs.
-    pub(in super::super) fn word(&self) -> &'static str {
-        word(self.exit())
-    }
-
-    /// Why it is not verified.
-    pub(in super::super) fn why(&self) -> Option<String> {
-        let why = self.answer.why()?;
-        Some(match self.unchecked() {
-            None => why,
-            Some(other) => format!("{why}; and {other}"),
-        })
-    }
-
-    /// One receipt that verifies is enough. If there is none, one that could not be checked might have been one.
-    pub(in super::super) fn exit(&self) -> Exit {
-        match (self.answer.exit(), self.unchecked()) {
-            (Exit::False, Some(_)) => Exit::Unable,
-            (exit, _) => exit,
-        }
-    }
-
-    /// What to do about that.
-    pub(in super::super) fn hint(&self) -> Option<String> {
-        self.answer.verdict.as_ref().err().and_then(Failure::first_hint)
-    }
-
-    /// The receipt for which the answer is not "false", where it is the answer of another one.
-    pub(super) fn unchecked(&self) -> Option<String> {
-        let is_unable = |answer: &&Judged| answer.exit() == Exit::Unable;
-        let other = self.others.iter().find(is_unable).filter(|_| self.answer.exit() == Exit::False)?;
-        let why = other.why().unwrap_or_default();
-        match other.receipt {
-            Some(_) => Some(format!("`{}` could not be checked: {why}", other.file())),
-            None => Some(why),
-        }
-    }
-}
-
-pub(super) fn word(exit: Exit) -> &'static str {
-    match exit {
-        Exit::Yes => "verified",
-        Exit::False => "failed",
-        Exit::Unable => "could-not-check",
-    }
 }
 
 impl Judge {

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use tlog::TreeSize;
 use tlog::policy::Cosigned;
 
-use super::judge::{Found, Judged, word};
+use super::found::{Found, Judged, word};
 use crate::artifact::Aside;
 use crate::clock;
 use crate::report::{Console, Exit, Failure};
