@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use service::key_file;
+use service::{key_file, wal};
 use tlog::key::KeyName;
 
 use crate::Failure;
@@ -82,7 +82,16 @@ pub(crate) fn look(path: &Path) -> Result<RocksStore, Failure> {
     if !path.join("lock").is_file() {
         return Err(no_witness(path));
     }
-    RocksStore::open_read_only(&path.join("db")).map_err(|e| cannot_open(path).caused_by(e))
+    let db = path.join("db");
+    // RocksDB reads some damage in a record file for ever. What a process that serves it writes meanwhile is at the end.
+    let unsound = wal::current(&db).and_then(|current| Ok((current, wal::unsound(&db)?)));
+    if let Ok((current, files)) = unsound {
+        let damaged = files.iter().find(|file| !file.is_torn()).map(ToString::to_string);
+        if let Some(damage) = current.err().or(damaged) {
+            return Err(cannot_open(path).because(damage).hint("`witness fsck` says what can be saved"));
+        }
+    }
+    RocksStore::open_read_only(&db).map_err(|e| cannot_open(path).caused_by(e))
 }
 
 fn no_witness(path: &Path) -> Failure {

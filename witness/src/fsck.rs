@@ -11,7 +11,7 @@ use crate::Failure;
 use crate::agreement::Agreement;
 use crate::directory::Directory;
 use crate::opening::{self, Looked};
-use crate::salvage::{Rescued, salvage, unreadable_values};
+use crate::salvage::{Rescued, salvage};
 use crate::state::accept;
 use crate::store::Store as _;
 
@@ -67,8 +67,10 @@ fn is_sound(dir: &Path, record: &Path) -> bool {
 /// Says what is damaged and what is held. Answers whether anything is.
 fn examine(dir: &Path, record: &Path, text: &mut String) -> bool {
     let db = dir.join("db");
-    let mut damage = Rescued::read(&db).damage;
-    damage.extend(unreadable_values(&db));
+    let rescued = Rescued::read(&db);
+    let unreadable = rescued.unreadable_values();
+    let mut damage = rescued.damage;
+    damage.extend(unreadable);
     let mut held = Vec::new();
     match opening::look(dir, record) {
         Ok(Looked { agreement: Agreement::Counted(logs), stored, torn, recorded }) => {

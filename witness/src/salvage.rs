@@ -14,6 +14,7 @@ use service::wal;
 use tlog::Hash;
 
 use crate::Failure;
+use crate::evidence::KeptFork;
 use crate::record::{CosignedRecord, Recorded};
 use crate::state::{read_round, row_of_value};
 use crate::store::recorded::ROUND_KEY;
@@ -41,11 +42,16 @@ impl Rescued {
             }
             Err(error) => rescued.damage.push(format!("`{}`: {error}", db.display())),
         }
-        // As it is; else with its record files mended; else with what RocksDB makes of them.
-        let mended = wal::Mended::copy(db);
-        let mended_store = || RocksStore::open_read_only(mended.as_ref().ok()?.path()).ok();
-        let whole = rescued.damage.is_empty().then(|| RocksStore::open_read_only(db).ok()).flatten();
-        let store = match whole.or_else(mended_store).map_or_else(|| RocksStore::open_damaged(db), Ok) {
+        // Never as it is: RocksDB reads some damage in a record file for ever.
+        let mended = match wal::Mended::copy(db) {
+            Ok(mended) => mended,
+            Err(error) => {
+                rescued.damage.push(format!("`{}`: {error}", db.display()));
+                return rescued;
+            }
+        };
+        let store = RocksStore::open_read_only(mended.path());
+        let store = match store.or_else(|_| RocksStore::open_damaged(mended.path())) {
             Ok(store) => store,
             Err(error) => {
                 rescued.damage.push(format!("{error}: nothing of the database can be read"));
@@ -72,6 +78,21 @@ impl Rescued {
             rescued.columns.insert(column, rows);
         }
         rescued
+    }
+
+    /// What is damaged of the values that [`read`](Self::read) does not look into: checkpoints and evidence.
+    pub(crate) fn unreadable_values(&self) -> Vec<String> {
+        let of = |column| self.columns.get(&column).into_iter().flatten();
+        let is_bad = |value: &[u8]| tlog::note::Note::parse(value).is_err();
+        let checkpoints = of(Column::History).filter(|(_, value)| is_bad(value)).map(|(key, _)| {
+            let log = key.get(..32).and_then(Hash::from_slice).unwrap_or(Hash::of(key));
+            format!("a checkpoint that is remembered of the log with the origin hash {log}")
+        });
+        let is_bad = |value: &[u8]| serde_json::from_slice::<KeptFork>(value).is_err();
+        let evidence = of(Column::Evidence).filter(|(_, value)| is_bad(value));
+        checkpoints
+            .chain(evidence.map(|_| "a contradiction that is kept cannot be read".to_owned()))
+            .collect()
     }
 
     /// How many logs' rows there are.
@@ -149,22 +170,4 @@ pub(crate) fn salvage(dir: &Path, record_path: &Path) -> Result<Vec<String>, Fai
 fn free_name(dir: &Path) -> PathBuf {
     let name = |number: u32| dir.join(format!("db.damaged.{number}"));
     (1..).map(name).find(|path| !path.exists()).expect("there are more names than salvages")
-}
-
-/// What is damaged of the values that [`Rescued::read`] does not look into: checkpoints and evidence.
-pub(crate) fn unreadable_values(db: &Path) -> Vec<String> {
-    let Ok(store) = RocksStore::open_read_only(db) else { return Vec::new() };
-    let mut damage = Vec::new();
-    for (key, value) in store.rescue(Column::History).0 {
-        if tlog::note::Note::parse(&value).is_err() {
-            let log = key.get(..32).and_then(Hash::from_slice).unwrap_or(Hash::of(&key));
-            damage.push(format!("a checkpoint that is remembered of the log with the origin hash {log}"));
-        }
-    }
-    for value in store.rescue(Column::Evidence).0.values() {
-        if serde_json::from_slice::<crate::evidence::KeptFork>(value).is_err() {
-            damage.push("a contradiction that is kept cannot be read".to_owned());
-        }
-    }
-    damage
 }

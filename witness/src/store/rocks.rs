@@ -39,7 +39,8 @@ impl RocksStore {
     }
 
     /// Opens a store to look at it, also while another process uses it: shows what was there at this moment.
-    /// Changes nothing on the disk.
+    /// Changes nothing on the disk. The caller has seen that its record files are whole: of a flipped record type
+    /// RocksDB makes an endless loop.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         Self::look(path, &options())
     }

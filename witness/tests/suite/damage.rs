@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -258,6 +260,46 @@ fn a_running_witness_whose_files_are_removed_ends() {
             }
         }
         assert_eq!(server.wait(), Some(70), "{remove}");
+    }
+}
+
+/// A record type that is flipped to one of recycled files makes RocksDB loop for ever (`ReadPhysicalRecord` of 11.8
+/// drops nothing then): whoever opens a database reads its files first.
+#[test]
+fn no_command_hangs_on_a_flipped_record_type() {
+    for (prefix, suffix) in [("", ".log"), ("MANIFEST-", "")] {
+        let (server, _) = killed();
+        let db = server.dir().join("db");
+        let is_it = |path: &PathBuf| {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            name.starts_with(prefix) && name.ends_with(suffix)
+        };
+        let files = fs::read_dir(&db).expect("a folder").map(|file| file.expect("a file").path());
+        let largest = |path: &PathBuf| fs::metadata(path).expect("a file").len();
+        let path = files.filter(is_it).max_by_key(largest).expect("a file");
+        edit(&path, |bytes| {
+            let first = usize::from(u16::from_le_bytes([bytes[4], bytes[5]]));
+            // The type of the second record.
+            bytes[7 + first + 6] ^= 4;
+        });
+        for (command, want) in [("fsck", 1), ("status", 2), ("evidence", 2), ("serve", 2)] {
+            let args: &[&str] = if command == "serve" { &["--listen", "127.0.0.1:0"] } else { &[] };
+            let mut child = server
+                .command(command, args)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("it runs");
+            let mut code = None;
+            let start = Instant::now();
+            while code.is_none() && start.elapsed() < Duration::from_secs(60) {
+                code = child.try_wait().expect("a process of ours");
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+            let _ = child.kill();
+            assert_eq!(code.and_then(|code| code.code()), Some(want), "{command} on {}", path.display());
+        }
+        assert_eq!(server.run("fsck", &["--salvage"]).status.code(), Some(0), "one flipped bit is put right");
     }
 }
 
