@@ -246,7 +246,9 @@ fn whole(read: io::Result<()>) -> io::Result<bool> {
 
 /// A file that nobody finds, and that is gone when it is closed, also by a crash.
 fn nameless(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+    // Whatever lies there is left over from a crash between these lines, and is not written through.
+    let _ = fs::remove_file(path);
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
     fs::remove_file(path)?;
     Ok(file)
 }

@@ -78,7 +78,7 @@ pub struct Args {
     /// A signer whose entries are told; may be given several times
     #[arg(long, value_name = "DID")]
     watch_did: Vec<Did>,
-    /// Ask for the envelope of every public entry, and count those that are withheld or erased
+    /// Ask for the envelope of every public entry, and count those that are withheld, erased or too long to read
     #[arg(long)]
     envelopes: bool,
     /// Where entries of watched DIDs are posted; over https and to public addresses only. Often a secret: then rather
