@@ -558,7 +558,7 @@ fn an_envelope_that_is_too_long_stops_no_monitor() {
     let log = FakeLog::start(1);
     for about in 0..2 {
         let (envelope, entry) = signed(1, did(1), about, Visibility::Public);
-        log.push(entry.to_leaf(time(1_000 + u64::from(about))));
+        log.push(entry.to_leaf(time(1_000 + about)));
         let json = envelope.to_json();
         let room = if about == 0 { log_client::MAX_ENVELOPE_BYTES + 1 } else { 5 << 20 };
         log.put_envelope(envelope.hash(), Some(format!("{json}{}", " ".repeat(room - json.len()))));
