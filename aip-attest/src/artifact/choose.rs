@@ -231,9 +231,10 @@ impl<D: Disk> Choosing<'_, D> {
                 self.met.push((path.clone(), None));
                 self.links.links.push(Link { path, at, place: self.choice.items.len() });
             }
-            _ if !at.strict.is_taken => {}
-            Seen::File => self.take(path, name),
-            Seen::Nothing => {}
+            Seen::File if at.strict.is_taken => self.take(path, name),
+            // Nothing that is asked for can lie below it.
+            Seen::File | Seen::Special | Seen::BrokenLink if !at.strict.is_taken => {}
+            // It was listed a moment ago: one that is not there is not the same as none.
             odd => self.odd(&path, cannot_take(&path, odd)),
         }
     }
@@ -309,7 +310,9 @@ fn cannot_take(path: &Path, seen: Seen) -> Failure {
         Seen::BrokenLink => Failure::new(format!("`{}` is a link that leads nowhere", path.display())),
         Seen::Unreadable(error) => Failure::new(format!("cannot read `{}`", path.display())).caused_by(error),
         Seen::File | Seen::Folder | Seen::Nothing => {
-            Failure::new(format!("`{}` changed while it was looked at", path.display()))
+            Failure::new(format!("`{}` cannot be looked at", path.display()))
+                .because("it changed at this moment, or its path is longer than the system takes")
+                .hint("name a folder nearer to it from within that, or leave it out: --exclude PATTERN")
         }
     }
 }

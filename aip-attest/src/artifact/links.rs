@@ -130,8 +130,7 @@ impl<D: Disk, F: Fn(&Path) -> bool> Following<'_, D, F> {
                         let Ok(real) = self.disk.real(&place) else { return false };
                         todo.push(Behind { real, path, at, way: way.clone() });
                     }
-                    Seen::Nothing => {}
-                    _ if !at.strict.is_taken => {}
+                    Seen::File | Seen::Special | Seen::BrokenLink if !at.strict.is_taken => {}
                     _ if self.taken.contains(&place) => {}
                     _ => return false,
                 }

@@ -17,7 +17,13 @@ pub struct Piped(OsString);
 
 /// Takes what is read once out of `arguments`, each once. A pipe that has a name of its own is a file among others, and
 /// nothing waits for whoever may write to it.
-pub fn take_piped(arguments: &[OsString]) -> (Vec<OsString>, Vec<Piped>) {
+///
+/// Refuses `-` where a file has that name: a shell's `*` gives it, and standard input must not stand in for that file.
+pub fn take_piped(arguments: &[OsString]) -> Result<(Vec<OsString>, Vec<Piped>)> {
+    if arguments.iter().any(|argument| argument == "-") && Path::new("-").symlink_metadata().is_ok() {
+        return Err(Failure::new("`-` is standard input, and there is a file of that name")
+            .hint("write `./-` for the file, or `/dev/stdin` for standard input"));
+    }
     let (piped, others): (Vec<OsString>, Vec<OsString>) = arguments.iter().cloned().partition(|argument| {
         let path = Path::new(argument);
         let is_open = path == Path::new("/dev/stdin")
@@ -31,7 +37,7 @@ pub fn take_piped(arguments: &[OsString]) -> (Vec<OsString>, Vec<Piped>) {
             once.push(piped);
         }
     }
-    (others, once)
+    Ok((others, once))
 }
 
 impl Piped {

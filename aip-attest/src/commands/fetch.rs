@@ -65,7 +65,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let pins = Pins::load()?;
     let excludes = Excludes::default();
-    let (arguments, piped) = artifact::take_piped(&args.artifacts);
+    let (arguments, piped) = artifact::take_piped(&args.artifacts)?;
     let named = Wanted { arguments: &arguments, excludes: &excludes, receipts: None };
     let mut artifacts = artifact::to_judge(&named).all()?;
     for piped in piped {

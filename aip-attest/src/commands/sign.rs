@@ -133,7 +133,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
             .hint("name files, folders or globs, or use --checksums or --subject"));
     }
     let shelf = Shelf::new(args.receipts.clone());
-    let (files, piped) = artifact::take_piped(&args.artifacts);
+    let (files, piped) = artifact::take_piped(&args.artifacts)?;
     let named = Named {
         files: &files,
         exclude: &args.exclude,

@@ -134,7 +134,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         policy: None,
     };
     let excludes = super::excludes(&args.exclude)?;
-    let (arguments, piped) = artifact::take_piped(&args.artifacts);
+    let (arguments, piped) = artifact::take_piped(&args.artifacts)?;
     let wanted = Wanted { arguments: &arguments, excludes: &excludes, receipts: args.receipts.as_deref() };
     let mut selection = artifact::to_judge(&wanted);
     selection.artifacts.extend(

@@ -168,6 +168,19 @@ fn what_is_piped_in_is_signed_under_a_name_and_verified() {
     piped(&world, &[&sign[..], &["--name", "../x"]].concat(), app).expect(2, &["leads out of its folder"]);
 }
 
+/// `verify *` in a folder of somebody who calls a file so.
+#[test]
+fn standard_input_does_not_stand_in_for_a_file_that_is_called_like_it() {
+    let world = World::with_receipt();
+    world.file("r/any.receipt.json", world.read("app.receipt.json").as_bytes());
+    world.file("-", b"evil");
+    let verify = ["verify", "--policy", "policy", "--any-signer", "--receipts", "r", "app"];
+    let with = |name| piped(&world, &[&verify[..], &[name]].concat(), b"hello artifact\n");
+    with("-").expect(2, &["there is a file of that name", "`./-`", "/dev/stdin"]);
+    with("./-").expect(2, &["there is no receipt"]);
+    with("/dev/stdin").expect(0, &["verified:"]);
+}
+
 /// A shell's `<(…)`.
 #[cfg(target_os = "linux")]
 #[test]

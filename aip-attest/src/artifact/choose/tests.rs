@@ -302,6 +302,40 @@ mod links {
         assert!(choice.items.iter().any(|item| matches!(item, Item::Odd { .. })));
     }
 
+    /// The deploy that copies it goes down folder by folder, and meets no limit.
+    #[test]
+    fn a_path_that_is_too_long_is_not_passed_over() {
+        let dir = tree(&["d/app", "e/app"]);
+        let (mut above, mut below) = (dir.path().join("d"), dir.path().join("e"));
+        let mut length = above.as_os_str().len();
+        for number in 0.. {
+            if length > 3850 {
+                break;
+            }
+            let half = if number < 10 { &mut above } else { &mut below };
+            half.push("n".repeat(200));
+            length += 201;
+        }
+        fs::create_dir_all(&above).expect("made");
+        fs::create_dir_all(&below).expect("made");
+        for name in ["f", "l"].map(|name| name.repeat(250)) {
+            match name.starts_with('f') {
+                true => fs::write(below.join(name), b"evil").expect("written"),
+                false => symlink(dir.path().join("e"), below.join(name)).expect("a link"),
+            }
+        }
+        // Only so does a path come to be that long.
+        fs::rename(dir.path().join("e").join("n".repeat(200)), above.join("n".repeat(200))).expect("moved");
+        for (argument, want) in [("d", 2), ("d/**", 2), ("**", 2), ("d/**/f*", 2), ("d/**/app", 1)] {
+            assert_eq!(odd(&dir, argument).len(), want, "{argument}: {:?}", odd(&dir, argument));
+        }
+        // A link to it leads to nothing that is looked at.
+        link(&dir, "d", "link");
+        assert_eq!(odd(&dir, "{d,link}/**/f*").len(), 3);
+        let choice = chosen(dir.path(), &["d"], &["n*"], Purpose::Judge);
+        assert_eq!(names(&choice), ["app"]);
+    }
+
     #[test]
     fn what_has_no_content_is_odd() {
         let dir = tree(&["d/app"]);
