@@ -257,6 +257,25 @@ fn variables_that_lead_into_the_checkout_are_not_passed_on() {
     assert!(!log.lines().any(|line| line.starts_with("HOME=")), "{log}");
 }
 
+/// Jobs set these to folders of the checkout, for what they build. Neither step takes code from there.
+#[cfg(target_os = "linux")]
+#[test]
+fn neither_shell_nor_loader_takes_code_of_the_checkout() {
+    let (world, machine) = (world(), Machine::new());
+    let script = world.file("ci/env.sh", format!("touch '{}'\n", world.path("pwned").display()).as_bytes());
+    // What is no library ends whatever loads it.
+    let library = world.file("lib/libc.so.6", b"no library");
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let (libraries, library) = (text(&world.path("lib")), text(&library));
+    for (name, value) in
+        [("BASH_ENV", text(&script)), ("LD_LIBRARY_PATH", libraries), ("LD_PRELOAD", library.clone())]
+    {
+        let run = machine.run(&world, &root(), &machine.search(&[]), &[(name, &value)]);
+        expect_harmless(&world, &run);
+        assert!(!run.printed.contains(&library), "{name}: {run:#?}");
+    }
+}
+
 /// The same version on PATH is taken from outside of the checkout only, and only if no entry before it depends on the
 /// working folder.
 #[test]
