@@ -68,7 +68,7 @@ fn act(runner: &mut Runner) -> Result<Exit> {
     if inputs.gate.is_none() && !has_key {
         return no_key(&inputs, runner);
     }
-    let pins = Pins::load().map_err(no_answer)?;
+    let pins = checkout::pins().map_err(no_answer)?;
     let rules = Rules::read(&inputs, &event, &pins, runner).map_err(no_answer)?;
     // Before anything is signed: what a stopped job made is nobody's release.
     if let Some(wanted) = &inputs.gate {

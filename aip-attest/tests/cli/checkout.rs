@@ -69,6 +69,26 @@ fn a_proposed_policy_counts_only_by_its_digest() {
     in_event(&world, "push", &other).expect(false, &["has another fingerprint"]);
 }
 
+/// Workflows that set HOME to the checkout find there what a pull request's author pins for them.
+#[test]
+fn pins_of_the_checkout_are_not_the_machines() {
+    let (log, world) = (Log::start(), world());
+    world.run(&["policy", "pin", &log.url(), "--yes"]).expect(0, &[]);
+    for event in ["push", "pull_request"] {
+        let own = did().to_string();
+        for step in [in_event(&world, event, &[]), in_event(&world, event, &gate(&own, &[]))] {
+            step.expect(false, &["::error ", "the pins in `", "are from the checkout"]);
+        }
+    }
+    assert!(log.bodies().is_empty());
+    // The same pins in a home of the machine count.
+    let home = tempfile::tempdir().expect("a folder");
+    std::fs::rename(world.path(".aip"), home.path().join(".aip")).expect("moved");
+    let (own, key, home) = (did().to_string(), key(), home.path().to_string_lossy().into_owned());
+    run(&world, &with(&own, &key, &[]), &[("HOME", &home)]).expect(true, &[]);
+    assert!(!log.bodies().is_empty());
+}
+
 fn gate<'a>(did: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [&[("sign-paths", ""), ("verify-did", did), ("trust-threshold", "0.5")], more].concat()
 }

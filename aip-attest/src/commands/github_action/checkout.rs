@@ -22,6 +22,19 @@ pub(super) struct Rules {
     pub(super) trust: Trust,
 }
 
+/// The pins of the machine. In a home that lies in the checkout they are the word of whoever changes the branch.
+pub(super) fn pins() -> Result<Pins> {
+    let pins = Pins::load()?;
+    match environment::home() {
+        Some(home) if pins.iter().next().is_some() && is_in_checkout(&home) => {
+            Err(Failure::new(format!("the pins in `{}` are from the checkout", home.display()))
+                .because("HOME lies in the checkout, and whoever changes the branch would choose which log is believed")
+                .hint("set HOME to a folder outside of the checkout, or remove the pins and use `log-url` and `policy-sha256`"))
+        }
+        _ => Ok(pins),
+    }
+}
+
 impl Rules {
     pub(super) fn read(inputs: &Inputs, event: &Event, pins: &Pins, runner: &mut Runner) -> Result<Self> {
         let policy = policy_file::named_alone(inputs.policy.as_deref(), pins, runner.console())?;
@@ -99,6 +112,11 @@ fn is_of_checkout(source: &Source) -> bool {
         Source::WorkingTree(_) => return true,
         Source::Flag(path) | Source::Environment(path) => path,
     };
+    is_in_checkout(path)
+}
+
+/// Whether whoever changes the checkout changes what lies at `path`. Where that cannot be told, it may be so.
+fn is_in_checkout(path: &Path) -> bool {
     let checkout = environment::path("GITHUB_WORKSPACE").or_else(|| std::env::current_dir().ok());
     let (Some(checkout), Ok(named)) = (checkout, std::path::absolute(path)) else { return true };
     let (Ok(real), Ok(real_checkout)) = (path.canonicalize(), checkout.canonicalize()) else { return true };
