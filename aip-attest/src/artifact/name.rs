@@ -4,9 +4,12 @@
 
 use std::iter;
 
-/// A pattern for one name.
+/// A pattern for one name. It matches the name that it is itself, too: `[slug].js`.
 #[derive(Clone, Debug)]
-pub(super) struct NamePattern(Vec<Token>);
+pub(super) struct NamePattern {
+    text: String,
+    tokens: Vec<Token>,
+}
 
 #[derive(Clone, Debug)]
 enum Token {
@@ -51,22 +54,25 @@ impl NamePattern {
             });
             rest = &rest[length..];
         }
-        Ok(Self(tokens))
+        Ok(Self { text: text.to_owned(), tokens })
     }
 
     /// Whether it begins with a dot.
     pub(super) fn is_dotted(&self) -> bool {
-        matches!(self.0.first(), Some(Token::Char('.')))
+        matches!(self.tokens.first(), Some(Token::Char('.')))
     }
 
     /// Whether the whole name matches.
     pub(super) fn matches(&self, name: &str) -> bool {
+        if name == self.text {
+            return true;
+        }
         let name: Vec<char> = name.chars().collect();
         let (mut token, mut at) = (0, 0);
         // Where the last `*` stands, and how much of the name it takes: more, if what follows does not match.
         let mut star: Option<(usize, usize)> = None;
         while at < name.len() {
-            match self.0.get(token) {
+            match self.tokens.get(token) {
                 Some(Token::Any) => {
                     star = Some((token, at));
                     token += 1;
@@ -84,7 +90,7 @@ impl NamePattern {
                 },
             }
         }
-        self.0[token..].iter().all(|token| matches!(token, Token::Any))
+        self.tokens[token..].iter().all(|token| matches!(token, Token::Any))
     }
 }
 
@@ -198,6 +204,9 @@ mod tests {
             (r"\[a]", "[a]", true),
             (r"\é", "é", true),
             ("a}", "a}", true),
+            ("[slug].js", "[slug].js", true),
+            ("[!a]", "[!a]", true),
+            (r"a\b", r"a\b", true),
             ("!(a)", "!(a)", true),
         ] {
             let parsed = NamePattern::parse(pattern).unwrap_or_else(|why| panic!("{pattern}: {why}"));

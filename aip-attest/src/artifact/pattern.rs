@@ -1,7 +1,8 @@
 //! Patterns as a shell reads them.
 //!
 //! `*`, `?` and `[…]` match within a name, `**` any folders, `{a,b}` one of several; `\` makes the next character
-//! a plain one. A leading dot is matched by a dot only. A folder that matches stands for what is below it.
+//! a plain one. Each part matches the name that it is itself too. A leading dot is matched by a dot only. A folder that
+//! matches stands for what is below it.
 //!
 //! A pattern is followed name by name, as a walk meets them ([`Pattern::step`]), so that a walk knows which folders
 //! it can leave aside.
@@ -336,6 +337,10 @@ mod tests {
             (r"{a\,b,c}", "a,b", true),
             (r"\{a,b}*", "{a,b}x", true),
             ("[{]a,b[}]", "{a,b}", true),
+            // A part that is a name.
+            ("[id]/*.js", "[id]/page.js", true),
+            ("[id]/*.js", "d/page.js", true),
+            ("{[slug],index}.js", "[slug].js", true),
         ] {
             let Ok(parsed) = Pattern::parse(pattern) else {
                 assert!(!want, "{pattern} is no pattern");
