@@ -297,6 +297,7 @@ fn no_command_hangs_on_a_flipped_record_type() {
                 std::thread::park_timeout(Duration::from_millis(10));
             }
             let _ = child.kill();
+            child.wait().expect("a process of ours");
             assert_eq!(code.and_then(|code| code.code()), Some(want), "{command} on {}", path.display());
         }
         assert_eq!(server.run("fsck", &["--salvage"]).status.code(), Some(0), "one flipped bit is put right");
