@@ -168,6 +168,20 @@ fn what_is_piped_in_is_signed_under_a_name_and_verified() {
     piped(&world, &[&sign[..], &["--name", "../x"]].concat(), app).expect(2, &["leads out of its folder"]);
 }
 
+/// The receipt of a file with a long name, and one in a folder of receipts that holds a file where a folder would be.
+#[test]
+fn where_no_receipt_can_lie_it_is_looked_for_by_its_digest() {
+    let world = World::with_receipt();
+    let long = "n".repeat(250);
+    world.file(&long, b"long");
+    world.file("dist/app", b"hello artifact\n");
+    world.file("r/all.receipt.json", Forge::of(&long, b"long").receipt().as_bytes());
+    world.file("r/any.receipt.json", world.read("app.receipt.json").as_bytes());
+    world.file("r/dist", b"a file");
+    let verify = ["verify", "--policy", "policy", "--any-signer", "--receipts", "r", "dist/app", &long];
+    world.run(&verify).expect(0, &["found by its digest, signed as `app`"]);
+}
+
 /// `verify *` in a folder of somebody who calls a file so.
 #[test]
 fn standard_input_does_not_stand_in_for_a_file_that_is_called_like_it() {

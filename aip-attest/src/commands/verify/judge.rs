@@ -125,7 +125,7 @@ impl Judge {
         for path in files {
             let bytes = match receipt_file::read_found(&path, receipt_file::MAX_BYTES) {
                 Ok(bytes) => bytes,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if is_nowhere(&error) => continue,
                 Err(error) => {
                     let failure = cannot_read(&path, error);
                     answers.push(Judged::none(Some(path), failure));
@@ -303,6 +303,12 @@ fn stricter(flags: &[Demand], settings: Vec<Demand>) -> Vec<Demand> {
         _ => false,
     };
     settings.into_iter().filter(|setting| !covered(setting)).collect()
+}
+
+/// Whether nothing lies at a path, and where a part of it is a file or too long, nothing can.
+fn is_nowhere(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | InvalidFilename)
 }
 
 fn cannot_read(path: &Path, error: io::Error) -> Failure {
