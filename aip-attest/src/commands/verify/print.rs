@@ -92,6 +92,12 @@ fn text_of(found: &Judged, report: &Report, console: &mut Console) {
             }
             if BuildFacts::read(verified.statement()).self_asserted {
                 console.line("provenance: self-asserted, worth as much as its signer");
+            } else {
+                // Its host chooses which receipt lies there: one may say that the artifact is bad.
+                let kind = verified.statement().predicate_type();
+                console.line(format!(
+                    "statement: `{kind}`, no provenance: read what it says, or ask with --predicate-type"
+                ));
             }
             if let Some(size) = bare_as_of(report, verified) {
                 console.line(format!(
