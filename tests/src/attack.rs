@@ -27,9 +27,9 @@ use crate::signer::Signer;
 pub enum Attack {
     /// Five addresses open all connections they can, and say nothing.
     Connections,
-    /// One address asks for large answers on 24 connections, and reads none.
+    /// One address asks for large answers on 40 connections, and reads none.
     SlowReaders,
-    /// One address sends the beginning of 48 large bodies, and a byte now and then.
+    /// One address sends the beginning of 68 large bodies, and a byte now and then.
     SlowBodies,
     /// One address logs as many bytes as it can.
     DayBytes,
@@ -57,8 +57,8 @@ impl Attack {
     pub fn name(self) -> &'static str {
         match self {
             Self::Connections => "all connections, idle (5 addresses)",
-            Self::SlowReaders => "24 slow readers of large answers",
-            Self::SlowBodies => "48 slow large bodies",
+            Self::SlowReaders => "40 slow readers of large answers",
+            Self::SlowBodies => "68 slow large bodies",
             Self::DayBytes => "the day's bytes",
             Self::Evidence => "evidence on 64 connections",
             Self::Bundles => "12 MB bundles, gzip, 4 connections",
@@ -98,12 +98,17 @@ impl Attack {
             Self::SlowReaders => attackers.hold_answers(log),
             Self::SlowBodies => attackers.hold_bodies(log),
             Self::DayBytes => {
-                let number = AtomicUsize::new(0);
+                // Signed beforehand, and more than there is room for: who signs meanwhile takes the CPUs, not the bytes.
                 let signer = Signer::new(666);
-                attackers.ask(log, 4, 3_000, move || {
-                    let number = number.fetch_add(1, Ordering::Relaxed);
+                let request = |number: u32| {
                     let signed = signer.sign(ORIGIN, format!("spent {number}").as_bytes(), Public, 600_000);
-                    post("/api/v1/entries", &signed.published().to_string().into_bytes())
+                    post("/api/v1/entries", signed.published().to_string().as_bytes())
+                };
+                let requests: Vec<_> = (0..120).map(request).collect();
+                let next = AtomicUsize::new(0);
+                attackers.ask(log, 4, 130, move || {
+                    let number = next.fetch_add(1, Ordering::Relaxed).min(requests.len() - 1);
+                    requests[number].clone()
                 });
             }
             Self::Evidence => {
@@ -149,9 +154,13 @@ impl Attackers {
     }
 
     fn hold_answers(&mut self, log: &Log) {
-        for _ in 0..24 {
+        // Then smaller ones, until nothing is left.
+        let smaller = [128, 64, 32, 16, 8, 4, 3, 2].map(|width| format!("{BUNDLE}.p/{width}"));
+        let paths = std::iter::repeat_n(BUNDLE.to_owned(), 24)
+            .chain(smaller.into_iter().flat_map(|path| [path.clone(), path]));
+        for path in paths {
             let mut stream = connect_from(ATTACKER, log.address()).expect("the log listens");
-            let request = format!("GET {BUNDLE} HTTP/1.1\r\nHost: log\r\n\r\n").repeat(4);
+            let request = format!("GET {path} HTTP/1.1\r\nHost: log\r\n\r\n").repeat(64);
             stream.write_all(request.as_bytes()).expect("a socket");
             // The answer has begun, so it is held.
             let _ = stream.peek(&mut [0]);
@@ -162,10 +171,12 @@ impl Attackers {
     fn hold_bodies(&mut self, log: &Log) {
         let body = vec![b' '; 8 << 20];
         let head = head("/api/v1/entries", 16 << 20);
-        for _ in 0..48 {
+        // Then smaller ones, until nothing is left.
+        let smaller = (0..7).flat_map(|halvings| [(4 << 20) >> halvings; 4]);
+        for length in std::iter::repeat_n(8 << 20, 40).chain(smaller) {
             let mut stream = connect_from(ATTACKER, log.address()).expect("the log listens");
             // Who is refused is cut off.
-            let _ = stream.write_all(&[head.as_bytes(), &body[..]].concat());
+            let _ = stream.write_all(&[head.as_bytes(), &body[..length]].concat());
             self.hold(stream);
         }
         let (held, stop) = (self.held.clone(), self.stop.clone());
