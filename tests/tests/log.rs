@@ -374,7 +374,8 @@ fn an_erased_envelope_is_gone_and_nothing_else_is() {
     };
     let hash = signed[3].envelope.hash().to_string();
     assert_eq!(erase(&log, &hash).status.code(), Some(2), "not while the log runs");
-    assert_eq!(log.stop(), Some(0));
+    // A clean stop leaves compressed files only, in which nobody finds a text; a kill leaves the write-ahead log.
+    log.kill();
     // The artifact's digest inside the payload: hex in base64, which no compression takes apart.
     let payload = signed[3].envelope.unverified_payload();
     let digest = signed[3].artifact.to_string();
@@ -430,7 +431,7 @@ fn a_restored_older_directory_is_refused_with_the_way_out() {
     // Without the record nobody knows what was signed.
     std::fs::rename(log.folder().join("log.signed"), log.folder().join("elsewhere")).expect("moved");
     let words = String::from_utf8_lossy(&log.serve_refused(&[]).stderr).into_owned();
-    assert!(words.contains("cannot be read") && words.contains("hint:"), "{words}");
+    assert!(words.contains("cannot be used") && words.contains("hint:"), "{words}");
 }
 
 #[test]
