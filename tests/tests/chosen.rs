@@ -116,6 +116,30 @@ fn a_gate_looks_at_all_that_is_named_and_says_what_it_left() {
     }
 }
 
+/// Whoever hosts receipts chooses which one lies beside an artifact. A pipeline says of bytes that it did not build, and signs,
+/// that they are bad.
+#[test]
+fn a_gate_takes_no_other_statement_for_provenance() {
+    let world = World::new();
+    fs::write(world.pipeline.work().join("found"), "malware").expect("written");
+    world.pipeline.write("scan.json", r#"{"result": "malware"}"#);
+    let scan = ["sign", "found", "--predicate-type", "vulns", "--predicate", "scan.json"];
+    world.pipeline.ok(&scan);
+    let consumer = world.consumer();
+    let from = world.pipeline.work();
+    fs::copy(from.join("found"), consumer.work().join("dist/found")).expect("a copy");
+    let receipt = from.join("found.vulns.receipt.json");
+    fs::copy(receipt, consumer.work().join("dist/found.receipt.json")).expect("a copy");
+    let (code, gate) = world.gate(&consumer, &["dist"]);
+    assert_eq!(code, 1, "{gate:#}");
+    assert_eq!(
+        verdicts(&gate),
+        [("dist/app", "verified"), ("dist/found", "failed"), ("dist/lib", "verified")]
+    );
+    assert_eq!(world.gate(&consumer, &["dist/found", "--predicate-type", "vulns"]).0, 0);
+    assert_eq!(world.gate(&consumer, &["dist/app", "--predicate-type", "vulns"]).0, 1);
+}
+
 #[test]
 fn confirm_is_about_one_artifact_whatever_else_matches() {
     let world = World::new();

@@ -177,6 +177,16 @@ fn the_announced_workflows_run_green_and_red_where_they_must() {
     red.expect(false, &["artifact-digest"]);
     expect_outputs(&red, "false", "0.8000");
     deploy.file("dist/app", b"an app");
+    deploy.file("dist/new", b"without a receipt");
+    let red = step(&deploy, &deployer, &[&gate[..], &artifacts].concat());
+    assert!(
+        red.summary.contains("there is no receipt") && !red.summary.contains("--receipt"),
+        "{}",
+        red.summary
+    );
+    fs::remove_file(deploy.path("dist/new")).expect("removed");
+    let scanned = [&gate[..], &artifacts, &[("verify-predicate-type", "vulns")]].concat();
+    step(&deploy, &deployer, &scanned).expect(false, &["predicate-type"]);
 
     // Gate and signature in one step: what is not trusted is not signed over.
     let both = [&gate[..], &[("sign-paths", "dist/*"), ("receipts-dir", "mine")]].concat();

@@ -9,6 +9,7 @@ use super::verify::{self, Found};
 use crate::artifact::{self, Aside, Excludes, Wanted};
 use crate::policy_file::trust::MAX_PATHS;
 use crate::policy_file::{PolicyFile, Source};
+use crate::predicate;
 use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::scoring::Flags;
 use crate::scoring::age::MaxAge;
@@ -19,7 +20,8 @@ mod print;
 ///
 /// Computes the trust score of --did from logged vouches, from your own roots, and compares it with --threshold.
 /// With artifacts, their receipts must verify too, signed by that DID; without any, none is checked, and the
-/// answer says so. Every file of a folder or a pattern needs a receipt, as for `verify`. A DID that is not registered,
+/// answer says so. Every file of a folder or a pattern needs a receipt, as for `verify`, and one of provenance: that the
+/// DID signed what it says of an artifact, such as a scan's result, does not mean that it built it. A DID that is not registered,
 /// that was deactivated, is reported as compromised or that no path of vouches leads to does not pass, whatever the
 /// threshold.
 ///
@@ -74,6 +76,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     receipts: Option<PathBuf>,
 
+    /// The kind of statement that must be about each artifact, a URI or a word such as cyclonedx; else provenance
+    #[arg(long, value_name = "TYPE", requires = "artifacts", value_parser = predicate::resolve)]
+    predicate_type: Option<String>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -98,6 +104,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         artifact: args.require.contains(&Requirement::Artifact),
         witnessed: args.require.contains(&Requirement::Witnessed),
         receipts: args.receipts,
+        predicate_type: args.predicate_type,
         asked: args.asked,
     };
     let opened = gate.open(console)?;
@@ -124,6 +131,8 @@ pub(super) struct Gate {
     pub(super) artifact: bool,
     pub(super) witnessed: bool,
     pub(super) receipts: Option<PathBuf>,
+    /// The kind of statement about each artifact; else provenance.
+    pub(super) predicate_type: Option<String>,
     pub(super) asked: Asked,
 }
 
@@ -167,7 +176,8 @@ impl Gate {
             let wanted = Wanted { arguments: &self.artifacts, excludes: &self.excludes, receipts };
             let selection = artifact::to_judge(&wanted);
             aside = selection.aside.clone();
-            found = verify::signed_by(state, selection, policy, self.receipts.clone(), pins, console);
+            let kind = self.predicate_type.as_deref().unwrap_or(predicate::PROVENANCE);
+            found = verify::signed_by(state, kind, selection, policy, self.receipts.clone(), pins, console);
         }
         Ok(Opened { judged, found, aside })
     }

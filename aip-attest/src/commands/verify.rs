@@ -153,9 +153,11 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 }
 
 /// Judges artifacts whose signer must be the one of this state, for a gate: a receipt cannot know what came after
-/// it. `policy` judges every receipt; without one, that of its log's pin does.
+/// it. What is signed must be a statement of this kind: whoever hosts receipts chooses which one lies there. `policy` judges
+/// every receipt; without one, that of its log's pin does.
 pub(super) fn signed_by(
     state: SignerState,
+    kind: &str,
     selection: Selection,
     policy: Option<PolicyFile>,
     receipts: Option<PathBuf>,
@@ -164,9 +166,9 @@ pub(super) fn signed_by(
 ) -> Vec<Found> {
     let mut judge = Judge {
         wanted: Some(vec![state.did]),
-        demands: Vec::new(),
+        demands: vec![Demand::PredicateType(kind.to_owned())],
         policy_flag: None,
-        predicate_type: None,
+        predicate_type: Some(kind.to_owned()),
         receipt: None,
         shelf: Shelf::new(receipts),
         listings: Listings::default(),

@@ -28,6 +28,7 @@ pub(super) fn pass(wanted: &GateInputs, inputs: &Inputs, rules: &Rules, runner: 
         artifact: !wanted.paths.take.is_empty(),
         witnessed: false,
         receipts: wanted.receipts.clone(),
+        predicate_type: wanted.predicate_type.clone(),
         asked: Asked {
             root: wanted.roots.clone(),
             scope: wanted.scope,
@@ -98,7 +99,7 @@ fn summary(opened: &Opened) -> String {
         Exit::Unable => "Could not tell whether to trust",
     };
     let mut text = format!("### {word}: `{}`\n\n{}\n\n", verdict.target, cell(&opened.reason()));
-    if let Some(hint) = opened.hint() {
+    if let Some(hint) = opened.hint().as_deref().and_then(in_words) {
         let _ = writeln!(text, "{}\n", cell(&hint));
     }
     let _ = writeln!(text, "| | |\n|---|---|");

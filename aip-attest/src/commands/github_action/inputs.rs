@@ -98,7 +98,8 @@ impl Inputs {
             .hint("`sign-paths`: one file, folder or glob a line, such as `dist/*`")
             .hint("`verify-did` and `trust-threshold`: let the job go on only if that pipeline is trusted"));
         }
-        let predicate_type = input("predicate-type")?.map(|text| kind(&text)).transpose()?;
+        let predicate_type =
+            input("predicate-type")?.map(|text| kind("predicate-type", &text)).transpose()?;
         let predicate = input("predicate")?.map(PathBuf::from);
         if predicate_type.is_some() != predicate.is_some() {
             return Err(Failure::new(
@@ -159,6 +160,8 @@ pub(super) struct GateInputs {
     pub(super) paths: Paths,
     /// The folder of their receipts.
     pub(super) receipts: Option<PathBuf>,
+    /// The kind of statement about each of them.
+    pub(super) predicate_type: Option<String>,
 }
 
 impl GateInputs {
@@ -186,6 +189,7 @@ impl GateInputs {
         for (name, is_set) in [
             ("verify-receipts-dir", receipts.is_some()),
             ("verify-max-age", input("verify-max-age")?.is_some()),
+            ("verify-predicate-type", input("verify-predicate-type")?.is_some()),
         ] {
             if is_set && paths.take.is_empty() {
                 return Err(Failure::new(format!("the input `{name}` is set, and `verify-paths` is empty"))
@@ -201,12 +205,15 @@ impl GateInputs {
             sync: flag("trust-sync")?,
             paths,
             receipts,
+            predicate_type: input("verify-predicate-type")?
+                .map(|text| kind("verify-predicate-type", &text))
+                .transpose()?,
         }))
     }
 }
 
 /// What else is set only for a gate, beside the flag `trust-sync`.
-const GATE_INPUTS: [&str; 13] = [
+const GATE_INPUTS: [&str; 14] = [
     "trust-threshold",
     "trust-roots",
     "trust-scope",
@@ -218,6 +225,7 @@ const GATE_INPUTS: [&str; 13] = [
     "trust-min-checkpoint",
     "verify-paths",
     "verify-receipts-dir",
+    "verify-predicate-type",
     "verify-max-age",
     "verify-max-checkpoint-age",
 ];
@@ -302,8 +310,8 @@ fn word<T: Copy>(name: &str, words: &[(&str, T)]) -> Result<T> {
     })
 }
 
-fn kind(text: &str) -> Result<String> {
-    let bad = |why| Failure::new(format!("the input `predicate-type` is `{text}`")).because(why);
+fn kind(name: &str, text: &str) -> Result<String> {
+    let bad = |why| Failure::new(format!("the input `{name}` is `{text}`")).because(why);
     predicate::resolve(text).map_err(bad)
 }
 
