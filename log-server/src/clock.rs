@@ -45,6 +45,11 @@ impl ClockGuard {
         self.said.insert(witness.to_owned(), theirs.saturating_sub(millis(mono)));
     }
 
+    /// Forgets what witnesses said that are asked no more.
+    pub fn keep_witnesses(&mut self, is_asked: impl Fn(&str) -> bool) {
+        self.said.retain(|witness, _| is_asked(witness));
+    }
+
     /// What the witnesses say is the time while the wall clock says `wall`: the median, which one among several
     /// cannot move. Of an even number the middle one that is nearer to the wall clock.
     fn witnesses_say(&self, wall: u64, mono: Duration) -> Option<u64> {

@@ -257,6 +257,18 @@ impl Settings {
         }
     }
 
+    /// The names of the settings that others have another value for, without those that are read again at SIGHUP.
+    pub fn differing(&self, other: &Self) -> Vec<String> {
+        let table = |settings: &Self| toml::Table::try_from(settings).unwrap_or_default();
+        let (mine, others) = (table(self), table(other));
+        let names = mine.keys().chain(others.keys().filter(|name| !mine.contains_key(*name)));
+        let read_again = ["admission", "allow-file", "token-file"];
+        names
+            .filter(|name| mine.get(*name) != others.get(*name) && !read_again.contains(&name.as_str()))
+            .cloned()
+            .collect()
+    }
+
     /// Where the second record of what was signed is.
     pub fn signed_record_path(&self, dir: &Path) -> PathBuf {
         self.signed_record.clone().unwrap_or_else(|| default_signed_record(dir))

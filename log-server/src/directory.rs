@@ -5,6 +5,7 @@
 //! D/policy     what consumers pin, and whom to ask     D/log-ml-dsa.skey   a second key, by option
 //! D/db/        RocksDB
 //! D/lock       held while a process uses the directory
+//! D/read       what the files that people edit were when they were read last
 //! D/snapshot   and D/snapshot.sock: see `snapshot`
 //! D.signed     the second record of what was signed, beside the directory; D.signed.lock like D/lock
 //! D/db.damaged what `salvage` replaced             D/db.salvaged   what replaces it, until it has its name
@@ -25,6 +26,7 @@ use tlog::note::Note;
 use crate::Failure;
 use crate::config::LogFile;
 use crate::sequencer::Identity;
+use crate::sigstore_note::SigstoreName;
 use crate::store::rocks::RocksStore;
 use crate::store::salvaged::{Salvaged, missing_leaves, ranges};
 use crate::store::schema::Read as _;
@@ -121,6 +123,11 @@ impl Directory {
         self.opened(RocksStore::open_read_only(&self.db()))
     }
 
+    /// The directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where the store is.
     pub(crate) fn db(&self) -> PathBuf {
         self.path.join("db")
@@ -175,6 +182,14 @@ impl Directory {
 
     pub(crate) fn identity(&self, file: &LogFile) -> Result<Identity, Failure> {
         let key = read_key(&self.path.join(KEY), KeyType::Ed25519, &file.origin)?;
+        // Everything that was signed for stock cosign says it.
+        let made = SigstoreName::of(&file.origin, key.verifier().key());
+        if file.sigstore != made {
+            let fact =
+                format!("`{}` gives the log another name for cosign", self.path.join("log.toml").display());
+            let made = format!("host = \"{}\", tree_id = {}", made.host, made.tree_id);
+            return Err(Failure::new(fact).hint(format!("put back what `init` wrote: {made}")));
+        }
         let ml_dsa = self.path.join(ML_DSA_KEY);
         let ml_dsa = ml_dsa.exists().then(|| read_key(&ml_dsa, KeyType::MlDsa44Cosignature, &file.origin));
         Ok(Identity { key, ml_dsa: ml_dsa.transpose()?, sigstore: file.sigstore.clone() })
@@ -207,6 +222,9 @@ pub(crate) fn read_key(path: &Path, kind: KeyType, origin: &str) -> Result<Signe
     }
     Ok(key)
 }
+
+/// The files that people edit.
+pub(crate) const EDITED: [&str; 2] = ["log.toml", "policy"];
 
 /// The log's key.
 pub(crate) const KEY: &str = "log.skey";

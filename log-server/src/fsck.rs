@@ -6,16 +6,19 @@ use std::path::PathBuf;
 use attestation::dsse::Envelope;
 use attestation::entry::{Entry, PendingLeaf};
 use rayon::prelude::*;
+use service::edited;
 use tlog::key::{Ed25519PublicKey, VerifierKey};
 use tlog::merkle::leaf_hash;
+use tlog::note::Note;
 use tlog::policy::Policy;
 use tlog::reader::Want;
 use tlog::tile::{Edge, TILE_WIDTH, Tile};
 use tlog::{Hash, LeafIndex, TreeSize, bundle};
 
 use crate::Failure;
-use crate::directory::Directory;
+use crate::directory::{Directory, EDITED};
 use crate::registry::{Keys, Registry, Staged};
+use crate::serve::own_policy;
 use crate::signed_record::SignedRecord;
 use crate::source::open_checkpoint;
 use crate::source::published::{MAX_TEXT_BYTES, Place};
@@ -57,7 +60,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 Failure::new(format!("cannot read the signed-checkpoint record `{}`", record_path.display()))
                     .caused_by(e)
             })?;
+            own_policy(&directory.policy()?, identity.key.verifier(), &file.settings)?;
             let store = directory.store_to_check()?;
+            let lines = Note::parse(record.as_bytes()).map_err(|e| e.to_string());
+            lines
+                .and_then(|note| identity.check_own_lines(&note))
+                .map_err(|e| damaged("the signed-checkpoint file", Some(e)))?;
+            for file in edited::edited(dir, &EDITED).unwrap_or_default() {
+                eprintln!(
+                    "hint: `{file}` is another than when the log was started last: if nobody edited it, it is damaged"
+                );
+            }
             check_store(&*store, identity.key.verifier(), &record)?
         }
         (None, Some(url)) => check_url(url, args.vkey.clone())?,

@@ -1,8 +1,8 @@
 //! The HTTP interface (`specs/http.md`): routes, and what they share.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::extract::connect_info::ConnectInfo;
@@ -46,14 +46,22 @@ pub mod unread;
 use budget::{Budgets, Gatekeeper};
 use error::Problem;
 
-/// Everything a handler may use.
-pub struct App {
-    /// The log's unique name.
-    pub origin: String,
+/// What the log's files say, and what is read again at SIGHUP.
+pub struct Terms {
     /// The policy text that consumers pin.
     pub policy: String,
     /// Where others reach the log, without a slash at the end, if its policy says so.
     pub address: Option<String>,
+    /// Who may submit.
+    pub gatekeeper: Gatekeeper,
+}
+
+/// Everything a handler may use.
+pub struct App {
+    /// The log's unique name.
+    pub origin: String,
+    /// What is read again while the log runs.
+    pub terms: RwLock<Arc<Terms>>,
     /// Where everything is kept. Handlers read; the sequencer writes.
     pub store: Arc<dyn Store>,
     /// Full tiles in memory.
@@ -68,8 +76,6 @@ pub struct App {
     pub clock_stopped: watch::Receiver<Option<String>>,
     /// Where admitted entries wait.
     pub pool: Arc<Pool>,
-    /// Who may submit.
-    pub gatekeeper: Gatekeeper,
     /// How much.
     pub budgets: Budgets,
     /// Reverse proxies that are believed.
@@ -114,6 +120,11 @@ pub struct RequestLimits {
 }
 
 impl App {
+    /// The terms as they are now.
+    pub fn terms(&self) -> Arc<Terms> {
+        self.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What is published at this moment.
     pub fn view(&self) -> View {
         let published = self.published.borrow().clone();

@@ -84,6 +84,16 @@ impl Identity {
         note
     }
 
+    /// Whether a note that this log signed has the line of each of its keys, and each verifies: it is shown as it is.
+    pub(crate) fn check_own_lines(&self, note: &Note) -> Result<(), String> {
+        for key in self.keys() {
+            if note.verify(std::slice::from_ref(&key)).map_err(|e| e.to_string())?.is_empty() {
+                return Err(format!("it has no line of the log's key {}", key.id()));
+            }
+        }
+        Ok(())
+    }
+
     /// The checkpoint in a note, if this log's Ed25519 key signed it.
     pub fn own_checkpoint(&self, note: &Note) -> Result<Checkpoint, String> {
         let keys = [self.key.verifier().clone()];

@@ -1,8 +1,8 @@
 //! `serve`: puts the parts together, and takes them apart again when told to stop.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use service::connections::ConnectionLimits;
 use service::shares::Warnings;
 use service::span::Pause;
 use service::turns::Turns;
-use service::{clock, connections, disk, operator};
+use service::{clock, connections, disk, edited, operator};
 use tlog::key::{AdmittedKeys, VerifierKey};
 use tlog::policy::Policy;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,8 +21,8 @@ use tokio::sync::watch;
 use crate::Failure;
 use crate::config::Settings;
 use crate::cosign::witnesses::Witnesses;
-use crate::directory::Directory;
-use crate::http::budget::{Budgets, Gatekeeper};
+use crate::directory::{Directory, EDITED};
+use crate::http::budget::Budgets;
 use crate::http::unread::Unread;
 use crate::http::{self, App, RequestLimits};
 use crate::metrics;
@@ -32,7 +32,11 @@ use crate::signed_record::SignedRecord;
 use crate::store::rocks;
 use crate::store::schema::Read as _;
 
-/// Serve a log until SIGTERM or SIGINT
+mod reload;
+
+use reload::{Read, Reload};
+
+/// Serve a log until SIGTERM or SIGINT; SIGHUP reads the policy, the admission, the allow-list and the tokens again
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The log's directory
@@ -56,20 +60,19 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let directory = Arc::new(Directory::lock(&args.dir)?);
     let file = directory.settings()?;
     let identity = directory.identity(&file)?;
-    let settings = args.settings.or(file.settings);
+    let settings = args.settings.clone().or(file.settings);
+    let vkey = identity.key.verifier().clone();
     let policy_text = directory.policy()?;
-    let policy = Arc::new(own_policy(&policy_text, identity.key.verifier(), &settings)?);
-    let own = policy.logs().iter().find(|log| log.vkey == *identity.key.verifier());
-    let address = own.and_then(|log| log.url.as_deref()).map(|url| url.trim_end_matches('/').to_owned());
-    let refused = |e| Failure::new("the settings are refused").caused_by(e);
-    settings.check().map_err(refused)?;
-    let gatekeeper = Gatekeeper::from_settings(&settings).map_err(refused)?;
+    settings.check().map_err(|e| Failure::new("the settings are refused").caused_by(e))?;
+    let Read { terms, policy, .. } = reload::read(policy_text.clone(), &settings, &vkey)?;
+    let policy = Arc::new(policy);
     let record_path = settings.signed_record_path(&args.dir);
     let record = SignedRecord::take(&record_path).map_err(|e| no_record(&record_path, e))?;
     let accept = Accept { clock: settings.accept_clock, older_record: args.accept_older_record };
     let store = directory.store(|store| {
         opening::judge(store, &record, &identity, accept).map_err(|e| cannot_open(&args.dir, e))
     })?;
+    edited::say(&args.dir, &EDITED);
     let handle = metrics::install();
     let pool = Arc::new(Pool::new(settings.pool_limits()));
     let rhythm = settings.rhythm(&policy);
@@ -87,8 +90,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let (day, day_bytes) = state.map_or((0, 0), |state| (state.day, state.day_bytes));
     let app = Arc::new(App {
         origin: file.origin,
-        policy: policy_text,
-        address,
+        terms: RwLock::new(Arc::new(terms)),
         store,
         tiles: sequencer.tiles(),
         registry: sequencer.registry(),
@@ -96,7 +98,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
         cosigning: sequencer.cosigning(),
         clock_stopped: sequencer.clock_stopped(),
         pool,
-        gatekeeper,
         budgets: Budgets::from_settings(&settings, day, day_bytes),
         entry_limits: settings.entry_limits(),
         request_limits: RequestLimits {
@@ -117,9 +118,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
         operator_port: settings.operator_listen.is_some(),
         now,
     });
+    let pool = app.pool.clone();
+    let reload = Reload::new(args.dir.clone(), args.settings, settings.clone(), vkey, policy_text, pool);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new("cannot start the server").caused_by(e))?;
-    runtime.block_on(serve(app, sequencer, &settings, limits, directory.clone(), &args.dir))?;
+    runtime.block_on(serve(app, sequencer, &settings, limits, directory.clone(), reload))?;
     // The directory is let go of only now: everything that uses it has ended.
     drop(runtime);
     // The next start finds everything in sorted files. One that cannot be flushed is as a kill leaves it.
@@ -137,7 +140,7 @@ async fn serve(
     settings: &Settings,
     limits: ConnectionLimits,
     directory: Arc<Directory>,
-    dir: &Path,
+    mut reload: Reload,
 ) -> Result<(), Failure> {
     let address = settings.listen.unwrap_or(([127, 0, 0, 1], 8080).into());
     let listener = connections::listen(address)
@@ -145,25 +148,29 @@ async fn serve(
     let cannot_wait = |e| Failure::new("cannot wait for signals").caused_by(e);
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(cannot_wait)?;
     let (stop, stopping) = watch::channel(false);
     let operator = settings.operator_listen;
     let operator =
         operator.map(|at| operator::start(at, http::operator_router(app.clone()), stopping.clone()));
     let operator = operator.transpose()?;
-    let writer = spawn_sequencer(sequencer, app.pool.clone())?;
-    let watchdog = tokio::spawn(watch_over(
-        app.clone(),
-        directory,
-        dir.to_owned(),
-        settings.disk_floor_bytes.unwrap_or(1 << 30),
-    ));
+    let writer = spawn_sequencer(sequencer, app.pool.clone(), reload.publication())?;
+    let watchdog =
+        tokio::spawn(watch_over(app.clone(), directory, settings.disk_floor_bytes.unwrap_or(1 << 30)));
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(origin = app.origin, address = %bound, size = app.published.borrow().size().get(), "serving");
     let (router, proxies, open) = (http::router(app.clone()), app.proxies.clone(), app.connections.clone());
     let server = tokio::spawn(connections::serve(listener, router, proxies, limits, open, stopping));
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => {
+                if let Some(terms) = reload.now() {
+                    *app.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
+                }
+            }
+        }
     }
     tracing::info!("stopping: nothing new is taken, who waits is answered");
     app.pool.close();
@@ -180,9 +187,14 @@ async fn serve(
 
 /// The writer's thread. A failed write ends the process at once: what is on the disk is known only
 /// after reading it again (I5), and nobody may be answered before that.
-fn spawn_sequencer(mut sequencer: Sequencer, pool: Arc<Pool>) -> Result<thread::JoinHandle<()>, Failure> {
+fn spawn_sequencer(
+    mut sequencer: Sequencer,
+    pool: Arc<Pool>,
+    publication: Arc<Mutex<Option<Publication>>>,
+) -> Result<thread::JoinHandle<()>, Failure> {
     let run = move || {
-        let work = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&mut sequencer, &pool)));
+        let write = std::panic::AssertUnwindSafe(|| write(&mut sequencer, &pool, &publication));
+        let work = std::panic::catch_unwind(write);
         match work {
             Ok(Ok(())) => return,
             Ok(Err(FatalError(error))) => {
@@ -199,11 +211,18 @@ fn spawn_sequencer(mut sequencer: Sequencer, pool: Arc<Pool>) -> Result<thread::
 }
 
 /// Rounds and publications until the pool is closed; then what is committed is published, if its witnesses
-/// cosign it soon.
-fn write(sequencer: &mut Sequencer, pool: &Pool) -> Result<(), FatalError> {
+/// cosign it soon. `publication` is how to go on once it is read again.
+fn write(
+    sequencer: &mut Sequencer,
+    pool: &Pool,
+    publication: &Mutex<Option<Publication>>,
+) -> Result<(), FatalError> {
     let mut last_round = Instant::now();
     let mut closed_at = None;
     loop {
+        if let Some(publication) = publication.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            sequencer.adopt(publication)?;
+        }
         let until = sequencer.next_tend().and_then(|pause| Instant::now().checked_add(pause));
         match pool.next(Wish { last_round, takes_entries: sequencer.takes_entries(), until }) {
             Turn::Round(batch) => {
@@ -237,7 +256,7 @@ fn turns() -> Turns {
 
 /// Looks after what changes outside: free disk space. Shows how all that is bounded stands, and keeps metrics and budgets
 /// from growing.
-async fn watch_over(app: Arc<App>, directory: Arc<Directory>, dir: PathBuf, disk_floor_bytes: u64) {
+async fn watch_over(app: Arc<App>, directory: Arc<Directory>, disk_floor_bytes: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     let mut warnings = Warnings::default();
     for tick in 0u64.. {
@@ -251,7 +270,7 @@ async fn watch_over(app: Arc<App>, directory: Arc<Directory>, dir: PathBuf, disk
             metrics::bound(what, &standing);
             warnings.look(what, &standing);
         }
-        disk::watch(&dir, disk_floor_bytes, &app.disk_low);
+        disk::watch(directory.path(), disk_floor_bytes, &app.disk_low);
         metrics::disk_low(app.disk_low.load(Ordering::Relaxed));
         if let Err(error) = directory.check_linked() {
             // What is written from now on would be gone with the process, and what is read is not there any more.
@@ -263,7 +282,7 @@ async fn watch_over(app: Arc<App>, directory: Arc<Directory>, dir: PathBuf, disk
 
 /// The log's own policy: what consumers pin, and the witnesses that the log asks. One that names another key
 /// is refused: whoever pinned it would believe none of this log's receipts.
-fn own_policy(text: &str, vkey: &VerifierKey, settings: &Settings) -> Result<Policy, Failure> {
+pub(crate) fn own_policy(text: &str, vkey: &VerifierKey, settings: &Settings) -> Result<Policy, Failure> {
     let policy: Policy =
         text.parse().map_err(|e| Failure::new("the log's own policy is malformed").caused_by(e))?;
     if !policy.logs().iter().any(|log| log.vkey == *vkey) {

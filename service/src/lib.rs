@@ -16,6 +16,7 @@ pub mod clock;
 pub mod connections;
 pub mod disk;
 pub mod durable;
+pub mod edited;
 pub mod key_file;
 pub mod operator;
 pub mod program;

@@ -38,7 +38,6 @@ pub mod store;
 
 mod bounded;
 mod directory;
-mod edited;
 mod salvage;
 
 pub use service::Failure;

@@ -12,7 +12,7 @@ use service::bodies::Bodies;
 use service::connections::ConnectionLimits;
 use service::shares::Warnings;
 use service::span::Pause;
-use service::{clock, connections, disk, operator};
+use service::{clock, connections, disk, edited, operator};
 use tlog::UnixTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -22,7 +22,6 @@ use crate::clock::{Clock, Reading};
 use crate::config::Settings;
 use crate::cosigner::Cosigner;
 use crate::directory::Directory;
-use crate::edited;
 use crate::http::{self, App};
 use crate::lists::{Lists, ListsError};
 use crate::logs::Logs;
@@ -51,7 +50,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let no_logs = |e| Failure::new("the logs to cosign are refused").caused_by(e);
     let lists = Lists::open(&args.dir, keys.verifiers()).map_err(no_logs)?;
     let logs = lists.logs(&Logs::default()).map_err(no_logs)?;
-    say_what_was_edited(&args.dir);
+    edited::say(&args.dir, &EDITED);
     let handle = metrics::install();
     let damaged = |e| Failure::new(format!("cannot read the state in `{}`", args.dir.display())).caused_by(e);
     let Opened { store, held } = directory.state()?;
@@ -125,7 +124,7 @@ async fn serve(
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hang_up.recv() => {
-                say_what_was_edited(dir);
+                edited::say(dir, &EDITED);
                 reload.now();
             }
             _ = user1.recv() => {
@@ -142,21 +141,6 @@ async fn serve(
     match (served, watched) {
         (Ok(()), Ok(Ok(()))) => Ok(()),
         _ => Err(Failure::new("a part of the server had failed before it stopped")),
-    }
-}
-
-/// Names the files that are others than at the last start, or reload.
-fn say_what_was_edited(dir: &Path) {
-    match edited::note(dir) {
-        Ok(files) => {
-            for file in files {
-                tracing::warn!(
-                    file,
-                    "this file is another than when it was read last: if nobody edited it, it is damaged"
-                );
-            }
-        }
-        Err(error) => tracing::warn!(%error, "cannot tell which files were edited"),
     }
 }
 
@@ -269,6 +253,9 @@ fn read_clocks() -> Reading {
 
 /// Open files of the store, with room for its journals, the listener and the operator's connections.
 const STORE_FILES: usize = 256 + operator::CONNECTIONS;
+
+/// The files of a directory that are read, and not written by this program alone.
+const EDITED: [&str; 3] = ["witness.toml", "logs", "logs.learned"];
 
 /// The exit code after a failed write.
 const EXIT_FATAL: i32 = 70;

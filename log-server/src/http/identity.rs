@@ -71,7 +71,7 @@ pub async fn document(State(app): State<Arc<App>>, Parts(did): Parts<String>) ->
         (header::CACHE_CONTROL, "no-store".to_owned()),
         (header::LINK, described_by),
     ];
-    Ok((headers, known.document(did, app.address.as_deref()).to_string()).into_response())
+    Ok((headers, known.document(did, app.terms().address.as_deref()).to_string()).into_response())
 }
 
 /// The DID document, its metadata and the proof of both.
@@ -92,7 +92,9 @@ fn resolve(app: &App, did: Did) -> Result<Resolution, Problem> {
     let known = Known::read(&view, did)?;
     let size = view.published().size().get();
     Ok(Resolution {
-        did_document: known.as_ref().map_or(Value::Null, |known| known.document(did, app.address.as_deref())),
+        did_document: known
+            .as_ref()
+            .map_or(Value::Null, |known| known.document(did, app.terms().address.as_deref())),
         did_document_metadata: known
             .as_ref()
             .map_or_else(|| json!({"registered": false, "treeSize": size}), |known| known.metadata(size)),

@@ -27,7 +27,7 @@ pub async fn checkpoint(State(app): State<Arc<App>>) -> Result<Response, Problem
 /// The policy that a consumer of this log pins.
 #[utoipa::path(get, tag = "tiles", path = "/policy", responses((status = 200, description = "C2SP tlog-policy text", body = String)))]
 pub async fn policy(State(app): State<Arc<App>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-cache")], app.policy.clone())
+    ([(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-cache")], app.terms().policy.clone())
 }
 
 /// A tile, full or partial.

@@ -107,7 +107,7 @@ pub async fn submit(
     body: Body,
 ) -> Result<Response, Problem> {
     let start = Instant::now();
-    app.gatekeeper.check_request(&headers)?;
+    app.terms().gatekeeper.check_request(&headers)?;
     // Before the body is read: reading it is work, too.
     app.budgets.spend_address(address, 1)?;
     let body = body::read(&app, address, &headers, body, app.request_limits.body_bytes).await?;
@@ -318,7 +318,7 @@ fn admit_new(
     let refused = |refusal| Box::new(Step::Refused(refusal));
     let unavailable = |problem| Box::new(Step::Unavailable(problem));
     let did = candidate.entry().did();
-    if !app.gatekeeper.allows(&did) {
+    if !app.terms().gatekeeper.allows(&did) {
         return Err(refused(Refusal::DidNotAllowed(did.to_string())));
     }
     if let Some(problem) = not_ready(app) {

@@ -94,10 +94,9 @@ impl SignedNote {
     fn read(name: &'static str, text: &str, identity: &Identity) -> Result<Self, OpenError> {
         let bad = |cause: String| OpenError::BadRecord { record: name, cause };
         let note = Note::parse(text.as_bytes()).map_err(|e| bad(e.to_string()))?;
-        match identity.own_checkpoint(&note) {
-            Ok(checkpoint) => Ok(Self { checkpoint, note }),
-            Err(cause) => Err(bad(cause)),
-        }
+        let checkpoint = identity.own_checkpoint(&note).map_err(bad)?;
+        identity.check_own_lines(&note).map_err(bad)?;
+        Ok(Self { checkpoint, note })
     }
 }
 
@@ -181,8 +180,14 @@ pub(crate) fn judge(
 ) -> Result<(), OpenError> {
     let state = store.tree_state()?.ok_or(OpenError::NoTree)?;
     let tree = load_tree(store, &state)?;
-    signed_before(store, record, identity)?.check(store, &state, &tree, accept)?;
-    published_before(store, &state, &tree, identity).map(drop)
+    let signed = signed_before(store, record, identity)?;
+    signed.check(store, &state, &tree, accept)?;
+    published_before(store, &state, &tree, identity)?;
+    // Whatever else a start reads, it reads here before it writes.
+    let SignedNote { checkpoint, note } = signed.last();
+    show(store, &tree, identity, checkpoint, note)?;
+    store.seen()?;
+    Ok(())
 }
 
 /// What was published last, if anything was.

@@ -5,6 +5,7 @@
 //! what was signed; the next start takes the same checkpoint up again and asks again.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use tlog::TreeSize;
@@ -16,7 +17,7 @@ use tlog::policy::{Cosigned, Policy};
 
 use super::opening::stored_hashes;
 use super::{FatalError, Identity, Sequencer};
-use crate::cosign::{Answer, Ask, BadLine, Cosigners, Gathering, Outcome};
+use crate::cosign::{Answer, Ask, BadLine, Cosigners, Cosigning, Gathering, Outcome};
 use crate::metrics;
 use crate::store::schema;
 use crate::store::{Batch, StoreError};
@@ -104,6 +105,36 @@ impl Sequencer {
         self.ask_anew_if_due();
         self.say_if_late();
         Ok(())
+    }
+
+    /// Goes on with another policy. What waits and what is shown keep the cosignatures that count under it, and its
+    /// witnesses are asked. After an error the process stops.
+    pub fn adopt(&mut self, publication: Publication) -> Result<(), FatalError> {
+        let before = std::mem::replace(&mut self.publication, publication);
+        // Requests that are under way are waited for, but not here.
+        thread::spawn(move || drop(before));
+        let policy = self.publication.policy.clone();
+        if let Some(Candidate { published, gathering, signed_at }) = self.candidate.take() {
+            self.candidate = Some(Candidate::new(published, self.gathering(&gathering.note()), signed_at));
+        }
+        if let Some(shown) = self.shown.take() {
+            let shown = self.gathering(&shown.note());
+            let checkpoint = self.published.borrow().checkpoint.clone();
+            self.say_if_shown_below_quorum(&checkpoint, &shown);
+            self.shown = Some(shown);
+        }
+        self.guard.keep_witnesses(|name| policy.witnesses().iter().any(|witness| witness.name == name));
+        self.cosigning.send_modify(|cosigning| {
+            let known = std::mem::replace(&mut cosigning.witnesses, Cosigning::new(&policy).witnesses);
+            for health in &mut cosigning.witnesses {
+                if let Some(known) = known.iter().find(|known| known.name == health.name) {
+                    *health = known.clone();
+                }
+            }
+            cosigning.below_quorum = None;
+        });
+        self.ask_witnesses();
+        self.tend()
     }
 
     /// When [`tend`](Self::tend) has something to do at the latest, from now; `None` for not before news.

@@ -594,6 +594,30 @@ fn a_clock_that_the_witnesses_contradict_stops_sequencing() {
     );
 }
 
+/// Another policy, while a checkpoint waits: what cosigned it keeps its line, and the quorum is that of now.
+#[test]
+fn a_policy_that_is_read_again_counts_for_what_waits() {
+    let (stage, bench) = (Stage::default(), Bench::new());
+    let mut sequencer = begun(&stage, &bench);
+    round(&mut sequencer, &[1]).0.expect("a round");
+    stage.cosign(&[1]);
+    sequencer.tend().expect("no write fails");
+    assert_eq!(published(&sequencer).0, 0, "one of two is no quorum");
+    let text = format!("log {}\nwitness w1 {}\nquorum w1\n", key().verifier(), witness(1).verifier());
+    let then = Stage { seconds: stage.seconds.clone(), ..Stage::default() };
+    let policy = Arc::new(text.parse().expect("a policy"));
+    let publication = Publication { policy, cosigners: Box::new(then.clone()), rhythm: RHYTHM };
+    sequencer.adopt(publication).expect("no write fails");
+    assert_eq!(published(&sequencer).0, 1, "the line that was there is the quorum now");
+    assert_eq!(sequencer.cosigning().borrow().witnesses.len(), 1);
+    round(&mut sequencer, &[2]).0.expect("a round");
+    assert_eq!(then.asked().0.size, TreeSize::new(2), "the witnesses of now are asked");
+    then.cosign(&[1]);
+    sequencer.tend().expect("no write fails");
+    assert_eq!(published(&sequencer).0, 2);
+    assert_eq!(bench.check(), TreeSize::new(2));
+}
+
 /// A wall clock that jumps, in either direction, and is right again: the log goes on without a restart.
 #[test]
 fn a_clock_that_is_right_again_goes_on_by_itself() {

@@ -6,6 +6,7 @@
 mod bytes;
 mod clients;
 mod disk;
+mod flips;
 mod shares;
 
 use std::collections::HashMap;

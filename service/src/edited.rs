@@ -8,14 +8,46 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use service::durable;
 use tlog::Hash;
 
-/// The files of a directory that are read, and not written by this program alone.
-const FILES: [&str; 3] = ["witness.toml", "logs", "logs.learned"];
+use crate::durable;
+
+/// Says on stderr which of a directory's `files` are others than at the last start, or reload.
+pub fn say(dir: &Path, files: &[&'static str]) {
+    match note(dir, files) {
+        Ok(edited) => {
+            for file in edited {
+                tracing::warn!(
+                    file,
+                    "this file is another than when it was read last: if nobody edited it, it is damaged"
+                );
+            }
+        }
+        Err(error) => tracing::warn!(%error, "cannot tell which files were edited"),
+    }
+}
+
+/// Those of a directory's `files` that are others than at the last start, or reload. Nothing is changed.
+pub fn edited(dir: &Path, files: &[&'static str]) -> io::Result<Vec<&'static str>> {
+    Ok(look(dir, files)?.edited)
+}
+
+struct Looked {
+    edited: Vec<&'static str>,
+    /// What is to be written, if it is another.
+    text: Option<String>,
+}
 
 /// Notes the files as they are now. Answers those that are others than when this was called last.
-pub(crate) fn note(dir: &Path) -> io::Result<Vec<&'static str>> {
+fn note(dir: &Path, files: &[&'static str]) -> io::Result<Vec<&'static str>> {
+    let Looked { edited, text } = look(dir, files)?;
+    if let Some(text) = text {
+        durable::replace(&dir.join("read"), text.as_bytes())?;
+    }
+    Ok(edited)
+}
+
+fn look(dir: &Path, files: &[&'static str]) -> io::Result<Looked> {
     let path = dir.join("read");
     let before = match fs::read_to_string(&path) {
         Ok(text) => Some(text),
@@ -25,25 +57,25 @@ pub(crate) fn note(dir: &Path) -> io::Result<Vec<&'static str>> {
         Err(e) => return Err(e),
     };
     let mut now = BTreeMap::new();
-    for name in FILES {
+    for name in files {
         match fs::read(dir.join(name)) {
-            Ok(bytes) => drop(now.insert(name, Hash::of(&bytes).to_string())),
+            Ok(bytes) => drop(now.insert(*name, Hash::of(&bytes).to_string())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => (),
             Err(e) => return Err(e),
         }
     }
     let line = |name: &str| now.get(name).map(|hash| format!("{hash} {name}\n")).unwrap_or_default();
-    let text: String = FILES.into_iter().map(line).collect();
+    let text: String = files.iter().map(|name| line(name)).collect();
     if before.as_ref() == Some(&text) {
-        return Ok(Vec::new());
+        return Ok(Looked { edited: Vec::new(), text: None });
     }
-    durable::replace(&path, text.as_bytes())?;
-    let Some(before) = before else { return Ok(Vec::new()) };
+    let Some(before) = before else { return Ok(Looked { edited: Vec::new(), text: Some(text) }) };
     let is_same = |name: &&str| {
         let old = before.split_inclusive('\n').find(|old| old.trim_end().ends_with(&format!(" {name}")));
         old.unwrap_or_default() == line(name)
     };
-    Ok(FILES.into_iter().filter(|name| !is_same(name)).collect())
+    let edited = files.iter().copied().filter(|name| !is_same(name)).collect();
+    Ok(Looked { edited, text: Some(text) })
 }
 
 #[cfg(test)]
@@ -57,7 +89,8 @@ mod tests {
         let write = |name: &str, text: &str| fs::write(dir.join(name), text).expect("a file");
         write("witness.toml", "url = \"https://w.example\"\n");
         write("logs", "logs/v0\n");
-        let note = || note(dir).expect("readable files");
+        let files = ["witness.toml", "logs", "logs.learned"];
+        let note = || note(dir, &files).expect("readable files");
         assert!(note().is_empty(), "the first time");
         assert!(note().is_empty());
         write("witness.toml", "url = \"https://v.example\"\n");
