@@ -16,7 +16,7 @@ const REFUSED: &str = "named, refused";
 /// for the database's sake is salvaged whole, or it is said what is missing. `LOG_FLIPS=10000` is the full run.
 #[test]
 fn a_flipped_bit_is_named_and_never_served() {
-    let flips = count("LOG_FLIPS", 96);
+    let flips = count("LOG_FLIPS", 200);
     let mut log = Log::start(&[]);
     let signer = Signer::new(1);
     let submit = |log: &Log, numbers: std::ops::Range<u32>| {
@@ -38,17 +38,31 @@ fn a_flipped_bit_is_named_and_never_served() {
     let good = tempfile::tempdir().expect("a temporary folder");
     copy_folder(&log.dir(), &good.path().join("log"));
     fs::copy(log.folder().join("log.signed"), good.path().join("log.signed")).expect("a copy");
-    let mut table = Table::default();
-    for flip in Flip::choose(good.path(), flips, 11) {
-        fs::remove_dir_all(log.dir()).expect("removed");
-        tests::flips::copy_folder(good.path(), log.folder());
-        flip.apply(log.folder());
-        let outcome = outcome(&mut log, &flip, &paths, &truth);
-        table.add(&flip, outcome);
-    }
-    println!("R7: {flips} flips\n{table}");
-    assert!(table.total(HARMLESS) < flips / 2, "a check that finds nothing");
+    let flips = Flip::choose(good.path(), flips, 11);
+    let table = std::sync::Mutex::new(Table::default());
+    let (truth, paths, table_of) = (&truth, &paths[..], &table);
+    std::thread::scope(|scope| {
+        for flips in flips.chunks(flips.len().div_ceil(WORKERS)) {
+            let good = good.path();
+            scope.spawn(move || {
+                let mut log = Log::init();
+                for flip in flips {
+                    fs::remove_dir_all(log.dir()).expect("removed");
+                    tests::flips::copy_folder(good, log.folder());
+                    flip.apply(log.folder());
+                    let outcome = outcome(&mut log, flip, paths, truth);
+                    table_of.lock().expect("no panic").add(flip, outcome);
+                }
+            });
+        }
+    });
+    let table = table.into_inner().expect("no panic");
+    println!("R7: {} flips\n{table}", flips.len());
+    assert!(table.total(HARMLESS) < flips.len() / 2, "a check that finds nothing");
 }
+
+/// Logs that are flipped at a time.
+const WORKERS: usize = 2;
 
 fn outcome(log: &mut Log, flip: &Flip, paths: &[String], truth: &HashMap<&str, Vec<u8>>) -> &'static str {
     let what = format!("bit {} of byte {} of {}", flip.bit, flip.byte, flip.file.display());
@@ -134,7 +148,7 @@ fn paths_of(signer: &Signer) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    for number in [0u32, 100, 255, 256, 279, 280, 299] {
+    for number in [0u32, 255, 279, 280] {
         let signed = signer.sign(ORIGIN, &number.to_be_bytes(), Public, 200);
         paths.push(format!("/api/v1/entries/{number}"));
         paths.push(format!("/api/v1/entries/{number}/receipt"));
