@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let store = directory.store_to_check()?;
             let lines = Note::parse(record.as_bytes()).map_err(|e| e.to_string());
             lines
-                .and_then(|note| identity.check_own_lines(&note))
+                .and_then(|note| identity.check_record(&note))
                 .map_err(|e| damaged("the signed-checkpoint file", Some(e)))?;
             for file in edited::edited(dir, &EDITED).unwrap_or_default() {
                 eprintln!(

@@ -95,7 +95,6 @@ impl SignedNote {
         let bad = |cause: String| OpenError::BadRecord { record: name, cause };
         let note = Note::parse(text.as_bytes()).map_err(|e| bad(e.to_string()))?;
         let checkpoint = identity.own_checkpoint(&note).map_err(bad)?;
-        identity.check_own_lines(&note).map_err(bad)?;
         Ok(Self { checkpoint, note })
     }
 }
@@ -164,6 +163,8 @@ pub(crate) fn signed_before(
     let text = record.read();
     let text = text.map_err(|e| OpenError::BadRecord { record: FILE_RECORD, cause: e.to_string() })?;
     let file = SignedNote::read(FILE_RECORD, &text, identity)?;
+    let lines = identity.check_record(&file.note);
+    lines.map_err(|cause| OpenError::BadRecord { record: FILE_RECORD, cause })?;
     let database = store.signed()?.map(|text| SignedNote::read("the database's record", &text, identity));
     let shown = record.shown();
     let shown = shown.map_err(|e| OpenError::BadRecord { record: SHOWN, cause: e.to_string() })?;
