@@ -54,11 +54,13 @@ impl Directory {
     pub(crate) fn try_lock(path: &Path) -> Result<Option<Self>, Failure> {
         let lock = path.join("lock");
         let file = OpenOptions::new().read(true).write(true).open(&lock);
-        let file = file.map_err(|e| match disk::may_pass(&e) {
-            true => Failure::new(format!("cannot open `{}`", lock.display())).caused_by(e).may_pass(true),
-            false => Failure::new(format!("`{}` is not the directory of a log", path.display()))
-                .caused_by(e)
-                .hint("`log-server init --dir D --origin O` makes a log"),
+        let file = file.map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => {
+                Failure::new(format!("`{}` is not the directory of a log", path.display()))
+                    .caused_by(e)
+                    .hint("`log-server init --dir D --origin O` makes a log")
+            }
+            _ => disk::cannot_open(&lock, e),
         })?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { path: path.to_owned(), snapshots: OnceLock::new(), lock: file })),
@@ -141,8 +143,8 @@ impl Directory {
         };
         let store = &**salvaged.store();
         // What stands before the damage is whole.
-        let before =
-            RocksStore::open_read_only(&self.db()).ok().and_then(|store| size_of(&store)).unwrap_or(0);
+        let before = Salvaged::before_damage(&self.db()).ok();
+        let before = before.and_then(|before| size_of(before.store())).unwrap_or(0);
         let size = size_of(store).max(self.entries_signed()).unwrap_or(0);
         let missing = missing_leaves(store, before.min(size), size);
         match &missing[..] {

@@ -20,6 +20,7 @@ use crate::sequencer::OpenError;
 use crate::sequencer::opening::check_extends;
 use crate::signed_record::SignedRecord;
 use crate::source::open_checkpoint;
+use crate::store::damage;
 use crate::store::rocks::RocksStore;
 
 /// Make a log's directory from a backup, and check every entry of it
@@ -53,6 +54,15 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     if fs::read_dir(dir).map_or(dir.exists(), |mut entries| entries.next().is_some()) {
         return Err(Failure::new(format!("`{}` is there, and not empty", dir.display())).hint(
             "name a new directory, or move the old one away: it may hold entries that the backup has not",
+        ));
+    }
+    let cannot_read =
+        |e| Failure::new(format!("cannot read the database of `{}`", from.display())).caused_by(e);
+    let found = damage::examine(&from.join("db")).map_err(cannot_read)?;
+    if !found.is_empty() {
+        let failure = found.into_iter().fold(Failure::no("damaged: the backup"), Failure::because);
+        return Err(failure.hint(
+            "restore another backup; `log-server recover --from` takes out of this one all that can be read",
         ));
     }
     let file = read_settings(from)?;

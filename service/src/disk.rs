@@ -4,6 +4,8 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::failure::Failure;
+
 /// Looks how much is free where `path` is, and says in `low` whether that is below the floor (bytes). What cannot be
 /// told is taken for too little.
 pub fn watch(path: &Path, floor: u64, low: &AtomicBool) {
@@ -32,4 +34,23 @@ pub fn may_pass(error: &io::Error) -> bool {
         Errno::STALE,
     ];
     Errno::from_io_error(error).is_some_and(|errno| passing.contains(&errno))
+}
+
+/// As [`may_pass`], for an error of RocksDB's about a file, of which there are words only.
+pub fn words_may_pass(error: &str) -> bool {
+    let lasting = ["No such file", "ermission denied", "ot a directory", "s a directory", "LOCK:"];
+    !lasting.iter().any(|words| error.contains(words))
+}
+
+/// Why a file that is there cannot be opened: a disk that may be in order again, or a file of somebody else.
+pub fn cannot_open(path: &Path, cause: io::Error) -> Failure {
+    let (may_pass, kind) = (may_pass(&cause), cause.kind());
+    let failure =
+        Failure::new(format!("cannot open `{}`", path.display())).caused_by(cause).may_pass(may_pass);
+    match kind {
+        io::ErrorKind::PermissionDenied => {
+            failure.hint("run this as the user who owns the directory, and let nobody else write into it")
+        }
+        _ => failure,
+    }
 }

@@ -34,7 +34,10 @@ impl Directory {
     pub(crate) fn lock(path: &Path) -> Result<Self, Failure> {
         let lock = path.join("lock");
         let file = OpenOptions::new().read(true).write(true).open(&lock);
-        let file = file.map_err(|e| no_witness(path).caused_by(e))?;
+        let file = file.map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => no_witness(path).caused_by(e),
+            _ => service::disk::cannot_open(&lock, e),
+        })?;
         match file.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), lock: file }),
             Err(TryLockError::WouldBlock) => {

@@ -105,8 +105,19 @@ pub fn open(dir: &Path) -> Result<Opened, Failure> {
         Agreement::Counted(held) => held,
     };
     // It was opened to be read a moment ago, so what stands in the way now is the disk: full, or read-only.
-    let cannot = |e| Failure::new(format!("cannot open the database in `{}`", dir.display())).caused_by(e);
-    let store = RocksStore::open(&dir.join("db")).map_err(|e| cannot(e).may_pass(true))?;
+    // Or its files are another user's, who ran `fsck --salvage`.
+    let cannot = |e: StoreError| {
+        let may_pass = disk::words_may_pass(&e.to_string());
+        let failure = Failure::new(format!("cannot open the database in `{}`", dir.display()));
+        let failure = failure.caused_by(e).may_pass(may_pass);
+        match may_pass {
+            true => failure,
+            false => {
+                failure.hint("every file of the directory has to belong to the user that the witness runs as")
+            }
+        }
+    };
+    let store = RocksStore::open(&dir.join("db")).map_err(cannot)?;
     let round = stored.round.unwrap_or(0);
     let mut rows = stored.rows;
     match recorded {

@@ -8,9 +8,9 @@ use rocksdb::{
     WriteOptions, checkpoint::Checkpoint,
 };
 
-use service::connections;
+use service::{connections, disk};
 
-use super::{Batch, Column, Order, Store, StoreError, Visit};
+use super::{Batch, Column, Order, Store, StoreError, Visit, damage};
 
 /// A RocksDB directory.
 pub struct RocksStore {
@@ -30,7 +30,7 @@ impl RocksStore {
 
     /// Opens a store that was made by [`RocksStore::create`]: a missing one is an error, never a new
     /// tree under the old key. What the write-ahead log holds behind damage would be dropped for good:
-    /// [`damage::examine`](super::damage::examine) it first.
+    /// [`damage::examine`] it first.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let mut options = options();
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
@@ -39,8 +39,13 @@ impl RocksStore {
         Self::with(&options, path)
     }
 
-    /// Opens a store to look at it: as it was before what is damaged in its write-ahead log. Nothing is changed.
+    /// Opens a store to look at it. Nothing is changed. Refuses one whose record files are damaged: RocksDB passes over
+    /// what it cannot read of them, and of a flipped record type it makes an endless loop.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        let found = damage::examine(path)?;
+        if !found.is_empty() {
+            return Err(StoreError::new("open", found.join("; ")));
+        }
         let mut options = options();
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         let there = DB::list_cf(&options, path).map_err(|e| failed("open", &e))?;
@@ -140,9 +145,8 @@ impl Store for RocksStore {
 
 /// An error of the database. Of the file system's it has the words only.
 fn failed(action: &'static str, error: &rocksdb::Error) -> StoreError {
-    let lasting = ["No such file", "ermission denied", "ot a directory", "s a directory", "LOCK:"];
     let text: &str = error.as_ref();
-    let may_pass = error.kind() == ErrorKind::IOError && !lasting.iter().any(|words| text.contains(words));
+    let may_pass = error.kind() == ErrorKind::IOError && disk::words_may_pass(text);
     StoreError { may_pass, ..StoreError::new(action, text) }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The store itself is left as it is.
 
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +24,16 @@ pub(crate) struct Salvaged {
 impl Salvaged {
     /// Reads the store at `db`.
     pub(crate) fn open(db: &Path) -> Result<Self, StoreError> {
-        let mended = Mended::copy(db).map_err(|e| StoreError::of_disk("copy its files", &e))?;
+        Self::of(Mended::copy(db))
+    }
+
+    /// Reads it as it was before what is damaged.
+    pub(crate) fn before_damage(db: &Path) -> Result<Self, StoreError> {
+        Self::of(Mended::before_damage(db))
+    }
+
+    fn of(mended: io::Result<Mended>) -> Result<Self, StoreError> {
+        let mended = mended.map_err(|e| StoreError::of_disk("copy its files", &e))?;
         let store = RocksStore::open_read_only(mended.path())?;
         Ok(Self { store: Arc::new(store), _mended: mended })
     }

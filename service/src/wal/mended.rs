@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{read, write};
+use super::{Journal, Record, read, write};
 
 /// The folder. It is removed when this is dropped, which comes after whoever reads it.
 #[derive(Debug)]
@@ -18,13 +18,25 @@ pub struct Mended(PathBuf);
 impl Mended {
     /// Mends a copy of the database folder `db`. What is damaged of its sorted files stays so.
     pub fn copy(db: &Path) -> io::Result<Self> {
+        Self::with(db, |journal| journal.records)
+    }
+
+    /// As [`copy`](Self::copy), with what stands before the first damage of each record file only.
+    pub fn before_damage(db: &Path) -> io::Result<Self> {
+        Self::with(db, |journal| {
+            let end = journal.flaws.first().map_or(usize::MAX, |flaw| flaw.at);
+            journal.records.into_iter().filter(|record| record.at < end).collect()
+        })
+    }
+
+    fn with(db: &Path, keep: fn(Journal) -> Vec<Record>) -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("aip-salvage-{}-{number}", std::process::id()));
         // A folder of somebody else is not used.
         DirBuilder::new().mode(0o700).create(&path)?;
         let mended = Self(path);
-        mended.fill(&db.canonicalize()?)?;
+        mended.fill(&db.canonicalize()?, keep)?;
         Ok(mended)
     }
 
@@ -33,7 +45,7 @@ impl Mended {
         &self.0
     }
 
-    fn fill(&self, db: &Path) -> io::Result<()> {
+    fn fill(&self, db: &Path, keep: fn(Journal) -> Vec<Record>) -> io::Result<()> {
         let mut manifests = Vec::new();
         for entry in fs::read_dir(db)? {
             let path = entry?.path();
@@ -44,10 +56,10 @@ impl Mended {
             };
             let to = self.0.join(file);
             if let Some(number) = manifest(name) {
-                fs::write(&to, write(&read(&fs::read(&path)?).records))?;
+                fs::write(&to, write(&keep(read(&fs::read(&path)?))))?;
                 manifests.push((number, name.to_owned()));
             } else if name.ends_with(".log") {
-                fs::write(&to, write(&read(&fs::read(&path)?).records))?;
+                fs::write(&to, write(&keep(read(&fs::read(&path)?))))?;
             } else if name.ends_with(".sst") {
                 symlink(&path, &to)?;
             }

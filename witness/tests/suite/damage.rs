@@ -314,3 +314,19 @@ fn init_refuses_a_record_that_is_there() {
     assert!(String::from_utf8_lossy(&again.stderr).contains("has signed before"));
     assert!(!server.dir().exists());
 }
+
+/// A lock file that is there and cannot be opened, on a read-only disk or as another user, is no reason to make a
+/// witness.
+#[test]
+fn what_cannot_be_opened_is_not_taken_for_missing() {
+    let log = Log::new("log.example/a", 9);
+    let server = Server::init(&[&log], &["--key-type", "ed25519"]);
+    let lock = server.dir().join("lock");
+    fs::remove_file(&lock).expect("a file");
+    // `ELOOP`: it is there, and cannot be opened by root either.
+    std::os::unix::fs::symlink(&lock, &lock).expect("a link");
+    let refused = server.run("fsck", &[]);
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(words.contains("cannot open") && !words.contains("witness init"), "{words}");
+}
