@@ -74,7 +74,7 @@ impl Display for Source {
             Self::WorkingTree(path) => write!(f, "{} (working tree)", path.display()),
             Self::Pinned(origin) => write!(f, "pinned for {origin}"),
             Self::Kept(origin) => write!(f, "kept with the key for {origin}"),
-            Self::Log(url) => write!(f, "the word of {url}, not pinned"),
+            Self::Log(url) => write!(f, "of {url}, by its own word, not pinned"),
         }
     }
 }
@@ -168,7 +168,11 @@ fn settings_beside(source: &Source) -> Result<Trust> {
 fn read_alone(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<PolicyFile> {
     let cannot = || Failure::new(format!("cannot use the policy `{}`", path.display()));
     let text = read_found(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
-    let text = String::from_utf8(text).map_err(|_| cannot().because("it is not UTF-8"))?;
+    let text = String::from_utf8(text).map_err(|_| {
+        cannot().because("it is not UTF-8").hint(
+            "PowerShell's `>` writes UTF-16: take the file as it was published, as by `curl -o FILE URL`",
+        )
+    })?;
     let policy = text.parse().map_err(|error: PolicyParseError| {
         let failure = cannot().caused_by(&error);
         mended(&error).into_iter().fold(failure, Failure::hint)

@@ -48,6 +48,11 @@ pub fn resolve(text: &str) -> Result<String, String> {
     }
 }
 
+/// Each word with the type that it stands for.
+pub fn words() -> impl Iterator<Item = (&'static str, &'static str)> {
+    WORDS.into_iter()
+}
+
 /// The part of a receipt's name that tells its predicate type: the short word, else the URI's letters and
 /// digits, and enough of its hash that no two types share a name.
 pub fn file_word(predicate_type: &str) -> String {

@@ -16,10 +16,12 @@ use std::path::Path;
 
 use tlog::Hash;
 
+use super::piped::Piped;
 use super::{Hashed, elsewhere};
 use crate::report::{Failure, Result};
 
-/// The subjects that the file at `path` lists. Their receipts are named after them, beside the file.
+/// The subjects that the file at `path` lists. Their receipts are named after them, beside the file; those of a list
+/// that is piped in, in the working folder.
 pub fn read(path: &Path) -> Result<Vec<Hashed>> {
     let cannot = || Failure::new(format!("cannot read the checksums in `{}`", path.display()));
     let text =
@@ -30,6 +32,7 @@ pub fn read(path: &Path) -> Result<Vec<Hashed>> {
             .hint("PowerShell's `>` writes UTF-16: use `| Out-File -Encoding utf8`")
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let folder = path.parent().filter(|_| !Piped::is_open(path)).unwrap_or(Path::new(""));
     let mut seen: BTreeMap<String, Hash> = BTreeMap::new();
     let mut subjects = Vec::new();
     for (line, number) in text.lines().zip(1..) {
@@ -46,7 +49,7 @@ pub fn read(path: &Path) -> Result<Vec<Hashed>> {
                 .because(format!("line {number} is of standard input, which has no name"))
                 .hint("`sha256sum FILES` names them; or use --subject NAME@sha256:HEX"));
         }
-        let subject = elsewhere(&name, sha256, path.parent().unwrap_or(Path::new("")))?;
+        let subject = elsewhere(&name, sha256, folder)?;
         match seen.insert(subject.artifact.name.clone(), sha256) {
             None => subjects.push(subject),
             Some(known) if known == sha256 => {}

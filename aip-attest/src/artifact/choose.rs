@@ -131,7 +131,7 @@ impl<D: Disk> Choosing<'_, D> {
                 self.choice.items.push(Item::Elsewhere(elsewhere));
             }
         } else if !is_there && self.met.iter().all(|(_, reason)| *reason == Some(Reason::Hidden)) {
-            self.odd(path, nothing(&text, why.as_deref(), !self.met.is_empty()));
+            self.odd(path, nothing(&text, why.as_deref(), !self.met.is_empty(), self.purpose));
         }
     }
 
@@ -277,7 +277,7 @@ fn is_internal(path: &Path) -> bool {
 }
 
 /// What there is to say of an argument that means nothing.
-fn nothing(text: &str, no_pattern: Option<&str>, is_hidden: bool) -> Failure {
+fn nothing(text: &str, no_pattern: Option<&str>, is_hidden: bool, purpose: Purpose) -> Failure {
     if text.is_empty() {
         return Failure::new("a file's name is empty");
     }
@@ -298,9 +298,10 @@ fn nothing(text: &str, no_pattern: Option<&str>, is_hidden: bool) -> Failure {
         };
     }
     let failure = Failure::new(format!("there is no file `{text}`"));
-    match text.starts_with("sha256:") {
-        true => failure.hint("a digest is sha256: and 64 lower-case hex digits"),
-        false => failure.hint("a folder, a glob such as 'dist/*', or several names work too"),
+    match (text.starts_with("sha256:") || text.contains("@sha256:"), purpose) {
+        (true, Purpose::Sign) => failure.hint("what is not here is signed with --subject NAME@sha256:HEX"),
+        (true, Purpose::Judge) => failure.hint("a digest is sha256: and 64 lower-case hex digits"),
+        (false, _) => failure.hint("a folder, a glob such as 'dist/*', or several names work too"),
     }
 }
 

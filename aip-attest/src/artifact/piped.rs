@@ -24,12 +24,10 @@ pub fn take_piped(arguments: &[OsString]) -> Result<(Vec<OsString>, Vec<Piped>)>
         return Err(Failure::new("`-` is standard input, and there is a file of that name")
             .hint("write `./-` for the file, or `/dev/stdin` for standard input"));
     }
-    let (piped, others): (Vec<OsString>, Vec<OsString>) = arguments.iter().cloned().partition(|argument| {
-        let path = Path::new(argument);
-        let is_open = path == Path::new("/dev/stdin")
-            || ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.parent() == Some(Path::new(folder)));
-        argument == "-" || (is_open && path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir()))
-    });
+    let (piped, others): (Vec<OsString>, Vec<OsString>) = arguments
+        .iter()
+        .cloned()
+        .partition(|argument| argument == "-" || Piped::is_open(Path::new(argument)));
     let mut once: Vec<Piped> = Vec::new();
     for argument in piped {
         let piped = Piped(argument);
@@ -41,6 +39,13 @@ pub fn take_piped(arguments: &[OsString]) -> Result<(Vec<OsString>, Vec<Piped>)>
 }
 
 impl Piped {
+    /// Whether the path is that of an open pipe, and not of a file that was opened.
+    pub(super) fn is_open(path: &Path) -> bool {
+        let is_open = path == Path::new("/dev/stdin")
+            || ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.parent() == Some(Path::new(folder)));
+        is_open && path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir())
+    }
+
     /// What to call it in messages.
     pub fn label(&self) -> String {
         self.0.to_string_lossy().into_owned()

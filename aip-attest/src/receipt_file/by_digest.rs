@@ -81,7 +81,8 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
                     folder.display()
                 ))
                 .because("so many are read to find a receipt by its digest")
-                .hint("name a folder that holds receipts only, or the receipt: --receipt FILE"));
+                .hint("name a folder that holds receipts only")
+                .hint("or name the receipt: --receipt FILE"));
             }
         }
     }

@@ -409,7 +409,30 @@ fn tell(written: &[Written], console: &mut Console) {
             more + 1
         )),
     }
+    let subjects = |path: &Path| {
+        let receipt = Receipt::parse(&read_found(path, MAX_BYTES).ok()?).ok()?;
+        Some(receipt.statement().subjects().iter().map(|subject| subject.sha256).collect::<Vec<_>>())
+    };
+    let is_of_other_bytes =
+        |displaced: &&Displaced| match (subjects(&displaced.kept), subjects(&displaced.from)) {
+            (Some(before), Some(now)) => !before.iter().any(|sha256| now.contains(sha256)),
+            _ => false,
+        };
+    if written
+        .iter()
+        .filter_map(|written| written.displaced.as_ref())
+        .filter(is_told)
+        .any(|it| is_of_other_bytes(&it))
+    {
+        console.hint(format!(
+            "receipts of an earlier build are judged like other files where their folder is: keep receipts apart with \
+             --receipts DIR, or verify with --exclude '{KEPT}'"
+        ));
+    }
 }
+
+/// The names of receipts that left their places.
+const KEPT: &str = "*.????????????????.receipt.json";
 
 fn cannot_put(path: &Path, source: std::io::Error) -> Failure {
     Failure::new(format!("cannot write `{}`", path.display())).caused_by(source)

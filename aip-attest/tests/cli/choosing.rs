@@ -249,3 +249,36 @@ fn the_action_leaves_out_what_stands_behind_an_exclamation_mark() {
     act("!*.map").expect(false, &["says only what to leave out"]);
     act("dist/*\n!**").expect(false, &["nothing is left of"]);
 }
+
+/// Build after build in one folder: whoever signs hears what becomes of the receipts before, and what helps does.
+#[test]
+fn who_signs_again_is_told_of_the_receipts_of_earlier_builds() {
+    let world = World::with_key();
+    world.file("policy", policy().as_bytes());
+    let signed = |content: &str| {
+        world.file("d/app", content.as_bytes());
+        world.run(&["sign", "--no-log", "d"])
+    };
+    let hint = "--exclude '*.????????????????.receipt.json'";
+    let first = signed("build 1");
+    assert!(first.code == 0 && !first.stderr.contains(hint), "{first:#?}");
+    signed("build 2").expect(0, &["is kept as", "receipts of an earlier build", "--receipts DIR", hint]);
+    let judged = verify(&world, &["d", "--json", "--exclude", "*.????????????????.receipt.json"]).json();
+    assert_eq!(verdicts(&judged).len(), 1, "{judged:#}");
+    // One of the same bytes is passed over by its content.
+    world.run(&["sign", "--no-log", "d", "--reproducible"]).expect(0, &["is kept as"]);
+    let again = world.run(&["sign", "--no-log", "d"]);
+    assert!(!again.stderr.contains(hint), "{again:#?}");
+}
+
+/// As `cosign sign` takes images.
+#[test]
+fn who_names_an_image_to_sign_is_told_how() {
+    let world = World::with_key();
+    let hex = tlog::Hash::of(b"image").to_string();
+    for image in [format!("ghcr.io/o/app@sha256:{hex}"), format!("sha256:{hex}")] {
+        world
+            .run(&["sign", "--no-log", &image])
+            .expect(2, &["there is no file", "--subject NAME@sha256:HEX"]);
+    }
+}

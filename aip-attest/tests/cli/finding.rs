@@ -70,7 +70,7 @@ fn a_moved_file_is_found_by_its_digest() {
         world.file(path, app);
         let ran = verify(&world, &[path, "--receipts", "r"]);
         let found = ["receipt: r/x/y.receipt.json, found by its digest, signed as `dist/app`"];
-        let refused = ["`r/x/y.receipt.json` names these bytes `dist/app`", "hint: call the file so"];
+        let refused = ["`r/x/y.receipt.json` names these bytes `dist/app`", "hint: call it as it was signed, `dist/app`"];
         ran.expect(code, if code == 0 { &found[..] } else { &refused[..] });
     }
     let json = verify(&world, &["app", "--receipts", "r", "--json"]).json();
@@ -307,5 +307,59 @@ fn a_symlink_for_the_receipt_is_written_through() {
             assert!(world.path(name).is_symlink());
             assert!(world.read(&format!("store/{name}")).contains("\"proof\""));
         }
+    }
+}
+
+/// `sha256sum dist/* | …`, in a shell's `<(…)`: the list lies nowhere, and so do no receipts beside it.
+#[cfg(target_os = "linux")]
+#[test]
+fn receipts_of_a_list_that_is_piped_in_are_written_in_the_working_folder() {
+    let world = World::with_key();
+    let line = format!("{}  dist/app", tlog::Hash::of(b"app"));
+    let script = format!("{PROGRAM} sign --no-log --checksums <(echo '{line}')");
+    let ran =
+        world.command("bash").args(["-c", &script]).env("PATH", "/usr/bin:/bin").output().expect("bash runs");
+    assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+    assert!(world.path("dist/app.receipt.json").is_file());
+}
+
+/// `gate` and the action show one hint, and take no receipt by its own name.
+#[test]
+fn the_first_hint_is_one_that_every_command_can_follow() {
+    let world = World::with_receipt();
+    world.file("r/any.receipt.json", world.read("app.receipt.json").as_bytes());
+    world.file("renamed", b"hello artifact\n");
+    let hint = |more: &[&str]| {
+        let verify = ["verify", "--policy", "policy", "--any-signer", "--json"];
+        let ran = world.run(&[&verify[..], more].concat());
+        assert_eq!(ran.code, 2, "{ran:#?}");
+        let json: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        json["results"][0]["error"]["hint"].as_str().expect("a hint").to_owned()
+    };
+    assert_eq!(hint(&["renamed", "--receipts", "r"]), "call it as it was signed, `app`");
+    let beside = hint(&["renamed"]);
+    assert!(beside.contains("--receipts DIR") && !beside.contains("--receipt "), "{beside}");
+    let digest = format!("sha256:{}", tlog::Hash::of(b"hello artifact\n"));
+    assert!(hint(&[&digest]).starts_with("--receipts DIR"));
+    world
+        .run(&["verify", "--policy", "policy", "--any-signer", "renamed", "--receipts", "nothing"])
+        .expect(2, &["there is no folder `nothing`"]);
+}
+
+/// An SBOM is signed, and nothing else: `verify` wants to know of the kind, and does not say that nothing was signed.
+#[test]
+fn who_asks_for_another_kind_is_told_of_the_one_that_is_there() {
+    let world = World::with_key();
+    world.file("policy", crate::world::policy().as_bytes());
+    world.file("app", b"app");
+    world.file("sbom.json", b"{}");
+    for more in [&[][..], &["--receipts", "r"]] {
+        let sign = ["sign", "--no-log", "--predicate-type", "cyclonedx", "--predicate", "sbom.json", "app"];
+        world.run(&[&sign[..], more].concat()).expect(0, &["signed"]);
+        let verify = ["verify", "--policy", "policy", "--any-signer", "app"];
+        world.run(&[&verify[..], more].concat()).expect(
+            2,
+            &["there is no receipt", "is of another kind, cyclonedx", "--predicate-type cyclonedx"],
+        );
     }
 }

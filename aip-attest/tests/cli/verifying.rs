@@ -50,7 +50,7 @@ $ aip-attest verify app --receipt nowhere.receipt.json --policy policy --any-sig
 app
 could not check
 ! error: there is no receipt `nowhere.receipt.json`
-! hint: `aip-attest sign` writes it, `aip-attest fetch` gets it from the log; or use --receipt FILE
+! hint: `aip-attest sign` writes it, `aip-attest fetch` gets it from the log
 
 $ aip-attest verify app --any-signer
 ? 2

@@ -11,7 +11,7 @@ use super::words::in_words;
 use crate::artifact::Aside;
 use crate::commands::sign;
 use crate::durable::{self, Readers};
-use crate::report::{Failure, Result};
+use crate::report::{Failure, Result, counted};
 use crate::signing::{Report, Signed};
 
 /// The action's outputs.
@@ -78,8 +78,10 @@ impl Outputs {
         append("GITHUB_STEP_SUMMARY", &self.summary)?;
         let console = runner.console();
         console.line(format!(
-            "signed {} artifacts as {}; {} not logged yet",
-            self.signed, self.did, self.pending
+            "signed {} as {}; {} not logged yet",
+            counted(self.signed, "artifact"),
+            self.did,
+            self.pending
         ));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What the commands say of their flags, in words of the action.
 
 /// Flags, and what says the same in a workflow.
-const FLAGS: [(&str, &str); 22] = [
+const FLAGS: [(&str, &str); 21] = [
     ("--log", "`log-url`"),
     ("--policy", "`policy`"),
     ("--expect", "`policy-sha256`"),
@@ -13,7 +13,6 @@ const FLAGS: [(&str, &str); 22] = [
     ("--checksums", "`checksums`"),
     ("--together", "`together`"),
     ("--reproducible", "`reproducible`"),
-    ("--exclude", "a line that begins with `!`"),
     ("--did", "`verify-did`"),
     ("--threshold", "`trust-threshold`"),
     ("--root", "`trust-roots`"),
@@ -51,6 +50,14 @@ fn unbracketed(word: &str) -> &str {
 
 /// Each flag, and the name of its value behind it, in words.
 fn reworded(text: &str) -> Option<String> {
+    if let Some((before, pattern)) = text.split_once("--exclude ") {
+        // Its value is a part of the line, and may be quoted for a shell.
+        let (pattern, after) = match pattern.strip_prefix('\'') {
+            Some(quoted) => quoted.split_once('\'')?,
+            None => pattern.split_at(pattern.find([' ', ';', ',']).unwrap_or(pattern.len())),
+        };
+        return Some(format!("{}the line `!{pattern}`{}", reworded(before)?, reworded(after)?));
+    }
     let mut words = String::new();
     let mut after_flag = false;
     for piece in text.split_inclusive(' ') {
@@ -96,7 +103,13 @@ mod tests {
                 "--max-age none, and no `max-checkpoint-age`",
                 Some("`trust-max-age` none, and no `max-checkpoint-age`"),
             ),
-            ("use `--exclude .git`", Some("use a line that begins with `!` .git")),
+            ("use `--exclude .git`", Some("use the line `!.git`")),
+            ("leave it out: --exclude PATTERN", Some("leave it out: the line `!PATTERN`")),
+            (
+                "or leave it out with --exclude 'my dist/*.json'; or not",
+                Some("or leave it out with the line `!my dist/*.json`; or not"),
+            ),
+            ("--exclude 'x' leaves it out", Some("the line `!x` leaves it out")),
             ("`aip-attest policy pin URL --replace`", Some("`aip-attest policy pin URL --replace`")),
             ("or sign without a log: --no-log", None),
             (
@@ -116,7 +129,7 @@ mod tests {
     fn what_takes_the_place_of_a_flag_is_an_input_of_the_action() {
         let action = include_str!("../../../../action.yml");
         let inputs = FLAGS.iter().flat_map(|(_, words)| words.split('`').skip(1).step_by(2));
-        for input in inputs.filter(|input| *input != "!") {
+        for input in inputs {
             assert!(action.contains(&format!("\n  {input}:\n")), "{input}");
         }
     }

@@ -92,7 +92,8 @@ impl Judge {
                     "`{}` has no place to look for its receipt",
                     artifact.name
                 ))
-                .hint("use --receipt FILE, or --receipts DIR to look there by the digest"));
+                .hint("--receipts DIR: it is looked for there by its digest")
+                .hint("or name the receipt: --receipt FILE"));
             }
             return self.by_digest(None, sha256, console);
         };
@@ -106,10 +107,43 @@ impl Judge {
             }
         }
         answers.extend(self.judge_files(files, &artifact.label(), sha256, console));
-        if answers.is_empty() && self.shelf.folder().is_some() {
-            return self.by_digest(Some((path, &places[0])), sha256, console);
+        if !answers.is_empty() {
+            return Ok(answers);
         }
-        if answers.is_empty() { Err(no_receipt(&places[0].path())) } else { Ok(answers) }
+        let answers = match self.shelf.folder() {
+            Some(_) => self.by_digest(Some((path, &places[0])), sha256, console),
+            None => Err(self.no_receipt(&places[0].path())),
+        };
+        answers.map_err(|failure| match self.of_another_kind(path, &artifact.name) {
+            None => failure,
+            Some((kind, file)) => failure
+                .because(format!("`{}` is of another kind, {kind}", file.display()))
+                .hint(format!("or ask for that kind: --predicate-type {kind}")),
+        })
+    }
+
+    /// A receipt of the artifact that is of none of the kinds that were looked for, with the word for its kind.
+    fn of_another_kind(&mut self, path: &Path, name: &str) -> Option<(&'static str, PathBuf)> {
+        predicate::words().find_map(|(word, kind)| {
+            let places = self.shelf.candidates(path, name, Some(kind)).ok()?;
+            let place = places.first()?;
+            let at_place = Some(place.path()).filter(|file| file.is_file());
+            let file = at_place.or_else(|| place.beside(&mut self.listings).ok()?.into_iter().next())?;
+            Some((word, file))
+        })
+    }
+
+    /// The first hint is one that `gate` and the action can follow: they take no receipt by its own name.
+    fn no_receipt(&self, path: &Path) -> Failure {
+        let failure = Failure::new(format!("there is no receipt `{}`", path.display()));
+        let failure = match self.shelf.folder() {
+            None => failure.hint(format!("{MADE}; --receipts DIR names the folder where it is")),
+            Some(folder) if !folder.exists() => {
+                failure.because(format!("there is no folder `{}`", folder.display())).hint(MADE)
+            }
+            Some(_) => failure.hint(MADE),
+        };
+        failure.hint("or name the receipt: --receipt FILE")
     }
 
     /// Judges receipts that name the digest, up to the first that verifies; if none does, one that names others. Those
@@ -144,8 +178,10 @@ impl Judge {
                 let failure = Failure::new(format!(
                     "`{label}` has more than {MAX_JUDGED} receipts, and none of so many verifies"
                 ));
-                answers
-                    .push(Judged::none(None, failure.hint("name the one that counts with --receipt FILE")));
+                let failure = failure
+                    .hint("move away those that do not count")
+                    .hint("or name the one that counts: --receipt FILE");
+                answers.push(Judged::none(None, failure));
                 break;
             }
             let answer = self.answer(path, &bytes, sha256, console);
@@ -175,14 +211,15 @@ impl Judge {
             .partition(|named| file.is_none_or(|(path, _)| artifact::is_named(&named.name, path)));
         if counting.is_empty() {
             let failure = match file {
-                Some((_, place)) => no_receipt(&place.path()),
+                Some((_, place)) => self.no_receipt(&place.path()),
                 None => Failure::new(format!("no receipt names sha256:{sha256}")),
             };
             return Err(match others.first() {
                 None => failure,
                 Some(Named { path, name }) => failure
                     .because(format!("`{}` names these bytes `{name}`", path.display()))
-                    .hint_first("call the file so, or say that this receipt counts for it: --receipt FILE"),
+                    .hint_first("or say that this receipt counts for it: --receipt FILE")
+                    .hint_first(format!("call it as it was signed, `{name}`")),
             });
         }
         let files: BTreeSet<PathBuf> = counting.iter().map(|named| named.path.clone()).collect();
@@ -314,15 +351,15 @@ fn is_nowhere(error: &io::Error) -> bool {
 fn cannot_read(path: &Path, error: io::Error) -> Failure {
     let failure = Failure::new(format!("cannot read the receipt `{}`", path.display()));
     match error.kind() {
-        io::ErrorKind::NotFound => no_receipt(path),
+        io::ErrorKind::NotFound => {
+            Failure::new(format!("there is no receipt `{}`", path.display())).hint(MADE)
+        }
         _ => failure.caused_by(error),
     }
 }
 
-fn no_receipt(path: &Path) -> Failure {
-    Failure::new(format!("there is no receipt `{}`", path.display()))
-        .hint("`aip-attest sign` writes it, `aip-attest fetch` gets it from the log; or use --receipt FILE")
-}
+/// Where a receipt comes from.
+const MADE: &str = "`aip-attest sign` writes it, `aip-attest fetch` gets it from the log";
 
 /// How many receipts beside an artifact are judged. Anybody can put more there.
 const MAX_JUDGED: usize = 64;
