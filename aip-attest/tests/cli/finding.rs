@@ -70,7 +70,10 @@ fn a_moved_file_is_found_by_its_digest() {
         world.file(path, app);
         let ran = verify(&world, &[path, "--receipts", "r"]);
         let found = ["receipt: r/x/y.receipt.json, found by its digest, signed as `dist/app`"];
-        let refused = ["`r/x/y.receipt.json` names these bytes `dist/app`", "hint: call it as it was signed, `dist/app`"];
+        let refused = [
+            "`r/x/y.receipt.json` names these bytes `dist/app`",
+            "hint: call it as it was signed, `dist/app`",
+        ];
         ran.expect(code, if code == 0 { &found[..] } else { &refused[..] });
     }
     let json = verify(&world, &["app", "--receipts", "r", "--json"]).json();
