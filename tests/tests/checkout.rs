@@ -186,6 +186,13 @@ fn a_checkout_alone_names_no_log_to_a_key_command() {
     let (code, _, err) = outcome(rotate.env("AIP_LOG_URL", &url).output().expect("aip runs"));
     assert_eq!(code, 0, "{err}");
     world.forget();
+    // A checkout does not say which log is at the owner's address either.
+    let name = KeyName::new("example.com/other").expect("a name");
+    let renamed = VerifierKey::new(name, world.fake.vkey.key().clone());
+    world.check_out(&format!("log {renamed} {url}\nquorum none\n"));
+    let (code, _, err) = owner.run(&["rotate-key", "--log", &url]);
+    assert_eq!((code, err.contains("does not say that it is `example.com/other`")), (2, true), "{err}");
+    world.check_out(&World::policy_of(&world.home, "quorum none"));
     // The hint's command keeps it: then the checkout is held against it.
     owner.ok(&["init", "--register", "--log", &url]);
     assert_eq!(file(&owner.next_file())["logs"][0]["vkey"], world.home.vkey.to_string());
@@ -282,6 +289,22 @@ fn also_here_keeps_a_second_log() {
     assert!(err.contains("is at home in `localhost/log`"), "{err}");
     let (code, _, err) = owner.run(&["rotate-key"]);
     assert_eq!((code, err.contains(&format!("the log is {}", log.vkey))), (0, true), "{err}");
+    // Who has no pin is told of the home all the same.
+    let out = owner.ok(&["whoami"]);
+    assert!(out.contains("Current key: this one"), "{out}");
+    // In a second log the DID lives on: every change says so, also once the keys here count there alone.
+    let owner = Someone::new();
+    owner.ok(&["init", "--register", "--log", &log.url()]);
+    owner.ok(&["init", "--register", "--log", &other.url(), "--also-here"]);
+    let recovery = owner.recovery_file();
+    let moved = ["rotate-key", "--log", &other.url()];
+    let report = ["report-compromise", "--since", "2", "--log", &other.url()];
+    let ends = ["deactivate", "--yes", "--log", &other.url(), "--recovery", text(&recovery)];
+    for command in [&moved[..], &moved, &report, &ends] {
+        let (code, out, err) = owner.run(command);
+        let warns = err.contains("warning: the DID is registered in `localhost/log` too: there ");
+        assert_eq!((code, warns), (0, true), "{command:?}: {out}{err}");
+    }
     // Registered by what a checkout says: nothing keeps that.
     let owner = Someone::new();
     fs::create_dir_all(owner.work().join(".aip")).expect("a folder");

@@ -11,7 +11,7 @@ use super::log_args::HomeArgs;
 use super::recover::refuse_other_key;
 use crate::events::{Known, Session};
 use crate::keyfile::lock::Lock;
-use crate::keyfile::logs::KeptLogs;
+use crate::keyfile::logs::{KeptLog, KeptLogs};
 use crate::keyfile::next::Next;
 use crate::keyfile::recovery::{self, Recovery};
 use crate::keyfile::{self, Identity};
@@ -56,8 +56,20 @@ impl Hands {
         }
     }
 
-    /// Meets the log that has the DID, by what is kept of it beside these keys.
+    /// Meets the log that has the DID, by what is kept of it beside these keys; warns of another one that has it too.
     pub(super) fn open(&self, args: &HomeArgs, deadline: Instant, console: &mut Console) -> Result<Session> {
+        let session = self.meet(args, deadline, console)?;
+        let elsewhere = match self {
+            Self::Recovery(recovery) => {
+                recovery.logs.iter().map(KeptLog::origin).find(|origin| *origin != session.origin())
+            }
+            Self::Machine { next, .. } => next.elsewhere(session.origin()),
+        };
+        session.warn_of_other_home(elsewhere, "nothing changes by this", console);
+        Ok(session)
+    }
+
+    fn meet(&self, args: &HomeArgs, deadline: Instant, console: &mut Console) -> Result<Session> {
         match self {
             Self::Recovery(recovery) => {
                 // The recovery key is brought from elsewhere, and the machine may know the log.

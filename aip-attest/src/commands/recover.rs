@@ -8,7 +8,7 @@ use tlog::{LeafIndex, TreeSize};
 use super::emergency::open_for;
 use super::init::capabilities;
 use super::log_args::HomeArgs;
-use super::rotate_key::as_asked;
+use super::rotate_key::{OLD_KEY_STAYS, as_asked};
 use crate::clock;
 use crate::environment;
 use crate::events::{self, Known};
@@ -79,7 +79,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         logs: logs.headed_by(&known.origin),
     };
     if let Some(next) = &next {
-        session.warn_of_other_home(next, console);
+        session.warn_of_other_home(next.elsewhere(session.origin()), OLD_KEY_STAYS, console);
     }
     let begun = next.as_ref().and_then(|next| next.under_way.as_ref());
     let next = match (begun.map(|begun| (begun.standing(state, &known.origin), begun.is_recovery())), next) {

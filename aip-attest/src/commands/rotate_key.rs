@@ -31,7 +31,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     session.keep_policy_in(&mut next.logs)?;
     let known = session.known(identity.did, console)?;
     let state = known.registered()?;
-    session.warn_of_other_home(&next, console);
+    session.warn_of_other_home(next.elsewhere(session.origin()), OLD_KEY_STAYS, console);
     let next = match next
         .under_way
         .as_ref()
@@ -70,6 +70,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     as_asked(args.capabilities, &logged)?;
     Ok(Exit::Yes)
 }
+
+/// What a change of keys in one log leaves in another one.
+pub(super) const OLD_KEY_STAYS: &str = "its key stays the old one, which signs no more here";
 
 /// Refuses to call a change done that was begun before, and gives the new key something else than was asked for now.
 pub(super) fn as_asked(asked: Option<Capabilities>, logged: &Logged) -> Result<()> {

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock;
-use crate::events::{Known, Session, home};
+use crate::events::home::{self, Meant};
+use crate::events::{Known, Session};
 use crate::keyfile::credentials::Profile;
 use crate::keyfile::next::Next;
 use crate::keyfile::{self, Identity, Source, Stored};
@@ -18,11 +19,11 @@ use crate::target::Wish;
 /// Print the DID that signs here, where its key is, and what the log says of it
 ///
 /// Needs no passphrase: the DID of an encrypted file is readable, though nothing proves it before the key is
-/// opened. Asks the log that is named or pinned, if one is: without one it says what it does not know. What this machine
+/// opened. Asks the log that is named, pinned or kept with the key, if one is: without one it says what it does not know. What this machine
 /// knows is printed in any case; exit code 2 if the log gives no answer that holds, or has another key for the DID.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The log; else AIP_LOG_URL, the policy's, or the only one pinned
+    /// The log; else AIP_LOG_URL, the policy's, the only one pinned, or the DID's home
     #[arg(long, value_name = "URL")]
     log: Option<String>,
 
@@ -45,7 +46,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let who = Who::find(console)?;
-    let known = ask(&args, who.did, console);
+    let known = ask(&args, &who, console);
     let is_current = match (&who.identity, &known) {
         (Some(identity), Ok(Some(known))) => known.is_current(identity),
         // With no log to ask, only the first key proves whose it is.
@@ -92,14 +93,22 @@ fn unknown(failure: Failure) -> Failure {
 }
 
 /// What the log says; `None` if none is named, or none is to be asked.
-fn ask(args: &Args, did: Did, console: &mut Console) -> Result<Option<Known>> {
-    if args.offline || !names_a_log(args)? {
+fn ask(args: &Args, who: &Who, console: &mut Console) -> Result<Option<Known>> {
+    if args.offline {
         return Ok(None);
     }
     let deadline = super::deadline(args.timeout)?;
-    let session = Session::open(args.log.as_deref(), args.policy.as_deref(), deadline, console)?;
-    home::tell_of_other(did, &session.target, console);
-    session.known(did, console).map(Some)
+    if names_a_log(args)? {
+        let session = Session::open(args.log.as_deref(), args.policy.as_deref(), deadline, console)?;
+        home::tell_of_other(who.did, &session.target, console);
+        return session.known(who.did, console).map(Some);
+    }
+    let Ok(Some(next)) = &who.next else { return Ok(None) };
+    let Some(home) = next.home() else { return Ok(None) };
+    let (kept, home) = (&[&next.logs][..], Some(home));
+    let meant = Meant { log: None, policy: None, kept, home, accept: false, may_be_of_checkout: false };
+    let session = Session::open_at_home(&meant, deadline, console)?;
+    session.known(who.did, console).map(Some)
 }
 
 fn names_a_log(args: &Args) -> Result<bool> {

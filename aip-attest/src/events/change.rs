@@ -90,12 +90,10 @@ impl Session {
         Ok(logged)
     }
 
-    /// Warns of a change in one of two logs: the other one keeps the old key.
-    pub fn warn_of_other_home(&self, next: &Next, console: &mut Console) {
-        if let Some(there) = next.elsewhere(self.origin()) {
-            console.warn(format!(
-                "the DID is registered in `{there}` too: there its key stays the old one, which signs no more here"
-            ));
+    /// Warns of an event in one of two logs: the other one goes on without it, and `there` says how.
+    pub fn warn_of_other_home(&self, elsewhere: Option<&str>, there: &str, console: &mut Console) {
+        if let Some(other) = elsewhere {
+            console.warn(format!("the DID is registered in `{other}` too: there {there}"));
         }
     }
 

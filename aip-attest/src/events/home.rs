@@ -48,7 +48,7 @@ impl Session {
             _ => Wish::new(meant.log, named, &pins)?,
         };
         let target = wish.meet_to_submit(&pins, deadline, console)?;
-        let known = known(meant, &target, &pins, is_named);
+        let known = known(meant, &target, &pins, is_named)?;
         refuse_other(meant, &known, &target, is_named, console)?;
         let keys: Vec<String> =
             logs::keys(&target.judge.policy, &target.origin).map(ToString::to_string).collect();
@@ -115,23 +115,35 @@ fn is_of_checkout(policy: &PolicyFile) -> bool {
 
 /// What the policy that judges is held against: what the key's files keep of a log of this name, else its pins, else what
 /// the log says at an address that the owner names.
-fn known(meant: &Meant<'_>, target: &Target, pins: &Pins, is_named: bool) -> Vec<KeptLog> {
+fn known(meant: &Meant<'_>, target: &Target, pins: &Pins, is_named: bool) -> Result<Vec<KeptLog>> {
     let origin = target.origin.as_str();
     let kept: Vec<KeptLog> = meant.kept.iter().filter_map(|kept| kept.of(origin)).cloned().collect();
     if !kept.is_empty() {
-        return kept;
+        return Ok(kept);
     }
     let pinned: Vec<KeptLog> = pins.of_origin(origin).map(KeptLog::of_pin).collect();
     if !pinned.is_empty() || !is_named || !is_of_checkout(&target.judge) {
-        return pinned;
+        return Ok(pinned);
     }
-    published(target).into_iter().collect()
+    Ok(published(target)?.into_iter().collect())
 }
 
-/// What the log itself says; a log of other software may publish no policy.
-fn published(target: &Target) -> Option<KeptLog> {
-    let text = target.client.policy().ok()?;
-    KeptLog::new(&target.origin, target.client.url(), &text.parse().ok()?, &text)
+/// What the log itself says; `None` if it publishes no policy, as a log of other software may. A policy that is not to be
+/// had now, or is of another log, leaves nothing but the checkout's word.
+fn published(target: &Target) -> Result<Option<KeptLog>> {
+    let (origin, url) = (&target.origin, target.client.url());
+    let text = match target.client.policy() {
+        Ok(text) => text,
+        Err(error) if matches!(error.status(), Some(404 | 405 | 410)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let policy = text.parse().ok();
+    policy.and_then(|policy| KeptLog::new(origin, url, &policy, &text)).map(Some).ok_or_else(|| {
+        Failure::new(format!("the log at `{url}` does not say that it is `{origin}`"))
+            .because(format!("only the policy {} does", target.judge.source))
+            .because("nothing was changed")
+            .hint("`aip-attest policy pin URL` keeps the log, once you have compared its fingerprint")
+    })
 }
 
 fn refuse_other(

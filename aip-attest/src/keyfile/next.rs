@@ -345,13 +345,11 @@ impl Next {
         Self { next, recovery, capabilities, registered, recovery_file, key, under_way: None, ..self }
     }
 
-    /// The log that has the DID, or may have it, if it is another one than `origin`.
+    /// The log that has the DID, or may have it, if it is another one than `origin`. One that was its home before keys
+    /// changed in a second log is kept still.
     pub fn elsewhere(&self, origin: &str) -> Option<&str> {
-        [&self.registered, &self.sent_to]
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
-            .find(|there| *there != origin)
+        let noted = [&self.registered, &self.sent_to].into_iter().flatten().map(String::as_str);
+        noted.chain(self.logs.iter().map(KeptLog::origin)).find(|there| *there != origin)
     }
 
     /// The log that has the DID, or may have it, as it is kept here.
