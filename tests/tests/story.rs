@@ -129,7 +129,7 @@ fn a_log_killed_while_many_artifacts_are_signed_has_each_once_after_a_retry() {
         pipeline.write(&format!("dist/{number}"), &number.to_string());
     }
     let signing = pipeline
-        .aip(&["sign", "dist", "--receipts", "receipts", "--timeout", "2s"])
+        .aip(&["sign", "dist", "--receipts", "receipts", "--timeout", "8s"])
         .stdout(std::process::Stdio::null())
         .spawn();
     let mut signing = signing.expect("aip runs");
