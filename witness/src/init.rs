@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> Result<String, Failure> {
             .caused_by(e)
             .hint("the directory must not exist; if an `init` broke off, nothing was signed: remove it and try again")
     })?;
-    CosignedRecord::create(&record)
+    CosignedRecord::create(&record, &args.name)
         .map_err(|e| Failure::new(format!("cannot make the record `{}`", record.display())).caused_by(e))?;
     RocksStore::create(&args.dir.join("db"))
         .map_err(|e| Failure::new("cannot make the database").caused_by(e))?;

@@ -17,6 +17,7 @@ use service::{disk, wal};
 
 use crate::Failure;
 use crate::agreement::{Agreement, Break, Held, Stored, judge};
+use crate::config::{ConfigError, WitnessFile};
 use crate::record::{CosignedRecord, Recorded};
 use crate::state::{StateError, count_evidence, read_stored};
 use crate::store::StoreError;
@@ -57,6 +58,12 @@ pub(crate) enum Unsound {
     #[error("cannot read `{}`: {cause}", path.display())]
     Read { path: PathBuf, cause: io::Error },
     #[error(transparent)]
+    Settings(#[from] ConfigError),
+    #[error(
+        "the record beside the directory is of the witness `{of}`, the keys are of `{name}`: put each back where it was"
+    )]
+    OfAnother { of: String, name: String },
+    #[error(transparent)]
     Broken(#[from] Break),
     #[error("{0}: a directory without a second record gets one after a clean stop only")]
     NotClean(wal::Unsound),
@@ -74,12 +81,23 @@ pub(crate) fn look(dir: &Path, record: &Path) -> Result<Looked, Unsound> {
     }
     let recorded =
         Recorded::read(record).map_err(|cause| Unsound::Read { path: record.to_owned(), cause })?;
+    whose(dir, recorded.as_ref())?;
     let store = RocksStore::open_read_only(&db)?;
     let stored = read_stored(&store)?;
     // What a start reads later on is read here, where nothing is touched yet.
     count_evidence(&store)?;
     let agreement = judge(&stored, recorded.as_ref());
     Ok(Looked { torn, stored, recorded, agreement })
+}
+
+/// The name of the directory's witness. Refuses a record of another one: with that one's database beside it the two
+/// would agree, and this witness would cosign what it has cosigned otherwise.
+pub(crate) fn whose(dir: &Path, recorded: Option<&Recorded>) -> Result<String, Unsound> {
+    let name = WitnessFile::read(dir)?.name;
+    match recorded.and_then(|recorded| recorded.witness.clone()).filter(|of| *of != name) {
+        Some(of) => Err(Unsound::OfAnother { of, name }),
+        None => Ok(name),
+    }
 }
 
 /// Opens the state of a directory that this process holds, for writing.
@@ -118,6 +136,7 @@ pub fn open(dir: &Path) -> Result<Opened, Failure> {
         }
     };
     let store = RocksStore::open(&dir.join("db")).map_err(cannot)?;
+    let name = whose(dir, recorded.as_ref()).map_err(refused)?;
     let round = stored.round.unwrap_or(0);
     let mut rows = stored.rows;
     match recorded {
@@ -136,7 +155,7 @@ pub fn open(dir: &Path) -> Result<Opened, Failure> {
             }
         }
     }
-    let record = CosignedRecord::replace(&record_path, round, rows);
+    let record = CosignedRecord::replace(&record_path, &name, round, rows);
     let record = record.map_err(|e| {
         let may_pass = disk::may_pass(&e);
         Failure::new(format!("cannot write the record `{}`", record_path.display()))

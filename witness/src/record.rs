@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! aip-witness-cosigned/v1\n
+//! witness <name>\n                                  in the first round of a file: whose record it is
 //! <size> <root, base64> <time> <origin>\n           a log that this round cosigned; the first round of a file has all
 //! round <number> <hex SHA-256 of this frame's bytes before this>\n
 //! zeros                                               room for further rounds: a sync need not note a new length
@@ -57,6 +58,8 @@ pub type Rows = BTreeMap<String, Row>;
 /// What a file says.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Recorded {
+    /// The name of the witness whose record it is, if it says so.
+    pub witness: Option<String>,
     /// The number of its last round.
     pub round: u64,
     /// The last row of each log.
@@ -94,12 +97,13 @@ impl Recorded {
             let end = at + line.len();
             if line.starts_with(b"round ") {
                 match Frame::parse(&body[frame..at], line) {
-                    Some(Frame { round, rows })
+                    Some(Frame { round, rows, witness })
                         if is_first || round == recorded.round + 1 && wrong.is_none() =>
                     {
+                        recorded.witness = recorded.witness.or(witness);
                         recorded.take(round, rows);
                     }
-                    Some(Frame { round, rows }) => {
+                    Some(Frame { round, rows, .. }) => {
                         let lost = format!("behind round {} stands round {round}", recorded.round);
                         let wrong = wrong.take().unwrap_or(format!("{lost}, at line {frame_line}"));
                         recorded.damage.get_or_insert(wrong);
@@ -131,6 +135,7 @@ impl Recorded {
 
 struct Frame {
     round: u64,
+    witness: Option<String>,
     rows: Vec<Row>,
 }
 
@@ -142,12 +147,16 @@ impl Frame {
         if checksum != Self::checksum(rows, round).to_string() {
             return None;
         }
-        let rows = std::str::from_utf8(rows).ok()?.lines().map(Row::parse).collect::<Option<_>>()?;
-        Some(Self { round: parse_decimal(round)?, rows })
+        let mut lines = std::str::from_utf8(rows).ok()?.lines().peekable();
+        let witness = lines.next_if(|line| line.starts_with(WITNESS));
+        let witness = witness.and_then(|line| line.strip_prefix(WITNESS)).map(ToOwned::to_owned);
+        let rows = lines.map(Row::parse).collect::<Option<_>>()?;
+        Some(Self { round: parse_decimal(round)?, witness, rows })
     }
 
-    fn print<'r>(round: u64, rows: impl Iterator<Item = &'r Row>) -> String {
-        let mut text: String = rows.map(Row::line).collect();
+    fn print<'r>(round: u64, witness: Option<&str>, rows: impl Iterator<Item = &'r Row>) -> String {
+        let mut text: String = witness.iter().map(|name| format!("{WITNESS}{name}\n")).collect();
+        text.extend(rows.map(Row::line));
         let checksum = Self::checksum(text.as_bytes(), &round.to_string());
         text.push_str(&format!("round {round} {checksum}\n"));
         text
@@ -162,6 +171,7 @@ impl Frame {
 #[derive(Debug)]
 pub struct CosignedRecord {
     path: PathBuf,
+    witness: String,
     file: File,
     round: u64,
     rows: Rows,
@@ -173,19 +183,20 @@ pub struct CosignedRecord {
 
 impl CosignedRecord {
     /// Makes the file of a witness that has cosigned nothing. Refuses one that is there.
-    pub fn create(path: &Path) -> io::Result<()> {
-        let text = format!("{HEADER}{}", Frame::print(0, [].into_iter()));
+    pub fn create(path: &Path, witness: &str) -> io::Result<()> {
+        let text = format!("{HEADER}{}", Frame::print(0, Some(witness), [].into_iter()));
         durable::write_new(path, text.as_bytes(), 0o644)?;
         durable::sync_folder(path)
     }
 
     /// Puts a file with one frame at `path`, durably, in the place of any that is there, and goes on from it.
-    pub fn replace(path: &Path, round: u64, rows: Rows) -> io::Result<Self> {
-        let text = format!("{HEADER}{}", Frame::print(round, rows.values()));
+    pub fn replace(path: &Path, witness: &str, round: u64, rows: Rows) -> io::Result<Self> {
+        let text = format!("{HEADER}{}", Frame::print(round, Some(witness), rows.values()));
         durable::replace(path, text.as_bytes())?;
         let file = OpenOptions::new().write(true).open(path)?;
         let length = text.len() as u64;
-        Ok(Self { path: path.to_owned(), file, round, rows, length, room: length, first_length: length })
+        let (path, witness) = (path.to_owned(), witness.to_owned());
+        Ok(Self { path, witness, file, round, rows, length, room: length, first_length: length })
     }
 
     /// The number of the last round.
@@ -199,10 +210,10 @@ impl CosignedRecord {
             return Err(io::Error::other("the file was removed: what is written to it is lost"));
         }
         let round = self.round + 1;
-        let text = Frame::print(round, rows.iter());
+        let text = Frame::print(round, None, rows.iter());
         self.rows.extend(rows.into_iter().map(|row| (row.origin.clone(), row)));
         if self.length + text.len() as u64 > 2 * self.first_length + MOST_GROWTH_BYTES {
-            *self = Self::replace(&self.path, round, std::mem::take(&mut self.rows))?;
+            *self = Self::replace(&self.path, &self.witness, round, std::mem::take(&mut self.rows))?;
             return Ok(());
         }
         while self.length + text.len() as u64 > self.room {
@@ -216,6 +227,9 @@ impl CosignedRecord {
         Ok(())
     }
 }
+
+/// Begins the line that names the witness. A row begins with a number.
+const WITNESS: &str = "witness ";
 
 const HEADER: &str = "aip-witness-cosigned/v1\n";
 

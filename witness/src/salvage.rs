@@ -15,6 +15,7 @@ use tlog::Hash;
 
 use crate::Failure;
 use crate::evidence::KeptFork;
+use crate::opening;
 use crate::record::{CosignedRecord, Recorded};
 use crate::state::{read_round, row_of_value};
 use crate::store::recorded::ROUND_KEY;
@@ -128,6 +129,8 @@ pub(crate) fn salvage(dir: &Path, record_path: &Path) -> Result<Vec<String>, Fai
     }
     let rescued = Rescued::read(&db);
     let recorded = Recorded::read(record_path).map_err(cannot)?;
+    let name = opening::whose(dir, recorded.as_ref())
+        .map_err(|e| Failure::new(format!("cannot salvage `{}`", dir.display())).caused_by(e))?;
     let of_store = rescued.round.unwrap_or(0);
     let is_store_whole = rescued.damage.is_empty()
         && recorded.as_ref().is_none_or(|recorded| of_store >= recorded.round + u64::from(recorded.is_torn));
@@ -150,7 +153,7 @@ pub(crate) fn salvage(dir: &Path, record_path: &Path) -> Result<Vec<String>, Fai
     let round = of_store.max(recorded.round) + 1;
     // The record first: a crash behind this line leaves a database that is behind it, which is refused and salvaged
     // again; the other way round it would pass for one that is ahead.
-    CosignedRecord::replace(record_path, round, recorded.rows).map_err(cannot)?;
+    CosignedRecord::replace(record_path, &name, round, recorded.rows).map_err(cannot)?;
     if new.exists() {
         fs::remove_dir_all(&new).map_err(cannot)?;
     }

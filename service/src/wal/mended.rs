@@ -31,11 +31,16 @@ impl Mended {
 
     fn with(db: &Path, keep: fn(Journal) -> Vec<Record>) -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("aip-salvage-{}-{number}", std::process::id()));
-        // A folder of somebody else is not used.
-        DirBuilder::new().mode(0o700).create(&path)?;
-        let mended = Self(path);
+        let mended = loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("aip-salvage-{}-{number}", std::process::id()));
+            // A folder of somebody else, or of a process of this number that was killed, is not used.
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => break Self(path),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
+        };
         mended.fill(&db.canonicalize()?, keep)?;
         Ok(mended)
     }

@@ -16,9 +16,9 @@ fn rows(rows: &[Row]) -> Rows {
 fn file() -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("w.cosigned");
-    CosignedRecord::create(&path).expect("a new record");
-    assert!(CosignedRecord::create(&path).is_err(), "a record is made once");
-    let mut record = CosignedRecord::replace(&path, 0, Rows::new()).expect("the record");
+    CosignedRecord::create(&path, "w.example/w").expect("a new record");
+    assert!(CosignedRecord::create(&path, "w.example/w").is_err(), "a record is made once");
+    let mut record = CosignedRecord::replace(&path, "w.example/w", 0, Rows::new()).expect("the record");
     record.append(vec![row(1, 5, 10), row(2, 0, 10)]).expect("a round");
     record.append(vec![row(1, 7, 11)]).expect("a round");
     record.append(Vec::new()).expect("a round");
@@ -52,13 +52,18 @@ fn zeros_behind_the_last_round_are_room() {
 #[test]
 fn a_record_gives_back_the_last_row_of_each_log() {
     let recorded = Recorded::parse(&file());
-    let want =
-        Recorded { round: 4, rows: rows(&[row(1, 7, 11), row(2, 9, 12)]), is_torn: false, damage: None };
+    let want = Recorded {
+        witness: Some("w.example/w".into()),
+        round: 4,
+        rows: rows(&[row(1, 7, 11), row(2, 9, 12)]),
+        is_torn: false,
+        damage: None,
+    };
     assert_eq!(recorded, want);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("w.cosigned");
     assert_eq!(Recorded::read(&path).expect("no file"), None);
-    CosignedRecord::replace(&path, 4, want.rows.clone()).expect("a record");
+    CosignedRecord::replace(&path, "w.example/w", 4, want.rows.clone()).expect("a record");
     assert_eq!(Recorded::read(&path).expect("a file"), Some(want));
 }
 
@@ -116,7 +121,7 @@ fn a_frame_that_was_taken_out_or_stands_twice_is_named() {
 fn a_file_that_was_removed_takes_no_round() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("w.cosigned");
-    let mut record = CosignedRecord::replace(&path, 0, Rows::new()).expect("a record");
+    let mut record = CosignedRecord::replace(&path, "w.example/w", 0, Rows::new()).expect("a record");
     record.append(vec![row(1, 5, 10)]).expect("a round");
     fs::remove_file(&path).expect("a file");
     assert!(record.append(vec![row(1, 7, 11)]).is_err());
@@ -128,7 +133,7 @@ fn a_file_that_has_grown_is_replaced_and_says_the_same() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("w.cosigned");
     let many: Vec<Row> = (0..4_000).map(|log| row(log, 1, 1)).collect();
-    let mut record = CosignedRecord::replace(&path, 0, rows(&many)).expect("a record");
+    let mut record = CosignedRecord::replace(&path, "w.example/w", 0, rows(&many)).expect("a record");
     let (mut longest, mut replaced) = (0, false);
     for round in 1..=30 {
         let before = record.length;

@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn a_batch_that_says_what_it_is_not_is_not_written() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let record = CosignedRecord::replace(&folder.path().join("w.cosigned"), 0, Rows::new());
+        let record = CosignedRecord::replace(&folder.path().join("w.cosigned"), "w", 0, Rows::new());
         let store = RecordedStore::new(MemoryStore::default(), record.expect("a record"));
         let mut batch = Batch::default();
         batch.put(Column::Cosigned, [1], *b"no note");

@@ -330,3 +330,34 @@ fn what_cannot_be_opened_is_not_taken_for_missing() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(words.contains("cannot open") && !words.contains("witness init"), "{words}");
 }
+
+/// The state of one witness under the keys of another: database and record agree, and yet this witness has cosigned
+/// another tree. The record says whose it is.
+#[test]
+fn the_state_of_another_witness_is_refused() {
+    let log = Log::new("log.example/a", 400);
+    let witness = |name: &str, sizes: &[u64]| {
+        let mut server = Server::init_as(name, &[&log], &["--key-type", "ed25519"]);
+        server.serve(&[]);
+        let mut old = 0;
+        for size in sizes {
+            assert_eq!(server.add(log.request(old, *size)).0, 200);
+            old = *size;
+        }
+        assert_eq!(server.stop(), Some(0));
+        server
+    };
+    let (mut server, other) =
+        (witness("witness.example/a", &[5, 100, 300]), witness("witness.example/b", &[1, 3, 5]));
+    fs::remove_dir_all(server.dir().join("db")).expect("a folder");
+    copy(&other.dir().join("db"), &server.dir().join("db"));
+    fs::copy(other.record(), server.record()).expect("a copy");
+    let (_, said) = server.start(&[], &[]).expect_err("the state of another witness");
+    assert!(said.contains("is of the witness `witness.example/b`"), "{said}");
+    for (flags, want) in [(&[][..], 1), (&["--salvage"], 2), (&["--accept-higher", &log.origin], 2)] {
+        let fsck = server.run("fsck", flags);
+        let said = [fsck.stdout, fsck.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(fsck.status.code() == Some(want) && said.contains("witness.example/b"), "{flags:?} {said}");
+    }
+}

@@ -28,9 +28,14 @@ pub(crate) struct Server {
 impl Server {
     /// Makes a witness of these logs. It does not run yet.
     pub(crate) fn init(logs: &[&Log], flags: &[&str]) -> Self {
+        Self::init_as(NAME, logs, flags)
+    }
+
+    /// As [`init`](Self::init), under a name.
+    pub(crate) fn init_as(name: &str, logs: &[&Log], flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut init = Command::new(program());
-        init.args(["init", "--name", NAME, "--dir"]).arg(folder.path().join("witness")).args(flags);
+        init.args(["init", "--name", name, "--dir"]).arg(folder.path().join("witness")).args(flags);
         for key in logs.iter().flat_map(|log| &log.keys) {
             init.args(["--log", &key.verifier().to_string()]);
         }
