@@ -156,8 +156,7 @@ async fn in_turn<T: Send + 'static>(
     work: impl FnOnce(&App) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let turn = turns.turn(client, PATIENCE).await.ok_or_else(|| {
-        Problem::unavailable("busy", "the log does as much of this at a time as it can")
-            .hint("ask again later")
+        Problem::unavailable(BUSY, "the log does as much of this at a time as it can").hint("ask again later")
     })?;
     let app = app.clone();
     let done = tokio::task::spawn_blocking(move || {
@@ -167,13 +166,16 @@ async fn in_turn<T: Send + 'static>(
     done.await.unwrap_or_else(|_| Err(failed()))
 }
 
+/// The rule of an answer to who got no turn.
+const BUSY: &str = "busy";
+
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The routes. Tests call them without a socket. Nothing is compressed: what never changes is a cache's to keep, and what
 /// changes would cost the threads that answer others.
 pub fn router(app: Arc<App>) -> Router {
-    // Submissions look after the room of their answers themselves.
+    // Submissions and their claims look after the room of their answers themselves.
     let large = Router::new()
         .route("/tile/entries/{*path}", get(read::bundle))
         .route("/api/v1/entries", get(lookup::entries))
@@ -181,7 +183,6 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/entries/{index}/proof", get(lookup::proof))
         .route("/api/v1/entries/{index}/receipt", get(lookup::receipt))
         .route("/api/v1/envelopes/{hash}", get(lookup::envelope))
-        .route("/api/v1/claims/{hash}", get(submit::claim))
         .route("/api/v1/evidence", post(evidence::evidence))
         .route("/api/v1/dids/{did}", get(identity::resolution))
         .route("/api/v1/lists", get(identity::lists))
@@ -193,6 +194,7 @@ pub fn router(app: Arc<App>) -> Router {
     large
         .merge(operation)
         .route("/api/v1/entries", post(submit::submit))
+        .route("/api/v1/claims/{hash}", get(submit::claim))
         .route("/checkpoint", get(read::checkpoint))
         .route("/policy", get(read::policy))
         .route("/tile/{*path}", get(read::tile))

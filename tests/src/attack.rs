@@ -139,6 +139,14 @@ pub struct Attackers {
 }
 
 impl Attackers {
+    /// One address asks this on eight connections, over and over.
+    pub fn asking(log: &Log, request: Vec<u8>) -> Self {
+        let (stop, answers, held, threads) = Default::default();
+        let mut attackers = Self { stop, answers, held, threads };
+        attackers.ask(log, 8, 8, move || request.clone());
+        attackers
+    }
+
     fn hold(&self, stream: TcpStream) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
     }

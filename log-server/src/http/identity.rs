@@ -61,8 +61,16 @@ pub struct ListsJson {
     (status = 200, description = "The DID document (W3C DID Core)", body = Object, content_type = "application/did+json"),
     (status = 400, description = "Not a DID of this method", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "The log knows nothing of it", body = Problem, content_type = "application/problem+json")))]
-pub async fn document(State(app): State<Arc<App>>, Parts(did): Parts<String>) -> Result<Response, Problem> {
+pub async fn document(
+    State(app): State<Arc<App>>,
+    Client(client): Client,
+    Parts(did): Parts<String>,
+) -> Result<Response, Problem> {
     let did = parse(&did)?;
+    in_turn(&app, &app.work, client, move |app| describe(app, did)).await
+}
+
+fn describe(app: &App, did: Did) -> Result<Response, Problem> {
     let known = Known::read(&app.view(), did)?.ok_or_else(|| unknown(did))?;
     // Also where the log's own address is not known: this one is relative.
     let described_by = format!("<{}>; rel=\"describedby\"", resolution_path(did));

@@ -28,7 +28,7 @@ use super::body::{self, SMALL_BODY_BYTES};
 use super::error::Problem;
 use super::identity::{ProvedLeaf, identity_proofs};
 use super::unread::no_room;
-use super::{App, Client, Parts, below_quorum, in_turn, not_ready};
+use super::{App, BUSY, Client, Parts, below_quorum, in_turn, not_ready};
 use crate::admit::{self, Refusal};
 use crate::metrics;
 use crate::pool::{Committed, NotTaken, Sequenced, Unavailable};
@@ -37,7 +37,7 @@ use crate::store::schema::{Read as _, StoredEnvelope};
 use crate::view::View;
 
 /// What became of one submission.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "status")]
 pub enum Answer {
     /// In the published tree.
@@ -126,7 +126,11 @@ pub async fn submit(
     (status = 200, description = "Published", body = Answer),
     (status = 202, description = "Committed and not yet published", body = Answer),
     (status = 404, description = "Unknown", body = Problem, content_type = "application/problem+json")))]
-pub async fn claim(State(app): State<Arc<App>>, Parts(hash): Parts<String>) -> Result<Response, Problem> {
+pub async fn claim(
+    State(app): State<Arc<App>>,
+    Client(client): Client,
+    Parts(hash): Parts<String>,
+) -> Result<Response, Problem> {
     let hash = Hash::from_hex(&hash)
         .ok_or_else(|| Problem::bad_request("hash", "a hash is 64 lower-case hex digits"))?;
     let claim = ClaimHash::new(hash);
@@ -139,7 +143,7 @@ pub async fn claim(State(app): State<Arc<App>>, Parts(hash): Parts<String>) -> R
         Ok(Entry::Event(event)) => Some(event.event().issuer()),
         Ok(Entry::NotUnderstood { .. }) | Err(_) => None,
     };
-    Ok(answer_now(&app, claim, did, &committed, &mut Room::new())?.respond())
+    answer(&app, client, vec![Outcome::Committed(claim, did, committed)], false).await
 }
 
 async fn submit_one(
@@ -154,9 +158,8 @@ async fn submit_one(
         // Who waits holds no body: it ends with the turn.
         in_turn(app, &app.work, address, move |app| Ok(begin(app, address, &body))).await?
     };
-    let claims = [step.claim()];
-    let answer = finish(app, step, patience, &mut Room::new()).await?;
-    give(app, address, &claims, vec![answer], false)
+    let outcome = finish(app, step, patience).await?;
+    answer(app, address, vec![outcome], false).await
 }
 
 async fn submit_many(
@@ -170,13 +173,11 @@ async fn submit_many(
     } else {
         in_turn(app, &app.work, address, move |app| begin_many(app, address, &body)).await?
     };
-    let claims: Vec<_> = steps.iter().map(Step::claim).collect();
-    let mut answers = Vec::with_capacity(steps.len());
-    let mut room = Room::new();
+    let mut outcomes = Vec::with_capacity(steps.len());
     for step in steps {
-        answers.push(finish(app, step, patience, &mut room).await?);
+        outcomes.push(finish(app, step, patience).await?);
     }
-    give(app, address, &claims, answers, true)
+    answer(app, address, outcomes, true).await
 }
 
 /// Admits the submissions of an array.
@@ -197,24 +198,65 @@ fn begin_many(app: &App, address: IpAddr, body: &[u8]) -> Result<Vec<Step>, Prob
     Ok(submissions.par_iter().map(|submission| begin(app, address, submission.get().as_bytes())).collect())
 }
 
-/// The response with these answers. A client that has no room for the proofs is told where to ask for each: what is in
-/// the log must not look as if it were not.
-fn give(
-    app: &App,
-    address: IpAddr,
-    claims: &[Option<ClaimHash>],
-    mut answers: Vec<Answer>,
+/// Answers a client. Long histories of signers take long to prove, and are written in the client's turn; without one, and
+/// without room for the proofs, each entry is answered by where to ask for them: what is in the log must not look as if
+/// it were not.
+async fn answer(
+    app: &Arc<App>,
+    client: IpAddr,
+    outcomes: Vec<Outcome>,
     is_array: bool,
 ) -> Result<Response, Problem> {
-    if let Ok(response) = app.unread.hold(address, respond(&answers, is_array)) {
-        return Ok(response);
+    if !is_long(app, &outcomes)? {
+        return give(app, client, &outcomes, is_array);
     }
-    for (claim, answer) in claims.iter().zip(&mut answers) {
-        if let (Some(claim), Answer::Logged { .. }) = (claim, &answer) {
-            *answer = Answer::committed(*claim, None);
+    let outcomes = Arc::new(outcomes);
+    let theirs = outcomes.clone();
+    match in_turn(app, &app.work, client, move |app| give(app, client, &theirs, is_array)).await {
+        Err(problem) if problem.rule() == BUSY => give_without_proofs(app, client, &outcomes, is_array),
+        answered => answered,
+    }
+}
+
+/// Whether the signers have so many events together that proving them holds up others.
+fn is_long(app: &App, outcomes: &[Outcome]) -> Result<bool, Problem> {
+    let mut events = 0;
+    for outcome in outcomes {
+        let Outcome::Committed(_, Some(did), _) = outcome else { continue };
+        // The events of one signer are proved once, and written with each of its entries.
+        events += app.registry.state(*did)?.map_or(0, |state| state.link().sequence);
+        if events > MAX_EVENTS_WITHOUT_A_TURN {
+            return Ok(true);
         }
     }
-    app.unread.hold(address, respond(&answers, is_array)).map_err(no_room)
+    Ok(false)
+}
+
+fn give(app: &App, client: IpAddr, outcomes: &[Outcome], is_array: bool) -> Result<Response, Problem> {
+    let mut room = Room::new();
+    let answers: Vec<Answer> =
+        outcomes.iter().map(|outcome| answer_now(app, outcome, &mut room)).collect::<Result<_, _>>()?;
+    match app.unread.hold(client, respond(&answers, is_array)) {
+        Ok(response) => Ok(response),
+        Err(_) => give_without_proofs(app, client, outcomes, is_array),
+    }
+}
+
+fn give_without_proofs(
+    app: &App,
+    client: IpAddr,
+    outcomes: &[Outcome],
+    is_array: bool,
+) -> Result<Response, Problem> {
+    let without = |outcome: &Outcome| match outcome {
+        Outcome::Answered(answer) => answer.clone(),
+        Outcome::Committed(claim, _, committed) => {
+            let is_published = app.view().published().size().contains(committed.index);
+            Answer::committed(*claim, waits_for(app, is_published))
+        }
+    };
+    let answers: Vec<Answer> = outcomes.iter().map(without).collect();
+    app.unread.hold(client, respond(&answers, is_array)).map_err(no_room)
 }
 
 fn respond(answers: &[Answer], is_array: bool) -> Response {
@@ -278,13 +320,11 @@ enum Step {
     Waiting(ClaimHash, Did, oneshot::Receiver<Sequenced>),
 }
 
-impl Step {
-    fn claim(&self) -> Option<ClaimHash> {
-        match self {
-            Self::Known(claim, ..) | Self::Waiting(claim, ..) => Some(*claim),
-            Self::Refused(_) | Self::Unavailable(_) | Self::Broken(_) => None,
-        }
-    }
+/// How one submission ended.
+enum Outcome {
+    Answered(Answer),
+    /// In the log, by this signer if it is one that we understand.
+    Committed(ClaimHash, Option<Did>, Committed),
 }
 
 /// Admits one submission to the pool, or finds that its claim is in the log.
@@ -363,14 +403,14 @@ fn unavailable(error: Problem) -> Answer {
 }
 
 /// Waits for a submission's commit and publication, as long as its client does.
-async fn finish(app: &Arc<App>, step: Step, patience: Patience, room: &mut Room) -> Result<Answer, Problem> {
+async fn finish(app: &App, step: Step, patience: Patience) -> Result<Outcome, Problem> {
     let (claim, did, committed) = match step {
         Step::Refused(refusal) => {
             metrics::refused(refusal.rule());
-            return Ok(Answer::Refused { error: Problem::from(&refusal) });
+            return Ok(Outcome::Answered(Answer::Refused { error: Problem::from(&refusal) }));
         }
         Step::Unavailable(error) => {
-            return Ok(unavailable(error));
+            return Ok(Outcome::Answered(unavailable(error)));
         }
         Step::Broken(problem) => return Err(problem),
         Step::Known(claim, did, index) => {
@@ -381,19 +421,22 @@ async fn finish(app: &Arc<App>, step: Step, patience: Patience, room: &mut Room)
             Ok(Ok(Ok(committed))) => (claim, did, committed),
             Ok(Ok(Err(NotTaken::Refused(rule)))) => {
                 metrics::refused(rule.rule());
-                return Ok(Answer::Refused { error: Problem::from(&Refusal::from(rule)) });
+                let error = Problem::from(&Refusal::from(rule));
+                return Ok(Outcome::Answered(Answer::Refused { error }));
             }
             Ok(Ok(Err(NotTaken::Unavailable(not_now)))) => {
-                return Ok(unavailable(Problem::from(&not_now)));
+                return Ok(Outcome::Answered(unavailable(Problem::from(&not_now))));
             }
             // The sequencer dropped the waiter: a write failed and the process is stopping.
-            Ok(Err(_)) => return Ok(unavailable(Problem::from(&Unavailable::Stopping))),
+            Ok(Err(_)) => {
+                return Ok(Outcome::Answered(unavailable(Problem::from(&Unavailable::Stopping))));
+            }
             Err(_) => {
                 let late = || {
                     Problem::unavailable("deadline", "the entry was not committed in time")
                         .hint("send the same bytes again: nothing is logged twice")
                 };
-                return Ok(unavailable(below_quorum(app).unwrap_or_else(late)));
+                return Ok(Outcome::Answered(unavailable(below_quorum(app).unwrap_or_else(late))));
             }
         },
     };
@@ -406,18 +449,16 @@ async fn finish(app: &Arc<App>, step: Step, patience: Patience, room: &mut Room)
         )
         .await;
     }
-    answer_now(app, claim, Some(did), &committed, room)
+    Ok(Outcome::Committed(claim, Some(did), committed))
 }
 
-/// What is true of a committed claim of `did` at this moment. Where a proof does not fit the answer any more, it is
+/// What is true of a submission at this moment. Where a proof does not fit the answer any more, it is
 /// asked for by its claim.
-fn answer_now(
-    app: &App,
-    claim: ClaimHash,
-    did: Option<Did>,
-    committed: &Committed,
-    room: &mut Room,
-) -> Result<Answer, Problem> {
+fn answer_now(app: &App, outcome: &Outcome, room: &mut Room) -> Result<Answer, Problem> {
+    let (claim, did, committed) = match outcome {
+        Outcome::Answered(answer) => return Ok(answer.clone()),
+        Outcome::Committed(claim, did, committed) => (*claim, *did, committed),
+    };
     let view = app.view();
     let is_published = view.published().size().contains(committed.index);
     let identity = match did {
@@ -426,10 +467,14 @@ fn answer_now(
         Some(_) | None => None,
     };
     if !is_published || identity.is_some_and(|identity| !room.takes(identity)) {
-        let reason = if is_published { None } else { below_quorum(app).or_else(|| not_ready(app)) };
-        return Ok(Answer::committed(claim, reason));
+        return Ok(Answer::committed(claim, waits_for(app, is_published)));
     }
     logged(&view, committed, identity.map(|identity| room.proofs[identity].1.clone()).unwrap_or_default())
+}
+
+/// Why a committed entry is not published yet, if that takes longer than it should.
+fn waits_for(app: &App, is_published: bool) -> Option<Problem> {
+    if is_published { None } else { below_quorum(app).or_else(|| not_ready(app)) }
 }
 
 /// How much identity one answer may carry: each result has all events of its signer, with proofs, and a thousand
@@ -470,6 +515,9 @@ impl Room {
         fits
     }
 }
+
+/// Proving so many takes a few hundred microseconds, as other requests do.
+const MAX_EVENTS_WITHOUT_A_TURN: u32 = 16;
 
 /// With the entries themselves, which a request bounds, an answer stays below what clients read.
 const MAX_IDENTITY_BYTES: usize = 8 << 20;

@@ -1,6 +1,8 @@
 //! Shares: while some clients take all they can get, every other client is answered (S16, S29).
 
-use tests::attack::{ATTACKER, Attack, BUNDLE, connect_from, fill_bundle};
+use attestation::entry::Entry;
+use tests::attack::{ATTACKER, Attack, Attackers, BUNDLE, connect_from, fill_bundle};
+use tests::someone::Someone;
 
 use super::*;
 
@@ -105,6 +107,38 @@ fn others_are_answered_beside_an_address_that_reads_large_bundles_all_the_while(
 #[test]
 fn others_are_answered_beside_an_address_that_sends_large_bodies_all_the_while() {
     others_are_answered_beside(Attack::Commas);
+}
+
+/// Whoever has changed its key often makes each answer about it long to write, and asking is cheap.
+#[test]
+fn long_histories_of_keys_are_proved_in_turns_wherever_they_are_asked_for() {
+    let operator = operator_port();
+    let log = Log::start(&["--operator-listen", &operator, "--round-interval", "1ms"]);
+    let owner = Someone::at(&log, &[]);
+    owner.ok(&["init", "--register"]);
+    for _ in 0..20 {
+        owner.ok(&["rotate-key"]);
+    }
+    owner.write("app", "app");
+    owner.ok(&["sign", "app"]);
+    let leaves = check_log(&log).leaves;
+    let entry = Entry::parse(leaves.last().expect("an entry")).expect("an entry");
+    let Entry::Dsse(entry) = entry else { panic!("the last entry is the signed one") };
+    let again = json!({"leaf": base64(&entry.pending().to_bytes())}).to_string();
+    let keep_alive = |path: String| format!("GET {path} HTTP/1.1\r\nHost: log\r\n\r\n").into_bytes();
+    for (what, request) in [
+        ("the document", keep_alive(format!("/did/{}", owner.did()))),
+        ("a claim", keep_alive(format!("/api/v1/claims/{}", entry.claim().hash().get()))),
+        ("an entry once more", post(again.as_bytes())),
+        ("a batch once more", post(format!("[{again},{again}]").as_bytes())),
+    ] {
+        let attackers = Attackers::asking(&log, request);
+        let turns = || metric(&ask_operator(&operator, "/metrics").1, "log_bound_taken{of=\"work\"}");
+        until(what, Duration::from_secs(20), || turns() > 0.0);
+        assert_eq!(log.get("/checkpoint").status().as_u16(), 200, "beside {what}");
+        drop(attackers);
+        until("nobody asks any more", Duration::from_secs(20), || turns() == 0.0);
+    }
 }
 
 /// What is in the log must not look as if it were not: without room for its proofs, each entry is answered by where to
