@@ -14,6 +14,9 @@ use crate::metrics;
 /// How far the wall clock may move against the steady one, or lie behind the last cosignature.
 pub const MAX_JUMP: Duration = Duration::from_secs(5 * 60);
 
+/// How long a witness may have cosigned nothing before a start: beyond that the clock is not believed then.
+pub const MAX_ABSENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// What the two clocks read at one moment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Reading {
@@ -27,14 +30,14 @@ pub struct Reading {
 #[derive(Clone, Copy, Debug)]
 pub struct ClockGuard {
     start: Reading,
-    accept_behind: bool,
+    accept: bool,
 }
 
 impl ClockGuard {
     /// Starts at a reading. `accept` is the operator's word that it is right, even if it lies behind the last
-    /// cosignature: time then stands still for each log until the clock has reached its last one.
+    /// cosignature, or long after it: in the first case time then stands still for each log until the clock has reached its last one.
     pub fn new(start: Reading, accept: bool) -> Self {
-        Self { start, accept_behind: accept }
+        Self { start, accept }
     }
 
     /// The time for a cosignature: the wall clock's, unless it cannot be right. `last` is the latest time of all
@@ -48,7 +51,11 @@ impl ClockGuard {
             return Err(jump(expected, "the steady clock"));
         }
         let last = last.map_or(0, UnixTime::as_secs);
-        if last.saturating_sub(wall) > max_jump && !self.accept_behind {
+        if last.saturating_sub(wall) > max_jump && !self.accept {
+            return Err(jump(last, "the last cosignature"));
+        }
+        let absence = self.start.wall.as_secs().saturating_sub(last);
+        if last > 0 && absence > MAX_ABSENCE.as_secs() && !self.accept {
             return Err(jump(last, "the last cosignature"));
         }
         if wall == 0 || wall > tlog::cosignature::MAX_TIME {
@@ -131,7 +138,7 @@ mod tests {
     #[test]
     fn a_jump_stops_it_and_the_operator_goes_on() {
         const START: u64 = 1_790_000_000;
-        let minute = 60;
+        let (minute, day) = (60, 24 * 60 * 60);
         let reading = |wall, seconds| Reading {
             wall: UnixTime::from_secs(wall),
             steady: Duration::from_secs(100 + seconds),
@@ -151,6 +158,9 @@ mod tests {
             (START, 6 * minute, None, jump(START, START + 6 * minute, steady)),
             (START, 0, Some(START + 6 * minute), jump(START, START + 6 * minute, last)),
             (START, 0, Some(START + 4 * minute), Ok(START)),
+            // A clock that is a year ahead at a start: what was cosigned then would look fresh for a year.
+            (START, 0, Some(START - 29 * day), Ok(START)),
+            (START, 0, Some(START - 31 * day), jump(START, START - 31 * day, last)),
             (u64::MAX, 0, None, jump(u64::MAX, START, steady)),
         ] {
             let got = guard.check(reading(wall, seconds), behind.map(UnixTime::from_secs));
@@ -163,6 +173,8 @@ mod tests {
             told.check(reading(START + 6 * minute, 2), Some(after)).map(UnixTime::as_secs),
             Ok(START + 6 * minute)
         );
+        let told = told.check(reading(START + 6 * minute, 2), Some(UnixTime::from_secs(START - 31 * day)));
+        assert_eq!(told.map(UnixTime::as_secs), Ok(START + 6 * minute));
         let zero = ClockGuard::new(reading(0, 0), false);
         assert!(zero.check(reading(0, 0), None).is_err(), "a cosignature must not say 0");
     }

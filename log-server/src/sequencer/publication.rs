@@ -151,7 +151,7 @@ impl Sequencer {
         let anew = self.has_witnesses().then(|| self.ask_anew_at());
         let clock = match *self.clock_stopped.borrow() {
             Some(_) => now + CLOCK_PAUSE,
-            None => now + DAY,
+            None => now + CLOCK_LOOK,
         };
         [late, due, anew, Some(clock)].into_iter().flatten().min().map(|at| at.saturating_sub(now))
     }
@@ -470,5 +470,5 @@ impl Cosigners for Nobody {
 /// How often a clock that is wrong is looked at again.
 const CLOCK_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often it is noted that the log runs.
-const DAY: Duration = Duration::from_millis(super::DAY_MILLIS);
+/// How often the clock is looked at while nobody sends anything: `/readyz` says so before a client finds out.
+const CLOCK_LOOK: Duration = Duration::from_secs(5);
