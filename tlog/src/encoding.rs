@@ -12,7 +12,7 @@ pub fn base64(bytes: &[u8]) -> String {
     STRICT.encode(bytes)
 }
 
-/// As [`base64`], written piece by piece: for bytes of which there are many.
+/// As [`base64()`], written piece by piece: for bytes of which there are many.
 pub fn base64_display(bytes: &[u8]) -> impl Display {
     Base64Display::new(bytes, &STRICT)
 }

@@ -30,7 +30,7 @@ impl RocksStore {
 
     /// Opens a store that was made by [`RocksStore::create`]: a missing one is an error, never a new
     /// tree under the old key. What the write-ahead log holds behind damage would be dropped for good:
-    /// [`damage::examine`] it first.
+    /// `damage::examine` it first.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let mut options = options();
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
