@@ -1,8 +1,7 @@
 //! R7: one flipped bit anywhere in the directory of a witness, or in its record. Whatever it changes is named, nothing
 //! is shown or lost without a word, and no tree is cosigned that contradicts one that was.
 //!
-//! `WITNESS_FLIPS=10000` runs as many as the review asks for, `WITNESS_FLIPS_SEED` chooses others; the table goes to
-//! standard output.
+//! `WITNESS_FLIPS` says how many, 200 by default; `WITNESS_FLIPS_SEED` chooses others. The table goes to standard output.
 
 use std::fs;
 use std::path::Path;
