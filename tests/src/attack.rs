@@ -4,7 +4,7 @@
 //! Attackers come from 127.0.1.0/24, so that 127.0.0.1 is somebody else.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -89,14 +89,14 @@ impl Attack {
     }
 
     /// Begins, and returns once the attackers have what they can get, or work at it.
-    pub fn start(self, log: &Log) -> Attackers {
+    pub fn start(self, victim: SocketAddr) -> Attackers {
         let stop = Arc::new(AtomicBool::new(false));
         let (answers, held, threads) = Default::default();
         let mut attackers = Attackers { stop, answers, held, threads };
         match self {
-            Self::Connections => attackers.hold_connections(log),
-            Self::SlowReaders => attackers.hold_answers(log),
-            Self::SlowBodies => attackers.hold_bodies(log),
+            Self::Connections => attackers.hold_connections(victim),
+            Self::SlowReaders => attackers.hold_answers(victim),
+            Self::SlowBodies => attackers.hold_bodies(victim),
             Self::DayBytes => {
                 // Signed beforehand, and more than there is room for: who signs meanwhile takes the CPUs, not the bytes.
                 let signer = Signer::new(666);
@@ -106,24 +106,24 @@ impl Attack {
                 };
                 let requests: Vec<_> = (0..120).map(request).collect();
                 let next = AtomicUsize::new(0);
-                attackers.ask(log, 4, 130, move || {
+                attackers.ask(victim, 4, 130, move || {
                     let number = next.fetch_add(1, Ordering::Relaxed).min(requests.len() - 1);
                     requests[number].clone()
                 });
             }
             Self::Evidence => {
                 let question = post("/api/v1/evidence", &long_question());
-                attackers.ask(log, 64, 64, move || question.clone());
+                attackers.ask(victim, 64, 64, move || question.clone());
             }
             Self::Bundles => {
                 let bundle = format!("GET {BUNDLE} HTTP/1.1\r\nHost: log\r\nAccept-Encoding: gzip\r\n\r\n")
                     .into_bytes();
-                attackers.ask(log, 4, 4, move || bundle.clone());
+                attackers.ask(victim, 4, 4, move || bundle.clone());
             }
             Self::Commas => {
                 let body = format!("[{}0]", "0,".repeat((8 << 20) - 2));
                 let request = post("/api/v1/entries", body.as_bytes());
-                attackers.ask(log, 8, 8, move || request.clone());
+                attackers.ask(victim, 8, 8, move || request.clone());
             }
         }
         attackers
@@ -140,10 +140,10 @@ pub struct Attackers {
 
 impl Attackers {
     /// One address asks this on eight connections, over and over.
-    pub fn asking(log: &Log, request: Vec<u8>) -> Self {
+    pub fn asking(victim: SocketAddr, request: Vec<u8>) -> Self {
         let (stop, answers, held, threads) = Default::default();
         let mut attackers = Self { stop, answers, held, threads };
-        attackers.ask(log, 8, 8, move || request.clone());
+        attackers.ask(victim, 8, 8, move || request.clone());
         attackers
     }
 
@@ -151,23 +151,23 @@ impl Attackers {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
     }
 
-    fn hold_connections(&mut self, log: &Log) {
+    fn hold_connections(&mut self, victim: SocketAddr) {
         for address in 1..=5 {
             for _ in 0..1_024 {
                 // One that is refused is closed by the log; one that is not accepted waits in the system's queue.
-                let Ok(stream) = connect_from(&format!("127.0.1.{address}"), log.address()) else { break };
+                let Ok(stream) = connect_from(&format!("127.0.1.{address}"), victim) else { break };
                 self.hold(stream);
             }
         }
     }
 
-    fn hold_answers(&mut self, log: &Log) {
+    fn hold_answers(&mut self, victim: SocketAddr) {
         // Then smaller ones, until nothing is left.
         let smaller = [128, 64, 32, 16, 8, 4, 3, 2].map(|width| format!("{BUNDLE}.p/{width}"));
         let paths = std::iter::repeat_n(BUNDLE.to_owned(), 24)
             .chain(smaller.into_iter().flat_map(|path| [path.clone(), path]));
         for path in paths {
-            let mut stream = connect_from(ATTACKER, log.address()).expect("the log listens");
+            let mut stream = connect_from(ATTACKER, victim).expect("the log listens");
             let request = format!("GET {path} HTTP/1.1\r\nHost: log\r\n\r\n").repeat(64);
             stream.write_all(request.as_bytes()).expect("a socket");
             // The answer has begun, so it is held.
@@ -176,13 +176,13 @@ impl Attackers {
         }
     }
 
-    fn hold_bodies(&mut self, log: &Log) {
+    fn hold_bodies(&mut self, victim: SocketAddr) {
         let body = vec![b' '; 8 << 20];
         let head = head("/api/v1/entries", 16 << 20);
         // Then smaller ones, until nothing is left.
         let smaller = (0..7).flat_map(|halvings| [(4 << 20) >> halvings; 4]);
         for length in std::iter::repeat_n(8 << 20, 40).chain(smaller) {
-            let mut stream = connect_from(ATTACKER, log.address()).expect("the log listens");
+            let mut stream = connect_from(ATTACKER, victim).expect("the log listens");
             // Who is refused is cut off.
             let _ = stream.write_all(&[head.as_bytes(), &body[..length]].concat());
             self.hold(stream);
@@ -201,7 +201,7 @@ impl Attackers {
     /// Asks over and over on so many connections; returns once so many were answered, or nothing more comes.
     fn ask(
         &mut self,
-        log: &Log,
+        victim: SocketAddr,
         connections: usize,
         answers: usize,
         request: impl Fn() -> Vec<u8> + Send + Sync + 'static,
@@ -209,10 +209,9 @@ impl Attackers {
         let request = Arc::new(request);
         for _ in 0..connections {
             let (stop, answered, request) = (self.stop.clone(), self.answers.clone(), request.clone());
-            let address = log.address();
             self.threads.push(std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let Ok(mut stream) = connect_from(ATTACKER, address) else { return };
+                    let Ok(mut stream) = connect_from(ATTACKER, victim) else { return };
                     while !stop.load(Ordering::Relaxed) {
                         // Who is refused may be cut off while it writes.
                         let sent = stream.write_all(&request());
@@ -245,6 +244,61 @@ impl Drop for Attackers {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+    }
+}
+
+/// A server that does for these attackers as little as one can: it reads each request, and answers with bytes that lie ready.
+/// What honest clients of a log notice while the attackers ask this one is the machine's share, not the log's.
+pub struct Sink {
+    address: SocketAddr,
+}
+
+impl Sink {
+    /// Listens, for as long as the process lives.
+    ///
+    /// # Panics
+    /// If the system gives no port.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let bundle = b"HTTP/1.1 200 OK\r\nContent-Length: 12582912\r\n\r\n".iter().copied();
+        let bundle: Arc<[u8]> = bundle.chain(std::iter::repeat_n(0, 12 << 20)).collect();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let bundle = bundle.clone();
+                std::thread::spawn(move || serve_sink(stream, &bundle));
+            }
+        });
+        Self { address }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn serve_sink(mut stream: TcpStream, bundle: &[u8]) -> Option<()> {
+    let mut bytes = vec![0; 1 << 16];
+    loop {
+        let mut filled = 0;
+        let end = loop {
+            filled += stream.read(bytes.get_mut(filled..)?).ok().filter(|count| *count > 0)?;
+            let end = bytes[..filled].windows(4).position(|four| four == b"\r\n\r\n");
+            if let Some(end) = end {
+                break end + 4;
+            }
+        };
+        let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+        let length =
+            head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+        let mut left = (end + length.unwrap_or(0)).checked_sub(filled)?;
+        while left > 0 {
+            let most = left.min(bytes.len());
+            left -= stream.read(&mut bytes[..most]).ok().filter(|count| *count > 0)?;
+        }
+        let small = b"HTTP/1.1 422 No\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(if head.starts_with("get ") { bundle } else { small }).ok()?;
     }
 }
 

@@ -59,7 +59,7 @@ fn others_are_answered_beside(attack: Attack) {
     assert_eq!(log.stop(), Some(0));
     let operator = operator_port();
     log.serve(&[attack.flags(), &["--operator-listen", &operator]].concat());
-    let attackers = attack.start(&log);
+    let attackers = attack.start(log.address());
     let start = Instant::now();
     assert_answers_others(&log, attack);
     assert_eq!(ask_operator(&operator, "/readyz").0, 200, "{name}");
@@ -132,7 +132,7 @@ fn long_histories_of_keys_are_proved_in_turns_wherever_they_are_asked_for() {
         ("an entry once more", post(again.as_bytes())),
         ("a batch once more", post(format!("[{again},{again}]").as_bytes())),
     ] {
-        let attackers = Attackers::asking(&log, request);
+        let attackers = Attackers::asking(log.address(), request);
         let turns = || metric(&ask_operator(&operator, "/metrics").1, "log_bound_taken{of=\"work\"}");
         until(what, Duration::from_secs(20), || turns() > 0.0);
         assert_eq!(log.get("/checkpoint").status().as_u16(), 200, "beside {what}");
@@ -151,7 +151,7 @@ fn a_batch_is_answered_although_its_address_leaves_answers_unread() {
     let room = (2 * log.bytes(BUNDLE).len() + 100_000).to_string();
     log.stop();
     log.serve(&["--max-unread-bytes", &room, "--answer-timeout", "120s"]);
-    let _attackers = Attack::SlowReaders.start(&log);
+    let _attackers = Attack::SlowReaders.start(log.address());
     let signer = Signer::new(4);
     let signed: Vec<Signed> =
         (0..100u32).map(|number| signer.sign(ORIGIN, &number.to_be_bytes(), Public, 0)).collect();
