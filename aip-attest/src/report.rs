@@ -154,6 +154,11 @@ impl Failure {
         json!({"message": self.one_line(), "hint": self.first_hint()})
     }
 
+    /// What to do next, in order.
+    pub fn hints(&self) -> &[String] {
+        &self.0.hints
+    }
+
     /// The first hint, for annotations and JSON.
     pub fn first_hint(&self) -> Option<String> {
         self.0.hints.first().map(|hint| printable(hint).into_owned())

@@ -61,7 +61,7 @@ fn an_identity_is_made_without_a_log_and_registered_by_its_first_signature() {
     assert!(err.contains("is registered in"), "{err}");
     let state = pipeline.state();
     assert_eq!((&state["status"], &state["registered"]), (&"active".into(), &0.into()), "{state}");
-    let out = pipeline.ok(&["verify", "app", "--signer", &pipeline.did()]);
+    let out = pipeline.ok(&["verify", "app", "--signer", &pipeline.did(), "-v"]);
     assert!(out.contains("current key at index 1; active; state as of size 2"), "{out}");
     // Once is enough, and a second try says so.
     let (code, _, err) = pipeline.run(&["init", "--register"]);
@@ -121,7 +121,7 @@ fn a_rotated_key_signs_and_the_old_one_does_not() {
     pipeline.write("second", "second");
     pipeline.ok(&["sign", "second"]);
     pipeline.ok(&["submit", "first.receipt.json"]);
-    let out = pipeline.ok(&["verify", "first", "second", "--signer", &did]);
+    let out = pipeline.ok(&["verify", "first", "second", "--signer", &did, "-v"]);
     assert!(out.contains("current key at index 1;") && out.contains("current key at index 3;"), "{out}");
     let (code, _, err) = with_key(&log, &did, &old, &["sign", "dist/loot"]);
     assert_eq!(code, 2, "{err}");

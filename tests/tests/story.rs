@@ -41,7 +41,7 @@ fn a_receipt_from_first_command_to_offline_verification() {
     pipeline.ok(&["sign", "later", "--log", &url]);
     assert!(consumer.ok(&["log", "sync"]).contains(", was "));
     log.stop();
-    let verify = ["verify", "app.tar.gz", "--signer", &did];
+    let verify = ["verify", "app.tar.gz", "--signer", &did, "-v"];
     let out = consumer.ok(&verify);
     let checks = [
         "format",

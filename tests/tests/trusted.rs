@@ -449,8 +449,8 @@ fn a_later_state_closes_the_window_of_a_theft() {
     let world = World::new();
     world.release("app");
     let did = world.pipeline.did();
-    let verify = ["verify", "app", "--signer", &did];
-    assert!(world.consumer.ok(&verify).contains("verified"));
+    let verify = ["verify", "app", "--signer", &did, "-v"];
+    assert!(world.consumer.ok(&verify).starts_with("ok  app  "));
     world.consumer.ok(&["state", "export", "--did", &did, "--out", "state.json"]);
     let with_state = [&verify[..], &["--state", "state.json", "--max-state-age", "7d"]].concat();
     assert!(world.consumer.ok(&with_state).contains("later-state"), "fine so far");
@@ -458,7 +458,7 @@ fn a_later_state_closes_the_window_of_a_theft() {
     for (from, to) in [("app", "twin"), ("app.receipt.json", "twin.receipt.json")] {
         fs::copy(world.consumer.work().join(from), world.consumer.work().join(to)).expect("a copy");
     }
-    let both = ["verify", "app", "twin", "--signer", &did, "--state", "/dev/stdin"];
+    let both = ["verify", "app", "twin", "--signer", &did, "--state", "/dev/stdin", "-v"];
     let (code, out, err) = piped(&world.consumer, "state.json", &both);
     assert_eq!((code, out.matches("later-state").count()), (0, 2), "{out}{err}");
     // It is old one day, and nobody attests an age without witnesses. Cosignatures tell whole seconds.
@@ -467,11 +467,11 @@ fn a_later_state_closes_the_window_of_a_theft() {
         |limit: &'static str| [&verify[..], &["--state", "state.json", "--max-state-age", limit]].concat();
     let (code, out, err) = world.consumer.run(&aged("1s"));
     assert_eq!(code, 1, "{out}{err}");
-    assert!(out.contains("FAILED: later-state"), "{out}");
+    assert!(out.contains("FAILED          later-state"), "{out}");
     world.consumer.ok(&aged("1h"));
     world.consumer.write("alone", &format!("log {}\nquorum none\n", world.log.vkey));
     let (code, out, err) = world.consumer.run(&[&aged("1h")[..], &["--policy", "alone"]].concat());
-    assert_eq!((code, out.contains("could not check: later-state")), (2, true), "{out}{err}");
+    assert_eq!((code, out.contains("could not check later-state")), (2, true), "{out}{err}");
     // The receipt stands at index 2 behind both inceptions; all from there on was a thief's.
     let recovery = fs::read_dir(world.pipeline.home())
         .expect("a home")
@@ -480,11 +480,11 @@ fn a_later_state_closes_the_window_of_a_theft() {
         .expect("a recovery file");
     let recovery = recovery.to_string_lossy().into_owned();
     world.pipeline.ok(&["report-compromise", "--since", "2", "--recovery", &recovery]);
-    assert!(world.consumer.ok(&verify).contains("verified"), "the receipt alone does not know");
+    assert!(world.consumer.ok(&verify).starts_with("ok  app  "), "the receipt alone does not know");
     world.consumer.ok(&["state", "export", "--did", &did, "--out", "state.json"]);
     let (code, out, _) = world.consumer.run(&with_state);
     assert_eq!(code, 1, "{out}");
-    assert!(out.contains("FAILED: later-state"), "{out}");
+    assert!(out.contains("FAILED          later-state"), "{out}");
     world.expect(&["--threshold", "0"], 1, &["compromised"]);
 }
 
@@ -529,7 +529,7 @@ fn gates_refuse_what_a_thief_signed_and_not_what_the_owner_did() {
         stripped.as_object_mut().expect("an object").remove("identity").expect("its signer's events");
     assert_eq!(events.as_array().map(Vec::len), Some(1), "the inception");
     world.consumer.write("loot.receipt.json", &stripped.to_string());
-    let alone = world.consumer.ok(&["verify", "loot", "--signer", &did]);
+    let alone = world.consumer.ok(&["verify", "loot", "--signer", &did, "-v"]);
     assert!(alone.contains("genesis key assumed"), "{alone}");
     for more in [&[][..], &["--sync"]] {
         world.expect(&[&["--threshold", "0.5", "loot"], more].concat(), 1, &["STOP", "later-state"]);
@@ -568,7 +568,7 @@ fn whoever_rotated_often_gets_the_receipts_of_many_artifacts() {
     let signed: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(signed.as_array().map(Vec::len), Some(600));
     let did = pipeline.did();
-    let out = pipeline.ok(&["verify", "dist/0", "dist/599", "--signer", &did]);
+    let out = pipeline.ok(&["verify", "dist/0", "dist/599", "--signer", &did, "-v"]);
     assert_eq!(out.matches("current key at index").count(), 2, "{out}");
     // Sent again, all of it is there already, and the answer is no larger.
     let leaf = |number: u32| {

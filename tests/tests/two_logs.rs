@@ -84,7 +84,7 @@ fn a_receipt_of_another_log_is_judged_by_the_state_at_home() {
     // Alone: the other log has no event of the DID, and it is said what that leaves.
     assert!(!world.signer_state("at-home").contains("assumed"));
     assert!(world.signer_state("elsewhere").contains("genesis key assumed"));
-    let verify = ["verify", "elsewhere", "--signer", &did];
+    let verify = ["verify", "elsewhere", "--signer", &did, "-v"];
     let out = world.consumer.ok(&verify);
     assert!(out.contains("genesis key assumed") && out.contains("no gate"), "{out}");
 

@@ -160,6 +160,28 @@ impl Policy {
         })
     }
 
+    /// How many members of the quorum's group the witnesses of `cosigned` make, and of how many: 2 of 3. A member is a
+    /// witness, or a group; keys of one name are one witness. `None` for `quorum none`.
+    pub fn members_met(&self, cosigned: &[Cosigned]) -> Option<(usize, usize)> {
+        let seen = |witness: &Witness| cosigned.iter().any(|by| by.witness == witness.name);
+        let quorum = self.quorum?;
+        let members = match quorum {
+            Member::Group(at) if !self.is_one_witness(at) => &self.groups[at].members,
+            Member::Group(_) | Member::Witness(_) => &vec![quorum],
+        };
+        Some((members.iter().filter(|member| self.counts(**member, &seen)).count(), members.len()))
+    }
+
+    /// Whether a group is of keys of one name.
+    fn is_one_witness(&self, group: usize) -> bool {
+        let name = |member: &Member| match member {
+            Member::Witness(at) => Some(self.witnesses[*at].vkey.name()),
+            Member::Group(_) => None,
+        };
+        let names: Vec<_> = self.groups[group].members.iter().map(name).collect();
+        names.iter().all(|name| name.is_some() && *name == names[0])
+    }
+
     /// How fresh `cosigned` are, as the quorum sees it: the latest time such that those of this time and later
     /// suffice. A witness whose word alone is not enough cannot make an old checkpoint look fresh. `None` if they
     /// do not suffice, or if there is none.

@@ -102,6 +102,36 @@ fn pol_2_a_quorum_is_a_threshold_over_groups() {
     }
 }
 
+/// What is shown as "2 of 3 witnesses": the members of the quorum's group, where a witness with two keys is one.
+#[test]
+fn members_of_the_quorum_are_counted_as_witnesses() {
+    let by = |names: &[&str]| -> Vec<Cosigned> {
+        let time = UnixTime::from_secs(1);
+        names.iter().map(|name| Cosigned { witness: (*name).into(), time }).collect()
+    };
+    for (lines, cosigned, want) in [
+        ("quorum none", &["w0"][..], None),
+        ("quorum w3", &["w3", "w0"], Some((1, 1))),
+        ("group g 2 w0 w1 w2\nquorum g", &["w0", "w2"], Some((2, 3))),
+        ("group g any w0 w1 w2\nquorum g", &["w0", "w1", "w4"], Some((2, 3))),
+        // Cosignatures below a quorum are nobody's.
+        ("group x all w0 w1\ngroup y any x w3\nquorum y", &["w0", "w3"], Some((1, 2))),
+    ] {
+        assert_eq!(policy(lines).expect("well formed").members_met(&by(cosigned)), want, "{lines}");
+    }
+    let one = [KeyType::Ed25519Cosignature, KeyType::MlDsa44Cosignature];
+    let one = one.map(|kind| signer("w.example", kind, 7).verifier().clone());
+    let two_keys = format!("witness a {}\nwitness b {}\ngroup w any a b\n", one[0], one[1]);
+    for (lines, cosigned, want) in [
+        ("quorum w", &["a", "b"][..], (1, 1)),
+        ("quorum w", &["b"], (1, 1)),
+        ("group g 2 w w0 w1\nquorum g", &["a", "b", "w1"], (2, 3)),
+    ] {
+        let policy = policy(&format!("{two_keys}{lines}\n")).expect("well formed");
+        assert_eq!(policy.members_met(&by(cosigned)), Some(want), "{lines}");
+    }
+}
+
 #[test]
 fn pol_2_a_witness_counts_once() {
     let keys = witnesses();

@@ -1,8 +1,9 @@
 //! Stands on files only: nothing below opens a socket, and nothing reads the clock unless an age is asked for.
 
 mod found;
+mod json;
 mod judge;
-mod print;
+mod text;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -20,12 +21,14 @@ use crate::receipt_file::{Listings, Shelf};
 use crate::report::{Console, Exit, Result};
 pub(super) use found::Found;
 use judge::{Judge, Later};
+use text::Detail;
 
 /// Verify offline that artifacts were signed and logged
 ///
 /// Reads the artifacts, their receipts and a policy, and nothing else: no network, and no clock unless an age
-/// is asked for. The first check that does not pass ends the verdict about a receipt; the rest reads "not
-/// checked". Of several receipts beside an artifact one that verifies is enough; if none does, and one could not be
+/// is asked for. Prints a line an artifact: who signed it, the day it was logged, the witnesses that cosigned; its
+/// checks if it does not verify, or with -v. The first check that does not pass ends the verdict about a receipt; the
+/// rest reads "not checked". Of several receipts beside an artifact one that verifies is enough; if none does, and one could not be
 /// checked, the answer is 2.
 ///
 /// The policy is --policy, else AIP_POLICY, else .aip/policy in the working tree, else the one that `policy
@@ -104,6 +107,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", requires = "state", value_parser = super::parse_duration)]
     max_state_age: Option<Duration>,
 
+    /// Print every check of what verifies, too
+    #[arg(long, short, conflicts_with = "json")]
+    verbose: bool,
+
     /// Print JSON: every check, and the statement of what is verified
     #[arg(long)]
     json: bool,
@@ -145,9 +152,11 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let aside = selection.aside.clone();
     let found = judge_all(selection, &mut judge, console);
     if args.json {
-        print::json(&found, &aside, console);
+        json::print(&found, &aside, console);
     } else {
-        print::text(&found, &aside, console);
+        // One that was named is compared whole, and need not be read again.
+        let detail = Detail { verbose: args.verbose, whole_did: args.signer.len() != 1 };
+        text::print(&found, &aside, detail, console);
     }
     Ok(found.iter().map(Found::exit).fold(Exit::Yes, Exit::and))
 }

@@ -95,7 +95,7 @@ fn with_a_log_the_receipts_are_logged_and_verify() {
         "--signer",
         &did().to_string(),
     ];
-    world.run(&verify).expect(0, &["verified:"]);
+    world.run(&verify).expect(0, &["ok  "]);
     // A fingerprint makes the log's word certain.
     let fingerprint = log.fingerprint();
     let run = announced(&world, &[("log-url", &log.url()), ("policy-sha256", &fingerprint)], &[]);

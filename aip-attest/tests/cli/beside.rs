@@ -49,7 +49,7 @@ fn a_good_receipt_is_found_behind_the_one_in_its_place() {
         world.file("app.receipt.json", in_place.as_bytes());
         world.file(&kept(1), first().receipt().as_bytes());
         let ran = verify(&world, did(), &[]);
-        ran.expect(0, &["verified: signed by"]);
+        ran.expect(0, &["ok  "]);
         assert_eq!(verify(&world, did(), &["--json"]).json()["results"][0]["receipt"], kept(1));
         // One that is named is judged alone.
         assert_ne!(verify(&world, did(), &["--receipt", "app.receipt.json"]).code, 0);
@@ -88,7 +88,8 @@ fn one_yes_is_yes_then_one_unchecked_is_2_then_no() {
     let world = World::with_receipt();
     world.file("app.receipt.json", no.as_bytes());
     std::fs::create_dir(world.path(&kept(1))).expect("made");
-    verify(&world, did(), &[]).expect(2, &["FAILED: witness-quorum", &kept(1), "could not be checked"]);
+    verify(&world, did(), &[])
+        .expect(2, &["FAILED          witness-quorum", &kept(1), "could not be checked"]);
 }
 
 /// What is printed is about the wanted signer, though what could not be checked decides.
@@ -101,8 +102,11 @@ fn the_failure_that_is_printed_is_the_wanted_signers() {
     world.file(&kept(2), first().pending_receipt().as_bytes());
     world.file(&kept(3), failing.receipt().as_bytes());
     let ran = verify(&world, did(), &[]);
-    ran.expect(2, &["FAILED: witness-quorum", &format!("receipt: {}", kept(3)), "also app.receipt.json"]);
-    ran.expect(2, &["could not check: `app.receipt.json` could not be checked: log-signature: not logged"]);
+    ran.expect(
+        2,
+        &["FAILED          witness-quorum", &format!("receipt: {}", kept(3)), "also app.receipt.json"],
+    );
+    ran.expect(2, &["and `app.receipt.json` could not be checked: log-signature: not logged"]);
     let json = verify(&world, did(), &["--json"]).json();
     let result = &json["results"][0];
     assert_eq!((&result["receipt"], &result["claimedDid"]), (&json!(kept(3)), &json!(did().to_string())));
@@ -111,7 +115,7 @@ fn the_failure_that_is_printed_is_the_wanted_signers() {
     let world = World::with_receipt();
     world.file(&kept(1), by_second().receipt().as_bytes());
     let nobody = Did::of(&Ed25519PrivateKey::from_seed(&[1; 32]).public_key());
-    verify(&world, nobody, &[]).expect(1, &["FAILED: signer", "receipt: app.receipt.json"]);
+    verify(&world, nobody, &[]).expect(1, &["FAILED          signer", "receipt: app.receipt.json"]);
 }
 
 #[test]
@@ -123,7 +127,7 @@ fn at_most_64_are_judged() {
     // Those of other builds are not counted: they say nothing about these bytes.
     let older = Forge::of("app", b"an older build").receipt();
     (0xaa..0xff).for_each(|number| drop(world.file(&kept(number), older.as_bytes())));
-    verify(&world, did(), &[]).expect(1, &["FAILED: witness-quorum"]);
+    verify(&world, did(), &[]).expect(1, &["FAILED          witness-quorum"]);
     world.file(&kept(64), no.as_bytes());
     verify(&world, did(), &[]).expect(2, &["more than 64 receipts", "move away those that do not count"]);
     // One that is not reached is not found, and nothing is believed.
@@ -131,7 +135,7 @@ fn at_most_64_are_judged() {
     verify(&world, did(), &[]).expect(2, &["more than 64 receipts"]);
     verify(&world, did(), &["--receipt", &kept(0xffff)]).expect(0, &[]);
     world.file("app.receipt.json", first().receipt().as_bytes());
-    verify(&world, did(), &[]).expect(0, &["verified:"]);
+    verify(&world, did(), &[]).expect(0, &["ok  "]);
 }
 
 /// A pending receipt of a log that does not answer takes no place of a logged one.
@@ -149,7 +153,7 @@ fn what_is_worth_less_takes_no_place() {
     let pending = world.read(&path);
     assert_eq!(world.run(&sign).json()[0]["receipt"], path);
     assert_eq!((world.read(&path), world.files().len()), (pending, 4), "{:?}", world.files());
-    verify(&world, did(), &[]).expect(0, &["verified:"]);
+    verify(&world, did(), &[]).expect(0, &["ok  "]);
     // `submit` takes it along with the one in the place.
     let submit = ["submit", "app", "--policy", "policy", "--log", "http://127.0.0.1:9", "--timeout", "100ms"];
     world.run(&submit).expect(2, &[&format!("left     {path}"), "left     app.receipt.json"]);

@@ -40,20 +40,20 @@ fn receipts_of_images_have_names_that_can_be_uploaded() {
         assert!(!name.contains(['"', ':', '<', '>', '|', '*', '?', '\\']), "{name}");
     }
     for image in [&amd, &arm] {
-        verify(&world, &[image, "--receipts", "r"]).expect(0, &["verified:"]);
+        verify(&world, &[image, "--receipts", "r"]).expect(0, &["ok  "]);
         // A bare digest is looked for too; what it was called is said.
         let bare = image.rsplit_once('@').expect("a digest").1;
         verify(&world, &[bare, "--receipts", "r"]).expect(0, &["signed as `ghcr.io:5000/o/app:1.2`"]);
     }
     let other = format!("ghcr.io:5000/o/app:1.2@{}", digest(b"other"));
-    verify(&world, &[&other, "--receipts", "r"]).expect(1, &["FAILED: artifact-digest"]);
+    verify(&world, &[&other, "--receipts", "r"]).expect(1, &["FAILED          artifact-digest"]);
     let renamed = amd.replace("/o/app", "/o/other");
     verify(&world, &[&renamed, "--receipts", "r"]).expect(2, &["names these bytes `ghcr.io:5000/o/app:1.2`"]);
     // Beside each other as well.
     let beside = ["sign", "--subject", &amd, "--subject", &arm, "--log", &url];
     world.run(&beside).expect(0, &[]);
     for image in [&amd, &arm] {
-        verify(&world, &[image]).expect(0, &["verified:"]);
+        verify(&world, &[image]).expect(0, &["ok  "]);
     }
     world.run(&["sign", "--subject", &amd, "--subject", &amd, "--no-log"]).expect(2, &["is named twice"]);
 }
@@ -68,8 +68,8 @@ fn a_moved_file_is_found_by_its_digest() {
     for (path, code) in [("app", 0), ("other/dist/app", 0), ("deep/er/app", 2), ("dist/app2", 2), ("xapp", 2)]
     {
         world.file(path, app);
-        let ran = verify(&world, &[path, "--receipts", "r"]);
-        let found = ["receipt: r/x/y.receipt.json, found by its digest, signed as `dist/app`"];
+        let ran = verify(&world, &[path, "--receipts", "r", "-v"]);
+        let found = ["  signed as `dist/app`\n", "  receipt: r/x/y.receipt.json, found by its digest\n"];
         let refused = [
             "`r/x/y.receipt.json` names these bytes `dist/app`",
             "hint: call it as it was signed, `dist/app`",
@@ -78,16 +78,16 @@ fn a_moved_file_is_found_by_its_digest() {
     }
     let json = verify(&world, &["app", "--receipts", "r", "--json"]).json();
     assert_eq!(json["results"][0]["signedAs"], "dist/app");
-    verify(&world, &["deep/er/app", "--receipt", "r/x/y.receipt.json"]).expect(0, &["verified:"]);
+    verify(&world, &["deep/er/app", "--receipt", "r/x/y.receipt.json"]).expect(0, &["ok  "]);
     // Another kind of statement is none of provenance.
     let sbom = Forge::saying("lib", b"lib", "https://cyclonedx.org/bom", Map::new()).receipt();
     world.file("r/z.receipt.json", sbom.as_bytes());
     world.file("lib", b"lib");
     verify(&world, &["lib", "--receipts", "r"]).expect(2, &["there is no receipt"]);
-    verify(&world, &["lib", "--receipts", "r", "--predicate-type", "cyclonedx"]).expect(0, &["verified:"]);
+    verify(&world, &["lib", "--receipts", "r", "--predicate-type", "cyclonedx"]).expect(0, &["ok  "]);
     // One that lies at the place and fails stays the answer.
     world.file("r/app.receipt.json", Forge::of("app", b"other bytes").receipt().as_bytes());
-    verify(&world, &["app", "--receipts", "r"]).expect(1, &["FAILED: artifact-digest"]);
+    verify(&world, &["app", "--receipts", "r"]).expect(1, &["FAILED          artifact-digest"]);
     // What nobody signed has none, though the folder is full of others'.
     world.file("evil", b"evil");
     verify(&world, &["evil", "--receipts", "r"]).expect(2, &["there is no receipt `r/evil.receipt.json`"]);
@@ -99,7 +99,7 @@ fn at_most_10_000_files_are_read_for_a_digest() {
     world.file("app", b"app");
     world.file("r/0.receipt.json", Forge::of("app", b"app").receipt().as_bytes());
     (1..10_000).for_each(|number| drop(world.file(&format!("r/{number}"), b"")));
-    verify(&world, &["app", "--receipts", "r"]).expect(0, &["found by its digest"]);
+    verify(&world, &["app", "--receipts", "r"]).expect(0, &["  signed as `"]);
     world.file("r/one-more", b"");
     verify(&world, &["app", "--receipts", "r"]).expect(2, &["`r` holds more than 10000 files"]);
 }
@@ -131,9 +131,9 @@ fn receipts_of_several_jobs_go_into_one_folder() {
         merged.file(&receipt, world.read(&receipt).as_bytes());
         merged.file(&format!("{job}/dist/app"), job.as_bytes());
         merged.file("dist/app", job.as_bytes());
-        verify(&merged, &["dist/app", "--receipts", "r"]).expect(0, &["verified:"]);
+        verify(&merged, &["dist/app", "--receipts", "r"]).expect(0, &["ok  "]);
     }
-    verify(&merged, &["linux", "windows", "--receipts", "r"]).expect(0, &["found by its digest"]);
+    verify(&merged, &["linux", "windows", "--receipts", "r"]).expect(0, &["  signed as `"]);
 }
 
 fn piped(world: &World, arguments: &[&str], content: &[u8]) -> Ran {
@@ -156,13 +156,13 @@ fn what_is_piped_in_is_signed_under_a_name_and_verified() {
     let app = b"hello artifact\n";
     let verify = ["verify", "--policy", "policy", "--any-signer", "-"];
     let with = |more: &[&str], content: &[u8]| piped(&world, &[&verify[..], more].concat(), content);
-    with(&["--receipt", "app.receipt.json"], app).expect(0, &["-\n", "verified:"]);
-    with(&["--receipt", "app.receipt.json"], b"other").expect(1, &["FAILED: artifact-digest"]);
+    with(&["--receipt", "app.receipt.json"], app).expect(0, &["ok  -  "]);
+    with(&["--receipt", "app.receipt.json"], b"other").expect(1, &["FAILED          artifact-digest"]);
     // Read once, however often it is named.
-    with(&["-", "--receipt", "app.receipt.json"], app).expect(0, &["verified:"]);
+    with(&["-", "--receipt", "app.receipt.json"], app).expect(0, &["ok  "]);
     with(&[], app).expect(2, &["`-` has no place to look for its receipt", "--receipt FILE"]);
     world.file("r/any.receipt.json", world.read("app.receipt.json").as_bytes());
-    with(&["--receipts", "r"], app).expect(0, &["found by its digest, signed as `app`"]);
+    with(&["--receipts", "r"], app).expect(0, &["  signed as `app`"]);
     let sign = ["sign", "-", "--no-log"];
     piped(&world, &[&sign[..], &["--name", "dist/piped"]].concat(), app)
         .expect(0, &["signed   dist/piped", &tlog::Hash::of(app).to_string(), "dist/piped.receipt.json"]);
@@ -182,7 +182,7 @@ fn where_no_receipt_can_lie_it_is_looked_for_by_its_digest() {
     world.file("r/any.receipt.json", world.read("app.receipt.json").as_bytes());
     world.file("r/dist", b"a file");
     let verify = ["verify", "--policy", "policy", "--any-signer", "--receipts", "r", "dist/app", &long];
-    world.run(&verify).expect(0, &["found by its digest, signed as `app`"]);
+    world.run(&verify).expect(0, &["  signed as `app`"]);
 }
 
 /// `verify *` in a folder of somebody who calls a file so.
@@ -195,7 +195,7 @@ fn standard_input_does_not_stand_in_for_a_file_that_is_called_like_it() {
     let with = |name| piped(&world, &[&verify[..], &[name]].concat(), b"hello artifact\n");
     with("-").expect(2, &["there is a file of that name", "`./-`", "/dev/stdin"]);
     with("./-").expect(2, &["there is no receipt"]);
-    with("/dev/stdin").expect(0, &["verified:"]);
+    with("/dev/stdin").expect(0, &["ok  "]);
 }
 
 /// A shell's `<(…)`.
@@ -287,9 +287,9 @@ fn json_lists_what_was_not_checked() {
     assert_eq!(json["results"][0]["notChecked"][0], "later-state");
     assert_eq!((not_checked(&[]), not_checked(&["--source-uri", "https://github.com/octo/app"])), (9, 8));
     // The host has no case, nor has its owners' name; the signer's word and the question are compared alike.
-    verify(&world, &["app", "--source-uri", "git+HTTPS://GitHub.com/Octo/App.git"]).expect(0, &["verified:"]);
+    verify(&world, &["app", "--source-uri", "git+HTTPS://GitHub.com/Octo/App.git"]).expect(0, &["ok  "]);
     verify(&world, &["app", "--source-uri", "https://github.com/octo/app2"])
-        .expect(1, &["FAILED: source-uri"]);
+        .expect(1, &["FAILED          source-uri"]);
     assert_eq!(did().to_string(), json["results"][0]["claimedDid"]);
 }
 

@@ -313,7 +313,7 @@ fn receipts_with_older_checkpoints_verify_and_move_no_pin() {
     world.run(&["policy", "pin", &log.url(), "--yes"]).expect(0, &["at size 7"]);
     let before = world.read(&pin_file());
     world.run(&["inspect", &pin_file()]).expect(0, &["pin (nothing", "checkpoint: checkpoint", "size: 7"]);
-    world.run(&["verify", "app", "--any-signer"]).expect(0, &["verified:", "state as of size 2"]);
+    world.run(&["verify", "app", "--any-signer"]).expect(0, &["ok  "]);
     // Another root at the pinned size: the receipt is of a fork.
     let other = Log::start();
     other.grow(2, "leaf");

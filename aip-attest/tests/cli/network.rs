@@ -43,14 +43,14 @@ fn sign_pin_verify() {
     let ran = world.run(&["policy", "pin", &url, "--expect", &fingerprint]);
     ran.expect(0, &["pinned log.example.com/pipelines at size 2"]);
     let ran = world.run_as(OTHER_PROGRAM, &["verify", "dist/app", "--signer", &did().to_string()]);
-    ran.expect(0, &["verified:", "policy: pinned for log.example.com/pipelines"]);
+    ran.expect(0, &["ok  ", "policy: pinned for log.example.com/pipelines"]);
     // The only pinned log needs no name, and its word is not taken any more.
     let ran = world.run(&["sign", "dist/app", "--receipts", "again"]);
     ran.expect(0, &["logged   dist/app"]);
     assert!(!ran.stderr.contains("is not pinned"), "{ran:#?}");
     // What is logged can be refreshed.
     world.run(&["submit", "dist/app"]).expect(0, &["logged   dist/app.receipt.json"]);
-    world.run(&["verify", "dist", "--any-signer"]).expect(0, &["verified:"]);
+    world.run(&["verify", "dist", "--any-signer"]).expect(0, &["ok  "]);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_receipt_is_kept_when_another_run_signs_the_artifact() {
     world.file("policy", log.policy().as_bytes());
     world
         .run(&["verify", "old", "--receipt", name, "--any-signer", "--policy", "policy"])
-        .expect(0, &["verified:"]);
+        .expect(0, &["ok  "]);
     world.run(&["submit", name, "--log", &log.url()]).expect(0, &["logged"]);
     // Again and again: the first build comes back, and the second one's receipt is kept too. What is kept
     // already is not kept twice.
@@ -318,7 +318,7 @@ fn what_is_too_large_for_the_log_is_sent_in_parts_or_by_hash() {
     assert!(!log.bodies().last().expect("a body").contains("envelope"));
     world.file("policy", log.policy().as_bytes());
     let ran = world.run(&["verify", "app", "--predicate-type", "spdx", "--any-signer", "--policy", "policy"]);
-    ran.expect(0, &["verified:"]);
+    ran.expect(0, &["ok  "]);
 }
 
 /// What a log answers is verified before it becomes a receipt: each of these is a lie.
@@ -642,7 +642,7 @@ fn fetch_finds_a_receipt_by_digest() {
             .run(&[&["fetch"], arguments, &["--log", &url, "--policy", "policy", "--timeout", "3s"]].concat())
     };
     fetch(&["app"]).expect(0, &["fetched  app.receipt.json  index 0"]);
-    world.run(&["verify", "app", "--any-signer", "--policy", "policy"]).expect(0, &["verified:"]);
+    world.run(&["verify", "app", "--any-signer", "--policy", "policy"]).expect(0, &["ok  "]);
     fetch(&["other"]).expect(2, &["the log lists no such entry"]);
     // A second entry by the same DID, of another kind; and one by somebody else.
     world.file("p.json", b"{}");

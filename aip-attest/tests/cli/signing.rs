@@ -62,7 +62,7 @@ $ aip-attest sign 'dist\\*' --no-log
 ! hint: folders are written with `/`: a backslash makes the next character a plain one
 $ aip-attest verify dist/app --any-signer
 ? 2
-dist/app
+could not check  dist/app  leaf: not logged
   ok              format               application/vnd.aip.receipt.v1+json
   ok              artifact-digest      app
   ok              signature            did:key:z6MkehRgf7yJbgaGfYsdoAsKdBPE3dj2CYhowQdcjqSJgvVd
@@ -72,7 +72,6 @@ dist/app
   not checked     inclusion
   not checked     signer
   not checked     signer-state
-could not check: leaf: not logged
 ! hint: `aip-attest submit RECEIPT` logs it
 ",
     );

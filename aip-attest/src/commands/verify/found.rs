@@ -24,6 +24,8 @@ pub(in super::super) struct Judged {
     pub(super) receipt: Option<PathBuf>,
     /// The policy that judged.
     pub(super) policy: Option<Source>,
+    /// How many members of the policy's quorum cosigned, and of how many; `None` if it asks for none.
+    pub(super) quorum: Option<(usize, usize)>,
     /// The verdict, or why there is none.
     pub(super) verdict: Result<Report>,
     /// The signer, so that it can be named before anything is believed.
@@ -38,9 +40,9 @@ pub(in super::super) struct Judged {
 
 impl Judged {
     pub(super) fn none(receipt: Option<PathBuf>, failure: Failure) -> Self {
-        let (policy, claimed_did, signed_as) = (None, None, None);
+        let (policy, quorum, claimed_did, signed_as) = (None, None, None, None);
         let (verdict, payload) = (Err(failure), Vec::new());
-        Self { receipt, policy, verdict, claimed_did, is_logged: false, signed_as, payload }
+        Self { receipt, policy, quorum, verdict, claimed_did, is_logged: false, signed_as, payload }
     }
 
     pub(super) fn exit(&self) -> Exit {

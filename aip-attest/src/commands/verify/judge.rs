@@ -292,7 +292,9 @@ impl Judge {
             )
         };
         let now = demand.demands.iter().any(ages).then(clock::now);
-        Ok(receipt.verify(&demand, sha256, now))
+        let report = receipt.verify(&demand, sha256, now);
+        answer.quorum = policy.policy.members_met(report.cosigned());
+        Ok(report)
     }
 
     fn demand<'p>(&self, policy: &'p Policy) -> VerifyPolicy<'p> {

@@ -1,4 +1,4 @@
-//! A verdict for people, and the same for programs.
+//! The verdict for programs.
 //!
 //! ```text
 //! {"schema": "aip.verify.v1", "verdict": "verified | failed | could-not-check",
@@ -20,148 +20,20 @@
 //! The schema changes its name when a member changes its meaning or goes; members may be added.
 
 use attestation::provenance::BuildFacts;
-use attestation::receipt::{Check, Fault, Outcome, Report, Verified};
+use attestation::receipt::{Check, Outcome, Report, Verified};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tlog::TreeSize;
 use tlog::policy::Cosigned;
 
 use super::found::{Found, Judged, word};
+use super::text::words;
 use crate::artifact::Aside;
 use crate::clock;
-use crate::report::{Console, Exit, Failure};
+use crate::report::{Console, Exit};
 
-/// A line a check, in their order, and one for the verdict.
-pub(super) fn text(found: &[Found], aside: &Aside, console: &mut Console) {
-    for (at, found) in found.iter().enumerate() {
-        if at > 0 {
-            console.line("");
-        }
-        console.line(&found.label);
-        match &found.answer.verdict {
-            Ok(report) => text_of(&found.answer, report, console),
-            Err(failure) => {
-                console.line("could not check");
-                console.failure(failure);
-            }
-        }
-        text_of_others(found, console);
-    }
-    if let Some(text) = aside.text("judged") {
-        console.line(text);
-    }
-}
-
-/// Which receipt it was, where several lie there; and what the others say, if none verifies.
-fn text_of_others(found: &Found, console: &mut Console) {
-    if let Some(name) = &found.answer.signed_as {
-        console.line(format!("receipt: {}, found by its digest, signed as `{name}`", found.answer.file()));
-    }
-    if found.others.is_empty() {
-        return;
-    }
-    if found.answer.receipt.is_some() && found.answer.signed_as.is_none() {
-        console.line(format!("receipt: {}", found.answer.file()));
-    }
-    if found.exit() == Exit::Yes {
-        return;
-    }
-    for other in &found.others {
-        let file = if other.receipt.is_some() { format!("{}: ", other.file()) } else { String::new() };
-        console.line(format!("also {file}{}", other.why().unwrap_or_default()));
-    }
-    if let Some(other) = found.unchecked() {
-        console.line(format!("could not check: {other}"));
-    }
-    let failures = found.others.iter().filter_map(|other| other.verdict.as_ref().err());
-    failures.filter_map(Failure::first_hint).for_each(|hint| console.hint(hint));
-}
-
-fn text_of(found: &Judged, report: &Report, console: &mut Console) {
-    for (check, outcome) in report.checks() {
-        let (word, detail) = words(report, *check, outcome);
-        let line = format!("  {word:<15} {:<20} {detail}", check.id());
-        console.line(line.trim_end());
-    }
-    match (report.verified(), report.fault()) {
-        (Some(verified), _) => {
-            console.line(format!("verified: {}", summary(verified)));
-            if let Some(policy) = &found.policy {
-                console.line(format!("policy: {policy}"));
-            }
-            if BuildFacts::read(verified.statement()).self_asserted {
-                console.line("provenance: self-asserted, worth as much as its signer");
-            } else {
-                // Its host chooses which receipt lies there: one may say that the artifact is bad.
-                let kind = verified.statement().predicate_type();
-                console.line(format!(
-                    "statement: `{kind}`, no provenance: read what it says, or ask with --predicate-type"
-                ));
-            }
-            if let Some(size) = bare_as_of(report, verified) {
-                console.line(format!(
-                    "identity: not registered as of size {size}, as far as the receipt tells: no gate takes it"
-                ));
-            }
-        }
-        (None, Some((check, fault))) if fault.could_not_check() => {
-            console.line(format!("could not check: {check}: {fault}"));
-            if *fault == Fault::NotLogged {
-                console.hint("`aip-attest submit RECEIPT` logs it");
-            }
-        }
-        (None, Some((check, fault))) => {
-            console.line(format!("FAILED: {check}: {fault}"));
-            if let Fault::PinnedRoot { .. } = fault {
-                console.hint(
-                    "keep this receipt: the log signed its checkpoint and the pinned one, and one is false",
-                );
-            }
-        }
-        (None, None) => {}
-    }
-}
-
-/// The tree in which the signer has no identity event, unless a later state, which was asked for, says more.
-fn bare_as_of(report: &Report, verified: &Verified) -> Option<TreeSize> {
-    let asked = report.checks().iter().any(|(check, _)| *check == Check::LaterState);
-    (verified.signer_state().is_none() && !asked).then_some(verified.checkpoint().size)
-}
-
-fn summary(verified: &Verified) -> String {
-    let checkpoint = verified.checkpoint();
-    let seen = verified.cosigned().iter().map(|by| by.time).max();
-    format!(
-        "signed by {}, logged {} in {} at index {}; state as of size {}{}",
-        verified.did(),
-        clock::rfc3339_millis(verified.logged_at().as_millis()),
-        checkpoint.origin,
-        verified.index(),
-        checkpoint.size,
-        seen.map_or(String::new(), |time| format!(", {}", clock::rfc3339(time))),
-    )
-}
-
-fn words(report: &Report, check: Check, outcome: &Outcome) -> (&'static str, String) {
-    match outcome {
-        Outcome::Passed(_) if check == Check::WitnessQuorum && !report.cosigned().is_empty() => {
-            let by = |by: &Cosigned| format!("{} {}", by.witness, clock::rfc3339(by.time));
-            ("ok", report.cosigned().iter().map(by).collect::<Vec<_>>().join(", "))
-        }
-        Outcome::Passed(what) if check == Check::SignerState => {
-            let seen = report.cosigned().iter().map(|by| by.time).max();
-            ("ok", seen.map_or_else(|| what.clone(), |time| format!("{what}, {}", clock::rfc3339(time))))
-        }
-        Outcome::Passed(what) => ("ok", what.clone()),
-        Outcome::NotPassed(fault) if fault.could_not_check() => ("could not check", fault.to_string()),
-        Outcome::NotPassed(fault) => ("FAILED", fault.to_string()),
-        Outcome::NotChecked => ("not checked", String::new()),
-    }
-}
-
-/// The same for programs.
-pub(super) fn json(found: &[Found], aside: &Aside, console: &mut Console) {
+/// Prints it.
+pub(super) fn print(found: &[Found], aside: &Aside, console: &mut Console) {
     let exit = found.iter().map(Found::exit).fold(Exit::Yes, Exit::and);
     let results = found.iter().map(json_of).collect();
     let (verdict, selection) = (word(exit), aside.to_json());
