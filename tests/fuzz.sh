@@ -1,5 +1,5 @@
 #!/bin/sh
-# Feeds each parser with cargo-fuzz for SECONDS_EACH (60): `./run fuzz [TARGET …]`. Findings are in the cache's
+# S10: feeds each parser with cargo-fuzz for SECONDS_EACH (60): `./run fuzz [TARGET …]`. Findings are in the cache's
 # `artifacts`. cargo-fuzz is installed into the cache folder when it is missing.
 set -eu
 cd "$(dirname "$0")/fuzz"

@@ -16,7 +16,7 @@ use crate::view::View;
 
 pub mod witnesses;
 
-/// The cosignatures on one checkpoint: one line a key, the newest (design §2).
+/// The cosignatures on one checkpoint: the newest line of each key.
 #[derive(Clone, Debug)]
 pub struct Gathering {
     policy: Arc<Policy>,

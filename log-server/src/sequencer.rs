@@ -277,7 +277,7 @@ impl Sequencer {
         };
         let round = self.sequence(batch, time)?;
         if !round.new.is_empty() {
-            // SPEC design "Life of an entry": commit, the point of no return. A crash before this line
+            // The point of no return (docs/dev/architecture.md, "The life of an entry"). A crash before this line
             // loses nothing that was promised; after it, `open` finishes the round.
             self.store.write(&round.writes)?;
             metrics::committed(round.new.len(), self.state.size + round.new.len() as u64);

@@ -54,7 +54,7 @@ pub fn mirror(log: &Log, to: &Path) {
     }
 }
 
-/// Reads the whole log: TILE-1, TILE-2, TILE-3.
+/// Reads the whole log as a stranger would: TILE-1, TILE-2, TILE-3.
 ///
 /// # Panics
 /// At the first thing that is not as c2sp.org/tlog-tiles has it.

@@ -1,4 +1,5 @@
-//! Kill -9 under load: nothing that was acknowledged is lost, and no checkpoint is ever taken back (I1, I2, I3).
+//! R1: kill -9 under load. Nothing that was acknowledged is lost, an index keeps its leaf, and no checkpoint that was
+//! shown contradicts another (I1, I2, I3, CP-5, TILE-7).
 
 use std::collections::HashMap;
 use std::sync::Mutex;

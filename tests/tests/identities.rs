@@ -456,7 +456,7 @@ fn lists_are_answered_by_their_names() {
     }
 }
 
-/// Must show: kill -9, restart, rebuild from the leaves alone: one registry, every time.
+/// I7: kill -9, restart, rebuild from the leaves alone: one registry, every time.
 #[test]
 fn the_registry_survives_kills_and_is_rebuilt_from_the_leaves() {
     let mut log = Log::start(&["--did-entries-per-minute", "0", "--address-entries-per-minute", "0"]);

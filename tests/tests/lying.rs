@@ -60,7 +60,7 @@ impl Scene {
     }
 }
 
-/// Must show 3: the lying server.
+/// A log that hides a revocation opens a gate that takes the log's word. Its signed word then convicts it.
 #[test]
 fn a_log_that_keeps_a_revocation_back_opens_a_gate_on_its_word_and_convicts_itself() {
     for (says, cause) in [("revoke", "no path of vouches"), ("distrust", "distrusts it")] {

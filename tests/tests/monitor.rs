@@ -105,7 +105,7 @@ fn a_real_log_with_its_witnesses_is_clean() {
     assert!(place.findings().is_empty());
 }
 
-/// Must show 4: a log that was copied with its key, and grew twice. Both sides look honest to who sees one.
+/// S19: a log was copied with its key, and both copies grew. Each looks honest to a client that sees only that one.
 #[test]
 fn two_copies_of_one_log_are_caught_and_the_evidence_stands_alone() {
     let mut log = Log::init();

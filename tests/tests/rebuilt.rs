@@ -1,5 +1,5 @@
-//! Must show: killed while events, artifacts and vouches are logged, then without any envelope, then rebuilt from the
-//! leaves alone: the same states, lists and verdicts, every time.
+//! I7: a log is killed while events, artifacts and vouches are logged, then loses every envelope, then is rebuilt from
+//! its leaves alone. States, lists and verdicts are the same every time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

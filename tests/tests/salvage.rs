@@ -106,8 +106,8 @@ fn assert_whole(log: &mut Log, signed: &[Signed]) {
     log.kill();
 }
 
-/// Issue 11 §0.11: one bit flips at 30 % of the write-ahead log. The refused start leaves the 360 entries where they
-/// are, and all of them come back without anybody's help.
+/// I1: one bit flips at 30 % of the write-ahead log. The refused start leaves the 360 entries where they are, and all
+/// of them come back without anybody's help.
 #[test]
 fn a_flipped_bit_in_the_write_ahead_log_costs_no_entry() {
     let (mut log, signed, _) = killed();

@@ -1,5 +1,5 @@
-//! The score is computed twice: by the crate, and by `tests/trust/aip_trust.py`, which was written from the
-//! specifications alone. They agree byte for byte on random logs.
+//! R20: the score is computed twice, by the crate and by `tests/trust/aip_trust.py`, which was written from the
+//! specifications alone. Both agree byte for byte on random logs.
 //!
 //! 1,000 logs by default; `AIP_TRUST_LOGS` says how many (`./run interop`: 10,000).
 

@@ -250,8 +250,8 @@ fn an_explanation_brings_its_proofs_and_an_exit_code() {
     assert_eq!((&json["proofs"], &json["completeness"]), (&Value::Null, &Value::from("whole-log")));
 }
 
-/// Must show 6: offline the same answer, in a namespace without a network; whatever is taken out or altered is
-/// named.
+/// Evidence gives the same answer offline, in a namespace without a network. The refusal names what was taken out or
+/// altered.
 #[test]
 fn evidence_makes_the_same_verdict_offline_and_each_element_is_needed() {
     let mut world = World::new();

@@ -1,4 +1,4 @@
-//! Checkpoints (checklist CP; CP-5, to sign one history only, is the server's).
+//! Checkpoints (CP). CP-5, to sign one history only, is tested with a running log: `tests/tests/crash.rs`.
 
 mod common;
 

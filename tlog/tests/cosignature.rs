@@ -1,4 +1,4 @@
-//! Cosignatures (checklist COS; COS-7, one key is one signer, is a rule of policies).
+//! Cosignatures (COS). COS-7, one key is one signer, is a rule of policies.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Signed notes and keys (checklist NOTE; S2 and S12 of the malicious inputs).
+//! Signed notes and keys (NOTE, S2, S12).
 
 mod common;
 
@@ -79,6 +79,7 @@ struct SignVector {
     expected_signature_line: String,
 }
 
+/// S6: verdicts of golang.org/x/mod and of the specification's text.
 #[test]
 fn note_1_to_12_the_notes_of_go_and_c2sp_have_these_verdicts() {
     let Some(vectors) = foreign_vectors::<SignedNotes>("signed_note.json") else { return };

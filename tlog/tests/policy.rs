@@ -1,4 +1,4 @@
-//! Policies: the format, and what a quorum counts (checklist POL).
+//! Policies: the format, and what a quorum counts (POL).
 
 mod common;
 

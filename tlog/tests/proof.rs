@@ -1,4 +1,4 @@
-//! Proofs that travel (checklist PROOF; S7, mutated texts).
+//! Proofs that travel (PROOF; S7: mutated texts).
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Tiles and bundles (checklist TILE as far as a format can keep it; S15 of the malicious inputs).
+//! Tiles and bundles (TILE as far as a format can keep it; S15).
 
 mod common;
 

@@ -32,7 +32,7 @@ fn verdicts(json: &Value) -> Vec<(String, String)> {
     results.map(|one| (text(&one["artifact"]), text(&one["verdict"]))).collect()
 }
 
-/// §0.1: `cp lib 'd/*'`, with its receipt, opened every gate.
+/// `cp lib 'd/*'`, with the receipt of `lib`, opened every gate.
 #[test]
 fn a_file_that_is_called_like_the_pattern_does_not_stand_in_for_what_it_matches() {
     for planted in ["*", "**", "?pp", "[a]pp", "{app,x}"] {
@@ -61,7 +61,7 @@ fn what_is_no_pattern_is_a_name() {
     assert!(!ran.stderr.contains("is a pattern"), "{ran:#?}");
 }
 
-/// §1.1: unsigned files that are named like ours.
+/// Unsigned files that are named like receipts of ours.
 #[test]
 fn a_name_makes_no_receipt() {
     let planted =
@@ -183,7 +183,7 @@ fn the_repository_is_a_folder_like_others_to_a_judge() {
     verify(&world, &["d", "--exclude", ".git"]).expect(0, &["1 file excluded"]);
 }
 
-/// §0.5: `plugins` replaced by a link to an altered folder.
+/// `plugins` was replaced by a link to an altered folder.
 #[cfg(unix)]
 #[test]
 fn a_link_to_a_folder_is_not_passed_over() {
@@ -207,7 +207,7 @@ fn a_link_to_a_folder_is_not_passed_over() {
     assert!(!world.path("r/d/plugins").exists());
 }
 
-/// §2: one odd thing ended the whole `sign`, and only the first was named.
+/// One odd thing ended the whole `sign`, and only the first was named.
 #[cfg(unix)]
 #[test]
 fn all_that_cannot_be_signed_is_named_and_can_be_left_out() {

@@ -164,7 +164,7 @@ fn who_meets_a_limit_is_told_the_way_around_it() {
     world.run(&sign).expect(2, &["longer than 33554432 bytes", "at most 32 MiB: sign the file itself"]);
 }
 
-/// §2: a predicate took fifty times its length, and little memory ended the process with SIGABRT.
+/// A predicate took fifty times its length in memory; where memory was short the process ended with SIGABRT.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_long_predicate_takes_at_most_eight_times_its_length() {

@@ -151,7 +151,7 @@ fn what_is_written_is_read_and_holds() {
     assert_eq!(edge[0].peer, did(10));
 }
 
-/// Must show 6: whatever is taken out or altered, the refusal names it.
+/// The refusal names the list that was taken out or altered.
 #[test]
 fn each_list_that_is_taken_out_or_altered_is_named() {
     let good = good();

@@ -1,6 +1,6 @@
-//! Publication with witnesses: {what they answer} × {what fails}, and the invariants: nothing is published
-//! below the quorum, nothing accepted is lost, at most one further round waits behind a signed checkpoint, what
-//! is published never goes back, and no second tree is signed.
+//! Publication with witnesses: {what they answer} × {what fails}. Always: nothing is published below the quorum (I4),
+//! nothing accepted is lost (I1), what is published never goes back and no second tree is signed (I2), and at most one
+//! further round waits behind a signed checkpoint.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -196,7 +196,7 @@ fn nothing_is_published_below_the_quorum_and_one_further_round_is_committed() {
     assert_eq!(bench.check(), TreeSize::new(2));
 }
 
-/// §0.10 of the review: a witness that lost its state says so with a size below what it cosigned. Nobody noticed.
+/// I6: a witness that lost its state answers with a size below what it cosigned. The log has to notice.
 #[test]
 fn a_witness_that_names_less_than_it_cosigned_is_an_alarm() {
     let (stage, bench) = (Stage::default(), Bench::new());

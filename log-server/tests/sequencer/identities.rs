@@ -436,7 +436,7 @@ fn a_retried_event_meets_its_first_entry_whatever_happened_since() {
     assert_eq!(bench.check().get(), 4);
 }
 
-/// Must show: the registry is a function of the leaves, also with every envelope erased.
+/// I7: the registry is a function of the leaves, also when every envelope is erased.
 #[test]
 fn the_registry_rebuilt_from_the_leaves_is_identical() {
     let bench = Bench::new();

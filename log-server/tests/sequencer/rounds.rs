@@ -1,5 +1,5 @@
-//! Rounds against a disk that fails: {which write} × {persisted all the same or not}, and after each the same
-//! question: does the log hold everything it answered, and did it sign nothing else?
+//! R4: rounds against a disk that fails: {which write} × {persisted all the same or not}. After each the same
+//! question: does the log hold everything it answered (I1, I4), and did it sign nothing else (I2)?
 
 use std::path::Path;
 use std::sync::Arc;
@@ -148,6 +148,7 @@ fn a_damaged_right_side_is_not_signed() {
     assert!(matches!(bench.open(), Err(OpenError::Damaged { .. })));
 }
 
+/// R11, for the log.
 #[test]
 fn a_jumping_clock_stops_sequencing_and_time_never_goes_back() {
     let bench = Bench::new();

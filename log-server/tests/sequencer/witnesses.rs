@@ -1,4 +1,4 @@
-//! Witnesses over HTTP: one that keeps the protocol, and others that do anything else.
+//! S30: witnesses over HTTP, one that keeps the protocol, and others that do anything else.
 
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};

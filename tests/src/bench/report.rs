@@ -81,7 +81,7 @@ pub fn count(number: f64) -> String {
     out
 }
 
-/// Where we stand against design §7.
+/// How the measured figures compare with the budgets (docs/dev/architecture.md, "Budgets").
 #[derive(Debug, Default)]
 pub struct Budgets {
     lines: Vec<(Option<bool>, String)>,

@@ -1,4 +1,4 @@
-//! A log with many entries: how soon it serves, how much memory it takes, and how soon an entry that comes
+//! R15: a log with many entries: how soon it serves, how much memory it takes, and how soon an entry that comes
 //! at a quiet time is published.
 
 use std::sync::Arc;

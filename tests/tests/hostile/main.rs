@@ -1,7 +1,7 @@
 //! The log under attack: hostile clients, hostile bytes, a disk that fails. Real program, real sockets.
 //!
-//! Each test names the row of the test programme that it runs (S: malicious input, R: reliability). What
-//! the operating system does not allow here is reported as `not run`, never as passed.
+//! Each test names the trial that it runs (docs/dev/rules.md: S malicious input, R reliability). A test that this
+//! operating system does not allow is reported as `not run`, never as passed.
 
 mod bytes;
 mod clients;

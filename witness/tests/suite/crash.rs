@@ -1,4 +1,4 @@
-//! Kill -9 under load (WIT-6): no size goes back, no two trees are cosigned, no time goes back.
+//! R16: kill -9 under load. No size goes back, no two trees are cosigned, no time goes back (WIT-6, I6).
 //!
 //! Each log is shown as two trees that part at entry 3. Whichever is cosigned beyond that first is the log's for
 //! ever: a witness that had forgotten would cosign the other one, too.

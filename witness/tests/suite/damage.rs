@@ -58,7 +58,7 @@ fn cosigns_a_fork(server: &Server, log: &Log) -> bool {
         .any(|old| [300, 350].into_iter().any(|new| server.add(other.request(old, new)).0 == 200))
 }
 
-/// §0.10 of the review: sizes 1, 5, 100, 200, 300; stop; one bit at 30 % of the write-ahead log.
+/// I6: the witness cosigns sizes 1, 5, 100, 200 and 300 and stops; then one bit flips at 30 % of its write-ahead log.
 #[test]
 fn one_flipped_bit_makes_no_witness_cosign_a_fork() {
     let (mut server, logs) = killed();
@@ -243,7 +243,7 @@ fn forget_rounds(db: &Path) {
     db.drop_cf("round").expect("a column");
 }
 
-/// §0.13 of the review, here: a witness whose files are removed while it runs remembers nothing, and ends.
+/// I6: a witness whose files are removed while it runs can remember nothing more, so it ends.
 #[test]
 fn a_running_witness_whose_files_are_removed_ends() {
     for remove in ["directory", "record"] {

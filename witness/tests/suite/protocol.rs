@@ -1,4 +1,4 @@
-//! The protocol, rule by rule (checklist WIT). The decision table itself is tested beside `decide`.
+//! The protocol, rule by rule (WIT). The decision table itself is tested beside `decide`.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -341,6 +341,7 @@ async fn the_same_size_again_gets_a_fresh_time_that_never_goes_back() {
     }
 }
 
+/// R11, for a witness.
 #[tokio::test]
 async fn a_clock_that_jumps_stops_cosigning_until_it_is_right_or_accepted() {
     let log = Log::new(ORIGIN, 20);
@@ -410,8 +411,8 @@ async fn budgets_are_kept_for_each_log_and_each_address() {
     }
 }
 
-/// §0.13 of the review: whoever replays a public note costs the witness no signature and no sync for ten seconds, and
-/// without a budget that was agreed on no more than 8,640 a day.
+/// A client that replays a public note costs the witness no signature and no sync for ten seconds. Without an agreed
+/// budget it costs at most 8,640 signatures a day.
 #[tokio::test]
 async fn a_note_that_is_replayed_is_answered_from_what_is_stored() {
     let log = Log::new(ORIGIN, 9);
@@ -483,7 +484,7 @@ async fn below_the_disk_floor_nothing_is_cosigned_and_everything_is_read() {
     assert_eq!(world.add(log.request(5, 9)).await.status, 200);
 }
 
-/// §0.12 (f) of the review: with a long list `/metadata` is megabytes, which every connection had once more.
+/// With a long list of logs `/metadata` has megabytes. All connections share one copy.
 #[tokio::test]
 async fn metadata_is_made_once_and_shared() {
     let log = Log::new(ORIGIN, 9);

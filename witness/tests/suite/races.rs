@@ -1,4 +1,4 @@
-//! Many requests for one log at a time: the size that is kept never goes back, and no two trees are cosigned.
+//! R16: many requests for one log at a time: the size that is kept never goes back, and no two trees are cosigned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -24,7 +24,7 @@ fn witness_line(log: &FakeLog) -> String {
     format!("witness w {} {}\n", witness(1).verifier(), log.url())
 }
 
-/// S19, Must show 4: two honest-looking logs with one key, shown to two clients: caught in one look.
+/// S19: two logs with one key, each honest by itself, are shown to two clients: the monitor finds out in one look.
 #[test]
 fn s19_a_split_view_is_caught_in_one_look_100_of_100() {
     let (mut caught, mut tried) = (0, 0);
@@ -81,8 +81,8 @@ fn views_that_agree_are_no_finding() {
     }
 }
 
-/// §0.10 of the review: a witness that shows less than it cosigned, by its own word or by what the log shows, is a
-/// finding; it stays one after a restart of the monitor, and while the witness grows again below that.
+/// I6: a witness that shows less than it cosigned, by its own word or by what the log shows, is a finding. It stays
+/// one after a restart of the monitor, and while the witness grows again below that size.
 #[test]
 fn a_witness_that_has_forgotten_is_a_finding() {
     let log = FakeLog::start(1);
@@ -286,8 +286,8 @@ fn bad_leaves_are_found_by_the_rule_they_break() {
     }
 }
 
-/// Must show: a log that lets a retired key sign, or an event in that does not follow, is convicted by the events;
-/// also by a monitor that was started again in between.
+/// A log that takes an entry of a retired key, or an event that does not follow, is convicted by the identity events.
+/// A monitor that was started again in between finds it, too.
 #[test]
 fn entries_that_break_a_rule_of_state_are_found_with_the_events_that_show_it() {
     let raw = |seed| *pipeline(seed).public_key().as_bytes();

@@ -1,5 +1,10 @@
 //! The repository's own rules, as a test.
 
+mod links;
+mod rules;
+mod workflow;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,6 +25,18 @@ fn needs(package: &str, depth: &str) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+/// Every file that git keeps, by its path below the root, with `/`.
+fn names() -> BTreeSet<String> {
+    files()
+        .iter()
+        .map(|path| path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/"))
+        .collect()
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    path.extension().and_then(|extension| extension.to_str()).is_some_and(|own| extensions.contains(&own))
 }
 
 /// Every file that git keeps.
@@ -109,21 +126,5 @@ fn nothing_is_left_undone_and_no_file_is_a_bag() {
             !["utils", "util", "helpers", "misc", "manager"].contains(&stem),
             "{name}: a name says what is in it"
         );
-    }
-}
-
-/// What a document names, is there.
-#[test]
-fn links_between_documents_lead_somewhere() {
-    for path in files().iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
-        let text = std::fs::read_to_string(path).expect("UTF-8");
-        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
-        for link in links
-            .filter(|link| !link.contains("://") && !link.starts_with('#') && !link.starts_with("mailto:"))
-        {
-            let file = link.split('#').next().expect("a first part");
-            let target = path.parent().expect("a folder").join(file);
-            assert!(target.exists(), "{}: `{link}` leads nowhere", path.display());
-        }
     }
 }
