@@ -2,25 +2,32 @@
 //!
 //! ```text
 //! commands/<one file a command>        help text, arguments, what it does
-//!   artifact      which files, and their digests          verify stands on these only:
-//!   receipt_file  receipts on disk                        no socket, and no clock unless an
-//!   policy_file   which policy judges; pins; trust.toml   age is asked for
-//!   predicate     kinds of statements
-//!   clock         the present
-//!   environment   variables, the home
-//!   durable       files that survive a power cut
-//!   progress      a bar, where somebody is looking
-//!   report        messages, exit codes
 //!
-//!   keyfile       where the key is                        sign and submit stand on these too
-//!   ci_env        what the CI says of this run
-//!   signing       artifacts to pending receipts
-//!   target        which log
-//!   submission    pending receipts to logged ones
-//!   events        identity and trust events: the state, the event, its answer
-//!   current       is what a log shows now what was seen of it?
-//!   asserted      is what a log asserted what its entries say?
-//!   client        HTTP, the only sockets
+//!   artifact        which files, and their digests          verify stands on these only:
+//!   receipt_file    receipts on disk                        no socket, and no clock unless an
+//!   policy_file     which policy judges; pins; trust.toml   age is asked for
+//!   evidence        evidence in a file, verified
+//!   predicate       kinds of statements
+//!   clock           the present
+//!   environment     variables, the home
+//!   durable         files that survive a power cut
+//!   progress        a bar, where somebody is looking
+//!   report          messages, exit codes
+//!
+//!   keyfile         where the key is                        all else stands on these too
+//!   ci_env          what the CI says of this run
+//!   signing         artifacts to pending receipts
+//!   target          which log
+//!   submission      pending receipts to logged ones
+//!   events          identity and trust events: the state, the event, its answer
+//!   said            what a DID says of another, to take it back
+//!   scoring         a score: whose roots, from which entries
+//!   fresh_evidence  evidence from a log
+//!   whole_log       all entries of a log, read and verified
+//!   current         is what a log shows now what was seen of it?
+//!   asserted        is what a log asserted what its entries say?
+//!   patience        trying again until a deadline
+//!   client          HTTP, the only sockets
 //! ```
 //! What is true of a receipt, an entry or a policy is decided in `attestation` and `tlog`. This crate finds
 //! bytes, asks, and reports. It builds without the log's database, and talks to a log on the wire only.

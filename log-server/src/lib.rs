@@ -5,8 +5,10 @@
 //!   ▲                          │                                                │ ▲              │
 //!   └───────── view ◀──────── store ◀─────────────────────────── witnesses ◀────┘ └──────────────┘
 //! ```
-//! `admit`, `integrate`, `clock`, `cosign` and `registry` are rules: pure functions. `sequencer` is the only writer.
-//! `day` and `pool` bound what waits and what is logged, for all and for each client. `http` and `store` are shells. Mathematics and formats live in `tlog` and `attestation`.
+//! Rules are pure functions: `admit`, `integrate`, `clock`, and what `cosign` says of cosignature lines. Lookups answer
+//! from the store, each as of one size of the tree: `registry`, `view`, `evidence`. `sequencer` is the only writer.
+//! `pool` and `day` bound what waits and what is logged, for all and for each client. Shells: `http` for clients,
+//! `cosign::witnesses` for witnesses, `store` for the disk. Mathematics and formats live in `tlog` and `attestation`.
 
 #![forbid(unsafe_code)]
 

@@ -1,9 +1,9 @@
 //! The port to the disk: ordered bytes in columns, written in atomic, durable batches.
 //!
-//! What the columns hold is [`schema`]'s business. Immutable objects (leaves, tiles, indexes,
-//! envelopes) are written once, with the same bytes on a retry; the small mutable state (the tree's
-//! size, the signed and the published checkpoint, tombstones) is the rest, so that a later store may
-//! keep the two in different places.
+//! What the columns hold is [`schema`]'s business. Leaves, full tiles, lookups and envelopes are written once, with the
+//! same bytes on a retry, and never change, with one exception: `erase` replaces an envelope by its tombstone, in the
+//! same row. The named state ([`Column::State`]) is replaced all the time; it is small, so that a later store may keep
+//! it elsewhere.
 
 use std::ops::ControlFlow;
 
