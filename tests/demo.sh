@@ -147,6 +147,6 @@ HOME=$folder/other "$attest" sign other/1 other/2 other/3 --log "http://$address
 sed "/^log /s|http://.*|http://$address|" policy >policy.fork
 if "$witness" monitor --policy policy.fork --dir monitor --once >out 2>/dev/null; then broken "the fork was not seen"; fi
 head -n 1 out | show
-"$attest" inspect --evidence "$(ls monitor/findings/*.json | head -n 1)" 2>/dev/null | head -n 2 | show
+"$attest" inspect --finding "$(ls monitor/findings/*.json | head -n 1)" 2>/dev/null | head -n 2 | show
 cd "$root"
 printf '\nFrom start to first verified receipt: %s s. Nothing is left running.\n' $((verified - started))

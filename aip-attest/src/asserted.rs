@@ -9,7 +9,7 @@ use std::path::Path;
 
 use attestation::entry::Entry;
 use attestation::evidence::{Evidence, Proven};
-use attestation::finding::{Evidence as Shows, FalseAssertion, Finding, ProvenLeaf};
+use attestation::finding::{FalseAssertion, Finding, Proof, ProvenLeaf};
 use attestation::lists::{ListKey, Listed, lists_of};
 use tlog::LeafIndex;
 use tlog::merkle::inclusion;
@@ -126,7 +126,7 @@ impl Asserted {
         match finding.and_then(|finding| findings::keep(&finding)) {
             Ok(path) => Err(failure
                 .hint(format!(
-                    "the evidence is in `{}`: `aip-attest inspect --evidence FILE` confirms it",
+                    "the finding is in `{}`: `aip-attest inspect --finding FILE` confirms it",
                     path.display()
                 ))
                 .hint("do not rely on this log, and tell those who do")),
@@ -169,7 +169,7 @@ impl Asserted {
             patience.ask(console, || client.tile(tile))
         });
         let proof = inclusion::prove(&reader, lie.index, tree.size)?;
-        let shows = Shows::FalseAssertion(FalseAssertion {
+        let shows = Proof::FalseAssertion(FalseAssertion {
             assertion: self.evidence.assertion.clone(),
             list: lie.list,
             entries: self.evidence.lists[&lie.list].clone(),

@@ -3,13 +3,13 @@
 //! Never a smaller tree, never another root of one size; a larger one only with a consistency proof. The proof is
 //! made here from the log's tiles (c2sp.org/tlog-tiles), so that every such log can be followed, and what the
 //! tiles say need not be believed: hashes either lead from the root that was seen to the one that is signed, or
-//! do not. Where they lead from another root to the signed one, they are the evidence of a fork.
+//! do not. Where they lead from another root to the signed one, they are the proof of a fork.
 //!
 //! What contradicts a pin is kept as a finding (`specs/finding.md`).
 
 use std::cell::RefCell;
 
-use attestation::finding::{Evidence, Finding, MAX_VKEYS, Shrink};
+use attestation::finding::{Finding, MAX_VKEYS, Proof, Shrink};
 use tlog::checkpoint::{Checkpoint, is_origin};
 use tlog::fork::Fork;
 use tlog::key::{KeyType, VerifierKey};
@@ -104,39 +104,39 @@ pub fn extends(
     })
 }
 
-/// Why the log is not to be believed, and where the evidence is.
+/// Why the log is not to be believed, and where the finding is.
 fn contradiction(pin: &Pin, shown: &Shown, client: &Client, why: String) -> Failure {
     let failure =
         Failure::refuted(format!("the log `{}` contradicts what was seen of it", pin.origin())).because(&why);
     let Some(seen) = &pin.seen else {
         return failure.hint(
-            "the pin is of an earlier release and has no signed checkpoint: there is no evidence to keep",
+            "the pin is of an earlier release and has no signed checkpoint: there is no proof to keep",
         );
     };
-    let Some(evidence) = evidence(pin, seen, shown, client) else {
+    let Some(proof) = proof(pin, seen, shown, client) else {
         return failure.hint(
             "what the log served proves neither that it extends what was seen nor that it does not: try again",
         );
     };
-    match finding(pin, &why, evidence).and_then(|finding| findings::keep(&finding)) {
+    match finding(pin, &why, proof).and_then(|finding| findings::keep(&finding)) {
         Ok(path) => failure
             .hint(format!(
-                "the evidence is in `{}`: `aip-attest inspect --evidence FILE` confirms it",
+                "the finding is in `{}`: `aip-attest inspect --finding FILE` confirms it",
                 path.display()
             ))
             .hint("do not rely on this log, and tell those who do"),
-        Err(error) => failure.because(error.one_line()).hint("the evidence could not be kept"),
+        Err(error) => failure.because(error.one_line()).hint("the finding could not be kept"),
     }
 }
 
 /// Two signed checkpoints of which one is false, else the smaller one that was shown after the larger.
-fn evidence(pin: &Pin, seen: &Seen, shown: &Shown, client: &Client) -> Option<Evidence> {
+fn proof(pin: &Pin, seen: &Seen, shown: &Shown, client: &Client) -> Option<Proof> {
     let larger = pin.size.max(shown.checkpoint.size);
     // The log is asked once for each: it may have no interest in being found out.
     let reader = TileHashReader::new(larger, |tile| client.tile(tile));
     match Fork::find(seen.note.clone(), shown.seen.note.clone(), &reader) {
-        Ok(fork) => Some(Evidence::Fork(fork)),
-        Err(_) if shown.checkpoint.size < pin.size => Some(Evidence::Shrink(Shrink {
+        Ok(fork) => Some(Proof::Fork(fork)),
+        Err(_) if shown.checkpoint.size < pin.size => Some(Proof::Shrink(Shrink {
             larger: seen.note.clone(),
             larger_seen_at: seen.at,
             smaller: shown.seen.note.clone(),
@@ -147,17 +147,17 @@ fn evidence(pin: &Pin, seen: &Seen, shown: &Shown, client: &Client) -> Option<Ev
 }
 
 /// The finding, which confirms itself before anybody is told.
-fn finding(pin: &Pin, why: &str, evidence: Evidence) -> Result<Finding> {
+fn finding(pin: &Pin, why: &str, proof: Proof) -> Result<Finding> {
     if !is_origin(pin.origin()) {
         return Err(Failure::new("the log's name is too long for a finding"));
     }
     let mut keys = pin.log_keys();
     keys.retain(|key| key.key().key_type() != KeyType::Ed25519Cosignature);
     keys.truncate(MAX_VKEYS);
-    let finding = Finding::new(pin.origin(), keys, clock::now_millis(), why, evidence);
+    let finding = Finding::new(pin.origin(), keys, clock::now_millis(), why, proof);
     match finding.confirm(Some(&pin.policy)) {
         Ok(_) => Ok(finding),
-        Err(error) => Err(Failure::new("the evidence does not hold").caused_by(error)),
+        Err(error) => Err(Failure::new("the finding does not hold").caused_by(error)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Findings: what a monitor, a witness or a client saw a log do, with evidence that anyone confirms offline
+//! Findings: what a monitor, a witness or a client saw a log do, with a proof that anyone confirms offline
 //! (`specs/finding.md`).
 //!
 //! ```text
@@ -48,12 +48,12 @@ pub struct Finding {
     vkeys: Vec<VerifierKey>,
     found_at: LogTime,
     detail: String,
-    evidence: Evidence,
+    proof: Proof,
 }
 
-/// What a finding shows, by its class.
+/// The proof of a finding, by its class. In the file it is the member `evidence`.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Evidence {
+pub enum Proof {
     /// `fork`: two signed checkpoints that cannot both be true.
     Fork(Fork),
     /// `shrink`: a smaller checkpoint after a larger.
@@ -182,25 +182,19 @@ pub struct Forgotten {
 }
 
 impl Finding {
-    /// The finding of `evidence` against the log `origin` with these keys.
+    /// The finding of `proof` against the log `origin` with these keys.
     ///
     /// `detail` is one line for people, cut at [`MAX_DETAIL_BYTES`]; control characters become spaces.
     ///
     /// # Panics
     /// If the origin names no log, or there is no key of it: the finder follows a log by both.
-    pub fn new(
-        origin: &str,
-        vkeys: Vec<VerifierKey>,
-        found_at: LogTime,
-        detail: &str,
-        evidence: Evidence,
-    ) -> Self {
+    pub fn new(origin: &str, vkeys: Vec<VerifierKey>, found_at: LogTime, detail: &str, proof: Proof) -> Self {
         let known =
             !vkeys.is_empty() && vkeys.len() <= MAX_VKEYS && vkeys.iter().all(|key| is_of(key, origin));
         assert!(is_origin(origin) && known, "a log is followed by its origin and keys");
         let mut detail: String = detail.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
-        Self { origin: origin.to_owned(), vkeys, found_at, detail, evidence }
+        Self { origin: origin.to_owned(), vkeys, found_at, detail, proof }
     }
 
     /// The log.
@@ -223,14 +217,14 @@ impl Finding {
         &self.detail
     }
 
-    /// The evidence.
-    pub fn evidence(&self) -> &Evidence {
-        &self.evidence
+    /// The proof: the member `evidence`.
+    pub fn proof(&self) -> &Proof {
+        &self.proof
     }
 
     /// The class, as it is written.
     pub fn class(&self) -> &'static str {
-        self.evidence.class()
+        self.proof.class()
     }
 
     /// What makes two findings the same one: who sees a thing again does not find it again. Independent of
@@ -238,12 +232,12 @@ impl Finding {
     /// fork, however far its other side has grown by now.
     pub fn id(&self) -> Hash {
         let mut parts: Vec<Vec<u8>> = vec![self.class().into(), self.origin.clone().into()];
-        match &self.evidence {
-            Evidence::Fork(fork) => parts.push(fork.older.text().into()),
-            Evidence::Shrink(shrink) => {
+        match &self.proof {
+            Proof::Fork(fork) => parts.push(fork.older.text().into()),
+            Proof::Shrink(shrink) => {
                 parts.extend([shrink.larger.text().into(), shrink.smaller.text().into()]);
             }
-            Evidence::BadTile(bad) => match &bad.served {
+            Proof::BadTile(bad) => match &bad.served {
                 Served::One { tile, resource, bytes, root, .. } => {
                     parts.extend([path(*tile, *resource).into(), bytes.clone(), root.as_bytes().into()]);
                 }
@@ -252,20 +246,20 @@ impl Finding {
                     parts.extend(tiles.iter().map(|(_, bytes)| bytes.clone()));
                 }
             },
-            Evidence::BadEntry(bad) => {
+            Proof::BadEntry(bad) => {
                 let index = bad.leaf.index.to_string().into_bytes();
                 parts.extend([index, bad.leaf.bytes.clone(), bad.rule.name().into()]);
             }
-            Evidence::FalseAssertion(said) => {
+            Proof::FalseAssertion(said) => {
                 let index = said.leaf.index.to_string().into_bytes();
                 parts.extend([said.list.to_string().into(), index]);
             }
-            Evidence::Stale(stale) => {
+            Proof::Stale(stale) => {
                 parts.push(stale.checkpoint.text().into());
                 parts.extend(stale.ahead.iter().map(|ahead| ahead.text().into()));
             }
             // Without the larger one, which grows meanwhile.
-            Evidence::Forgotten(forgotten) => {
+            Proof::Forgotten(forgotten) => {
                 parts.push(forgotten.witness.to_string().into());
                 parts.extend(forgotten.smaller.iter().map(|smaller| smaller.text().into()));
             }
@@ -283,7 +277,7 @@ impl Finding {
     }
 }
 
-impl Evidence {
+impl Proof {
     /// The class, as it is written.
     pub fn class(&self) -> &'static str {
         match self {

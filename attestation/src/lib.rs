@@ -17,7 +17,7 @@
 //! | [`leaf`] | what a leaf must keep by itself | `specs/entry.md` |
 //! | [`lists`] | what is found under which key | `specs/evidence.md` |
 //! | [`evidence`] | what a judgement is made from, in one file | `specs/evidence.md` |
-//! | [`finding`] | what a monitor reports, with evidence | `specs/finding.md` |
+//! | [`finding`] | what a monitor reports, with its proof | `specs/finding.md` |
 //! | [`receipt`] | statement, entry and proof in one file, and its checks | `specs/receipt.md` |
 //! | [`trust`] | how far a pipeline is trusted | `specs/trust.md` |
 //!

@@ -6,7 +6,7 @@
 //! new note and never half of one.
 //!
 //! Beside it, and made only when it happens: the checkpoint that a witness showed and that this log signed and does
-//! not have (`….shown`). It is evidence, and it holds after a restart too, whether or not the witness can be asked.
+//! not have (`….shown`). It proves what is missing, after a restart too, whether or not the witness can be asked.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

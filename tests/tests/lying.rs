@@ -79,7 +79,7 @@ fn a_log_that_keeps_a_revocation_back_opens_a_gate_on_its_word_and_convicts_itse
         scene.expect(&["--sync", "--require", "complete"], 1, &["STOP", cause]);
         assert!(scene.findings().is_empty());
         // And with its word at hand, it is convicted.
-        let names = ["asserted what its entries contradict", "lacks entry 3", "inspect --evidence"];
+        let names = ["asserted what its entries contradict", "lacks entry 3", "inspect --finding"];
         scene.expect(&["--sync", "--evidence", "lie.json"], 1, &names);
         let findings = scene.findings();
         let [finding] = &findings[..] else { panic!("{findings:?}") };
@@ -97,7 +97,7 @@ fn confirms(scene: &Scene, finding: &std::path::Path) {
     let anybody = Someone::new();
     fs::copy(finding, anybody.work().join("finding.json")).expect("a copy");
     let vkey = scene.log.vkey.to_string();
-    let inspect = ["inspect", "--evidence", "finding.json", "--vkey", &vkey];
+    let inspect = ["inspect", "--finding", "finding.json", "--vkey", &vkey];
     let out = anybody.ok(&inspect);
     for what in
         ["false-assertion by the log `localhost/log`", "entries, and leaf 3 of that tree", "confirmed"]

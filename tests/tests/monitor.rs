@@ -107,7 +107,7 @@ fn a_real_log_with_its_witnesses_is_clean() {
 
 /// S19: a log was copied with its key, and both copies grew. Each looks honest to a client that sees only that one.
 #[test]
-fn two_copies_of_one_log_are_caught_and_the_evidence_stands_alone() {
+fn two_copies_of_one_log_are_caught_and_the_finding_stands_alone() {
     let mut log = Log::init();
     log.serve(&[]);
     submit(&log, 0, 10);
@@ -132,11 +132,11 @@ fn two_copies_of_one_log_are_caught_and_the_evidence_stands_alone() {
     assert_eq!(told[0]["finding"], "fork");
     let files = place.findings();
     assert_eq!(files, [PathBuf::from(told[0]["file"].as_str().expect("a file"))]);
-    // Neither log runs when the evidence is confirmed.
+    // Neither log runs when the finding is confirmed.
     log.kill();
     twin.kill();
     let inspect = Command::new(program("aip-attest"))
-        .args(["inspect", "--evidence"])
+        .args(["inspect", "--finding"])
         .arg(&files[0])
         .args(["--vkey", &log.vkey.to_string()])
         .env("HOME", place.folder.path())

@@ -11,7 +11,7 @@ use tlog::sign_subtree::{SignSubtree, SignSubtreeError};
 
 use crate::clock::{Clock, ClockJump};
 use crate::decide::{Refusal, Seen, Submitted, decide, read_checkpoint, verified_lines};
-use crate::evidence;
+use crate::findings;
 use crate::keys::Keys;
 use crate::logs::Logs;
 use crate::metrics;
@@ -56,7 +56,7 @@ impl Cosigner {
             let seen = there.map_or_else(Seen::nothing, |there| there.seen);
             let decided = decide(&seen, &submitted.proposal());
             if let Err(refusal) = &decided {
-                self.look_for_evidence(refusal, &submitted, &seen).await?;
+                self.look_for_contradiction(refusal, &submitted, &seen).await?;
             }
             let decided = decided?;
             let is_again = there.is_some() && decided == seen;
@@ -123,23 +123,23 @@ impl Cosigner {
     }
 
     /// Keeps what a refused request proves against its log, before it is answered.
-    async fn look_for_evidence(
+    async fn look_for_contradiction(
         &self,
         refusal: &Refusal,
         submitted: &Submitted<'_>,
         seen: &Seen,
     ) -> Result<(), Refused> {
-        if !evidence::is_suspect(refusal, submitted, seen) {
+        if !findings::is_suspect(refusal, submitted, seen) {
             return Ok(());
         }
         let history = self.state.history(&submitted.log.hash)?;
-        let Some(fork) = evidence::find(submitted, &history) else { return Ok(()) };
+        let Some(fork) = findings::find(submitted, &history) else { return Ok(()) };
         // By any clock: a contradiction is one at whatever time it was found.
-        let contradiction = evidence::keep(submitted, &fork, self.clock.wall());
+        let contradiction = findings::keep(submitted, &fork, self.clock.wall());
         if self.state.keep(contradiction).await? {
-            metrics::evidence(self.state.evidence());
+            metrics::contradictions(self.state.contradictions());
             let origin = &submitted.log.origin;
-            tracing::error!(origin, "ALARM: a log has contradicted itself; `witness evidence` shows how");
+            tracing::error!(origin, "ALARM: a log has contradicted itself; `witness findings` shows how");
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! D/witness.toml     name, keys, lists, settings      D/*.skey   the witness's keys, 0600
-//! D/logs             the operator's logs (logs/v0)    D/db/      RocksDB: what was cosigned, evidence
+//! D/logs             the operator's logs (logs/v0)    D/db/      RocksDB: what was cosigned, contradictions
 //! D/logs.learned     logs that lists have brought     D/lock     held while a process uses the directory
 //! D/read             what the files that people edit were when they were read last
 //! D.cosigned         the second record of what was cosigned, beside the directory

@@ -6,7 +6,7 @@
 //!              │                             │
 //!            logs ◀── lists         state ◀──┘   one writer: check, set, one synced write for all who wait
 //! ```
-//! The order of its checks, its state, time, keys and evidence: `specs/witness.md`, which `cosigner` has as its text.
+//! The order of its checks, its state, time, keys and contradictions: `specs/witness.md`, which `cosigner` has as its text.
 //! Beside it, [`monitor`] reads the entries that a witness does not, and shares nothing with it but this program.
 //!
 //! `decide`, `log_list` and `clock` are rules: pure functions. `state` is the only one that writes. `http`, `lists`
@@ -19,7 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod cosigner;
 pub mod decide;
-pub mod evidence;
+pub mod findings;
 pub mod fsck;
 pub mod http;
 pub mod init;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use service::program;
-use witness::{Failure, evidence, fsck, init, monitor, serve, status};
+use witness::{Failure, findings, fsck, init, monitor, serve, status};
 
 /// A witness of transparency logs
 #[derive(Parser)]
@@ -22,7 +22,8 @@ enum Command {
     Init(init::Args),
     Serve(serve::Args),
     Status(status::Args),
-    Evidence(evidence::Args),
+    #[command(alias = "evidence")]
+    Findings(findings::Args),
     Fsck(fsck::Args),
     Monitor(monitor::Args),
 }
@@ -38,7 +39,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Init(args) => init::run(&args)?,
         Command::Serve(args) => serve::run(args).map(|()| String::new())?,
         Command::Status(args) => status::run(&args)?,
-        Command::Evidence(args) => evidence::run(&args)?,
+        Command::Findings(args) => findings::run(&args)?,
         Command::Fsck(args) => {
             let (text, code) = fsck::run(&args)?;
             program::print(&text)?;

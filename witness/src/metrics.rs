@@ -21,7 +21,7 @@ pub fn install() -> PrometheusHandle {
     });
     describe_counter!(COSIGNED, "Checkpoints cosigned");
     describe_counter!(REFUSED, "Requests refused, by the rule they broke");
-    describe_gauge!(EVIDENCE, "Contradictions that logs have signed, kept for ever: each is an alarm");
+    describe_gauge!(CONTRADICTIONS, "Contradictions that logs have signed, kept for ever: each is an alarm");
     describe_gauge!(LOGS, "Logs that are cosigned");
     describe_gauge!(LOGS_HELD, "Logs of which nothing is cosigned: their two records do not agree");
     describe_gauge!(CLOCK_STOPPED, "1 while nothing is cosigned because of the clock");
@@ -48,8 +48,8 @@ pub fn refused(rule: &'static str) {
 }
 
 /// So many contradictions are kept.
-pub fn evidence(contradictions: u64) {
-    gauge!(EVIDENCE).set(contradictions as f64);
+pub fn contradictions(contradictions: u64) {
+    gauge!(CONTRADICTIONS).set(contradictions as f64);
 }
 
 /// So many logs are cosigned.
@@ -98,7 +98,7 @@ pub fn bound(what: &'static str, standing: &Standing) {
 
 const COSIGNED: &str = "witness_cosigned_total";
 const REFUSED: &str = "witness_refused_total";
-const EVIDENCE: &str = "witness_evidence";
+const CONTRADICTIONS: &str = "witness_evidence";
 const LOGS: &str = "witness_logs";
 const LOGS_HELD: &str = "witness_logs_held";
 const CLOCK_STOPPED: &str = "witness_clock_stopped";

@@ -1,5 +1,5 @@
 //! `monitor`: follows a log from its entries, holds every checkpoint against all before it and against what
-//! others were shown, and keeps what it finds with evidence.
+//! others were shown, and keeps what it finds with its proof.
 //!
 //! ```text
 //! source ──bytes──▶ tree (held against the checkpoint) ──▶ follow ──▶ finding (files), alert (record) ──▶ state
@@ -44,7 +44,7 @@ mod webhook;
 /// Follow a log: rebuild its tree from its entries and report what is wrong
 ///
 /// With --once the exit code is 0: nothing is wrong. 1: there are findings. 2: could not be checked. Findings
-/// are kept as files whose evidence `aip inspect --evidence FILE` confirms offline. Standard output carries
+/// are kept as files that `aip inspect --finding FILE` confirms offline. Standard output carries
 /// findings, and entries of watched DIDs as one JSON object a line.
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -196,8 +196,7 @@ impl Monitor {
             })
             .to_string();
         }
-        let kept =
-            path.map_or("too many of its class: not kept".to_owned(), |path| format!("evidence: {path}"));
+        let kept = path.map_or("too many of its class: not kept".to_owned(), |path| format!("proof: {path}"));
         format!("finding: {}: {} ({kept})", found.class, found.detail)
     }
 

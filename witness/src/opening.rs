@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! db/*.log, db/MANIFEST   every byte read (`service::wal`)    ▶ damaged: no start
-//! db, read-only           every log's row, evidence, round    ▶ unreadable: no start
+//! db, read-only           every log's row, contradictions, round ▶ unreadable: no start
 //! D.cosigned              every frame                         ▶ `agreement::judge` ▶ no start, or held logs
 //! db, for writing         D.cosigned with one frame           ▶ served
 //! ```
@@ -19,7 +19,7 @@ use crate::Failure;
 use crate::agreement::{Agreement, Break, Held, Stored, judge};
 use crate::config::{ConfigError, WitnessFile};
 use crate::record::{CosignedRecord, Recorded};
-use crate::state::{StateError, count_evidence, read_stored};
+use crate::state::{StateError, count_contradictions, read_stored};
 use crate::store::StoreError;
 use crate::store::recorded::RecordedStore;
 use crate::store::rocks::RocksStore;
@@ -85,7 +85,7 @@ pub(crate) fn look(dir: &Path, record: &Path) -> Result<Looked, Unsound> {
     let store = RocksStore::open_read_only(&db)?;
     let stored = read_stored(&store)?;
     // What a start reads later on is read here, where nothing is touched yet.
-    count_evidence(&store)?;
+    count_contradictions(&store)?;
     let agreement = judge(&stored, recorded.as_ref());
     Ok(Looked { torn, stored, recorded, agreement })
 }

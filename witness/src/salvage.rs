@@ -14,7 +14,7 @@ use service::wal;
 use tlog::Hash;
 
 use crate::Failure;
-use crate::evidence::KeptFork;
+use crate::findings::KeptFork;
 use crate::opening;
 use crate::record::{CosignedRecord, Recorded};
 use crate::state::{read_round, row_of_value};
@@ -81,7 +81,7 @@ impl Rescued {
         rescued
     }
 
-    /// What is damaged of the values that [`read`](Self::read) does not look into: checkpoints and evidence.
+    /// What is damaged of the values that [`read`](Self::read) does not look into: checkpoints and contradictions.
     pub(crate) fn unreadable_values(&self) -> Vec<String> {
         let of = |column| self.columns.get(&column).into_iter().flatten();
         let is_bad = |value: &[u8]| tlog::note::Note::parse(value).is_err();
@@ -90,9 +90,9 @@ impl Rescued {
             format!("a checkpoint that is remembered of the log with the origin hash {log}")
         });
         let is_bad = |value: &[u8]| serde_json::from_slice::<KeptFork>(value).is_err();
-        let evidence = of(Column::Evidence).filter(|(_, value)| is_bad(value));
+        let contradictions = of(Column::Contradiction).filter(|(_, value)| is_bad(value));
         checkpoints
-            .chain(evidence.map(|_| "a contradiction that is kept cannot be read".to_owned()))
+            .chain(contradictions.map(|_| "a contradiction that is kept cannot be read".to_owned()))
             .collect()
     }
 

@@ -64,7 +64,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     // Said at once, not at the first request.
     let _ = clock.now(state.latest());
     metrics::logs(logs.len());
-    metrics::evidence(state.evidence());
+    metrics::contradictions(state.contradictions());
     // The list client's TLS: the process has one provider, and this is the first to name it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let limits = settings.connection_limits(|wanted| connections::that_fit(wanted, STORE_FILES));

@@ -4,7 +4,7 @@
 //! column    key                              value
 //! cosigned  SHA-256(origin)                  <time> <growths>\n<the cosigned note>
 //! history   SHA-256(origin), slot u8         a checkpoint from before, with the log's signatures
-//! evidence  SHA-256(origin), SHA-256 of what contradicts      as `crate::evidence` has it
+//! evidence  SHA-256(origin), SHA-256 of what contradicts      as `crate::findings` has it
 //! round     `round`                          the number of synced batches, which `crate::record` counts too
 //! ```
 //! One thread writes. It takes all updates that wait, holds each against what is there, and writes those that fit in
@@ -68,7 +68,7 @@ pub struct Contradiction {
     /// Names the contradiction: the same one is kept once.
     pub id: Hash,
     /// The bytes to keep.
-    pub evidence: Vec<u8>,
+    pub kept: Vec<u8>,
 }
 
 /// The state of a witness, while it is served.
@@ -83,7 +83,7 @@ struct Shared {
     store: Arc<dyn Store>,
     known: RwLock<HashMap<Hash, Cosigned>>,
     latest: AtomicU64,
-    evidence: AtomicU64,
+    contradictions: AtomicU64,
 }
 
 impl std::fmt::Debug for Shared {
@@ -103,7 +103,7 @@ impl Shared {
         // anybody, a crash after it finds the new state.
         let latest = changed.values().map(|log: &Cosigned| log.time.as_secs()).max().unwrap_or(0);
         self.latest.fetch_max(latest, Ordering::AcqRel);
-        self.evidence.fetch_add(kept as u64, Ordering::AcqRel);
+        self.contradictions.fetch_add(kept as u64, Ordering::AcqRel);
         self.known.write().unwrap_or_else(PoisonError::into_inner).extend(changed);
         for (request, verdict) in waiting {
             let (Request::Replace(_, answer) | Request::Keep(_, answer)) = request;
@@ -131,16 +131,16 @@ impl State {
             known.insert(log.hash, log.cosigned);
         }
         let latest = known.values().map(|log| log.time.as_secs()).max().unwrap_or(0);
-        let evidence = count_evidence(&*store)? as u64;
+        let contradictions = count_contradictions(&*store)? as u64;
         let shared = Arc::new(Shared {
             store,
             known: RwLock::new(known),
             latest: AtomicU64::new(latest),
-            evidence: AtomicU64::new(evidence),
+            contradictions: AtomicU64::new(contradictions),
         });
         let (queue, requests) = mpsc::channel(MAX_WAITING);
         let written = shared.known.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let writer = Writer { shared: shared.clone(), written, evidence: HashMap::new() };
+        let writer = Writer { shared: shared.clone(), written, contradictions: HashMap::new() };
         let run = move || writer.run(requests, failed);
         let writer = thread::Builder::new().name("state".into()).spawn(run);
         let writer = writer.map_err(|e| StoreError::new("start its writer", e))?;
@@ -174,8 +174,8 @@ impl State {
     }
 
     /// How many contradictions are kept.
-    pub fn evidence(&self) -> u64 {
-        self.shared.evidence.load(Ordering::Acquire)
+    pub fn contradictions(&self) -> u64 {
+        self.shared.contradictions.load(Ordering::Acquire)
     }
 
     /// The latest time of any cosignature.
@@ -209,7 +209,7 @@ impl State {
         answered.await.map_err(|_| Stopped)
     }
 
-    /// Keeps evidence; answers whether it is new. Durable then.
+    /// Keeps a contradiction; answers whether it is new. Durable then.
     pub async fn keep(&self, contradiction: Contradiction) -> Result<bool, Stopped> {
         let (answer, answered) = oneshot::channel();
         self.queue.send(Request::Keep(contradiction, answer)).await.map_err(|_| Stopped)?;
@@ -222,15 +222,15 @@ struct Writer {
     shared: Arc<Shared>,
     /// What was written last of each log. What others know of it was confirmed, too.
     written: HashMap<Hash, Cosigned>,
-    /// How much evidence there is of a log, once asked.
-    evidence: HashMap<Hash, usize>,
+    /// How many contradictions there are of a log, once asked.
+    contradictions: HashMap<Hash, usize>,
 }
 
 /// What was written, and who waits for it.
 struct Round {
     batch: Batch,
     changed: HashMap<Hash, Cosigned>,
-    /// How much evidence is new.
+    /// How many contradictions are new.
     kept: usize,
     waiting: Vec<(Request, bool)>,
 }
@@ -328,18 +328,18 @@ impl Writer {
     ) -> Result<bool, StoreError> {
         let key = [new.log.as_bytes().as_slice(), new.id.as_bytes()].concat();
         let store = &self.shared.store;
-        if kept.contains(&key) || store.get(Column::Evidence, &key)?.is_some() {
+        if kept.contains(&key) || store.get(Column::Contradiction, &key)?.is_some() {
             return Ok(false);
         }
-        let there = match self.evidence.get(&new.log) {
+        let there = match self.contradictions.get(&new.log) {
             Some(there) => *there,
             None => count(&**store, new.log.as_bytes())?,
         };
-        if there >= MAX_EVIDENCE {
+        if there >= MAX_CONTRADICTIONS {
             return Ok(false);
         }
-        self.evidence.insert(new.log, there + 1);
-        batch.put(Column::Evidence, key.clone(), new.evidence.clone());
+        self.contradictions.insert(new.log, there + 1);
+        batch.put(Column::Contradiction, key.clone(), new.kept.clone());
         kept.push(key);
         Ok(true)
     }
@@ -431,25 +431,25 @@ pub fn accept(store: &dyn Store, row: &Row) -> Result<Batch, StateError> {
     Ok(batch)
 }
 
-/// All evidence of a log, or of all logs.
-pub fn read_evidence(store: &dyn Store, log: Option<&Hash>) -> Result<Vec<Vec<u8>>, StateError> {
+/// All contradictions of a log, or of all logs.
+pub fn read_contradictions(store: &dyn Store, log: Option<&Hash>) -> Result<Vec<Vec<u8>>, StateError> {
     let mut found = Vec::new();
     let prefix = log.map_or(&[][..], |log| log.as_bytes());
-    store.scan(Column::Evidence, prefix, &mut |_, value| {
+    store.scan(Column::Contradiction, prefix, &mut |_, value| {
         found.push(value.to_vec());
         ControlFlow::Continue(())
     })?;
     Ok(found)
 }
 
-/// How much evidence there is of all logs.
-pub(crate) fn count_evidence(store: &dyn Store) -> Result<usize, StoreError> {
+/// How many contradictions there are of all logs.
+pub(crate) fn count_contradictions(store: &dyn Store) -> Result<usize, StoreError> {
     count(store, &[])
 }
 
 fn count(store: &dyn Store, prefix: &[u8]) -> Result<usize, StoreError> {
     let mut count = 0;
-    store.scan(Column::Evidence, prefix, &mut |_, _| {
+    store.scan(Column::Contradiction, prefix, &mut |_, _| {
         count += 1;
         ControlFlow::Continue(())
     })?;
@@ -500,7 +500,7 @@ pub enum StateError {
 pub const HISTORY: usize = 16;
 
 /// The most contradictions that are kept of one log: one convicts it, and it could sign any number.
-pub const MAX_EVIDENCE: usize = 100;
+pub const MAX_CONTRADICTIONS: usize = 100;
 
 /// The most updates that share a write.
 const MAX_BATCH: usize = 1_024;

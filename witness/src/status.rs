@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::Failure;
 use crate::directory::look;
-use crate::state::{StateError, read_all, read_evidence};
+use crate::state::{StateError, read_all, read_contradictions};
 use crate::store::Store;
 
 /// Show what was cosigned of each log
@@ -30,7 +30,8 @@ struct LogStatus {
     root: String,
     /// Unix seconds.
     last_cosigned: u64,
-    evidence: usize,
+    #[serde(rename = "evidence")]
+    contradictions: usize,
 }
 
 /// Answers what is to be printed.
@@ -51,8 +52,8 @@ pub fn run(args: &Args) -> Result<String, Failure> {
         );
         let _ =
             writeln!(text, "{}\n  size {}  root {}\n  last cosigned {time}", log.origin, log.size, log.root);
-        if log.evidence > 0 {
-            let _ = writeln!(text, "  ALARM: {} contradictions, see `witness evidence`", log.evidence);
+        if log.contradictions > 0 {
+            let _ = writeln!(text, "  ALARM: {} contradictions, see `witness findings`", log.contradictions);
         }
     }
     Ok(text)
@@ -65,7 +66,7 @@ fn read(store: &dyn Store) -> Result<Vec<LogStatus>, StateError> {
             size: log.cosigned.seen.size.get(),
             root: log.cosigned.seen.root.to_base64(),
             last_cosigned: log.cosigned.time.as_secs(),
-            evidence: read_evidence(store, Some(&log.hash))?.len(),
+            contradictions: read_contradictions(store, Some(&log.hash))?.len(),
             origin: log.origin,
         });
     }

@@ -17,21 +17,21 @@ pub enum Column {
     /// Log and slot → a checkpoint that was cosigned before, with the log's signatures.
     History,
     /// Log and contradiction → the two checkpoints that contradict each other. Kept for ever.
-    Evidence,
+    Contradiction,
     /// One key → the number of batches that were written, which the record beside the directory counts too.
     Round,
 }
 
 impl Column {
     /// Every column.
-    pub const ALL: [Self; 4] = [Self::Cosigned, Self::History, Self::Evidence, Self::Round];
+    pub const ALL: [Self; 4] = [Self::Cosigned, Self::History, Self::Contradiction, Self::Round];
 
     /// The column's name on disk.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cosigned => "cosigned",
             Self::History => "history",
-            Self::Evidence => "evidence",
+            Self::Contradiction => "evidence",
             Self::Round => "round",
         }
     }
@@ -108,7 +108,7 @@ pub(crate) fn contract(store: &dyn Store) {
     for key in [[1u8, 1], [1, 3], [1, 2], [2, 1]] {
         batch.put(Column::Cosigned, key, [key[1] * 10]);
     }
-    batch.put(Column::Evidence, *b"x", *b"y");
+    batch.put(Column::Contradiction, *b"x", *b"y");
     store.write(&batch).expect("a write");
     assert_eq!(store.get(Column::Cosigned, &[1, 2]).expect("a read"), Some(vec![20]));
     assert_eq!(store.get(Column::History, &[1, 2]).expect("a read"), None);

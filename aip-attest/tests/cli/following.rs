@@ -1,4 +1,4 @@
-//! Pins that move forward, and logs that go back or fork: found out, with evidence that is confirmed offline.
+//! Pins that move forward, and logs that go back or fork: found out, with a proof that is confirmed offline.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ fn finding(world: &World) -> String {
 }
 
 fn confirm(world: &World, finding: &str, flags: &[&str]) -> Ran {
-    world.run(&[&["inspect", "--evidence", finding], flags].concat())
+    world.run(&[&["inspect", "--finding", finding], flags].concat())
 }
 
 #[test]
@@ -49,7 +49,7 @@ $ aip-attest log sync
 ? 1
 ! error: the log `log.example.com/pipelines` contradicts what was seen of it
 !   caused by: its tree has size 4, and had 5 before
-! hint: the evidence is in `[..]/.aip/findings/shrink-[..].json`: `aip-attest inspect --evidence FILE` confirms it
+! hint: the finding is in `[..]/.aip/findings/shrink-[..].json`: `aip-attest inspect --finding FILE` confirms it
 ! hint: do not rely on this log, and tell those who do
 ",
     );
@@ -62,21 +62,21 @@ $ aip-attest log sync --all
 ? 1
 ! error: the log `log.example.com/pipelines` contradicts what was seen of it
 !   caused by: size 5 is not the beginning of size 7: the proof leads to root [..], not to [..]
-! hint: the evidence is in `[..]/.aip/findings/fork-[..].json`: `aip-attest inspect --evidence FILE` confirms it
+! hint: the finding is in `[..]/.aip/findings/fork-[..].json`: `aip-attest inspect --finding FILE` confirms it
 ! hint: do not rely on this log, and tell those who do
 ",
     );
     fs::rename(world.path(&finding(&world)), world.path("fork.json")).expect("renamed");
     world.transcript(
         "
-$ aip-attest inspect --evidence fork.json
+$ aip-attest inspect --finding fork.json
 ? 0
 fork by the log `log.example.com/pipelines`, found [..]
   size 5 is not the beginning of size 7: [..]
 proven         one log signed two trees that cannot both be true: size 5 with root [..], and size 7 with root [..], whose first 5 entries have root [..]
 confirmed, with the log's keys of the policy pinned for log.example.com/pipelines
 
-$ aip-attest inspect --evidence shrink.json
+$ aip-attest inspect --finding shrink.json
 ? 0
 shrink by the log `log.example.com/pipelines`, found [..]
   its tree has size 4, and had 5 before
@@ -176,7 +176,7 @@ fn large_trees_are_followed_by_their_tiles() {
 }
 
 /// S19: every size of the pinned tree, every place of the fork, every size that is shown after: found out, and
-/// confirmed by somebody who has the evidence and the log's key, and nothing else.
+/// confirmed by somebody who has the finding and the log's key, and nothing else.
 #[test]
 fn s19_forks_are_found_out_wherever_they_are() {
     let sizes =
@@ -189,9 +189,9 @@ fn s19_forks_are_found_out_wherever_they_are() {
             world.run(again).expect(1, &["contradicts what was seen of it", "/findings/fork-"]);
         }
         // Seen twice, it is one finding.
-        let evidence = world.read(&finding(&world));
+        let kept = world.read(&finding(&world));
         let stranger = World::new();
-        stranger.file("fork.json", evidence.as_bytes());
+        stranger.file("fork.json", kept.as_bytes());
         let vkey = log_key().verifier().to_string();
         let json = confirm(&stranger, "fork.json", &["--vkey", &vkey, "--json"]).json();
         assert_eq!((&json["verdict"], &json["findersWord"]), (&json!("confirmed"), &json!([])), "{json}");
@@ -216,7 +216,7 @@ fn s20_a_log_that_goes_back_is_found_out() {
 }
 
 #[test]
-fn evidence_that_shows_nothing_is_exit_1_and_none_is_exit_2() {
+fn a_finding_that_shows_nothing_is_exit_1_and_none_is_exit_2() {
     let (log, world) = pinned(5);
     log.shrink(3);
     log.grow(4, "another leaf");
@@ -250,10 +250,14 @@ fn evidence_that_shows_nothing_is_exit_1_and_none_is_exit_2() {
         assert_eq!((&json["schema"], &json["class"]), (&json!("aip.inspect.evidence.v1"), &json!("fork")));
     }
     confirm(&world, "nowhere.json", &[]).expect(2, &["cannot read the finding `nowhere.json`"]);
+    // The name that the flag had at first.
+    world.file("f.json", good.as_bytes());
+    world.run(&["inspect", "--evidence", "f.json", "--vkey", &vkey]).expect(0, &["confirmed"]);
     for flags in [
         &["inspect"][..],
         &["inspect", "f.json", "--policy", "p"],
-        &["inspect", "f.json", "--evidence", "f.json"],
+        &["inspect", "f.json", "--vkey", &vkey],
+        &["inspect", "f.json", "--finding", "f.json"],
     ] {
         assert_eq!(world.run(flags).code, 2, "{flags:?}");
     }
@@ -278,7 +282,7 @@ fn a_checkpoint_below_the_quorum_moves_no_pin() {
     assert!(world.read(&pin_file()).contains("\"size\": 2,"));
 }
 
-/// A pin of version 1 judges as well; what contradicts it is nobody's evidence.
+/// A pin of version 1 judges as well; what contradicts it is nobody's proof.
 #[test]
 fn a_pin_without_a_note_is_read_and_moved_to_one_with() {
     let (log, world) = pinned(2);
@@ -288,7 +292,7 @@ fn a_pin_without_a_note_is_read_and_moved_to_one_with() {
     members.insert("version".into(), json!(1));
     world.file(&pin_file(), pin.to_string().as_bytes());
     log.shrink(1);
-    world.run(&["log", "sync"]).expect(1, &["size 1, and had 2 before", "there is no evidence to keep"]);
+    world.run(&["log", "sync"]).expect(1, &["size 1, and had 2 before", "there is no proof to keep"]);
     log.grow(2, "leaf");
     world.run(&["log", "sync"]).expect(0, &["size 3, was 2"]);
     assert!(world.read(&pin_file()).contains("\"version\": 2"));

@@ -1,7 +1,7 @@
 //! `inspect`: every format is told, nothing is believed, no key is shown.
 
 use attestation::entry::LogTime;
-use attestation::finding::{Evidence, Finding};
+use attestation::finding::{Finding, Proof};
 use tlog::checkpoint::Checkpoint;
 use tlog::fork::Fork;
 use tlog::key::{KeyType, SignerKey};
@@ -116,7 +116,7 @@ fn finding(checkpoint: &Checkpoint, log: &SignerKey) -> String {
     let other = Checkpoint { root: Hash::of(b"another root"), ..checkpoint.clone() };
     let fork = Fork::of_one_size(checkpoint.sign(log), other.sign(log)).expect("a fork");
     let time = LogTime::from_millis(1_790_000_002_000).expect("a time");
-    Finding::new(ORIGIN, vec![log.verifier().clone()], time, "seen", Evidence::Fork(fork)).to_json()
+    Finding::new(ORIGIN, vec![log.verifier().clone()], time, "seen", Proof::Fork(fork)).to_json()
 }
 
 #[test]

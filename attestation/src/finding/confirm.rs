@@ -11,7 +11,7 @@ use tlog::tile::{Edge, Resource, TILE_WIDTH, Tile, hashes_at, parse_hashes};
 use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
 use super::{
-    BadTile, Evidence, FalseAssertion, Finding, Forgotten, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Served, Shrink,
+    BadTile, FalseAssertion, Finding, Forgotten, MAX_CLOCK_DIFFERENCE, Proof, ProvenLeaf, Served, Shrink,
     Stale, checkpoint_of, is_of, path,
 };
 use crate::evidence::asserted_tree;
@@ -21,7 +21,7 @@ use crate::quote::quoted;
 
 mod bad_entry;
 
-/// A finding whose evidence holds: [`Finding::confirm`] is the only way to get one.
+/// A finding whose proof holds: [`Finding::confirm`] is the only way to get one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Confirmed {
     keys: Keys,
@@ -29,7 +29,7 @@ pub struct Confirmed {
     finders_word: Vec<String>,
 }
 
-/// Where the log's keys came from that the evidence was confirmed with.
+/// Where the log's keys came from that the proof was confirmed with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Keys {
     /// The policy of whoever confirms.
@@ -56,7 +56,7 @@ impl Confirmed {
 }
 
 impl Finding {
-    /// Confirms the evidence. Needs neither the log nor the finder nor a clock.
+    /// Confirms the proof. Needs neither the log nor the finder nor a clock.
     ///
     /// With a `policy`, the log's keys are those that it has for the origin, and the times of the witnesses
     /// that it names count. Without one the keys are the finding's own, and cosignatures count for nothing.
@@ -66,8 +66,8 @@ impl Finding {
             Some(policy) => Believed::by(policy, &self.origin)?,
         };
         let mut said = Said::default();
-        match &self.evidence {
-            Evidence::Fork(fork) => {
+        match &self.proof {
+            Proof::Fork(fork) => {
                 for note in [&fork.older, &fork.newer] {
                     checkpoint_of(note, &self.origin)?;
                 }
@@ -79,12 +79,12 @@ impl Finding {
                     older.size, older.root, newer.size, newer.root, older.size, fork.prefix_root()
                 ));
             }
-            Evidence::Shrink(shrink) => with.shrink(shrink, &mut said)?,
-            Evidence::BadTile(bad) => with.bad_tile(bad, &mut said)?,
-            Evidence::BadEntry(bad) => with.bad_entry(bad, &mut said)?,
-            Evidence::FalseAssertion(asserted) => with.false_assertion(asserted, &mut said)?,
-            Evidence::Stale(stale) => with.stale(stale, self.found_at.as_millis(), &mut said)?,
-            Evidence::Forgotten(forgotten) => {
+            Proof::Shrink(shrink) => with.shrink(shrink, &mut said)?,
+            Proof::BadTile(bad) => with.bad_tile(bad, &mut said)?,
+            Proof::BadEntry(bad) => with.bad_entry(bad, &mut said)?,
+            Proof::FalseAssertion(asserted) => with.false_assertion(asserted, &mut said)?,
+            Proof::Stale(stale) => with.stale(stale, self.found_at.as_millis(), &mut said)?,
+            Proof::Forgotten(forgotten) => {
                 with.forgotten(forgotten, self.found_at.as_millis(), &mut said)?;
                 if policy.is_some() && !with.witnesses.contains(&forgotten.witness) {
                     return Err(ConfirmError::UnknownWitness(forgotten.witness.name().to_string()));

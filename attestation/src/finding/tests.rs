@@ -91,13 +91,13 @@ impl Tree {
         ProvenLeaf { index: at, bytes: self.leaves[index].clone(), proof }
     }
 
-    fn served(&self, tile: Tile, resource: Resource, bytes: Vec<u8>) -> Evidence {
+    fn served(&self, tile: Tile, resource: Resource, bytes: Vec<u8>) -> Proof {
         let start = tile.index() * 256;
         let end = start + u64::from(tile.width());
         let root = root_of(&self.hashes()[start as usize..end as usize]);
         let Ok(proof) = subtree::prove(self, start, end, self.size());
         let served = Served::One { tile, resource, bytes, root, proof };
-        Evidence::BadTile(BadTile { checkpoint: self.whole(), served })
+        Proof::BadTile(BadTile { checkpoint: self.whole(), served })
     }
 
     fn bundle(&self) -> Vec<u8> {
@@ -125,20 +125,20 @@ fn entry(seed: u8, did: Did) -> PendingEntry {
     PendingEntry::sign(claim, &private(seed)).expect("an entry")
 }
 
-fn finding(evidence: Evidence) -> Finding {
-    Finding::new(ORIGIN, vec![log().verifier().clone()], time(FOUND_AT), "what was seen", evidence)
+fn finding(proof: Proof) -> Finding {
+    Finding::new(ORIGIN, vec![log().verifier().clone()], time(FOUND_AT), "what was seen", proof)
 }
 
-fn fork() -> Evidence {
+fn fork() -> Proof {
     let (tree, mut other) = (Tree::new(7), Tree::new(7));
     other.leaves[2] = entry(1, did(1)).to_leaf(time(3_001));
     let fork = Fork::find(tree.note(5, None), other.note(7, None), &other);
-    Evidence::Fork(fork.expect("a fork"))
+    Proof::Fork(fork.expect("a fork"))
 }
 
-fn shrink(larger_cosigned: u64, smaller_cosigned: u64) -> Evidence {
+fn shrink(larger_cosigned: u64, smaller_cosigned: u64) -> Proof {
     let tree = Tree::new(7);
-    Evidence::Shrink(Shrink {
+    Proof::Shrink(Shrink {
         larger: tree.note(7, Some(larger_cosigned)),
         larger_seen_at: time(FOUND_AT - 1),
         smaller: tree.note(5, Some(smaller_cosigned)),
@@ -146,27 +146,27 @@ fn shrink(larger_cosigned: u64, smaller_cosigned: u64) -> Evidence {
     })
 }
 
-fn bad_bundle() -> Evidence {
+fn bad_bundle() -> Proof {
     let tree = Tree::new(7);
     let mut bytes = tree.bundle();
     bytes[100] ^= 1;
     tree.served(Tile::new(0, 0, 7).expect("a tile"), Resource::Entries, bytes)
 }
 
-fn edge(flip: bool) -> Evidence {
+fn edge(flip: bool) -> Proof {
     let tree = Tree::new(7);
     let mut bytes: Vec<u8> = tree.hashes().iter().flat_map(|hash| *hash.as_bytes()).collect();
     bytes[40] ^= u8::from(flip);
     let served = Served::Edge(vec![(Tile::new(0, 0, 7).expect("a tile"), bytes)]);
-    Evidence::BadTile(BadTile { checkpoint: tree.whole(), served })
+    Proof::BadTile(BadTile { checkpoint: tree.whole(), served })
 }
 
-fn bad_entry() -> Evidence {
+fn bad_entry() -> Proof {
     let mut tree = Tree::new(7);
     // In another's name: the log holds what its admission should have refused.
     tree.leaves[3] = entry(9, did(1)).to_leaf(time(3_000));
     let leaf = tree.leaf(3);
-    Evidence::BadEntry(BadEntry {
+    Proof::BadEntry(BadEntry {
         checkpoint: tree.whole(),
         leaf,
         rule: Rule::SignerKey,
@@ -176,10 +176,10 @@ fn bad_entry() -> Evidence {
     })
 }
 
-fn bad_order() -> Evidence {
+fn bad_order() -> Proof {
     let mut tree = Tree::new(7);
     tree.leaves[3] = entry(1, did(1)).to_leaf(time(1));
-    Evidence::BadEntry(BadEntry {
+    Proof::BadEntry(BadEntry {
         checkpoint: tree.whole(),
         leaf: tree.leaf(3),
         rule: Rule::LoggedAtOrder,
@@ -334,7 +334,7 @@ fn what_an_event_says_about_earlier_leaves_is_confirmed_by_them() {
         ("another one", known(1, 0), Some(good())),
         ("a later one", known(2, 5), Some("`earlier`".into())),
     ] {
-        match (finding(Evidence::BadEntry(bad)).confirm(Some(&policy())), want) {
+        match (finding(Proof::BadEntry(bad)).confirm(Some(&policy())), want) {
             (Ok(_), None) => {}
             (Err(error), Some(want)) if error.to_string().contains(&want) => {}
             (got, want) => panic!("{name}: {got:?}, not {want:?}"),
@@ -351,14 +351,14 @@ fn what_an_event_says_about_earlier_leaves_is_confirmed_by_them() {
         let identity = vec![tree.leaf(1), tree.leaf(4)];
         BadEntry { checkpoint, leaf, rule, earlier: None, identity, references: vec![tree.leaf(3)] }
     };
-    finding(Evidence::BadEntry(with_subject(FailureOpen, failure(2)))).confirm(None).expect("two reports");
+    finding(Proof::BadEntry(with_subject(FailureOpen, failure(2)))).confirm(None).expect("two reports");
     let mut of_state = with_subject(Rule::EventState, failure(2));
     of_state.references.clear();
-    assert_eq!(finding(Evidence::BadEntry(of_state)).confirm(None), Err(ConfirmError::NotIdentity));
+    assert_eq!(finding(Proof::BadEntry(of_state)).confirm(None), Err(ConfirmError::NotIdentity));
     // An issuer that may not say it breaks another rule.
     let mut unregistered = saying(failure(2), &first, FailureOpen, &[3]);
     unregistered.identity.clear();
-    let error = finding(Evidence::BadEntry(unregistered)).confirm(Some(&policy()));
+    let error = finding(Proof::BadEntry(unregistered)).confirm(Some(&policy()));
     assert_eq!(error, Err(ConfirmError::OtherRule { want: FailureOpen, got: Rule::EventState }));
 }
 
@@ -410,31 +410,31 @@ fn invention() -> FalseAssertion {
     assertion(&log(), 7, list, entries, 5)
 }
 
-fn stale(stale_after: u64, ahead: bool) -> Evidence {
+fn stale(stale_after: u64, ahead: bool) -> Proof {
     let tree = Tree::new(7);
     let ahead = ahead.then(|| tree.whole());
-    Evidence::Stale(Stale { checkpoint: tree.note(5, Some(COSIGNED_AT)), stale_after, ahead })
+    Proof::Stale(Stale { checkpoint: tree.note(5, Some(COSIGNED_AT)), stale_after, ahead })
 }
 
-fn forgotten(larger: usize, smaller: Option<usize>) -> Evidence {
+fn forgotten(larger: usize, smaller: Option<usize>) -> Proof {
     let tree = Tree::new(7);
     let note = |size| tree.note(size, Some(COSIGNED_AT));
     let witness = policy().witnesses()[0].vkey.clone();
-    Evidence::Forgotten(Forgotten { witness, larger: note(larger), smaller: smaller.map(note) })
+    Proof::Forgotten(Forgotten { witness, larger: note(larger), smaller: smaller.map(note) })
 }
 
-fn every_evidence() -> [(&'static str, Evidence); 18] {
+fn every_proof() -> [(&'static str, Proof); 18] {
     let reference = saying(confirmation(b"a", 1, 0), &[], Rule::Reference, &[1]);
     let twice = [(3, failure(1)), (4, withdrawal(3))];
     [
-        ("a claim again", Evidence::BadEntry(known(5, 2))),
-        ("a reference to an event", Evidence::BadEntry(reference)),
-        ("two reports", Evidence::BadEntry(saying(failure(2), &twice[..1], Rule::FailureOpen, &[3]))),
-        ("two withdrawals", Evidence::BadEntry(saying(withdrawal(3), &twice, Rule::FailureNotOpen, &[3, 4]))),
-        ("an entry left out", Evidence::FalseAssertion(omission())),
-        ("an entry made up", Evidence::FalseAssertion(invention())),
-        ("a retired key", Evidence::BadEntry(of_state(5, Rule::RetiredKey).1)),
-        ("an event out of order", Evidence::BadEntry(of_state(6, Rule::EventState).1)),
+        ("a claim again", Proof::BadEntry(known(5, 2))),
+        ("a reference to an event", Proof::BadEntry(reference)),
+        ("two reports", Proof::BadEntry(saying(failure(2), &twice[..1], Rule::FailureOpen, &[3]))),
+        ("two withdrawals", Proof::BadEntry(saying(withdrawal(3), &twice, Rule::FailureNotOpen, &[3, 4]))),
+        ("an entry left out", Proof::FalseAssertion(omission())),
+        ("an entry made up", Proof::FalseAssertion(invention())),
+        ("a retired key", Proof::BadEntry(of_state(5, Rule::RetiredKey).1)),
+        ("an event out of order", Proof::BadEntry(of_state(6, Rule::EventState).1)),
         ("fork", fork()),
         ("shrink", shrink(COSIGNED_AT, COSIGNED_AT)),
         ("bad bundle", bad_bundle()),
@@ -462,8 +462,8 @@ fn a_cosignature_of_the_future_is_not_the_newest() {
 #[test]
 fn every_class_is_written_read_and_confirmed() {
     let mut names = Vec::new();
-    for (name, evidence) in every_evidence() {
-        let finding = finding(evidence);
+    for (name, proof) in every_proof() {
+        let finding = finding(proof);
         let json = finding.to_json();
         assert_eq!(Finding::parse(json.as_bytes()), Ok(finding.clone()), "{name}");
         assert_eq!(Finding::parse(finding.to_json_line().as_bytes()), Ok(finding.clone()), "{name}");
@@ -472,10 +472,10 @@ fn every_class_is_written_read_and_confirmed() {
         assert!(!confirmed.proven().is_empty(), "{name}");
         // A fork and a bad leaf need nobody's word; what was served when, and what else a signer logged, is the
         // finder's.
-        let alone = match finding.evidence() {
-            Evidence::Fork(_) => true,
-            Evidence::BadEntry(bad) => bad.identity.is_empty() && !bad.rule.is_of_state(),
-            Evidence::FalseAssertion(said) => said.entries.len() == 3,
+        let alone = match finding.proof() {
+            Proof::Fork(_) => true,
+            Proof::BadEntry(bad) => bad.identity.is_empty() && !bad.rule.is_of_state(),
+            Proof::FalseAssertion(said) => said.entries.len() == 3,
             _ => false,
         };
         assert_eq!(confirmed.finders_word().is_empty(), alone, "{name}");
@@ -488,10 +488,10 @@ fn every_class_is_written_read_and_confirmed() {
     }
     names.sort();
     names.dedup();
-    assert_eq!(names.len(), every_evidence().len(), "each is another finding");
+    assert_eq!(names.len(), every_proof().len(), "each is another finding");
 }
 
-/// What an honest log gives is no evidence, whoever calls it so.
+/// What an honest log gives is no proof, whoever calls it so.
 #[test]
 fn an_honest_log_is_not_convicted() {
     let tree = Tree::new(7);
@@ -531,22 +531,22 @@ fn an_honest_log_is_not_convicted() {
     };
     let of_nobody =
         Forgotten { witness: nobody.verifier().clone(), larger: cosigned(7), smaller: Some(cosigned(5)) };
-    for (name, evidence, want) in [
-        ("one tree", Evidence::Fork(one_tree), "the newer checkpoint extends the older"),
-        ("growth", Evidence::Shrink(grown), "size 7 is not smaller than size 5"),
+    for (name, proof, want) in [
+        ("one tree", Proof::Fork(one_tree), "the newer checkpoint extends the older"),
+        ("growth", Proof::Shrink(grown), "size 7 is not smaller than size 5"),
         ("the tree's own bundle", good_tile, "the served bytes are those of the signed tree"),
         ("the tree's own edge", edge(false), "the served bytes are those of the signed tree"),
-        ("a good leaf", Evidence::BadEntry(good_leaf(Rule::ClaimSignature)), "the leaf breaks no rule"),
-        ("order without an earlier leaf", Evidence::BadEntry(good_leaf(Rule::LoggedAtOrder)), "`earlier` is"),
-        ("leaves in order", Evidence::BadEntry(in_order), "the leaf breaks no rule"),
-        ("a later leaf", Evidence::BadEntry(not_before), "`earlier` is a leaf before"),
+        ("a good leaf", Proof::BadEntry(good_leaf(Rule::ClaimSignature)), "the leaf breaks no rule"),
+        ("order without an earlier leaf", Proof::BadEntry(good_leaf(Rule::LoggedAtOrder)), "`earlier` is"),
+        ("leaves in order", Proof::BadEntry(in_order), "the leaf breaks no rule"),
+        ("a later leaf", Proof::BadEntry(not_before), "`earlier` is a leaf before"),
         ("fresh", stale(600_001, false), "it was not stale when it was found"),
-        ("not ahead", Evidence::Stale(ahead), "size 7 is not smaller than size 7"),
+        ("not ahead", Proof::Stale(ahead), "size 7 is not smaller than size 7"),
         ("a witness that has grown", forgotten(5, Some(7)), "size 7 is not smaller than size 5"),
-        ("not cosigned", Evidence::Forgotten(uncosigned), "is not signed by a key of"),
-        ("a witness of nobody", Evidence::Forgotten(of_nobody), "the policy names no witness"),
+        ("not cosigned", Proof::Forgotten(uncosigned), "is not signed by a key of"),
+        ("a witness of nobody", Proof::Forgotten(of_nobody), "the policy names no witness"),
     ] {
-        let error = finding(evidence).confirm(Some(&policy())).expect_err(name).to_string();
+        let error = finding(proof).confirm(Some(&policy())).expect_err(name).to_string();
         assert!(error.contains(want), "{name}: {error}");
     }
 }
@@ -558,7 +558,7 @@ fn the_rule_must_be_the_one_that_is_broken() {
     tree.leaves[3] = leaf.replace("example.com/t", "example.com/u").into_bytes();
     let bad = |rule| {
         let (checkpoint, leaf) = (tree.whole(), tree.leaf(3));
-        finding(Evidence::BadEntry(BadEntry {
+        finding(Proof::BadEntry(BadEntry {
             checkpoint,
             leaf,
             rule,
@@ -577,7 +577,7 @@ fn the_rule_must_be_the_one_that_is_broken() {
 /// What the identity events that are given do not say is not confirmed.
 #[test]
 fn a_rule_of_state_is_confirmed_by_the_events_alone() {
-    let confirm = |bad: BadEntry| finding(Evidence::BadEntry(bad)).confirm(None);
+    let confirm = |bad: BadEntry| finding(Proof::BadEntry(bad)).confirm(None);
     let (tree, retired) = of_state(5, Rule::RetiredKey);
     assert!(confirm(retired.clone()).is_ok());
     let with = |identity: Vec<ProvenLeaf>| BadEntry { identity, ..retired.clone() };
@@ -625,8 +625,8 @@ fn who_confirms_says_whose_keys_count() {
     let name = KeyName::new("log.example.com/other").expect("a name");
     let other = SignerKey::from_seed(name, KeyType::Ed25519, &[1; 32]);
     let other_log: Policy = format!("log {}\nquorum none\n", other.verifier()).parse().expect("a policy");
-    for (name, evidence) in every_evidence() {
-        let mut finding = finding(evidence);
+    for (name, proof) in every_proof() {
+        let mut finding = finding(proof);
         let error = finding.confirm(Some(&other_key)).expect_err(name).to_string();
         assert!(error.contains("is not signed by a key of"), "{name}: {error}");
         assert_eq!(finding.confirm(Some(&other_log)), Err(ConfirmError::UnknownLog(ORIGIN.into())), "{name}");
@@ -637,11 +637,11 @@ fn who_confirms_says_whose_keys_count() {
     }
 }
 
-/// Each text of each evidence with each of its characters altered: refused, or it says what it said.
+/// Each text of each proof with each of its characters altered: refused, or it says what it said.
 #[test]
-fn altered_evidence_is_refused() {
-    for (name, evidence) in every_evidence() {
-        let finding = finding(evidence);
+fn altered_proofs_are_refused() {
+    for (name, proof) in every_proof() {
+        let finding = finding(proof);
         let good: Value = serde_json::from_str(&finding.to_json()).expect("JSON");
         let mut altered = 0;
         for path in texts(&good["evidence"], String::new()) {
@@ -727,12 +727,12 @@ fn other_shapes_are_refused_by_rule() {
 
 #[test]
 fn other_paths_and_rules_are_refused() {
-    for (evidence, from, to, want) in [
+    for (proof, from, to, want) in [
         (bad_bundle(), "tile/entries/000.p/7", "tile/entries/000.p/0", "is not the path"),
         (edge(true), "tile/0/000.p/7", "tile/entries/000.p/7", "is not the path"),
         (bad_entry(), "signer-key", "signer", "which is no rule"),
     ] {
-        let good = finding(evidence).to_json();
+        let good = finding(proof).to_json();
         let bad = good.replacen(from, to, 1);
         assert_ne!(bad, good);
         let error = Finding::parse(bad.as_bytes()).expect_err(to).to_string();
@@ -742,11 +742,11 @@ fn other_paths_and_rules_are_refused() {
     let beyond = finding(bad_bundle()).to_json().replacen("tile/entries/000.p/7", "tile/63/000", 1);
     let beyond = Finding::parse(beyond.as_bytes()).expect("a finding").confirm(None);
     assert_eq!(beyond, Err(ConfirmError::NoTile(TreeSize::new(7))));
-    let Evidence::BadTile(BadTile { checkpoint, served: Served::Edge(tiles) }) = edge(true) else {
+    let Proof::BadTile(BadTile { checkpoint, served: Served::Edge(tiles) }) = edge(true) else {
         unreachable!("written so")
     };
     let twice = Served::Edge([tiles.clone(), tiles].concat());
-    let twice = finding(Evidence::BadTile(BadTile { checkpoint, served: twice })).confirm(None);
+    let twice = finding(Proof::BadTile(BadTile { checkpoint, served: twice })).confirm(None);
     assert_eq!(twice, Err(ConfirmError::NoEdge(TreeSize::new(7))));
 }
 
@@ -758,11 +758,11 @@ fn bytes_that_are_no_tile_are_bad_ones() {
     for bytes in [Vec::new(), vec![0; 31], tree.bundle()[1..].to_vec(), [tree.bundle(), vec![0, 0]].concat()]
     {
         let edge = Served::Edge(vec![(tile, bytes.clone())]);
-        let edge = Evidence::BadTile(BadTile { checkpoint: tree.whole(), served: edge });
+        let edge = Proof::BadTile(BadTile { checkpoint: tree.whole(), served: edge });
         assert!(finding(edge).confirm(None).is_ok());
         for resource in [Resource::Hashes, Resource::Entries] {
-            let evidence = tree.served(tile, resource, bytes.clone());
-            assert!(finding(evidence).confirm(None).is_ok());
+            let proof = tree.served(tile, resource, bytes.clone());
+            assert!(finding(proof).confirm(None).is_ok());
         }
     }
 }
@@ -782,7 +782,7 @@ fn details_are_cut_between_characters() {
 fn a_true_assertion_is_no_finding() {
     let (list, all) = identity_list();
     let first = || all[..1].to_vec();
-    let confirm = |said: FalseAssertion| finding(Evidence::FalseAssertion(said)).confirm(Some(&policy()));
+    let confirm = |said: FalseAssertion| finding(Proof::FalseAssertion(said)).confirm(Some(&policy()));
     let (neighbour, receipts) = (ListKey::Id(did(2)), ListKey::Receipts(did(1)));
     let name = |name: &str| KeyName::new(name).expect("a name");
     let other_key = SignerKey::from_seed(name(ORIGIN), KeyType::Ed25519, &[3; 32]);

@@ -10,8 +10,8 @@ use tlog::tile::{Resource, Tile};
 use tlog::{Hash, LeafIndex};
 
 use super::{
-    BadEntry, BadTile, Evidence, FalseAssertion, Finding, Forgotten, MAX_DETAIL_BYTES, MAX_FINDING_BYTES,
-    MAX_VKEYS, MEDIA_TYPE, ProvenLeaf, Served, Shrink, Stale, is_of, path,
+    BadEntry, BadTile, FalseAssertion, Finding, Forgotten, MAX_DETAIL_BYTES, MAX_FINDING_BYTES, MAX_VKEYS,
+    MEDIA_TYPE, Proof, ProvenLeaf, Served, Shrink, Stale, is_of, path,
 };
 use crate::entry::LogTime;
 use crate::json::{JsonError, MAX_DEPTH, Object};
@@ -41,9 +41,9 @@ impl Finding {
         if detail.len() > MAX_DETAIL_BYTES || detail.contains(char::is_control) {
             return Err(FindingError::Detail);
         }
-        let evidence = evidence(&class, finding.object("evidence")?)?;
+        let proof = proof(&class, finding.object("evidence")?)?;
         finding.finish()?;
-        Ok(Self { origin, vkeys, found_at, detail, evidence })
+        Ok(Self { origin, vkeys, found_at, detail, proof })
     }
 
     /// The finding as it is written to a file: members sorted by name, indented by two spaces, newline at the
@@ -68,12 +68,12 @@ impl Finding {
             "vkeys": vkeys,
             "foundAt": self.found_at.as_millis(),
             "detail": self.detail,
-            "evidence": self.evidence.to_value(),
+            "evidence": self.proof.to_value(),
         })
     }
 }
 
-impl Evidence {
+impl Proof {
     fn to_value(&self) -> Value {
         match self {
             Self::Fork(fork) => json!({
@@ -103,21 +103,21 @@ impl Evidence {
                 }
             },
             Self::BadEntry(bad) => {
-                let mut evidence = json!({
+                let mut proof = json!({
                     "checkpoint": bad.checkpoint.to_string(),
                     "rule": bad.rule.name(),
                     "leaf": bad.leaf.to_value(),
                 });
                 if let Some(earlier) = &bad.earlier {
-                    evidence["earlier"] = earlier.to_value();
+                    proof["earlier"] = earlier.to_value();
                 }
                 if !bad.identity.is_empty() {
-                    evidence["identity"] = bad.identity.iter().map(ProvenLeaf::to_value).collect();
+                    proof["identity"] = bad.identity.iter().map(ProvenLeaf::to_value).collect();
                 }
                 if !bad.references.is_empty() {
-                    evidence["references"] = bad.references.iter().map(ProvenLeaf::to_value).collect();
+                    proof["references"] = bad.references.iter().map(ProvenLeaf::to_value).collect();
                 }
-                evidence
+                proof
             }
             Self::FalseAssertion(said) => {
                 let entries = said.entries.iter().map(|listed| encoding::base64(&listed.to_bytes()));
@@ -129,24 +129,24 @@ impl Evidence {
                 })
             }
             Self::Stale(stale) => {
-                let mut evidence = json!({
+                let mut proof = json!({
                     "checkpoint": stale.checkpoint.to_string(),
                     "staleAfter": stale.stale_after,
                 });
                 if let Some(ahead) = &stale.ahead {
-                    evidence["ahead"] = ahead.to_string().into();
+                    proof["ahead"] = ahead.to_string().into();
                 }
-                evidence
+                proof
             }
             Self::Forgotten(forgotten) => {
-                let mut evidence = json!({
+                let mut proof = json!({
                     "witness": forgotten.witness.to_string(),
                     "larger": forgotten.larger.to_string(),
                 });
                 if let Some(smaller) = &forgotten.smaller {
-                    evidence["smaller"] = smaller.to_string().into();
+                    proof["smaller"] = smaller.to_string().into();
                 }
-                evidence
+                proof
             }
         }
     }
@@ -185,28 +185,28 @@ fn vkeys(texts: Vec<String>, origin: &str) -> Result<Vec<VerifierKey>, FindingEr
     Ok(vkeys)
 }
 
-fn evidence(class: &str, mut of: Object) -> Result<Evidence, FindingError> {
-    let evidence = match class {
-        "fork" => Evidence::Fork(Fork {
+fn proof(class: &str, mut of: Object) -> Result<Proof, FindingError> {
+    let proof = match class {
+        "fork" => Proof::Fork(Fork {
             older: note(&mut of, "older")?,
             newer: note(&mut of, "newer")?,
             prefix_root: hash(&mut of, "prefixRoot")?,
             proof: hashes(&mut of, "proof")?,
         }),
-        "shrink" => Evidence::Shrink(Shrink {
+        "shrink" => Proof::Shrink(Shrink {
             larger: note(&mut of, "larger")?,
             larger_seen_at: time(&mut of, "largerSeenAt")?,
             smaller: note(&mut of, "smaller")?,
             smaller_seen_at: time(&mut of, "smallerSeenAt")?,
         }),
-        "bad-tile" => Evidence::BadTile(BadTile {
+        "bad-tile" => Proof::BadTile(BadTile {
             checkpoint: note(&mut of, "checkpoint")?,
             served: match of.optional_objects("edge")? {
                 Some(edge) => served_edge(edge)?,
                 None => served_one(&mut of)?,
             },
         }),
-        "bad-entry" => Evidence::BadEntry(BadEntry {
+        "bad-entry" => Proof::BadEntry(BadEntry {
             checkpoint: note(&mut of, "checkpoint")?,
             rule: of
                 .string("rule")
@@ -217,7 +217,7 @@ fn evidence(class: &str, mut of: Object) -> Result<Evidence, FindingError> {
             identity: leaves(&mut of, "identity")?,
             references: leaves(&mut of, "references")?,
         }),
-        "false-assertion" => Evidence::FalseAssertion(FalseAssertion {
+        "false-assertion" => Proof::FalseAssertion(FalseAssertion {
             assertion: note(&mut of, "assertion")?,
             list: of
                 .string("list")?
@@ -226,7 +226,7 @@ fn evidence(class: &str, mut of: Object) -> Result<Evidence, FindingError> {
             entries: listed(of.strings("entries")?)?,
             leaf: ProvenLeaf::from_json(of.object("leaf")?)?,
         }),
-        "stale" => Evidence::Stale(Stale {
+        "stale" => Proof::Stale(Stale {
             checkpoint: note(&mut of, "checkpoint")?,
             stale_after: of.integer("staleAfter")?,
             ahead: match of.optional_string("ahead")? {
@@ -234,7 +234,7 @@ fn evidence(class: &str, mut of: Object) -> Result<Evidence, FindingError> {
                 Some(text) => Some(parse_note(&text, "ahead")?),
             },
         }),
-        "forgotten" => Evidence::Forgotten(Forgotten {
+        "forgotten" => Proof::Forgotten(Forgotten {
             witness: of.string("witness")?.parse().map_err(FindingError::Witness)?,
             larger: note(&mut of, "larger")?,
             smaller: match of.optional_string("smaller")? {
@@ -245,7 +245,7 @@ fn evidence(class: &str, mut of: Object) -> Result<Evidence, FindingError> {
         other => return Err(FindingError::Class(quoted(other))),
     };
     of.finish()?;
-    Ok(evidence)
+    Ok(proof)
 }
 
 fn served_one(of: &mut Object) -> Result<Served, FindingError> {

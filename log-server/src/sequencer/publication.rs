@@ -337,7 +337,7 @@ impl Sequencer {
             .then(|| format!("of size {size} with the root {root}: this directory leads to {own}")))
     }
 
-    /// Keeps the evidence: the next start refuses as well, whether or not the witness can be asked then.
+    /// Keeps what the witness showed: the next start refuses as well, whether or not the witness can be asked then.
     pub(super) fn keep_shown(&self, shown: &Note) -> Result<(), StoreError> {
         let written = self.record.write_shown(&shown.to_string());
         written.map_err(|e| StoreError::new("write what the witness showed", e))

@@ -96,7 +96,8 @@ pub struct Status {
     /// Unix seconds of the latest cosignature.
     last_cosigned: Option<u64>,
     /// Contradictions that logs have signed.
-    evidence: u64,
+    #[serde(rename = "evidence")]
+    contradictions: u64,
     /// Why nothing is cosigned because of the clock.
     clock_stopped: Option<String>,
 }
@@ -110,7 +111,7 @@ pub async fn status(State(app): State<Arc<App>>) -> Json<Status> {
         logs_cosigned: cosigner.state.logs(),
         logs_held: cosigner.state.logs_held(),
         last_cosigned: cosigner.state.latest().map(|time| time.as_secs()),
-        evidence: cosigner.state.evidence(),
+        contradictions: cosigner.state.contradictions(),
         clock_stopped: cosigner.clock.stopped().map(|jump| jump.to_string()),
     })
 }

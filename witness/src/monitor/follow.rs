@@ -15,7 +15,7 @@ use std::time::Duration;
 use attestation::Did;
 use attestation::dsse::Envelope;
 use attestation::entry::{DsseEntry, Entry, LogTime};
-use attestation::finding::{BadEntry, Evidence, Finding, MAX_CLOCK_DIFFERENCE, ProvenLeaf, Shrink, Stale};
+use attestation::finding::{BadEntry, Finding, MAX_CLOCK_DIFFERENCE, Proof, ProvenLeaf, Shrink, Stale};
 use attestation::leaf::{self, BrokenRule, Leaf};
 use log_client::ReadError;
 use rayon::prelude::*;
@@ -38,7 +38,7 @@ use super::metrics;
 use super::progress::Progress;
 use super::source::{Source, StoredEnvelope, in_parallel};
 use super::state::{Seen, State, StateFile};
-use super::tree::{SignedTree, TreeError, edge_evidence};
+use super::tree::{SignedTree, TreeError, edge_proof};
 use crate::Failure;
 
 mod staged;
@@ -289,7 +289,7 @@ impl Follower {
             }
         };
         let stale = Stale { checkpoint: shown.note.clone(), stale_after: limit, ahead: None };
-        self.report(Evidence::Stale(stale), &detail, now, round)
+        self.report(Proof::Stale(stale), &detail, now, round)
     }
 
     fn shrunk(&mut self, known: Seen, shown: Seen, now: LogTime, round: &mut Round) -> Result<(), Stop> {
@@ -300,7 +300,7 @@ impl Follower {
             smaller: shown.note.clone(),
             smaller_seen_at: now,
         };
-        self.report(Evidence::Shrink(shrink), &detail, now, round)?;
+        self.report(Proof::Shrink(shrink), &detail, now, round)?;
         self.judge_past(&shown, "the log", now, round)
     }
 
@@ -314,7 +314,7 @@ impl Follower {
                     "the tiles at the right edge of size {} do not give its root",
                     shown.checkpoint.size
                 );
-                self.report(edge_evidence(&shown.note, tiles), &detail, now, round)?;
+                self.report(edge_proof(&shown.note, tiles), &detail, now, round)?;
                 return Err(Stop::Found);
             }
             Err(TreeError::Fetch(error)) => return Err(error.into()),
@@ -350,7 +350,7 @@ impl Follower {
                     "the tiles at the right edge of size {} do not give its root",
                     known.checkpoint.size
                 );
-                self.report(edge_evidence(&known.note, tiles), &detail, now, round)
+                self.report(edge_proof(&known.note, tiles), &detail, now, round)
             }
             Err(TreeError::Fetch(error)) => Err(error.into()),
             Err(error @ TreeError::Tile { .. }) => unreachable!("only partial tiles were read: {error}"),
@@ -401,9 +401,9 @@ impl Follower {
             if !entries.iter().map(|entry| leaf_hash(entry)).eq(hashes.iter().copied()) {
                 let detail =
                     format!("`{}` does not hold the entries of the signed tree", tile.entries_path());
-                let evidence = tree.evidence(note, *tile, Resource::Entries, bytes, root_of(&hashes));
-                let evidence = self.read_tree(tree, note, evidence, now, round)?;
-                self.report(evidence, &detail, now, round)?;
+                let proof = tree.proof(note, *tile, Resource::Entries, bytes, root_of(&hashes));
+                let proof = self.read_tree(tree, note, proof, now, round)?;
+                self.report(proof, &detail, now, round)?;
                 return Err(Stop::Found);
             }
             let places = (tile.index() * TILE_WIDTH..).map(LeafIndex::new);
@@ -507,7 +507,7 @@ impl Follower {
         let detail = format!("leaf {}: {}", bad.index, bad.broken);
         let rule = bad.broken.rule();
         let bad = BadEntry { checkpoint: known.note.clone(), leaf, rule, earlier, identity, references };
-        self.report(Evidence::BadEntry(bad), &detail, now, round)
+        self.report(Proof::BadEntry(bad), &detail, now, round)
     }
 
     /// An entry that was checked before.
@@ -540,7 +540,7 @@ impl Follower {
                 StoredEnvelope::Present(bytes) => match check_envelope(keys, entry, &bytes) {
                     Ok(()) => "present",
                     Err(what) => {
-                        // Nothing that the log signed says what it serves here, so there is no evidence to keep.
+                        // Nothing that the log signed says what it serves here, so there is no proof to keep.
                         tracing::warn!(envelope = %hash, what, "the log serves another envelope than was signed");
                         "wrong"
                     }
@@ -565,8 +565,8 @@ impl Follower {
             Err(TreeError::Fetch(error)) => Err(error.into()),
             Err(error) => {
                 let detail = error.to_string();
-                let evidence = tree.evidence_of(note, error)?;
-                self.report(evidence, &detail, now, round)?;
+                let proof = tree.proof_of(note, error)?;
+                self.report(proof, &detail, now, round)?;
                 Err(Stop::Found)
             }
         }
@@ -588,14 +588,14 @@ impl Follower {
     }
 
     fn forked(&self, fork: Fork, detail: &str, now: LogTime, round: &mut Round) -> Result<(), Stop> {
-        self.report(Evidence::Fork(fork), detail, now, round)?;
+        self.report(Proof::Fork(fork), detail, now, round)?;
         Err(Stop::Found)
     }
 
     /// Keeps a finding, durably, and tells of it.
-    fn report(&self, evidence: Evidence, detail: &str, now: LogTime, round: &mut Round) -> Result<(), Stop> {
-        let class = evidence.class();
-        let finding = Finding::new(&self.log.origin, self.log.keys.clone(), now, detail, evidence);
+    fn report(&self, proof: Proof, detail: &str, now: LogTime, round: &mut Round) -> Result<(), Stop> {
+        let class = proof.class();
+        let finding = Finding::new(&self.log.origin, self.log.keys.clone(), now, detail, proof);
         let (path, is_new) = match self.findings.keep(&finding)? {
             Kept::New(path) => (Some(path), true),
             Kept::Known(path) => (Some(path), false),

@@ -254,7 +254,7 @@ fn findings_are_told_once_and_counted_again() {
     assert_eq!((classes(&again), watch.classes()), (vec!["shrink"], vec!["shrink"]));
     let monitor = watch.open();
     let line = monitor.finding_line(&first.found[0], time(NOW));
-    assert!(line.starts_with("finding: shrink: size 5 is shown after size 10 (evidence: /"), "{line}");
+    assert!(line.starts_with("finding: shrink: size 5 is shown after size 10 (proof: /"), "{line}");
     drop(monitor);
     let json = watch.with(&["--json"]).open().finding_line(&first.found[0], time(NOW));
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
@@ -271,8 +271,8 @@ fn findings_of_a_class_have_an_end() {
         let root = |i: u64| Hash::of(&i.to_be_bytes());
         let note = |root| Checkpoint::new(ORIGIN, tlog::TreeSize::new(5), root).sign(&key);
         let fork = tlog::fork::Fork::of_one_size(note(root(i)), note(root(i + 1))).expect("a fork");
-        let evidence = attestation::finding::Evidence::Fork(fork);
-        Finding::new(ORIGIN, vec![key.verifier().clone()], time(NOW), "a fork", evidence)
+        let proof = attestation::finding::Proof::Fork(fork);
+        Finding::new(ORIGIN, vec![key.verifier().clone()], time(NOW), "a fork", proof)
     };
     let most = finding::MAX_OF_A_CLASS as u64;
     for i in 0..most {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use attestation::finding::{BadTile, Evidence, Served};
+use attestation::finding::{BadTile, Proof, Served};
 use log_client::ReadError;
 use tlog::Hash;
 use tlog::checkpoint::Checkpoint;
@@ -88,43 +88,43 @@ impl<'a> SignedTree<'a> {
         Ok(hashes)
     }
 
-    /// The evidence that served bytes are not the tile or bundle, whose hashes have `root`.
-    pub(crate) fn evidence(
+    /// The proof that served bytes are not the tile or bundle, whose hashes have `root`.
+    pub(crate) fn proof(
         &self,
         note: &Note,
         tile: Tile,
         resource: Resource,
         bytes: Vec<u8>,
         root: Hash,
-    ) -> Result<Evidence, TreeError> {
+    ) -> Result<Proof, TreeError> {
         let leaves = 1u64 << (u32::from(tile.level()) * 8);
         let start = tile.index() * TILE_WIDTH * leaves;
         let end = start + u64::from(tile.width()) * leaves;
         // Its siblings stand in higher tiles than it: a tile that is bad, too, is found on a shorter way.
         let proof = subtree::prove(self, start, end, self.checkpoint.size)?;
         let served = Served::One { tile, resource, bytes, root, proof };
-        Ok(Evidence::BadTile(BadTile { checkpoint: note.clone(), served }))
+        Ok(Proof::BadTile(BadTile { checkpoint: note.clone(), served }))
     }
 
-    /// The evidence for what was found while reading this tree.
-    pub(crate) fn evidence_of(&self, note: &Note, error: TreeError) -> Result<Evidence, ReadError> {
+    /// The proof for what was found while reading this tree.
+    pub(crate) fn proof_of(&self, note: &Note, error: TreeError) -> Result<Proof, ReadError> {
         match error {
             TreeError::Fetch(error) => Err(error),
-            TreeError::Edge(tiles) => Ok(edge_evidence(note, tiles)),
+            TreeError::Edge(tiles) => Ok(edge_proof(note, tiles)),
             TreeError::Tile { tile, bytes, root } => {
-                match self.evidence(note, tile, Resource::Hashes, bytes, root) {
-                    Ok(evidence) => Ok(evidence),
+                match self.proof(note, tile, Resource::Hashes, bytes, root) {
+                    Ok(proof) => Ok(proof),
                     // Levels only go up, so this ends.
-                    Err(error) => self.evidence_of(note, error),
+                    Err(error) => self.proof_of(note, error),
                 }
             }
         }
     }
 }
 
-/// The evidence of an edge that is not the signed tree's.
-pub(crate) fn edge_evidence(note: &Note, tiles: Vec<(Tile, Vec<u8>)>) -> Evidence {
-    Evidence::BadTile(BadTile { checkpoint: note.clone(), served: Served::Edge(tiles) })
+/// The proof of an edge that is not the signed tree's.
+pub(crate) fn edge_proof(note: &Note, tiles: Vec<(Tile, Vec<u8>)>) -> Proof {
+    Proof::BadTile(BadTile { checkpoint: note.clone(), served: Served::Edge(tiles) })
 }
 
 impl HashReader for SignedTree<'_> {

@@ -62,7 +62,7 @@ fn contract(store: Arc<dyn Store>, reopen: impl FnOnce(Arc<dyn Store>) -> Arc<dy
         history.iter().map(size).collect::<Vec<_>>()
     };
     assert_eq!(sizes(&state), [5, 7]);
-    let contradiction = Contradiction { log: hash, id: Hash::of(b"one"), evidence: b"two notes".to_vec() };
+    let contradiction = Contradiction { log: hash, id: Hash::of(b"one"), kept: b"two notes".to_vec() };
     assert_eq!(run(state.keep(contradiction.clone())), Ok(true));
     assert_eq!(run(state.keep(contradiction)), Ok(false), "the same one is kept once");
     let last = state.cosigned(&hash);
@@ -74,9 +74,9 @@ fn contract(store: Arc<dyn Store>, reopen: impl FnOnce(Arc<dyn Store>) -> Arc<dy
         (state.cosigned(&hash), state.logs(), state.latest()),
         (last, 2, Some(UnixTime::from_secs(103)))
     );
-    assert_eq!(read_evidence(&*store, Some(&hash)), Ok(vec![b"two notes".to_vec()]));
-    assert_eq!(read_evidence(&*store, None).map(|all| all.len()), Ok(1));
-    assert_eq!(read_evidence(&*store, Some(&Hash::of(b"x"))), Ok(vec![]));
+    assert_eq!(read_contradictions(&*store, Some(&hash)), Ok(vec![b"two notes".to_vec()]));
+    assert_eq!(read_contradictions(&*store, None).map(|all| all.len()), Ok(1));
+    assert_eq!(read_contradictions(&*store, Some(&Hash::of(b"x"))), Ok(vec![]));
     let origins: BTreeSet<String> =
         read_all(&*store).expect("a state").into_iter().map(|log| log.origin).collect();
     assert_eq!(origins, BTreeSet::from([log(1), log(2)]));
@@ -286,13 +286,13 @@ fn a_log_that_signs_contradictions_without_end_does_not_fill_the_disk() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     for _ in 0..2 {
         let (state, writer) = open(&store);
-        let new = (0..MAX_EVIDENCE as u64 + 20).filter(|number| {
+        let new = (0..MAX_CONTRADICTIONS as u64 + 20).filter(|number| {
             let id = Hash::of(&number.to_be_bytes());
-            run(state.keep(Contradiction { log: Hash::of(b"log"), id, evidence: vec![1] })).expect("kept")
+            run(state.keep(Contradiction { log: Hash::of(b"log"), id, kept: vec![1] })).expect("kept")
         });
-        assert!(new.count() <= MAX_EVIDENCE);
+        assert!(new.count() <= MAX_CONTRADICTIONS);
         drop(state);
         writer.join().expect("the writer ends with the state");
-        assert_eq!(read_evidence(&*store, None).map(|all| all.len()), Ok(MAX_EVIDENCE));
+        assert_eq!(read_contradictions(&*store, None).map(|all| all.len()), Ok(MAX_CONTRADICTIONS));
     }
 }

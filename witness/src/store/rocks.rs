@@ -157,7 +157,7 @@ fn columns() -> [ColumnFamilyDescriptor; Column::ALL.len()] {
         table.set_format_version(6);
         let mut options = Options::default();
         // Few keys that are written over and over: most of what comes dies in memory.
-        options.set_write_buffer_size(if column == Column::Evidence { 1 << 20 } else { BUFFER_BYTES });
+        options.set_write_buffer_size(if column == Column::Contradiction { 1 << 20 } else { BUFFER_BYTES });
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_block_based_table_factory(&table);
         ColumnFamilyDescriptor::new(column.name(), options)

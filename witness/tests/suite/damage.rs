@@ -282,7 +282,7 @@ fn no_command_hangs_on_a_flipped_record_type() {
             // The type of the second record.
             bytes[7 + first + 6] ^= 4;
         });
-        for (command, want) in [("fsck", 1), ("status", 2), ("evidence", 2), ("serve", 2)] {
+        for (command, want) in [("fsck", 1), ("status", 2), ("findings", 2), ("serve", 2)] {
             let args: &[&str] = if command == "serve" { &["--listen", "127.0.0.1:0"] } else { &[] };
             let mut child = server
                 .command(command, args)

@@ -12,7 +12,7 @@ use tlog::Hash;
 use tlog::key::SignerKey;
 use witness::fsck;
 use witness::opening::{self, Opened};
-use witness::state::{State, read_evidence};
+use witness::state::{State, read_contradictions};
 
 use self::harness::{Flip, Table, copy_folder, count};
 use crate::server::{Server, program};
@@ -39,7 +39,7 @@ struct Truth {
 struct Shown {
     note: String,
     history: Vec<String>,
-    evidence: Vec<Vec<u8>>,
+    contradictions: Vec<Vec<u8>>,
 }
 
 fn keys() -> Vec<SignerKey> {
@@ -77,9 +77,10 @@ impl Served {
         }
         let hash = Hash::of(log.origin.as_bytes());
         let history = self.world.app.cosigner.state.history(&hash).map_err(|e| e.to_string())?;
-        let evidence = read_evidence(&*self.opened.store, Some(&hash)).map_err(|e| e.to_string())?;
+        let contradictions =
+            read_contradictions(&*self.opened.store, Some(&hash)).map_err(|e| e.to_string())?;
         let history = history.iter().map(ToString::to_string).collect();
-        Ok(Shown { note: answer.text, history, evidence })
+        Ok(Shown { note: answer.text, history, contradictions })
     }
 
     /// Whether any request makes it cosign another tree than it did.
@@ -108,7 +109,7 @@ async fn template(server: &Server) -> Truth {
             }
             known = *size;
         }
-        // Some evidence, too.
+        // A contradiction, too.
         assert_eq!(served.world.add(logs[1].forked(0, LAST).request(known, known)).await.status, 422);
         if known < LAST {
             served.opened.store.inner().flush().expect("a flush");
@@ -123,7 +124,7 @@ async fn template(server: &Server) -> Truth {
     let mut record = fs::read(server.record()).expect("a record");
     record.truncate(record.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
     fs::write(server.record(), record).expect("a record");
-    assert_eq!((shown[0].history.len(), shown[1].evidence.len()), (5, 2));
+    assert_eq!((shown[0].history.len(), shown[1].contradictions.len()), (5, 2));
     Truth { logs, shown, about: server.run("status", &[]).stdout }
 }
 

@@ -3,7 +3,7 @@
 mod crash;
 mod damage;
 mod durability;
-mod evidence;
+mod findings;
 mod flips;
 mod program;
 mod protocol;

@@ -7,7 +7,7 @@ use attestation::dsse::Envelope;
 use attestation::entry::{Claim, DsseEntry, Entry, PendingEntry};
 use attestation::event::EventEntry;
 use attestation::evidence;
-use attestation::finding::{self, Evidence, Finding};
+use attestation::finding::{self, Finding, Proof};
 use attestation::provenance::BuildFacts;
 use attestation::receipt::{Receipt, State};
 use attestation::statement::Statement;
@@ -311,25 +311,25 @@ fn finding_of(finding: &Finding) -> Described {
         .lines("log keys, by the finder's word", finding.vkeys().iter().map(ToString::to_string))
         .text("found at", clock::rfc3339_millis(finding.found_at().as_millis()))
         .text("detail", finding.detail());
-    match finding.evidence() {
-        Evidence::Fork(fork) => described
+    match finding.proof() {
+        Proof::Fork(fork) => described
             .inner("older", note(&fork.older))
             .inner("newer", note(&fork.newer))
             .text("root of the newer at the older size", fork.prefix_root.to_base64()),
-        Evidence::Shrink(shrink) => {
+        Proof::Shrink(shrink) => {
             described.inner("larger", note(&shrink.larger)).inner("smaller, later", note(&shrink.smaller))
         }
-        Evidence::BadTile(bad) => described.inner("checkpoint", note(&bad.checkpoint)),
-        Evidence::BadEntry(bad) => described
+        Proof::BadTile(bad) => described.inner("checkpoint", note(&bad.checkpoint)),
+        Proof::BadEntry(bad) => described
             .inner("checkpoint", note(&bad.checkpoint))
             .text("index", bad.leaf.index)
             .text("broken rule", bad.rule),
-        Evidence::FalseAssertion(said) => described
+        Proof::FalseAssertion(said) => described
             .inner("assertion", note(&said.assertion))
             .text("list", said.list)
             .text("entries, as asserted", said.entries.len())
             .text("index", said.leaf.index),
-        Evidence::Forgotten(forgotten) => {
+        Proof::Forgotten(forgotten) => {
             let described =
                 described.text("witness", &forgotten.witness).inner("larger", note(&forgotten.larger));
             match &forgotten.smaller {
@@ -337,7 +337,7 @@ fn finding_of(finding: &Finding) -> Described {
                 Some(smaller) => described.inner("smaller, shown later", note(smaller)),
             }
         }
-        Evidence::Stale(stale) => {
+        Proof::Stale(stale) => {
             let described = described.inner("checkpoint", note(&stale.checkpoint));
             match &stale.ahead {
                 None => described,

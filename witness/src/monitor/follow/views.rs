@@ -1,7 +1,7 @@
 //! What others were shown, held against what we were: witnesses, and the same log seen from elsewhere.
 
 use attestation::entry::LogTime;
-use attestation::finding::{Evidence, Forgotten, Stale};
+use attestation::finding::{Forgotten, Proof, Stale};
 use tlog::fork::Fork;
 use tlog::key::VerifierKey;
 use tlog::merkle;
@@ -108,13 +108,13 @@ impl Follower {
         let shows = |seen: &Seen| format!("size {}", seen.checkpoint.size);
         let shows = shown.map_or("nothing".to_owned(), shows);
         let fact = format!("the witness {} has cosigned size {size}, and shows {shows}", view.name);
-        let is_evidence = shown.is_none_or(|shown| is_cosigned(&shown.note, witness));
-        if !is_evidence {
+        let is_proof = shown.is_none_or(|shown| is_cosigned(&shown.note, witness));
+        if !is_proof {
             return Err(Stop::Unchecked(Failure::new(fact).because("without a line of its own")));
         }
         let smaller = shown.map(|shown| shown.note.clone());
         let forgotten = Forgotten { witness: witness.clone(), larger: cosigned.note.clone(), smaller };
-        self.report(Evidence::Forgotten(forgotten), &fact, now, round)
+        self.report(Proof::Forgotten(forgotten), &fact, now, round)
     }
 
     /// Keeps a larger checkpoint, the oldest of each view, to be held against ours.
@@ -153,7 +153,7 @@ impl Follower {
                 );
                 let note = ahead.seen.note.clone();
                 let stale = Stale { checkpoint: known.note.clone(), stale_after: limit, ahead: Some(note) };
-                self.report(Evidence::Stale(stale), &detail, now, round)?;
+                self.report(Proof::Stale(stale), &detail, now, round)?;
             }
             waiting.push(ahead);
         }

@@ -5,7 +5,7 @@ use attestation::event::{
     Capabilities, Commitment, Event, FailureReason, IdentityEvent, Level, PendingEvent, Reference, Scope,
     StatementId, TrustEvent,
 };
-use attestation::finding::{BadEntry, Evidence};
+use attestation::finding::{BadEntry, Proof};
 use tlog::LeafIndex;
 
 use super::*;
@@ -109,8 +109,8 @@ fn shown(bad: &BadEntry) -> Vec<u64> {
 fn assert_found(watch: &Watch, steps: &[Step]) {
     let findings = watch.findings();
     for (index, (name, _, want)) in (FIRST..).zip(steps) {
-        let bad = findings.iter().find_map(|(finding, _)| match finding.evidence() {
-            Evidence::BadEntry(bad) if bad.leaf.index.get() == index => Some(bad),
+        let bad = findings.iter().find_map(|(finding, _)| match finding.proof() {
+            Proof::BadEntry(bad) if bad.leaf.index.get() == index => Some(bad),
             _ => None,
         });
         let got = bad.map(|bad| (bad.rule.name(), shown(bad)));
@@ -201,8 +201,8 @@ fn what_a_monitor_does_not_remember_it_does_not_judge() {
 }
 
 fn rule((finding, _): &(Finding, Confirmed)) -> &'static str {
-    match finding.evidence() {
-        Evidence::BadEntry(bad) => bad.rule.name(),
+    match finding.proof() {
+        Proof::BadEntry(bad) => bad.rule.name(),
         _ => finding.class(),
     }
 }

@@ -85,11 +85,7 @@ fn s17_answers_without_end_cost_little() {
             let is_finding = is_tile && name != "redirect";
             assert_eq!(classes(&round), if is_finding { vec!["bad-tile"] } else { vec![] }, "{path} {name}");
             assert_eq!(round.unchecked.is_some(), !is_finding, "{path} {name}");
-            assert_eq!(
-                watch.classes().len(),
-                usize::from(is_finding),
-                "{path} {name}: the evidence is whole"
-            );
+            assert_eq!(watch.classes().len(), usize::from(is_finding), "{path} {name}: the proof is whole");
             assert!(took < Duration::from_secs(20), "{path} {name}: {took:?}");
             log.restore();
         }

@@ -4,7 +4,7 @@ use attestation::entry::Visibility;
 use attestation::event::{
     Capabilities, Commitment, Event, IdentityEvent, Link, PendingEvent, Scope, StatementId, TrustEvent,
 };
-use attestation::finding::Evidence;
+use attestation::finding::Proof;
 
 use super::*;
 
@@ -276,8 +276,8 @@ fn bad_leaves_are_found_by_the_rule_they_break() {
             let round = watch.look();
             assert_eq!(classes(&round), ["bad-entry"], "{name}: {:?} {:?}", round.found, round.unchecked);
             let findings = watch.findings();
-            let Evidence::BadEntry(evidence) = findings[0].0.evidence() else { panic!("{name}") };
-            assert_eq!((evidence.rule.name(), evidence.leaf.index.get()), (want, before), "{name}");
+            let Proof::BadEntry(proof) = findings[0].0.proof() else { panic!("{name}") };
+            assert_eq!((proof.rule.name(), proof.leaf.index.get()), (want, before), "{name}");
             // That the DID has no events that nobody saw is the finder's word.
             assert_eq!(findings[0].1.finders_word().len(), usize::from(want == "signer-key"));
             // The tree is signed as it is: what comes after is checked all the same, and this is not told again.
@@ -369,8 +369,8 @@ fn entries_that_break_a_rule_of_state_are_found_with_the_events_that_show_it() {
         let findings = watch.findings();
         assert_eq!(findings.len(), found);
         for (index, (name, _, want)) in (250..).zip(&steps) {
-            let at = findings.iter().find_map(|(finding, confirmed)| match finding.evidence() {
-                Evidence::BadEntry(bad) if bad.leaf.index.get() == index => Some((bad, confirmed)),
+            let at = findings.iter().find_map(|(finding, confirmed)| match finding.proof() {
+                Proof::BadEntry(bad) if bad.leaf.index.get() == index => Some((bad, confirmed)),
                 _ => None,
             });
             let got = at.map(|(bad, _)| (bad.rule.name(), bad.identity.len()));
@@ -397,8 +397,8 @@ fn a_time_that_goes_back_is_held_against_the_last_one() {
     log.publish();
     assert_eq!(classes(&watch.look()), ["bad-entry", "bad-entry"]);
     for (finding, _) in watch.findings() {
-        let Evidence::BadEntry(evidence) = finding.evidence() else { panic!("a bad entry") };
-        assert_eq!(evidence.earlier.as_ref().map(|earlier| earlier.index.get()), Some(0));
+        let Proof::BadEntry(proof) = finding.proof() else { panic!("a bad entry") };
+        assert_eq!(proof.earlier.as_ref().map(|earlier| earlier.index.get()), Some(0));
     }
 }
 
@@ -499,7 +499,7 @@ fn a_fork_ahead_is_found_when_our_tree_gets_there() {
     mine.publish_cosigned(&witness(1), NOW / 1_000);
     assert_eq!(classes(&watch.look()), ["fork"]);
     let findings = watch.findings();
-    let Evidence::Fork(fork) = findings[0].0.evidence() else { panic!("a fork") };
+    let Proof::Fork(fork) = findings[0].0.proof() else { panic!("a fork") };
     let sizes =
         [&fork.older, &fork.newer].map(|note| Checkpoint::parse(note.text()).expect("one").size.get());
     assert_eq!(sizes, [15, 15]);

@@ -1,4 +1,4 @@
-//! Evidence: two checkpoints that a log signed and that cannot both be true.
+//! Contradictions, and findings of them: two checkpoints that a log signed and that cannot both be true.
 //!
 //! A request that is refused may carry it. It is looked for in what the request brings (a checkpoint signed by the
 //! log, and a proof) and in the checkpoints that are remembered of the log: another root for a size that was
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use attestation::entry::LogTime;
-use attestation::finding::{Evidence, Finding};
+use attestation::finding::{Finding, Proof};
 use serde::{Deserialize, Serialize};
 use service::durable::replace;
 use tlog::checkpoint::{Checkpoint, is_origin};
@@ -23,7 +23,7 @@ use tlog::{Hash, UnixTime};
 use crate::Failure;
 use crate::decide::{Refusal, Seen, Submitted};
 use crate::directory::look;
-use crate::state::{Contradiction, read_evidence};
+use crate::state::{Contradiction, read_contradictions};
 
 /// Whether a refused request can contradict what was cosigned: most are late, or curious, and need no further look.
 pub fn is_suspect(refusal: &Refusal, submitted: &Submitted<'_>, seen: &Seen) -> bool {
@@ -79,10 +79,10 @@ pub fn keep(submitted: &Submitted<'_>, fork: &Fork, found_at: UnixTime) -> Contr
         prefix_root: fork.prefix_root.to_base64(),
         proof: fork.proof.iter().map(|hash| hash.to_base64()).collect(),
     };
-    let evidence = serde_json::to_vec(&kept).expect("strings and numbers are JSON");
+    let kept = serde_json::to_vec(&kept).expect("strings and numbers are JSON");
     // By what the log said, not by its signatures: it could sign the same once more, and again.
     let id = Hash::of_parts(&[fork.older.text().as_bytes(), b"\n", fork.newer.text().as_bytes()]);
-    Contradiction { log: submitted.log.hash, id, evidence }
+    Contradiction { log: submitted.log.hash, id, kept }
 }
 
 impl KeptFork {
@@ -96,7 +96,7 @@ impl KeptFork {
     }
 
     /// The finding that others confirm offline. `None` for a log whose keys are not called like it: a finding has
-    /// no room for that, and such a log's evidence is exported as it is kept.
+    /// no room for that, and such a log's contradictions are exported as it is kept.
     pub fn finding(&self) -> Option<Finding> {
         let vkeys: Vec<VerifierKey> = self.vkeys.iter().filter_map(|vkey| vkey.parse().ok()).collect();
         let named = vkeys.iter().all(|key: &VerifierKey| key.name().as_str() == self.origin);
@@ -110,7 +110,7 @@ impl KeptFork {
         let found_at = LogTime::from_millis(self.found_at.saturating_mul(1_000))?;
         let detail =
             "the log asked a witness to cosign a tree that contradicts one it had asked it to cosign";
-        Some(Finding::new(&self.origin, vkeys, found_at, detail, Evidence::Fork(self.fork()?)))
+        Some(Finding::new(&self.origin, vkeys, found_at, detail, Proof::Fork(self.fork()?)))
     }
 }
 
@@ -120,17 +120,17 @@ pub struct Args {
     /// The witness's directory
     #[arg(long, env = "AIP_WITNESS_DIR", value_name = "DIR")]
     pub dir: PathBuf,
-    /// Folder to write each contradiction to, as a finding for `aip-attest inspect --evidence`
+    /// Folder to write each contradiction to, as a finding for `aip-attest inspect --finding`
     #[arg(long, value_name = "FOLDER")]
     pub export: Option<PathBuf>,
 }
 
 /// Answers what is to be printed. Reads the directory also while the witness is served.
 pub fn run(args: &Args) -> Result<String, Failure> {
-    let damaged = || Failure::new(format!("the evidence in `{}` cannot be read", args.dir.display()));
+    let damaged = || Failure::new(format!("the contradictions in `{}` cannot be read", args.dir.display()));
     let store = look(&args.dir)?;
     let mut text = String::new();
-    for value in read_evidence(&store, None).map_err(|e| damaged().caused_by(e))? {
+    for value in read_contradictions(&store, None).map_err(|e| damaged().caused_by(e))? {
         let kept: KeptFork = serde_json::from_slice(&value).map_err(|e| damaged().caused_by(e))?;
         let fork = kept.fork().ok_or_else(damaged)?;
         let (Ok(older), Ok(newer)) =

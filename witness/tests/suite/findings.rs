@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use attestation::finding::{Evidence, Finding};
+use attestation::finding::{Finding, Proof};
 use serde_json::Value;
 use tlog::Hash;
-use witness::evidence::KeptFork;
-use witness::state::{MAX_EVIDENCE, read_evidence};
+use witness::findings::KeptFork;
+use witness::state::{MAX_CONTRADICTIONS, read_contradictions};
 use witness::store::memory::MemoryStore;
 
 use crate::world::{Log, World, body, both_keys};
@@ -15,12 +15,12 @@ const ORIGIN: &str = "log.example/a";
 
 /// Everything that is kept, as findings; each confirms offline.
 fn findings(store: &MemoryStore) -> Vec<Finding> {
-    let kept = read_evidence(store, None).expect("a store");
+    let kept = read_contradictions(store, None).expect("a store");
     kept.iter()
         .map(|value| {
             let kept: KeptFork = serde_json::from_slice(value).expect("what we wrote");
             let finding = kept.finding().expect("a log that is named like its key");
-            finding.confirm(None).expect("the evidence convicts the log");
+            finding.confirm(None).expect("the proof convicts the log");
             let again = Finding::parse(finding.to_json().as_bytes()).expect("a finding");
             assert_eq!(again, finding);
             finding
@@ -29,7 +29,7 @@ fn findings(store: &MemoryStore) -> Vec<Finding> {
 }
 
 fn sizes(finding: &Finding) -> (u64, u64) {
-    let Evidence::Fork(fork) = finding.evidence() else { panic!("a fork") };
+    let Proof::Fork(fork) = finding.proof() else { panic!("a fork") };
     let fork = fork.confirm(finding.vkeys()).expect("confirmed");
     (fork.older().size.get(), fork.newer().size.get())
 }
@@ -80,15 +80,15 @@ async fn wit_21_a_fork_is_caught_in_every_form_and_kept_once() {
             assert_eq!(world.add(log.request(last, 20)).await.status, 200);
             drop(world);
             let again = World::with(store.clone(), both_keys(), &[&log]);
-            assert_eq!(again.app.cosigner.state.evidence(), 1);
+            assert_eq!(again.app.cosigner.state.contradictions(), 1);
             assert_eq!(findings(&store).len(), 1);
         }
     }
 }
 
-/// What others send proves nothing against a log: no signature of its, no evidence.
+/// What others send proves nothing against a log: no signature of its, no contradiction.
 #[tokio::test]
-async fn wit_21_nobody_else_makes_evidence() {
+async fn wit_21_nobody_else_makes_a_contradiction() {
     let log = Log::new(ORIGIN, 20);
     let store = Arc::new(MemoryStore::default());
     let world = World::with(store.clone(), both_keys(), &[&log]);
@@ -131,10 +131,10 @@ async fn a_log_that_forks_without_end_is_convicted_and_bounded() {
     let store = Arc::new(MemoryStore::default());
     let world = World::with(store.clone(), vec![both_keys().remove(0)], &[&log]);
     assert_eq!(world.add(log.request(0, 9)).await.status, 200);
-    for number in 0..MAX_EVIDENCE as u64 + 10 {
+    for number in 0..MAX_CONTRADICTIONS as u64 + 10 {
         let mut checkpoint = log.checkpoint(9);
         checkpoint.root = Hash::of(&number.to_be_bytes());
         assert_eq!(world.add(body(9, Vec::new(), log.sign(&checkpoint))).await.status, 422);
     }
-    assert_eq!(findings(&store).len(), MAX_EVIDENCE);
+    assert_eq!(findings(&store).len(), MAX_CONTRADICTIONS);
 }
