@@ -214,9 +214,9 @@ impl Known {
         })
     }
 
-    /// Refuses an inception that commits to other keys than the ones here, which made none in this log: whoever had
-    /// the first key came first, and holds the keys after it. Once the key here is a later one (`is_genesis` is false),
-    /// those that an inception commits to are here no more.
+    /// Refuses if this DID's inception commits to keys that we do not hold, and we made no inception in this log: someone
+    /// with our first key registered it, and holds the keys after it. After a rotation (`is_genesis` is false) we hold none
+    /// of the keys that an inception commits to, so nothing is refused then.
     pub fn is_ours(&self, next: &Next, is_genesis: bool) -> Result<()> {
         let is_home = next.registered.as_ref() == Some(&self.origin);
         let theirs = self.committed.filter(|theirs| *theirs != (next.next, next.recovery));

@@ -229,12 +229,12 @@ pub fn load_to_change(
     Ok((lock, identity, next))
 }
 
-/// The identity whose key is to go elsewhere. Not one that the file here contradicts, and not while its keys change:
-/// whoever took a key then had one that is about to be worth nothing.
+/// The identity whose key is exported. Fails if environment and file disagree, or while a key change is under way: the
+/// exported key would soon be useless.
 pub fn load_to_export(console: &mut Console) -> Result<Identity> {
     let beside = search_if_any(&mut |_, _| {})?;
     let beside = beside.and_then(|(path, stored)| Some((path, stored.did().parse::<Did>().ok()?)));
-    // Before the key is read: a change that begins behind this line makes no older one than it would have found.
+    // Check before reading the key: a rotation that starts later cannot make us export an older key than this check saw.
     let under_way = match &beside {
         Some((path, did)) => Next::peek(path, *did)?.and_then(|next| next.under_way),
         None => None,

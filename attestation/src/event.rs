@@ -316,13 +316,13 @@ named! {
 named! {
     /// How much a vouch is worth.
     Level {
-        /// Little.
+        /// Half weight.
         Weak = "WEAK",
-        /// Something.
+        /// Three quarters.
         Moderate = "MODERATE",
-        /// Much: what upstream assumes.
+        /// Full weight.
         Strong = "STRONG",
-        /// As much.
+        /// Same weight as `Strong`.
         Ultimate = "ULTIMATE",
     }
 }

@@ -20,11 +20,11 @@ use crate::event::{Body, Capabilities, Commitment, IdentityEvent, Link, PendingE
 /// The most identity events of a DID.
 pub const MAX_EVENTS: u32 = 256;
 
-/// The last of them are for events whose first signer is the recovery key: whoever holds the other keys cannot
-/// use up what takes a DID back.
+/// The last of them take only events whose first signer is the recovery key, so that a thief of the other keys cannot use
+/// up the events that take the DID back.
 pub const RECOVERY_EVENTS: u32 = 8;
 
-/// As many before those are for what is no rotation.
+/// The 8 before those are closed to rotations.
 pub const EMERGENCY_EVENTS: u32 = 8;
 
 /// The state of a registered DID in one log.

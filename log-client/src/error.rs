@@ -1,4 +1,4 @@
-//! Why there is no answer: no verdict about who was asked, only about this attempt.
+//! Why there is no answer. An error is about this attempt, and no verdict about the server.
 
 use std::io;
 
@@ -16,7 +16,7 @@ pub enum Error {
         /// The library's reason.
         source: reqwest::Error,
     },
-    /// Whoever was asked hung up, or took no more, while the request was being sent.
+    /// The other side hung up, or stopped reading, while the request was being sent.
     #[error("{} was reached, and the body was cut after {sent} of {of} bytes", quoted(.url))]
     Cut {
         /// What was asked.
@@ -42,7 +42,7 @@ pub enum Error {
         /// What would have been asked.
         url: String,
     },
-    /// Whoever answers does not prove to be the host of the URL, or does not speak TLS. It will not later.
+    /// The other side does not prove to be the host of the URL, or speaks no TLS. Trying again does not help.
     #[error("no trustworthy connection to {}: {source}", quoted(.url))]
     Tls {
         /// What was asked.
@@ -82,7 +82,7 @@ impl Error {
                 Some(tls) if !matches!(tls, TlsError::AlertReceived(_)) => {
                     return Self::Tls { url, source: tls.clone() };
                 }
-                // Who answers with an alert may have been told to by somebody who is about to restart it.
+                // An alert does not last: a server that is about to restart may send one.
                 _ if source.is_connect() => {
                     return Self::Unreachable { url, proxy: proxy.map(str::to_owned), source };
                 }
@@ -97,7 +97,7 @@ impl Error {
         }
     }
 
-    /// Whether the time was over, and nothing else is known to be wrong.
+    /// Whether the deadline passed and nothing else is known to be wrong.
     pub fn is_timeout(&self) -> bool {
         match self {
             Self::NoTime { .. } | Self::TooSlow { .. } => true,
@@ -109,8 +109,7 @@ impl Error {
         }
     }
 
-    /// What lies at the bottom of it, such as `Connection refused`: what the libraries say between is how
-    /// they are built.
+    /// The innermost cause, such as `Connection refused`. The layers above it tell only how the libraries are built.
     pub fn root_cause(&self) -> Option<String> {
         if let Self::Tls { .. } = self {
             return None;

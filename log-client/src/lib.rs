@@ -1,11 +1,10 @@
 //! A log at its URL, or a witness's view of one, over blocking HTTP.
 //!
-//! Every request keeps its deadline: connecting, sending, waiting and reading. Before that it lasts as long as bytes
-//! move. Every answer has a most of bytes, after decompression. Redirects are not followed, since they would
-//! lead a token or a submission elsewhere, and no proxy stands before this machine.
+//! Every request keeps its deadline: connecting, sending, waiting and reading. Up to the deadline it goes on as long as
+//! bytes move. Every answer has a limit in bytes, after decompression. Redirects are not followed, since they would lead
+//! a token or a submission elsewhere. A URL of this machine is asked without a proxy.
 //!
-//! In scope: sockets, bounds, and what went wrong on the way. Out of scope: what an answer says. Nothing is believed
-//! here: who asked verifies.
+//! In scope: sockets, bounds, and what went wrong on the way. Out of scope: what an answer says. The caller verifies it.
 
 #![forbid(unsafe_code)]
 
@@ -48,7 +47,7 @@ impl Client {
         let base = base.trim_end_matches('/').to_owned();
         let mut http = reqwest::Client::builder();
         let proxy = if is_here(&base) {
-            // A proxy of the environment would read, or answer, what is thought to stay on this machine.
+            // A proxy of the environment would read, or answer, what should stay on this machine.
             http = http.no_proxy();
             None
         } else {
@@ -119,13 +118,13 @@ impl Client {
     }
 }
 
-/// How long is waited for an answer, besides that nothing may be silent for long.
+/// How long a request waits for its answer. In any case it gives up when nothing moves for half a minute.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Until {
-    /// Until then, while bytes move: for who has somebody waiting.
+    /// Until then, while bytes move: for a caller with somebody waiting.
     Deadline(Instant),
-    /// As long as the answer comes at [`LEAST_BYTES_PER_SECOND`], after the first half minute: for who has time, and must
-    /// not be held by a byte now and then.
+    /// As long as the answer comes at [`LEAST_BYTES_PER_SECOND`], after the first half minute: for a caller that has
+    /// time, but must not be held up by a byte now and then.
     LeastRate,
 }
 
@@ -157,7 +156,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads what is at `path` below the URL. Of an answer above `max_bytes` the first of them come back.
+    /// Reads what is at `path` below the URL. An answer longer than `max_bytes` is cut there.
     pub fn get(path: impl Into<String>, max_bytes: usize) -> Self {
         Self { method: Method::GET, path: path.into(), headers: HeaderMap::new(), body: None, max_bytes }
     }
@@ -203,7 +202,7 @@ fn proxy_before(url: &str) -> Option<String> {
     Some(proxy.uri().authority()?.as_str().rsplit('@').next()?.to_owned())
 }
 
-/// A runtime that is waited for by nobody: a name server that does not answer keeps its thread busy for long.
+/// A runtime that nobody waits for when it is dropped: a name server that does not answer would hold it up for long.
 #[derive(Debug)]
 struct Background(Option<Runtime>);
 
@@ -223,10 +222,10 @@ impl Drop for Background {
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long nothing may come of an answer, once all that was to be sent may have been.
+/// How long an answer may be silent once the whole request can have been sent.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// What a line has to carry: our servers read no body that comes more slowly (`service::bodies`).
+/// The least rate of a connection. Our servers, too, stop reading a body that comes more slowly (`service::bodies`).
 pub const LEAST_BYTES_PER_SECOND: u64 = 16 << 10;
 
 #[cfg(test)]

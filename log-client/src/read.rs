@@ -20,10 +20,9 @@ impl Client {
         }
     }
 
-    /// The bytes of a tile or a bundle. Of a partial one that is gone, those at the beginning of the full one that took
-    /// its place.
+    /// The bytes of a tile or a bundle. If a partial one is gone, the beginning of the full one that took its place.
     ///
-    /// Of what has more bytes than it can have, the first and one more come back: they do not verify, and are evidence.
+    /// An answer that is too long comes back with one byte more than it may have: it does not verify, and is evidence.
     pub fn fetch(&self, want: Want, until: Until) -> Result<Vec<u8>, ReadError> {
         match self.fetch_this(want, until) {
             Err(ReadError::Status(answer)) if is_missing(answer.status) => match want.instead() {
@@ -40,12 +39,12 @@ impl Client {
     }
 }
 
-/// Whether a status says that nothing is there. An object store says 403 of it to those who may not list it.
+/// Whether a status says that nothing is there. An object store answers 403 to clients that may not list it.
 pub fn is_missing(status: StatusCode) -> bool {
     matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
-/// Why something was not read: no verdict about who was asked, only about this attempt.
+/// Why something was not read. An error is about this attempt, and no verdict about the server.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// No answer, or no whole one.

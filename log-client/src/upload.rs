@@ -12,7 +12,7 @@ use hyper::body::{Body, Frame, SizeHint};
 /// Bytes to send, in pieces.
 pub(crate) struct Upload {
     rest: Bytes,
-    /// Counts what was handed to the connection: the system holds a little of it back.
+    /// Counts the bytes that were handed to the system, which may still hold the last of them.
     sent: Arc<AtomicUsize>,
 }
 

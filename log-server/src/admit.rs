@@ -1,8 +1,7 @@
 //! Admission: bytes become an [`Admitted`] entry, or the rule they break. Pure.
 //!
-//! In two steps, because an entry that is already in the log is answered before any signature is
-//! checked: [`read`] takes a submission apart, [`Candidate::admit`] believes it. The rules of state are another
-//! matter: [`crate::registry`].
+//! There are two steps: [`read`] takes a submission apart, [`Candidate::admit`] checks its signatures. Between them a
+//! claim that is already in the log gets its answer. The rules of state are in [`crate::registry`].
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -119,8 +118,8 @@ impl Candidate {
         self.envelope.as_ref().map(|sent| sent.hash)
     }
 
-    /// Checks every signature: those of an event; that of a claim and, if its envelope is to be published, of
-    /// that. `keys` makes a raw key one that can be believed in.
+    /// Checks every signature: all of an event; of a claim its own and, if its envelope is to be published, the
+    /// envelope's. `keys` admits raw keys.
     pub fn admit(
         self,
         mut keys: impl FnMut(&RawKey) -> Result<Ed25519PublicKey, KeyError>,
@@ -155,7 +154,7 @@ struct Submission<'a> {
     envelope: Option<&'a RawValue>,
 }
 
-/// Also `null`, which is no envelope: taken for none, an entry would stay by hash for ever.
+/// Keeps an explicit `null`, so that it is rejected: read as "no envelope", it would log the entry by hash, irreversibly.
 fn whatever_is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
@@ -222,7 +221,7 @@ pub enum Refusal {
     Submission(String),
 }
 
-/// The beginning of a message: what a library says of a submission may repeat all of it.
+/// The beginning of a message: a library's error about a submission may repeat all of it.
 pub(crate) fn cut(message: impl fmt::Display) -> String {
     struct Cut(String);
 
@@ -280,7 +279,7 @@ impl Refusal {
         }
     }
 
-    /// What the submitter can do about it, where that is not plain.
+    /// What the submitter can do about it, where that is not obvious.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::EnvelopeSize { .. } => Some("log the entry by hash: send it without `envelope`"),

@@ -12,7 +12,7 @@ use tlog::UnixTime;
 /// How far the wall clock may move against the monotonic clock, or lie behind the last entry.
 pub const MAX_JUMP: Duration = Duration::from_secs(5 * 60);
 
-/// How long a log that no witness tells the time may not have run: beyond that the clock is not believed at a start.
+/// The longest pause after which a start believes the clock of a log that has no witness to tell the time.
 pub const MAX_ABSENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The latest time a leaf can carry: JSON numbers are exact up to 2^53 - 1.
@@ -26,15 +26,15 @@ pub struct ClockGuard {
     /// When the log ran last before this start, if that is known.
     seen: Option<u64>,
     accept: bool,
-    /// By how many milliseconds each witness's time is ahead of the monotonic clock: what it says is the time now does
-    /// not depend on what the wall clock read when it was heard.
+    /// By how many milliseconds each witness's time is ahead of the monotonic clock. So the wall clock of the moment when a
+    /// witness was heard does not matter.
     said: BTreeMap<String, i64>,
 }
 
 impl ClockGuard {
-    /// Starts at a wall time (Unix milliseconds) and a monotonic time; `seen` is when the log ran last. `accept` is the
-    /// operator's word that the wall clock is right although the last entry, the last run or the witnesses say
-    /// otherwise: log time then stands still until it is reached.
+    /// Starts at a wall time (Unix milliseconds) and a monotonic time; `seen` is when the log ran last. With `accept` the
+    /// operator says that the wall clock is right although the last entry, the last run or the witnesses contradict it.
+    /// Log time then stands still until the wall clock has caught up.
     pub fn new(wall: u64, mono: Duration, seen: Option<u64>, accept: bool) -> Self {
         Self { wall_at_start: wall, mono_at_start: mono, seen, accept, said: BTreeMap::new() }
     }
@@ -45,13 +45,13 @@ impl ClockGuard {
         self.said.insert(witness.to_owned(), theirs.saturating_sub(millis(mono)));
     }
 
-    /// Forgets what witnesses said that are asked no more.
+    /// Forgets the times of witnesses that are no longer asked.
     pub fn keep_witnesses(&mut self, is_asked: impl Fn(&str) -> bool) {
         self.said.retain(|witness, _| is_asked(witness));
     }
 
-    /// What the witnesses say is the time while the wall clock says `wall`: the median, which one among several
-    /// cannot move. Of an even number the middle one that is nearer to the wall clock.
+    /// The time by the witnesses: the median, which one of several cannot move. Of an even number the middle one that is
+    /// nearer to `wall`, the wall clock.
     fn witnesses_say(&self, wall: u64, mono: Duration) -> Option<u64> {
         let mut said: Vec<u64> =
             self.said.values().map(|said| said.saturating_add(millis(mono)).max(0) as u64).collect();

@@ -27,8 +27,8 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// The lines that are on `note`: those of the log's own `keys`, and those of witnesses that count. Others,
-    /// of a witness that is in the policy no more, stay behind.
+    /// Takes the lines of `note` that count: those of the log's own `keys`, and those of witnesses of the policy. Lines of
+    /// witnesses that have left the policy are dropped.
     pub fn new(policy: Arc<Policy>, keys: &[VerifierKey], note: &Note) -> Self {
         let mut own = Note::unsigned(note.text().to_owned());
         for line in note.signatures().iter().filter(|line| keys.iter().any(|key| line.is_by(key))) {
@@ -37,7 +37,7 @@ impl Gathering {
         let lines = vec![None; policy.witnesses().len()];
         let mut gathering = Self { policy, own, lines };
         for line in note.signatures() {
-            // What does not count is left out, as it would be if a witness answered it.
+            // A line that does not count is left out, as in an answer of a witness.
             let _ = gathering.offer(line.clone());
         }
         gathering
@@ -48,8 +48,8 @@ impl Gathering {
         &self.own
     }
 
-    /// Takes a line up if it is a cosignature of a witness of the policy on this checkpoint, and newer than
-    /// what there is. Answers whose it is, and when it was made, if it was taken up.
+    /// Adds a line if it is a cosignature of a witness of the policy on this checkpoint and newer than the one there
+    /// is. Answers the witness and the time if the line was added.
     pub fn offer(&mut self, line: NoteSignature) -> Result<Option<Cosigned>, BadLine> {
         let known = self.policy.witnesses().iter().position(|witness| line.is_by(&witness.vkey));
         let at = known.ok_or_else(|| BadLine::Unknown(line.name().to_string()))?;
@@ -133,8 +133,8 @@ pub enum Outcome {
     Cosigned(Vec<NoteSignature>),
     /// No cosignature now, for this reason; it is asked again.
     Failed(String),
-    /// It says that it has seen another tree, or more of this one. An alarm, not an order: what counts is the
-    /// checkpoint that it shows, if it shows one that the log signed.
+    /// It says that it has seen another tree, or more of this one. Its word alone is an alarm. The checkpoint that it
+    /// shows counts, if the log signed it.
     Objects {
         /// Its words.
         reason: String,
@@ -178,7 +178,7 @@ pub struct Health {
     pub cosigned: Option<(TreeSize, UnixTime)>,
     /// Why it did not cosign what it was asked last.
     pub failing: Option<String>,
-    /// That it named a smaller size than it had cosigned. It stays until the log is started again, for a person.
+    /// Set if it named a smaller size than it had cosigned. A person has to look: it stays until the next start.
     pub forgot: Option<String>,
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use service::shares::{Bounds, Ledger, Refused, Standing};
 
-/// The budget of a day (UTC). What was logged today survives a restart, by whom does not: addresses are not kept.
+/// The budget of a day (UTC). A restart keeps the total of the day, but not the sum of each address.
 #[derive(Clone, Debug)]
 pub struct DayBytes {
     bounds: Option<Bounds>,

@@ -71,8 +71,7 @@ impl Directory {
         }
     }
 
-    /// Whether the directory is still the one that was locked, under its name: one that was removed or put aside takes
-    /// writes that nobody finds again.
+    /// Fails if the directory was removed or renamed since it was locked: nobody would find again what is written there.
     pub(crate) fn check_linked(&self) -> io::Result<()> {
         let named = self.path.join("lock").symlink_metadata()?;
         let held = self.lock.metadata()?;
@@ -86,8 +85,8 @@ impl Directory {
         read_settings(&self.path)
     }
 
-    /// Opens the store to write to it, once it was read and `judge` holds nothing against it: until then nothing in the
-    /// directory is changed. As long as this process has the directory, `backup` is answered.
+    /// Opens the store to write to it, after it was read and `judge` accepted it. Nothing in the directory changes before
+    /// that. From then on `backup` gets snapshots, as long as this process has the directory.
     pub(crate) fn store(
         &self,
         judge: impl FnOnce(&RocksStore) -> Result<(), Failure>,
@@ -102,12 +101,12 @@ impl Directory {
         Ok(store)
     }
 
-    /// Opens the store to look at it. Refuses one whose files are damaged, with what can be saved of it.
+    /// Opens the store read-only. Refuses one whose files are damaged, and says how much can be salvaged.
     pub(crate) fn store_read_only(&self) -> Result<Arc<RocksStore>, Failure> {
         self.undamaged(Failure::new)
     }
 
-    /// As [`store_read_only`](Self::store_read_only), for whoever is asked whether it is damaged.
+    /// As [`store_read_only`](Self::store_read_only), for a command that was asked whether the store is damaged.
     pub(crate) fn store_to_check(&self) -> Result<Arc<RocksStore>, Failure> {
         self.undamaged(Failure::no)
     }
@@ -142,7 +141,7 @@ impl Directory {
             Err(e) => return format!("nothing can be read of it: {e}"),
         };
         let store = &**salvaged.store();
-        // What stands before the damage is whole.
+        // Everything before the damage is whole.
         let before = Salvaged::before_damage(&self.db()).ok();
         let before = before.and_then(|before| size_of(before.store())).unwrap_or(0);
         let size = size_of(store).max(self.entries_signed()).unwrap_or(0);

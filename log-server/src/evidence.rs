@@ -1,8 +1,8 @@
-//! Evidence: what a judgement of trust is made from, for somebody who will make it without this log
-//! (`specs/evidence.md`). Reads what is published, and believes nothing of what is asked.
+//! Evidence: everything that a client needs to judge trust without this log (`specs/evidence.md`). Reads published entries
+//! only, and believes nothing in the question.
 //!
-//! The log judges as the asker will, and writes down what the judgement touches: the lists that it asks for, whole, with
-//! the entries in them that it looks at. Of what can only raise a score it chooses as much as counts.
+//! The log judges as the client will, and writes down what the judgement touches: whole lists, and the entries in them that
+//! it reads. Of entries that can only raise a score it picks as many as can count.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -30,10 +30,10 @@ mod published;
 
 use published::{Published, TIME};
 
-/// What somebody wants evidence of.
+/// A question that evidence answers.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// About whom.
+    /// The DID that is judged.
     pub did: Did,
     /// By which roots and settings; `None`: only the state of the DID.
     pub trust: Option<Params>,
@@ -69,7 +69,7 @@ fn of_judge(error: JudgeError<GatherError>) -> GatherError {
 /// Why there is no evidence.
 #[derive(Debug, thiserror::Error)]
 pub enum GatherError {
-    /// More than fits a file: whoever wants it reads the whole log.
+    /// More than fits a file: the client has to read the whole log.
     #[error("the evidence would be larger than {MAX_BYTES} bytes")]
     TooMuch,
     /// More work than one question may cost.
@@ -86,7 +86,7 @@ const MAX_ENTRIES: usize = 2_048;
 /// The most lines of a list.
 const MAX_LINES: usize = 50_000;
 
-/// The list of one subject takes about as much room, empty, as so many lines of another.
+/// An empty list costs as much space as this many lines.
 const PAIR_LINES: usize = 4;
 
 /// Only the newest confirmations are looked at, so that flooding cannot crowd out honest confirmers.
@@ -101,7 +101,7 @@ struct Gathering<'p> {
     question: &'p Question,
     lists: RefCell<Lists>,
     entries: RefCell<BTreeSet<LeafIndex>>,
-    /// Of whom it was asked what a root said last.
+    /// The DIDs and scopes for which the judge asked what a root said last.
     roots: RefCell<BTreeMap<Did, BTreeSet<(Did, Scope)>>>,
 }
 
@@ -128,8 +128,8 @@ impl<'p> Gathering<'p> {
         if entries.len() > MAX_ENTRIES { Err(GatherError::TooMuch) } else { Ok(()) }
     }
 
-    /// A root that another one warns of leads nowhere, whatever it vouches for: whoever looks for paths in the
-    /// evidence must see that, too.
+    /// Adds the distrusts of roots by other roots: no path leads over such a root, and a client that looks for paths in
+    /// the evidence must see that, too.
     fn show_warnings_among(&self, params: &Params) -> Result<(), GatherError> {
         for (root, _) in params.roots() {
             for (by, _) in params.roots().filter(|(by, _)| *by != root) {
@@ -144,8 +144,8 @@ impl<'p> Gathering<'p> {
         Ok(())
     }
 
-    /// The lists of what the roots said: of each all that it ever said, or what it said of those who matter,
-    /// whatever is shorter. So neither a root that says much nor a target of whom many strangers speak is too much.
+    /// Adds what the roots said: of each root its whole `out` list, or the `edge` lists about those who matter, whichever
+    /// is shorter. So neither a root that says much nor a target about whom many strangers speak makes it too long.
     fn add_roots(&self) -> Result<(), GatherError> {
         for (root, asked) in self.roots.take() {
             match self.from.list(ListKey::Out(root), asked.len() * PAIR_LINES) {
@@ -212,8 +212,8 @@ impl<'p> Gathering<'p> {
         Ok(weekly)
     }
 
-    /// Those whose confirmations count, and their newest ones first; of the confirmers those first whose state is
-    /// the shortest to prove.
+    /// The confirmers that count, each with its confirmations, newest first. Confirmers whose state is shortest to prove
+    /// come first.
     fn confirmers(&self, did: Did) -> Result<Vec<(Did, Vec<Listed>)>, GatherError> {
         let Some(params) = &self.question.trust else { return Ok(Vec::new()) };
         let mut by_did: BTreeMap<Did, Vec<Listed>> = BTreeMap::new();
@@ -247,7 +247,7 @@ impl<'p> Gathering<'p> {
             if chosen.len() == CONFIRMER_WEEKS {
                 break;
             }
-            // Another one of a week that is confirmed, or nobody knows by whom.
+            // Its week is confirmed already, or its signer is unknown.
             if listed.index.get() >= before || confirmer.is_void(listed.index) {
                 continue;
             }
@@ -257,7 +257,7 @@ impl<'p> Gathering<'p> {
             let (entry, trust) = self.from.trust_event(listed.index)?;
             let TrustEvent::Confirmation { receipt, build, .. } = trust else { continue };
             let (receipt, build) = (receipt.index, build.index);
-            // What the judge does not count must not stand in the way of what it does.
+            // A confirmation that the judge does not count must not take the place of one that it does.
             let counts = subject.recovered().is_none_or(|recovery| receipt > recovery)
                 && !subject.is_void(receipt)
                 && !confirmer.is_void(build);

@@ -114,7 +114,7 @@ fn check(
     let mut rebuild = Rebuild::default();
     let mut rows = Rows::default();
     let mut times = Times::default();
-    // What an entry may be, as far as the entries before it tell.
+    // The rules that earlier entries decide.
     let registry = Registry::new(store, TreeSize::EMPTY);
     for first in (0..state.size).step_by(TILE_WIDTH as usize) {
         let last = (first + TILE_WIDTH).min(state.size);

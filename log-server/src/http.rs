@@ -148,7 +148,7 @@ impl App {
     }
 }
 
-/// Does work that may take long in its client's turn, and not on the threads that answer others.
+/// Does work that may take long: in its client's turn, and not on the threads that answer other clients.
 async fn in_turn<T: Send + 'static>(
     app: &Arc<App>,
     turns: &Turns,
@@ -166,16 +166,16 @@ async fn in_turn<T: Send + 'static>(
     done.await.unwrap_or_else(|_| Err(failed()))
 }
 
-/// The rule of an answer to who got no turn.
+/// The rule of an answer to a client that got no turn.
 const BUSY: &str = "busy";
 
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The routes. Tests call them without a socket. Nothing is compressed: what never changes is a cache's to keep, and what
-/// changes would cost the threads that answer others.
+/// The routes. Tests call them without a socket. Nothing is compressed: caches keep what never changes, and compressing the
+/// rest would cost the threads that answer other clients.
 pub fn router(app: Arc<App>) -> Router {
-    // Submissions and their claims look after the room of their answers themselves.
+    // The handlers of submissions and claims bound their answers themselves.
     let large = Router::new()
         .route("/tile/entries/{*path}", get(read::bundle))
         .route("/api/v1/entries", get(lookup::entries))
@@ -246,8 +246,7 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<String, Problem> {
     Ok(format!("ready\n{}", below.chain(witnesses).chain(day).collect::<String>()))
 }
 
-/// Whether so little of the day's bytes is left that an entry of the usual kinds may be refused to a client that has
-/// logged nothing yet.
+/// A problem if so little of the day's bytes is left that even a client that logged nothing today may be refused.
 fn day_spent(app: &App) -> Option<Problem> {
     let longest = app.entry_limits.leaf_bytes + app.entry_limits.envelope_bytes;
     if app.budgets.day.has_left(longest as u64, (app.now)()) {
@@ -271,7 +270,7 @@ pub fn below_quorum(app: &App) -> Option<Problem> {
     })
 }
 
-/// That a witness has forgotten what it cosigned, if so: entries are taken all the same, and a person must look.
+/// A problem if a witness has forgotten what it cosigned. Entries are taken all the same; a person has to look.
 fn forgetful(app: &App) -> Option<Problem> {
     let forgetful = app.cosigning.borrow().forgetful()?;
     let problem = Problem::unavailable("witness-forgot", "a witness has forgotten what it cosigned");
@@ -310,7 +309,7 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", format!("`{}` does not take {method}", uri.path()))
 }
 
-/// Counts every answer; and an answer is kept by a cache only if it says so, and is a success.
+/// Counts every answer, and lets caches keep only successes that say so.
 async fn count(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
     let route = path.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
     let mut response = next.run(request).await;
@@ -325,7 +324,7 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     failed().into_response()
 }
 
-/// A bug of ours. What it was stands on stderr; the client learns that it was not the request.
+/// A bug of ours. stderr has the details; the client learns that its request was not the cause.
 fn failed() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed on this request")
 }
@@ -342,7 +341,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Parts<T
     }
 }
 
-/// Whom a request counts for.
+/// The address that a request counts for.
 pub struct Client(pub IpAddr);
 
 impl FromRequestParts<Arc<App>> for Client {

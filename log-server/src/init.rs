@@ -85,8 +85,8 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     Ok(vkeys.join("\n"))
 }
 
-/// Whether a log may be called so: its host is what stock cosign compares, and its name is for ever. If not, the
-/// origin that is meant, if one can be told.
+/// Whether a log may have this origin, which is for ever: stock cosign compares its host. If not, the origin that was
+/// probably meant.
 fn check_origin(origin: &str) -> Result<(), Option<String>> {
     let is_host = |host: &str| {
         let is_label = |label: &str| {

@@ -4,8 +4,8 @@ use tlog::Hash;
 use tlog::merkle::range::CompactRange;
 use tlog::tile::{Edge, Tile};
 
-/// The right side of the tree, kept twice in different shapes, so that one flipped bit in memory
-/// cannot lead to a signature: both must give the same root.
+/// The right side of the tree, kept twice in different shapes. Both must give the same root, so that one flipped bit in
+/// memory cannot lead to a signature.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Tree {
     edge: Edge,

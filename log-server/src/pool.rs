@@ -1,7 +1,8 @@
 //! The pool: admitted entries that wait for the sequencer.
 //!
-//! Bounded in entries and bytes, together and for each client: what does not fit is refused at once, never queued. Owns
-//! each entry until the sequencer takes it; each waiter holds the other end of a channel and may go away.
+//! It is bounded in entries and bytes, for all together and for each client. An entry that does not fit is refused at once,
+//! never queued. The pool owns each entry until the sequencer takes it. Each waiter holds the other end of a channel, and
+//! may go away.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,7 +24,7 @@ pub type Sequenced = Result<Committed, NotTaken>;
 /// Why an admitted entry was not taken.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NotTaken {
-    /// Another entry came before, and with it there it breaks this rule. Sending it again does not help.
+    /// It breaks this rule, since another entry came before it. Sending it again does not help.
     #[error(transparent)]
     Refused(#[from] RuleError),
     /// Not now.
@@ -209,8 +210,8 @@ impl Pool {
         Ok(receiver)
     }
 
-    /// Waits for what the sequencer is to do next: a round of entries, oldest first, if it takes any; else, or
-    /// when `until` comes or somebody [wakes](Self::wake) it, to look after what is not published yet.
+    /// Waits for the sequencer's next turn: a round of entries, oldest first, if it takes entries now. Otherwise, or when
+    /// `until` comes or somebody [wakes](Self::wake) it, the turn is to look after publication.
     pub fn next(&self, wish: Wish) -> Turn {
         let mut state = self.lock();
         loop {
@@ -224,7 +225,7 @@ impl Pool {
             } else if state.closed {
                 return Turn::Closed;
             }
-            // Before each wait: whoever woke the sequencer while it worked did not find it waiting.
+            // Check before each wait: a wake-up that came while the sequencer worked found nobody waiting.
             if std::mem::take(&mut state.woken) || wish.until.is_some_and(|until| remaining(until).is_zero())
             {
                 return Turn::Tend;

@@ -132,8 +132,8 @@ fn no_record(path: &Path, cause: io::Error) -> Failure {
         .hint("name it with --signed-record; without it nobody knows how far to go")
 }
 
-/// Whether what the source shows as published is newer than what the directory knows, and has the quorum of its
-/// policy: what a log shows never goes back, and what lacks its quorum is not shown.
+/// Whether the note that the source shows as published is newer than the directory's and has the quorum of the
+/// directory's policy. Only such a note is shown: a log's published checkpoint never goes back, and always has its quorum.
 fn shows_more(
     directory: &Directory,
     store: &dyn Store,

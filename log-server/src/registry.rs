@@ -1,7 +1,7 @@
-//! The registry: what is found by what, and the state of each DID.
+//! The registry: under which keys an entry is found, and the state of each DID.
 //!
 //! [`Keys`] is a pure function of a leaf, so that anyone can rebuild every lookup. The state of a DID is the fold
-//! of its identity events and is kept nowhere on the disk: [`Registry`] remembers some.
+//! of its identity events. It is not on the disk; [`Registry`] caches some states in memory.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -97,8 +97,8 @@ impl Keys {
 
 /// The state behind the first entries of a log, in which every entry keeps its rules.
 ///
-/// Shared by all who admit; moved on by the one who writes, after a commit. It remembers the states of DIDs that
-/// were asked for, bare ones too, and is never behind itself: what it answers is the state at its size.
+/// All admitting threads share it; the writer moves it on after each commit. Every answer is the state at exactly
+/// `size()`. It caches the states of DIDs that were asked for, bare ones too.
 pub struct Registry<S = Arc<dyn Store>> {
     store: S,
     known: RwLock<Known>,
@@ -146,7 +146,7 @@ impl<S: Deref<Target: Store>> Registry<S> {
         };
         let state = identity_at(&*self.store, did, size)?.map(Arc::new);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        // What was read while the writer moved on may be behind.
+        // A state that was read while the writer moved on may be behind.
         if known.size == size {
             known.remember(did, state.clone());
         }

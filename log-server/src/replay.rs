@@ -1,8 +1,8 @@
 //! Replay: entries that were logged before become the same tree again, with the same lookups.
 //!
-//! Nothing is believed: before a chunk is written, a consistency proof from the source's tiles shows that the
+//! The source is not believed: before a chunk is written, a consistency proof from the source's tiles shows that the
 //! tree with it is a beginning of a tree that the log has signed. Each chunk is one synced write of everything
-//! that a round would have written, so that whatever ends a replay leaves a smaller tree of the same log.
+//! that a round would have written. So a replay that is interrupted leaves a smaller tree of the same log.
 
 use std::time::{Duration, Instant};
 
@@ -55,8 +55,8 @@ impl<'s> Replay<'s> {
         self.bring(source, target.size.get(), &|size, root| check_beginning(source, size, root, target))
     }
 
-    /// Brings the entries up to `size` into a new store. Nothing is proven: whoever calls this compares the whole tree
-    /// with what was signed before anything is done with it.
+    /// Brings the entries up to `size` into a new store. Nothing is proven here: the caller compares the whole tree with
+    /// what was signed before it uses the store.
     pub(crate) fn rebuild(&mut self, entries: &dyn Entries, size: u64) -> Result<(), Failure> {
         self.bring(entries, size, &|_, _| Ok(()))
     }
@@ -207,7 +207,7 @@ pub(crate) fn check_beginning(
     })
 }
 
-/// Two trees were signed, or what is compared with is damaged.
+/// Either two trees were signed, or one of the compared sides is damaged.
 pub(crate) fn contradiction() -> Failure {
     Failure::no("the directory, the source and what was signed are not of one tree").hint(
         "`log-server fsck` (`--dir` here, `--url` there) tells which of them is damaged; another source may not be. \
@@ -216,7 +216,7 @@ pub(crate) fn contradiction() -> Failure {
     )
 }
 
-/// Whether the tiles of `source` lead to its own checkpoint: what they prove otherwise proves nothing.
+/// Whether the tiles of `source` lead to its own checkpoint. Otherwise no proof from them means anything.
 pub(crate) fn check_tiles(source: &dyn Source, held: &Checkpoint) -> Result<(), Failure> {
     let tiles = TileHashReader::new(held.size, |tile: Tile| source.tile(tile));
     let root = merkle::root(&tiles, held.size)?;

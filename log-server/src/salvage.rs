@@ -1,4 +1,4 @@
-//! `salvage`: a whole store is made of what can be read of a damaged one.
+//! `salvage`: makes a whole store from everything that can be read of a damaged one.
 
 use std::fs;
 use std::io;
@@ -159,7 +159,7 @@ impl Pieces {
         Self { store, sources, entries_elsewhere, envelopes_elsewhere, envelopes_missing }
     }
 
-    /// How many entries there are without a gap. Refuses if one is missing that was signed.
+    /// How many entries there are without a gap. Refuses if a signed one is missing.
     fn whole_to(&self, known: &Known) -> Result<u64, Failure> {
         let most = self.sources.iter().map(|source| source.held.size.get()).max().unwrap_or(0);
         let missing: Vec<_> = missing_leaves(&*self.store, 0, known.size())
@@ -238,7 +238,7 @@ impl Entries for Pieces {
     }
 }
 
-/// Leaves of a source, if its tiles have their hashes: it was checked that those lead to its checkpoint.
+/// Leaves of a source, if they hash to its tiles, which were checked against its checkpoint.
 fn checked(source: &dyn Source, from: u64, leaves: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Failure> {
     for (index, leaf) in (from..).zip(&leaves) {
         let width = (index % TILE_WIDTH + 1) as u16;
@@ -292,8 +292,8 @@ fn rebuild(
     Ok(root)
 }
 
-/// The folders of the stores. `db` is replaced by two renames: whatever ends the process between them, the next run
-/// finds the whole store under its second name.
+/// The folders of the stores. Two renames replace `db`. If the process ends between them, the next run finds the whole
+/// store under its second name.
 pub(crate) struct Places {
     db: PathBuf,
     pub(crate) salvaged: PathBuf,

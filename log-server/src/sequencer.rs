@@ -10,7 +10,7 @@
 //! | the cosigned note is recorded | the next start shows it |
 //! | **publish**: readers see it, waiters are answered | – |
 //!
-//! After any failed write the process stops and learns from the disk what happened (I5). Starting takes
+//! After any failed write the process stops, and the next start learns from the disk what happened (I5). A start takes
 //! the same path as a round: [`Sequencer::open`] ends in the same `publish`.
 
 use std::sync::Arc;
@@ -84,8 +84,8 @@ impl Identity {
         note
     }
 
-    /// Whether the lines of a recorded note are the log's own, and verify: the note is shown as it is. One of a time
-    /// before the second key, or without it, has the first key's line alone.
+    /// Whether the lines of a recorded note are the log's own and verify, so that the note can be shown as it is. A note
+    /// from a time before the second key has the first key's line only.
     pub(crate) fn check_record(&self, note: &Note) -> Result<(), String> {
         let keys = self.keys();
         let verified = note.verify(&keys).map_err(|e| e.to_string())?.len();
@@ -109,7 +109,7 @@ impl Identity {
     }
 }
 
-/// The operator's word on what a log cannot know by itself.
+/// What the operator vouches for and a log cannot know by itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Accept {
     /// The wall clock is right, although the last entry or the witnesses contradict it.
@@ -148,8 +148,8 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
-    /// Opens the log and takes up what a crash interrupted. Refuses a store that is behind what was ever
-    /// signed: by its own records, and by what a witness shows.
+    /// Opens the log and finishes what a crash interrupted. Refuses a store that is behind a checkpoint that the log
+    /// signed, by its own records or by what a witness shows.
     pub fn open(
         store: Arc<dyn Store>,
         identity: impl Into<Arc<Identity>>,
@@ -196,14 +196,14 @@ impl Sequencer {
         Ok(sequencer)
     }
 
-    /// What was signed and not published is asked for again; before anything new is signed, every witness
-    /// that can be reached is heard.
+    /// Asks the witnesses again about a checkpoint that was signed and not published. Every witness that can be reached
+    /// is heard before anything new is signed.
     fn take_up(&mut self, signed: SignedBefore) -> Result<(), OpenError> {
         let published = self.published.borrow().clone();
         if published.is_signed() {
             let shown = self.gathering(&published.note);
             self.say_if_shown_below_quorum(&published.checkpoint, &shown);
-            // What witnesses have cosigned by their own word, which they may have forgotten meanwhile.
+            // What the witnesses cosigned, by their own lines. A witness may have forgotten it meanwhile.
             self.cosigning.send_modify(|cosigning| {
                 for (name, time) in shown.times() {
                     let health = cosigning.witnesses.iter_mut().find(|health| health.name == name);
@@ -264,8 +264,8 @@ impl Sequencer {
         self.clock_stopped.subscribe()
     }
 
-    /// One round: all of `batch` is answered when this returns `Ok`, and published if nothing is to be waited
-    /// for. After an error the process stops.
+    /// One round. When it returns `Ok`, all of `batch` is answered, and published unless the witnesses are still asked.
+    /// After an error the process must stop.
     pub fn round(&mut self, batch: Vec<Pending>) -> Result<(), FatalError> {
         let time = match self.log_time() {
             Ok(time) => time,
@@ -294,7 +294,7 @@ impl Sequencer {
         self.tend()
     }
 
-    /// The time for a round, if the clock can be right. Who waits for it to be so is told when that changes.
+    /// The time for a round, if the clock can be right. Changes of that are sent to `clock_stopped`.
     fn log_time(&mut self) -> Result<u64, ClockJump> {
         let (wall, mono) = (self.clocks)();
         let verdict = self.guard.log_time(wall, mono, self.state.logged_at);
@@ -340,14 +340,14 @@ impl Sequencer {
         let mut bytes = 0;
         for pending in batch {
             let claim = pending.admitted.claim.get();
-            // Looked up again here: the claim may have been committed after it was admitted.
+            // Look it up again: the claim may have been committed after it was admitted.
             if let Some(index) = self.store.claim(&claim)? {
                 let leaf = self.store.leaf(index)?.ok_or_else(|| missing(index))?;
                 known.push((pending, Committed { index, leaf }));
                 continue;
             }
             let index = LeafIndex::new(self.state.size + new.len() as u64);
-            // And here, since another entry may have come before it: of this round, too.
+            // Judge it again: another entry may have come before it, even in this round.
             if let Err(rule) = staged.take(&pending.admitted.entry, index)? {
                 refused.push((pending, rule.into()));
                 continue;
@@ -357,7 +357,7 @@ impl Sequencer {
             schema::put_leaf(&mut writes, index, &leaf);
             Keys::of_pending(&pending.admitted.entry, pending.admitted.claim, index).put(&mut writes, index);
             if let Some((hash, envelope)) = &pending.admitted.envelope {
-                // An envelope that was erased stays erased, whoever sends it again.
+                // An erased envelope stays erased, even if it is sent again.
                 if self.store.envelope(hash)?.is_none() {
                     schema::put_envelope(&mut writes, hash, envelope);
                 }

@@ -123,9 +123,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new("cannot start the server").caused_by(e))?;
     runtime.block_on(serve(app, sequencer, &settings, limits, directory.clone(), reload))?;
-    // The directory is let go of only now: everything that uses it has ended.
+    // The directory is unlocked only now, when everything that uses it has ended.
     drop(runtime);
-    // The next start finds everything in sorted files. One that cannot be flushed is as a kill leaves it.
+    // After a flush the next start has nothing to replay. If it fails, the store is as after a kill.
     if let Err(error) = flushed.flush() {
         tracing::warn!(%error, "the write-ahead log stays for the next start");
     }
@@ -185,8 +185,8 @@ async fn serve(
     }
 }
 
-/// The writer's thread. A failed write ends the process at once: what is on the disk is known only
-/// after reading it again (I5), and nobody may be answered before that.
+/// The writer's thread. A failed write ends the process at once: only the next start knows what is on the disk (I5), and
+/// nobody may be answered before that.
 fn spawn_sequencer(
     mut sequencer: Sequencer,
     pool: Arc<Pool>,
@@ -210,8 +210,8 @@ fn spawn_sequencer(
     thread.map_err(|e| Failure::new("cannot start the sequencer").caused_by(e))
 }
 
-/// Rounds and publications until the pool is closed; then what is committed is published, if its witnesses
-/// cosign it soon. `publication` is how to go on once it is read again.
+/// Rounds and publications until the pool is closed. Then the committed entries are published, if the witnesses cosign
+/// them soon. `publication` is set when the policy was read again.
 fn write(
     sequencer: &mut Sequencer,
     pool: &Pool,
@@ -254,8 +254,7 @@ fn turns() -> Turns {
     Turns::new(cpus, cpus / 2)
 }
 
-/// Looks after what changes outside: free disk space. Shows how all that is bounded stands, and keeps metrics and budgets
-/// from growing.
+/// Watches the free disk space, publishes the state of all bounds as metrics, and keeps metrics and budgets from growing.
 async fn watch_over(app: Arc<App>, directory: Arc<Directory>, disk_floor_bytes: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     let mut warnings = Warnings::default();
@@ -273,15 +272,15 @@ async fn watch_over(app: Arc<App>, directory: Arc<Directory>, disk_floor_bytes: 
         disk::watch(directory.path(), disk_floor_bytes, &app.disk_low);
         metrics::disk_low(app.disk_low.load(Ordering::Relaxed));
         if let Err(error) = directory.check_linked() {
-            // What is written from now on would be gone with the process, and what is read is not there any more.
+            // Anything written from now on would be gone with the process.
             tracing::error!(%error, "the log's files are gone: stopping");
             std::process::exit(EXIT_FATAL);
         }
     }
 }
 
-/// The log's own policy: what consumers pin, and the witnesses that the log asks. One that names another key
-/// is refused: whoever pinned it would believe none of this log's receipts.
+/// The log's own policy: consumers pin it, and it names the witnesses that the log asks. A policy with another log key is
+/// refused: a consumer that pinned it would believe none of this log's receipts.
 pub(crate) fn own_policy(text: &str, vkey: &VerifierKey, settings: &Settings) -> Result<Policy, Failure> {
     let policy: Policy =
         text.parse().map_err(|e| Failure::new("the log's own policy is malformed").caused_by(e))?;
@@ -366,7 +365,7 @@ fn now() -> u64 {
 /// operator's connections.
 const OTHER_FILES: usize = 128 + operator::CONNECTIONS;
 
-/// With fewer places one client that does nothing keeps others out.
+/// With fewer, one idle client could keep others out.
 const LEAST_CONNECTIONS: usize = 16;
 
 /// How long a stop waits for the witnesses of what is committed.

@@ -1,12 +1,11 @@
 //! The second record of what was signed: one small file outside the database.
 //!
-//! A database that is restored from an older copy does not know that it has signed more. This file
-//! does: it lives beside the directory, is made only by `init`, and holds the last signed checkpoint.
-//! It is replaced by write, fsync, rename, fsync of the folder, so that a crash leaves the old or the
-//! new note and never half of one.
+//! A database that is restored from an older copy does not know that the log has signed more. This file does: it lies
+//! beside the directory, only `init` makes it, and it holds the last signed checkpoint. It is replaced by write, fsync,
+//! rename and fsync of the folder, so that a crash leaves the old note or the new one, never half of one.
 //!
-//! Beside it, and made only when it happens: the checkpoint that a witness showed and that this log signed and does
-//! not have (`….shown`). It proves what is missing, after a restart too, whether or not the witness can be asked.
+//! A second file, `….shown`, exists only if a witness showed a checkpoint that this log signed and does not have. It keeps
+//! that checkpoint, so that a restart refuses as well, even if the witness cannot be asked then.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -18,7 +17,7 @@ use service::durable;
 #[derive(Debug)]
 pub struct SignedRecord {
     path: PathBuf,
-    /// Held until the process ends, by the one that signs.
+    /// The process that signs holds it until it ends.
     _lock: Option<File>,
 }
 

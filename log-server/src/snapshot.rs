@@ -4,9 +4,9 @@
 //! D/snapshot.sock   the process that has the store open listens here
 //! D/snapshot/       the store at one moment, while the connection that asked for it is open
 //! ```
-//! RocksDB has one writer, and a second process that looks at its files while they change sees different
-//! columns at different moments. So the writer itself makes the snapshot, out of hard links. The answer is
-//! one line: `ok`, or what failed. Only who may enter the directory, mode 0700, can ask.
+//! RocksDB has one writer. A second process that reads the files while they change sees different columns at different
+//! moments, so the writer itself makes the snapshot, out of hard links. The answer is one line: `ok`, or what failed. The
+//! directory has mode 0700, so only its owner can ask.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::Failure;
 use crate::store::rocks::RocksStore;
 
-/// Answers who asks for a snapshot of `store`, the store of the directory `dir`, until the answer is dropped.
+/// Answers requests for snapshots of `store`, the store of the directory `dir`, until the result is dropped.
 pub(crate) fn answer(dir: &Path, store: &Arc<RocksStore>) -> io::Result<Answering> {
     // Left over from a process that was killed: the directory is this one's now.
     let socket = dir.join(SOCKET);
@@ -41,8 +41,8 @@ pub(crate) fn answer(dir: &Path, store: &Arc<RocksStore>) -> io::Result<Answerin
     Ok(Answering { store: shared, socket })
 }
 
-/// The end of it: once this is dropped, no snapshot is under way and none will be. RocksDB must be closed before
-/// the process ends, and whoever makes a snapshot has it open.
+/// Once this is dropped, no snapshot is under way and none begins. RocksDB must be closed before the process ends, and a
+/// snapshot in the making holds it open.
 pub(crate) struct Answering {
     store: Arc<Mutex<Weak<RocksStore>>>,
     socket: PathBuf,

@@ -14,7 +14,7 @@ use crate::store::schema::StoredEnvelope;
 pub(crate) mod published;
 pub(crate) mod stored;
 
-/// Reads the tree of one checkpoint. What it answers is checked by who asks.
+/// Reads the tree of one checkpoint. The caller checks what it answers.
 pub(crate) trait Source: Entries {
     /// The hashes of a tile of the tree, as many as its width.
     fn tile(&self, tile: Tile) -> Result<Vec<Hash>, Failure>;

@@ -1,4 +1,4 @@
-//! Whom a request counts for, and how much it may ask.
+//! Which address a request counts for, and how much each address may ask.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -50,7 +50,7 @@ pub fn quota_a_day(per_day: u32) -> Option<Quota> {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// One customer gets a /64 of IPv6: the whole of it is one address here.
+/// An IPv6 address stands for its /64, which is what one customer gets.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -64,7 +64,7 @@ pub struct AddressBudget {
     limiter: Option<DefaultKeyedRateLimiter<IpAddr>>,
 }
 
-/// Why an address gets nothing.
+/// Why an address is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Spent {
     /// It has asked for as much as it may: later.

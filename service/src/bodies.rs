@@ -1,8 +1,7 @@
 //! Request bodies: how long, how slow, and how much of them is in memory at a time.
 //!
-//! A body has some time in which nothing is asked of it. One that takes longer is a slow body: it is taken as long as
-//! it keeps to [`LEAST_BYTES_PER_SECOND`], so that who has a slow line is served, and who sends a byte now and then
-//! is not.
+//! A body that takes longer than its timeout is slow. A slow body is read as long as it brings
+//! [`LEAST_BYTES_PER_SECOND`]: clients with slow lines are served, clients that send a byte now and then are not.
 
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -24,17 +23,17 @@ pub struct Bodies {
 /// The bounds of bodies.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
-    /// What every body may have without a share of `together`, bytes. It is bounded by the number of connections, so
-    /// that who sends a body of the usual size never waits for who sends large ones.
+    /// How long a body may be without a share of `together`, bytes. The number of connections bounds the sum, so that a
+    /// client with a body of the usual size never waits for clients with large ones.
     pub small: usize,
-    /// What all bodies together may have beyond that at a time, bytes; those of one client no more than a
-    /// quarter of what they leave. At least five times the longest body, or the longest never fits.
+    /// What all bodies together may have beyond that at a time, bytes. One client has at most a quarter of what it leaves,
+    /// so this must be at least five times the longest body, or the longest never fits.
     pub together: usize,
     /// How long one may take before it is slow.
     pub timeout: Duration,
 }
 
-/// What a slow body brings at least, over each [`RATE_SPAN`].
+/// The least rate of a slow body, over each [`RATE_SPAN`].
 pub const LEAST_BYTES_PER_SECOND: u64 = 16 << 10;
 
 /// The time over which a slow body's rate is taken.
@@ -58,7 +57,7 @@ impl Deref for Received {
 /// Why a body is not taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BodyError {
-    /// It ended before its end.
+    /// It ended early.
     #[error("the request body broke off")]
     BrokenOff,
     /// It has a content encoding.
@@ -134,12 +133,12 @@ impl Bodies {
         if announced > longest as u64 {
             return Err(BodyError::TooLarge(longest));
         }
-        // What is announced beyond that has no share of the memory before it comes.
+        // Memory is given to bytes that came, not to bytes that were announced.
         let bytes = Vec::with_capacity((announced as usize).min(self.limits.small));
         self.collect(client, body, bytes, longest).await
     }
 
-    /// One buffer, whatever the chunks: a body of one-byte chunks kept as it comes would take many times its bytes.
+    /// One buffer for all chunks: a body of one-byte chunks, kept as chunks, would take many times its bytes.
     async fn collect(
         &self,
         client: IpAddr,
@@ -183,9 +182,9 @@ struct Pace {
     next_look: Instant,
     /// The time from one look to the next.
     span: Duration,
-    /// The bytes at the last look; none before the first, until which it may be as slow as it is.
+    /// The bytes at the last look; `None` before the first, when any rate is allowed.
     at_last_look: Option<usize>,
-    /// When it must be here, however it came: all of the longest body at the least rate.
+    /// When it must be complete, whatever its rate was: the longest body at the least rate would be.
     end: Instant,
 }
 

@@ -7,7 +7,7 @@ pub fn wall() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A clock that nobody sets. It goes on while the machine sleeps: one that was suspended did not have its wall clock set.
+/// A clock that nobody sets. Uses BOOTTIME: resuming from suspend must not look like a clock jump.
 #[cfg(target_os = "linux")]
 pub fn steady() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

@@ -1,4 +1,4 @@
-//! The accept loop: how many connections there are, of whom, and how long each may be slow.
+//! The accept loop: how many connections there are, how many of one client, and how long each may be slow.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,8 +31,8 @@ pub struct ConnectionLimits {
     pub answer_timeout: Duration,
 }
 
-/// Listens on an address, with room for many who come at once. A connection that finds none waits a second or more
-/// before it tries again.
+/// Listens on an address, with room for many connections at once. A client that finds no room tries again only after a
+/// second or more.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restart does not wait for connections of the process before.
@@ -78,7 +78,7 @@ pub async fn serve(
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, or a connection that died in the queue: neither is the server's end.
+                // Out of descriptors, or a connection that died in the queue: the server goes on.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
@@ -121,8 +121,7 @@ fn limit_unread(stream: &TcpStream, answer_timeout: Duration) {
 #[cfg(not(target_os = "linux"))]
 fn limit_unread(_: &TcpStream, _: Duration) {}
 
-/// How many files the process may have open. Raises the lower of its two limits, which is there for programs that use
-/// select(2).
+/// How many files the process may have open. Raises the soft limit, which is there for programs that use select(2).
 pub fn allowed_files() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -130,8 +129,8 @@ pub fn allowed_files() -> usize {
     allowed.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
 }
 
-/// How many of `wanted` connections fit beside `files` that the rest of the process may have open. A store opens files
-/// when it writes: if there were none left, the write would fail, and with it the server.
+/// How many of `wanted` connections fit beside the `files` that the rest of the process may have open. A store opens
+/// files when it writes. If connections took them all, the write would fail, and the server would end.
 pub fn that_fit(wanted: usize, files: usize) -> usize {
     let allowed = allowed_files();
     let fit = allowed.saturating_sub(files).max(1);

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::failure::Failure;
 
-/// Looks how much is free where `path` is, and says in `low` whether that is below the floor (bytes). What cannot be
-/// told is taken for too little.
+/// Looks how much is free where `path` is, and says in `low` whether that is below the floor (bytes). If that cannot be
+/// told, it counts as below.
 pub fn watch(path: &Path, floor: u64, low: &AtomicBool) {
     let free = rustix::fs::statvfs(path).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
     let is_low = !free.is_ok_and(|free| free >= floor);
@@ -19,7 +19,7 @@ pub fn watch(path: &Path, floor: u64, low: &AtomicBool) {
     }
 }
 
-/// Whether an error tells of a disk, or of a machine, that may be in order again without anybody changing a setting.
+/// Whether an error may pass without anybody changing a setting, such as a full disk.
 pub fn may_pass(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let passing = [
@@ -36,7 +36,7 @@ pub fn may_pass(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| passing.contains(&errno))
 }
 
-/// As [`may_pass`], for an error of RocksDB's about a file, of which there are words only.
+/// As [`may_pass`], for an error of RocksDB, which comes as text only.
 pub fn words_may_pass(error: &str) -> bool {
     let lasting = ["No such file", "ermission denied", "ot a directory", "s a directory", "LOCK:"];
     !lasting.iter().any(|words| error.contains(words))

@@ -1,7 +1,7 @@
-//! Files that people edit, which have no checksum: a start says which of them are others than at the last one.
+//! Files that people edit have no checksum, so a start says which of them have changed since the last one.
 //!
-//! A damaged bit in a setting or in a list may leave another valid one. `D/read` holds the SHA-256 of each file as it
-//! was read last; whoever has not edited a file that is named has a damaged one.
+//! A flipped bit in a setting may leave another valid setting. `D/read` holds the SHA-256 of each file as it was last
+//! read. If a file is named and nobody edited it, it is damaged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use tlog::Hash;
 
 use crate::durable;
 
-/// Says on stderr which of a directory's `files` are others than at the last start, or reload.
+/// Says on stderr which of a directory's `files` have changed since the last start or reload.
 pub fn say(dir: &Path, files: &[&'static str]) {
     match note(dir, files) {
         Ok(edited) => {
@@ -27,7 +27,7 @@ pub fn say(dir: &Path, files: &[&'static str]) {
     }
 }
 
-/// Those of a directory's `files` that are others than at the last start, or reload. Nothing is changed.
+/// Those of a directory's `files` that have changed since the last start or reload. Writes nothing.
 pub fn edited(dir: &Path, files: &[&'static str]) -> io::Result<Vec<&'static str>> {
     Ok(look(dir, files)?.edited)
 }
@@ -38,7 +38,7 @@ struct Looked {
     text: Option<String>,
 }
 
-/// Notes the files as they are now. Answers those that are others than when this was called last.
+/// Notes the files as they are now. Answers those that have changed since the last call.
 fn note(dir: &Path, files: &[&'static str]) -> io::Result<Vec<&'static str>> {
     let Looked { edited, text } = look(dir, files)?;
     if let Some(text) = text {

@@ -23,8 +23,8 @@ impl Failure {
         Self { exit_code: 1, ..Self::new(fact) }
     }
 
-    /// What stood in the way may be gone at the next try, such as a full disk: exit code 70, as after a write that
-    /// failed, at which a server is started again.
+    /// The obstacle may be gone at the next try, such as a full disk: exit code 70, as after a failed write. Supervisors
+    /// start the server again.
     #[must_use]
     pub fn may_pass(mut self, may_pass: bool) -> Self {
         if may_pass {

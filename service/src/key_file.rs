@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// The key in a file. One that others of the machine can read, or its group can change, is warned of: a group that may
-/// read it is how some systems hand secrets to a service.
+/// The key in a file. Warns if others can read the file or its group can change it. A group that can read it is no
+/// cause for a warning: some systems hand secrets to a service that way.
 pub fn read(path: &Path) -> Result<SignerKey, Failure> {
     let (text, mode) = read_text(path)
         .map_err(|e| Failure::new(format!("cannot read `{}`", path.display())).caused_by(e))?;
@@ -26,7 +26,7 @@ pub fn read(path: &Path) -> Result<SignerKey, Failure> {
 
 fn read_text(path: &Path) -> io::Result<(Zeroizing<String>, u32)> {
     let mut file = File::open(path)?;
-    // Its full length at once: a buffer that grows leaves copies of the key behind.
+    // The full length at once: a buffer that grows would leave copies of the key in memory.
     let metadata = file.metadata()?;
     let length = usize::try_from(metadata.len()).unwrap_or(0).min(MAX_BYTES);
     let mut text = Zeroizing::new(String::with_capacity(length + 1));

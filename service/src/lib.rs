@@ -1,9 +1,9 @@
-//! What a server of ours is around its work, the same for the log and the witness.
+//! What log and witness share around their work.
 //!
 //! ```text
 //! connections ──▶ routes of the program ──▶ bodies ──▶ turns at its work
-//!      └── addresses: whom a request counts for ──▶ shares: how much of everything a client may hold
-//! operator: a port of its own for who looks after the server
+//!      └── addresses: which client it is ──▶ shares: how much of everything a client may hold
+//! operator: a port of its own for health and metrics
 //! ```
 //! In scope: sockets, bounds, settings, files, and the words of a failure. Out of scope: routes, rules, formats, and
 //! how an error looks on the wire, which each protocol says for itself.

@@ -1,4 +1,4 @@
-//! The operator's port: health and metrics, where no client of the server can take the connections, or the threads.
+//! The operator's port for health and metrics. It has connections and threads of its own, which no client can take up.
 
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};

@@ -1,12 +1,11 @@
 //! A bounded whole, and each client's share of it.
 //!
-//! A bound on the whole alone lets the first client that takes everything keep the others out, and a fixed share of a quarter
-//! lets four do it. So a client has a bound of its own, and holds no more than a part of what it leaves: with a quarter of
-//! that, one alone gets a fifth of the whole, and each further one a fifth of what is left then. Ten clients that take what
-//! they can leave a tenth free.
+//! With one bound on the whole, one client can keep all others out; with a fixed share of a quarter, four can. So a client
+//! has a bound of its own, and holds at most a part of what it leaves. With a quarter, one client gets a fifth of the
+//! whole, and each further one a fifth of what is left. Ten greedy clients leave a tenth free.
 //!
-//! A client is an IPv4 address or a /64 of IPv6, which is what one customer gets. Clients behind one address, and an
-//! attacker beside them, are one client.
+//! A client is an IPv4 address or a /64 of IPv6, which is what one customer gets. All who share an address are one
+//! client, attackers included.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -73,12 +72,12 @@ impl Ledger {
         Self::with_taken(bounds, 0)
     }
 
-    /// A ledger of which so much is taken, nobody knows by whom.
+    /// A ledger of which `taken` is taken already, by unknown clients.
     pub fn with_taken(bounds: Bounds, taken: u64) -> Self {
         Self { bounds, taken, by_client: HashMap::new(), refused_share: 0, refused_whole: 0 }
     }
 
-    /// Gives a client so much. `None` is somebody who brings many clients, such as a trusted proxy: it has no share.
+    /// Gives a client `amount`. `None` stands for many clients at once, such as a trusted proxy, and has no share.
     pub fn take(&mut self, client: Option<IpAddr>, amount: u64) -> Result<(), Refused> {
         let refused = self.refuses(client, amount);
         match refused {
@@ -101,7 +100,7 @@ impl Ledger {
             return (amount > left).then_some(Refused::Whole);
         };
         match self.by_client.get(&network(client)) {
-            // A single thing may be larger than a share: it leaves the half.
+            // A client that holds nothing may take one thing that is larger than a share, up to half of what is left.
             None if amount > left.div_ceil(2) => Some(Refused::Whole),
             None => (amount > each).then_some(Refused::Share),
             Some(held) => {
@@ -140,7 +139,7 @@ impl Ledger {
         }
     }
 
-    /// Memory is bounded too: of too many clients those that hold least are not told apart any more.
+    /// Bounds memory: with too many clients, those that hold least are no longer told apart.
     fn forget_small(&mut self) {
         if self.by_client.len() >= MAX_CLIENTS {
             let small = self.bounds.whole / MAX_CLIENTS as u64;

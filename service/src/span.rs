@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A duration that may be nothing.
+/// A duration that may be zero.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Span(pub Duration);
 
-/// How long something may take, or how often it happens: more than nothing.
+/// How long something may take, or how often it happens: longer than zero.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Pause(Duration);
 
@@ -29,8 +29,8 @@ pub enum SpanError {
     /// Longer than any setting is.
     #[error("it is longer than a year")]
     TooLong,
-    /// Nothing, where that makes no sense.
-    #[error("it is more than 0")]
+    /// Zero, where that makes no sense.
+    #[error("must be longer than 0s")]
     Zero,
 }
 

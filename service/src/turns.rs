@@ -1,7 +1,7 @@
-//! Turns at work that takes long: so many at a time, so many of them of one client.
+//! Turns at work that takes long: so many at a time, and so many of them for one client.
 //!
-//! Who waits is not served in the order of coming, or the client that comes most often has all turns. The next turn is of
-//! the client that had none for the longest time: a client that asks once goes before those that ask all the while.
+//! The next turn goes to the client that had none for the longest time. First come, first served would give all turns to
+//! the client that asks most often.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -81,7 +81,7 @@ impl Turns {
         receiver
     }
 
-    /// How they stand: turns that are taken, and who holds most; `refused_whole` counts who gave up waiting.
+    /// The turns that are taken, and who holds most. `refused_whole` counts clients that gave up waiting.
     pub fn standing(&self) -> Standing {
         let state = self.lock();
         let busy = state.clients.iter().filter(|(_, client)| client.running > 0);
@@ -98,12 +98,12 @@ impl Turns {
     /// Gives every turn that can be given.
     fn give(&self) {
         while let Some((client, sender)) = self.next() {
-            // Who gave up drops the turn, and the drop gives it to the next one.
+            // A client that gave up drops the turn, and the drop gives it to the next one.
             let _ = sender.send(Turn { of: self.clone(), client });
         }
     }
 
-    /// Takes a turn for who is next, if there is a turn and somebody who waits.
+    /// Takes a turn for the next client, if a turn is free and somebody waits.
     fn next(&self) -> Option<(IpAddr, oneshot::Sender<Turn>)> {
         let mut state = self.lock();
         let State { at_once, each, running, clients, given, .. } = &mut *state;
@@ -149,7 +149,7 @@ impl Drop for Turn {
     }
 }
 
-/// Turns after which it is forgotten who had them.
+/// A client's last turn is forgotten after so many further ones.
 const REMEMBERED: u64 = 1_024;
 
 #[cfg(test)]

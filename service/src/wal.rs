@@ -1,9 +1,9 @@
 //! Files in RocksDB's log format, the write-ahead logs and the manifest, read without RocksDB: is every byte what was
 //! written?
 //!
-//! RocksDB replays them when it opens a database, and no recovery mode of it refuses all damage: each passes over a
-//! stretch of zeros in the middle, and the one that forgives a torn tail takes a record whose length was damaged for
-//! one, if it stands in the last 32 KiB. What is passed over is lost without a word. So both files are read here first.
+//! RocksDB replays them when it opens a database, and none of its recovery modes refuses all damage. Each mode skips a
+//! stretch of zeros in the middle. The mode that forgives a torn tail also forgives a damaged length in the last 32 KiB.
+//! Whatever RocksDB skips is lost without a word, so both files are read here first.
 //!
 //! [`unsound`] tells what is wrong with a database folder, [`read`] takes out of one file all that can be read, and
 //! [`Mended`] is a copy of a folder that holds that.
@@ -36,7 +36,7 @@ pub enum End {
         /// Where what is not whole begins.
         at: u64,
     },
-    /// It was written whole and is not what was written.
+    /// A record was written whole, and has changed since.
     Damaged {
         /// Where the first damaged record begins, bytes.
         at: u64,
@@ -78,9 +78,10 @@ impl fmt::Display for Unsound {
     }
 }
 
-/// Reads every write-ahead log of a database folder, in their order, and its manifest. Answers those that are not
-/// whole. Behind a torn write-ahead log no further one may hold what was written after it: a crash leaves the last one
-/// torn, and a crash while that is recovered leaves new ones that go on where it ends.
+/// Reads every write-ahead log of a database folder, in their order, and its manifest. Answers those that are not whole.
+///
+/// A crash tears only the last write-ahead log, and a crash during its recovery leaves newer ones that go on where it
+/// ends. So a newer one with a gap before it means that the torn one was damaged.
 pub fn unsound(db: &Path) -> io::Result<Vec<Unsound>> {
     let mut found: Vec<Unsound> = Vec::new();
     // The torn log before, by its place in `found`, and the number that comes after its last whole record.

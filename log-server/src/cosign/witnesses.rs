@@ -1,9 +1,9 @@
 //! The witnesses of the policy, asked over HTTP (c2sp.org/tlog-witness).
 //!
-//! One thread a URL, so that one request is under way at a witness and a slow one delays no other. Each knows
-//! what its witness cosigned last, and learns it from an answer 409. However a witness answers, or does not, an
-//! ask ends within twice the timeout: it is a deadline for all requests of the ask, bodies included, and once more
-//! for what an objecting witness shows. So do the threads when [`Witnesses`] is dropped.
+//! Each URL has a thread, so that a witness has one request at a time and a slow one delays no other. The thread knows
+//! what its witness cosigned last, and learns it from an answer 409. An ask ends within twice the timeout, whatever the
+//! witness does: the timeout is the deadline of all its requests together, bodies included, and again that of reading the
+//! checkpoint of a witness that objects. When [`Witnesses`] is dropped, the threads end within the same time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -74,7 +74,7 @@ impl Cosigners for Witnesses {
                     silent.remove(answer.witness.as_str());
                     answers.push(answer);
                 }
-                // Whoever does not answer in time is asked like the others later on.
+                // A witness that does not answer in time is asked again later, like the others.
                 Err(_) => break,
             }
         }

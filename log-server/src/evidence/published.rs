@@ -1,5 +1,5 @@
-//! The published entries as a ledger and as a graph to find paths in. What is said of whom is told by the lines of
-//! lists; a leaf is read where a line does not tell. All of it within a time.
+//! The published entries as a ledger and as a graph to find paths in. Who vouched for whom is read from the lines of
+//! lists. A leaf is read only where a line does not say enough. All of it has a deadline.
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -31,8 +31,8 @@ pub(super) struct Published<'v> {
     /// The last word of a root about each subject in each scope; `None` if it said too much to keep it all.
     said: RefCell<HashMap<Did, Option<Rc<Said>>>>,
     roots: HashSet<Did>,
-    /// Those to whom vouches lead from the roots; `None` if they are too many. Anybody can vouch for anybody:
-    /// what a stranger says is passed over before its state is read.
+    /// The DIDs to which vouches lead from the roots; `None` if they are too many. Anybody can vouch for anybody, so the
+    /// vouches of all other DIDs are skipped before their states are read.
     reached: OnceCell<Option<HashSet<Did>>>,
     max_hops: u8,
     /// The first entry that may be less than a year old.
@@ -109,8 +109,7 @@ impl<'v> Published<'v> {
         })
     }
 
-    /// The first index, at most `end`, from which on no entry is known to be earlier than what `is_before` says.
-    /// Times never fall along a log.
+    /// The first index, at most `end`, at or after which `is_before` holds for no entry. Times never fall along a log.
     pub(super) fn first_from(
         &self,
         end: u64,
@@ -119,7 +118,7 @@ impl<'v> Published<'v> {
         let (mut low, mut high) = (0, end);
         while low < high {
             let middle = low + (high - low) / 2;
-            // One without a time says nothing: what is looked for may stand behind it.
+            // An entry without a time decides nothing: begin before it, so that none is missed.
             if self.logged_at(LeafIndex::new(middle))?.is_some_and(&is_before) {
                 low = middle + 1;
             } else {
@@ -129,8 +128,8 @@ impl<'v> Published<'v> {
         Ok(low)
     }
 
-    /// What a line says. Lines have whole hours, rounded up, and do not tell when a vouch was logged, a year after
-    /// which it ends: where that decides, the leaf is read. Else the vouch is as if it were said now.
+    /// What a line says. A vouch ends a year after it was logged at the latest, but a line has only its expiry, in whole
+    /// hours, rounded up. Where that decides, the leaf is read; otherwise the vouch counts as logged now.
     fn edge(&self, from: Did, to: Did, listed: &Listed) -> Result<EdgeEvent, GatherError> {
         let kind = match (listed.kind, listed.level) {
             (ListedKind::Revocation, _) => EdgeKind::Revocation,
@@ -181,7 +180,7 @@ impl<'v> Published<'v> {
         Ok(said)
     }
 
-    /// The roots, and those to whom vouches lead from them, whatever these are worth.
+    /// The roots and all DIDs to which vouches of any worth lead from them.
     fn reached(&self) -> Result<Option<&HashSet<Did>>, GatherError> {
         if let Some(reached) = self.reached.get() {
             return Ok(reached.as_ref());
@@ -268,7 +267,7 @@ impl Graph for Published<'_> {
     fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, GatherError> {
         let said = match self.said(from)? {
             Some(said) => said,
-            // Old vouches of one who said more than that are not found. What it warns of is asked for by itself.
+            // Of a root that said more than that, old vouches are not found. Its distrusts are asked for separately.
             None => Rc::new(latest(&self.newest(ListKey::Out(from), MAX_LISTED)?)),
         };
         said.iter().map(|((to, _), listed)| self.edge(from, *to, listed)).collect()

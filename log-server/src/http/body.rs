@@ -41,6 +41,6 @@ impl From<BodyError> for Problem {
     }
 }
 
-/// What every body may have without a share: more than most submissions of one entry. What is larger is read in its
+/// How long a body may be without a share: longer than most submissions of one entry. A longer body is read in its
 /// client's turn.
 pub const SMALL_BODY_BYTES: usize = 64 << 10;

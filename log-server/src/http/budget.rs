@@ -1,6 +1,6 @@
-//! Who may submit, and how much. DIDs cost nothing, so no limit on them alone would hold: there is one
-//! for each client address, one for each DID, and one for all together in bytes a day. What is said against others
-//! has budgets of its own.
+//! Who may submit, and how much. DIDs cost nothing, so a limit for each DID alone would not hold. There is one for each
+//! client address, one for each DID, and one in bytes a day for all together. Reports against others have budgets of
+//! their own.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ pub enum Gatekeeper {
     Open,
     /// These DIDs.
     AllowList(HashSet<Did>),
-    /// Whoever shows a token with one of these digests. Tokens themselves are nowhere kept.
+    /// Clients that show a token with one of these digests. The tokens themselves are not kept.
     Token(HashSet<Hash>),
 }
 
@@ -114,7 +114,7 @@ impl Budgets {
         })
     }
 
-    /// Takes one entry from what a DID may log. Asked once the claim's signature is checked, so that
+    /// Takes one entry from what a DID may log. Call it after the claim's signature is checked, so that
     /// nobody spends another's budget.
     pub fn spend_did(&self, did: &Did) -> Result<(), Problem> {
         match &self.by_did {
@@ -125,8 +125,8 @@ impl Budgets {
         }
     }
 
-    /// Takes one report from what a DID, and an address, may say against others in a day: every one makes the
-    /// evidence about its subject longer, for ever. Asked when [`spend_did`](Self::spend_did) is.
+    /// Takes one report from the day's budgets of a DID and of an address: each report makes the evidence about its
+    /// subject longer, for ever. Call it where [`spend_did`](Self::spend_did) is called.
     pub fn spend_report(&self, did: &Did, address: IpAddr) -> Result<(), Problem> {
         let by_did = self.reports_by_did.as_ref().is_some_and(|limiter| limiter.check_key(did).is_err());
         if by_did || self.reports_by_address.spend(address, 1).is_err() {

@@ -9,7 +9,7 @@ use crate::admit::{self, Refusal};
 use crate::pool::Unavailable;
 use crate::store::StoreError;
 
-/// What went wrong, for a client. What only the operator may know goes to the log.
+/// What went wrong, for a client. Details that only the operator may know go to stderr.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Problem {
     /// `urn:aip:problem:` and the fixed identifier of the rule that was broken.

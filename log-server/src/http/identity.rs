@@ -290,7 +290,7 @@ fn resolution_path(did: Did) -> String {
 /// The kind of service that it is: an absolute URI, which needs no further `@context`.
 const HISTORY: &str = "https://aip.dev/did/history/v1";
 
-/// Whoever is in a registry had its keys admitted.
+/// The registry has admitted keys only.
 fn admitted(raw: &RawKey) -> Option<Ed25519PublicKey> {
     Ed25519PublicKey::from_bytes(raw).ok()
 }

@@ -50,7 +50,7 @@ pub enum Answer {
         proof: String,
         /// The second note, for stock cosign.
         sigstore_note: String,
-        /// The identity events of who signed, with proofs to the same checkpoint.
+        /// The signer's identity events, with proofs to the same checkpoint.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         identity: Vec<ProvedLeaf>,
     },
@@ -198,9 +198,9 @@ fn begin_many(app: &App, address: IpAddr, body: &[u8]) -> Result<Vec<Step>, Prob
     Ok(submissions.par_iter().map(|submission| begin(app, address, submission.get().as_bytes())).collect())
 }
 
-/// Answers a client. Long histories of signers take long to prove, and are written in the client's turn; without one, and
-/// without room for the proofs, each entry is answered by where to ask for them: what is in the log must not look as if
-/// it were not.
+/// Answers a client. Long histories of signers take long to prove, so they are proved in the client's turn. Without a turn,
+/// or without room for the proofs, each entry is answered `committed`, with the URL to ask: an entry that is in the log
+/// must not look as if it were not.
 async fn answer(
     app: &Arc<App>,
     client: IpAddr,
@@ -218,7 +218,7 @@ async fn answer(
     }
 }
 
-/// Whether the signers have so many events together that proving them holds up others.
+/// Whether the signers together have so many events that proving them would hold up other clients.
 fn is_long(app: &App, outcomes: &[Outcome]) -> Result<bool, Problem> {
     let mut events = 0;
     for outcome in outcomes {
@@ -387,7 +387,7 @@ fn admit_new(
     Ok(receiver)
 }
 
-/// Whether an entry speaks against somebody. What takes that back is bounded by it.
+/// Whether an entry speaks against somebody. Withdrawals need no budget: there is at most one for each report.
 fn is_report(leaf: &PendingLeaf) -> bool {
     let PendingLeaf::Event(event) = leaf else { return false };
     matches!(
@@ -452,8 +452,8 @@ async fn finish(app: &App, step: Step, patience: Patience) -> Result<Outcome, Pr
     Ok(Outcome::Committed(claim, Some(did), committed))
 }
 
-/// What is true of a submission at this moment. Where a proof does not fit the answer any more, it is
-/// asked for by its claim.
+/// What is true of a submission at this moment. If its proof does not fit the answer any more, the answer says where to
+/// ask for it.
 fn answer_now(app: &App, outcome: &Outcome, room: &mut Room) -> Result<Answer, Problem> {
     let (claim, did, committed) = match outcome {
         Outcome::Answered(answer) => return Ok(answer.clone()),

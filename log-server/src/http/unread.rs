@@ -1,7 +1,7 @@
-//! Answers that nobody has read yet: how much of them is in memory at a time, for all and for each client.
+//! Answers that were not read yet: how much of them is in memory at a time, for all and for each client.
 //!
-//! A client may ask for a large answer and not read it. Each connection keeps one such answer until
-//! `answer-timeout`, and there are thousands of connections: together they get so many bytes and no more.
+//! A client may ask for a large answer and not read it. Each of thousands of connections can keep one such answer until
+//! `answer-timeout`, so all of them together have a bound.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -67,7 +67,7 @@ pub fn no_room(refused: Refused) -> Problem {
     Problem::unavailable("unread", title).hint("read the answers that are under way, then ask again")
 }
 
-/// A body whose bytes hold its share, however far they have come on their way out.
+/// A body whose bytes hold its share until the last of them has gone out.
 struct Shared {
     body: Body,
     share: Arc<Share>,

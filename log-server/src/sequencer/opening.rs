@@ -1,5 +1,5 @@
-//! Opening a log: what a crash left behind is read, checked against everything that was ever signed, and
-//! taken up where it stood.
+//! Opening a log: reads what a crash left, checks it against everything that was ever signed, and goes on where the log
+//! stood.
 
 use tlog::checkpoint::Checkpoint;
 use tlog::merkle::range::CompactRange;
@@ -113,8 +113,8 @@ impl SignedBefore {
         signed.into_iter().flatten().map(|signed| &signed.checkpoint)
     }
 
-    /// The tree must extend each of them: a smaller one of another tree tells of a fork as well as a larger one.
-    /// The file is written first, so one that is behind the database was put there from elsewhere.
+    /// Fails unless the tree extends each of them: a smaller checkpoint of another tree shows a fork as well as a larger
+    /// one does. The file is written before the database, so a file that is behind the database is a copy from elsewhere.
     pub(super) fn check(
         &self,
         store: &dyn Store,
@@ -135,7 +135,7 @@ impl SignedBefore {
         }
     }
 
-    /// Writes the file anew if it is an older copy that the operator accepted: the next start finds it in order.
+    /// Writes the file anew if it is an older copy that the operator accepted, so that the next start finds it in order.
     pub(super) fn renew(&self, record: &SignedRecord) -> Result<(), StoreError> {
         match &self.database {
             Some(database) if database.checkpoint.size > self.file.checkpoint.size => record
@@ -184,7 +184,7 @@ pub(crate) fn judge(
     let signed = signed_before(store, record, identity)?;
     signed.check(store, &state, &tree, accept)?;
     published_before(store, &state, &tree, identity)?;
-    // Whatever else a start reads, it reads here before it writes.
+    // Everything else that a start reads is read here, before it writes.
     let SignedNote { checkpoint, note } = signed.last();
     show(store, &tree, identity, checkpoint, note)?;
     store.seen()?;
@@ -237,7 +237,7 @@ pub(crate) fn check_extends(
     Ok(())
 }
 
-/// Rebuilds the right side of the tree, and checks that both shapes of it lead to the root of the state.
+/// Rebuilds the right side of the tree in both shapes, and checks that both lead to the root of the state.
 pub(crate) fn load_tree(store: &dyn Store, state: &TreeState) -> Result<Tree, OpenError> {
     let size = state.tree_size();
     let edge = load_edge(store, size)?;

@@ -1,8 +1,8 @@
 //! From a committed tree to a published one: sign, record, let the witnesses cosign, record, publish.
 //!
-//! At most one signed checkpoint waits for its quorum, and while it does at most one further round is
-//! committed: nothing grows without bound behind a broken quorum. A crash at any point leaves either record of
-//! what was signed; the next start takes the same checkpoint up again and asks again.
+//! At most one signed checkpoint waits for its quorum. While it waits, at most one further round is committed, so that
+//! nothing grows without bound behind a broken quorum. After a crash at any point one of the two records has the signed
+//! checkpoint; the next start takes it up and asks again.
 
 use std::sync::Arc;
 use std::thread;
@@ -33,7 +33,7 @@ pub struct Publication {
     pub rhythm: Rhythm,
 }
 
-/// When a log signs, and how long it waits for whom.
+/// When a log signs, and how long it waits for its witnesses.
 #[derive(Clone, Copy, Debug)]
 pub struct Rhythm {
     /// The least time between two checkpoints.
@@ -80,15 +80,15 @@ impl Candidate {
 }
 
 impl Sequencer {
-    /// Looks after what is not published: takes answers of witnesses, publishes what has its quorum, signs what
-    /// is due. After an error the process stops.
+    /// Looks after publication: takes answers of witnesses, publishes a checkpoint that has its quorum, signs one that is
+    /// due. After an error the process must stop.
     pub fn tend(&mut self) -> Result<(), FatalError> {
         self.hear()?;
         self.tend_clock()?;
         if self.cosigning.borrow().halted.is_some() {
             return Ok(());
         }
-        // A witness may refuse the empty tree: what there is to say of it is said by the first entry.
+        // A witness may refuse the empty tree. The checkpoint of the first entry takes its place.
         if self.state.size > 0
             && self.candidate.as_ref().is_some_and(|signed| signed.size() == TreeSize::EMPTY)
         {
@@ -107,8 +107,8 @@ impl Sequencer {
         Ok(())
     }
 
-    /// Goes on with another policy. What waits and what is shown keep the cosignatures that count under it, and its
-    /// witnesses are asked. After an error the process stops.
+    /// Goes on with another policy. The waiting and the published checkpoint keep the cosignatures that count under it, and
+    /// its witnesses are asked. After an error the process must stop.
     pub fn adopt(&mut self, publication: Publication) -> Result<(), FatalError> {
         let before = std::mem::replace(&mut self.publication, publication);
         // Requests that are under way are waited for, but not here.
@@ -156,8 +156,8 @@ impl Sequencer {
         [late, due, anew, Some(clock)].into_iter().flatten().min().map(|at| at.saturating_sub(now))
     }
 
-    /// Whether a round may be committed now: behind a signed checkpoint that waits, at most one. A tree that is larger
-    /// than the checkpoint has had it, in whichever life of the process that was.
+    /// Whether a round may be committed now. Behind a signed checkpoint that waits there may be one. If the tree is larger
+    /// than that checkpoint, the round was committed already, perhaps before a restart.
     pub fn takes_entries(&self) -> bool {
         let waits =
             |signed: &Candidate| signed.size() != TreeSize::EMPTY && signed.size() < self.state.tree_size();
@@ -274,7 +274,7 @@ impl Sequencer {
                 let new: Vec<&Cosigned> =
                     offers.iter().filter_map(|offer| offer.as_ref().ok()?.as_ref()).collect();
                 new.iter().for_each(|cosigned| self.succeeds(cosigned, size));
-                // A witness may sign with keys that the policy does not name, beside one that it does.
+                // A witness may sign with further keys that the policy does not name.
                 let is_known = offers.iter().any(Result::is_ok);
                 let is_fault = |bad: &&BadLine| !is_known || matches!(bad, BadLine::Signature(_));
                 if let Some(bad) = offers.iter().filter_map(|offer| offer.as_ref().err()).find(is_fault) {
@@ -301,8 +301,8 @@ impl Sequencer {
         }
     }
 
-    /// A witness that names a smaller size than it has cosigned has lost its state, or is two: it would cosign a fork of
-    /// what lies between.
+    /// Reports a witness that names a smaller size than it has cosigned. It has lost its state, or is two witnesses with one
+    /// key, and would cosign a fork of the entries in between.
     fn compare_with_cosigned(&self, witness: &str, named: TreeSize) {
         let url = |name: &str| {
             let of_name = self.publication.policy.witnesses().iter().find(|witness| witness.name == name);
@@ -325,7 +325,7 @@ impl Sequencer {
         });
     }
 
-    /// How a checkpoint that a witness shows contradicts this log, if the log signed it and it does.
+    /// How a checkpoint that a witness shows contradicts this log; `None` if the log did not sign it or it fits.
     pub(super) fn judge(&self, shown: &Note) -> Result<Option<String>, StoreError> {
         let Ok(signed) = self.identity.own_checkpoint(shown) else { return Ok(None) };
         let (size, root) = (signed.size, signed.root);
@@ -337,7 +337,7 @@ impl Sequencer {
             .then(|| format!("of size {size} with the root {root}: this directory leads to {own}")))
     }
 
-    /// Keeps what the witness showed: the next start refuses as well, whether or not the witness can be asked then.
+    /// Keeps the checkpoint, so that the next start refuses as well, even if the witness cannot be asked then.
     pub(super) fn keep_shown(&self, shown: &Note) -> Result<(), StoreError> {
         let written = self.record.write_shown(&shown.to_string());
         written.map_err(|e| StoreError::new("write what the witness showed", e))
@@ -374,8 +374,8 @@ impl Sequencer {
         });
     }
 
-    /// An idle log has its checkpoint cosigned anew from time to time. One that lacks its quorum asks again as
-    /// well: what a witness answered may not count, or be half of its lines.
+    /// Asks the witnesses anew if it is time: about the published checkpoint of an idle log, or about one that lacks its
+    /// quorum. An earlier answer of a witness may not have counted, or had only half of its lines.
     fn ask_anew_if_due(&mut self) {
         if self.has_witnesses() && self.mono() >= self.ask_anew_at() {
             self.ask_witnesses();
@@ -426,7 +426,7 @@ impl Sequencer {
         });
     }
 
-    /// Whether what is shown has its quorum: verifiers that ask for it refuse the receipts if not.
+    /// Notes for `/readyz` and metrics whether the published checkpoint lacks its quorum: verifiers then refuse receipts.
     pub(super) fn say_if_shown_below_quorum(&self, shown: &Checkpoint, cosigned: &Gathering) {
         let is_met = cosigned.is_met();
         metrics::below_quorum(!is_met);
@@ -470,5 +470,5 @@ impl Cosigners for Nobody {
 /// How often a clock that is wrong is looked at again.
 const CLOCK_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often the clock is looked at while nobody sends anything: `/readyz` says so before a client finds out.
+/// How often an idle log looks at its clock, so that `/readyz` reports a jump before a client meets it.
 const CLOCK_LOOK: Duration = Duration::from_secs(5);

@@ -30,7 +30,7 @@ pub(super) struct Reload {
     publication: Arc<Mutex<Option<Publication>>>,
 }
 
-/// What a log runs by, as its files say it.
+/// The settings of a running log that SIGHUP reads again.
 pub(super) struct Read {
     pub(super) terms: Terms,
     pub(super) policy: Policy,
@@ -50,12 +50,12 @@ impl Reload {
         Self { dir, flags, started, vkey, policy, pool, publication: Arc::default() }
     }
 
-    /// Where the writer finds how to go on, if that is another way.
+    /// Where the writer finds a policy that was read again.
     pub(super) fn publication(&self) -> Arc<Mutex<Option<Publication>>> {
         self.publication.clone()
     }
 
-    /// Reads the files again. All of them count, or none: what is wrong is said, and the log goes on as it did.
+    /// Reads the files again. If any of them is wrong, none counts: the fault goes to stderr, and the log goes on as before.
     pub(super) fn now(&mut self) -> Option<Terms> {
         edited::say(&self.dir, &EDITED);
         match self.again() {
@@ -91,7 +91,7 @@ impl Reload {
     }
 }
 
-/// Reads what a log runs by: its policy, and who may submit.
+/// Reads the policy, and who may submit.
 pub(super) fn read(text: String, settings: &Settings, vkey: &VerifierKey) -> Result<Read, Failure> {
     let policy = own_policy(&text, vkey, settings)?;
     let own = policy.logs().iter().find(|log| log.vkey == *vkey);

@@ -91,8 +91,7 @@ impl Place {
         Ok(Found::Here(bytes))
     }
 
-    /// The bytes of a tile or a bundle, which must be there. Of a partial one that is gone, those at the beginning of the
-    /// full one.
+    /// The bytes of a tile or a bundle, which must be there. If a partial one is gone, the beginning of the full one.
     pub(crate) fn fetch(&self, want: Want) -> Result<Vec<u8>, Failure> {
         match (self.find(&want.path(), want.max_bytes())?, want.instead()) {
             (Found::Here(bytes), _) => Ok(bytes),
@@ -138,7 +137,7 @@ pub(crate) fn open(place: Place, key: &VerifierKey) -> Result<Opened, Failure> {
         .map_err(|e| damaged("the checkpoint", e))?;
     let fetchers = rayon::ThreadPoolBuilder::new().num_threads(FETCHERS).build();
     let fetchers = fetchers.map_err(|e| Failure::new("cannot start threads").caused_by(e))?;
-    // Of an envelope that cannot be, one of our logs says so in its own words.
+    // Only a log of ours answers in this form about an envelope that cannot exist.
     let probe = place.find(&envelope_path(&Hash::of(b"")), MAX_ENVELOPE_BYTES)?;
     let keeps_envelopes = matches!(probe, Found::Missing { ours: true, .. });
     if !keeps_envelopes {
@@ -168,14 +167,14 @@ impl Published {
                 tracing::warn!(%hash, "the source's envelope is not that of its hash: left out");
                 None
             }
-            // When it was erased is not said; that it was is kept.
+            // The answer does not say when it was erased.
             Found::Missing { erased: Some(reason), .. } => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH);
                 let erased_at = now.map_or(0, |since| since.as_millis() as u64);
                 Some(StoredEnvelope::Erased(Tombstone { reason, erased_at }))
             }
             Found::Missing { erased: None, ours: true, .. } => None,
-            // An error in between must not look like an entry that was logged by hash.
+            // A passing error must not make this look like an entry that was logged by hash.
             Found::Missing { answer, .. } => {
                 return Err(Failure::new(format!("cannot read the envelope {hash}: {answer}")));
             }

@@ -19,8 +19,8 @@ use crate::store::salvaged::Salvaged;
 use crate::store::schema::{Read as _, StoredEnvelope};
 use crate::store::{Store, StoreError};
 
-/// The tree of the last signed checkpoint in a store. What was committed after it is not signed yet, and
-/// may not survive where it was read.
+/// The tree of the last signed checkpoint in a store. Entries that were committed after it are left out: they are not
+/// signed yet, and the log itself may lose them.
 pub(crate) struct Stored {
     store: Arc<dyn Store>,
     /// Held while it is read, if it is a directory and not a backup.

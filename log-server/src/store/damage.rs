@@ -1,7 +1,7 @@
-//! Damage to the files of a store, told by reading them before RocksDB does.
+//! Damage to the files of a store, found by reading them before RocksDB does.
 //!
-//! RocksDB takes what it cannot read of a write-ahead log for the end of it, and an open that may write drops the rest
-//! for good. So whoever opens a store to write looks here first, and changes nothing if anything is found.
+//! RocksDB takes an unreadable record of a write-ahead log for its end, and opening read-write drops the rest for good. So
+//! every caller that opens a store to write looks here first, and changes nothing if it finds damage.
 
 use std::io;
 use std::path::Path;
@@ -10,7 +10,7 @@ use service::wal;
 
 use super::StoreError;
 
-/// What is damaged in the store at `db`: a sentence for each file. What a crash alone leaves is none.
+/// What is damaged in the store at `db`: a sentence for each file. A torn end that a crash explains is no damage.
 pub(crate) fn examine(db: &Path) -> Result<Vec<String>, StoreError> {
     let unreadable = |e: io::Error| StoreError::of_disk("read its files", &e);
     if let Some(sentence) = wal::current(db).map_err(unreadable)?.err() {

@@ -1,4 +1,7 @@
 //! The store on disk: RocksDB, every write synced.
+//!
+//! Opening read-write truncates the write-ahead log at the first damaged record. Opening read-only keeps the rest for
+//! salvage. So `damage::examine` reads the files before anything is opened.
 
 use std::path::Path;
 
@@ -29,8 +32,7 @@ impl RocksStore {
     }
 
     /// Opens a store that was made by [`RocksStore::create`]: a missing one is an error, never a new
-    /// tree under the old key. What the write-ahead log holds behind damage would be dropped for good:
-    /// `damage::examine` it first.
+    /// tree under the old key. Call `damage::examine` first: entries behind damage would be dropped for good.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let mut options = options();
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
@@ -39,8 +41,8 @@ impl RocksStore {
         Self::with(&options, path)
     }
 
-    /// Opens a store to look at it. Nothing is changed. Refuses one whose record files are damaged: RocksDB passes over
-    /// what it cannot read of them, and of a flipped record type it makes an endless loop.
+    /// Opens a store read-only. Refuses one whose record files are damaged: RocksDB skips what it cannot read of them, and
+    /// loops for ever on a flipped record type.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         let found = damage::examine(path)?;
         if !found.is_empty() {
@@ -80,8 +82,8 @@ impl RocksStore {
         Ok(Self { db, synced })
     }
 
-    /// Files that were removed while they are open take writes without a word, and are gone when the process ends:
-    /// what was written into them is not kept.
+    /// Fails if the files are no longer in their folder: removed files still take writes, and are gone when the process
+    /// ends.
     fn check_linked(&self) -> Result<(), StoreError> {
         let current = self.db.path().join("CURRENT");
         match current.symlink_metadata() {
@@ -143,7 +145,7 @@ impl Store for RocksStore {
     }
 }
 
-/// An error of the database. Of the file system's it has the words only.
+/// An error of the database. Errors of the file system come from it as text only.
 fn failed(action: &'static str, error: &rocksdb::Error) -> StoreError {
     let text: &str = error.as_ref();
     let may_pass = error.kind() == ErrorKind::IOError && disk::words_may_pass(text);

@@ -38,7 +38,7 @@ impl Salvaged {
         Ok(Self { store: Arc::new(store), _mended: mended })
     }
 
-    /// Its rows, each checked by whoever reads it: what cannot be read is an error, or is not there.
+    /// Its rows. The reader checks each of them: an unreadable row is an error, or is missing.
     pub(crate) fn store(&self) -> &Arc<RocksStore> {
         &self.store
     }

@@ -6,8 +6,8 @@
 //! kind     1 whole; or a part: 2 first, 3 middle, 4 last
 //! ```
 //! RocksDB stops at the first record that it cannot read, or takes it for a write that a crash cut short, and forgets
-//! everything behind it. Here damage is told from a torn end, what lies behind it is read, and one flipped bit is put
-//! right: a CRC says which of the bits of so short a record it was.
+//! everything behind it. This reader tells damage from a torn end, reads the records behind the damage, and mends one
+//! flipped bit: in so short a record the CRC says which bit it was.
 
 /// What a record file holds.
 #[derive(Debug, Default)]

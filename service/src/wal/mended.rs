@@ -1,7 +1,7 @@
 //! A database as RocksDB reads it once the damage is taken out of its record files.
 //!
-//! The database itself is left as it is. In a folder for the while its sorted files are linked, and its record files are
-//! written anew, with every record that is whole or that could be put right, before and behind what is damaged.
+//! The database itself is left as it is. A temporary folder gets links to its sorted files, and new record files with
+//! every record that is whole or could be mended, before and behind the damage.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Journal, Record, read, write};
 
-/// The folder. It is removed when this is dropped, which comes after whoever reads it.
+/// The folder. It is removed when this is dropped, so its readers must be dropped before.
 #[derive(Debug)]
 pub struct Mended(PathBuf);
 
@@ -21,7 +21,7 @@ impl Mended {
         Self::with(db, |journal| journal.records)
     }
 
-    /// As [`copy`](Self::copy), with what stands before the first damage of each record file only.
+    /// As [`copy`](Self::copy), but each record file ends before its first damage.
     pub fn before_damage(db: &Path) -> io::Result<Self> {
         Self::with(db, |journal| {
             let end = journal.flaws.first().map_or(usize::MAX, |flaw| flaw.at);
