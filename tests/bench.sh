@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the benchmarks: builds in release, installs the peers into a cache, and prints tables.
 #
-#     sh tests/bench.sh [--quick | --full] [--rounds N] [--entries N] [SECTION …]
+#     ./run bench [--quick | --full] [--rounds N] [--entries N] [SECTION …]
 #
 #     trees      integrate and proof verification
 #     add        durable adds, beside Tessera
@@ -50,27 +50,12 @@ get_cosign() {
     go version -m "$cache/bin/cosign" 2>/dev/null | grep -q "$cosign_module[[:space:]]$cosign_version" ||
         { go_tool && GOBIN="$cache/bin" nice go install "$cosign_module/cmd/cosign@$cosign_version"; }
 }
-# The system's own, else its package unpacked: installing it would start a server.
-get_nginx() {
-    [ -x "$nginx" ] && return 0
-    command -v apt-get >/dev/null || { echo 'there is no nginx, and no apt-get to get it by'; return 1; }
-    rm -rf "$cache/nginx" && mkdir "$cache/nginx" && cd "$cache/nginx" || return 1
-    # Where nginx-light is a program of its own, `nginx` is not one; elsewhere it is the other way round.
-    for package in nginx nginx-light; do
-        { apt-get download "$package" || { apt-get update && apt-get download "$package"; }; } &&
-            dpkg-deb -x "$package"_*.deb .
-        [ ! -x "$nginx" ] || return 0
-    done
-    echo 'no package has /usr/sbin/nginx'
-    return 1
-}
 get_python() { command -v python3 >/dev/null || { echo 'there is no python3'; return 1; }; }
 
 cargo build --release --quiet -p log-server -p witness -p aip-attest -p tests \
     --bin log-server --bin witness --bin aip-attest --bin bench || exit 2
 bench=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/bench
 
-nginx=$(command -v nginx || echo "$cache/nginx/usr/sbin/nginx")
 peer BENCH_TESSERA tessera "$cache/bin/tessera-posix" get_tessera
 peer BENCH_COSIGN cosign "$cache/bin/cosign" get_cosign
 peer BENCH_LITEWITNESS litewitness "$cache/bin/litewitness" litewitness_build

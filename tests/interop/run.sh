@@ -35,7 +35,7 @@ cosign_version=v3.1.3
 fsck_package=github.com/transparency-dev/tessera/cmd/fsck
 
 names="fsck xmod torchwood pymerkle securesystemslib in-toto-attestation openapi-spec-validator tlog_tiles sigstore-verify cosign \
-posix-oneshot litewitness omniwitness formats"
+posix-oneshot litewitness omniwitness formats nginx"
 scenes='' processes='' passed=0 failed=0 not_run=0
 
 # end PROCESS: one that this run started.
@@ -305,6 +305,20 @@ make_bundles() {
     [ -d "$1/sigstore" ] || python3 "$here/python/sigstore_bundles.py" "$1"
 }
 
+# docs/nginx.conf, in front of a log: the tests of ../tests/proxied.rs, which say themselves what must be refused.
+check_nginx() {
+    BENCH_NGINX=$nginx cargo test --release --locked --manifest-path "$here/../../Cargo.toml" --workspace --test proxied \
+        -- --nocapture >"$work/checked" 2>"$work/errors"
+    if [ $? -ne 0 ]; then
+        fail nginx "$(grep -hE '^(error|test result)' "$work/errors" "$work/checked" | tail -n 1)" "$work/errors"
+    elif grep -hq 'not run:' "$work/errors"; then
+        not_run nginx "$(sed -n 's/.*not run: //p' "$work/errors" | tail -n 1)"
+    else
+        pass "nginx $("$nginx" -v 2>&1 | sed 's|.*/||')" \
+            "docs/nginx.conf: $(sed -n 's/^test result: ok. \([0-9]*\) passed.*/\1/p' "$work/checked") tests"
+    fi
+}
+
 # ---- The run
 
 case ${1:-} in '' | witness) ;; *) echo "run.sh: $1? There is: witness" >&2 && exit 2 ;; esac
@@ -348,6 +362,7 @@ check_log() {
     if wanted cosign && installed cosign cosign_install; then
         check cosign "$(module_version cosign "$cosign_module")" check_cosign
     fi
+    if wanted nginx && installed nginx get_nginx; then check_nginx; fi
 }
 
 . "$here/witness.sh"

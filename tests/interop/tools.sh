@@ -26,3 +26,19 @@ litewitness_build() {
     command -v ssh-agent >/dev/null || { echo 'there is no ssh-agent' && return 1; }
     newer_go_build filippo.io/torchwood/cmd/litewitness
 }
+
+# The system's own, else its package unpacked: installing it would start a server.
+nginx=$(command -v nginx || echo "$cache/nginx/usr/sbin/nginx")
+get_nginx() (
+    [ ! -x "$nginx" ] || return 0
+    command -v apt-get >/dev/null || { echo 'there is no nginx, and no apt-get to get it by'; return 1; }
+    rm -rf "$cache/nginx" && mkdir "$cache/nginx" && cd "$cache/nginx" || return 1
+    # Where nginx-light is a program of its own, `nginx` is not one; elsewhere it is the other way round.
+    for package in nginx nginx-light; do
+        { apt-get download "$package" || { apt-get update && apt-get download "$package"; }; } &&
+            dpkg-deb -x "$package"_*.deb .
+        [ ! -x "$nginx" ] || return 0
+    done
+    echo 'no package has /usr/sbin/nginx'
+    return 1
+)
