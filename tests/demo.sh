@@ -11,7 +11,7 @@ folder=$(mktemp -d)
 pids=
 finish() {
     # shellcheck disable=SC2086
-    [ -z "$pids" ] || { kill $pids 2>/dev/null && wait $pids 2>/dev/null; }
+    [ -z "$pids" ] || { kill $pids; wait $pids; } 2>/dev/null || true # some have ended already
     rm -rf "$folder"
 }
 trap finish EXIT
