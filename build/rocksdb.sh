@@ -1,14 +1,14 @@
 #!/bin/sh
-# RocksDB from the sources that librocksdb-sys brings, compiled in units: each includes about fourteen of its files, so
-# that their common headers are read once and not fourteen times (specs/decisions/0015-rocksdb-in-units.md).
+# RocksDB from the sources that librocksdb-sys brings, compiled in units: each includes about thirty of its files, so that
+# their common headers are read once and not thirty times (specs/decisions/0015-rocksdb-in-units.md).
 #
 #     sh build/rocksdb.sh folder   where librocksdb.a is, or will be
 #     sh build/rocksdb.sh make     makes it, unless it is there and whole; prints the folder
 #     sh build/rocksdb.sh flags    what each file is compiled with, a flag a line
 #     sh build/rocksdb.sh units    what each unit includes, a unit a line
 #
-# Exit code 3, with the reason, where the flags below are not those that librocksdb-sys would choose: then cargo must
-# compile RocksDB itself.
+# Exit code 3, with the reason, where RocksDB is left to cargo: where the flags below are not those that librocksdb-sys would
+# choose, and where cargo has compiled it already.
 #
 #   AIP_CACHE        where the archive is kept (default: $XDG_CACHE_HOME/aip or ~/.cache/aip), if nobody else can write there;
 #                    else it is kept where cargo builds
@@ -18,9 +18,10 @@ set -eu
 umask 022
 here=$(cd "$(dirname "$0")/.." && pwd)
 say() { printf '%s\n' "$*" >&2; }
-not_here() { say "$*" && exit 3; }
+not_here() { say "RocksDB: $*, so cargo compiles it: about 21 CPU minutes, once for each target folder" && exit 3; }
 
-# As many as share the headers well and still end together on many cores.
+# Fewer would cost less in all (these cost 310 CPU seconds, 343 files one by one 1,260), but leave cores idle, and take more
+# memory each: up to 1.2 GB.
 count=12
 cxx=${CXX:-c++}
 
@@ -38,18 +39,18 @@ flags() {
 machine=$(uname -m)
 case $(uname -s)-$machine in
     Linux-x86_64 | Linux-aarch64) ;;
-    *) not_here "RocksDB: its flags are known here for Linux on x86_64 and aarch64 only" ;;
+    *) not_here "its flags are known here for Linux on x86_64 and aarch64 only" ;;
 esac
 case $(cargo -vV) in
     *"host: $machine-unknown-linux-gnu"*) ;;
-    *) not_here "RocksDB: its flags are known here for Rust's $machine-unknown-linux-gnu only" ;;
+    *) not_here "its flags are known here for Rust's $machine-unknown-linux-gnu only" ;;
 esac
-[ -z "${CARGO_BUILD_TARGET:-}" ] || not_here "RocksDB: CARGO_BUILD_TARGET asks for another target"
-[ -z "${ROCKSDB_CXX_STD:-}" ] || not_here "RocksDB: ROCKSDB_CXX_STD asks for another C++"
+[ -z "${CARGO_BUILD_TARGET:-}" ] || not_here "CARGO_BUILD_TARGET asks for another target"
+[ -z "${ROCKSDB_CXX_STD:-}" ] || not_here "ROCKSDB_CXX_STD asks for another C++"
 case ${RUSTFLAGS:-}${CARGO_ENCODED_RUSTFLAGS:-}${CARGO_BUILD_RUSTFLAGS:-} in
-    *target-cpu* | *target-feature*) not_here "RocksDB: RUSTFLAGS ask for another processor" ;;
+    *target-cpu* | *target-feature*) not_here "RUSTFLAGS ask for another processor" ;;
 esac
-command -v flock >/dev/null || not_here "RocksDB: there is no flock, from util-linux"
+command -v flock >/dev/null || not_here "there is no flock, from util-linux"
 
 # ---- The sources, as cargo has them
 
@@ -65,6 +66,7 @@ sources=$(of_crate librocksdb-sys)
 # The headers of the very libraries that cargo links; the archive holds none of their code.
 lz4=$(of_crate lz4-sys)/liblz4/lib
 zstd=$(of_crate zstd-sys)/zstd/lib
+target=$(printf %s "$metadata" | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 cd "$sources"
 
 # A unit a line: neighbours in the list, which share most headers; a unit costs what it is long, and its headers.
@@ -81,6 +83,13 @@ units() {
                 printf "\n"
             }'
     echo build_version.cc
+}
+
+# Another library here would have the next cargo by hand compile RocksDB anew.
+compiled_by_cargo() {
+    latest=$(ls -t "$target"/release/build/librocksdb-sys-*/output 2>/dev/null | head -n 1)
+    [ -f "${latest%/output}/out/librocksdb.a" ] && grep -q '=native=.*/librocksdb-sys-[0-9a-f]*/out$' "$latest" &&
+        grep -qxF "cargo:cargo_manifest_dir=$sources" "$latest"
 }
 
 digest() {
@@ -119,9 +128,8 @@ cache() (
         echo "$folder"
         exit
     fi
-    target=$(printf %s "$metadata" | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/rocksdb
-    say "RocksDB: $folder is not writable by us alone: $target is used"
-    mkdir -p "$target" && echo "$target"
+    say "RocksDB: $folder is not writable by us alone: $target/rocksdb is used"
+    mkdir -p "$target/rocksdb" && echo "$target/rocksdb"
 )
 
 whole() { [ -d "$1" ] && ours "$1" && (cd "$1" && sha256sum --check --status librocksdb.a.sha256 2>/dev/null); }
@@ -160,6 +168,10 @@ case ${1:-} in
     flags) flags ;;
     units) units ;;
     folder | make)
+        if [ "$1" = folder ] && compiled_by_cargo; then
+            say "RocksDB: the one that cargo has compiled in $target"
+            exit 3
+        fi
         name=$(digest)
         kept=$(cache)
         if [ "$1" = make ]; then

@@ -19,6 +19,8 @@ fn script(command: &str) -> Command {
     for name in ["CXX", "CXXFLAGS", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
         script.env_remove(name);
     }
+    // Where cargo has compiled nothing.
+    script.env("CARGO_TARGET_DIR", env!("CARGO_TARGET_TMPDIR"));
     script
 }
 
@@ -67,7 +69,7 @@ fn asked_by_cargo(folder: &Path, includes: &[String]) -> Vec<Vec<String>> {
         &folder.join("c++"),
         &format!(
             "case \" $* \" in *' -c rocksdb/'* | *' -c build_version.cc '*)\n\
-             printf '%s\\t' \"$@\" >>'{0}' && echo >>'{0}'\n\
+             words=$(printf '%s\\t' \"$@\") && printf '%s\\n' \"$words\" >>'{0}'\n\
              while [ \"$1\" != -o ]; do shift; done && : >\"$2\" && exit\nesac\nexec c++ \"$@\"\n",
             log.display()
         ),
@@ -332,6 +334,32 @@ fn what_changes_the_archive_changes_its_folder() {
     let newer = fs::read_to_string(kitchen.path("c++")).expect("it").replace("quick 1", "quick 2");
     fs::write(kitchen.path("c++"), newer).expect("written");
     assert_ne!(usual, folder(&mut kitchen.script("folder")));
+}
+
+/// Another library would have the next cargo by hand compile RocksDB anew.
+#[test]
+fn what_cargo_has_compiled_stays() {
+    let kitchen = Kitchen::new();
+    let build = kitchen.path("target/release/build/librocksdb-sys-0123abc");
+    fs::create_dir_all(build.join("out")).expect("a folder");
+    let lz4 = lines("flags").into_iter().find(|flag| flag.contains("lz4-sys")).expect("its headers");
+    let registry = Path::new(&lz4[2..]).ancestors().nth(3).expect("the registry");
+    let sources = fs::read_dir(registry).expect("the registry").map(|entry| entry.expect("a crate").path());
+    let mut sources: Vec<_> =
+        sources.filter(|path| path.display().to_string().contains("/librocksdb-sys-")).collect();
+    let said = |library: &Path, sources: &Path| {
+        let (library, sources) = (library.display(), sources.display());
+        let said = format!("cargo:rustc-link-search=native={library}\ncargo:cargo_manifest_dir={sources}\n");
+        fs::write(build.join("output"), said).expect("written");
+        kitchen.script("folder").output().expect("sh runs").status.code()
+    };
+    let sources = sources.pop().expect("librocksdb-sys");
+    let out = build.join("out");
+    assert_eq!(said(&out, &sources), Some(0), "there is no archive");
+    fs::write(out.join("librocksdb.a"), "").expect("written");
+    assert_eq!(said(&out, &sources), Some(3));
+    assert_eq!(said(&out, Path::new("/registry/librocksdb-sys-0.1.0")), Some(0), "an older RocksDB");
+    assert_eq!(said(&kitchen.path("cache/rocksdb/123"), &sources), Some(0), "cargo has linked ours since");
 }
 
 /// The flags are those of one kind of machine: elsewhere cargo must compile RocksDB, and the reason is said.
