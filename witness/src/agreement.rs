@@ -1,9 +1,11 @@
-//! Whether the database and the record beside the directory say the same. Pure.
+//! Whether the database and the record beside the directory agree. Pure.
 //!
-//! Each round is synced in the database first, then in the record, then answered, and the next round is written to the
-//! database meanwhile. So a crash leaves the database at most [`MOST_AHEAD`] rounds ahead. Everything else is damage, or an older copy of one of them: the witness does not start, or,
-//! where the rounds are right and a log's tree is not, cosigns nothing of that log ([`Held`]) until the operator
-//! accepts the higher one.
+//! Each round is synced in the database, then in the record, then answered. While it is recorded, the next one is written
+//! to the database. So a crash leaves the database at most [`MOST_AHEAD`] rounds ahead.
+//!
+//! Any other difference is damage, or one of the two is an older copy: then the witness does not start. If the rounds
+//! agree and only a log's trees differ, it starts, and cosigns nothing of that log ([`Held`]) until the operator accepts
+//! the higher one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +14,7 @@ use tlog::Hash;
 
 use crate::record::{Recorded, Row, Rows};
 
-/// What a database says of itself.
+/// What a database says was cosigned.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Stored {
     /// The number of its last round; `None` in one of a release without a second record.
@@ -21,12 +23,12 @@ pub struct Stored {
     pub rows: Rows,
 }
 
-/// What follows from holding the two against each other.
+/// What follows from the comparison of the two.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Agreement {
     /// There is no record yet, and the database is of a release that kept none.
     First,
-    /// They count the same rounds, or the database is as far ahead as a crash leaves it. Logs whose trees differ are held.
+    /// They count the same rounds, or the database is ahead by as much as a crash leaves. Logs whose trees differ are held.
     Counted(Held),
     /// Nothing may be signed.
     Broken(Break),
@@ -35,7 +37,7 @@ pub enum Agreement {
 /// Logs of which nothing is cosigned, by the SHA-256 of their origins.
 pub type Held = BTreeMap<Hash, Disagreement>;
 
-/// A log of which the two records do not say the same.
+/// A log about which the two records differ.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Disagreement {
     /// The log.
@@ -47,7 +49,7 @@ pub struct Disagreement {
 }
 
 impl Disagreement {
-    /// The one that has seen more. `None` if they are two trees of one size: then neither is.
+    /// The row with the larger tree. `None` if the two are different trees of one size.
     pub fn higher(&self) -> Option<&Row> {
         match (&self.stored, &self.recorded) {
             (Some(stored), Some(recorded)) if follows(stored, recorded) => Some(stored),
@@ -103,7 +105,7 @@ pub enum Break {
     },
 }
 
-/// Holds the two against each other.
+/// Compares the two.
 pub fn judge(stored: &Stored, recorded: Option<&Recorded>) -> Agreement {
     let Some(recorded) = recorded else {
         return stored.round.map_or(Agreement::First, |round| Agreement::Broken(Break::Missing(round)));
@@ -112,7 +114,7 @@ pub fn judge(stored: &Stored, recorded: Option<&Recorded>) -> Agreement {
         return Agreement::Broken(Break::Damaged(damage.clone()));
     }
     let (of_store, of_record, is_torn) = (stored.round.unwrap_or(0), recorded.round, recorded.is_torn);
-    // The part of a round that the record ends in was in the database before it.
+    // The round that the record ends in, cut short, was in the database before.
     if of_store < of_record + u64::from(is_torn) {
         return Agreement::Broken(Break::Behind { stored: of_store, recorded: of_record, is_torn });
     }
@@ -122,7 +124,7 @@ pub fn judge(stored: &Stored, recorded: Option<&Recorded>) -> Agreement {
     Agreement::Counted(disagreements(&stored.rows, &recorded.rows, of_store > of_record))
 }
 
-/// The logs whose rows differ, but for those that the database's last rounds may have changed alone.
+/// The logs whose rows differ, without those that the last rounds of the database alone may have changed.
 fn disagreements(stored: &Rows, recorded: &Rows, may_be_ahead: bool) -> Held {
     let mut held = Held::new();
     for origin in stored.keys().chain(recorded.keys()) {
@@ -141,7 +143,7 @@ fn disagreements(stored: &Rows, recorded: &Rows, may_be_ahead: bool) -> Held {
     held
 }
 
-/// How many rounds the database has at most that the record has not: one that is confirmed, and one that is written.
+/// How many rounds the database may be ahead of the record: one that is being recorded, and one that is being written.
 pub const MOST_AHEAD: u64 = 2;
 
 /// Whether `row` can have been cosigned after `before`.

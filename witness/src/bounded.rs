@@ -1,6 +1,7 @@
-//! Reading what somebody else sends: so many bytes, in so much time.
+//! Reading from others with a bound in bytes and in time.
 //!
-//! A client's timeout is for each piece of an answer, so one byte a timeout would hold a reader for ever.
+//! The timeout of an HTTP client is for each piece of an answer, so a server that sends a byte now and then would hold a
+//! reader for ever.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,13 +11,13 @@ use std::time::{Duration, Instant};
 pub(crate) enum Body {
     /// All of it.
     Whole(Vec<u8>),
-    /// As much as there is room for; there is more.
+    /// The first bytes, up to the limit; there are more.
     TooLong(Vec<u8>),
     /// It took longer than it may.
     TooSlow,
 }
 
-/// Reads to the end, to `limit` bytes, or until `time` is over; a piece that is being waited for then still comes.
+/// Reads to the end, to `limit` bytes, or until `time` is over. It waits for one more piece then, at most.
 pub(crate) fn read(mut from: impl io::Read, limit: usize, time: Duration) -> io::Result<Body> {
     let start = Instant::now();
     let mut body = Vec::new();

@@ -1,8 +1,8 @@
 //! Cosignature time: never going back for a log, and not to be poisoned.
 //!
-//! A cosignature says "at this time I had seen nothing larger". A clock that jumps would make that a lie, and a
-//! time that lies ahead would stay, so the guard holds the wall clock against one that only runs, and against the
-//! last cosignature; while they disagree nothing is signed, until the clock is right or the operator accepts it.
+//! A cosignature says "at this time I had seen nothing larger". A clock that jumps would make that a lie, and a time in
+//! the future would stay. So the guard compares the wall clock with a clock that nobody sets and with the last
+//! cosignature. While they disagree nothing is signed, until the clock is right or the operator accepts it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::metrics;
 /// How far the wall clock may move against the steady one, or lie behind the last cosignature.
 pub const MAX_JUMP: Duration = Duration::from_secs(5 * 60);
 
-/// How long a witness may have cosigned nothing before a start: beyond that the clock is not believed then.
+/// The longest pause since the last cosignature after which a start believes the clock.
 pub const MAX_ABSENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What the two clocks read at one moment.
@@ -34,8 +34,8 @@ pub struct ClockGuard {
 }
 
 impl ClockGuard {
-    /// Starts at a reading. `accept` is the operator's word that it is right, even if it lies behind the last
-    /// cosignature, or long after it: in the first case time then stands still for each log until the clock has reached its last one.
+    /// Starts at a reading. With `accept` the operator says that it is right, even if it lies behind the last cosignature or
+    /// long after it. If it lies behind, the time of each log stands still until the clock has passed its last one.
     pub fn new(start: Reading, accept: bool) -> Self {
         Self { start, accept }
     }
@@ -102,7 +102,7 @@ impl Clock {
         (self.read)().wall
     }
 
-    /// The operator's word: the clock is right as it is.
+    /// The operator says that the clock is right as it is.
     pub fn accept(&self) {
         *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = ClockGuard::new((self.read)(), true);
     }

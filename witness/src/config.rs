@@ -20,8 +20,8 @@ use crate::http::SMALL_BODY_BYTES;
 pub struct WitnessFile {
     /// The witness's name, which its keys bear. Never to be changed: everything signed says it.
     pub name: String,
-    /// The files of the keys that sign, all of them, below the directory. A new key is added beside the old one,
-    /// which is taken out once nobody's policy needs it any more.
+    /// The files of all keys that sign, below the directory. To change keys, add the new one beside the old one, and take
+    /// the old one out once no policy needs it any more.
     pub keys: Vec<PathBuf>,
     /// Lists of logs (`logs/v0`), files or `https` URLs, which only ever add logs.
     #[serde(default)]

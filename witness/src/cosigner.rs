@@ -40,7 +40,7 @@ impl Cosigner {
         self.logs.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes other logs. What was cosigned of those that are gone stays (WIT-18).
+    /// Replaces the logs. The state of a log that is gone stays (WIT-18).
     pub fn set_logs(&self, logs: Logs) {
         *self.logs.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(logs);
     }
@@ -81,16 +81,15 @@ impl Cosigner {
         Err(Refused::Busy)
     }
 
-    /// Whether what was cosigned last is so young that it is answered again as it is: anybody can send a checkpoint
-    /// that a log has published, and each would cost a signature and a sync.
+    /// Whether the last cosignatures are so young that they are given out again. Anybody can send a published checkpoint
+    /// again, and each time would cost a signature and a sync.
     fn is_fresh(&self, there: Option<Cosigned>) -> Result<bool, Refused> {
         let now = self.clock.now(self.state.latest())?;
         Ok(there.is_some_and(|there| now.as_secs() < there.time.as_secs().saturating_add(FRESH_SECONDS)))
     }
 
-    /// The lines that were given out last of a log, by the keys of now; none if that was for another tree. Once the
-    /// budget for the same size is spent they are the answer: it may have been spent by others, and then these are
-    /// fresh.
+    /// The lines that were given out last for a log, by the present keys; none if they are for another tree. They are also
+    /// the answer once the budget for the same size is spent: others may have spent it, and then the lines are fresh.
     fn last_lines(&self, submitted: &Submitted<'_>) -> Result<Vec<NoteSignature>, Refused> {
         let note = self.state.note(&submitted.log.hash)?;
         let same = note.filter(|note| note.text() == submitted.checkpoint.to_string());
@@ -99,12 +98,12 @@ impl Cosigner {
         Ok(note.signatures().iter().filter(ours).cloned().collect())
     }
 
-    /// Refuses a log of which the two records do not say the same.
+    /// Refuses a log about which the two records differ.
     fn refuse_held(&self, log: &tlog::Hash) -> Result<(), Held> {
         if self.state.held(log).is_some() { Err(Held) } else { Ok(()) }
     }
 
-    /// Signs what was decided. Nothing of this has left yet.
+    /// Signs what was decided. Nobody has the signatures yet.
     fn sign(
         &self,
         submitted: &Submitted<'_>,
@@ -170,7 +169,7 @@ impl Cosigner {
     pub fn checkpoint(&self, log: &tlog::Hash) -> Result<Option<Note>, Refused> {
         self.refuse_held(log)?;
         let note = self.state.note(log)?;
-        // Cosigned, and its signatures lost: who reads "nothing" would think that this witness has forgotten.
+        // It was cosigned, but the signatures are lost. "Not found" would say that this witness has forgotten the log.
         if note.is_none() && self.state.cosigned(log).is_some() { Err(Refused::NoNote) } else { Ok(note) }
     }
 }
@@ -183,7 +182,7 @@ fn print(lines: &[NoteSignature]) -> String {
 /// Why no cosignature is given.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refused {
-    /// Other requests changed the log's state each time that this one was to be persisted.
+    /// Each time that this request was to be persisted, another one had changed the log's state.
     #[error("other requests for the same log came first")]
     Busy,
     /// The clock cannot be right.
@@ -195,7 +194,7 @@ pub enum Refused {
     /// The log has grown too often.
     #[error("the log has asked for more cosignatures than were agreed on")]
     LogBudget,
-    /// What was cosigned last is known by its tree only, until the log asks again.
+    /// Only the tree of the last checkpoint is known, without signatures, until the log asks again.
     #[error(
         "this witness knows the size and root that it cosigned last of the log, and no signature of it any more"
     )]
@@ -214,7 +213,7 @@ pub enum Refused {
     Stopping(#[from] Stopped),
 }
 
-/// The two records of what was cosigned of a log do not say the same.
+/// The two records of what was cosigned of a log differ.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "this witness's two records of the log do not agree: it signs nothing of it until its operator decides"
@@ -261,9 +260,9 @@ impl SubtreeRefused {
     }
 }
 
-/// How often a request is decided again. Between two attempts another request for the same log was persisted; a
-/// larger size ends this one (409), so only a new time at the same size comes twice, once a second.
+/// How often a request is decided again because another request for the same log was persisted in between. A larger size
+/// ends this one with 409, so only new times at the same size repeat it, once a second.
 const MAX_ATTEMPTS: usize = 8;
 
-/// How long the lines that were given out are the answer to the same size and root.
+/// How long the last lines are the answer to the same size and root.
 const FRESH_SECONDS: u64 = 10;

@@ -1,7 +1,7 @@
 //! What a witness cosigns: pure rules, in the order in which they are judged (`specs/witness.md`).
 //!
-//! [`Submitted::read`] believes a request (is it one, is the log known, did the log sign it), [`decide`]
-//! holds it against what was cosigned before. The first rule that is broken is the answer.
+//! [`Submitted::read`] checks a request by itself: its form, whether the log is known, whether the log signed it.
+//! [`decide`] compares it with what was cosigned before. The first broken rule is the answer.
 
 use tlog::add_checkpoint::{AddCheckpoint, AddCheckpointError};
 use tlog::checkpoint::{Checkpoint, CheckpointError};
@@ -22,7 +22,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// What is seen of a log before the first checkpoint: the empty tree, which every tree extends.
+    /// The state before the first checkpoint of a log: the empty tree, which every tree extends.
     pub fn nothing() -> Self {
         Self { size: TreeSize::EMPTY, root: empty_root() }
     }
@@ -81,8 +81,8 @@ pub struct Submitted<'l> {
     pub proof: Vec<Hash>,
     /// What the log signed.
     pub checkpoint: Checkpoint,
-    /// The log's signatures that were verified, and no others: what else stood in the request is forgotten
-    /// here, lines under our own name above all (WIT-9).
+    /// The log's signatures that were verified, and no others. All other lines of the request are dropped here, above all
+    /// lines under our own name (WIT-9).
     pub log_lines: Vec<NoteSignature>,
 }
 
@@ -97,7 +97,7 @@ impl<'l> Submitted<'l> {
         Ok(Self { log, old, proof, checkpoint, log_lines })
     }
 
-    /// What is held against what was seen.
+    /// What [`decide`] compares with the state.
     pub fn proposal(&self) -> Proposal<'_> {
         let new = Seen { size: self.checkpoint.size, root: self.checkpoint.root };
         Proposal { old: self.old, new, proof: &self.proof }
@@ -105,21 +105,21 @@ impl<'l> Submitted<'l> {
 
     /// The checkpoint with the log's signatures.
     pub fn log_note(&self) -> Note {
-        // Not the bytes that came: what was understood of them (CP-8).
+        // Print what was parsed, not the bytes that came (CP-8).
         let mut note = Note::unsigned(self.checkpoint.to_string());
         self.log_lines.iter().for_each(|line| note.add(line.clone()));
         note
     }
 }
 
-/// The checkpoint of a note, whoever signed it. Without extension lines: an ML-DSA cosignature would not cover
-/// them, so nothing here cosigns a checkpoint that has some (WIT-10).
+/// The checkpoint of a note; signatures are not looked at. One with extension lines is refused: an ML-DSA cosignature
+/// would not cover them (WIT-10).
 pub fn read_checkpoint(note: &Note) -> Result<Checkpoint, Refusal> {
     let checkpoint = Checkpoint::parse_any_root(note.text())?;
     if checkpoint.extensions.is_empty() { Ok(checkpoint) } else { Err(Refusal::Extensions) }
 }
 
-/// The lines of `note` by `keys`, all of them verified, each key's first; at least one.
+/// The lines of `note` by `keys`, the first of each key, all of them verified. Fails if there is none.
 pub fn verified_lines(note: &Note, keys: &[VerifierKey]) -> Result<Vec<NoteSignature>, Refusal> {
     let signed = note.verify(keys).map_err(Refusal::BadSignature)?;
     let line = |key: &VerifierKey| note.signatures().iter().find(|line| line.is_by(key)).cloned();
@@ -127,8 +127,8 @@ pub fn verified_lines(note: &Note, keys: &[VerifierKey]) -> Result<Vec<NoteSigna
     if lines.is_empty() { Err(Refusal::NoSignature) } else { Ok(lines) }
 }
 
-/// What a malformed request breaks. A signature line that names a key of the log is a signature that does not verify,
-/// whatever is wrong with the rest of the line; any other malformed line makes the request malformed.
+/// The rule that a malformed request breaks. A malformed signature line that names a key of the log counts as a signature
+/// that does not verify. Any other malformed line makes the request malformed.
 fn malformed(body: &[u8], error: AddCheckpointError, logs: &Logs) -> Refusal {
     let AddCheckpointError::Checkpoint(NoteError::SignatureLine(number)) = error else { return error.into() };
     let names_known_key = || {
@@ -180,7 +180,7 @@ pub enum Refusal {
     /// The empty tree with the root of another.
     #[error("a tree of size 0 has another root than {0}")]
     EmptyRoot(Hash),
-    /// The proof leads from another size than the one that was cosigned last, which this is.
+    /// The proof leads from another size than that of the last cosigned checkpoint, which is this one.
     #[error("the last checkpoint that this witness cosigned has the size {0}")]
     Stale(TreeSize),
     /// Two roots for one size: the log has forked.

@@ -50,8 +50,7 @@ impl Directory {
         }
     }
 
-    /// Whether the directory is still the one that was locked, under its name: one that was removed or put aside takes
-    /// writes that nobody finds again.
+    /// Fails if the directory was removed or renamed since it was locked: nobody would find again what is written there.
     pub(crate) fn check_linked(&self) -> io::Result<()> {
         let named = self.path.join("lock").symlink_metadata()?;
         let held = self.lock.metadata()?;
@@ -66,7 +65,7 @@ impl Directory {
             .map_err(|e| Failure::new("the witness's settings are refused").caused_by(e))
     }
 
-    /// The state, which was looked at before anything is written.
+    /// Opens the state. It is read and checked before anything is written.
     pub(crate) fn state(&self) -> Result<Opened, Failure> {
         opening::open(&self.path)
     }
@@ -80,13 +79,13 @@ impl Directory {
     }
 }
 
-/// Opens the database of a directory to look at it, whether or not another process serves it.
+/// Opens the database of a directory read-only, also while another process serves it.
 pub(crate) fn look(path: &Path) -> Result<RocksStore, Failure> {
     if !path.join("lock").is_file() {
         return Err(no_witness(path));
     }
     let db = path.join("db");
-    // RocksDB reads some damage in a record file for ever. What a process that serves it writes meanwhile is at the end.
+    // RocksDB loops for ever on some damage in a record file. A torn end may be what a running witness is writing now.
     let unsound = wal::current(&db).and_then(|current| Ok((current, wal::unsound(&db)?)));
     if let Ok((current, files)) = unsound {
         let damaged = files.iter().find(|file| !file.is_torn()).map(ToString::to_string);

@@ -1,9 +1,9 @@
 //! Contradictions, and findings of them: two checkpoints that a log signed and that cannot both be true.
 //!
-//! A request that is refused may carry it. It is looked for in what the request brings (a checkpoint signed by the
-//! log, and a proof) and in the checkpoints that are remembered of the log: another root for a size that was
-//! cosigned, or a proof that leads to the new tree from another old one than was cosigned. What is found is kept for
-//! ever, an alarm is logged and counted, and nothing else changes: the log may still extend what was cosigned.
+//! A refused request may carry one. The witness compares the checkpoint and the proof of the request with the checkpoints
+//! that it remembers of the log. A contradiction is another root for a size that was cosigned, or a proof that leads to the
+//! new tree from another old tree than the cosigned one. It is kept for ever, logged as an alarm and counted. Nothing else
+//! changes: the log may still extend what was cosigned.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,12 +25,12 @@ use crate::decide::{Refusal, Seen, Submitted};
 use crate::directory::look;
 use crate::state::{Contradiction, read_contradictions};
 
-/// Whether a refused request can contradict what was cosigned: most are late, or curious, and need no further look.
+/// Whether a refused request can contradict what was cosigned. Most requests are only late, or ask for our size.
 pub fn is_suspect(refusal: &Refusal, submitted: &Submitted<'_>, seen: &Seen) -> bool {
     let new = submitted.proposal().new;
     match refusal {
         Refusal::Fork(_) | Refusal::Inconsistent(_) => true,
-        // A log that was asked about its size, or asks for ours, sends a larger tree and no proof.
+        // A log that asks for our size sends a larger tree and no proof.
         Refusal::Stale(_) => {
             new.size < seen.size
                 || new.size == seen.size && new.root != seen.root
@@ -80,7 +80,7 @@ pub fn keep(submitted: &Submitted<'_>, fork: &Fork, found_at: UnixTime) -> Contr
         proof: fork.proof.iter().map(|hash| hash.to_base64()).collect(),
     };
     let kept = serde_json::to_vec(&kept).expect("strings and numbers are JSON");
-    // By what the log said, not by its signatures: it could sign the same once more, and again.
+    // The id is made of the texts, not of the signatures: the log could sign the same texts again and again.
     let id = Hash::of_parts(&[fork.older.text().as_bytes(), b"\n", fork.newer.text().as_bytes()]);
     Contradiction { log: submitted.log.hash, id, kept }
 }

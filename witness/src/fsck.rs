@@ -108,7 +108,7 @@ fn examine(dir: &Path, record: &Path, text: &mut String) -> bool {
     !damage.is_empty() || !held.is_empty()
 }
 
-/// Lets both records say what the higher one says of a log.
+/// Writes the higher record's row of a log into both records.
 fn accept_higher(dir: &Path, origin: &str) -> Result<String, Failure> {
     let opened = opening::open(dir)?;
     let name = quoted(origin);

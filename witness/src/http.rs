@@ -119,7 +119,7 @@ async fn sign_subtree(
     Ok(text(app.cosigner.sign_subtree(&body)?))
 }
 
-/// The checkpoint that was cosigned last, for monitors. Only what is durable is here to be read (WIT-19).
+/// The last cosigned checkpoint, for monitors. It is readable only once it is durable (WIT-19).
 async fn checkpoint(State(app): State<Arc<App>>, Path(hash): Path<String>) -> Result<Response, Problem> {
     let hash = Hash::from_hex(&hash).ok_or_else(|| {
         Problem::not_found("a log is named by the SHA-256 of its origin, 64 lower-case hex digits")
@@ -161,7 +161,7 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", format!("`{}` does not take {method}", uri.path()))
 }
 
-/// Counts every answer; nothing here is to be kept by a cache.
+/// Counts every answer, and lets no cache keep it.
 async fn count(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
     let route = path.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
     let mut response = next.run(request).await;
@@ -171,7 +171,7 @@ async fn count(path: Option<MatchedPath>, request: Request, next: Next) -> Respo
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    // A bug of ours. What it was stands on stderr; the client learns that it was not the request.
+    // A bug of ours. stderr has the details; the client learns that its request was not the cause.
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the witness failed on this request")
         .into_response()
 }
@@ -188,5 +188,5 @@ fn text(text: String) -> Response {
 /// The longest request body: room for 16 signatures of 3,300 bytes and 63 hashes, and as much again (WIT-13).
 pub const MAX_BODY_BYTES: usize = 128 << 10;
 
-/// What every body may have without a share: more than a log sends that signs with both kinds of key.
+/// How long a body may be without a share: longer than a log that signs with both kinds of key sends.
 pub(crate) const SMALL_BODY_BYTES: usize = 16 << 10;

@@ -1,5 +1,4 @@
-//! `init`: makes a witness. Done once: a lost directory is never replaced by one that has seen nothing under keys
-//! that have signed.
+//! `init`: makes a witness, once. It never replaces a lost directory by an empty one under keys that have signed.
 
 use std::fs::DirBuilder;
 use std::io;

@@ -86,7 +86,8 @@ impl Keys {
         policy
     }
 
-    /// One name for a single key; else with the type, and a number behind the first of each.
+    /// The names of the keys in a policy: the witness's for a single key, else with the type, and a number from the second of
+    /// a type on.
     fn policy_names(&self) -> Vec<String> {
         let name = self.name();
         if self.verifiers.len() == 1 {
@@ -101,7 +102,7 @@ impl Keys {
         names
     }
 
-    /// What the monitor of an origin is served under.
+    /// The folder under which monitors read the checkpoint of an origin: its SHA-256, hex.
     pub fn origin_hash(origin: &str) -> String {
         Hash::of(origin.as_bytes()).to_string()
     }

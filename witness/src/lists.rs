@@ -1,4 +1,4 @@
-//! Where the logs come from: the operator's `logs`, and lists of others, files or URLs, which only ever add.
+//! Where the logs come from: the operator's `logs`, and lists of others (files or URLs). Lists only ever add logs.
 
 use std::fs::File;
 use std::io;
@@ -37,8 +37,8 @@ impl Lists {
         Ok(Logs::new(&own, &self.learned, &self.witness, before)?)
     }
 
-    /// Reads the lists of others and remembers what they add; a list that cannot be read changes nothing. Holds
-    /// `lists` only to learn from what was read: a list may take its time, and nobody else waits for it.
+    /// Reads the lists of others and remembers the logs that they add. A list that cannot be read changes nothing. `lists`
+    /// is locked only after reading, since a list may take long.
     pub fn poll(lists: &Mutex<Self>) -> Result<(), ListsError> {
         let locked = || lists.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = locked().dir.clone();
@@ -164,13 +164,13 @@ fn full(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
-/// Beside the operator's own, and not mixed with it: who wants to forget a list edits this file.
+/// The logs that lists have brought. It is a file of its own, so that an operator can edit it to forget a list.
 const LEARNED: &str = "logs.learned";
 
 /// Room for the largest lists that are planned (a million logs would be more than this, and a machine of its own).
 const MAX_LIST_BYTES: usize = 32 << 20;
 
-/// The most logs that lists may bring. They are never forgotten, so who writes a list could fill memory and disk.
+/// The most logs that lists may bring. They are never forgotten, so the author of a list could fill memory and disk.
 const MAX_LEARNED: usize = 100_000;
 
 /// How many refusals of one list are told one by one.

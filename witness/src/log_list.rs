@@ -105,7 +105,7 @@ pub struct LogListError {
     pub rule: Rule,
 }
 
-/// What a list may not be.
+/// The rule that a list breaks.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Rule {
     /// Two stanzas for one origin in a public list, or one key twice.

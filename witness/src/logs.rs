@@ -1,4 +1,4 @@
-//! The logs that are cosigned here: the operator's own, and those of lists, which only ever add.
+//! The logs that are cosigned here: the operator's own, and those of lists. Lists only ever add logs.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -25,8 +25,8 @@ pub struct Log {
     budgets: Budgets,
 }
 
-/// What a log may still have cosigned. Two budgets, since anybody can send a checkpoint that a log has published: the
-/// same size again as often as wanted, growth only once.
+/// How much of a log is still cosigned today. Growth and the same size again have budgets of their own: anybody can send
+/// a published checkpoint, the same size as often as he likes, but growth only once.
 #[derive(Debug)]
 struct Budgets {
     growth: Option<DefaultDirectRateLimiter>,
@@ -41,8 +41,8 @@ impl Log {
         Self { origin: origin.to_owned(), hash: Hash::of(origin.as_bytes()), keys: Vec::new(), qpd, budgets }
     }
 
-    /// Takes one cosignature from the log's budget for growth, or from that for the same size again, if there is any
-    /// left. To be asked once it is decided to cosign, so that nobody spends a log's budget by what is refused.
+    /// Takes one cosignature from the log's budget for growth, or from that for the same size again, if any is left. Call
+    /// it once the request is accepted, so that refused requests spend nothing.
     pub fn spend(&self, grows: bool) -> bool {
         let budget = if grows { self.budgets.growth.as_ref() } else { Some(&self.budgets.same_size) };
         budget.is_none_or(|budget| budget.check().is_ok())
@@ -57,8 +57,8 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// The logs of the operator's `own` list, and those of `learned` that are not in it. Logs that are as they
-    /// were in `before` keep what is left of their budget.
+    /// The logs of the operator's `own` list, and those of `learned` that are not in it. Logs that are the same as in
+    /// `before` keep the rest of their budgets.
     pub fn new(
         own: &[Stanza],
         learned: &[Stanza],
@@ -91,8 +91,8 @@ impl Logs {
         Ok(Self { by_origin, described: OnceLock::new() })
     }
 
-    /// What `describe` makes of these logs, made once: it has some 130 bytes a log, and everybody may ask for it at
-    /// the same time. Blocks while another makes it.
+    /// The description of these logs by `describe`, made once and shared: it has some 130 bytes a log, and many clients may
+    /// ask for it at a time. Blocks while another thread makes it.
     pub fn described(&self, describe: impl FnOnce(&Self) -> Vec<u8>) -> Bytes {
         self.described.get_or_init(|| describe(self).into()).clone()
     }
@@ -120,8 +120,8 @@ impl Logs {
     }
 }
 
-/// Adds the logs of a public list to those that were `learned` before. Never changes or removes one: answers the
-/// stanzas that would, and those that cannot be cosigned here. At most `most` are learned over all time.
+/// Adds the logs of a public list to those that were `learned` before, at most `most` over all time. Never changes or
+/// removes a log: answers the stanzas that would, and those that cannot be cosigned here.
 pub fn learn(
     learned: &mut Vec<Stanza>,
     own: &[Stanza],
@@ -198,8 +198,8 @@ fn quota(qpd: u32) -> Quota {
     Quota::with_period(period).unwrap_or_else(|| Quota::per_second(per_day)).allow_burst(burst)
 }
 
-/// The budget for the same size of a log that none was agreed on with: one each ten seconds, which is how long the
-/// last lines are the answer anyhow. Growth has no such bound: only the log can sign it.
+/// The budget for the same size where none was agreed on: one each ten seconds, which is how long the last lines are
+/// given out again anyhow. Growth has no such bound, since only the log can sign it.
 const DEFAULT_SAME_SIZE_QPD: u32 = 8_640;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,4 +1,5 @@
-//! How the state of a directory is opened: looked at first, with nothing touched, and for writing only if it is whole.
+//! Opening the state of a directory: first everything is read without touching anything. Only a whole state is opened for
+//! writing.
 //!
 //! ```text
 //! db/*.log, db/MANIFEST   every byte read (`service::wal`)    ▶ damaged: no start
@@ -6,7 +7,7 @@
 //! D.cosigned              every frame                         ▶ `agreement::judge` ▶ no start, or held logs
 //! db, for writing         D.cosigned with one frame           ▶ served
 //! ```
-//! A crash in here changes nothing that the next start does not find again.
+//! After a crash in here the next start finds the same state.
 
 use std::fs;
 use std::io;
@@ -35,9 +36,9 @@ pub struct Opened {
     pub held: Held,
 }
 
-/// What a look at a directory gave. Nothing was changed.
+/// What reading a directory gave. Nothing was changed.
 pub(crate) struct Looked {
-    /// Files that a crash alone explains.
+    /// Files with torn ends that a crash explains.
     pub(crate) torn: Vec<wal::Unsound>,
     pub(crate) stored: Stored,
     pub(crate) recorded: Option<Recorded>,
@@ -84,14 +85,14 @@ pub(crate) fn look(dir: &Path, record: &Path) -> Result<Looked, Unsound> {
     whose(dir, recorded.as_ref())?;
     let store = RocksStore::open_read_only(&db)?;
     let stored = read_stored(&store)?;
-    // What a start reads later on is read here, where nothing is touched yet.
+    // A start reads this later. Read it here, before anything is written.
     count_contradictions(&store)?;
     let agreement = judge(&stored, recorded.as_ref());
     Ok(Looked { torn, stored, recorded, agreement })
 }
 
-/// The name of the directory's witness. Refuses a record of another one: with that one's database beside it the two
-/// would agree, and this witness would cosign what it has cosigned otherwise.
+/// The name of the directory's witness. Refuses the record of another witness: together with that witness's database the
+/// two would agree, and this witness would cosign forks of what it has cosigned.
 pub(crate) fn whose(dir: &Path, recorded: Option<&Recorded>) -> Result<String, Unsound> {
     let name = WitnessFile::read(dir)?.name;
     match recorded.and_then(|recorded| recorded.witness.clone()).filter(|of| *of != name) {
@@ -122,8 +123,8 @@ pub fn open(dir: &Path) -> Result<Opened, Failure> {
         },
         Agreement::Counted(held) => held,
     };
-    // It was opened to be read a moment ago, so what stands in the way now is the disk: full, or read-only.
-    // Or its files are another user's, who ran `fsck --salvage`.
+    // It could be read a moment ago. So the disk is full or read-only, or the files belong to another user, who ran
+    // `fsck --salvage`.
     let cannot = |e: StoreError| {
         let may_pass = disk::words_may_pass(&e.to_string());
         let failure = Failure::new(format!("cannot open the database in `{}`", dir.display()));
@@ -148,7 +149,7 @@ pub fn open(dir: &Path) -> Result<Opened, Failure> {
             if recorded.round < round {
                 tracing::warn!(round, "a crash came between the database and the record of its last rounds");
             }
-            // What the two do not agree on stays as it is in both.
+            // Where the two differ, each keeps its row.
             for log in held.values() {
                 rows.remove(&log.origin);
                 rows.extend(log.recorded.clone().map(|row| (row.origin.clone(), row)));
@@ -165,8 +166,8 @@ pub fn open(dir: &Path) -> Result<Opened, Failure> {
     Ok(Opened { store: Arc::new(RecordedStore::new(store, record)), held })
 }
 
-/// `D.cosigned`, beside the directory, which need not be there yet: a copy of the directory, and a restored one, do not
-/// bring it along.
+/// `D.cosigned`, beside the directory, so that copies and backups of the directory do not contain it. The directory need
+/// not exist yet.
 pub(crate) fn record_path(dir: &Path) -> io::Result<PathBuf> {
     let mut path = match fs::canonicalize(dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {

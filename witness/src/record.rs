@@ -1,7 +1,7 @@
 //! The second record of what was cosigned: one file beside the directory, synced before each answer.
 //!
-//! A database that has lost its last writes does not know it. This file does: it counts the same rounds (synced
-//! batches) and holds the last tree of each log. At a start the two must agree ([`crate::agreement`]).
+//! A database that has lost its last writes does not know it. This file tells: it counts the same rounds (synced batches)
+//! and holds the last tree of each log. At a start the two must agree ([`crate::agreement`]).
 //!
 //! ```text
 //! aip-witness-cosigned/v1\n
@@ -10,8 +10,8 @@
 //! round <number> <hex SHA-256 of this frame's bytes before this>\n
 //! zeros                                               room for further rounds: a sync need not note a new length
 //! ```
-//! A round is appended as one frame. A crash cuts the last frame and no other, and its round was answered to nobody. A
-//! file that has grown is replaced by one with a single frame: a crash leaves the old or the new one.
+//! Each round is appended as one frame. A crash can cut only the last frame, whose round was not answered yet. A file that
+//! has grown large is replaced by one with a single frame; a crash leaves the old file or the new one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -80,7 +80,7 @@ impl Recorded {
         }
     }
 
-    /// Believes the frames that are whole, whatever stands between them.
+    /// Takes all frames that are whole, also behind a damaged one.
     fn parse(bytes: &[u8]) -> Self {
         let mut recorded = Self::default();
         let body = bytes.strip_prefix(HEADER.as_bytes()).unwrap_or_else(|| {
@@ -90,7 +90,7 @@ impl Recorded {
         let (mut frame, mut at) = (0, 0);
         let (mut line_number, mut frame_line) = (1, 2);
         let mut is_first = true;
-        // A frame that is wrong is damage once another one follows; until then a crash may have cut it.
+        // A wrong frame is damage if another one follows. If it is the last one, a crash may have cut it.
         let mut wrong = None;
         for line in body.split_inclusive(|byte| *byte == b'\n') {
             line_number += 1;
@@ -107,7 +107,7 @@ impl Recorded {
                         let lost = format!("behind round {} stands round {round}", recorded.round);
                         let wrong = wrong.take().unwrap_or(format!("{lost}, at line {frame_line}"));
                         recorded.damage.get_or_insert(wrong);
-                        // Rounds go up, or it is not known what came last.
+                        // Rounds must go up; otherwise nobody knows which came last.
                         if round > recorded.round {
                             recorded.take(round, rows);
                         }
@@ -122,7 +122,7 @@ impl Recorded {
             }
             at = end;
         }
-        // What begins with a zero is room that no round has begun to take.
+        // Room that begins with a zero has not been written to.
         recorded.is_torn = wrong.is_some() || body.get(frame).is_some_and(|byte| *byte != 0);
         recorded
     }

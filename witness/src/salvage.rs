@@ -1,8 +1,8 @@
 //! Makes a database anew from what can be read of a damaged one, and keeps the damaged one beside it.
 //!
-//! What was cosigned is in two places. Where one is damaged, the other tells what the logs' trees were; where both are,
-//! nobody does, and the witness is over. The two are left as different as they are: logs that they do not agree on
-//! stay held until the operator accepts the higher one.
+//! Database and record both have what was cosigned. If one is damaged, the other has the trees of the logs. If both are
+//! damaged, nobody has them, and the witness is over. Salvage settles no difference between the two: logs about which
+//! they differ stay held until the operator accepts the higher one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,7 +43,7 @@ impl Rescued {
             }
             Err(error) => rescued.damage.push(format!("`{}`: {error}", db.display())),
         }
-        // Never as it is: RocksDB reads some damage in a record file for ever.
+        // Never open it as it is: RocksDB loops for ever on some damage in a record file.
         let mended = match wal::Mended::copy(db) {
             Ok(mended) => mended,
             Err(error) => {
@@ -81,7 +81,7 @@ impl Rescued {
         rescued
     }
 
-    /// What is damaged of the values that [`read`](Self::read) does not look into: checkpoints and contradictions.
+    /// Damage in the values that [`read`](Self::read) does not parse: checkpoints and contradictions.
     pub(crate) fn unreadable_values(&self) -> Vec<String> {
         let of = |column| self.columns.get(&column).into_iter().flatten();
         let is_bad = |value: &[u8]| tlog::note::Note::parse(value).is_err();
@@ -118,8 +118,8 @@ impl Rescued {
     }
 }
 
-/// Makes the database and the record of a directory, which this process holds, ones that can be opened. Answers what
-/// was done, a line each.
+/// Makes the database and the record of a directory, which this process holds, openable again. Answers what was done, a
+/// line each.
 pub(crate) fn salvage(dir: &Path, record_path: &Path) -> Result<Vec<String>, Failure> {
     let cannot = |e: io::Error| Failure::new(format!("cannot salvage `{}`", dir.display())).caused_by(e);
     let (db, new) = (dir.join("db"), dir.join("db.new"));
@@ -151,8 +151,8 @@ pub(crate) fn salvage(dir: &Path, record_path: &Path) -> Result<Vec<String>, Fai
         recorded.damage.iter().map(|damage| format!("damaged: `{}`: {damage}", record_path.display())),
     );
     let round = of_store.max(recorded.round) + 1;
-    // The record first: a crash behind this line leaves a database that is behind it, which is refused and salvaged
-    // again; the other way round it would pass for one that is ahead.
+    // The record first. After a crash here the database is behind the record, so it is refused and salvaged again. In the
+    // other order the database would be ahead, and would be taken for sound.
     CosignedRecord::replace(record_path, &name, round, recorded.rows).map_err(cannot)?;
     if new.exists() {
         fs::remove_dir_all(&new).map_err(cannot)?;

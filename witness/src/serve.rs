@@ -61,7 +61,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let (state, writer) = State::open(store.clone(), end_process).map_err(damaged)?;
     let state = state.holding(held);
     let clock = Clock::new(Box::new(read_clocks), settings.accept_clock);
-    // Said at once, not at the first request.
+    // Report a wrong clock at the start, not at the first request.
     let _ = clock.now(state.latest());
     metrics::logs(logs.len());
     metrics::contradictions(state.contradictions());
@@ -82,12 +82,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new("cannot start the server").caused_by(e))?;
     runtime.block_on(serve(app, lists, &settings, limits, &directory, &args.dir))?;
-    // Whoever still waited is gone with the runtime; the writer ends when nobody can ask it any more.
+    // The runtime drops the last waiters. The writer ends when nobody can ask it any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     writer.join().map_err(|_| Failure::new("the state's writer had failed before the witness stopped"))?;
-    // What is sorted into files is checked when it is read, and needs no write-ahead log at the next start.
+    // After a flush the next start has nothing to replay, and RocksDB checks what it reads.
     store.inner().flush().map_err(|e| Failure::new("cannot flush the database").caused_by(e))?;
-    // The directory is let go of only now: everything that uses it has ended.
+    // The directory is unlocked only now, when everything that uses it has ended.
     drop(directory);
     Ok(())
 }
@@ -148,21 +148,21 @@ fn on(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|e| Failure::new("cannot wait for signals").caused_by(e))
 }
 
-/// After a failed write what is on the disk is known only after reading it again, and nobody may be answered
+/// Ends the process after a failed write: only the next start knows what is on the disk (I5), and nobody may be answered
 /// before that.
 fn end_process(error: StoreError) {
     tracing::error!(%error, "a write failed: stopping, to start again from what is on the disk");
     std::process::exit(EXIT_FATAL);
 }
 
-/// What reads the logs again.
+/// Reads the logs again.
 struct Reload {
     taker: Arc<Taker>,
     poll: mpsc::SyncSender<()>,
 }
 
 impl Reload {
-    /// The operator's own logs at once, whatever the lists of others do; then those.
+    /// Takes the operator's own logs at once, and asks for the lists of others, which may take long.
     fn now(&self) {
         let taker = self.taker.clone();
         drop(tokio::task::spawn_blocking(move || taker.take()));
@@ -174,7 +174,7 @@ impl Reload {
 /// The lists, and the witness that takes the logs from them.
 struct Taker {
     lists: Mutex<Lists>,
-    /// Not the witness itself: its state ends when the last who asks it has gone.
+    /// Weak: the state ends when the last user of the witness has gone.
     cosigner: Weak<Cosigner>,
 }
 
@@ -194,8 +194,8 @@ impl Taker {
     }
 }
 
-/// Reads the lists of others on each word and at an interval; a thread, since files and HTTP block. Ends with the
-/// process: it holds nothing that would be lost.
+/// Starts a thread that reads the lists of others when asked, and at an interval. It is a thread because files and HTTP
+/// block. It may end with the process, since it holds nothing that would be lost.
 fn spawn_lists(lists: Lists, cosigner: &Arc<Cosigner>, interval: Duration) -> Result<Reload, Failure> {
     let (poll, polls) = mpsc::sync_channel(1);
     let taker = Arc::new(Taker { lists: Mutex::new(lists), cosigner: Arc::downgrade(cosigner) });
@@ -219,8 +219,8 @@ fn list_error(error: &ListsError) {
     tracing::error!(%error, "the logs stay as they were");
 }
 
-/// Looks after what changes outside: the clock and free disk space. Shows how all that is bounded stands, and keeps
-/// metrics and budgets from growing.
+/// Watches the clock and the free disk space, publishes the state of all bounds as metrics, and keeps metrics and budgets
+/// from growing.
 async fn watch_over(app: Arc<App>, directory: Arc<Directory>, dir: PathBuf, disk_floor_bytes: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     let mut warnings = Warnings::default();
@@ -240,7 +240,7 @@ async fn watch_over(app: Arc<App>, directory: Arc<Directory>, dir: PathBuf, disk
         }
         disk::watch(&dir, disk_floor_bytes, &app.disk_low);
         if let Err(error) = directory.check_linked() {
-            // What is cosigned from now on would be forgotten with the process.
+            // Anything cosigned from now on would be forgotten with the process.
             tracing::error!(%error, "the witness's files are gone: stopping");
             std::process::exit(EXIT_FATAL);
         }
@@ -254,7 +254,7 @@ fn read_clocks() -> Reading {
 /// Open files of the store, with room for its journals, the listener and the operator's connections.
 const STORE_FILES: usize = 256 + operator::CONNECTIONS;
 
-/// The files of a directory that are read, and not written by this program alone.
+/// The files of a directory that people may edit.
 const EDITED: [&str; 3] = ["witness.toml", "logs", "logs.learned"];
 
 /// The exit code after a failed write.

@@ -7,11 +7,11 @@
 //! evidence  SHA-256(origin), SHA-256 of what contradicts      as `crate::findings` has it
 //! round     `round`                          the number of synced batches, which `crate::record` counts too
 //! ```
-//! One thread writes. It takes all updates that wait, holds each against what is there, and writes those that fit in
-//! one synced batch: many logs share a sync, and check and set are one step (c2sp.org/tlog-witness describes the
-//! race that this excludes). A second thread confirms the batch in the second record, then answers, in the order of the
-//! batches, while the next one is written. After a failed write the state on disk is not known: both threads end, and
-//! every later update with them.
+//! One thread writes. It takes all updates that wait, compares each with the state, and writes those that fit in one synced
+//! batch. So many logs share a sync, and check and set are one step (c2sp.org/tlog-witness describes the race that this
+//! excludes). A second thread records the batch in the second record and then answers, in the order of the batches, while
+//! the next one is written. After a failed write nobody knows the state on disk: both threads end, and every later update
+//! fails.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -48,7 +48,7 @@ pub struct Cosigned {
 pub struct Update {
     /// SHA-256 of the log's origin.
     pub log: Hash,
-    /// What the decision rests on. If this is not what is there, nothing is changed.
+    /// The state that the decision was made from. If the state is another by now, nothing is changed.
     pub expected: Option<Cosigned>,
     /// The tree that is cosigned.
     pub seen: Seen,
@@ -93,14 +93,14 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Confirms a round, and answers who waits for it.
+    /// Records a round, and answers its waiters.
     fn confirm(&self, round: Round) -> Result<(), StoreError> {
         let Round { batch, changed, kept, waiting } = round;
         if !batch.puts().is_empty() {
             self.store.confirm(&batch)?;
         }
-        // From here on the batch is durable, twice: a crash before this line takes nothing back that was told to
-        // anybody, a crash after it finds the new state.
+        // From here on the batch is durable in both records. After a crash before this line the batch may be lost, and nobody
+        // was told of it. After a crash behind it the next start finds the new state.
         let latest = changed.values().map(|log: &Cosigned| log.time.as_secs()).max().unwrap_or(0);
         self.latest.fetch_max(latest, Ordering::AcqRel);
         self.contradictions.fetch_add(kept as u64, Ordering::AcqRel);
@@ -120,8 +120,8 @@ enum Request {
 }
 
 impl State {
-    /// Reads what `store` has, and starts the writer. When a write fails, `failed` is called, and nobody who waits
-    /// gets an answer. The writer ends when the state is dropped.
+    /// Reads what `store` has, and starts the writer. When a write fails, `failed` is called, and no waiter gets an answer.
+    /// The writer ends when the state is dropped.
     pub fn open(
         store: Arc<dyn Store>,
         failed: impl FnOnce(StoreError) + Send + 'static,
@@ -147,7 +147,7 @@ impl State {
         Ok((Self { shared, queue, held: Held::new() }, writer))
     }
 
-    /// The state of which nothing is signed or shown of these logs.
+    /// The same state, in which nothing is signed or shown of these logs.
     #[must_use]
     pub fn holding(self, held: Held) -> Self {
         Self { held, ..self }
@@ -184,8 +184,8 @@ impl State {
         (latest > 0).then_some(UnixTime::from_secs(latest))
     }
 
-    /// The note that was cosigned last of a log, with our cosignatures. `None` also where the operator accepted the
-    /// record's word, which has no signatures.
+    /// The last cosigned note of a log, with our cosignatures. `None` also where the operator accepted the record's row,
+    /// which has no signatures.
     pub fn note(&self, log: &Hash) -> Result<Option<Note>, StateError> {
         let value = self.shared.store.get(Column::Cosigned, log.as_bytes())?;
         let note = value.map(|value| decode(log, &value).map(|(_, note)| note)).transpose()?;
@@ -202,14 +202,14 @@ impl State {
         notes.into_iter().collect()
     }
 
-    /// Replaces what is there of a log, if it is what the update expects; answers whether. Durable then.
+    /// Replaces the state of a log if it is what the update expects. Answers whether it was; if so, the update is durable.
     pub async fn replace(&self, update: Update) -> Result<bool, Stopped> {
         let (answer, answered) = oneshot::channel();
         self.queue.send(Request::Replace(Box::new(update), answer)).await.map_err(|_| Stopped)?;
         answered.await.map_err(|_| Stopped)
     }
 
-    /// Keeps a contradiction; answers whether it is new. Durable then.
+    /// Keeps a contradiction, durably. Answers whether it is new.
     pub async fn keep(&self, contradiction: Contradiction) -> Result<bool, Stopped> {
         let (answer, answered) = oneshot::channel();
         self.queue.send(Request::Keep(contradiction, answer)).await.map_err(|_| Stopped)?;
@@ -220,7 +220,7 @@ impl State {
 /// The only one that writes.
 struct Writer {
     shared: Arc<Shared>,
-    /// What was written last of each log. What others know of it was confirmed, too.
+    /// The last write of each log. Other threads see a write only once it is in the second record, too.
     written: HashMap<Hash, Cosigned>,
     /// How many contradictions there are of a log, once asked.
     contradictions: HashMap<Hash, usize>,
@@ -236,18 +236,17 @@ struct Round {
 }
 
 impl Writer {
-    /// Writes until nobody can ask any more, or until a write fails: then `failed` is called at once, whichever thread
-    /// it was.
+    /// Writes until nobody can ask any more, or until a write of either thread fails: then `failed` is called at once.
     fn run(mut self, mut requests: mpsc::Receiver<Request>, failed: impl FnOnce(StoreError) + Send) {
         let shared = self.shared.clone();
         let failed = Mutex::new(Some(failed));
         let fail = |error| {
-            // Who waits is not answered: the senders are dropped, and so is the queue.
+            // No waiter is answered: their senders and the queue are dropped.
             if let Some(failed) = failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 failed(error);
             }
         };
-        // Without room: while one round is confirmed, one is written, and no third.
+        // The channel has no room: one round is recorded while one is written, and there is no third.
         let (rounds, to_confirm) = std::sync::mpsc::sync_channel::<Round>(0);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -408,8 +407,7 @@ pub fn rows_of(batch: &Batch) -> Result<Vec<Row>, StateError> {
     Ok(rows.into_values().collect())
 }
 
-/// What makes the store say what a row says. The row of the store itself keeps its signatures; that of the record has
-/// none.
+/// A batch that sets the store to a row. If it is the store's own row, it keeps its signatures; the record's has none.
 pub fn accept(store: &dyn Store, row: &Row) -> Result<Batch, StateError> {
     let hash = Hash::of(row.origin.as_bytes());
     let mut batch = Batch::default();
@@ -460,12 +458,12 @@ fn encode(cosigned: &Cosigned, note: &Note) -> String {
     format!("{} {}\n{note}", cosigned.time, cosigned.growths)
 }
 
-/// Reads a value. Needs no key: it stays readable whatever keys the witness and the log have by then (WIT-16).
+/// Reads a value. It needs no key, so it stays readable after the keys of witness and log have changed (WIT-16).
 fn decode(log: &Hash, value: &[u8]) -> Result<(Cosigned, Note), StateError> {
     let parts = || {
         let (head, note) = std::str::from_utf8(value).ok()?.split_once('\n')?;
         let (time, growths) = head.split_once(' ')?;
-        // What was accepted from the record stands without a signature.
+        // A row that was accepted from the record has no signature.
         let unsigned = || {
             let text = note.strip_suffix('\n')?;
             Checkpoint::parse(text).ok().map(|_| Note::unsigned(text.to_owned()))
@@ -499,7 +497,7 @@ pub enum StateError {
 /// How many checkpoints of each log are remembered, to recognise a fork that begins below the last one.
 pub const HISTORY: usize = 16;
 
-/// The most contradictions that are kept of one log: one convicts it, and it could sign any number.
+/// The most contradictions that are kept of one log. One convicts it, and it could sign any number.
 pub const MAX_CONTRADICTIONS: usize = 100;
 
 /// The most updates that share a write.

@@ -75,9 +75,9 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a batch.
     fn write(&self, batch: &Batch) -> Result<(), StoreError>;
 
-    /// Records a batch that was written a second time, if the store does that. Batches come in the order in which they
-    /// were written, one after the other; meanwhile another may be written. Nobody is answered before this returned
-    /// `Ok`; an `Err` is as one of [`write`](Self::write).
+    /// Records a written batch in the second record, if the store has one. Batches come one after the other, in the order
+    /// in which they were written; the next one may be written meanwhile. Nobody is answered before this returns `Ok`. An
+    /// `Err` means the same as one of [`write`](Self::write).
     fn confirm(&self, batch: &Batch) -> Result<(), StoreError> {
         let _ = batch;
         Ok(())

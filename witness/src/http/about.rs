@@ -29,7 +29,7 @@ pub async fn about(State(app): State<Arc<App>>) -> Response {
     text(page)
 }
 
-/// As other witnesses' clients read it to configure themselves.
+/// Metadata in the form in which clients of other witnesses read it to configure themselves.
 #[derive(Debug, Serialize)]
 pub struct Metadata {
     witness_name: String,

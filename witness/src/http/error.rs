@@ -1,4 +1,4 @@
-//! Errors as clients see them: a status and one sentence, plain text, as everybody who speaks this protocol does.
+//! Errors as clients see them: a status and one sentence of plain text, as this protocol has it.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -1,7 +1,7 @@
 //! The store on disk: RocksDB, every write synced.
 //!
-//! An open that may write drops what recovery does not read, for good. So a start looks first (`crate::opening`), and
-//! opens for writing only what it found whole.
+//! Opening read-write truncates the write-ahead log at the first damaged record. Opening read-only keeps the rest for
+//! salvage. So a start reads first (`crate::opening`), and opens for writing only what it found whole.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,19 +38,18 @@ impl RocksStore {
         Self::of(DB::open_cf_descriptors(&options, path, columns()))
     }
 
-    /// Opens a store to look at it, also while another process uses it: shows what was there at this moment.
-    /// Changes nothing on the disk. The caller has seen that its record files are whole: of a flipped record type
-    /// RocksDB makes an endless loop.
+    /// Opens a store read-only, also while another process uses it: shows what was there at this moment. The caller must
+    /// have checked that the record files are whole: RocksDB loops for ever on a flipped record type.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         Self::look(path, &options())
     }
 
-    /// As [`open_read_only`](Self::open_read_only), and passes over what is damaged in the write-ahead logs: for
-    /// salvage, which then says what is missing.
+    /// As [`open_read_only`](Self::open_read_only), but skips damage in the write-ahead logs: for salvage, which then says
+    /// what is missing.
     pub fn open_damaged(path: &Path) -> Result<Self, StoreError> {
         let mut options = options();
         options.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
-        // A write-ahead log that is missing is what brought us here.
+        // A missing write-ahead log may be the damage.
         options.set_track_and_verify_wals_in_manifest(false);
         Self::look(path, &options)
     }
@@ -143,7 +142,7 @@ fn options() -> Options {
     // Every write was synced, so nothing but a record that a crash cut off may be missing.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_track_and_verify_wals_in_manifest(true);
-    // A manifest that lost its tail has then lost all columns of a flush, and the count of rounds says so; never one.
+    // With this a manifest that lost its tail has lost all columns of a flush, never one of them; the count of rounds tells.
     options.set_atomic_flush(true);
     options
 }
@@ -156,7 +155,7 @@ fn columns() -> [ColumnFamilyDescriptor; Column::ALL.len()] {
         table.set_cache_index_and_filter_blocks(true);
         table.set_format_version(6);
         let mut options = Options::default();
-        // Few keys that are written over and over: most of what comes dies in memory.
+        // Few keys are written over and over: most values are overwritten while they are still in memory.
         options.set_write_buffer_size(if column == Column::Contradiction { 1 << 20 } else { BUFFER_BYTES });
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_block_based_table_factory(&table);
