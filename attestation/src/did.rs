@@ -164,7 +164,7 @@ pub(crate) fn pem_of_raw(raw: &[u8; Ed25519PublicKey::BYTES]) -> String {
     format!("{PEM_HEAD}{}{PEM_TAIL}", encoding::base64(raw))
 }
 
-/// As [`from_pem`], without admitting the key: whoever reads many entries admits each key once.
+/// As [`from_pem`], without admitting the key: a caller that reads many entries admits each key once.
 pub(crate) fn raw_from_pem(pem: &str) -> Option<[u8; Ed25519PublicKey::BYTES]> {
     encoding::decode_base64_array(pem.strip_prefix(PEM_HEAD)?.strip_suffix(PEM_TAIL)?)
 }

@@ -27,8 +27,8 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     [head.as_bytes(), payload].concat()
 }
 
-/// An envelope as it was read or signed. Its payload is handed out by [`Envelope::verify`] only; who
-/// must look before that asks for [`Envelope::unverified_payload`] and has been told.
+/// An envelope as it was read or signed. [`Envelope::verify`] gives out its payload once the signature is checked. A caller
+/// that must look before that takes [`Envelope::unverified_payload`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Envelope {
     /// Shared: a payload may be long, and a receipt is handed around.
@@ -103,7 +103,7 @@ impl Envelope {
         Ok(&self.payload)
     }
 
-    /// The payload, whoever signed it: to be shown as unchecked, or read on the way to a check.
+    /// The payload, unverified: to show it as unchecked, or to read it on the way to a check.
     pub fn unverified_payload(&self) -> &[u8] {
         &self.payload
     }

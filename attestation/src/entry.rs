@@ -14,8 +14,8 @@
 //! pending leaf   the claim with its signature        what a signer sends
 //! leaf           the pending leaf with its loggedAt  what a log holds
 //! ```
-//! Parsing and checking signatures are separate calls: a server admits each key once and looks a claim up
-//! before it spends a signature check on it. Parsed is not verified.
+//! Parsing does not verify. Signatures are checked by separate calls, since a server admits each key once, and looks a
+//! claim up before it checks a signature.
 //!
 //! In scope: the form, the signatures, the match of entry and envelope. Out of scope: whether the key is
 //! the DID's current key in this log, beyond [`Claim::check_genesis_key`]; whether the claim is known.
@@ -33,20 +33,20 @@ use crate::statement::{MAX_SUBJECTS, Statement, StatementError, check_predicate_
 
 mod wire;
 
-/// The type of a claim in its PAE, so that its signature counts as no statement's.
+/// The type of a claim in its PAE. It keeps the signature over a claim from passing as one over a statement.
 pub const CLAIM_TYPE: &str = "application/vnd.aip.entry.v1+json";
 
 /// The longest leaf: an entry bundle gives its length as a `u16` (c2sp.org/tlog-tiles).
 pub const MAX_LEAF_BYTES: usize = u16::MAX as usize;
 
-/// The longest pending leaf: room is kept for the longest `"loggedAt":<16 digits>,`, so that whatever
-/// is admitted can be logged.
+/// The longest pending leaf. It leaves room for the longest `"loggedAt":<16 digits>,`, so that every admitted entry can be
+/// logged.
 pub const MAX_PENDING_LEAF_BYTES: usize = MAX_LEAF_BYTES - 28;
 
 /// What a signer asks a log to hold: that it signed this envelope, in this log.
 ///
-/// A claim keeps the rules of its form, whoever made it; whether its signer did is
-/// [`PendingEntry::verify_claim_signature`].
+/// Every value of this type keeps the rules of the form. [`PendingEntry::verify_claim_signature`] tells whether its signer
+/// made it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Claim {
     did: Did,
@@ -103,7 +103,7 @@ impl Claim {
         origin: &str,
         visibility: Visibility,
     ) -> Result<Self, EntryError> {
-        // Of a private claim only whoever has the envelope can tell; of a public one everybody.
+        // For a private claim only a holder of the envelope can check this; for a public one everybody can.
         if is_event(statement.predicate_type()) {
             return Err(EntryError::EventPredicate(quoted(statement.predicate_type())));
         }
@@ -172,8 +172,7 @@ impl Claim {
         &self.envelope_signature
     }
 
-    /// The raw key of the signer. Nobody has admitted it: [`Ed25519PublicKey::from_bytes`] does, once a
-    /// key if the caller remembers.
+    /// The raw key of the signer, not admitted yet. [`Ed25519PublicKey::from_bytes`] admits it; a caller may cache that.
     pub fn verifier(&self) -> &[u8; Ed25519PublicKey::BYTES] {
         &self.verifier
     }
@@ -284,10 +283,10 @@ impl PendingEntry {
         if key.verify(&self.claim.pae(), &self.signature) { Ok(()) } else { Err(EntryError::ClaimSignature) }
     }
 
-    /// Checks an envelope that is to be published with this entry, and answers its statement: `key`, which
-    /// the caller has admitted, signed it, and the entry says of it what it is.
+    /// Checks an envelope that is to be published with this entry, and answers its statement. `key`, which the caller has
+    /// admitted, must have signed it, and the entry must describe it.
     ///
-    /// A private entry has no published envelope: who holds a receipt could publish it otherwise.
+    /// A private entry never publishes an envelope: otherwise anybody who holds a receipt could publish it.
     pub fn check_published(
         &self,
         envelope: &Envelope,
@@ -452,8 +451,8 @@ pub enum Entry {
 impl Entry {
     /// Reads a leaf of any kind.
     ///
-    /// An entry of an unknown kind is strict JSON with exactly `apiVersion`, `kind` and `spec`; the rest
-    /// is for who knows the kind.
+    /// An entry of an unknown kind must be strict JSON with exactly `apiVersion`, `kind` and `spec`. What `spec` holds is
+    /// not looked at.
     pub fn parse(bytes: &[u8]) -> Result<Self, EntryError> {
         if bytes.starts_with(DSSE_HEAD.as_bytes()) {
             return DsseEntry::parse(bytes).map(|entry| Self::Dsse(Box::new(entry)));
@@ -487,7 +486,7 @@ fn parse_other(bytes: &[u8]) -> Result<(String, String), EntryError> {
     if !is_name(&kind) || !is_name(&version) {
         return Err(EntryError::Name { kind: quoted(&kind), version: quoted(&version) });
     }
-    // Whoever writes an entry of these kinds in another spelling has written none.
+    // An entry of these kinds in another spelling is no entry.
     match (kind.as_str(), version.as_str()) {
         ("dsse", "0.0.1") => Err(EntryError::NotCanonical { at: 0, want: DSSE_HEAD }),
         ("aip-event", "1") if !bytes.starts_with(EVENT_HEAD.as_bytes()) => {

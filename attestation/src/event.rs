@@ -8,8 +8,8 @@
 //! event hash     SHA-256 of the pending leaf, which has no loggedAt: the idempotency key
 //! payload        a statement about one DID, in the one spelling that `Event::to_payload` writes
 //! ```
-//! In scope: the form, and whether the keys that the entry names signed it. Out of scope: whether those are
-//! the right keys now (`identity`), and what the event is worth (`trust`).
+//! In scope: the form, and whether the keys that the entry names signed it. Out of scope: whether these are the right
+//! keys at that index (`identity`), and what the event is worth (`trust`).
 
 use std::fmt;
 
@@ -43,8 +43,7 @@ pub const MAX_DEPTH: u8 = 7;
 
 /// What an issuer says in a log about a DID.
 ///
-/// An event keeps the rules of its form, whoever made it; whether its signers did is
-/// [`PendingEvent::verify`].
+/// Every value of this type keeps the rules of the form. [`PendingEvent::verify`] tells whether its signers made it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Event {
     issuer: Did,
@@ -101,14 +100,14 @@ pub enum IdentityEvent {
         recovery: Commitment,
         /// What the key may do.
         capabilities: Capabilities,
-        /// From where on nothing counts that was logged before this event.
+        /// The first entry that is void: everything from there to this event.
         since: Reference,
     },
     /// The current key is somebody else's too.
     Compromise {
         /// Its place.
         link: Link,
-        /// From where on nothing counts.
+        /// The first entry that is void.
         since: Reference,
     },
     /// The DID ends.
@@ -378,7 +377,7 @@ impl Event {
         &self.origin
     }
 
-    /// Whom it is about.
+    /// The DID that it is about.
     pub fn subject(&self) -> Did {
         self.subject
     }
@@ -521,7 +520,7 @@ impl TrustEvent {
 }
 
 impl Reference {
-    /// A statement in a log refers to entries of that log: their order is known there only.
+    /// Refuses a reference to another log: only entries of one log have an order.
     fn check(&self, member: &'static str, origin: &str) -> Result<(), EventError> {
         if self.origin == origin {
             return Ok(());

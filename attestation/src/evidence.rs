@@ -5,8 +5,8 @@
 //!  "lists":{"id:did:aip:…":["<base64 of 32 bytes>",…],…},
 //!  "entries":[{"index":3,"leaf":"<base64>","hashes":["<base64>",…]},…]}
 //! ```
-//! In scope: the form, the log's assertion, and that every element is what it is said to be. Out of scope:
-//! the judgement (`trust`), and how old a checkpoint may be.
+//! In scope: the form, the log's assertion, and proofs that every element is what the file says. Out of scope: the
+//! judgement (`trust`), and how old a checkpoint may be.
 
 use std::collections::BTreeMap;
 
@@ -118,7 +118,7 @@ fn assertion_line(key: &ListKey, entries: &[Listed]) -> String {
     format!("{key} {} {root}\n", entries.len())
 }
 
-/// The tree that an assertion is about, if `text` is one and says of the list `key` that these are its entries.
+/// The tree that an assertion is about, if `text` is an assertion that the list `key` has exactly these entries.
 pub fn asserted_tree(text: &str, key: &ListKey, entries: &[Listed]) -> Option<Checkpoint> {
     // Behind its first line an assertion has the form of a checkpoint, with the lists as extension lines.
     let text = text.strip_prefix(ASSERTION)?.strip_prefix('\n')?;
@@ -240,7 +240,7 @@ impl Evidence {
         if self.assertion.text() == want {
             return Ok(());
         }
-        // Which list it is: the first line that one has and the other has not.
+        // Find the list: the first line in which the two texts differ.
         let (mut said, mut have) = (self.assertion.text().lines(), want.lines());
         let differs = loop {
             match (said.next(), have.next()) {
@@ -364,15 +364,15 @@ impl Proven {
         Ok(state)
     }
 
-    /// Each entry that is here stands in the lists that are here as it must, and each entry of a list that is
-    /// here is what the list says.
+    /// Checks entries against lists in both directions: each entry stands in the lists as it must, and each line of a list
+    /// whose entry is here describes that entry.
     fn check_lists(&self) -> Result<(), EvidenceError> {
         for (index, entry) in &self.entries {
             let stands = lists_of(entry, *index);
             for (key, want) in &stands {
                 let Some(list) = self.lists.get(key) else { continue };
                 let there = list.binary_search_by_key(index, |listed| listed.index).ok().map(|at| &list[at]);
-                // An event that breaks a rule of state stands in no list: then it is in none of them.
+                // An event that breaks a rule of state stands in no list.
                 if there.is_some_and(|listed| listed != want)
                     || (there.is_none() && !key.is_chosen() && self.any(&stands, *index))
                 {

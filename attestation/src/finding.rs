@@ -7,8 +7,8 @@
 //!  "origin": "example.com/log",
 //!  "vkeys": ["<vkey>", …], "foundAt": <ms>, "detail": "<for people>", "evidence": {…}}   the members of its class
 //! ```
-//! A finding says by itself what it proves and what remains the finder's word: [`Finding::confirm`]. Whose keys
-//! they are it cannot say: who confirms knows the log, or believes the finding about that.
+//! [`Finding::confirm`] tells what a finding proves, and what remains the finder's word. A finding cannot prove whose keys
+//! it names: the confirmer knows the log's keys, or takes the finder's word for them.
 //!
 //! In scope: reading, writing, confirming. Out of scope: finding, and telling people.
 
@@ -108,8 +108,8 @@ pub enum Served {
         /// The subtree consistency proof from that root to the checkpoint's.
         proof: Vec<Hash>,
     },
-    /// All the tiles that are partial at the checkpoint's size, lowest first: together they give its root, so at
-    /// least one of them is wrong. Which one, nothing signed tells.
+    /// All tiles that are partial at the checkpoint's size, lowest first. Together they should give its root and do not, so
+    /// at least one is wrong. Nothing signed tells which one.
     Edge(Vec<(Tile, Vec<u8>)>),
 }
 
@@ -124,10 +124,10 @@ pub struct BadEntry {
     pub rule: Rule,
     /// For `logged-at-order`: a leaf before it with a later time. For `known`: one that is the same claim or event.
     pub earlier: Option<ProvenLeaf>,
-    /// For rules of state: the identity events of the signer before it that keep the rules, in log order. For rules
-    /// about earlier leaves also those of whom the event is about.
+    /// For rules of state: the signer's identity events before it that keep the rules, in log order. For rules about
+    /// earlier leaves also those of the DID that the event is about.
     pub identity: Vec<ProvenLeaf>,
-    /// For rules about earlier leaves: those before it that the event speaks of, in log order.
+    /// For rules about earlier leaves: the earlier leaves that the event refers to, in log order.
     pub references: Vec<ProvenLeaf>,
 }
 
@@ -227,9 +227,9 @@ impl Finding {
         self.proof.class()
     }
 
-    /// What makes two findings the same one: who sees a thing again does not find it again. Independent of
-    /// when it was found and of cosignatures, which come and go; and a fork from one older checkpoint is one
-    /// fork, however far its other side has grown by now.
+    /// The same for two findings of one thing, so that nobody reports it twice. It does not depend on the time of the finding
+    /// or on cosignatures, which come and go. Forks from one older checkpoint have one id, however far the other side has
+    /// grown.
     pub fn id(&self) -> Hash {
         let mut parts: Vec<Vec<u8>> = vec![self.class().into(), self.origin.clone().into()];
         match &self.proof {
@@ -258,7 +258,7 @@ impl Finding {
                 parts.push(stale.checkpoint.text().into());
                 parts.extend(stale.ahead.iter().map(|ahead| ahead.text().into()));
             }
-            // Without the larger one, which grows meanwhile.
+            // Without the larger note, which grows meanwhile.
             Proof::Forgotten(forgotten) => {
                 parts.push(forgotten.witness.to_string().into());
                 parts.extend(forgotten.smaller.iter().map(|smaller| smaller.text().into()));
@@ -305,7 +305,7 @@ fn is_of(key: &VerifierKey, origin: &str) -> bool {
     key.name().as_str() == origin && key.key().key_type() != KeyType::Ed25519Cosignature
 }
 
-/// The checkpoint of a note, which names the log `origin`. Who signed it is another question.
+/// The checkpoint of a note, which must name the log `origin`. Signatures are not checked here.
 fn checkpoint_of(note: &Note, origin: &str) -> Result<Checkpoint, ConfirmError> {
     let checkpoint = Checkpoint::parse(note.text())?;
     if checkpoint.origin == origin { Ok(checkpoint) } else { Err(ConfirmError::Origin(checkpoint.origin)) }

@@ -65,7 +65,7 @@ impl Status {
     }
 }
 
-/// A key, current from the entry behind this index on.
+/// A key, and the event after which it is current.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct KeyPeriod {
     /// The key.
@@ -105,8 +105,8 @@ impl Identity {
         }
     }
 
-    /// The state after all of `events`, which are of one DID and in log order. One that does not follow is
-    /// passed over: a log that takes it breaks a rule, and changes nothing.
+    /// The state after all of `events`, which are of one DID and in log order. An event that does not follow is skipped: a
+    /// log that takes it breaks a rule, and changes nothing by that.
     pub fn fold<'e>(events: impl IntoIterator<Item = (LeafIndex, &'e PendingEvent)>) -> Option<Self> {
         let step = |state: Option<Self>, (index, event)| match Self::apply(state.as_ref(), event, index) {
             Ok(after) => Some(after),
@@ -197,7 +197,7 @@ impl Identity {
         let by_recovery = event.keys().next().is_some_and(|key| Commitment::to(key) == self.recovery);
         match self.status {
             Status::Deactivated => return Err(StateError::Deactivated),
-            // Each event moves the link: whoever holds the other keys reports once, and is in nobody's way then.
+            // Each event moves the link. So a thief of the other keys can report once, and then is in nobody's way.
             Status::Compromised if rotation || !by_recovery => return Err(StateError::Compromised),
             Status::Compromised | Status::Active => (),
         }

@@ -29,14 +29,13 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     parse_to_depth(bytes, MAX_DEPTH)
 }
 
-/// As [`parse`], for what is about to be signed: a number that not every reader reads as it is written is refused,
-/// since it would be signed as something that the signer did not write. That is an integer beyond 2^53 - 1, or a
-/// decimal fraction with more digits than a double keeps.
+/// As [`parse`], for a text that is about to be signed. It also refuses numbers that some readers would round, so that
+/// nobody signs what he did not write: integers beyond 2^53 - 1, and decimals with more digits than a double keeps.
 pub fn parse_exact(bytes: &[u8]) -> Result<Value, JsonError> {
     Ok(serde_json::from_str(check_exact(bytes)?)?)
 }
 
-/// The text of what [`parse_exact`] would read, with nothing built of it: that takes several times its length.
+/// The text, if [`parse_exact`] would read it. Builds no value, which would take several times the length of the text.
 pub(crate) fn check_exact(bytes: &[u8]) -> Result<&str, JsonError> {
     let text = check(bytes, MAX_DEPTH)?;
     exact::check(text)?;
@@ -78,8 +77,7 @@ impl Object {
         Self::new(String::new(), parse_to_depth(bytes, max_depth)?)
     }
 
-    /// Reads a text that was checked as an object, but for the member `raw`, of which nothing is built: its text, if it
-    /// is there.
+    /// Reads a checked text as an object. The member `raw`, if it is there, is not built: its text comes back.
     pub(crate) fn parse_but<'t>(text: &'t str, raw: &str) -> Result<(Self, Option<&'t str>), JsonError> {
         if !text.trim_ascii().starts_with('{') {
             return Err(JsonError::Type { member: String::new(), want: "an object" });
@@ -256,7 +254,7 @@ impl From<serde_json::Error> for JsonError {
     }
 }
 
-/// Reads a value, keeps nothing of it, and notes the rule that the text breaks: the library's own error is a sentence.
+/// Reads a value without keeping it, and notes the rule that the text breaks; the library's own error is only a sentence.
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     room: usize,

@@ -1,4 +1,4 @@
-//! What a leaf must keep, whoever runs the log: the rules a monitor applies (`specs/finding.md`).
+//! The rules that every leaf of every log must keep, as a monitor applies them (`specs/finding.md`).
 //!
 //! | rule | broken when | checked by |
 //! |---|---|---|
@@ -30,8 +30,7 @@ use crate::identity::{Identity, StateError, check_artifact_signer, check_trust_s
 use crate::quote::quoted;
 use crate::trust::rules::{self, CheckError, Prefix, RuleError};
 
-/// A leaf that keeps every rule it can keep alone. Those of its signer's state are another matter:
-/// [`Leaf::check_state`].
+/// A leaf that keeps all rules that can be checked on it alone. [`Leaf::check_state`] checks those of its signer's state.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Leaf {
     entry: Entry,
@@ -87,7 +86,8 @@ impl Leaf {
         }
     }
 
-    /// What makes two leaves the same one, whenever they were logged; none of entries that are not understood.
+    /// The same for two leaves that are one claim or event, logged at any times. `None` for entries that are not
+    /// understood.
     pub fn hash(&self) -> Option<ClaimHash> {
         match &self.entry {
             Entry::Dsse(entry) => Some(entry.claim().hash()),
@@ -102,8 +102,8 @@ impl Leaf {
         if earlier.is_none() { Ok(()) } else { Err(BrokenRule::Earlier(RuleError::Known)) }
     }
 
-    /// Checks that the leaf may stand at `index` behind what the leaves before it say: by its signer's state, and by
-    /// those that an event refers to. Answers the state that an identity event leads to.
+    /// Checks that the leaf may stand at `index` behind the leaves before it: by its signer's state, and by the leaves that
+    /// an event refers to. Answers the state that an identity event leads to.
     pub fn check_behind<P: Prefix>(
         &self,
         index: LeafIndex,
@@ -130,8 +130,8 @@ impl Leaf {
     }
 }
 
-/// Checks a leaf of the log `origin` alone. `admit` makes a raw key one that can be believed in:
-/// [`Ed25519PublicKey::from_bytes`], or a memory of its answers, since a key comes many times.
+/// Checks a leaf of the log `origin` by itself. `admit` admits a raw key: [`Ed25519PublicKey::from_bytes`], or a cache of
+/// its answers, since a key comes many times.
 pub fn check(
     origin: &str,
     leaf: &[u8],

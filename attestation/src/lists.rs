@@ -1,7 +1,7 @@
-//! What is found under which key: the lists that an entry stands in (`specs/evidence.md`).
+//! Which entries are found under which key: the lists that an entry stands in (`specs/evidence.md`).
 //!
-//! A pure function of leaves in log order, so that anyone can rebuild every list. A list holds 32 bytes an
-//! entry, enough to tell what matters without the leaf:
+//! Lists are a pure function of the leaves in log order, so that anyone can rebuild them. A list holds 32 bytes for each
+//! entry, enough to judge most of it without the leaf:
 //!
 //! ```text
 //! index u64 | peer DID 16 | kind u8 | scope u8 | level u8 | depth u8 | expiry u32        big-endian

@@ -9,12 +9,11 @@
 //!    "resolvedDependencies":[{"digest":{"gitCommit":"<hex>"},"uri":"git+https://…@refs/heads/main"}]},
 //!  "runDetails":{"builder":{"id":"…"},"metadata":{"invocationId":"<the run>"}}}
 //! ```
-//! All of it comes from environment variables that the pipeline itself could set: it is the signer's word
-//! about its build, marked `selfAsserted`, and worth as much as the signer. Only the variables named here
-//! are read, never the whole environment, which holds secrets. What names a person or a machine is left
-//! out: a published statement stays.
+//! All of it comes from environment variables that the pipeline itself could set. So it is the signer's word about its
+//! build, marked `selfAsserted`, and worth as much as the signer. Only the variables named here are read, never the whole
+//! environment, which holds secrets. Names of persons and machines are left out, since a published statement stays.
 //!
-//! No time and no random number goes in: a retry of the same run says the same.
+//! It contains no time and no random number, so that a retry of the same run makes the same statement.
 
 use serde_json::{Map, Value, json};
 
@@ -50,7 +49,7 @@ impl Provenance {
         ci::read(env)
     }
 
-    /// What there is to say of a build on somebody's own machine: nothing but that.
+    /// Provenance of a build on somebody's own machine. It says only that.
     pub fn local() -> Self {
         Self {
             build_type: format!("{BUILD_TYPE_BASE}local/v1"),
@@ -129,12 +128,12 @@ pub struct BuildFacts {
 }
 
 impl BuildFacts {
-    /// Reads a statement; of what is not SLSA provenance v1 no more is known than whose word it is.
+    /// Reads a statement. Of a predicate that is not SLSA provenance v1 only `self_asserted` is set.
     ///
-    /// The source is `externalParameters.workflow`, else the only `git+` resolved dependency: of two, none
-    /// is *the* source.
+    /// The source is `externalParameters.workflow`, else the only `git+` resolved dependency. If there are two, there is no
+    /// source.
     pub fn read(statement: &Statement) -> Self {
-        // By its kind: to leave a member out makes nobody else say it.
+        // It is told by the kind: a missing member does not make it another's word.
         let self_asserted = statement.predicate_type().starts_with(ANY_PROVENANCE);
         if statement.predicate_type() != PREDICATE_TYPE {
             return Self { self_asserted, ..Self::default() };

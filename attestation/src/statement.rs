@@ -27,8 +27,8 @@ pub struct Statement {
     predicate: Predicate,
 }
 
-/// What a statement says: the text of a JSON object. It is shared, not copied, since it may be long; and it is no
-/// tree, which takes several times as much.
+/// What a statement says: the text of a JSON object. It may be long, so it is shared, and it is kept as text: a tree of
+/// values would take several times as much.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Predicate(Arc<str>);
 
@@ -79,9 +79,8 @@ impl Subject {
 impl Statement {
     /// A statement, checked by the rules of the format.
     ///
-    /// `predicate` is expected to come from [`Predicate::parse_exact`] or to be as shallow and exact: a
-    /// payload that nests deeper than [`MAX_DEPTH`] is refused when it is read, and a number that is no
-    /// 64-bit integer nor the text of a double has been rounded before it came here.
+    /// `predicate` should come from [`Predicate::parse_exact`], or be as shallow and exact. A payload that nests deeper than
+    /// [`MAX_DEPTH`] is refused when it is read. Numbers that are no 64-bit integer and no double were rounded before.
     pub fn new(
         subjects: Vec<Subject>,
         predicate_type: impl Into<String>,
@@ -158,7 +157,7 @@ impl Statement {
         &self.predicate_type
     }
 
-    /// The claim, read anew each time: of a long one that takes several times its length.
+    /// The claim, parsed anew each time: a parsed one takes several times the length of its text.
     pub fn predicate(&self) -> Map<String, Value> {
         self.predicate.to_map()
     }

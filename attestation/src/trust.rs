@@ -6,12 +6,12 @@
 //! social    = the best path  root → … → target:  root's weight × Π (level of the vouch × decay)
 //! behaviour = floor + what active weeks and confirmations earn, × ¾ for each open failure report
 //! ```
-//! [`search`] finds paths, [`judge`] checks them and says all that a person needs to be told. The judge asks a
-//! [`Ledger`] for little more than what is on the path, so that the answers fit into a file which makes
-//! the same verdict elsewhere.
+//! [`search`] finds paths. [`judge`] checks them, and says everything that a person needs to know. The judge asks a
+//! [`Ledger`] for little more than the entries along the paths, so that the answers fit into a file that gives the same
+//! verdict elsewhere.
 //!
-//! In scope: the definition, what makes an entry count at all ([`rules`]), a ledger in memory. Out of scope:
-//! where entries come from and whether they are in the log (`evidence`, and who reads logs); clocks.
+//! In scope: the score, which entries count ([`rules`]), a ledger in memory. Out of scope: where entries come from and
+//! whether they are in the log (`evidence`, and readers of logs); clocks.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -48,9 +48,9 @@ pub use verdict::{
 
 /// What a judgement needs of the first entries of one log.
 ///
-/// It answers with entries that hold and with no others: their signatures are good, and they keep every rule
-/// of [`rules`] at their index; the same claim or event counts once, where it came first. Of the answers that
-/// can lower a score none is left out; whoever cannot know that says so in an error.
+/// It answers only with entries that hold: their signatures are good, and they keep every rule of [`rules`] at their index.
+/// The same claim or event counts once, where it came first. It leaves out no entry that can lower a score; a ledger that
+/// cannot know that answers with an error.
 pub trait Ledger {
     /// Why there is no answer.
     type Error;
@@ -99,7 +99,7 @@ pub struct EdgeEvent {
     pub logged: Logged,
     /// Who says it.
     pub from: Did,
-    /// About whom.
+    /// The DID that it is about.
     pub to: Did,
     /// For what.
     pub scope: Scope,
@@ -182,8 +182,8 @@ pub struct Confirmation {
 pub struct Path {
     /// Where it begins.
     pub root: Did,
-    /// The vouches along it: in which scope, and for whom. The last one is for the target; none if the target
-    /// is the root.
+    /// The vouches along it: scope and subject of each. The last subject is the target. There is no vouch if the target is
+    /// the root.
     pub hops: Vec<(Scope, Did)>,
 }
 

@@ -18,8 +18,7 @@ use crate::{Hash, TreeSize};
 /// The largest size a checkpoint may name: Go's tools hold it in an `int64`.
 pub const MAX_TREE_SIZE: u64 = i64::MAX as u64;
 
-/// A log's statement about its tree. Parsed is not believed: whoever has one from a note has
-/// checked the note's signatures, or has not.
+/// A log's statement about its tree. Parsing does not check signatures: the caller checks those of the note.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Checkpoint {
     /// The log's unique name.
@@ -38,8 +37,7 @@ impl Checkpoint {
         Self { origin: origin.to_owned(), size, root, extensions: Vec::new() }
     }
 
-    /// Reads the text of a note. What does not print as it was read, or can stand in no note, is no
-    /// checkpoint.
+    /// Reads the text of a note. A text that would print otherwise, or that no note can hold, is no checkpoint.
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
         let checkpoint = Self::parse_any_root(text)?;
         if checkpoint.size == TreeSize::EMPTY && checkpoint.root != empty_root() {
@@ -48,8 +46,8 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Reads the text of a note, also one that gives the empty tree another root than SHA-256 of nothing: a
-    /// witness asks who signed that before it refuses it (c2sp.org/tlog-witness).
+    /// As [`parse`](Self::parse), but also takes an empty tree with another root than SHA-256 of nothing: a witness checks
+    /// the signature before it refuses that root (c2sp.org/tlog-witness).
     pub fn parse_any_root(text: &str) -> Result<Self, CheckpointError> {
         let lines = text.strip_suffix('\n').filter(|_| note::is_text(text)).ok_or(CheckpointError::Lines)?;
         let mut lines = lines.split('\n');

@@ -1,4 +1,4 @@
-//! Cosignatures: a witness has seen this checkpoint at this time, and none that contradicts it
+//! Cosignatures: a witness says that it had seen this checkpoint at this time, and none that contradicts it
 //! (c2sp.org/tlog-cosignature).
 //!
 //! ```text
@@ -71,8 +71,8 @@ pub fn verify(
 ) -> Result<UnixTime, CosignatureError> {
     let (time, signature) = split(blob)?;
     if time.as_secs() == 0 {
-        // The specification lets an ML-DSA cosigner say 0 when it does not say "the largest I have seen".
-        // Whom we believe about a checkpoint says that: 0 is for subtrees only.
+        // The specification lets an ML-DSA cosigner write 0 when it does not claim "the largest that I have seen". Here a
+        // cosigned checkpoint must claim that: 0 is for subtrees only.
         return Err(CosignatureError::Time(0));
     }
     let verified = match key.key() {
@@ -135,7 +135,7 @@ pub fn subtree_message(
     time: UnixTime,
     of: &Subtree<'_>,
 ) -> Result<Vec<u8>, CosignatureError> {
-    // A subtree of size 0 is only that of the empty checkpoint.
+    // Only the empty checkpoint is a subtree of size 0.
     if of.end != 0 && !subtree::is_valid(of.start, of.end) || of.end == 0 && of.start != 0 {
         return Err(CosignatureError::NoSubtree);
     }

@@ -6,8 +6,8 @@
 //! prefix root  P, the root of the first m entries of the newer tree
 //! proof        RFC 6962 consistency proof from (m, P) to the newer root; empty when m = n
 //! ```
-//! A root has one prefix of a size, or SHA-256 has a collision: when the proof holds and P is not A, the
-//! newer tree does not begin with the older, and no order of events makes both notes honest.
+//! Unless SHA-256 has a collision, the tree of a root has one prefix of each size. So if the proof holds and P is not A,
+//! the newer tree does not begin with the older one, and no order of events makes both notes honest.
 //!
 //! In scope: making and confirming the proof. Out of scope: who was shown which note, and where a proof is
 //! written down.
@@ -64,11 +64,11 @@ impl Fork {
         Self { older: one, newer: other, prefix_root: newer.root, proof: Vec::new() }.checked()
     }
 
-    /// The fork that a consistency proof shows: one that leads to the newer root, and on the way to another
-    /// root than the older note's. This is what a witness has in hand when it refuses a checkpoint.
+    /// The fork that a consistency proof shows if it leads to the newer root, and on the way to another root than the older
+    /// note's. A witness has such a proof when it refuses a checkpoint.
     ///
-    /// From a size that is a power of two such a proof leaves the older root out, so it can show nothing;
-    /// then who has hashes of the newer tree uses [`Fork::find`]. Signatures are not looked at.
+    /// If the older size is a power of two, the proof leaves the older root out and can show nothing; a caller that has
+    /// hashes of the newer tree uses [`Fork::find`] then. Signatures are not checked.
     pub fn from_proof(older: Note, newer: Note, proof: Vec<Hash>) -> Result<Self, ForkError> {
         let (old, new) = checkpoints(&older, &newer)?;
         let prefix_root = match consistency::verify(old.size, new.size, &proof, &old.root, &new.root) {
@@ -82,8 +82,8 @@ impl Fork {
 
     /// The fork between two notes, given in any order, by the hashes of the larger tree, which `reader` has.
     ///
-    /// What the reader answers need not be believed: hashes that do not lead to the newer root are
-    /// [`ForkError::Proof`]. Signatures are not looked at.
+    /// The reader need not be believed: hashes that do not lead to the newer root are [`ForkError::Proof`]. Signatures are
+    /// not checked.
     pub fn find<R: HashReader>(one: Note, other: Note, reader: &R) -> Result<Self, FindError<R::Error>> {
         let (first, second) = checkpoints(&one, &other).map_err(FindError::Fork)?;
         let (older, old, newer, new) =
@@ -98,9 +98,8 @@ impl Fork {
 
     /// Confirms that the log with these keys signed both notes and that they contradict each other.
     ///
-    /// Whose keys they are is for the caller to know. A key counts if it is called like the origin and is of
-    /// a type that logs have (0x01, 0x06). Notes of one size and root that differ in extension lines or
-    /// cosignatures are no fork.
+    /// The caller must know that these are the log's keys. A key counts if it is named like the origin and has a type that
+    /// logs have (0x01, 0x06). Notes of one size and root that differ in extension lines or cosignatures are no fork.
     pub fn confirm(&self, log_keys: &[VerifierKey]) -> Result<ConfirmedFork, ForkError> {
         let (older, newer) = self.check()?;
         for note in [&self.older, &self.newer] {

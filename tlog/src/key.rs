@@ -89,7 +89,7 @@ impl Ed25519PrivateKey {
         Self(ed25519_dalek::SigningKey::from_bytes(seed))
     }
 
-    /// The seed, for storage by whoever owns it.
+    /// The seed, a secret: for storage by its owner.
     pub fn seed(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.0.to_bytes())
     }
@@ -380,7 +380,7 @@ impl SignerKey {
         &self.key
     }
 
-    /// The skey text: a secret, for storage by whoever owns it.
+    /// The skey text, a secret: for storage by its owner.
     pub fn to_skey(&self) -> Zeroizing<String> {
         let mut data = Zeroizing::new(vec![self.verifier.key.key_type() as u8]);
         match &self.key {

@@ -5,8 +5,8 @@
 //! \n
 //! — <key name> <base64(4-byte key id || signature)>\n      one or more
 //! ```
-//! The text may hold blank lines: the last one divides. [`Note`] is what came in, believed by nobody;
-//! [`Note::verify`] says which keys signed it.
+//! The text may hold blank lines: the last one divides. A [`Note`] is unverified input; [`Note::verify`] says which keys
+//! signed it.
 
 use std::fmt;
 
@@ -120,8 +120,8 @@ impl Note {
         self.sign_as(key, key.verifier().name().clone(), key.verifier().id());
     }
 
-    /// Adds a signature by a key of type 0x01 under another name and id, for who names keys otherwise:
-    /// Sigstore's id is the hash of the SPKI.
+    /// Adds a signature by a key of type 0x01 under another name and id. Sigstore, for instance, takes the hash of the SPKI
+    /// for the id.
     ///
     /// # Panics
     /// As [`Note::sign`].
@@ -133,8 +133,8 @@ impl Note {
         self.add(NoteSignature { name, id, signature });
     }
 
-    /// Adds a signature line, or puts it in the place of those with the same name and id: one that
-    /// stayed behind, forged, would fail the whole note elsewhere.
+    /// Adds a signature line in the place of any lines with the same name and id. A forged one that stayed would fail the
+    /// whole note elsewhere.
     pub fn add(&mut self, line: NoteSignature) {
         let same = |old: &NoteSignature| old.name == line.name && old.id == line.id;
         let at = self.signatures.iter().position(same).unwrap_or(self.signatures.len());

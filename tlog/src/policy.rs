@@ -23,8 +23,8 @@ use crate::note::{Note, NoteError};
 
 pub use strength::{MAX_SPREAD, Strength};
 
-/// The most logs, witnesses and groups of a policy, taken together (the specification asks for 32 of
-/// each). Groups nest: without an end, whoever writes a policy chooses the reader's stack.
+/// The most logs, witnesses and groups of a policy, taken together (the specification asks for 32 of each). Groups nest, so
+/// without a limit the author of a policy would choose how deep the reader's stack gets.
 pub const MAX_DEFINITIONS: usize = 1_000;
 
 /// A policy, consistent in itself.
@@ -112,8 +112,8 @@ impl Policy {
         self.quorum.is_none_or(|member| self.counts(member, &seen))
     }
 
-    /// The fewest cosignatures that can make the quorum: 0 for `quorum none`. Two policies compare by
-    /// it when somebody offers a new one.
+    /// The fewest cosignatures that can make the quorum: 0 for `quorum none`. A new policy is compared with the old one by
+    /// this number.
     pub fn weakest_quorum(&self) -> usize {
         self.quorum.map_or(0, |member| self.fewest(member))
     }

@@ -1,10 +1,10 @@
-//! Reading a signed tree from whoever serves it (c2sp.org/tlog-tiles), without I/O.
+//! Reading a signed tree from any server of its tiles (c2sp.org/tlog-tiles), without I/O.
 //!
 //! ```text
 //! wants ──▶ fetched by a shell ──▶ bytes ──▶ verified against the checkpoint, from the root down
 //! ```
-//! In scope: which tiles and bundles are wanted, and whether bytes are them. Out of scope: how bytes are had, and
-//! whether the checkpoint is to be believed (`policy`).
+//! In scope: which tiles and bundles to fetch, and whether the fetched bytes are those of the tree. Out of scope: how they
+//! are fetched, and whether the checkpoint is to be believed (`policy`).
 
 use std::collections::HashMap;
 
@@ -50,15 +50,15 @@ impl Want {
         usize::from(self.tile.width()) * one
     }
 
-    /// What to fetch where a partial one is gone: the full one, which took its place.
+    /// What to fetch if a partial one is gone: the full one, which took its place.
     ///
     /// SPEC: Logs MAY delete partial tiles once the corresponding full tile is available.
     pub fn instead(self) -> Option<Self> {
         (!self.tile.is_full()).then_some(Self { tile: self.tile.full(), ..self })
     }
 
-    /// The bytes of this one, at the beginning of those of [`instead`](Self::instead). What is no bundle stays what it is:
-    /// it does not verify.
+    /// The bytes of this one, cut out of the beginning of [`instead`](Self::instead)'s. Bytes that are no bundle are left
+    /// as they are; they will not verify.
     pub fn cut(self, mut full: Vec<u8>) -> Vec<u8> {
         let width = usize::from(self.tile.width());
         let length = match self.resource {

@@ -75,8 +75,8 @@ impl Tile {
         end.is_some_and(|end| end <= hashes)
     }
 
-    /// The tiles that a tree of `new` has and one of `old` had not, or had narrower: what a growth
-    /// touches, level by level. From [`TreeSize::EMPTY`] this is every tile of a tree.
+    /// The tiles that are new or wider in a tree of `new` than in one of `old`, level by level. From [`TreeSize::EMPTY`]
+    /// these are all tiles of a tree.
     pub fn touched(old: TreeSize, new: TreeSize) -> impl Iterator<Item = Self> {
         (0..=MAX_LEVEL).take_while(move |level| hashes_at(*level, new) > 0).flat_map(move |level| {
             let (before, after) = (hashes_at(level, old), hashes_at(level, new));
@@ -235,7 +235,7 @@ impl InTile {
     /// Locates a node of a tree of `size`.
     ///
     /// # Panics
-    /// If the tree has no such complete subtree: who asks has checked index and size.
+    /// If the tree has no such complete subtree: the caller has checked index and size.
     pub fn of(node: Node, size: TreeSize) -> Self {
         let level = node.level / TILE_HEIGHT;
         let height = node.level % TILE_HEIGHT;
@@ -248,7 +248,7 @@ impl InTile {
     }
 }
 
-/// A tile with the complete subtrees inside it, for who proves many entries of one tile.
+/// A tile with the complete subtrees inside it, for many proofs from one tile.
 #[derive(Clone, Debug)]
 pub struct TileTree {
     /// By height: the tile's hashes, then one hash for each two below.

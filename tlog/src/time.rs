@@ -2,7 +2,7 @@ use std::fmt;
 
 /// Seconds since 1970-01-01T00:00:00Z, without leap seconds, as cosignatures carry it.
 ///
-/// Nothing in this crate reads a clock: whoever needs the present passes it in.
+/// Nothing in this crate reads a clock: the caller passes the present in.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct UnixTime(u64);
 

@@ -1,4 +1,4 @@
-//! The statement of an event: written in one spelling, so that reading is writing again and comparing.
+//! The statement of an event. It has one spelling: reading writes it again and compares.
 
 use serde_json::{Map, Value, json};
 use tlog::{Hash, LeafIndex, encoding};

@@ -1,8 +1,8 @@
-//! Evidence as a ledger: what a judgement asks for is answered from verified elements, and what is missing is
-//! named (`specs/evidence.md`, `specs/trust.md`).
+//! Evidence as a ledger: answers a judgement from verified elements, and names a missing element (`specs/evidence.md`,
+//! `specs/trust.md`).
 //!
-//! What raises a score must be shown to hold: the leaf, the signer's key at its index, and what it refers to. What
-//! lowers one counts when the list has it.
+//! An entry that raises a score must be proven: the leaf, the signer's key at its index, and the entries that it refers to.
+//! An entry that lowers a score counts as soon as the list has it.
 
 use std::borrow::Cow;
 
@@ -27,13 +27,13 @@ impl Ledger for Proven {
 
     fn latest(&self, from: Did, to: Did, scope: Scope) -> Result<Option<EdgeEvent>, EvidenceError> {
         let edge = ListKey::Edge(from, to, scope);
-        // All that an issuer said of anybody has what it said of this one.
+        // The issuer's whole `out` list contains what it said about this DID.
         let out = ListKey::Out(from);
         let list = [edge, out].into_iter().find(|list| self.lists().contains_key(list));
         let list = list.ok_or(EvidenceError::MissingList(edge))?;
         let said = self.said.get(&(from, to, scope)).map_or(&[][..], Vec::as_slice);
         let Some((last, before)) = said.split_last() else { return Ok(None) };
-        // No entry is here twice: those that could be the same as the last one are shown to be others.
+        // No entry may be here twice: earlier lines that could be of the same event must bring their entries.
         for listed in before.iter().filter(|listed| last.could_be(listed)) {
             self.entry(listed.index)?;
         }
@@ -45,8 +45,8 @@ impl Ledger for Proven {
         Ok(self.list(ListKey::Neg(did))?.iter().map(against).collect())
     }
 
-    /// A report counts without a look at its issuer's key, which could only let it count for less; a withdrawal
-    /// does not, and takes back the report before it.
+    /// A report counts without a check of its issuer's key, since that check could only make it count for less. A withdrawal
+    /// must be signed by the key of its index, and name the report before it.
     fn negative(&self, did: Did, against: &Against) -> Result<Negative, EvidenceError> {
         let (list, index) = (ListKey::Neg(did), against.index);
         let other = || EvidenceError::Listed { list, index };
@@ -81,7 +81,7 @@ impl Ledger for Proven {
     }
 }
 
-/// The vouches that are here: a path that is not here is not found. What speaks against one is asked of the [`Ledger`].
+/// The vouches in the evidence. Paths that are not in it are not found; what speaks against one is asked of the [`Ledger`].
 impl Graph for Proven {
     fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, EvidenceError> {
         self.edges_here(|key| key.0 == from)
@@ -93,7 +93,7 @@ impl Graph for Proven {
 }
 
 impl Proven {
-    /// The last word of each issuer about each subject in each scope, of those for which there is an entry.
+    /// The last word of each issuer about each subject in each scope, where its entry is here.
     fn edges_here(&self, wanted: impl Fn(&Said) -> bool) -> Result<Vec<EdgeEvent>, EvidenceError> {
         let last = self.said.iter().filter_map(|(key, said)| Some((key, said.last()?)));
         let here = last.filter(|(key, listed)| wanted(key) && self.has_entry(listed.index));

@@ -32,9 +32,9 @@ pub struct Confirmed {
 /// Where the log's keys came from that the proof was confirmed with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Keys {
-    /// The policy of whoever confirms.
+    /// The confirmer's policy.
     Policy,
-    /// The finding: that they are the log's is the finder's word.
+    /// The finding. Only the finder says that these are the log's keys.
     Finding,
 }
 
@@ -115,7 +115,7 @@ impl Said {
     }
 }
 
-/// Whom the confirming side believes.
+/// The keys and witnesses that the confirmer believes.
 struct Believed<'a> {
     origin: &'a str,
     log: Vec<VerifierKey>,
@@ -142,8 +142,8 @@ impl<'a> Believed<'a> {
         Ok(checkpoint)
     }
 
-    /// When the witnesses that count cosigned a note. A bad line counts for nothing and harms nobody else's: a
-    /// log could add one to what it serves.
+    /// When the witnesses that count cosigned a note. A bad line counts for nothing, and does not spoil the others: a log
+    /// could add one to what it serves.
     fn times(&self, note: &Note) -> Vec<UnixTime> {
         let time = |key: &VerifierKey| note.verify(std::slice::from_ref(key)).ok()?.first()?.time;
         self.witnesses.iter().filter_map(time).collect()
@@ -190,7 +190,7 @@ impl<'a> Believed<'a> {
             }
             Served::Edge(tiles) => {
                 let levels = edge_levels(size, tiles).ok_or(ConfirmError::NoEdge(size))?;
-                // One that has not its length in bytes gives no root at all.
+                // A tile of the wrong length gives no root at all.
                 let root = levels.and_then(|levels| Edge::from_levels(size, levels)).map(|edge| edge.root());
                 if root == Some(checkpoint.root) {
                     return Err(ConfirmError::GoodTile("the right edge".into()));
@@ -322,8 +322,8 @@ fn root_of_served(tile: Tile, resource: Resource, bytes: &[u8]) -> Option<Hash> 
     (hashes.len() == usize::from(tile.width())).then(|| root_of(&hashes))
 }
 
-/// The hashes of the right edge by level, from the tiles that are partial at `size`: `None` unless they are all
-/// there and no others, `Some(None)` if one has not its length.
+/// The hashes of the right edge by level, from the tiles that are partial at `size`. `None` unless these are exactly the
+/// tiles; `Some(None)` if one has the wrong length.
 fn edge_levels(size: TreeSize, tiles: &[(Tile, Vec<u8>)]) -> Option<Option<Vec<Vec<Hash>>>> {
     let height = (0..8).take_while(|level| hashes_at(*level, size) > 0).count() as u8;
     let partial = |level| {

@@ -1,7 +1,7 @@
 //! The one text of a JSON value: members sorted by their names' bytes, no white space, numbers and strings as
 //! `serde_json` writes them.
 //!
-//! It is written from text to text: a tree of the values takes several times the length of the text.
+//! It is made from text to text, since a tree of values would take several times the length of the text.
 
 use std::fmt;
 

@@ -1,8 +1,7 @@
 //! Numbers that every reader reads as they are written.
 //!
-//! Most readers keep a number in an IEEE double: of `9007199254740993` they make `…992`, of
-//! `0.12345678901234567890` they keep 17 digits, and we would be among them when the value is written again. What
-//! a signer did not write must not stand under its signature, so such a number is refused before.
+//! Most readers, and our own writer, keep a number in an IEEE double. They read `9007199254740993` as `…992`, and keep 17
+//! digits of `0.12345678901234567890`. A signer must not sign what it did not write, so such numbers are refused before.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +9,12 @@ use serde_json::value::RawValue;
 
 use super::JsonError;
 
-/// Refuses the first number in `text`, a JSON text of bounded depth, that is not what the nearest double is
-/// [`written`] as; integers up to [`MAX_INTEGER`] always are.
+/// Refuses the first number in `text`, a JSON text of bounded depth, that differs from the [`written`] form of its nearest
+/// double. Integers up to [`MAX_INTEGER`] never do.
 pub(super) fn check(text: &str) -> Result<(), JsonError> {
     match numbers(text).all(is_exact) {
         true => Ok(()),
-        // Where it stands is asked only now: it takes as much memory as the text.
+        // Look for its place only now: that takes as much memory as the text.
         false => check_at(text.trim_ascii(), &mut String::new()),
     }
 }
@@ -88,9 +87,9 @@ fn is_exact(number: &str) -> bool {
     Decimal::parse(number).is_some_and(|decimal| Some(decimal) == Decimal::parse(&written(double)))
 }
 
-/// The text that will stand under the signature. Only the writer itself knows it: between two shortest texts that
-/// are equally near, such as `1424953923781206.2` and `….3`, RFC 8785 takes the even one, and Rust's own formatter
-/// the upper one. Empty for what JSON cannot write.
+/// The text that will be signed for this double, by the writer itself: of two shortest texts that are equally near, such as
+/// `1424953923781206.2` and `….3`, RFC 8785 takes the even one, and Rust's own formatter the upper one. Empty for what
+/// JSON cannot write.
 fn written(double: f64) -> String {
     serde_json::Number::from_f64(double).map_or(String::new(), |number| number.to_string())
 }

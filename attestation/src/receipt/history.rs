@@ -24,8 +24,7 @@ pub struct History {
 }
 
 impl History {
-    /// Verifies `events` against a checkpoint that the caller believes. None at all: the DID is bare, as far
-    /// as is said.
+    /// Verifies `events` against a checkpoint that the caller believes. Without any event the DID counts as a bare key.
     pub fn verify(did: Did, events: &[IdentityEvent], checkpoint: &Checkpoint) -> Result<Self, HistoryError> {
         if events.len() > MAX_EVENTS as usize {
             return Err(HistoryError::TooMany(events.len()));

@@ -22,7 +22,7 @@ pub struct SignerState {
     pub checkpoint: Checkpoint,
     /// The latest time that the quorum attests; `None` without witnesses.
     pub attested: Option<UnixTime>,
-    /// Its identity events in that tree, in log order. One that does not follow is passed over.
+    /// Its identity events in that tree, in log order. An event that does not follow is skipped.
     pub events: Vec<(LeafIndex, PendingEvent)>,
 }
 

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! starts   u32 a DID      where the edges into it begin
-//! from     u32 an edge    the voucher's number, grouped by whom the edge is for
+//! from     u32 an edge    the voucher's number, grouped by the edge's subject
 //! kind     u8  an edge    level, and depth if one is stated
 //! ```
-//! In scope: social scores, the same numbers as [`search`](super::search) finds paths for. Out of scope: paths
-//! and behaviour: whoever wants a reason asks [`judge`](super::judge).
+//! In scope: social scores, the same numbers that [`search`](super::search) finds paths for. Out of scope: paths and
+//! behaviour, for which there is [`judge`](super::judge).
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use crate::entry::LogTime;
 use crate::event::Level;
 use crate::identity::Status;
 
-/// A vouch that counts: live, in a scope that is asked for, from and for nobody who is banned.
+/// A vouch that counts: it is live, in a matching scope, and neither side is banned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Edge {
     /// Who vouches.
@@ -42,7 +42,7 @@ pub struct CompactGraph {
     params: Params,
     /// The roots that stand in the graph, and their weights.
     roots: Vec<(u32, u16)>,
-    /// Whom roots vouch for: the root's weight, and the kind of the edge.
+    /// For each DID that roots vouch for: the root's weight, and the kind of the edge.
     from_roots: HashMap<u32, Vec<(u16, u8)>>,
 }
 
@@ -96,7 +96,7 @@ impl CompactGraph {
 
     /// The graph of those of `edges`, the latest of each issuer, subject and scope, that count at a moment.
     ///
-    /// A target that is not active has no score, whatever its number here is: that is its state's to say.
+    /// The number of a target that is not active means nothing: ask its state first.
     pub fn read<'e, G: Graph>(
         ledger: &G,
         edges: impl IntoIterator<Item = &'e EdgeEvent>,
@@ -190,7 +190,7 @@ impl CompactGraph {
         to_ppm(best)
     }
 
-    /// The best path that begins with a root's vouch for somebody who is `hops` before the target.
+    /// The best path that begins with a root's vouch for a DID `hops` before the target.
     fn best_from_roots(&self, number: u32, product: u128, hops: usize, factors: &Factors) -> u128 {
         let edges = self.from_roots.get(&number).into_iter().flatten();
         let long_enough = edges.filter(|(_, kind)| depth(*kind) >= hops);

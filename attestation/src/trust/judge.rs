@@ -1,4 +1,4 @@
-//! The judgement: which paths hold, what they are worth, what the target's history makes of it.
+//! The judgement: which paths hold, what they are worth, and how the target's history changes that.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,13 +19,12 @@ use crate::event::{Level, MAX_VOUCH_MILLIS, Scope};
 use crate::identity::{Identity, Status};
 use crate::lists::{ListKey, ListedKind};
 
-/// Judges `target` at a moment, by the entries that `ledger` has. `paths` are what somebody found; the best
-/// one counts, and one that does not hold counts for nothing and says why.
+/// Judges `target` at a moment, by the entries that `ledger` has. Anybody may have found `paths`. The best one counts; one
+/// that does not hold counts for nothing, and the verdict says why.
 ///
-/// The ledger is asked for: the state of the target; what each root said last of the DIDs on the paths; the latest
-/// vouch of each hop and the state of each voucher; the target's artifact entries and the confirmations; who spoke
-/// against it, what the roots said last of them and of the confirmers, and of those whose word counts their state
-/// and their last word.
+/// The ledger is asked for: the target's state; what each root said last about the DIDs on the paths; the latest vouch of
+/// each hop and the state of each voucher; the target's artifact entries and its confirmations; who spoke against it; what
+/// the roots said last about these reporters and confirmers; and state and last word of those that are qualified.
 pub fn judge<L: Ledger>(
     ledger: &L,
     params: &Params,
@@ -51,8 +50,8 @@ pub fn judge<L: Ledger>(
     judge.verdict(judged, history)
 }
 
-/// Whether what `did` reports and confirms about others counts: it is a root, or one vouches for it enough. Whether
-/// it has ended is not looked at.
+/// Whether the reports and confirmations by `did` count: it is a root, or a root vouches for it enough. Its own state is not
+/// looked at.
 pub fn is_qualified<L: Ledger>(
     ledger: &L,
     params: &Params,
@@ -179,7 +178,7 @@ impl<L: Ledger> Judge<'_, L> {
         Ok(judged)
     }
 
-    /// What can be said against a path before its vouches are looked at. Names the hop, 0 for the root.
+    /// What is wrong with a path without a look at its vouches. Names the hop, 0 for the root.
     fn broken_shape(&self, path: &Path) -> Result<Option<(usize, BrokenHop)>, JudgeError<L::Error>> {
         let length = path.hops.len();
         if self.params.root(path.root).is_none() {
@@ -240,8 +239,8 @@ impl<L: Ledger> Judge<'_, L> {
             Ok(hop) => hop,
             Err(broken) => return Ok(Err(broken)),
         };
-        // E2 and E6. Whoever is on the way is a voucher of the next hop, which asks whether it ended; and what
-        // a compromised one said before its window still counts.
+        // E2 and E6, for the target only. Every other DID on the path is the voucher of the next hop, where its state is
+        // checked; what a compromised voucher said before its window still counts.
         if to == self.target && self.identity.status() == Status::Compromised {
             return Ok(Err(BrokenHop::TargetCompromised));
         }
@@ -260,7 +259,7 @@ impl<L: Ledger> Judge<'_, L> {
         Ok(history)
     }
 
-    /// Whether history counts what stands there: a recovery begins it anew.
+    /// Whether the entry at an index counts for history, which begins anew with a recovery.
     fn is_counted(&self, index: LeafIndex) -> bool {
         self.identity.recovered().is_none_or(|recovery| index > recovery)
     }
@@ -276,7 +275,8 @@ impl<L: Ledger> Judge<'_, L> {
         Ok(weeks.len())
     }
 
-    /// Those whose word counts, beside the target: roots, and whom a root vouches for.
+    /// The state of a DID whose word counts: a root, or a DID that a root vouches for. `None` for all others, and for the
+    /// target.
     fn qualified(&self, did: Did) -> Result<Option<Cow<'_, Identity>>, JudgeError<L::Error>> {
         if did == self.target || !is_qualified(self.reader.ledger, self.params, did, self.time)? {
             return Ok(None);
@@ -314,7 +314,7 @@ impl<L: Ledger> Judge<'_, L> {
 
     fn read_negatives(&self, history: &mut History) -> Result<(), JudgeError<L::Error>> {
         let mut reports: BTreeMap<Did, Vec<Against>> = BTreeMap::new();
-        // What a recovery left behind counts for nothing: nobody is asked to show it.
+        // Entries before a recovery count for nothing, so nobody has to show them.
         for against in self.reader.against(self.target)?.into_iter().filter(|a| self.is_counted(a.index)) {
             if against.kind != ListedKind::Equivocation {
                 reports.entry(against.from).or_default().push(against);
@@ -331,7 +331,7 @@ impl<L: Ledger> Judge<'_, L> {
                 history.equivocations.push((against.from, against.index));
             }
         }
-        // However much one reporter says, its last word decides, and only that is looked at.
+        // Of each reporter only the last word decides, and only that is looked at.
         reports.retain(|_, reports| reports.iter().any(|report| report.kind == ListedKind::Failure));
         for (reporter, reports) in reports {
             let Some(identity) = self.qualified(reporter)? else { continue };
@@ -375,8 +375,8 @@ impl<L: Ledger> Judge<'_, L> {
     }
 }
 
-/// How many of the paths reach the threshold by themselves and share, two by two, nothing but the target. The target
-/// as its own root is one path, however often it is given.
+/// The most paths that reach the threshold by themselves and share, two by two, nothing but the target. If the target is a
+/// root, that is one path, however often it is given.
 fn most_disjoint(paths: &[JudgedPath], target: Did, threshold: Ppm) -> usize {
     let strong: Vec<BTreeSet<Did>> = paths
         .iter()

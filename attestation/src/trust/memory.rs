@@ -14,8 +14,8 @@ use crate::event::{Body, EventEntry, Scope, TrustEvent};
 use crate::identity::Identity;
 use crate::lists::ListedKind;
 
-/// What the first entries of a log say, nothing taken on trust: every rule is applied here but those of form
-/// and signatures ([`crate::leaf::check`]).
+/// What the first entries of a log say. It applies every rule itself, except those of form and signatures
+/// ([`crate::leaf::check`]).
 #[derive(Debug)]
 pub struct MemoryLedger {
     origin: String,
@@ -49,11 +49,11 @@ impl MemoryLedger {
         }
     }
 
-    /// Takes the entry at `index`, whose signatures the caller has checked. An error says why it counts for
-    /// nothing; the ledger is as before then, and the next entry can come.
+    /// Takes the entry at `index`, whose signatures the caller has checked. An error says why it counts for nothing; the
+    /// ledger is then as before, and takes further entries.
     ///
     /// # Panics
-    /// If an entry of this or a higher index came before: the order of a log is its caller's to keep.
+    /// If an entry of this or a higher index came before: the caller keeps the order of the log.
     pub fn push(&mut self, index: LeafIndex, entry: &Entry) -> Result<(), RuleError> {
         assert!(index >= self.next, "entries come in the order of the log");
         self.next = LeafIndex::new(index.get() + 1);
@@ -91,7 +91,7 @@ impl MemoryLedger {
         Ok(())
     }
 
-    /// The same bytes may be logged again by a log that lies: a vouch that was revoked, an old receipt.
+    /// Refuses an entry that was logged before: a log that lies may log a revoked vouch or an old receipt again.
     fn check_new(&self, origin: &str, hash: ClaimHash) -> Result<(), RuleError> {
         if origin != self.origin {
             return Err(RuleError::OtherLog);

@@ -144,8 +144,8 @@ impl Params {
     /// The weight of a root that is trusted as oneself, in per mille.
     pub const FULL_ROOT: u16 = 1_000;
 
-    /// Roots with their weights in per mille, 1 to 1,000. The rest as upstream has it: decay 0.8, five hops,
-    /// no history needed, threshold 0, one path, for everything.
+    /// Roots with their weights in per mille, 1 to 1,000. The rest has the defaults of `specs/trust.md`: decay 0.8, five
+    /// hops, no history needed, threshold 0, one path, scope `GENERAL`.
     pub fn new(roots: impl IntoIterator<Item = (Did, u16)>) -> Result<Self, ParamsError> {
         let mut known = BTreeMap::new();
         for (did, weight) in roots {

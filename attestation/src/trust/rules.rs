@@ -102,7 +102,7 @@ pub fn check_event<P: Prefix>(
                 check(artifact.did == subject, RuleError::OthersArtifact { member, did: subject })?;
                 let answers = signer.as_ref().is_none_or(|signer| answers_for(signer, reference.index));
                 check(answers, RuleError::PastArtifact { member })?;
-                // The signer of a private entry has not agreed to show its statement.
+                // The signer of a private entry never agreed to show its statement.
                 check(artifact.subjects.is_some(), RuleError::PrivateArtifact { member })?;
                 check(artifact.payload == Hash::of(statement), RuleError::OtherStatement { member })?;
             }
@@ -111,8 +111,8 @@ pub fn check_event<P: Prefix>(
     Ok(None)
 }
 
-/// Whether a DID answers for what it logged at `index`: that is not void, and behind its last recovery. What it does
-/// not answer for once, it never does again.
+/// Whether a DID answers for its entry at `index`: the entry is not void, and its last recovery lies before it. Once it
+/// does not answer for an entry, it never does again.
 pub(super) fn answers_for(signer: &Identity, index: LeafIndex) -> bool {
     !signer.is_void(index) && signer.recovered().is_none_or(|recovery| index > recovery)
 }

@@ -27,9 +27,8 @@ pub struct Found {
 
 /// Finds the best path from a root to `target`, and as many others beside it as the parameters ask for.
 ///
-/// The first path is the best one there is, if the search is complete. The others are found one after the
-/// other, which may miss some: to find the most paths that share nothing is a hard problem, and no part of
-/// the score.
+/// If the search is complete, the first path is the best one there is. The others are found one after the other, which may
+/// miss some: finding the most paths that share nothing is a hard problem. The score does not depend on it.
 pub fn search<G: Graph>(
     graph: &G,
     params: &Params,
@@ -65,9 +64,9 @@ pub fn search<G: Graph>(
 
 /// What the roots say of others.
 pub(super) struct Roots {
-    /// Whom one of them warns of.
+    /// The DIDs that one of them distrusts.
     banned: HashSet<Did>,
-    /// Their vouches in the scope that is asked for, by whom they are for.
+    /// Their vouches in matching scopes, by subject.
     edges: HashMap<Did, Vec<Edge>>,
 }
 
@@ -162,7 +161,7 @@ impl<G: Graph> Search<'_, G> {
             let found = self.best_of(&layers, excluded).map_or(0, |(value, _)| value);
             let mut layer = HashMap::new();
             for (did, product) in behind {
-                // Whatever comes before it, a path through here is no better than the one that is known.
+                // Even with the strongest hops before it, a path through here would be no better than the known one.
                 if common(self.heaviest, product * strongest * strongest, hops + 2) < found {
                     break;
                 }
@@ -175,7 +174,7 @@ impl<G: Graph> Search<'_, G> {
                 }
             }
             behind = layer.iter().map(|(did, step)| (*did, step.product)).collect();
-            // The better ones first, in case that not all can be looked at.
+            // The better ones first, in case there are too many.
             behind.sort_unstable_by_key(|(did, product)| (Reverse(*product), *did));
             layers.steps.push(layer);
             if behind.is_empty() {
@@ -185,7 +184,7 @@ impl<G: Graph> Search<'_, G> {
         Ok(self.best_of(&layers, excluded).map(|(_, path)| path))
     }
 
-    /// The best first steps of roots to those who are `hops` before the target.
+    /// The best first steps of roots to DIDs `hops` before the target.
     fn first_steps(
         &self,
         behind: &[(Did, u128)],
@@ -267,7 +266,7 @@ fn improve(layer: &mut HashMap<Did, Step>, edge: &Edge, next: Did, product: u128
 }
 
 impl Layers {
-    /// The path that begins with a step to somebody who is `before` hops before the target.
+    /// The path that begins with a step to a DID `before` hops before the target.
     fn follow(&self, root: Did, first: Step, before: usize) -> Path {
         let mut path = Path { root, hops: vec![(first.scope, first.next)] };
         for layer in self.steps[..before].iter().rev() {

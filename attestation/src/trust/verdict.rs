@@ -110,7 +110,7 @@ pub(super) fn order(a: &Path, b: &Path) -> Ordering {
 pub struct Hop {
     /// Who vouches.
     pub from: Did,
-    /// For whom.
+    /// The DID that it is for.
     pub to: Did,
     /// For what.
     pub scope: Scope,
@@ -393,7 +393,7 @@ impl Cause {
         };
         causes
             .extend(verdict.distrusted.iter().map(|(by, index)| Self::Distrusted { by: *by, index: *index }));
-        // No path leads to one that is compromised, whoever vouches for it: that it is, is the cause.
+        // No path leads to a compromised target, so name that cause, not the missing path.
         if verdict.best.is_none() && verdict.standing == Standing::Active {
             causes.push(Self::NoPath);
         }
@@ -433,8 +433,8 @@ impl Cause {
     }
 }
 
-/// What would raise a score, each taken alone; beside [`LiftDistrust`](Self::LiftDistrust), a vouch raises it once the
-/// distrust is taken back.
+/// What would raise a score. Each item would do so alone, except beside [`LiftDistrust`](Self::LiftDistrust): then a vouch
+/// raises it only after the distrust is taken back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Advice {
     /// Log an inception.
@@ -523,7 +523,7 @@ impl Advice {
             let by = verdict.distrusted.iter();
             let mut advice: Vec<Self> =
                 by.map(|(by, index)| Self::LiftDistrust { by: *by, index: *index }).collect();
-            // Taken back, the distrust leaves no path: both are needed.
+            // Without the distrust there is still no path: both are needed.
             if verdict.paths.is_empty() {
                 advice.extend(
                     Self::of_vouches(verdict).into_iter().filter(|vouch| vouch.score() > Some(verdict.score)),

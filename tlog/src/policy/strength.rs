@@ -2,10 +2,10 @@
 //!
 //! Both are defined at [`Strength`].
 //!
-//! A name is a member of one group at most, so that the groups below a quorum are a tree, and both numbers are
-//! computed from its leaves up. Only a witness with keys in several places of the tree ties these together: for
-//! those, everything that they may do is tried. Of more than [`MAX_SPREAD`] of them the others are given away,
-//! dishonest and failing and not counted, so that both numbers are lower bounds and said to be.
+//! A name is a member of one group at most. So the groups below a quorum are a tree, and both numbers are computed from its
+//! leaves up. Only a witness with keys in several places of the tree ties these places together; for such witnesses every
+//! behaviour is tried. If there are more than [`MAX_SPREAD`], the rest counts as dishonest and failing at no cost: then both
+//! numbers are lower bounds, and [`Strength::is_exact`] says so.
 
 use super::{Member, Policy};
 use crate::key::KeyName;
@@ -15,8 +15,7 @@ pub const MAX_SPREAD: usize = 8;
 
 /// What the quorum of a policy is worth.
 ///
-/// Here a *witness* is whoever holds keys: keys with one name are one witness, honest or dishonest, up or down,
-/// with all of them.
+/// Here keys with one name are one *witness*, which is honest or dishonest, up or down, with all of them.
 ///
 /// - A **fork is unseen** if two views of the log both meet the quorum. An honest witness signs one view only, a
 ///   dishonest one both. The number is the size of the smallest set `D` such that two sets of witnesses `A` and

@@ -42,7 +42,7 @@ impl Believed<'_> {
         leaf::check(self.origin, &leaf.bytes, Ed25519PublicKey::from_bytes)
     }
 
-    /// What a leaf that keeps the rules by itself breaks of those that the finding is about.
+    /// The rule of state or order that a leaf breaks, although it keeps all rules that can be checked on it alone.
     fn broken(&self, bad: &BadEntry, leaf: &Leaf) -> Result<Option<BrokenRule>, ConfirmError> {
         let earlier =
             bad.earlier.as_ref().and_then(|earlier| Some((earlier.index, self.check(earlier).ok()?)));
@@ -94,7 +94,7 @@ impl Believed<'_> {
     }
 }
 
-/// Whom an event is about.
+/// The DID that an event is about.
 fn subject(leaf: &Leaf) -> Option<Did> {
     match leaf.entry() {
         Entry::Event(event) => Some(event.event().subject()),
@@ -146,12 +146,12 @@ fn tell(bad: &BadEntry, broken: &BrokenRule, checkpoint: &Checkpoint, said: &mut
     }
 }
 
-/// What a finding shows of the leaves before its own.
+/// The earlier leaves that a finding shows.
 struct Shown<'a> {
     at: LeafIndex,
     leaf: &'a Leaf,
     states: BTreeMap<Did, Identity>,
-    /// Those that break a rule by themselves are nothing.
+    /// `None` for a leaf that breaks a rule by itself: it counts for nothing.
     leaves: Vec<(LeafIndex, Option<Leaf>)>,
 }
 
