@@ -7,10 +7,13 @@ use std::path::Path;
 use attestation::Did;
 use attestation::evidence::{Evidence, EvidenceError, MAX_BYTES, Proven};
 use attestation::identity::Identity;
+use tlog::TreeSize;
+use tlog::checkpoint::Checkpoint;
+use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 
 use crate::policy_file::pins::{Pin, Pins};
-use crate::receipt_file::read_bounded;
+use crate::receipt_file::{read_bounded, read_found};
 use crate::report::{Failure, Result};
 
 /// Evidence from a file that nobody has verified. It is read once, since it may come through a pipe.
@@ -29,6 +32,25 @@ impl Claimed {
         Ok(Self { evidence: parse(&bytes, &whose)?, whose })
     }
 
+    /// Reads a file that lies where [`crate::states`] keeps one, and may be anything.
+    pub fn read_kept(path: &Path) -> Result<Self> {
+        let whose = format!("the kept state `{}`", path.display());
+        let bytes = read_found(path, MAX_BYTES as u64)
+            .map_err(|error| Failure::new(format!("cannot read {whose}")).caused_by(error))?;
+        Ok(Self { evidence: parse(&bytes, &whose)?, whose })
+    }
+
+    /// The size of the tree that it says it is of.
+    pub fn size(&self) -> Option<TreeSize> {
+        Checkpoint::parse(self.evidence.checkpoint.text()).ok().map(|checkpoint| checkpoint.size)
+    }
+
+    /// Whether `log` signed the checkpoint.
+    pub fn is_signed_by(&self, log: &VerifierKey) -> bool {
+        let signed = self.evidence.checkpoint.verify(std::slice::from_ref(log));
+        signed.is_ok_and(|signed| !signed.is_empty())
+    }
+
     /// The log that it says it is of, to find the policy that judges it.
     pub fn origin(&self) -> &str {
         self.evidence.checkpoint.text().lines().next().unwrap_or_default()
@@ -45,7 +67,12 @@ impl Claimed {
 
     /// Verifies it, however much was seen of its log since.
     pub fn verify_of_any_time(&self, policy: &Policy) -> Result<Proven> {
-        self.evidence.verify(policy).map_err(|error| refuted(&self.whose, error))
+        self.prove(policy).map_err(|error| refuted(&self.whose, error))
+    }
+
+    /// The same, for who has other words for what is wrong.
+    pub fn prove(&self, policy: &Policy) -> Result<Proven, EvidenceError> {
+        self.evidence.verify(policy)
     }
 
     /// What was verified.
@@ -89,6 +116,11 @@ fn refuse_older(pin: &Pin, proven: &Proven, whose: &str) -> Result<()> {
             ))
             .hint("get it again from the log"));
     }
+    refuse_fork(pin, checkpoint)
+}
+
+/// Refuses another root than the one that was seen at its size.
+pub fn refuse_fork(pin: &Pin, checkpoint: &Checkpoint) -> Result<()> {
     if checkpoint.size == pin.size && checkpoint.root != pin.root {
         return Err(Failure::refuted(format!("the log `{}` contradicts what was seen of it", pin.origin()))
             .because(format!("two roots of size {}: {} and {}", pin.size, pin.root, checkpoint.root))

@@ -7,6 +7,7 @@
 //!   receipt_file    receipts on disk                        no socket, and no clock unless an
 //!   policy_file     which policy judges; pins; trust.toml   age is asked for
 //!   evidence        evidence in a file, verified
+//!   states          a DID's events as of a later tree, kept
 //!   predicate       kinds of statements
 //!   clock           the present
 //!   environment     variables, the home
@@ -56,6 +57,7 @@ pub mod report;
 pub mod said;
 pub mod scoring;
 pub mod signing;
+pub mod states;
 pub mod submission;
 pub mod target;
 pub mod whole_log;

@@ -280,6 +280,14 @@ impl Basis {
         matches!(self.ledger, Source::WholeLog(_))
     }
 
+    /// The evidence, and what it proves; none of the whole log.
+    pub fn proven(&self) -> Option<(&Evidence, &Proven)> {
+        match (&self.ledger, &self.evidence) {
+            (Source::Evidence(proven), Some(evidence)) => Some((evidence, proven)),
+            _ => None,
+        }
+    }
+
     /// The leaf at `index` with its proof to the checkpoint; none of the whole log, whose root proves all.
     pub fn proof(&self, index: LeafIndex) -> Option<(&[u8], TlogProof)> {
         let evidence = self.evidence.as_ref()?;

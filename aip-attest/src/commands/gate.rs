@@ -14,6 +14,7 @@ use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::scoring::Flags;
 use crate::scoring::age::MaxAge;
 
+mod keep;
 mod print;
 
 /// Let a deploy pass only if a pipeline is trusted, and what it built verifies
@@ -29,6 +30,8 @@ mod print;
 /// proven; that no other one speaks against the DID is the log's signed word. --sync reads the whole log instead,
 /// and takes nothing on its word. --evidence FILE asks nobody; with --sync it is held against the log, and a false word
 /// of the log in it is kept as a finding.
+///
+/// The state of the DID that decides is kept in ~/.aip/states, where `verify` reads it.
 ///
 /// Only witnesses attest how old the log's answer is. Where the policy asks none, an answer that came just now over
 /// TLS or from this machine passes, and "age not attested" is printed; one in a file or over plain http does not,
@@ -161,6 +164,7 @@ impl Gate {
                 .hint("name one with --threshold, or `threshold` in trust.toml"));
         }
         judged.refuse_unfounded(self.max_age)?;
+        keep::state(self.did, &judged, &self.asked, &pins, console);
         if self.witnessed && judged.basis.attested.is_none() {
             return Err(Failure::new(
                 "no witness attests the checkpoint, and --require witnessed asks for it",

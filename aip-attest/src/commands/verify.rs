@@ -3,6 +3,7 @@
 mod found;
 mod json;
 mod judge;
+mod later;
 mod text;
 
 use std::collections::BTreeSet;
@@ -20,7 +21,8 @@ use crate::predicate;
 use crate::receipt_file::{Listings, Shelf};
 use crate::report::{Console, Exit, Result};
 pub(super) use found::Found;
-use judge::{Judge, Later};
+use judge::Judge;
+use later::Later;
 use text::Detail;
 
 /// Verify offline that artifacts were signed and logged
@@ -34,6 +36,10 @@ use text::Detail;
 /// The policy is --policy, else AIP_POLICY, else .aip/policy in the working tree, else the one that `policy
 /// pin` keeps for the receipt's log. A trust.toml beside it (for pins: ~/.aip/trust.toml) may limit ages and set
 /// a least checkpoint for each log.
+///
+/// A receipt tells of its signer as of its own tree. What came later is judged by --state, else by the state that `log
+/// sync --did DID` or `gate` keeps in ~/.aip/states; the answer names its file and size. Where the log was seen at a
+/// larger size, the answer says so.
 ///
 /// Every file of a folder, and every one that a pattern matches, needs a receipt, `.git` too: --exclude leaves out what is
 /// not meant. Passed over is what parses as a receipt and names an artifact by path and digest. How many files were
@@ -99,7 +105,7 @@ pub(crate) struct Args {
     max_age: Option<Duration>,
 
     /// The signer's state as of another day, as `state export` wrote it: brings what was rotated, reported as
-    /// compromised or ended since the receipt was made
+    /// compromised or ended since the receipt was made; else the one that `log sync --did` or `gate` keeps
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
@@ -135,7 +141,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         listings: Listings::default(),
         digests: BTreeSet::new(),
         index: None,
-        state: args.state.clone().map(Later::File),
+        state: args.state.clone().map_or_else(Later::kept, Later::File),
         max_state_age: args.max_state_age,
         pins: Pins::load()?,
         policy: None,
@@ -183,7 +189,7 @@ pub(super) fn signed_by(
         listings: Listings::default(),
         digests: BTreeSet::new(),
         index: None,
-        state: Some(Later::Known(Box::new(state))),
+        state: Later::Known(Box::new(state)),
         max_state_age: None,
         pins,
         policy: Some(policy),

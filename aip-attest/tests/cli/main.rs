@@ -18,6 +18,7 @@ mod network;
 mod policies;
 mod runner;
 mod signing;
+mod states;
 mod structure;
 mod tls;
 mod verifying;

@@ -1,5 +1,7 @@
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use attestation::Did;
 use serde_json::{Value, json};
 use tlog::TreeSize;
 use tlog::policy::Cosigned;
@@ -7,15 +9,23 @@ use tlog::policy::Cosigned;
 use crate::client::{Client, normal_url};
 use crate::clock;
 use crate::current::{self, Shown};
+use crate::evidence;
+use crate::fresh_evidence;
 use crate::patience::Patience;
 use crate::policy_file::pins::{Pin, Pins};
 use crate::report::{Console, Exit, Failure, Result};
+use crate::states::States;
+use crate::target::Target;
 
 /// Look at pinned logs, and move their pins forward
 ///
 /// Fetches a log's checkpoint; checks that the log signed it, that its tree extends the one that was seen, by a
 /// proof made from the log's tiles, and that the quorum of the pinned policy cosigned it. Then the pin is moved
 /// to it. `verify` never does.
+///
+/// With --did the state of that DID is kept as well, in ~/.aip/states: its identity events with proofs, as of the tree
+/// that the log has now. `verify` reads it, and refuses what the signer took back since its receipt was made. That
+/// the DID has no other events is the log's signed word. A state gives way only to one of a larger tree.
 ///
 /// A log that shows less, or something else, is exit 1, and the pin stays. The two signed checkpoints are kept
 /// as evidence in ~/.aip/findings, which `inspect --evidence` confirms. One that is out of reach or below the
@@ -29,6 +39,10 @@ pub(crate) struct Args {
     /// Look at every log that is pinned
     #[arg(long, conflicts_with = "log")]
     all: bool,
+
+    /// Keep the state of this DID for `verify` (can be repeated)
+    #[arg(long, value_name = "DID", alias = "signer")]
+    did: Vec<Did>,
 
     /// Print JSON
     #[arg(long)]
@@ -44,15 +58,33 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let mut exit = Exit::Yes;
     let mut logs: Vec<Value> = Vec::new();
     for pin in chosen(&args, &pins)? {
-        let result = sync(pin, &pins, super::super::deadline(args.timeout)?, console);
-        if let Err(failure) = &result {
-            exit = exit.and(failure.exit());
+        let deadline = super::super::deadline(args.timeout)?;
+        let result = sync(pin, &pins, deadline, console);
+        let mut states: Vec<(Did, Result<Stated>)> = Vec::new();
+        if result.is_ok() {
+            // The pin has moved: what is answered now must extend it.
+            let pins = Pins::load()?;
+            states.extend(args.did.iter().map(|did| (*did, keep(*did, pin, &pins, deadline, console))));
         }
-        match (args.json, &result) {
-            (true, _) => logs.push(json_of(pin, &result)),
-            (false, Ok(synced)) => console.line(line(pin, synced)),
-            (false, Err(failure)) => console.failure(failure),
+        let failures = result
+            .as_ref()
+            .err()
+            .into_iter()
+            .chain(states.iter().filter_map(|(_, kept)| kept.as_ref().err()));
+        exit = failures.clone().map(Failure::exit).fold(exit, Exit::and);
+        if args.json {
+            logs.push(json_of(pin, &result, &states));
+            continue;
         }
+        if let Ok(synced) = &result {
+            console.line(line(pin, synced));
+        }
+        for (did, stated) in &states {
+            if let Ok(Stated { status, size, file }) = stated {
+                console.line(format!("{did}  {status} as of size {size}  kept in `{}`", file.display()));
+            }
+        }
+        failures.for_each(|failure| console.failure(failure));
     }
     if args.json {
         console.json(&json!({"schema": "aip.log.sync.v1", "logs": logs}));
@@ -110,6 +142,27 @@ fn sync(pin: &Pin, pins: &Pins, deadline: Instant, console: &mut Console) -> Res
     Ok(Synced { shown, cosigned })
 }
 
+/// The state of a DID that is kept now.
+struct Stated {
+    status: &'static str,
+    size: TreeSize,
+    file: PathBuf,
+}
+
+/// Gets the state of a DID from a pinned log and keeps it.
+fn keep(did: Did, pin: &Pin, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Stated> {
+    let cannot = |failure: Failure| failure.because(format!("the state of {did} is not kept"));
+    let client = Client::new(&pin.url, deadline)?;
+    let target = Target { client, origin: pin.origin().to_owned(), judge: pins.policy_of(pin)? };
+    let mut patience = Patience::until(deadline);
+    let query = json!({"did": did});
+    let (evidence, proven) =
+        fresh_evidence::fetch(&target, &query, pins, &mut patience, console).map_err(cannot)?;
+    let status = evidence::state(&proven, did)?.map_or("not registered", |state| state.status().name());
+    let (file, size) = States::of_user().keep(&evidence, &proven, did, &pin.policy, pins)?;
+    Ok(Stated { status, size, file })
+}
+
 fn line(pin: &Pin, synced: &Synced) -> String {
     let was = if synced.size() == pin.size { String::new() } else { format!(", was {}", pin.size) };
     let witnesses: Vec<String> =
@@ -118,7 +171,7 @@ fn line(pin: &Pin, synced: &Synced) -> String {
     format!("{}  size {}{was}  {witnesses}", pin.origin(), synced.size())
 }
 
-fn json_of(pin: &Pin, result: &Result<Synced>) -> Value {
+fn json_of(pin: &Pin, result: &Result<Synced>, states: &[(Did, Result<Stated>)]) -> Value {
     let mut json = json!({
         "origin": pin.origin(),
         "url": pin.url,
@@ -134,5 +187,15 @@ fn json_of(pin: &Pin, result: &Result<Synced>) -> Value {
         }
         Err(failure) => json["error"] = failure.to_json(),
     }
+    let state = |(did, stated): &(Did, Result<Stated>)| match stated {
+        Ok(Stated { status, size, file }) => json!({
+            "did": did,
+            "status": status,
+            "treeSize": size.get(),
+            "file": file.to_string_lossy(),
+        }),
+        Err(failure) => json!({"did": did, "error": failure.to_json()}),
+    };
+    json["states"] = states.iter().map(state).collect();
     json
 }

@@ -6,6 +6,7 @@ use attestation::Did;
 use attestation::receipt::{Report, Verdict};
 use tlog::Hash;
 
+use super::later::AsOf;
 use crate::policy_file::Source;
 use crate::report::{Exit, Failure, Result};
 
@@ -24,6 +25,8 @@ pub(in super::super) struct Judged {
     pub(super) receipt: Option<PathBuf>,
     /// The policy that judged.
     pub(super) policy: Option<Source>,
+    /// As of when, once it is logged.
+    pub(super) as_of: Option<AsOf>,
     /// How many members of the policy's quorum cosigned, and of how many; `None` if it asks for none.
     pub(super) quorum: Option<(usize, usize)>,
     /// The verdict, or why there is none.
@@ -40,9 +43,17 @@ pub(in super::super) struct Judged {
 
 impl Judged {
     pub(super) fn none(receipt: Option<PathBuf>, failure: Failure) -> Self {
-        let (policy, quorum, claimed_did, signed_as) = (None, None, None, None);
-        let (verdict, payload) = (Err(failure), Vec::new());
-        Self { receipt, policy, quorum, verdict, claimed_did, is_logged: false, signed_as, payload }
+        Self {
+            receipt,
+            policy: None,
+            as_of: None,
+            quorum: None,
+            verdict: Err(failure),
+            claimed_did: None,
+            is_logged: false,
+            signed_as: None,
+            payload: Vec::new(),
+        }
     }
 
     pub(super) fn exit(&self) -> Exit {

@@ -7,6 +7,9 @@
 //!    "artifact": "…", "sha256": "…", "receipt": "…", "policy": "…", "verdict": "…",
 //!    "checks": [{"id": "…", "result": "passed | failed | could-not-check | not-checked", "detail": "…"}],
 //!    "cosigned": [{"witness", "time"}],                         who counted, once the quorum is met
+//!    "asOf": {"origin", "treeSize", "seenSize", "keptState"},   as of which tree its signer is judged; the size at which the
+//!                                                                log was seen, if that is more and no state is given, and the
+//!                                                                file of a kept state, else null
 //!    "error": {"message": "…", "hint": "…"},                    only where there is no verdict
 //!    "claimedDid": "…",                                          whose it says it is, believed or not
 //!    "signedAs": "…",                                            only where it was found by the digest: its name for it
@@ -24,9 +27,11 @@ use attestation::receipt::{Check, Outcome, Report, Verified};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tlog::TreeSize;
 use tlog::policy::Cosigned;
 
 use super::found::{Found, Judged, word};
+use super::later::AsOf;
 use super::text::words;
 use crate::artifact::Aside;
 use crate::clock;
@@ -84,6 +89,7 @@ fn facts(found: &Found) -> Value {
         "receipt": answer.receipt.as_ref().map(|path| path.to_string_lossy()),
         "policy": answer.policy.as_ref().map(ToString::to_string),
         "verdict": found.word(),
+        "asOf": answer.as_of.as_ref().map(as_of),
         "signedAs": answer.signed_as,
         "notChecked": not_checked(answer),
         "otherReceipts": found.others.iter().map(other).collect::<Vec<Value>>(),
@@ -108,6 +114,15 @@ fn facts(found: &Found) -> Value {
         }
     }
     result
+}
+
+fn as_of(AsOf { origin, size, seen, kept }: &AsOf) -> Value {
+    json!({
+        "origin": origin,
+        "treeSize": size.get(),
+        "seenSize": seen.map(TreeSize::get),
+        "keptState": kept.as_ref().map(|file| file.to_string_lossy()),
+    })
 }
 
 fn verified_facts(verified: &Verified) -> Value {

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attestation::Did;
-use attestation::receipt::{Demand, Receipt, Report, SignerState, Signers, VerifyPolicy};
+use attestation::receipt::{Demand, Pin, Receipt, Report, SignerState, Signers, Verdict, VerifyPolicy};
 use tlog::Hash;
+use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 
 use super::found::{Found, Judged};
+use super::later::{AsOf, Later};
 use crate::artifact::{self, Artifact, Hashed};
 use crate::clock;
 use crate::evidence::Claimed;
@@ -36,21 +38,11 @@ pub(super) struct Judge {
     /// What the folder of receipts names, once that was needed.
     pub(super) index: Option<Result<ByDigest>>,
     /// The signer's state, as of another day.
-    pub(super) state: Option<Later>,
+    pub(super) state: Later,
     pub(super) max_state_age: Option<Duration>,
     pub(super) pins: Pins,
     /// The policy that was named, once it was looked for.
     pub(super) policy: Option<Option<PolicyFile>>,
-}
-
-/// Where a state of the signer comes from.
-pub(in super::super) enum Later {
-    /// A file that `state export` wrote, to be read for the first receipt that needs it.
-    File(PathBuf),
-    /// What came of reading it.
-    Read(Result<Claimed>),
-    /// Somebody got it already.
-    Known(Box<SignerState>),
 }
 
 impl Judge {
@@ -274,14 +266,29 @@ impl Judge {
         let mut demand = self.demand(&policy.policy);
         demand.pins = self.pins.roots();
         demand.demands.extend(stricter(&self.demands, policy.trust.demands(&policy.policy)));
-        if let Some(Later::File(path)) = &self.state {
-            self.state = Some(Later::Read(Claimed::read(path)));
-        }
-        let state = match &self.state {
-            None | Some(Later::File(_)) => None,
-            Some(Later::Known(state)) => Some(SignerState::clone(state)),
-            Some(Later::Read(claimed)) => Some(self.state_of(&claimed.clone()?, receipt.did(), console)?),
+        let log = policy.policy.log_checkpoint(&logged.proof.checkpoint).ok().map(|(_, log)| &log.vkey);
+        let size = logged.checkpoint().size;
+        let (mut kept_in, mut unbelieved) = (None, None);
+        let state = match self.later_state(receipt.did(), log, &policy.policy, console) {
+            Ok(None) => None,
+            Ok(Some((state, None))) => Some(state),
+            Ok(Some((state, Some(file)))) => {
+                let (log, size_then, root) =
+                    (state.log.clone(), state.checkpoint.size, state.checkpoint.root);
+                demand.pins.push(Pin { log, size: size_then, root });
+                // An older one says nothing that the receipt does not say.
+                (size_then >= size).then(|| {
+                    kept_in = Some(file);
+                    state
+                })
+            }
+            Err(failure) if !matches!(self.state, Later::Kept(_)) => return Err(failure),
+            Err(failure) => {
+                unbelieved = Some(failure);
+                None
+            }
         };
+        answer.as_of = Some(AsOf::new(&origin, size, state.as_ref(), kept_in, log, &self.pins));
         if let Some(state) = state {
             demand.demands.push(Demand::State { state: Box::new(state), max_age: self.max_state_age });
         }
@@ -294,7 +301,37 @@ impl Judge {
         let now = demand.demands.iter().any(ages).then(clock::now);
         let report = receipt.verify(&demand, sha256, now);
         answer.quorum = policy.policy.members_met(report.cosigned());
-        Ok(report)
+        match unbelieved {
+            // What is false stays so, whatever is kept.
+            Some(failure) if report.verdict() == Verdict::Verified => Err(failure),
+            _ => Ok(report),
+        }
+    }
+
+    /// The state of another day, and the file if it is a kept one.
+    fn later_state(
+        &mut self,
+        did: Did,
+        log: Option<&VerifierKey>,
+        policy: &Policy,
+        console: &mut Console,
+    ) -> Result<Option<(SignerState, Option<PathBuf>)>> {
+        if let Later::File(path) = &self.state {
+            self.state = Later::Read(Claimed::read(path));
+        }
+        match &mut self.state {
+            Later::File(_) => unreachable!("it was read above"),
+            Later::Known(state) => Ok(Some((SignerState::clone(state), None))),
+            Later::Read(claimed) => {
+                let claimed = claimed.clone()?;
+                self.state_of(&claimed, did, console).map(|state| Some((state, None)))
+            }
+            Later::Kept(states) => {
+                let Some(log) = log else { return Ok(None) };
+                let kept = states.of(log, did, policy, &self.pins)?;
+                Ok(kept.map(|kept| (kept.state, Some(kept.file))))
+            }
+        }
     }
 
     fn demand<'p>(&self, policy: &'p Policy) -> VerifyPolicy<'p> {

@@ -9,13 +9,17 @@
 //! ```
 //! The day is that of the log's clock. What is false comes first, then what could not be checked.
 
+use std::collections::BTreeSet;
+
 use attestation::Did;
 use attestation::identity::{Identity, Status};
 use attestation::provenance::BuildFacts;
 use attestation::receipt::{Check, Fault, Outcome, Report, Verified};
+use tlog::TreeSize;
 use tlog::policy::Cosigned;
 
 use super::found::{Found, Judged};
+use super::later::AsOf;
 use crate::artifact::Aside;
 use crate::clock;
 use crate::report::{Console, Exit, counted};
@@ -51,6 +55,8 @@ pub(super) fn print(found: &[Found], aside: &Aside, detail: Detail, console: &mu
             block(found, console);
         }
     }
+    let unseen = Unseen::of(found);
+    unseen.iter().for_each(|unseen| console.line(unseen.line()));
     if !detail.verbose {
         remarks(found).iter().for_each(|remark| console.line(remark));
     }
@@ -58,6 +64,9 @@ pub(super) fn print(found: &[Found], aside: &Aside, detail: Detail, console: &mu
         console.line(text);
     }
     hints(found).iter().for_each(|hint| console.hint(hint));
+    if let Some(unseen) = unseen.first() {
+        console.hint(unseen.hint());
+    }
 }
 
 /// The verdict about all of them.
@@ -147,6 +156,11 @@ fn about(answer: &Judged) -> Vec<String> {
     if let Some(policy) = &answer.policy {
         remarks.push(format!("policy: {policy}"));
     }
+    if let Some(AsOf { origin, size, kept: Some(file), .. }) = &answer.as_of {
+        let said = answer.verdict.as_ref().ok().and_then(|report| later_state(report));
+        let said = said.unwrap_or_else(|| format!("as of size {size} of {origin}"));
+        remarks.push(format!("state: {said}, kept in `{}`", file.display()));
+    }
     let Some((report, verified)) =
         answer.verdict.as_ref().ok().and_then(|report| Some((report, report.verified()?)))
     else {
@@ -164,13 +178,21 @@ fn about(answer: &Judged) -> Vec<String> {
     {
         remarks.push(format!("{check}: {}", words(report, *check, outcome).1));
     }
-    // A later state, which was asked for, says more.
-    let is_asked = report.checks().iter().any(|(check, _)| *check == Check::LaterState);
-    if verified.signer_state().is_none() && !is_asked {
+    // A later state says more.
+    let is_judged_later = report.checks().iter().any(|(check, _)| *check == Check::LaterState);
+    if verified.signer_state().is_none() && !is_judged_later {
         let what = "not registered, as far as the receipt tells: no gate takes it";
         remarks.push(format!("identity: {what}"));
     }
     remarks
+}
+
+/// What a later state said, if it let the receipt pass.
+fn later_state(report: &Report) -> Option<String> {
+    report.checks().iter().find_map(|(check, outcome)| match outcome {
+        Outcome::Passed(said) if *check == Check::LaterState => Some(said.clone()),
+        _ => None,
+    })
 }
 
 /// The remarks about what verifies, each once: with the names of its artifacts, unless it is about all of them.
@@ -192,6 +214,52 @@ fn remarks(found: &[Found]) -> Vec<String> {
         _ => format!("{text} ({}, {} and {} more)", labels[0], labels[1], labels.len() - 2),
     };
     remarks.into_iter().map(line).collect()
+}
+
+/// What a log took behind the tree as of which receipts verify, and which nobody here has looked at.
+struct Unseen<'a> {
+    origin: &'a str,
+    /// The sizes as of which the receipts are judged.
+    sizes: BTreeSet<TreeSize>,
+    seen: TreeSize,
+    dids: BTreeSet<Did>,
+}
+
+impl<'a> Unseen<'a> {
+    /// One for each log.
+    fn of(found: &'a [Found]) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for answer in found.iter().filter(|found| found.exit() == Exit::Yes).map(|found| &found.answer) {
+            let Some(AsOf { origin, size, seen: Some(seen), .. }) = &answer.as_of else { continue };
+            let at = all.iter().position(|unseen| unseen.origin == origin).unwrap_or_else(|| {
+                all.push(Self { origin, sizes: BTreeSet::new(), seen: *seen, dids: BTreeSet::new() });
+                all.len() - 1
+            });
+            all[at].sizes.insert(*size);
+            all[at].dids.extend(answer.claimed_did);
+        }
+        all
+    }
+
+    fn line(&self) -> String {
+        let Self { origin, sizes, seen, .. } = self;
+        let (first, last) = (sizes.first().expect("one at least"), sizes.last().expect("one at least"));
+        let sizes = if first == last { format!("size {first}") } else { format!("sizes {first} to {last}") };
+        format!(
+            "as of: {sizes} of {origin}, which was seen at size {seen}: a report, rotation or end since then is not known here"
+        )
+    }
+
+    fn hint(&self) -> String {
+        let did = match self.dids.iter().collect::<Vec<_>>()[..] {
+            [did] => did.to_string(),
+            _ => "DID".to_owned(),
+        };
+        format!(
+            "`aip-attest log sync --did {did}` keeps the state of today, which `verify` reads; --state FILE names one; \
+             `gate` asks the log itself"
+        )
+    }
 }
 
 fn summary(verified: &Verified) -> String {
