@@ -1,7 +1,7 @@
 //! Which artifacts a command is about, and their digests.
 //!
 //! An argument is any of these, and all that it is:
-//! - a file or folder of that name: the file, or every file below the folder
+//! - a file or folder of that name: the file, or every file below the folder; on Windows `\` parts folders as `/` does
 //! - a pattern: `*`, `?`, `[…]` and `{…}` stay within a folder, `**` crosses folders; a folder that matches
 //!   stands for the files below it; as in a shell a leading dot is matched by a dot only
 //! - `sha256:<hex>`: a digest, where the command can do without the file; `NAME@sha256:<hex>`, where it judges
@@ -34,6 +34,7 @@ use std::path::{Component, Path, PathBuf};
 
 use tlog::Hash;
 
+use crate::platform::{self, Platform};
 use crate::report::{Failure, Result};
 pub use aside::{Aside, exclude_hint};
 pub use exclude::Excludes;
@@ -94,7 +95,7 @@ impl Artifact {
 
 /// Whether `text` has characters of a pattern.
 pub fn is_pattern(text: &str) -> bool {
-    pattern::Pattern::is_meant_by(text)
+    pattern::Pattern::is_meant_by(text, Platform::HERE)
 }
 
 /// Reads `sha256:<64 lower-case hex digits>`.
@@ -110,7 +111,7 @@ pub fn parse_subject(text: &str) -> Result<Hashed> {
     };
     let (name, digest) = text.rsplit_once('@').ok_or_else(malformed)?;
     let sha256 = parse_digest(digest).ok_or_else(malformed)?;
-    elsewhere(name, sha256, Path::new(""))
+    elsewhere(&Platform::HERE.with_slashes(name), sha256, Path::new(""))
 }
 
 /// A subject of which only name and digest are known; its receipt is named after `name` below `folder`.
@@ -131,7 +132,8 @@ fn elsewhere(name: &str, sha256: Hash, folder: &Path) -> Result<Hashed> {
             .because("receipts are named after their subjects")
             .hint("use a relative name without `..` and `\\`"));
     }
-    let place = Place::Elsewhere { sha256, path: Some(folder.join(name)) };
+    let path = platform::native(&folder.join(name));
+    let place = Place::Elsewhere { sha256, path: Some(path) };
     Ok(Hashed { artifact: Artifact { place, name: name.to_owned() }, sha256 })
 }
 
@@ -160,6 +162,8 @@ mod tests {
             &format!(".//etc/app@sha256:{HEX}"),
             &format!("./@sha256:{HEX}"),
             &format!("..\\app@sha256:{HEX}"),
+            &format!("C:\\app@sha256:{HEX}"),
+            &format!("\\\\host\\share\\app@sha256:{HEX}"),
             &format!("a\nb@sha256:{HEX}"),
         ] {
             assert!(parse_subject(bad).is_err(), "{bad}");

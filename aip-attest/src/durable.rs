@@ -3,10 +3,17 @@
 //! A file is written under another name in its own folder, synced, renamed, and its folder synced: a crash
 //! leaves the old file or the new one. The other name begins with a dot and ends in [`TEMPORARY`], so that
 //! no pattern takes what a crash leaves behind, and nobody looks for a receipt there. A folder that is named has it.
+//!
+//! Windows has neither mode bits nor a way to sync a folder: a file there has the access rights of its folder, and a
+//! rename that was answered may be undone by a power cut, which leaves the old file whole.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use crate::platform::Platform;
 
 use crate::report::{Failure, Result};
 
@@ -96,7 +103,7 @@ pub fn set_aside(path: &Path, mut names: impl Iterator<Item = PathBuf>) -> Resul
             Err(error) => return Err(cannot(error)),
         }
     };
-    match fs::rename(path, &to) {
+    match rename(path, &to) {
         Ok(()) => sync_folder(folder_of(&to)).map(|()| Some(to)).map_err(cannot),
         Err(error) => {
             let _ = fs::remove_file(&to);
@@ -121,7 +128,7 @@ pub fn replace(
         .map_err(|source| cannot_write(path).caused_by(source))
         .and_then(|()| keep(path, names))
         .and_then(|kept| {
-            fs::rename(&temporary, path)
+            rename(&temporary, path)
                 .and_then(|()| sync_folder(folder))
                 .map(|()| kept)
                 .map_err(|source| cannot_write(path).caused_by(source))
@@ -188,7 +195,36 @@ const WRITERS: usize = 16;
 
 fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     write_synced(temporary, bytes, readers)?;
-    fs::rename(temporary, path)
+    rename(temporary, path)
+}
+
+/// Gives the file `from` the name `to`, in the place of what has it.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    while_held(Platform::HERE, || fs::rename(from, to))
+}
+
+/// Removes a file.
+pub fn remove(path: &Path) -> io::Result<()> {
+    while_held(Platform::HERE, || fs::remove_file(path))
+}
+
+/// Tries again for about a second while another program has the file open. Who reads a file on Windows, such as a virus
+/// scanner, can keep everybody from moving it; the system refuses then, and has changed nothing.
+fn while_held(platform: Platform, mut change: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    for pause in PAUSES_MILLIS {
+        match change() {
+            Err(error) if is_held(platform, &error) => thread::sleep(Duration::from_millis(pause)),
+            changed => return changed,
+        }
+    }
+    change()
+}
+
+const PAUSES_MILLIS: [u64; 7] = [10, 20, 50, 100, 200, 300, 400];
+
+/// Whether an error may be of a file that another program has open: access denied, sharing violation, lock violation.
+fn is_held(platform: Platform, error: &io::Error) -> bool {
+    platform == Platform::Windows && matches!(error.raw_os_error(), Some(5 | 32 | 33))
 }
 
 fn write_synced(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
@@ -289,6 +325,46 @@ mod tests {
         write(&path, b"two", Readers::Everyone).expect("written");
         assert_eq!(fs::read(&path).expect("read"), b"two");
         assert_eq!(fs::read_dir(dir.path().join("a/b")).expect("read").count(), 1);
+    }
+
+    /// A scanner that looked at the receipt when it was replaced made the command fail.
+    #[test]
+    fn what_another_program_has_open_is_waited_for_on_windows() {
+        const SHARING_VIOLATION: i32 = 32;
+        let tries = |platform, held_for: usize| {
+            let mut tries = 0;
+            let changed = while_held(platform, || {
+                tries += 1;
+                if tries > held_for { Ok(()) } else { Err(io::Error::from_raw_os_error(SHARING_VIOLATION)) }
+            });
+            (tries, changed.is_ok())
+        };
+        assert_eq!(tries(Platform::Windows, 2), (3, true));
+        assert_eq!(tries(Platform::Windows, usize::MAX), (PAUSES_MILLIS.len() + 1, false));
+        assert_eq!(tries(Platform::Unix, 2), (1, false));
+        let other = while_held(Platform::Windows, || Err(io::ErrorKind::NotFound.into()));
+        assert_eq!(other.expect_err("not there").kind(), io::ErrorKind::NotFound);
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_file_that_is_held_open_is_replaced_once_it_is_free() {
+        use std::os::windows::fs::OpenOptionsExt as _;
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("file");
+        write(&path, b"one", Readers::Everyone).expect("written");
+        let held = OpenOptions::new().read(true).share_mode(1).open(&path).expect("open");
+        assert!(
+            fs::write(dir.path().join("other"), b"x").is_ok()
+                && fs::rename(dir.path().join("other"), &path).is_err()
+        );
+        let scanner = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            drop(held);
+        });
+        write(&path, b"two", Readers::Everyone).expect("written");
+        scanner.join().expect("no panic");
+        assert_eq!(fs::read(&path).expect("read"), b"two");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Environment variables: the one place that reads them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::platform::{self, Platform};
 use crate::report::{Failure, Result};
 
 /// The value of a variable; an empty one counts as not set, since that is how workflows pass nothing.
@@ -18,7 +19,8 @@ pub fn var(name: &str) -> Result<Option<String>> {
 
 /// A variable that names a file or folder.
 pub fn path(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+    Some(platform::native(Path::new(&value)))
 }
 
 /// The user's own folder `~/.aip`, if there is a home at all.
@@ -26,7 +28,12 @@ pub fn home() -> Option<PathBuf> {
     home_of_user().map(|home| home.join(".aip"))
 }
 
+/// Why there is no [`home`].
+pub fn no_home() -> String {
+    format!("{} is not set", Platform::HERE.home_variable())
+}
+
 /// The user's home.
 pub fn home_of_user() -> Option<PathBuf> {
-    path("HOME").or_else(|| path("USERPROFILE"))
+    Platform::HERE.home(path("HOME"), path("USERPROFILE"))
 }

@@ -32,6 +32,7 @@ use zeroize::Zeroizing;
 
 use crate::durable::{self, Readers};
 use crate::environment;
+use crate::platform::{self, Platform};
 use crate::report::{Console, Failure, Result};
 use credentials::{Credentials, Profile};
 use encrypted::Encrypted;
@@ -389,7 +390,7 @@ pub fn destination() -> Result<PathBuf> {
     let path = environment::path("AIP_CREDENTIALS_PATH")
         .or_else(|| environment::home().map(|folder| folder.join("credentials.json")));
     path.ok_or_else(|| {
-        Failure::new("there is no place for a credentials file: HOME is not set")
+        Failure::new(format!("there is no place for a credentials file: {}", environment::no_home()))
             .hint("set AIP_CREDENTIALS_PATH to the file to write")
     })
 }
@@ -482,7 +483,8 @@ fn candidates() -> (Vec<PathBuf>, bool) {
     }
     let home = environment::home_of_user();
     let names = [".aip/credentials.json", ".openclaw/workspace/credentials/aip_credentials.json"];
-    (home.iter().flat_map(|home| names.map(|name| home.join(name))).collect(), false)
+    let below = |home: &PathBuf| names.map(|name| platform::native(&home.join(name)));
+    (home.iter().flat_map(below).collect(), false)
 }
 
 fn read(path: &Path, look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<Zeroizing<Vec<u8>>>> {
@@ -515,8 +517,35 @@ fn warn_of_other_readers(path: &Path, metadata: io::Result<fs::Metadata>, consol
     }
 }
 
+/// A file of Windows has the access rights of its folder: where the system makes a folder for its user alone, the file
+/// is the user's. Who puts a key elsewhere is told when it is written ([`warn_of_place`]).
 #[cfg(not(unix))]
 fn warn_of_other_readers(_: &Path, _: io::Result<fs::Metadata>, _: &mut Console) {}
+
+/// Warns of a key that was just written to where no mode bits keep others out and the system's own rules may not.
+pub fn warn_of_place(path: &Path, console: &mut Console) {
+    let home = environment::home_of_user();
+    let (home, path) =
+        (home.as_deref().map(Path::to_string_lossy), std::path::absolute(path).unwrap_or(path.into()));
+    if !is_open_place(Platform::HERE, &path.to_string_lossy(), home.as_deref()) {
+        return;
+    }
+    let folder = durable::folder_of(&path);
+    console.warn(format!("whoever may read the folder `{}` may read the key in it", folder.display()));
+    console.hint(format!(
+        "`icacls \"{}\" /inheritance:r /grant:r \"%USERNAME%:(OI)(CI)F\"`, in cmd, keeps a folder of its own to you",
+        folder.display()
+    ));
+}
+
+/// Whether a new file at `path` has the access rights of a folder that may be anybody's.
+fn is_open_place(platform: Platform, path: &str, home: Option<&str>) -> bool {
+    let Some(home) = home else { return platform == Platform::Windows };
+    let (path, home) = (platform.names(path), platform.names(home));
+    let is_same = |(a, b): (&String, &String)| platform.is_same_name(a, b);
+    let is_at_home = path.len() > home.len() && std::iter::zip(&path, &home).all(is_same);
+    platform == Platform::Windows && !is_at_home
+}
 
 fn no_identity() -> Failure {
     let has_did = environment::var("AIP_DID").is_ok_and(|did| did.is_some());
@@ -544,3 +573,25 @@ const MAX_OLD_FILES: u32 = 10_000;
 
 /// A credentials file is a few hundred bytes; this is room for whatever other tools add.
 const MAX_FILE_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_outside_of_the_profile_may_be_read_by_others_on_windows() {
+        let home = Some(r"C:\Users\me");
+        for (path, is_open) in [
+            (r"C:\Users\me\.aip\credentials.json", false),
+            ("c:/users/ME/.aip/credentials.json", false),
+            (r"C:\Users\me2\credentials.json", true),
+            (r"C:\Users\me", true),
+            (r"D:\keys\credentials.json", true),
+            (r"\\host\share\credentials.json", true),
+        ] {
+            assert_eq!(is_open_place(Platform::Windows, path, home), is_open, "{path}");
+        }
+        assert!(is_open_place(Platform::Windows, r"C:\x", None));
+        assert!(!is_open_place(Platform::Unix, "/keys/x", Some("/home/me")));
+    }
+}

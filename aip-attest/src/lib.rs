@@ -11,6 +11,7 @@
 //!   predicate       kinds of statements
 //!   clock           the present
 //!   environment     variables, the home
+//!   platform        how names are written, on Windows and elsewhere
 //!   durable         files that survive a power cut
 //!   progress        a bar, where somebody is looking
 //!   report          messages, exit codes
@@ -49,6 +50,7 @@ pub mod evidence;
 pub mod fresh_evidence;
 pub mod keyfile;
 pub mod patience;
+pub mod platform;
 pub mod policy_file;
 pub mod predicate;
 pub mod progress;

@@ -184,8 +184,9 @@ fn read_alone(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<Pol
 fn mended(error: &PolicyParseError) -> Option<&'static str> {
     match error.rule {
         Rule::LineEnds => Some(
-            "git changed the line ends at checkout: add the line `.aip/* -text` to .gitattributes and check the file \
-             out again; its fingerprint is that of the text with LF",
+            "git changed the line ends at checkout, or PowerShell's `>` wrote them: add the line `.aip/* -text` to \
+             .gitattributes and check the file out again, or write it by `>` in cmd; its fingerprint is that of the \
+             text with LF",
         ),
         Rule::ByteOrderMark => Some("save the file as UTF-8 without a byte order mark"),
         _ => None,

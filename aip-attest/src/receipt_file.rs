@@ -24,6 +24,7 @@ use attestation::receipt::Receipt;
 use tlog::Hash;
 
 use crate::durable;
+use crate::platform::{self, Platform};
 use crate::predicate;
 use crate::report::{Failure, Result};
 pub use by_digest::{ByDigest, Named};
@@ -45,7 +46,7 @@ pub struct Shelf {
 impl Shelf {
     /// Receipts lie in `folder`, by the paths of their artifacts, or beside them if there is none.
     pub fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder }
+        Self { folder: folder.as_deref().map(platform::native) }
     }
 
     /// The folder of receipts, if they do not lie beside their artifacts.
@@ -90,11 +91,15 @@ impl Shelf {
     /// The places to look at for an artifact, first those for `predicate_type` if one is asked for.
     pub fn candidates(&self, path: &Path, name: &str, predicate_type: Option<&str>) -> Result<Vec<Place>> {
         let mut places: Vec<Place> = Vec::new();
-        // Receipts of before, and of others, are named as the artifact is, whatever characters that has.
-        let called: [fn(&OsStr) -> OsString; 2] = [allowed, OsStr::to_owned];
+        // Receipts of before, and of others, are named as the artifact is, whatever characters that has. On Windows no
+        // file has such a name: to look for `con.receipt.json` is to ask a device.
+        let called: &[fn(&OsStr) -> OsString] = match Platform::HERE {
+            Platform::Unix => &[allowed, OsStr::to_owned],
+            Platform::Windows => &[allowed],
+        };
         for kind in [predicate_type.unwrap_or(predicate::PROVENANCE), predicate::PROVENANCE] {
             for called in called {
-                let place = self.place_as(path, name, kind, called)?;
+                let place = self.place_as(path, name, kind, *called)?;
                 if !places.contains(&place) {
                     places.push(place);
                 }
@@ -257,18 +262,31 @@ fn from_here(path: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// The name of a file or folder with what upload-artifact, zip files and other systems refuse written as in a URI:
-/// `app:1.2` is `app%3A1.2`.
+/// `app:1.2` is `app%3A1.2`. On Windows `con.exe` is a device in every folder, and `lib.` is `lib`: a receipt that is
+/// made elsewhere is unpacked there too.
 fn allowed(name: &OsStr) -> OsString {
-    match name.to_str() {
-        Some(text) if text.contains(REFUSED) => {
-            let part = |c: char| match REFUSED.contains(&c) {
-                true => format!("%{:02X}", u32::from(c)),
-                false => c.to_string(),
-            };
-            text.chars().map(part).collect::<String>().into()
-        }
-        _ => name.to_owned(),
-    }
+    let Some(text) = name.to_str() else { return name.to_owned() };
+    let last = text.chars().count().saturating_sub(1);
+    let is_refused = |at: usize, c: char| {
+        REFUSED.contains(&c) || (at == 0 && is_device(text)) || (at == last && matches!(c, '.' | ' '))
+    };
+    let part = |(at, c): (usize, char)| match is_refused(at, c) {
+        true => format!("%{:02X}", u32::from(c)),
+        false => c.to_string(),
+    };
+    text.chars().enumerate().map(part).collect::<String>().into()
+}
+
+/// Whether a name is a device of Windows, whatever stands behind its first dot.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().trim_end_matches(' ').to_ascii_lowercase();
+    let is_numbered = |word: &str| {
+        let number = stem.strip_prefix(word).unwrap_or_default();
+        matches!(number, "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³")
+    };
+    ["con", "prn", "aux", "nul", "conin$", "conout$"].contains(&stem.as_str())
+        || is_numbered("com")
+        || is_numbered("lpt")
 }
 
 /// What the names of files in an artifact of GitHub must not have.
@@ -294,7 +312,18 @@ mod tests {
                 "ghcr.io:5000/o/app%3A1.receipt.json",
                 "r/ghcr.io%3A5000/o/app%3A1",
             ),
-            (r#"a"<|*?>\"#, provenance, "a%22%3C%7C%2A%3F%3E%5C.receipt.json", "r/a%22%3C%7C%2A%3F%3E%5C"),
+            (r#"a"<|*?>"#, provenance, "a%22%3C%7C%2A%3F%3E.receipt.json", "r/a%22%3C%7C%2A%3F%3E"),
+            // A device on Windows, and a name that loses its end there.
+            ("src/aux.js", provenance, "src/%61ux.js.receipt.json", "r/src/%61ux.js"),
+            ("NUL", provenance, "%4EUL.receipt.json", "r/%4EUL"),
+            ("com1.tar/lpt¹ .x", provenance, "com1.tar/%6Cpt¹ .x.receipt.json", "r/%63om1.tar/%6Cpt¹ .x"),
+            ("a. /b.", provenance, "a. /b%2E.receipt.json", "r/a.%20/b%2E"),
+            (
+                "console/com10/auxiliary",
+                provenance,
+                "console/com10/auxiliary.receipt.json",
+                "r/console/com10/auxiliary",
+            ),
             // What lies elsewhere is called as its statement calls it: no path of this machine is written.
             ("/x/lib/app", provenance, "/x/lib/app.receipt.json", "r/name/of it"),
             ("../x/app", provenance, "../x/app.receipt.json", "r/name/of it"),
@@ -303,6 +332,7 @@ mod tests {
             assert_eq!(place(&beside).path(), Path::new(want_beside), "{artifact}");
             assert_eq!(place(&shelf).base, Path::new(want_shelf), "{artifact}");
         }
+        assert_eq!(allowed(OsStr::new(r"a\")), OsStr::new("a%5C"));
         assert!(beside.place(Path::new(".."), "", provenance).is_err());
         assert!(shelf.place(Path::new(".."), "", provenance).is_err());
     }

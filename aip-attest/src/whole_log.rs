@@ -63,8 +63,9 @@ pub fn read(
 }
 
 fn cache_path(log: &VerifierKey) -> Result<PathBuf> {
-    let home = environment::home()
-        .ok_or_else(|| Failure::new("there is no place for the log's entries: HOME is not set"))?;
+    let home = environment::home().ok_or_else(|| {
+        Failure::new(format!("there is no place for the log's entries: {}", environment::no_home()))
+    })?;
     Ok(home.join("logs").join(log.full_id().to_string()))
 }
 

@@ -9,6 +9,7 @@
 #
 #     sh run.sh           everything
 #     sh run.sh witness   witnesses only
+#     sh run.sh windows   the command line on Windows only, by wine; without mingw, wine and Rust's target it is not run
 #
 #   LOG_SERVER_BIN, AIP_ATTEST_BIN, WITNESS_BIN, CHECK_NOTE_BIN
 #                                    our programs (default: release builds in $CARGO_TARGET_DIR or ./target)
@@ -35,7 +36,7 @@ cosign_version=v3.1.3
 fsck_package=github.com/transparency-dev/tessera/cmd/fsck
 
 names="fsck xmod torchwood pymerkle securesystemslib in-toto-attestation openapi-spec-validator tlog_tiles sigstore-verify cosign \
-posix-oneshot litewitness omniwitness formats nginx"
+posix-oneshot litewitness omniwitness formats nginx windows"
 scenes='' processes='' passed=0 failed=0 not_run=0
 
 # end PROCESS: one that this run started.
@@ -321,7 +322,7 @@ check_nginx() {
 
 # ---- The run
 
-case ${1:-} in '' | witness) ;; *) echo "run.sh: $1? There is: witness" >&2 && exit 2 ;; esac
+case ${1:-} in '' | witness | windows) ;; *) echo "run.sh: $1? There are: witness, windows" >&2 && exit 2 ;; esac
 for name in ${INTEROP_ONLY:-}; do
     case " $names " in *" $name "*) ;; *) echo "INTEROP_ONLY: no check $name; there are: $names" >&2 && exit 2 ;; esac
 done
@@ -366,9 +367,11 @@ check_log() {
 }
 
 . "$here/witness.sh"
+. "$here/windows.sh"
 case ${1:-} in
-    '') check_log; check_witnesses ;;
+    '') check_log; check_witnesses; check_windows ;;
     witness) check_witnesses ;;
+    windows) check_windows ;;
 esac
 
 echo "$passed passed, $failed failed, $not_run not run"

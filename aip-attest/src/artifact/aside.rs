@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::choose::{INTERNAL, Reason};
+use super::choose::{Reason, internal_name};
 use super::ours::Claims;
 use crate::report::{Console, counted};
 
@@ -73,7 +73,7 @@ impl Aside {
 
 /// What to do about a file without a receipt, if it is one that is seldom meant.
 pub fn exclude_hint(path: &Path) -> Option<String> {
-    if let Some(name) = INTERNAL.into_iter().find(|name| path.iter().any(|part| part == *name)) {
+    if let Some(name) = path.iter().find_map(internal_name) {
         return Some(format!(
             "`{name}` is a folder like others, and its files need receipts: leave it out with --exclude {name}"
         ));

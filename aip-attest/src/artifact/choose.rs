@@ -15,6 +15,7 @@ use super::exclude::Excludes;
 use super::links::{self, Link};
 use super::pattern::{At, Pattern};
 use super::{Artifact, parse_digest, parse_subject};
+use crate::platform::Platform;
 use crate::report::Failure;
 
 /// What is chosen for.
@@ -110,7 +111,8 @@ impl<D: Disk> Choosing<'_, D> {
     fn argument(&mut self, argument: &OsStr) {
         self.met.clear();
         let (path, text) = (Path::new(argument), argument.to_string_lossy());
-        let pattern = argument.to_str().filter(|text| Pattern::is_meant_by(text)).map(Pattern::parse);
+        let pattern = argument.to_str().filter(|text| Pattern::is_meant_by(text, HERE));
+        let pattern = pattern.map(|text| Pattern::parse(text, HERE));
         let why = match pattern {
             Some(Ok(pattern)) => {
                 self.matches(pattern);
@@ -131,7 +133,7 @@ impl<D: Disk> Choosing<'_, D> {
                 self.choice.items.push(Item::Elsewhere(elsewhere));
             }
         } else if !is_there && self.met.iter().all(|(_, reason)| *reason == Some(Reason::Hidden)) {
-            self.odd(path, nothing(&text, why.as_deref(), !self.met.is_empty(), self.purpose));
+            self.odd(path, nothing(&text, why.as_deref(), !self.met.is_empty(), self.purpose, HERE));
         }
     }
 
@@ -165,8 +167,9 @@ impl<D: Disk> Choosing<'_, D> {
             }
             _ if is_excluded => self.set_aside(path, Reason::Excluded),
             Seen::File => {
+                let path = self.disk.as_listed(path);
                 let name = PathBuf::from(path.file_name().unwrap_or_default());
-                self.take(path.to_path_buf(), name);
+                self.take(path, name);
             }
             odd => self.odd(path, cannot_take(path, odd)),
         }
@@ -273,21 +276,36 @@ impl<D: Disk> Choosing<'_, D> {
 }
 
 fn is_internal(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| INTERNAL.iter().any(|internal| name == *internal))
+    path.file_name().and_then(internal_name).is_some()
+}
+
+/// The folder of a repository's own, or of ours, that `name` is.
+pub(super) fn internal_name(name: &OsStr) -> Option<&'static str> {
+    let name = name.to_str()?;
+    INTERNAL.into_iter().find(|internal| HERE.is_same_name(name, internal))
 }
 
 /// What there is to say of an argument that means nothing.
-fn nothing(text: &str, no_pattern: Option<&str>, is_hidden: bool, purpose: Purpose) -> Failure {
+fn nothing(
+    text: &str,
+    no_pattern: Option<&str>,
+    is_hidden: bool,
+    purpose: Purpose,
+    platform: Platform,
+) -> Failure {
     if text.is_empty() {
         return Failure::new("a file's name is empty");
+    }
+    if let Some(hint) = quotes_hint(text, platform) {
+        return Failure::new(format!("there is no file `{text}`")).hint(hint);
     }
     if let Some(why) = no_pattern {
         return Failure::new(format!("there is no file `{text}`"))
             .because(format!("it is no pattern: {why}"));
     }
-    if Pattern::is_meant_by(text) {
+    if Pattern::is_meant_by(text, platform) {
         let failure = Failure::new(format!("nothing matches `{text}`"));
-        return match text.contains('\\') {
+        return match text.contains('\\') && platform == Platform::Unix {
             _ if is_hidden => failure
                 .because("what it would match begins with a dot, or lies in a folder that does")
                 .hint("write the dot: `.*`, `dist/.well-known/*`"),
@@ -302,6 +320,20 @@ fn nothing(text: &str, no_pattern: Option<&str>, is_hidden: bool, purpose: Purpo
         (true, Purpose::Sign) => failure.hint("what is not here is signed with --subject NAME@sha256:HEX"),
         (true, Purpose::Judge) => failure.hint("a digest is sha256: and 64 lower-case hex digits"),
         (false, _) => failure.hint("a folder, a glob such as 'dist/*', or several names work too"),
+    }
+}
+
+/// What to do about quotes that the Windows shell `cmd` hands on instead of taking them for quotes. No name has a `"`
+/// there.
+fn quotes_hint(text: &str, platform: Platform) -> Option<&'static str> {
+    match platform {
+        Platform::Windows if text.contains('"') => {
+            Some("a backslash before a `\"` makes that a part of the name: write \"dist\" and not \"dist\\\"")
+        }
+        Platform::Windows if text.len() > 1 && text.starts_with('\'') && text.ends_with('\'') => {
+            Some("the quotes are part of the name here: in cmd write \"dist/*\", or no quotes at all")
+        }
+        _ => None,
     }
 }
 
@@ -323,7 +355,10 @@ fn without_dot(path: &Path) -> PathBuf {
 }
 
 /// A repository's own folder, and ours.
-pub(super) const INTERNAL: [&str; 2] = [".git", ".aip"];
+const INTERNAL: [&str; 2] = [".git", ".aip"];
+
+/// Programs of Windows get patterns as they are written, and match them themselves.
+const HERE: Platform = Platform::HERE;
 
 #[cfg(test)]
 mod tests;

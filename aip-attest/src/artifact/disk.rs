@@ -13,6 +13,10 @@ pub(super) trait Disk {
     /// What lies in a folder, sorted by name.
     fn list(&self, folder: &Path) -> io::Result<Vec<(OsString, Kind)>>;
 
+    /// The path of a file with its name as its folder lists it: a statement is read on other systems, where `APP.exe`,
+    /// `app.exe.` and `APP~1.EXE` are not `app.exe`.
+    fn as_listed(&self, path: &Path) -> PathBuf;
+
     /// The path of `path` without links.
     fn real(&self, path: &Path) -> io::Result<PathBuf>;
 }
@@ -68,6 +72,14 @@ impl Disk for FileSystem {
         }
         entries.sort_unstable();
         Ok(entries)
+    }
+
+    fn as_listed(&self, path: &Path) -> PathBuf {
+        // The name of a link is its own, not that of what it leads to.
+        let knows_other_names = cfg!(windows) && !path.is_symlink();
+        let real = knows_other_names.then(|| fs::canonicalize(path).ok()).flatten();
+        let name = real.as_deref().and_then(Path::file_name);
+        name.map_or_else(|| path.to_path_buf(), |name| path.with_file_name(name))
     }
 
     fn real(&self, path: &Path) -> io::Result<PathBuf> {

@@ -2,12 +2,14 @@
 //!
 //! A pattern without a `/` is held against each name of a path: `.git`, `*.map`. One with a `/` is held against the
 //! path from the working folder, as the arguments are: `dist/vendor/**`. In both a folder that matches stands for
-//! what is below it, and a wildcard matches a leading dot. What is no valid pattern is a name.
+//! what is below it, and a wildcard matches a leading dot. What is no valid pattern is a name. On Windows `\` is a `/`
+//! too.
 
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
 use super::pattern::{Dots, Pattern};
+use crate::platform::Platform;
 use crate::report::{Failure, Result};
 
 /// The patterns of what is left aside.
@@ -19,10 +21,11 @@ pub struct Excludes {
 
 #[derive(Debug)]
 struct Exclude {
+    platform: Platform,
     /// `None` if the text is no valid pattern.
     pattern: Option<Pattern>,
-    /// The text itself, which is a name too.
-    name: PathBuf,
+    /// The names of the text itself, which is a path too.
+    names: Vec<String>,
     /// Whether it has no `/`.
     is_anywhere: bool,
 }
@@ -30,7 +33,11 @@ struct Exclude {
 impl Excludes {
     /// Reads patterns. `here` is the working folder, to which paths are relative.
     pub fn parse<T: AsRef<str>>(patterns: &[T], here: &Path) -> Result<Self> {
-        let excludes = patterns.iter().map(|pattern| Exclude::parse(pattern.as_ref(), here));
+        Self::parse_on(Platform::HERE, patterns, here)
+    }
+
+    fn parse_on<T: AsRef<str>>(platform: Platform, patterns: &[T], here: &Path) -> Result<Self> {
+        let excludes = patterns.iter().map(|pattern| Exclude::parse(pattern.as_ref(), here, platform));
         Ok(Self { excludes: excludes.collect::<Result<_>>()?, here: here.to_path_buf() })
     }
 
@@ -45,38 +52,42 @@ impl Excludes {
             return false;
         }
         let path = from(&self.here, path);
-        self.excludes.iter().any(|exclude| exclude.takes(&path))
+        let path = path.to_string_lossy();
+        self.excludes.iter().any(|exclude| exclude.takes(&exclude.platform.names(&path)))
     }
 }
 
 impl Exclude {
-    fn parse(text: &str, here: &Path) -> Result<Self> {
-        let name = from(here, Path::new(text));
-        let (Some(name_text), false) = (name.to_str(), name.as_os_str().is_empty()) else {
+    fn parse(text: &str, here: &Path, platform: Platform) -> Result<Self> {
+        let path = from(here, Path::new(text));
+        let path = path.to_string_lossy();
+        let names = platform.names(&path);
+        if names.is_empty() {
             return Err(Failure::new(format!("the pattern `{text}` excludes nothing"))
                 .hint("name a file or a folder: --exclude .git, --exclude 'dist/*.map'"));
+        }
+        let is_anywhere = matches!(&names[..], [name] if !name.is_empty());
+        let pattern = match is_anywhere {
+            true => Pattern::anywhere(&path, platform),
+            false => Pattern::whole(&path, platform),
         };
-        let is_anywhere = name.components().count() == 1 && !name.is_absolute();
-        let pattern = if is_anywhere { Pattern::anywhere(name_text) } else { Pattern::whole(name_text) };
-        Ok(Self { pattern: pattern.ok(), name, is_anywhere })
+        Ok(Self { platform, pattern: pattern.ok(), names, is_anywhere })
     }
 
-    fn takes(&self, path: &Path) -> bool {
+    /// Whether the path that consists of `names`, or a folder above it, is left aside.
+    fn takes(&self, names: &[String]) -> bool {
+        let is_same = |(a, b): (&String, &String)| self.platform.is_same_name(a, b);
         let is_named = match self.is_anywhere {
-            true => path.components().any(|part| part.as_os_str() == self.name),
-            false => path.starts_with(&self.name),
+            true => names.iter().any(|name| is_same((name, &self.names[0]))),
+            false => names.len() >= self.names.len() && std::iter::zip(names, &self.names).all(is_same),
         };
-        is_named || self.pattern.as_ref().is_some_and(|pattern| is_matched(pattern, path))
+        is_named || self.pattern.as_ref().is_some_and(|pattern| is_matched(pattern, names))
     }
 }
 
-fn is_matched(pattern: &Pattern, path: &Path) -> bool {
-    let mut state = pattern.start();
-    for part in path.components() {
-        let name = if part == Component::RootDir { OsStr::new("") } else { part.as_os_str() };
-        state = pattern.step(&state, name, Dots::Shown);
-    }
-    state.is_taken
+fn is_matched(pattern: &Pattern, names: &[String]) -> bool {
+    let step = |state, name: &String| pattern.step(&state, OsStr::new(name), Dots::Shown);
+    names.iter().fold(pattern.start(), step).is_taken
 }
 
 /// `path` as it is told from `here`, without `.`: one spelling for what is named in several ways. `..` stays, since
@@ -123,6 +134,25 @@ mod tests {
         ] {
             let excludes = Excludes::parse(&[pattern], here).expect("a pattern");
             assert_eq!(excludes.take(Path::new(path)), want, "{pattern} {path}");
+        }
+        for (pattern, path, want) in [
+            (r"a\*.map", "a/x.map", true),
+            (r"a\*.map", r".\a\x.MAP", true),
+            (r"a\b", r"A\B\c", true),
+            (r"a\b", r"a\bc", false),
+            ("*.PDB", r"x\y.pdb", true),
+            (".git", r"x\.GIT\config", true),
+            (r".git\", r"a\.git\x", true),
+            (r"C:\v\*.map", r"c:\V\x.map", true),
+            ("C:/v", r"C:\v\x", true),
+            (r"C:\v", r"v\x", false),
+            (r"\\host\s\*", r"\\host\s\x", true),
+            (r"\\host\s\*", r"host\s\x", false),
+            (r"..\x\*", "../x/y", true),
+            ("[slug].js", r"pages\[slug].js", true),
+        ] {
+            let excludes = Excludes::parse_on(Platform::Windows, &[pattern], here).expect("a pattern");
+            assert_eq!(excludes.take(Path::new(path)), want, "{pattern} {path} on Windows");
         }
         for nothing in ["", ".", "./"] {
             assert!(Excludes::parse(&[nothing], here).is_err(), "{nothing:?}");

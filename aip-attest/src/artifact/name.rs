@@ -1,14 +1,17 @@
-//! A pattern for one name: `*`, `?`, `[…]`, and `\` before a plain character.
+//! A pattern for one name: `*`, `?`, `[…]`, and `\` before a plain character. On Windows a letter matches in either case.
 //!
 //! Characters are characters, not bytes: `?` matches `é`. What is not UTF-8 in a name counts as one character each.
 
 use std::iter;
+
+use crate::platform::{Platform, lower, upper};
 
 /// A pattern for one name. It matches the name that it is itself, too: `[slug].js`.
 #[derive(Clone, Debug)]
 pub(super) struct NamePattern {
     text: String,
     tokens: Vec<Token>,
+    platform: Platform,
 }
 
 #[derive(Clone, Debug)]
@@ -32,7 +35,7 @@ pub(super) struct Class {
 
 impl NamePattern {
     /// Reads a pattern without `/` and without braces. Of a text that is none, answers why.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, platform: Platform) -> Result<Self, String> {
         let mut tokens = Vec::new();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
@@ -54,7 +57,7 @@ impl NamePattern {
             });
             rest = &rest[length..];
         }
-        Ok(Self { text: text.to_owned(), tokens })
+        Ok(Self { text: text.to_owned(), tokens, platform })
     }
 
     /// Whether it begins with a dot.
@@ -64,7 +67,7 @@ impl NamePattern {
 
     /// Whether the whole name matches.
     pub(super) fn matches(&self, name: &str) -> bool {
-        if name == self.text {
+        if self.platform.is_same_name(name, &self.text) {
             return true;
         }
         let name: Vec<char> = name.chars().collect();
@@ -77,7 +80,7 @@ impl NamePattern {
                     star = Some((token, at));
                     token += 1;
                 }
-                Some(one) if one.is(name[at]) => {
+                Some(one) if one.is(name[at], self.platform) => {
                     token += 1;
                     at += 1;
                 }
@@ -95,12 +98,12 @@ impl NamePattern {
 }
 
 impl Token {
-    fn is(&self, c: char) -> bool {
+    fn is(&self, c: char, platform: Platform) -> bool {
         match self {
             Self::Any => false,
             Self::One => true,
-            Self::Class(class) => class.has(c),
-            Self::Char(plain) => *plain == c,
+            Self::Class(class) => class.has(c, platform),
+            Self::Char(plain) => platform.is_same_char(*plain, c),
         }
     }
 }
@@ -141,9 +144,15 @@ impl Class {
         Err(unclosed())
     }
 
-    fn has(&self, c: char) -> bool {
-        let is_in = self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&c))
-            || self.kinds.iter().any(|kind| kind(c));
+    fn has(&self, c: char, platform: Platform) -> bool {
+        let names = |c: char| {
+            self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&c))
+                || self.kinds.iter().any(|kind| kind(c))
+        };
+        let is_in = match platform {
+            Platform::Unix => names(c),
+            Platform::Windows => [c, lower(c), upper(c)].into_iter().any(names),
+        };
         is_in != self.is_negated
     }
 }
@@ -209,19 +218,41 @@ mod tests {
             (r"a\b", r"a\b", true),
             ("!(a)", "!(a)", true),
         ] {
-            let parsed = NamePattern::parse(pattern).unwrap_or_else(|why| panic!("{pattern}: {why}"));
+            let parsed =
+                NamePattern::parse(pattern, Platform::Unix).unwrap_or_else(|why| panic!("{pattern}: {why}"));
             assert_eq!(parsed.matches(name), want, "{pattern} {name}");
         }
         for text in ["[", "[a", "[]", "[!]", "[a-", "[z-a]", "[[:alpha:]", "[[:nothing:]]", r"a\", r"[a\"] {
-            assert!(NamePattern::parse(text).is_err(), "{text}");
+            assert!(NamePattern::parse(text, Platform::Unix).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_letter_matches_in_either_case_on_windows_only() {
+        for (pattern, name) in [
+            ("*.EXE", "app.exe"),
+            ("a?c", "ABC"),
+            ("[a-c]", "B"),
+            ("[[:upper:]]", "b"),
+            ("É", "é"),
+            ("[Slug].js", "[slug].JS"),
+        ] {
+            let matches = |platform| NamePattern::parse(pattern, platform).expect(pattern).matches(name);
+            assert_eq!(
+                (matches(Platform::Windows), matches(Platform::Unix)),
+                (true, false),
+                "{pattern} {name}"
+            );
+        }
+        assert!(!NamePattern::parse("[!a]", Platform::Windows).expect("a pattern").matches("A"));
     }
 
     /// As many stars as there are characters: still done at once.
     #[test]
     fn no_pattern_takes_long() {
-        let pattern = NamePattern::parse(&"*a".repeat(2000)).expect("a pattern");
+        let parse = |text: &str| NamePattern::parse(text, Platform::Unix).expect("a pattern");
+        let pattern = parse(&"*a".repeat(2000));
         assert!(!pattern.matches(&"a".repeat(255)));
-        assert!(NamePattern::parse(&"a*".repeat(100)).expect("a pattern").matches(&"a".repeat(255)));
+        assert!(parse(&"a*".repeat(100)).matches(&"a".repeat(255)));
     }
 }

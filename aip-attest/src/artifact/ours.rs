@@ -14,6 +14,7 @@ use attestation::receipt::Receipt;
 use serde::Deserialize;
 use tlog::Hash;
 
+use crate::platform::Platform;
 use crate::receipt_file;
 
 /// What a receipt or a manifest says about files.
@@ -185,7 +186,11 @@ const MANIFEST: &str = ".aip-signature.json";
 
 /// Whether a subject's name is one of the file at `path`: the path itself, or one ends the other behind a `/`.
 pub fn is_named(subject: &str, path: &Path) -> bool {
-    let Some(path) = path.to_str() else { return false };
+    path.to_str().is_some_and(|path| is_named_on(Platform::HERE, subject, path))
+}
+
+fn is_named_on(platform: Platform, subject: &str, path: &str) -> bool {
+    let path = platform.with_slashes(path);
     let path = path.trim_start_matches("./");
     let ends = |whole: &str, end: &str| {
         whole.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('/'))
@@ -212,8 +217,26 @@ mod tests {
             ("", "app", false),
             ("/", "app", false),
         ] {
-            assert_eq!(is_named(subject, Path::new(path)), want, "{subject} {path}");
+            for platform in [Platform::Unix, Platform::Windows] {
+                assert_eq!(is_named_on(platform, subject, path), want, "{subject} {path}");
+            }
         }
+    }
+
+    /// A file below a folder was held to have another name than its receipt says.
+    #[test]
+    fn a_path_of_windows_ends_in_a_name_of_a_statement() {
+        for (subject, path, want) in [
+            ("app.exe", r"dist\app.exe", true),
+            ("dist/app.exe", r"C:\w\dist\app.exe", true),
+            ("w/dist/app.exe", r"dist\app.exe", true),
+            ("app.exe", r".\app.exe", true),
+            ("app.exe", r"dist\myapp.exe", false),
+            ("a/app.exe", r"b\app.exe", false),
+        ] {
+            assert_eq!(is_named_on(Platform::Windows, subject, path), want, "{subject} {path}");
+        }
+        assert!(!is_named_on(Platform::Unix, "app", r"dist\app"));
     }
 
     #[test]

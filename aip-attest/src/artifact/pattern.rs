@@ -1,7 +1,7 @@
 //! Patterns as a shell reads them.
 //!
 //! `*`, `?` and `[…]` match within a name, `**` any folders, `{a,b}` one of several; `\` makes the next character
-//! a plain one. Each part matches the name that it is itself too. A leading dot is matched by a dot only. A folder that
+//! a plain one. On Windows `\` parts folders as `/` does, and `[[]` is a plain bracket. Each part matches the name that it is itself too. A leading dot is matched by a dot only. A folder that
 //! matches stands for what is below it.
 //!
 //! A pattern is followed name by name, as a walk meets them ([`Pattern::step`]), so that a walk knows which folders
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::name::{Class, NamePattern};
+use crate::platform::Platform;
 
 /// A pattern: the folder that its fixed part names, and what matches below it.
 #[derive(Debug)]
@@ -49,32 +50,36 @@ pub(super) enum Dots {
 
 impl Pattern {
     /// Whether `text` has characters of a pattern.
-    pub(super) fn is_meant_by(text: &str) -> bool {
-        text.contains(CHARACTERS)
+    pub(super) fn is_meant_by(text: &str, platform: Platform) -> bool {
+        platform.split_prefix(text).1.contains(CHARACTERS)
     }
 
     /// Reads a pattern. Of a text that is none, answers why.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, platform: Platform) -> Result<Self, String> {
+        let (prefix, text) = platform.split_prefix(text);
+        let (prefix, text) = (prefix.replace('/', platform.separator()), platform.with_slashes(text));
         let parts: Vec<&str> = text.split('/').collect();
         let fixed = parts.iter().take_while(|part| !part.contains(CHARACTERS)).count();
-        let root = match parts[..fixed].join("/") {
-            root if root.is_empty() && fixed > 0 => PathBuf::from("/"),
-            root if root.is_empty() => PathBuf::from("."),
-            root => PathBuf::from(root),
+        let separator = platform.separator();
+        let root = match prefix.clone() + &parts[..fixed].join(separator) {
+            // `/*`, `C:\*`: the separator behind the last part is what makes it the root.
+            root if root == prefix && fixed > 0 => root + separator,
+            root if root.is_empty() => ".".to_owned(),
+            root => root,
         };
-        Ok(Self { root, alternatives: compile(&parts[fixed..].join("/"))? })
+        Ok(Self { root: root.into(), alternatives: compile(&parts[fixed..].join("/"), platform)? })
     }
 
     /// As [`Pattern::parse`], of a pattern that may begin at any folder.
-    pub(super) fn anywhere(text: &str) -> Result<Self, String> {
-        let mut alternatives = compile(text)?;
+    pub(super) fn anywhere(text: &str, platform: Platform) -> Result<Self, String> {
+        let mut alternatives = compile(&platform.with_slashes(text), platform)?;
         alternatives.iter_mut().for_each(|parts| parts.insert(0, Part::Folders));
         Ok(Self { root: PathBuf::new(), alternatives })
     }
 
     /// As [`Pattern::parse`], of a pattern whose fixed part is matched as the rest is. A leading `/` is an empty name.
-    pub(super) fn whole(text: &str) -> Result<Self, String> {
-        Ok(Self { root: PathBuf::new(), alternatives: compile(text)? })
+    pub(super) fn whole(text: &str, platform: Platform) -> Result<Self, String> {
+        Ok(Self { root: PathBuf::new(), alternatives: compile(&platform.with_slashes(text), platform)? })
     }
 
     /// The folder that the fixed part names.
@@ -180,17 +185,17 @@ impl At {
     }
 }
 
-fn compile(text: &str) -> Result<Vec<Vec<Part>>, String> {
+fn compile(text: &str, platform: Platform) -> Result<Vec<Vec<Part>>, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("a pattern is no longer than {MAX_BYTES} bytes"));
     }
     let alternatives = without_braces(text).ok_or_else(|| {
         format!("its braces do not close, count, or stand for more than {MAX_ALTERNATIVES} names")
     })?;
-    alternatives.iter().map(|text| parts_of(text)).collect()
+    alternatives.iter().map(|text| parts_of(text, platform)).collect()
 }
 
-fn parts_of(text: &str) -> Result<Vec<Part>, String> {
+fn parts_of(text: &str, platform: Platform) -> Result<Vec<Part>, String> {
     let mut parts = Vec::new();
     for (at, part) in text.split('/').enumerate() {
         let is_root = at == 0 && part.is_empty() && text.starts_with('/');
@@ -199,7 +204,7 @@ fn parts_of(text: &str) -> Result<Vec<Part>, String> {
             "" | "." if !is_root => {}
             "**" if matches!(parts.last(), Some(Part::Folders)) => {}
             "**" => parts.push(Part::Folders),
-            part => parts.push(Part::Name(NamePattern::parse(part)?)),
+            part => parts.push(Part::Name(NamePattern::parse(part, platform)?)),
         }
     }
     // `a/` is the folder, which stands for what is below it, and no file `a`.
@@ -342,22 +347,74 @@ mod tests {
             ("[id]/*.js", "d/page.js", true),
             ("{[slug],index}.js", "[slug].js", true),
         ] {
-            let Ok(parsed) = Pattern::parse(pattern) else {
+            let Ok(parsed) = Pattern::parse(pattern, Platform::Unix) else {
                 assert!(!want, "{pattern} is no pattern");
                 continue;
             };
             assert_eq!(takes(&parsed, path, Dots::Hidden), want, "{pattern} {path}");
+            if !pattern.contains('\\') {
+                let parsed = Pattern::parse(pattern, Platform::Windows).expect("a pattern there too");
+                assert_eq!(takes(&parsed, path, Dots::Hidden), want, "{pattern} {path} on Windows");
+            }
+        }
+    }
+
+    /// Each was refused, or read as a plain character: a backslash parts folders there.
+    #[test]
+    fn a_pattern_is_written_with_backslashes_on_windows() {
+        for (pattern, root, path, want) in [
+            (r"dist\*", "dist", "a", true),
+            (r"dist\*", "dist", "a/b", true),
+            (r"dist\**\*.exe", "dist", "x/y/a.EXE", true),
+            (r"dist\*.exe", "dist", "x/a.exe", false),
+            (r".\dist/sub\*", r".\dist\sub", "a", true),
+            (r"*\a", ".", "x/a", true),
+            (r"*\", ".", "a", false),
+            (r"*\", ".", "a/b", true),
+            (r"{x,y\z}\*", ".", "y/z/a", true),
+            (r"dist\[[]a]", "dist", "[a]", true),
+            (r"[slug]\*", ".", "[slug]/a", true),
+            // A bracket does not reach across folders.
+            (r"[a\b]\*", ".", "b/c", false),
+            (r"C:\*", r"C:\", "a", true),
+            ("C:/*", r"C:\", "a", true),
+            (r"C:\x\*", r"C:\x", "a", true),
+            ("C:*.txt", "C:", "a.txt", true),
+            (r"\*", r"\", "a", true),
+            (r"\\host\share\*", r"\\host\share", "a", true),
+            (r"\\?\C:\x\*", r"\\?\C:\x", "a", true),
+            (r"\\?\C:\*", r"\\?\C:\", "a", true),
+            (r"..\*", "..", "a", true),
+        ] {
+            assert!(Pattern::is_meant_by(pattern, Platform::Windows), "{pattern}");
+            let parsed = match Pattern::parse(pattern, Platform::Windows) {
+                Ok(parsed) => parsed,
+                Err(_) if !want => continue,
+                Err(why) => panic!("{pattern}: {why}"),
+            };
+            assert_eq!(parsed.root(), Path::new(root), "{pattern}");
+            assert_eq!(takes(&parsed, path, Dots::Hidden), want, "{pattern} {path}");
+        }
+        for name in [r"\\?\C:\x", r"dist\a", "C:a"] {
+            assert!(!Pattern::is_meant_by(name, Platform::Windows), "{name}");
         }
     }
 
     #[test]
     fn dots_that_are_shown_are_letters() {
         for path in [".a", "a/.b", ".a/.b"] {
-            assert!(takes(&Pattern::parse("**").expect("a pattern"), path, Dots::Shown), "{path}");
+            assert!(
+                takes(&Pattern::parse("**", Platform::Unix).expect("a pattern"), path, Dots::Shown),
+                "{path}"
+            );
             let everything = path.split('/').fold(At::everything(), |at, name| at.step(OsStr::new(name)));
             assert!(everything.strict.is_taken, "{path}");
         }
-        assert!(takes(&Pattern::anywhere("*.map").expect("a pattern"), "a/.b.map", Dots::Shown));
+        assert!(takes(
+            &Pattern::anywhere("*.map", Platform::Unix).expect("a pattern"),
+            "a/.b.map",
+            Dots::Shown
+        ));
     }
 
     #[test]
@@ -365,20 +422,24 @@ mod tests {
         for (pattern, want) in
             [("*", "."), ("a/b/*", "a/b"), ("/*", "/"), ("/a/*", "/a"), ("./*", "."), ("a//*", "a")]
         {
-            assert_eq!(Pattern::parse(pattern).expect("a pattern").root(), Path::new(want), "{pattern}");
+            let root = Pattern::parse(pattern, Platform::Unix).expect("a pattern").root().to_path_buf();
+            assert_eq!(root, Path::new(want), "{pattern}");
         }
     }
 
     #[test]
     fn what_is_no_pattern_says_why() {
         for text in ["[", "a[", "[a/b]", "{a", "{a,{b}", "[b-a]", "[[:x:]]", "a{1..2}", r"*\"] {
-            assert!(Pattern::parse(text).is_err(), "{text}");
+            assert!(Pattern::parse(text, Platform::Unix).is_err(), "{text}");
         }
         // Ten choices of ten: more than anybody means.
         let many = "{0,1,2,3,4,5,6,7,8,9}".repeat(10);
-        assert!(Pattern::parse(&many).is_err_and(|why| why.contains("more than 1000")));
-        assert!(Pattern::parse(&"{a}".repeat(100_000)).is_err_and(|why| why.contains("4096 bytes")));
-        assert!(Pattern::parse(&"{a}".repeat(1000)).is_ok());
-        assert!(Pattern::parse(&"{".repeat(4000)).is_err());
+        assert!(Pattern::parse(&many, Platform::Unix).is_err_and(|why| why.contains("more than 1000")));
+        assert!(
+            Pattern::parse(&"{a}".repeat(100_000), Platform::Unix)
+                .is_err_and(|why| why.contains("4096 bytes"))
+        );
+        assert!(Pattern::parse(&"{a}".repeat(1000), Platform::Unix).is_ok());
+        assert!(Pattern::parse(&"{".repeat(4000), Platform::Unix).is_err());
     }
 }

@@ -21,8 +21,12 @@ pub struct Piped(OsString);
 /// Refuses `-` where a file has that name: a shell's `*` gives it, and standard input must not stand in for that file.
 pub fn take_piped(arguments: &[OsString]) -> Result<(Vec<OsString>, Vec<Piped>)> {
     if arguments.iter().any(|argument| argument == "-") && Path::new("-").symlink_metadata().is_ok() {
-        return Err(Failure::new("`-` is standard input, and there is a file of that name")
-            .hint("write `./-` for the file, or `/dev/stdin` for standard input"));
+        return Err(Failure::new("`-` is standard input, and there is a file of that name").hint(
+            match cfg!(windows) {
+                true => "write `.\\-` for the file, or move it away",
+                false => "write `./-` for the file, or `/dev/stdin` for standard input",
+            },
+        ));
     }
     let (piped, others): (Vec<OsString>, Vec<OsString>) = arguments
         .iter()

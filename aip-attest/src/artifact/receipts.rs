@@ -8,6 +8,7 @@ use super::choose::{self, Item, Purpose};
 use super::disk::{Disk as _, FileSystem, Seen};
 use super::exclude::Excludes;
 use super::pattern::Pattern;
+use crate::platform::Platform;
 use crate::predicate;
 use crate::receipt_file::{self, Listings, SUFFIX, Shelf};
 use crate::report::{Failure, Result};
@@ -21,7 +22,7 @@ pub fn select<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Vec<PathBuf>> {
     for argument in arguments {
         let argument = argument.as_ref();
         let found = match argument.to_str() {
-            Some(text) if Pattern::is_meant_by(text) => below(argument)?,
+            Some(text) if Pattern::is_meant_by(text, Platform::HERE) => below(argument)?,
             _ if matches!(FileSystem.look(Path::new(argument)), Seen::Folder) => below(argument)?,
             // The artifact may be elsewhere, its receipt here.
             _ if is_receipt(Path::new(argument)) => vec![PathBuf::from(argument)],

@@ -214,6 +214,7 @@ fn make(args: &Args, lock: &Lock, done: &mut Done, console: &mut Console) -> Res
     done.tell(did, args, console);
     (done.made, done.recovery_key) = (true, Some(out.clone()));
     console.note(format!("the key is in `{}`: whoever has it signs in this name", path.display()));
+    keyfile::warn_of_place(path, console);
     recovery::tell(&out, console);
     if environment::var("AIP_PRIVATE_KEY")?.is_some() {
         console.warn("AIP_PRIVATE_KEY is set and comes before the file");

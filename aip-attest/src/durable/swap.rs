@@ -11,8 +11,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::{
-    Readers, WRITERS, cannot_write, create_folder, folder_of, sync_folder, temporary_name, write_in_place,
-    write_synced,
+    Readers, WRITERS, cannot_write, create_folder, folder_of, remove, rename, sync_folder, temporary_name,
+    write_in_place, write_synced,
 };
 use crate::report::{Failure, Result};
 
@@ -65,7 +65,7 @@ impl Disk {
             put => put,
         };
         match put {
-            Ok(()) => match fs::remove_file(staged) {
+            Ok(()) => match remove(staged) {
                 Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
                 _ => Ok(true),
             },
@@ -82,7 +82,7 @@ impl Disk {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Swapped::Gone),
             Err(_) => {}
         }
-        match fs::rename(path, aside) {
+        match rename(path, aside) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Swapped::Gone),
             moved => moved?,
         }
@@ -141,7 +141,7 @@ pub fn sync_folders<'p>(paths: impl Iterator<Item = &'p Path>) -> Result<()> {
 /// Takes what is at `path` in hand, whatever it is: its name from now on; `None` if nothing is there.
 pub fn take(path: &Path) -> Result<Option<PathBuf>> {
     let taken = temporary_name(path)?;
-    match fs::rename(path, &taken) {
+    match rename(path, &taken) {
         Ok(()) => Ok(Some(taken)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Failure::new(format!("cannot remove `{}`", path.display())).caused_by(source)),

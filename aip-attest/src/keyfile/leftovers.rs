@@ -89,10 +89,15 @@ mod tests {
         let did: Did = "did:aip:56475aa75463474c0285df5dbf2bcab7".parse().expect("a DID");
         let next = ".next-56475aa75463474c0285df5dbf2bcab7.js";
         let put = |name: &str, mode: u32, age: u64| -> PathBuf {
-            use std::os::unix::fs::PermissionsExt as _;
             let path = dir.path().join(name);
             fs::write(&path, b"key").expect("written");
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("ours");
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt as _;
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("ours");
+            }
+            #[cfg(not(unix))]
+            let _ = mode;
             let time = UNIX_EPOCH + std::time::Duration::from_secs(clock::now().as_secs() - age);
             fs::File::options()
                 .write(true)
@@ -112,7 +117,8 @@ mod tests {
             (format!(".aip-recovery-00000000000000000000000000f.{end}"), 0o600, 120, true),
             (format!(".app.receipt.json.{end}"), 0o600, 120, false),
             (format!(".credentials.json.receipt.json.{end}"), 0o600, 120, false),
-            (format!(".credentials.json.{end}"), 0o644, 120, false),
+            // Without mode bits there is no telling that others can read it.
+            (format!(".credentials.json.{end}"), 0o644, 120, cfg!(not(unix))),
             (format!(".credentials.json.x{end}"), 0o600, 120, false),
             ("credentials.json".to_owned(), 0o600, 120, false),
             (format!("credentials.json.{end}"), 0o600, 120, false),

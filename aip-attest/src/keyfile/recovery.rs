@@ -48,8 +48,9 @@ pub fn destination(did: Did, flag: Option<&Path>, console: &mut Console) -> Resu
         return Ok(path.to_path_buf());
     }
     let place = "name a place for the recovery key with --recovery-out FILE, best on a medium of its own";
-    let home = environment::home_of_user()
-        .ok_or_else(|| Failure::new("there is no place for the recovery key: HOME is not set").hint(place))?;
+    let no_home =
+        || Failure::new(format!("there is no place for the recovery key: {}", environment::no_home()));
+    let home = environment::home_of_user().ok_or_else(|| no_home().hint(place))?;
     let numbered = |number: u32| home.join(file_name(did, number));
     match checkout_around(&numbered(1)) {
         // Each recovery makes a new key, and the one before may lie there still.
@@ -141,6 +142,7 @@ pub fn tell(path: &Path, console: &mut Console) {
         "the recovery key is in `{}`: move it off this machine now, to where no build can read it",
         path.display()
     ));
+    super::warn_of_place(path, console);
     console.hint(
         "it takes the DID back after a theft, and whoever has it can take the DID from you: keep it offline, \
          keep a copy; it is not written again",

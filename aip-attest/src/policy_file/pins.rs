@@ -260,7 +260,8 @@ impl Pins {
 
     fn folder(&self) -> Result<&Path> {
         self.folder.as_deref().ok_or_else(|| {
-            Failure::new("there is no place for pins: HOME is not set").hint("name the policy with --policy")
+            Failure::new(format!("there is no place for pins: {}", environment::no_home()))
+                .hint("name the policy with --policy")
         })
     }
 }

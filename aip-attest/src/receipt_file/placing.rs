@@ -87,7 +87,7 @@ impl Written {
             }
             console.note(format!("the receipt that was in `{}` is back there", from.display()));
         } else {
-            fs::remove_file(&staged[0]).map_err(cannot)?;
+            durable::remove(&staged[0]).map_err(cannot)?;
         }
         Ok(())
     }
@@ -244,7 +244,7 @@ fn put_all(disk: Disk, items: Vec<Item<'_>>) -> Result<Vec<Written>> {
                 superseded(&item, step.path(), &mut in_hand);
             } else {
                 // What it is named to be skipped by stays, if it cannot be removed.
-                let _ = fs::remove_file(&staged);
+                let _ = durable::remove(&staged);
                 later.push((at, item));
             }
         }
@@ -261,7 +261,7 @@ fn put_all(disk: Disk, items: Vec<Item<'_>>) -> Result<Vec<Written>> {
         todo = later;
         if todo.is_empty() {
             for file in &spare {
-                fs::remove_file(file).map_err(|source| cannot_put(file, source))?;
+                durable::remove(file).map_err(|source| cannot_put(file, source))?;
             }
             return Ok(written.into_iter().map(|written| written.expect("nothing is left to do")).collect());
         }
@@ -387,7 +387,7 @@ fn remove(disk: Disk, path: &Path, read: &[u8]) -> Result<bool> {
     let cannot = |source| Failure::new(format!("cannot remove `{}`", path.display())).caused_by(source);
     let Some(taken) = durable::take(path)? else { return Ok(false) };
     if fs::read(&taken).map_err(cannot)? == read {
-        return fs::remove_file(&taken).map(|()| true).map_err(cannot);
+        return durable::remove(&taken).map(|()| true).map_err(cannot);
     }
     match disk.put_new(&taken, path).map_err(cannot)? {
         true => Ok(false),

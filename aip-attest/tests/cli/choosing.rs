@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+#[cfg(unix)]
 use crate::runner::run;
 use crate::world::{Forge, SIGNER_SEED, World, did, policy};
 
@@ -232,6 +233,7 @@ fn all_that_cannot_be_signed_is_named_and_can_be_left_out() {
     assert!(!world.path("d/app.receipt.json").exists());
 }
 
+#[cfg(unix)]
 #[test]
 fn the_action_leaves_out_what_stands_behind_an_exclamation_mark() {
     let world = World::new();

@@ -554,7 +554,9 @@ fn gzip_of_zeros() -> (Vec<u8>, Vec<u8>) {
     bits.extend([false, false, true, true, false, false, false, false]);
     let copy = [true, true, false, false, false, true, false, true, false, false, false, false, false];
     let pack = |bits: &[bool]| -> Vec<u8> {
-        bits.chunks(8).map(|byte| byte.iter().zip(0..).map(|(bit, at)| u8::from(*bit) << at).sum()).collect()
+        bits.chunks(8)
+            .map(|byte| byte.iter().zip(0..).map(|(bit, at)| u8::from(*bit) << at).sum::<u8>())
+            .collect()
     };
     // 11 + 13 n bits end on a byte for n = 1.
     bits.extend(copy);

@@ -1,8 +1,11 @@
 //! The command line as people and scripts meet it: arguments in; stdout, stderr and exit code out.
 
+// The action's steps are shell scripts.
+#[cfg(unix)]
 mod action;
 mod at_once;
 mod beside;
+#[cfg(unix)]
 mod checkout;
 mod checks;
 mod choosing;
@@ -10,12 +13,15 @@ mod finding;
 mod following;
 mod hostile;
 mod identity;
+#[cfg(unix)]
 mod inputs;
 mod inspecting;
+#[cfg(unix)]
 mod install;
 mod log;
 mod network;
 mod policies;
+#[cfg(unix)]
 mod runner;
 mod signing;
 mod states;

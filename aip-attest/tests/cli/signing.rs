@@ -3,7 +3,9 @@
 use attestation::receipt::{Receipt, State};
 use serde_json::{Value, json};
 
-use crate::world::{Forge, PROGRAM, World, did, policy};
+#[cfg(target_os = "linux")]
+use crate::world::PROGRAM;
+use crate::world::{Forge, World, did, policy};
 
 fn receipt(world: &World, name: &str) -> Receipt {
     Receipt::parse(world.read(name).as_bytes()).expect("a receipt")

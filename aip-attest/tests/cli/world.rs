@@ -113,6 +113,8 @@ impl World {
         let mut command = Command::new(program);
         command.current_dir(self.dir.path()).env_clear().stdin(Stdio::null());
         command.env("HOME", self.dir.path()).envs(&self.env);
+        // Without it Windows opens no socket.
+        command.envs(std::env::var_os("SystemRoot").map(|root| ("SystemRoot", root)));
         command
     }
 

@@ -22,6 +22,10 @@ fn chosen(dir: &Path, arguments: &[&str], exclude: &[&str], purpose: Purpose) ->
     choose(&arguments, &excludes, purpose, &FileSystem)
 }
 
+fn with_slashes(name: String) -> String {
+    name.replace(std::path::MAIN_SEPARATOR, "/")
+}
+
 /// The names of what is taken, sorted; of what is odd, why.
 fn names(choice: &Choice) -> Vec<String> {
     let name = |item: &Item| match item {
@@ -29,7 +33,7 @@ fn names(choice: &Choice) -> Vec<String> {
         Item::Elsewhere(artifact) => artifact.name.clone(),
         Item::Odd { failure, .. } => failure.one_line(),
     };
-    let mut names: Vec<String> = choice.items.iter().map(name).collect();
+    let mut names: Vec<String> = choice.items.iter().map(name).map(with_slashes).collect();
     names.sort();
     names
 }
@@ -40,7 +44,8 @@ fn judged(dir: &Path, argument: &str) -> Vec<String> {
 
 /// The paths that are set aside, with their reasons.
 fn aside(dir: &Path, choice: &Choice) -> Vec<(String, Reason)> {
-    let relative = |path: &Path| path.strip_prefix(dir).expect("inside").to_string_lossy().into_owned();
+    let relative =
+        |path: &Path| with_slashes(path.strip_prefix(dir).expect("inside").to_string_lossy().into_owned());
     choice.aside.iter().map(|(path, reason)| (relative(path), *reason)).collect()
 }
 
@@ -80,6 +85,8 @@ fn patterns_and_folders_take_what_they_say() {
 }
 
 /// Whoever puts a file there must not choose what is looked at.
+// Windows has no such names.
+#[cfg(unix)]
 #[test]
 fn a_name_with_pattern_characters_hides_nothing_that_the_pattern_matches() {
     for (pattern, planted) in [
@@ -192,6 +199,22 @@ fn a_file_that_is_named_twice_is_taken_once() {
     let dir = tree(&["a", "b"]);
     let choice = chosen(dir.path(), &["a", "./a", "*", "b", "."], &[], Purpose::Judge);
     assert_eq!(names(&choice), ["a", "b"]);
+}
+
+/// What a shell hands on, and what it means to say, are two things.
+#[test]
+fn a_hint_is_about_the_shell_of_the_system() {
+    let hint = |text: &str, platform| {
+        nothing(text, None, false, Purpose::Judge, platform).first_hint().expect("a hint")
+    };
+    use Platform::{Unix, Windows};
+    assert!(hint(r"dist\*", Unix).contains("a backslash makes the next character a plain one"));
+    assert!(hint(r"dist\*", Windows).contains("stays within a folder"));
+    assert!(hint("'dist/*'", Windows).contains("the quotes are part of the name"));
+    assert!(hint("'app'", Windows).contains("the quotes are part of the name"));
+    assert!(hint("dist\"", Windows).contains("a backslash before a `\"`"));
+    assert!(hint("'app'", Unix).contains("several names work too"));
+    assert!(hint("'", Windows).contains("several names work too"));
 }
 
 #[cfg(unix)]
@@ -365,6 +388,10 @@ impl Disk for Fake<'_> {
         let is_top = folder == Path::new(".");
         let entries = self.0.iter().filter(|_| is_top);
         Ok(entries.map(|(name, kind)| (std::ffi::OsString::from(name), *kind)).collect())
+    }
+
+    fn as_listed(&self, path: &Path) -> PathBuf {
+        path.to_path_buf()
     }
 
     fn real(&self, path: &Path) -> std::io::Result<PathBuf> {
