@@ -157,7 +157,7 @@ fn about(answer: &Judged) -> Vec<String> {
         remarks.push(format!("policy: {policy}"));
     }
     if let Some(AsOf { origin, size, kept: Some(file), .. }) = &answer.as_of {
-        let said = answer.verdict.as_ref().ok().and_then(|report| later_state(report));
+        let said = answer.verdict.as_ref().ok().and_then(later_state);
         let said = said.unwrap_or_else(|| format!("as of size {size} of {origin}"));
         remarks.push(format!("state: {said}, kept in `{}`", file.display()));
     }
