@@ -115,8 +115,8 @@ echo "not the owner's" >thief/loot
 AIP_DID=$did AIP_PRIVATE_KEY=$("$attest" key export) HOME=$folder/thief \
     "$attest" sign thief/loot --log "http://$log" --receipts receipts >out 2>/dev/null || broken "the thief cannot sign"
 "$witness" monitor --policy policy --dir monitor --watch-did "$did" --once >alerts 2>/dev/null || broken "the monitor"
-sed -n 's/.*"did":"\([^"]*\)".*"index":\([0-9]*\).*/alert: an entry of \1 at index \2/p' alerts | tail -n 1 | show
-stolen=$(sed -n 's/.*"index": *\([0-9]*\).*/\1/p' alerts | tail -n 1)
+grep ' of .*  index ' alerts | tail -n 1 | show
+stolen=$(sed -n 's/.*  index \([0-9]*\)  .*/\1/p' alerts | tail -n 1)
 gate thief/loot || broken "nobody knows yet"
 "$attest" recover --since "$stolen" --recovery "$(ls "$HOME"/aip-recovery-*.json)" >/dev/null 2>&1 || broken "no recovery"
 shut later-state thief/loot

@@ -102,7 +102,7 @@ impl Client {
         let (mut body, mut is_whole, start) = (Vec::new(), true, Instant::now());
         while is_whole {
             let mut by = until.cap(Instant::now() + self.silence);
-            if matches!(until, Until::LeastRate) {
+            if matches!(until, Until::LeastRate | Until::LeastRateBefore(_)) {
                 by = by.min(start + self.silence + at_least_rate(body.len()));
             }
             let Ok(piece) = timeout_at(by.into(), answer.chunk()).await else {
@@ -126,16 +126,22 @@ pub enum Until {
     /// As long as the answer comes at [`LEAST_BYTES_PER_SECOND`], after the first half minute: for a caller that has
     /// time, but must not be held up by a byte now and then.
     LeastRate,
+    /// Both: for who has time for each answer, and an end for all of them.
+    LeastRateBefore(Instant),
 }
 
 impl Until {
-    fn is_over(self) -> bool {
-        matches!(self, Self::Deadline(deadline) if deadline <= Instant::now())
+    /// Whether nothing is asked any more.
+    pub fn is_over(self) -> bool {
+        match self {
+            Self::Deadline(deadline) | Self::LeastRateBefore(deadline) => deadline <= Instant::now(),
+            Self::LeastRate => false,
+        }
     }
 
     fn cap(self, moment: Instant) -> Instant {
         match self {
-            Self::Deadline(deadline) => deadline.min(moment),
+            Self::Deadline(deadline) | Self::LeastRateBefore(deadline) => deadline.min(moment),
             Self::LeastRate => moment,
         }
     }

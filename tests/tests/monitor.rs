@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tests::log::{Log, ORIGIN, copy_folder, free_port};
 use tests::program;
 use tests::signer::{Signed, Signer};
+use tests::someone::Someone;
 use tests::witness::Witness;
 use tlog::Hash;
 
@@ -191,6 +192,7 @@ fn r18_killed_at_any_time_nothing_is_missed_or_doubled() {
         "--allow-private-webhook",
         "--interval",
         "1ms",
+        "--json",
     ];
     let printed = place.path("printed");
     let stop = AtomicBool::new(false);
@@ -227,7 +229,7 @@ fn r18_killed_at_any_time_nothing_is_missed_or_doubled() {
     assert_eq!(record.len() as u64, submitted / 2, "no entry is missed");
     let told: BTreeSet<u64> = indexes(&printed).into_iter().chain(indexes(&place.path("last"))).collect();
     assert!(told == want, "every entry was printed: {} of {}", told.len(), want.len());
-    let posts = hook.posts.lock().expect("no panic").clone();
+    let posts: Vec<String> = hook.posts().into_iter().map(|post| post.key).collect();
     let origin = Hash::of(ORIGIN.as_bytes());
     let posted: BTreeSet<String> = posts.iter().cloned().collect();
     let keys: BTreeSet<String> = want.iter().map(|index| format!("{origin}-{index}")).collect();
@@ -248,10 +250,67 @@ fn indexes(path: &Path) -> Vec<u64> {
     text.lines().filter_map(index).collect()
 }
 
-/// A webhook that takes everything and remembers under which keys.
+/// Must show: the key was stolen, and the owner hears of what was not theirs, and of nothing else.
+#[test]
+fn only_what_has_no_receipt_of_ones_own_is_an_alarm() {
+    let log = Log::start(&["--publish-interval", "10ms"]);
+    let owner = Someone::at(&log, &[]);
+    let sign = |name: &str, receipts: &str| {
+        owner.write(name, name);
+        owner.ok(&["sign", name, "--receipts", receipts]);
+    };
+    sign("app", "own");
+    sign("evil", "elsewhere");
+    sign("lib", "own");
+    let place = Place::new(&log, "", "none");
+    let (did, hook) = (owner.did(), Hook::start());
+    let (known, key) =
+        (owner.work().join("own").display().to_string(), place.path("key").display().to_string());
+    let posting = ["--webhook", &hook.url, "--webhook-key", &key, "--allow-private-webhook"];
+    let once = |flags: &[&str]| {
+        let flags = [&["--once", "--watch-did", &did], flags].concat();
+        let output = place.monitor(&flags).output().expect("witness runs");
+        let out = String::from_utf8(output.stdout).expect("text");
+        (output.status.code(), out, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, out, err) = once(&[&["--known", known.as_str()], &posting[..]].concat());
+    assert_eq!(code, Some(1), "{out}{err}");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 3, "{out}");
+    let digest = Hash::of(b"evil");
+    assert!(lines[0].starts_with(&format!("event of {ORIGIN}: 2")), "{out}");
+    assert!(lines[0].ends_with(&format!("Z  index 0  {did}  inception  about {did}")), "{out}");
+    assert!(lines[1].starts_with(&format!("foreign entry of {ORIGIN}: 2")), "{out}");
+    assert!(lines[1].ends_with(&format!("Z  index 2  {did}  provenance  sha256:{digest}")), "{out}");
+    assert_eq!(lines[2], format!("checked: 4 entries of {ORIGIN}; 1 foreign entry, 1 event"));
+    let posts = hook.posts();
+    assert_eq!(posts.len(), 2, "what is one's own is posted to nobody");
+    assert_eq!((&posts[1].body["text"], &posts[1].body["index"]), (&json!(lines[1]), &json!(2)));
+    // It was told. New runs are known by new receipts.
+    sign("more", "own");
+    let (code, out, err) = once(&["--known", &known]);
+    assert_eq!((code, out.lines().count()), (Some(0), 1), "{out}{err}");
+    // Whoever says nothing of receipts hears of every entry, and none of them is an alarm.
+    sign("most", "own");
+    let (code, out, err) = once(&["--json"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let alert: Value = serde_json::from_str(out.lines().next().expect("a line")).expect("JSON");
+    assert!(alert["text"].as_str().is_some_and(|text| text.starts_with("entry of ")), "{out}");
+    let (code, _, err) = once(&["--known", "/nowhere"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("cannot read the receipts in `/nowhere`"), "{err}");
+}
+
+/// A webhook that takes everything and remembers it.
 struct Hook {
     url: String,
-    posts: Arc<Mutex<Vec<String>>>,
+    posts: Arc<Mutex<Vec<Post>>>,
+}
+
+#[derive(Clone)]
+struct Post {
+    key: String,
+    body: Value,
 }
 
 impl Hook {
@@ -263,17 +322,21 @@ impl Hook {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 // One that was killed breaks off: it posts again.
-                if let Some(key) = take(stream) {
-                    taken.lock().expect("no panic").push(key);
+                if let Some(post) = take(stream) {
+                    taken.lock().expect("no panic").push(post);
                 }
             }
         });
         Self { url, posts }
     }
+
+    fn posts(&self) -> Vec<Post> {
+        self.posts.lock().expect("no panic").clone()
+    }
 }
 
 /// Reads one post and answers it.
-fn take(stream: TcpStream) -> Option<String> {
+fn take(stream: TcpStream) -> Option<Post> {
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     let mut reader = BufReader::new(&stream);
     let (mut key, mut length) = (None, 0);
@@ -295,7 +358,7 @@ fn take(stream: TcpStream) -> Option<String> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     (&stream).write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").ok()?;
-    key
+    Some(Post { key: key?, body: serde_json::from_slice(&body).ok()? })
 }
 
 #[test]

@@ -24,7 +24,10 @@ use crate::Failure;
 use alert::Delivery;
 use finding::Findings;
 use follow::{Follower, Found, Log, Round, Settings, View};
+use known::{Known, Whose};
+use log_client::Until;
 use source::Source;
+use told::Told;
 use webhook::{Reach, Webhook, WebhookError};
 
 mod alert;
@@ -32,20 +35,22 @@ mod earlier;
 mod finding;
 mod follow;
 mod identities;
+mod known;
 mod metrics;
 mod progress;
 mod record;
 mod serve_metrics;
 mod source;
 mod state;
+mod told;
 mod tree;
 mod webhook;
 
 /// Follow a log: rebuild its tree from its entries and report what is wrong
 ///
-/// With --once the exit code is 0: nothing is wrong. 1: there are findings. 2: could not be checked. Findings
-/// are kept as files that `aip inspect --finding FILE` confirms offline. Standard output carries
-/// findings, and entries of watched DIDs as one JSON object a line.
+/// With --once the exit code is 0: nothing is wrong. 1: there are findings, or with --known entries were told. 2: it could
+/// not be checked, or not in time. Findings are kept as files that `aip inspect --finding FILE` confirms offline. Standard
+/// output carries findings and entries of watched DIDs, one a line.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The policy that names the log, its URL and its witnesses with theirs (C2SP tlog-policy)
@@ -60,6 +65,9 @@ pub struct Args {
     /// Check what is there now, and end
     #[arg(long)]
     once: bool,
+    /// With --once: how long all of it may take [default: 30m]. What was checked until then counts for the next run
+    #[arg(long, value_name = "DURATION", requires = "once", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
     /// The time between two looks
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     interval: Duration,
@@ -78,6 +86,14 @@ pub struct Args {
     /// A signer whose entries are told; may be given several times
     #[arg(long, value_name = "DID")]
     watch_did: Vec<Did>,
+    /// Receipts of your own runs, in a folder and those below it: their entries are not told, only foreign ones are. A
+    /// receipt must verify by the policy and be of the very entry. Events, such as rotations, have no receipts: each is
+    /// told, your own too. New receipts are read as they come
+    #[arg(long, value_name = "DIR", requires = "watch_did")]
+    known: Option<PathBuf>,
+    /// How long after its entry a receipt may come into --known before the entry is foreign
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    known_within: Duration,
     /// Ask for the envelope of every public entry, and count those that are withheld, erased or too long to read
     #[arg(long)]
     envelopes: bool,
@@ -94,7 +110,7 @@ pub struct Args {
     /// Where to serve metrics for Prometheus
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
-    /// Print findings as JSON, one a line
+    /// Print JSON, one object a line
     #[arg(long)]
     json: bool,
 }
@@ -112,10 +128,11 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
             if round.unchecked.is_none() {
                 print_line(&monitor.summary_line())?;
             }
-            return Ok(match (&round.unchecked, round.found.is_empty()) {
-                (_, false) => 1,
-                (Some(_), true) => 2,
-                (None, true) => 0,
+            let is_wrong = !round.found.is_empty() || monitor.unproven != Unproven::default();
+            return Ok(match (&round.unchecked, is_wrong) {
+                (_, true) => 1,
+                (Some(_), false) => 2,
+                (None, false) => 0,
             });
         }
         std::thread::sleep(args.interval.saturating_sub(start.elapsed()).max(SHORTEST_PAUSE));
@@ -127,8 +144,12 @@ struct Monitor {
     follower: Follower,
     origin: String,
     json: bool,
-    once: bool,
     has_looked: bool,
+    /// When all has to be over; `None` for one that goes on.
+    deadline: Option<Instant>,
+    known: Option<Known>,
+    /// What no receipt in `known` proves, as far as it was printed.
+    unproven: Unproven,
     printed: Delivery,
     posted: Option<(Webhook, Delivery)>,
 }
@@ -143,7 +164,13 @@ impl Monitor {
         })?;
         let (log, url) = log_of(policy, args.origin.as_deref())?;
         let origin = log.origin.clone();
-        let views = views(&log.policy, &args.view)?;
+        let deadline = args.once.then(|| Instant::now() + args.timeout.unwrap_or(ONCE_TIME));
+        let until = deadline.map_or(Until::LeastRate, Until::LeastRateBefore);
+        let views = views(&log.policy, &args.view, until)?;
+        let known = args.known.as_ref().map(|folder| {
+            Known::open(folder, args.known_within, &origin, &log.policy, args.watch_did.clone())
+        });
+        let known = known.transpose()?;
         let settings = Settings {
             stale_after: args.stale_after,
             ahead_after: args.ahead_after,
@@ -151,7 +178,7 @@ impl Monitor {
             envelopes: args.envelopes,
         };
         let findings = Findings::open(&args.findings.clone().unwrap_or_else(|| args.dir.join("findings")))?;
-        let follower = Follower::new(log, source(&url)?, views, settings, &args.dir, findings)?;
+        let follower = Follower::new(log, source(&url, until)?, views, settings, &args.dir, findings)?;
         let printed = Delivery::open(&args.dir, "printed", follower.alerts())?;
         let posted = match (&args.webhook, &args.webhook_key) {
             (Some(url), Some(key)) => {
@@ -162,7 +189,8 @@ impl Monitor {
             }
             _ => None,
         };
-        Ok(Self { follower, origin, json: args.json, once: args.once, has_looked: false, printed, posted })
+        let (json, has_looked, unproven) = (args.json, false, Unproven::default());
+        Ok(Self { follower, origin, json, has_looked, deadline, known, unproven, printed, posted })
     }
 
     /// Looks once, and tells.
@@ -170,6 +198,12 @@ impl Monitor {
         let round = self.follower.poll(now)?;
         for failure in round.unchecked.iter().chain(&round.unread) {
             eprintln!("{failure}");
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let size = self.follower.size();
+            eprintln!(
+                "hint: --timeout is over; {size} entries are checked, and the next run goes on from there"
+            );
         }
         if round.unchecked.is_none() {
             metrics::checked_at(now.as_millis() / 1_000);
@@ -179,7 +213,7 @@ impl Monitor {
         for found in round.found.iter().filter(|found| found.is_new || tells_all) {
             print_line(&self.finding_line(found, now))?;
         }
-        self.deliver()?;
+        self.deliver(now)?;
         tracing::info!(size = self.follower.size().get(), findings = round.found.len(), "checked");
         Ok(round)
     }
@@ -205,43 +239,114 @@ impl Monitor {
         let (size, leaves) = (self.follower.size().get(), self.follower.leaves());
         if self.json {
             let envelopes = self.follower.envelopes();
-            return json!({"checked": size, "origin": self.origin, "leaves": leaves, "envelopes": envelopes})
-                .to_string();
+            let mut summary =
+                json!({"checked": size, "origin": self.origin, "leaves": leaves, "envelopes": envelopes});
+            if self.known.is_some() {
+                summary["foreign"] = self.unproven.entries.into();
+                summary["events"] = self.unproven.events.into();
+            }
+            return summary.to_string();
         }
-        format!("checked: {size} entries of {}", self.origin)
+        if self.known.is_none() {
+            return format!("checked: {size} entries of {}", self.origin);
+        }
+        let counted =
+            |count, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
+        let foreign = counted(self.unproven.entries, "foreign entry", "foreign entries");
+        let events = counted(self.unproven.events, "event", "events");
+        format!("checked: {size} entries of {}; {foreign}, {events}", self.origin)
     }
 
     /// Alerts to standard output and to the webhook, each from where it stopped.
-    fn deliver(&mut self) -> Result<(), Failure> {
+    fn deliver(&mut self, now: LogTime) -> Result<(), Failure> {
         let alerts = self.follower.alerts();
-        let print = |line: &[u8]| std::io::stdout().write_all(line);
-        let (printed, refused) = self.printed.run(alerts, PRINTED_AT_ONCE, print)?;
-        metrics::delivered("stdout", printed);
-        if let Some(error) = refused {
-            return Err(Failure::new("cannot write to standard output").caused_by(error));
+        let is_behind = |delivery: &Delivery| delivery.is_behind(alerts);
+        if is_behind(&self.printed) || self.posted.iter().any(|(_, delivery)| is_behind(delivery)) {
+            match self.known.as_mut().map_or(Ok(()), Known::read) {
+                Err(failure) if self.deadline.is_some() => return Err(failure),
+                // An alarm too many is better than none.
+                Err(failure) => eprintln!("{failure}"),
+                Ok(()) => (),
+            }
         }
-        std::io::stdout()
-            .flush()
-            .map_err(|e| Failure::new("cannot write to standard output").caused_by(e))?;
+        let known = self.known.as_ref();
+        let whose = |told: &Told| known.map_or(Whose::Foreign, |known| known.whose(told, now));
+        let is_foreign = known.is_some();
+        let (mut count, mut events) = (0, 0);
+        let print = |line: &[u8]| {
+            let told = Told::parse(line);
+            match whose(&told) {
+                Whose::Own => return Ok(()),
+                Whose::NotKnownYet => return Err(Left::ReceiptMayCome),
+                Whose::Foreign => (),
+            }
+            let text = told.to_text(is_foreign);
+            let line = if self.json { told.to_json(&text) } else { format!("{text}\n") };
+            std::io::stdout().write_all(line.as_bytes()).map_err(Left::Refused)?;
+            count += 1;
+            events += u64::from(told.is_event());
+            Ok(())
+        };
+        let (_, left) = self.printed.run(alerts, PRINTED_AT_ONCE, print)?;
+        metrics::delivered("stdout", count);
+        if is_foreign {
+            self.unproven.entries += count as u64 - events;
+            self.unproven.events += events;
+        }
+        let cannot_print = |e| Failure::new("cannot write to standard output").caused_by(e);
+        match left {
+            None => (),
+            Some(Left::Refused(error)) => return Err(cannot_print(error)),
+            Some(_) => tracing::info!("entries wait for receipts that may still come into --known"),
+        }
+        std::io::stdout().flush().map_err(cannot_print)?;
         let Some((webhook, delivery)) = &mut self.posted else { return Ok(()) };
         let origin = Hash::of(self.origin.as_bytes());
-        let deadline = (!self.once).then(|| Instant::now() + POSTING_TIME);
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + POSTING_TIME);
+        let mut count = 0;
         let post = |line: &[u8]| {
-            if deadline.is_some_and(|deadline| Instant::now() > deadline) {
-                return Err(None);
+            let told = Told::parse(line);
+            match whose(&told) {
+                Whose::Own => return Ok(()),
+                Whose::NotKnownYet => return Err(Left::ReceiptMayCome),
+                Whose::Foreign if Instant::now() > deadline => return Err(Left::TimeIsOver),
+                Whose::Foreign => (),
             }
-            let alert: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
-            webhook.post(&format!("{origin}-{}", alert["index"]), line).map_err(Some)
+            let body = told.to_json(&told.to_text(is_foreign));
+            webhook.post(&format!("{origin}-{}", told.index()), body.as_bytes()).map_err(Left::Refused)?;
+            count += 1;
+            Ok(())
         };
-        let (posted, refused) = delivery.run(alerts, 1, post)?;
-        metrics::delivered("webhook", posted);
-        match refused {
-            None => (),
-            Some(None) => tracing::warn!("alerts are left to post: they go on after the next look"),
-            Some(Some(error)) => eprintln!("{}", cannot_post(error)),
+        let (_, left) = delivery.run(alerts, 1, post)?;
+        metrics::delivered("webhook", count);
+        match left {
+            None | Some(Left::ReceiptMayCome) => (),
+            Some(Left::TimeIsOver) => {
+                tracing::warn!("alerts are left to post: they go on after the next look");
+            }
+            Some(Left::Refused(error)) => eprintln!("{}", cannot_post(error)),
         }
         Ok(())
     }
+}
+
+/// What was told of watched DIDs that no receipt proves.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Unproven {
+    /// Artifact entries: they are foreign.
+    entries: u64,
+    /// Identity and trust events: receipts of these there are none.
+    events: u64,
+}
+
+/// Why an alert is left for the next look.
+enum Left<E> {
+    /// The entry is not foreign yet.
+    ReceiptMayCome,
+    /// Whoever gets it does not take it.
+    Refused(E),
+    /// The look has taken long enough.
+    TimeIsOver,
 }
 
 /// The log that is meant, by the policy, and where it is.
@@ -271,11 +376,11 @@ fn log_of(policy: Policy, origin: Option<&str>) -> Result<(Log, String), Failure
 }
 
 /// Whom the log is compared with: each witness that has a URL, and the other places.
-fn views(policy: &Policy, places: &[String]) -> Result<Vec<View>, Failure> {
+fn views(policy: &Policy, places: &[String], until: Until) -> Result<Vec<View>, Failure> {
     let mut views: Vec<View> = Vec::new();
     for witness in policy.witnesses() {
         let Some(url) = &witness.url else { continue };
-        let source = source(url)?;
+        let source = source(url, until)?;
         // One witness with two keys is two lines with one URL.
         match views.iter_mut().find(|view| view.source.url() == source.url()) {
             Some(view) => view.keys.push(witness.vkey.clone()),
@@ -286,13 +391,13 @@ fn views(policy: &Policy, places: &[String]) -> Result<Vec<View>, Failure> {
         }
     }
     for url in places {
-        views.push(View { name: url.clone(), source: source(url)?, is_log: true, keys: Vec::new() });
+        views.push(View { name: url.clone(), source: source(url, until)?, is_log: true, keys: Vec::new() });
     }
     Ok(views)
 }
 
-fn source(url: &str) -> Result<Source, Failure> {
-    Source::new(url).map_err(|e| Failure::new("cannot make an HTTP client").caused_by(e))
+fn source(url: &str, until: Until) -> Result<Source, Failure> {
+    Source::new(url, until).map_err(|e| Failure::new("cannot make an HTTP client").caused_by(e))
 }
 
 fn cannot_post(error: WebhookError) -> Failure {
@@ -325,6 +430,9 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Lines on standard output between two notes of the place.
 const PRINTED_AT_ONCE: usize = 1_000;
+
+/// What a single run may take if nobody says otherwise: a first run over a large log takes minutes.
+const ONCE_TIME: Duration = Duration::from_secs(30 * 60);
 
 /// What a slow webhook may take of the time between two looks.
 const POSTING_TIME: Duration = Duration::from_secs(30);

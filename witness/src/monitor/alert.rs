@@ -3,14 +3,14 @@
 //! `alerts.jsonl` is the record, one line an entry, in the order of the log. Its length counts as far as the
 //! state says, so an entry is in it once, whatever happens in between. Printing and posting follow the record,
 //! each with its own place in it; a crash can repeat the last lines, never skip one. `origin` and `index` name
-//! an alert for whoever gets it twice.
+//! an alert for whoever gets it twice. Whether an entry is one's own is asked when it is delivered (`known`).
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use attestation::Did;
-use attestation::entry::Entry;
+use attestation::entry::{Entry, LogTime};
 use serde_json::{Value, json};
 use service::durable::replace;
 use tlog::LeafIndex;
@@ -19,11 +19,19 @@ use tlog::encoding::base64;
 use super::record;
 use crate::Failure;
 
-/// One line of the record, newline included.
-pub(crate) fn line(origin: &str, index: LeafIndex, did: Did, leaf: &[u8], entry: &Entry) -> Vec<u8> {
+/// One line of the record, newline included, of an entry that is seen `now`.
+pub(crate) fn line(
+    origin: &str,
+    index: LeafIndex,
+    did: Did,
+    leaf: &[u8],
+    entry: &Entry,
+    now: LogTime,
+) -> Vec<u8> {
     let mut alert = json!({
         "alert": "entry",
         "origin": origin,
+        "seenAt": now.as_millis(),
         "index": index.get(),
         "did": did,
         "leaf": base64(leaf),
@@ -121,6 +129,11 @@ impl Delivery {
             return Ok(Self { path, place: 0 });
         }
         Ok(Self { path, place })
+    }
+
+    /// Whether something has not been delivered.
+    pub(crate) fn is_behind(&self, alerts: &Alerts) -> bool {
+        self.place < alerts.length
     }
 
     /// Delivers what has not been, until `deliver` says no or all that counts is delivered. Answers how many it

@@ -364,7 +364,8 @@ impl Follower {
         let progress = Progress::over_entries(self.state.size().get(), size);
         while self.state.size().get() < size {
             let first = self.state.size().get() / TILE_WIDTH;
-            let last = (first + CHUNK_TILES).min(size.div_ceil(TILE_WIDTH));
+            let chunk = if self.settings.envelopes { 1 } else { CHUNK_TILES };
+            let last = (first + chunk).min(size.div_ceil(TILE_WIDTH));
             let tiles: Vec<Tile> = (first..last).map(|index| tree.tile_at(0, index)).collect();
             let leaves = self.read_leaves(tree, &known.note, &tiles, now, round)?;
             self.take(tree, &known, leaves, now, round)?;
@@ -449,7 +450,7 @@ impl Follower {
                 let at = leaf.logged_at().filter(|at| next.last.is_none_or(|(_, last)| *at >= last));
                 next.last = at.map(|at| (*index, at)).or(next.last);
                 if let Some(did) = leaf.did().filter(|did| self.settings.watch.contains(did)) {
-                    lines.extend(alert::line(&self.log.origin, *index, did, bytes, leaf.entry()));
+                    lines.extend(alert::line(&self.log.origin, *index, did, bytes, leaf.entry(), now));
                 }
             }
             *next.leaves.entry(kind_of(checked).to_owned()).or_default() += 1;
@@ -653,5 +654,6 @@ fn not_a_fork(error: ForkError) -> Stop {
     Stop::Unchecked(Failure::new("two roots differ and no fork is shown").caused_by(error))
 }
 
-/// Bundles that are checked between two writes of the state; of 16 MiB at most, and usually a hundredth.
+/// Bundles that are checked between two writes of the state; of 16 MiB at most, and usually a hundredth. With envelopes
+/// it is one: a run that has only so much time keeps what it checked.
 const CHUNK_TILES: u64 = 16;

@@ -14,12 +14,14 @@ use tlog::reader::Want;
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     place: Client,
+    until: Until,
 }
 
 impl Source {
-    /// The place below the URL `base`, which the operator has configured: it may be anywhere.
-    pub(crate) fn new(base: &str) -> Result<Self, io::Error> {
-        Ok(Self { place: Client::new(base, concat!("aip-monitor/", env!("CARGO_PKG_VERSION")))? })
+    /// The place below the URL `base`, which the operator has configured: it may be anywhere. Each answer is waited for
+    /// `until` then.
+    pub(crate) fn new(base: &str, until: Until) -> Result<Self, io::Error> {
+        Ok(Self { place: Client::new(base, concat!("aip-monitor/", env!("CARGO_PKG_VERSION")))?, until })
     }
 
     /// The URL.
@@ -29,13 +31,13 @@ impl Source {
 
     /// The checkpoint that the log shows, a note.
     pub(crate) fn checkpoint(&self) -> Result<Vec<u8>, ReadError> {
-        self.place.read("checkpoint", MAX_NOTE_BYTES, Until::LeastRate)
+        self.place.read("checkpoint", MAX_NOTE_BYTES, self.until)
     }
 
     /// The checkpoint of the log `origin` that a witness shows; `None` if it has cosigned none.
     pub(crate) fn witnessed(&self, origin: &str) -> Result<Option<Vec<u8>>, ReadError> {
         let path = format!("{}/checkpoint", Hash::of(origin.as_bytes()));
-        match self.place.read(&path, MAX_NOTE_BYTES, Until::LeastRate) {
+        match self.place.read(&path, MAX_NOTE_BYTES, self.until) {
             Err(ReadError::Status(answer)) if answer.status == StatusCode::NOT_FOUND => Ok(None),
             read => read.map(Some),
         }
@@ -43,7 +45,7 @@ impl Source {
 
     /// The bytes of a tile or a bundle, unverified.
     pub(crate) fn fetch(&self, want: Want) -> Result<Vec<u8>, ReadError> {
-        self.place.fetch(want, Until::LeastRate)
+        self.place.fetch(want, self.until)
     }
 
     /// Tiles or bundles, several at a time, in their order.
@@ -54,7 +56,7 @@ impl Source {
     /// The envelope with a hash.
     pub(crate) fn envelope(&self, hash: &Hash) -> Result<StoredEnvelope, ReadError> {
         let path = format!("api/v1/envelopes/{hash}");
-        match self.place.read(&path, MAX_ENVELOPE_BYTES, Until::LeastRate) {
+        match self.place.read(&path, MAX_ENVELOPE_BYTES, self.until) {
             Ok(bytes) => Ok(StoredEnvelope::Present(bytes)),
             Err(ReadError::TooLong { .. }) => Ok(StoredEnvelope::TooLong),
             Err(ReadError::Status(answer)) if answer.status == StatusCode::GONE => Ok(StoredEnvelope::Erased),

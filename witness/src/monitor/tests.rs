@@ -13,6 +13,7 @@ use fixture::*;
 mod earlier;
 mod fixture;
 mod hostile;
+mod known;
 mod lies;
 mod resume;
 
@@ -235,7 +236,8 @@ fn views_are_places() {
         key(3)
     );
     let views =
-        views(&policy.parse().expect("a policy"), &["https://mirror.example.com".into()]).expect("views");
+        views(&policy.parse().expect("a policy"), &["https://mirror.example.com".into()], Until::LeastRate)
+            .expect("views");
     let names: Vec<_> = views.iter().map(|view| (view.name.as_str(), view.is_log)).collect();
     assert_eq!(names, [("a", false), ("https://mirror.example.com", true)]);
 }

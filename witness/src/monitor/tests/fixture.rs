@@ -13,10 +13,10 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use tlog::cosignature::cosign;
 use tlog::key::{Ed25519PrivateKey, KeyName, KeyType, SignerKey, VerifierKey};
-use tlog::merkle::{self, leaf_hash};
+use tlog::merkle::{self, inclusion, leaf_hash};
 use tlog::note::Note;
 use tlog::tile::{Edge, Resource, Tile, TileHashReader};
-use tlog::{TreeSize, UnixTime, bundle};
+use tlog::{LeafIndex, TreeSize, UnixTime, bundle};
 
 use super::*;
 
@@ -139,6 +139,14 @@ impl FakeLog {
         let whole = TreeSize::new(served.leaves.len() as u64);
         let reader = TileHashReader::new(whole, |tile| served.hashes(tile).ok_or(()));
         merkle::root(&reader, TreeSize::new(size)).expect("a tree with its tiles")
+    }
+
+    /// The inclusion proof of a leaf in the tree of all leaves.
+    pub(super) fn proof(&self, index: LeafIndex) -> Vec<Hash> {
+        let served = self.served();
+        let whole = TreeSize::new(served.leaves.len() as u64);
+        let reader = TileHashReader::new(whole, |tile| served.hashes(tile).ok_or(()));
+        inclusion::prove(&reader, index, whole).expect("a tree with its tiles")
     }
 
     /// The true bytes at a path.

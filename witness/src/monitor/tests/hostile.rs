@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::sync::LazyLock;
 use std::time::Instant;
 
+use attestation::entry::Visibility;
+
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -57,6 +59,73 @@ mod futures_like {
             Poll::Ready(Some(Ok(hyper::body::Frame::data(self.0.clone()))))
         }
     }
+}
+
+/// A byte now and then, a legal answer by itself: four a second for 20 seconds.
+fn dripping() -> Response {
+    Body::new(drops::Drops::of(80)).into_response()
+}
+
+mod drops {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, ready};
+    use std::time::Duration;
+
+    use tokio::time::{Instant, Sleep, sleep};
+
+    use super::{Bytes, Infallible};
+
+    const PAUSE: Duration = Duration::from_millis(250);
+
+    pub(super) struct Drops {
+        left: usize,
+        pause: Pin<Box<Sleep>>,
+    }
+
+    impl Drops {
+        pub(super) fn of(left: usize) -> Self {
+            Self { left, pause: Box::pin(sleep(PAUSE)) }
+        }
+    }
+
+    impl hyper::body::Body for Drops {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
+            if self.left == 0 {
+                return Poll::Ready(None);
+            }
+            ready!(self.pause.as_mut().poll(cx));
+            self.left -= 1;
+            self.pause.as_mut().reset(Instant::now() + PAUSE);
+            Poll::Ready(Some(Ok(hyper::body::Frame::data(Bytes::from_static(b" ")))))
+        }
+    }
+}
+
+/// A single run ends when it was told to, though each of a log's answers is within what is allowed: without an end for
+/// all of them, these envelopes take 200 s.
+#[test]
+fn a_single_run_ends_in_time_however_slowly_envelopes_come() {
+    let log = FakeLog::start(1);
+    for about in 0..80 {
+        let (envelope, entry) = signed(1, did(1), about, Visibility::Public);
+        log.push(entry.to_leaf(time(1_000)));
+        log.answer(&format!("api/v1/envelopes/{}", envelope.hash()), dripping);
+    }
+    log.publish();
+    let watch = Watch::new(&log, "").with(&["--once", "--envelopes", "--timeout", "2s"]);
+    let start = Instant::now();
+    let round = watch.open().look(time(NOW)).expect("a disk");
+    let took = start.elapsed();
+    assert!(round.unchecked.is_some(), "what was not checked is not called checked");
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(60), "{took:?}");
+    // Nothing is asked after that: no view, no second try.
+    assert!(log.hits().len() < 30, "8 at a time were asked, and no others");
 }
 
 /// S17: whatever a log answers, wherever, the monitor reads a bounded part of it and says what it is.
