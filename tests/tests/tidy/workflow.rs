@@ -45,10 +45,14 @@ fn ci_runs_what_a_contributor_runs() {
     }
 }
 
-/// The commands of `./run` that any document or workflow names are there.
+/// The commands of `./run` that a page names are there, and CONTRIBUTING.md names them all.
 #[test]
 fn the_commands_that_pages_name_are_there() {
     let commands = commands();
+    let contributing = read("CONTRIBUTING.md");
+    for command in &commands {
+        assert!(contributing.contains(&format!("| `./run {command}` | ")), "CONTRIBUTING.md: `./run {command}`");
+    }
     for name in names().iter().filter(|name| name.ends_with(".md") && *name != "CHANGELOG.md") {
         // Code only: `./run test`, and lines of a console.
         let page = read(name).replace("$ ./run ", "`./run ");
