@@ -51,7 +51,10 @@ fn the_commands_that_pages_name_are_there() {
     let commands = commands();
     let contributing = read("CONTRIBUTING.md");
     for command in &commands {
-        assert!(contributing.contains(&format!("| `./run {command}` | ")), "CONTRIBUTING.md: `./run {command}`");
+        assert!(
+            contributing.contains(&format!("| `./run {command}` | ")),
+            "CONTRIBUTING.md: `./run {command}`"
+        );
     }
     for name in names().iter().filter(|name| name.ends_with(".md") && *name != "CHANGELOG.md") {
         // Code only: `./run test`, and lines of a console.
