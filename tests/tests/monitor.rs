@@ -250,7 +250,7 @@ fn indexes(path: &Path) -> Vec<u64> {
     text.lines().filter_map(index).collect()
 }
 
-/// Must show: the key was stolen, and the owner hears of what was not theirs, and of nothing else.
+/// After a theft the owner hears of every entry that was not theirs, and of nothing else.
 #[test]
 fn only_what_has_no_receipt_of_ones_own_is_an_alarm() {
     let log = Log::start(&["--publish-interval", "10ms"]);
