@@ -39,7 +39,7 @@ use crate::report::{Failure, Result};
 pub use aside::{Aside, exclude_hint};
 pub use exclude::Excludes;
 pub use ours::is_named;
-pub use piped::{Piped, take_piped};
+pub use piped::{Piped, refuse_piped, take_piped};
 pub use select::{Selection, Unusable, Wanted, to_judge, to_sign};
 
 /// An artifact that was asked for.

@@ -20,6 +20,8 @@ pub struct Target {
     pub origin: String,
     /// What judges its answers.
     pub judge: PolicyFile,
+    /// Whether the user says that the log is at this URL, and not only a file that somebody else may have written.
+    pub is_named: bool,
 }
 
 /// What is known of the log before it is asked anything.
@@ -138,8 +140,9 @@ impl Wish {
         if let Some(policy) = &self.policy {
             refuse_other_fingerprint(self.fingerprint, policy)?;
         }
+        let is_named = self.takes_token();
         if let (Some(origin), Some(judge)) = (&self.origin, &self.policy) {
-            return Ok(Target { client, origin: origin.clone(), judge: judge.clone() });
+            return Ok(Target { client, origin: origin.clone(), judge: judge.clone(), is_named });
         }
         let mut patience = Patience::until(deadline);
         let note = patience.ask(console, || client.checkpoint())?;
@@ -166,7 +169,7 @@ impl Wish {
                 self.url
             ));
         }
-        Ok(Target { client, origin: checkpoint.origin, judge })
+        Ok(Target { client, origin: checkpoint.origin, judge, is_named })
     }
 }
 

@@ -270,6 +270,64 @@ fn a_recovery_file_knows_its_log() {
     Someone::new().ok(&named);
 }
 
+/// A first signature in a checkout that lies makes no home for the DID: the next one that goes to the right log registers
+/// it there, as if the other had not been.
+#[test]
+fn a_first_signature_in_a_lying_checkout_registers_nothing() {
+    let home = Log::start(&[]);
+    let mut elsewhere = Log::init_as("localhost/elsewhere");
+    elsewhere.serve(&[]);
+    // A log of the home's name, and one of another.
+    for lying in [Log::start(&[]), elsewhere] {
+        let owner = Someone::new();
+        owner.ok(&["init"]);
+        let before = file(&owner.next_file());
+        fs::create_dir_all(owner.work().join(".aip")).expect("a folder");
+        owner.write(".aip/policy", &World::policy_of(&lying, "quorum none"));
+        owner.write("sent", "signed without a log, and sent later");
+        owner.ok(&["sign", "sent", "--no-log"]);
+        owner.write("app", "an app");
+        for command in [["sign", "app"], ["submit", "sent"]] {
+            let (code, out, err) = owner.run(&command);
+            assert_eq!(code, 0, "{out}{err}");
+            assert_eq!(err.matches("only the policy .aip/policy (working tree) says").count(), 1, "{err}");
+            assert!(err.contains("`aip-attest policy pin URL`"), "{err}");
+            assert_eq!(file(&owner.next_file()), before, "{command:?}");
+        }
+        let (status, state) = lying.json(&format!("/api/v1/dids/{}", owner.did()));
+        assert!(status == 404 || state["events"].as_array().is_none_or(Vec::is_empty), "{status} {state}");
+        fs::remove_dir_all(owner.work().join(".aip")).expect("removed");
+        owner.write("release", "a release");
+        let (code, _, err) = owner.run(&["sign", "release", "--log", &home.url()]);
+        assert_eq!((code, err.contains("is registered in `localhost/log` now")), (0, true), "{err}");
+        assert_eq!(file(&owner.next_file())["logs"][0]["vkey"], home.vkey.to_string());
+    }
+}
+
+/// In a checkout the log that is pinned, or named, is the owner's word: it is registered there as before.
+#[test]
+fn a_first_signature_registers_where_the_owner_says() {
+    let log = Log::start(&[]);
+    for way in ["pin", "--log", "--policy"] {
+        let owner = Someone::new();
+        owner.ok(&["init"]);
+        fs::create_dir_all(owner.work().join(".aip")).expect("a folder");
+        owner.write(".aip/policy", &World::policy_of(&log, "quorum none"));
+        owner.write("app", "an app");
+        let url = log.url();
+        let more: &[&str] = match way {
+            "pin" => &[],
+            "--log" => &["--log", &url],
+            _ => &["--policy", ".aip/policy"],
+        };
+        if way == "pin" {
+            owner.ok(&["policy", "pin", &url, "--yes"]);
+        }
+        let (code, _, err) = owner.run(&[&["sign", "app"], more].concat());
+        assert_eq!((code, err.contains("is registered in `localhost/log` now")), (0, true), "{way}: {err}");
+    }
+}
+
 /// A second log is kept beside the first one. What only a checkout says is kept nowhere.
 #[test]
 fn also_here_keeps_a_second_log() {

@@ -42,6 +42,17 @@ pub fn take_piped(arguments: &[OsString]) -> Result<(Vec<OsString>, Vec<Piped>)>
     Ok((others, once))
 }
 
+/// Refuses what is read once, for a command that does not read it; `instead` says what to do.
+pub fn refuse_piped(arguments: &[OsString], command: &str, instead: &[&str]) -> Result<()> {
+    match take_piped(arguments)?.1.first() {
+        None => Ok(()),
+        Some(piped) => {
+            let failure = Failure::new(format!("`{command}` does not read `{}`", piped.label()));
+            Err(instead.iter().fold(failure, Failure::hint))
+        }
+    }
+}
+
 impl Piped {
     /// Whether the path is that of an open pipe, and not of a file that was opened.
     pub(super) fn is_open(path: &Path) -> bool {

@@ -96,6 +96,11 @@ enum Requirement {
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let instead = [
+        "name the file, or its digest: sha256:HEX with --receipts DIR",
+        "`aip-attest verify -` reads it, and asks no log",
+    ];
+    artifact::refuse_piped(&args.artifacts, "gate", &instead)?;
     let gate = Gate {
         did: args.did,
         artifacts: args.artifacts,

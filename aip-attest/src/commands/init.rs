@@ -25,7 +25,8 @@ use crate::report::{Console, Exit, Failure, Result};
 /// move off the machine: it takes the DID back after a theft.
 ///
 /// If there is an identity already it is kept, and its DID printed. --register logs the inception, which makes the DID
-/// one that gates accept and that can rotate; the first `sign` or `submit` from here does the same.
+/// one that gates accept and that can rotate; the first `sign` or `submit` from here does the same, unless
+/// only a checkout says which log it is.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where the signer is at home, such as github; stays in the file

@@ -8,7 +8,7 @@ use attestation::entry::{Claim, PendingEntry, Visibility};
 use attestation::receipt::{Receipt, State};
 use serde_json::json;
 
-use crate::artifact::receipts;
+use crate::artifact::{self, receipts};
 use crate::events;
 use crate::keyfile::{self, Identity};
 use crate::policy_file;
@@ -51,6 +51,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    let instead = ["name a file: the logged receipt is written where the other one was read"];
+    artifact::refuse_piped(&args.receipts, "submit", &instead)?;
     let pins = Pins::load()?;
     let deadline = super::deadline(args.timeout)?;
     let paths = receipts::select(&args.receipts)?;

@@ -18,7 +18,7 @@ use crate::keyfile::lock::Lock;
 use crate::keyfile::logs::KeptLog;
 use crate::keyfile::next::{Next, Standing, UnderWay};
 use crate::policy_file::pins::Pins;
-use crate::report::{Console, Failure, Result};
+use crate::report::{Console, Failure, Result, printable};
 use crate::submission::refusal;
 use crate::target::Target;
 
@@ -217,8 +217,8 @@ fn register(
     Err(failure)
 }
 
-/// Registers on the way, where the first submission comes from the machine that holds the next key. What does not
-/// come off leaves the DID bare for now, and that is said.
+/// Registers on the way, where the first submission comes from the machine that holds the next key, and more than a
+/// checkout says which log that is. What does not come off leaves the DID bare for now, and that is said.
 pub fn register_on_the_way(
     identity: &Identity,
     target: &Target,
@@ -235,6 +235,16 @@ pub fn register_on_the_way(
     };
     let mut register = || {
         if !Next::peek(credentials, identity.did)?.is_some_and(|next| waits(&next)) {
+            return Ok(None);
+        }
+        if own.is_none() && !target.is_named {
+            // A checkout that lies would make a log of its own the DID's home: no other one gets the inception then.
+            console.note(format!(
+                "only the policy {} says which log `{}` is, so that the DID is not registered by this signature; once \
+                 `aip-attest policy pin URL` keeps the log, the next one does it",
+                target.judge.source,
+                printable(&target.origin)
+            ));
             return Ok(None);
         }
         // Who has the lock is registering it, most likely: the signature that waits behind this one needs the time left.

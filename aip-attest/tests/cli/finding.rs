@@ -171,6 +171,26 @@ fn what_is_piped_in_is_signed_under_a_name_and_verified() {
     piped(&world, &[&sign[..], &["--name", "../x"]].concat(), app).expect(2, &["leads out of its folder"]);
 }
 
+/// What writes a receipt back, and what asks a log besides, take no pipe, and say so before anything else.
+#[test]
+fn gate_and_submit_say_that_they_read_no_pipe() {
+    let world = World::with_receipt();
+    let signer = did().to_string();
+    for argument in ["-", "/dev/stdin"] {
+        let gate = ["gate", argument, "--did", &signer, "--root", &signer, "--threshold", "0"];
+        let hint = "name the file, or its digest: sha256:HEX with --receipts DIR";
+        piped(&world, &gate, b"x").expect(2, &[&format!("error: `gate` does not read `{argument}`"), hint]);
+        let hint = "name a file: the logged receipt is written where the other one was read";
+        piped(&world, &["submit", argument], b"x")
+            .expect(2, &[&format!("error: `submit` does not read `{argument}`"), hint]);
+    }
+    // A file of that name is one that a shell's `*` gives.
+    world.file("-", b"x");
+    for command in [&["gate", "-", "--did", &signer][..], &["submit", "-"]] {
+        piped(&world, command, b"x").expect(2, &["there is a file of that name", "`./-`"]);
+    }
+}
+
 /// The receipt of a file with a long name, and one in a folder of receipts that holds a file where a folder would be.
 #[test]
 fn where_no_receipt_can_lie_it_is_looked_for_by_its_digest() {

@@ -153,7 +153,8 @@ struct Stated {
 fn keep(did: Did, pin: &Pin, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Stated> {
     let cannot = |failure: Failure| failure.because(format!("the state of {did} is not kept"));
     let client = Client::new(&pin.url, deadline)?;
-    let target = Target { client, origin: pin.origin().to_owned(), judge: pins.policy_of(pin)? };
+    let (origin, judge) = (pin.origin().to_owned(), pins.policy_of(pin)?);
+    let target = Target { client, origin, judge, is_named: true };
     let mut patience = Patience::until(deadline);
     let query = json!({"did": did});
     let (evidence, proven) =
