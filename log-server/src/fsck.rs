@@ -17,8 +17,8 @@ use tlog::{Hash, LeafIndex, TreeSize, bundle};
 
 use crate::Failure;
 use crate::directory::{Directory, EDITED};
+use crate::policy::own_policy;
 use crate::registry::{Keys, Registry, Staged};
-use crate::serve::own_policy;
 use crate::signed_record::SignedRecord;
 use crate::source::open_checkpoint;
 use crate::source::published::{MAX_TEXT_BYTES, Place};

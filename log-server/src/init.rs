@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
+use reqwest::Url;
 use service::clock;
 use service::durable::{sync_folder, write_new};
 use tlog::checkpoint::{Checkpoint, is_origin};
@@ -31,9 +32,13 @@ pub struct Args {
     /// The directory to make
     #[arg(long, env = "AIP_LOG_DIR", value_name = "DIR")]
     pub dir: PathBuf,
-    /// The log's unique name, such as `log.example.com/pipelines`: the URL without its scheme
+    /// The log's name, unique and for ever: a host, and a path if you like, such as `log.example.com/pipelines`
     #[arg(long, env = "AIP_LOG_ORIGIN")]
     pub origin: String,
+    /// Where clients reach the log, such as `https://log.example.com`: written into its policy, so that whoever has the
+    /// policy finds the log
+    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    pub url: Option<String>,
     /// The second record of what was signed [default: the directory with `.signed` added]
     #[arg(long, env = "AIP_LOG_SIGNED_RECORD", value_name = "FILE")]
     pub signed_record: Option<PathBuf>,
@@ -45,9 +50,8 @@ pub struct Args {
 /// Makes the log and answers its vkeys, one a line.
 pub fn run(args: &Args) -> Result<String, Failure> {
     if let Err(better) = check_origin(&args.origin) {
-        let failure = Failure::new(format!("`{}` cannot be an origin", args.origin.escape_debug())).because(
-            "an origin is `host[:port]/path`, in lower case up to the path: the log's URL without its scheme",
-        );
+        let failure = Failure::new(format!("`{}` cannot be an origin", args.origin.escape_debug()))
+            .because("an origin is `host[:port]/path`, in lower case up to the path, without `https://`");
         return Err(match better {
             Some(better) => failure.hint(format!("for this log: --origin {better}")),
             None => failure.hint("such as `log.example.com/pipelines`, at most 255 bytes"),
@@ -72,7 +76,7 @@ pub fn run(args: &Args) -> Result<String, Failure> {
             .caused_by(e)
             .hint("the directory must not exist; if an `init` broke off, nothing was signed: remove it and try again")
     };
-    make_directory(&args.dir, &identity, args.signed_record.clone()).map_err(cannot)?;
+    make_directory(&args.dir, &identity, args.url.as_deref(), args.signed_record.clone()).map_err(cannot)?;
     make_store(&args.dir.join("db")).map_err(|e| Failure::new("cannot make the database").caused_by(e))?;
     // Last: from here on the log may be served, so everything else must be there.
     let checkpoint = Checkpoint::new(&args.origin, TreeSize::EMPTY, empty_root());
@@ -81,6 +85,13 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     SignedRecord::create(&record, &note.to_string()).map_err(|e| {
         Failure::new(format!("cannot make the signed-checkpoint record `{}`", record.display())).caused_by(e)
     })?;
+    if args.url.is_none() {
+        eprintln!(
+            "hint: `{}` does not say where the log is: before anybody pins it, write its URL behind the key on the `log` \
+             line; `init --url` does",
+            args.dir.join("policy").display()
+        );
+    }
     let vkeys: Vec<String> = identity.keys().iter().map(ToString::to_string).collect();
     Ok(vkeys.join("\n"))
 }
@@ -127,10 +138,25 @@ fn check_origin(origin: &str) -> Result<(), Option<String>> {
     Err(Some(better).filter(|better| is_good(better)))
 }
 
+/// An address as it can stand in a policy, without a slash at its end: what clients ask is below it.
+fn parse_url(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).map_err(|e| e.to_string())?;
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    if !matches!(url.scheme(), "http" | "https")
+        || !is_plain
+        || url.query().is_some()
+        || url.fragment().is_some()
+    {
+        return Err("a log's URL is `https://…` or `http://…`, without user, query and fragment".into());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
 /// Makes the directory of the log `identity`, without a store in it.
 pub(crate) fn make_directory(
     dir: &Path,
     identity: &Identity,
+    url: Option<&str>,
     signed_record: Option<PathBuf>,
 ) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(dir)?;
@@ -141,12 +167,11 @@ pub(crate) fn make_directory(
         settings: Settings { signed_record, ..Settings::default() },
     };
     let toml = toml::to_string(&file).map_err(io::Error::other)?;
+    let url = url.map_or(String::new(), |url| format!(" {url}"));
     let policy = format!(
         "# The log `{}`. No witness cosigns it yet: whoever pins this believes the log alone.\n\
-         # A witness and a quorum, for log and consumers alike:\n\
-         #   witness NAME VKEY URL\n\
-         #   quorum NAME\n\
-         log {vkey}\nquorum none\n",
+         # `log-server policy --witness FILE … --quorum N` names witnesses and a quorum.\n\
+         log {vkey}{url}\nquorum none\n",
         identity.origin()
     );
     write_key(&dir.join("log.skey"), &identity.key)?;
@@ -177,6 +202,24 @@ fn write_key(path: &Path, key: &SignerKey) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_is_one_that_clients_take_and_a_policy_can_hold() {
+        for (text, want) in [
+            ("https://log.example.com", Some("https://log.example.com")),
+            ("https://Log.Example.com/a/", Some("https://log.example.com/a")),
+            ("http://127.0.0.1:8080", Some("http://127.0.0.1:8080")),
+            ("https://log.example.com/a b", Some("https://log.example.com/a%20b")),
+            ("log.example.com", None),
+            ("ftp://log.example.com", None),
+            ("https://u:p@log.example.com", None),
+            ("https://log.example.com/?a", None),
+            ("https://log.example.com/#a", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_url(text).ok().as_deref(), want, "{text}");
+        }
+    }
 
     #[test]
     fn an_origin_is_host_port_and_path() {

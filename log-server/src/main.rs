@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use log_server::{Failure, backup, erase, fsck, init, recover, restore, salvage, serve};
+use log_server::{Failure, backup, erase, fsck, init, policy, recover, restore, salvage, serve};
 use service::program;
 
 /// An append-only Merkle log of signed entries
@@ -20,6 +20,7 @@ struct Cli {
 #[allow(clippy::large_enum_variant, reason = "parsed once a process")]
 enum Command {
     Init(init::Args),
+    Policy(policy::Args),
     Serve(serve::Args),
     Fsck(fsck::Args),
     Erase(erase::Args),
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Failure> {
     let line = match command {
         Command::Init(args) => Some(init::run(&args)?),
+        Command::Policy(args) => Some(policy::run(&args)?),
         Command::Serve(args) => serve::run(args).map(|()| None)?,
         Command::Fsck(args) => fsck::run(&args).map(|()| None)?,
         Command::Erase(args) => Some(erase::run(&args)?),

@@ -113,7 +113,7 @@ fn make_anew(args: &Args, key: &Path) -> Result<(), Failure> {
     })?;
     let sigstore = SigstoreName::of(key.verifier().name().as_str(), key.verifier().key());
     let identity = Identity { key, ml_dsa: None, sigstore };
-    make_directory(&args.dir, &identity, args.signed_record.clone()).map_err(|e| {
+    make_directory(&args.dir, &identity, None, args.signed_record.clone()).map_err(|e| {
         Failure::new(format!("cannot make the directory `{}`", args.dir.display()))
             .caused_by(e)
             .hint("with --key it must not exist; without, what is there is recovered")

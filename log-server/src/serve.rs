@@ -13,8 +13,7 @@ use service::shares::Warnings;
 use service::span::Pause;
 use service::turns::Turns;
 use service::{clock, connections, disk, edited, operator};
-use tlog::key::{AdmittedKeys, VerifierKey};
-use tlog::policy::Policy;
+use tlog::key::AdmittedKeys;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -277,23 +276,6 @@ async fn watch_over(app: Arc<App>, directory: Arc<Directory>, disk_floor_bytes: 
             std::process::exit(EXIT_FATAL);
         }
     }
-}
-
-/// The log's own policy: consumers pin it, and it names the witnesses that the log asks. A policy with another log key is
-/// refused: a consumer that pinned it would believe none of this log's receipts.
-pub(crate) fn own_policy(text: &str, vkey: &VerifierKey, settings: &Settings) -> Result<Policy, Failure> {
-    let policy: Policy =
-        text.parse().map_err(|e| Failure::new("the log's own policy is malformed").caused_by(e))?;
-    if !policy.logs().iter().any(|log| log.vkey == *vkey) {
-        return Err(Failure::new("the log's own policy does not name its key")
-            .hint(format!("the directory's `policy` needs the line `log {vkey}`")));
-    }
-    let can_be_asked = policy.is_met_by(|witness| witness.url.is_some());
-    if !can_be_asked && !settings.fail_open {
-        return Err(Failure::new("the log's policy asks for a quorum that it cannot reach")
-            .hint("a witness line ends in the URL where that witness takes checkpoints"));
-    }
-    Ok(policy)
 }
 
 fn no_record(path: &Path, cause: std::io::Error) -> Failure {

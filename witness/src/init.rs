@@ -127,6 +127,11 @@ pub fn run(args: &Args) -> Result<String, Failure> {
         .and_then(|()| sync_folder(&lock))
         .and_then(|()| sync_folder(&args.dir))
         .map_err(|e| Failure::new(format!("cannot make `{}`", lock.display())).caused_by(e))?;
+    if args.url.is_none() {
+        eprintln!(
+            "hint: these lines say no URL, so that no log can ask this witness: write it behind each key; `init --url` does"
+        );
+    }
     Ok(policy)
 }
 

@@ -7,13 +7,13 @@ use service::edited;
 use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 
-use super::own_policy;
 use crate::Failure;
 use crate::config::Settings;
 use crate::cosign::witnesses::Witnesses;
 use crate::directory::{EDITED, read_policy, read_settings};
 use crate::http::Terms;
 use crate::http::budget::Gatekeeper;
+use crate::policy::{idle_witnesses, own_policy};
 use crate::pool::Pool;
 use crate::sequencer::Publication;
 
@@ -94,6 +94,9 @@ impl Reload {
 /// Reads the policy, and who may submit.
 pub(super) fn read(text: String, settings: &Settings, vkey: &VerifierKey) -> Result<Read, Failure> {
     let policy = own_policy(&text, vkey, settings)?;
+    if let Some(warning) = idle_witnesses(&policy) {
+        tracing::warn!("{warning}");
+    }
     let own = policy.logs().iter().find(|log| log.vkey == *vkey);
     let address = own.and_then(|log| log.url.as_deref()).map(|url| url.trim_end_matches('/').to_owned());
     let gatekeeper = Gatekeeper::from_settings(settings)
