@@ -110,7 +110,7 @@ fn contradiction(pin: &Pin, shown: &Shown, client: &Client, why: String) -> Fail
         Failure::refuted(format!("the log `{}` contradicts what was seen of it", pin.origin())).because(&why);
     let Some(seen) = &pin.seen else {
         return failure.hint(
-            "the pin is of an earlier release and has no signed checkpoint: there is no proof to keep",
+            "the pin was made offline, or by an earlier release, and has no signed checkpoint: there is no proof to keep",
         );
     };
     let Some(proof) = proof(pin, seen, shown, client) else {

@@ -11,12 +11,19 @@ pub struct Patience {
     deadline: Instant,
     pause: Duration,
     told: String,
+    /// Whether a log that cannot be reached may come back while somebody waits.
+    for_unreachable: bool,
 }
 
 impl Patience {
     /// Tries until `deadline`.
     pub fn until(deadline: Instant) -> Self {
-        Self { deadline, pause: FIRST_PAUSE, told: String::new() }
+        Self { deadline, pause: FIRST_PAUSE, told: String::new(), for_unreachable: true }
+    }
+
+    /// For somebody who looks on and typed the address: one where nobody answers is asked once.
+    pub fn only_with_who_answers(self) -> Self {
+        Self { for_unreachable: false, ..self }
     }
 
     /// Asks until there is an answer, a refusal, or no time left.
@@ -27,6 +34,9 @@ impl Patience {
                 Err(error) => error,
             };
             let Some(retry_after) = error.retry() else { return Err(error.into()) };
+            if error.is_unreachable() && !self.for_unreachable {
+                return Err(Failure::from(error).for_now());
+            }
             if !self.pause(retry_after, console, &error.one_line()) {
                 let is_said = matches!(error, ClientError::Http(log_client::Error::NoTime { .. }));
                 let failure = Failure::from(error).for_now();

@@ -144,9 +144,14 @@ pub fn pinned(pins: &Pins, origin: &str) -> Result<PolicyFile> {
             .hint(
                 "`aip-attest policy pin URL` keeps the log's policy, once you have compared its fingerprint",
             )
+            .hint(IN_CI)
             .hint("or name a file with --policy or AIP_POLICY")
     })
 }
+
+/// How a machine that keeps no pins knows a log.
+pub const IN_CI: &str = "in CI, where no pin is kept: commit the policy, `aip-attest policy show ORIGIN > .aip/policy` where it \
+                         is pinned, or give the action `log-url` and `policy-sha256`, which `aip-attest policy check` prints";
 
 /// Reads a policy file and the settings beside it.
 pub fn read(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<PolicyFile> {

@@ -9,7 +9,7 @@ use crate::client::{Client, Token, normal_url};
 use crate::environment;
 use crate::patience::Patience;
 use crate::policy_file::pins::{Pin, Pins};
-use crate::policy_file::{PolicyFile, Source};
+use crate::policy_file::{self, PolicyFile, Source};
 use crate::report::{Console, Failure, Result, printable};
 
 /// A log to submit to.
@@ -226,7 +226,8 @@ fn no_log(pins: &Pins) -> Failure {
     let pinned: Vec<String> = pins.iter().map(|pin| format!("{} ({})", pin.url, pin.origin())).collect();
     if pinned.is_empty() {
         return Failure::new("no log is named")
-            .hint("name one with --log URL or AIP_LOG_URL, or pin one: `aip-attest policy pin URL`");
+            .hint("name one with --log URL or AIP_LOG_URL, or pin one: `aip-attest policy pin URL`")
+            .hint(policy_file::IN_CI);
     }
     Failure::new(format!("no log is named, and {} are pinned", pinned.len()))
         .because(format!("the pinned ones are {}", pinned.join(", ")))

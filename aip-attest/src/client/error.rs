@@ -67,6 +67,11 @@ impl ClientError {
         }
     }
 
+    /// Whether there is not even a connection.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Http(HttpError::Unreachable { .. }))
+    }
+
     /// Whether a shorter request may get through where this one did not.
     pub fn is_for_length(&self) -> bool {
         match self {

@@ -118,7 +118,8 @@ impl Judged {
                 .because("a decision by a log's own word is made by whoever serves one")
                 .hint(
                     "`aip-attest policy pin URL` once, or name the policy: --policy, AIP_POLICY, .aip/policy",
-                ));
+                )
+                .hint(policy_file::IN_CI));
         }
         self.refuse_stale(max_age)
     }

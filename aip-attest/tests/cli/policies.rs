@@ -19,8 +19,9 @@ fn check_prints_what_a_policy_asks_for() {
         "
 $ aip-attest policy check policy
 ? 0
-log      log.example.com/pipelines+1d6673ac+AdBKsjJ0K7SrOhNovUYV5ObQIkq3GgFrr4UgozLJd4c3
-witness  w  witness.example.com+e5941423+BKCapfR6Z1mAL/lV+NwtKhSlyZ0jvpf4ZBJ/+Tg0VaTw
+sha256:[..]
+log      log.example.com/pipelines  Ed25519  1d6673ac
+witness  w  witness.example.com  Ed25519  e5941423
 quorum   w  met by no fewer than 1 cosignatures
 fork     unseen with 1 dishonest witness
 halt     with 1 failing witness
@@ -28,7 +29,8 @@ sha256:[..]
 
 $ aip-attest policy check alone
 ? 0
-log      log.example.com/pipelines+1d6673ac+AdBKsjJ0K7SrOhNovUYV5ObQIkq3GgFrr4UgozLJd4c3  https://log.example.com
+sha256:[..]
+log      log.example.com/pipelines  Ed25519  1d6673ac  https://log.example.com
 quorum   none
 fork     unseen with 0 dishonest witnesses
 halt     never for want of a witness
@@ -37,6 +39,7 @@ sha256:[..]
 
 $ aip-attest policy check nothing
 ? 0
+sha256:[..]
 quorum   none
 fork     unseen with 0 dishonest witnesses
 halt     never for want of a witness
@@ -65,6 +68,10 @@ $ aip-attest policy show log.example.com/pipelines
 ! hint: `aip-attest policy show` lists them
 ",
     );
+    let ran = world.run(&["policy", "check", "policy"]);
+    let sha256 = format!("sha256:{}", tlog::Hash::of(policy().as_bytes()));
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!((lines.first(), lines.last()), (Some(&&sha256[..]), Some(&&sha256[..])));
     let json = world.run(&["policy", "check", "policy", "--json"]).json();
     assert_eq!((json["quorum"].as_str(), json["weakestQuorum"].as_u64()), (Some("w"), Some(1)));
 }
@@ -106,9 +113,12 @@ fn check_counts_who_could_fork_or_halt_a_log() {
     }
     let check = |name: &str| world.run(&["policy", "check", name]);
     let good = check("good");
+    assert!(good.stdout.lines().all(|line| line.len() < 100), "no whole key of 1,800 bytes: {good:#?}");
     good.expect(
         0,
         &[
+            "witness  a-ed  a.example.com  Ed25519  ",
+            "witness  a-mldsa  a.example.com  ML-DSA-44  ",
             "quorum   q  met by no fewer than 2 cosignatures",
             "fork     unseen with 1 dishonest witness\n",
             "halt     with 2 failing witnesses\n",

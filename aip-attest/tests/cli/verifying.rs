@@ -60,6 +60,7 @@ $ aip-attest verify app --any-signer
 ? 2
 could not check  app  there is no policy for the log `log.example.com/pipelines`
 ! hint: `aip-attest policy pin URL` keeps the log's policy, once you have compared its fingerprint
+! hint: in CI, where no pin is kept: commit the policy, `aip-attest policy show ORIGIN > .aip/policy` where it is pinned, or give the action `log-url` and `policy-sha256`, which `aip-attest policy check` prints
 ! hint: or name a file with --policy or AIP_POLICY
 
 $ aip-attest verify nowhere --any-signer

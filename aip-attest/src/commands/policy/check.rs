@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tlog::Hash;
+use tlog::key::{KeyType, VerifierKey};
 use tlog::policy::{Group, Log, Policy, Witness};
 
 use crate::policy_file::pins::Pins;
@@ -11,9 +12,10 @@ use crate::report::{Console, Exit, Failure, Result};
 
 /// Read a policy and print what it asks for
 ///
-/// Without a file: the one that AIP_POLICY names, or .aip/policy in the working tree. The last lines are the SHA-256 of
-/// the policy and, if there is one, of the trust.toml beside it, as the action's inputs `policy-sha256` and
-/// `trust-sha256` take them.
+/// Without a file: the one that AIP_POLICY names, or .aip/policy in the working tree. The first line is the SHA-256 of
+/// the policy. So are the last ones, with that of the trust.toml beside it if there is one, as the action's inputs
+/// `policy-sha256` and `trust-sha256` take them. Of each key its name, type and id are shown; the file has the whole keys,
+/// and `policy show ORIGIN` those of a pinned one.
 ///
 /// Over all groups: how many dishonest witnesses can fork the log unseen (the fewest that let two views of it
 /// both meet the quorum), and how many failures halt it. Keys with one name are one witness. Warns if no
@@ -38,8 +40,10 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     if args.json {
         console.json(&json_of(&found, settings.as_ref()));
     } else {
+        let sha256 = format!("sha256:{}", Hash::of(found.text.as_bytes()));
+        console.line(&sha256);
         print(&found.policy, console);
-        console.line(format!("sha256:{}", Hash::of(found.text.as_bytes())));
+        console.line(&sha256);
         if let Some(settings) = &settings {
             console.line(format!("sha256:{}  {}", settings.sha256(), settings.path.display()));
         }
@@ -52,10 +56,10 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 pub(super) fn print(policy: &Policy, console: &mut Console) {
     let url = |url: &Option<String>| url.as_deref().map_or(String::new(), |url| format!("  {url}"));
     for log in policy.logs() {
-        console.line(format!("log      {}{}", log.vkey, url(&log.url)));
+        console.line(format!("log      {}{}", short(&log.vkey), url(&log.url)));
     }
     for witness in policy.witnesses() {
-        console.line(format!("witness  {}  {}{}", witness.name, witness.vkey, url(&witness.url)));
+        console.line(format!("witness  {}  {}{}", witness.name, short(&witness.vkey), url(&witness.url)));
     }
     for group in policy.groups() {
         console.line(format!("group    {}  needs {} of its members", group.name, group.threshold));
@@ -67,6 +71,22 @@ pub(super) fn print(policy: &Policy, console: &mut Console) {
         }
     });
     print_strength(policy, console);
+}
+
+/// A key as people tell keys apart: its name, its type and its id. The fingerprint covers the whole of it.
+fn short(vkey: &VerifierKey) -> String {
+    let kind = match vkey.key().key_type() {
+        KeyType::Ed25519 | KeyType::Ed25519Cosignature => "Ed25519",
+        KeyType::MlDsa44Cosignature => "ML-DSA-44",
+    };
+    format!("{}  {kind}  {}", vkey.name(), vkey.id())
+}
+
+/// A line of a policy with its key in short.
+pub(super) fn with_short_keys(line: &str) -> String {
+    let shown =
+        line.split(' ').map(|word| word.parse().map_or_else(|_| word.to_owned(), |vkey| short(&vkey)));
+    shown.collect::<Vec<_>>().join(" ")
 }
 
 /// How many dishonest witnesses fork the log unseen, and how many failures halt it.
