@@ -32,6 +32,7 @@ mod withdraw;
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
@@ -39,7 +40,8 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
 use crate::artifact::Excludes;
 use crate::clock::parse_duration;
 use crate::environment;
-use crate::report::{Console, Exit, Failure, Result, printable};
+use crate::keyfile::chosen::{self, Name};
+use crate::report::{Console, Exit, Failure, Result, Words, printable};
 
 /// Sign what a pipeline builds, log it, and verify it offline
 #[derive(Parser)]
@@ -47,10 +49,13 @@ use crate::report::{Console, Exit, Failure, Result, printable};
     name = "aip-attest",
     version,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     after_help = "Exit codes: 0 yes; 1 checked and false; 2 could not, or could not check"
 )]
 struct Cli {
+    /// Act as the identity of this name, which lies in ~/.aip/identities/NAME; else AIP_AS, or the one without a name
+    #[arg(long = "as", value_name = "NAME", global = true, value_parser = Name::from_str)]
+    acting_as: Option<Name>,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -86,15 +91,22 @@ enum Command {
     Man(man::Args),
 }
 
+/// The words in which `program` speaks of its commands.
+pub(crate) fn words(program: Option<&OsString>) -> Words {
+    match program_name(program) {
+        SHORT_NAME => |text| Some(as_typed(text, SHORT_NAME)),
+        _ => |text| Some(as_typed(text, LONG_NAME)),
+    }
+}
+
 /// Parses `arguments`, the first of which is the program's name, and runs the command.
-pub(crate) fn run(arguments: impl Iterator<Item = OsString>, console: &mut Console) -> Result<Exit> {
-    let arguments: Vec<OsString> = arguments.collect();
+pub(crate) fn run(arguments: &[OsString], console: &mut Console) -> Result<Exit> {
     // What cannot be parsed is not asked what it means.
     let wants_json =
         arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
     let name = program_name(arguments.first());
     let parsed = cli(name)
-        .try_get_matches_from(&arguments)
+        .try_get_matches_from(arguments)
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, asks_for_json(&matches))));
     let (cli, as_json) = match parsed {
         Ok(parsed) => parsed,
@@ -116,6 +128,9 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>, console: &mut Conso
             return Ok(Exit::Yes);
         }
     };
+    if let Some(name) = cli.acting_as {
+        chosen::choose(name);
+    }
     let done = run_command(cli.command, name, console);
     if let (Err(failure), true) = (&done, as_json) {
         console.json_failure(failure);
@@ -175,9 +190,55 @@ fn asks_for_json(mut matches: &ArgMatches) -> bool {
 /// The command line under the name it was called by.
 fn cli(name: &'static str) -> clap::Command {
     let command = Cli::command().name(name).bin_name(name);
+    let command = if name == SHORT_NAME { with_short_name(command) } else { command };
     let help = help_template(&command);
     command.help_template(help)
 }
+
+/// Help that speaks of commands by the name that was typed.
+fn with_short_name(mut command: clap::Command) -> clap::Command {
+    if let Some(about) = command.get_long_about().map(|text| with_program(&text.to_string(), SHORT_NAME)) {
+        command = command.long_about(about);
+    }
+    let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, with_short_name))
+}
+
+/// Messages that speak of commands as they are to be typed: by the name of the program that was typed, and as the
+/// identity that was named. Everything here is written `aip-attest COMMAND`.
+fn as_typed(text: &str, program: &str) -> String {
+    match chosen::by_flag() {
+        None => with_program(text, program),
+        Some(name) => with_program(text, &format!("{program} --as {}", name.as_str())),
+    }
+}
+
+/// The text with every `aip-attest COMMAND` under another name. What is followed by no command is no call of this program.
+fn with_program(text: &str, program: &str) -> String {
+    let mut said = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(LONG_NAME) {
+        let word =
+            after.strip_prefix(' ').map(|after| after.split([' ', '`', '\n']).next().unwrap_or_default());
+        let is_command = |word: &str| GROUPS.iter().any(|(_, names)| names.contains(&word));
+        // A path that ends so is somebody's folder.
+        let is_word = before.is_empty() || before.ends_with([' ', '`', '(', '\n']);
+        said.push_str(before);
+        said.push_str(match word.filter(|_| is_word) {
+            Some(word) if is_command(word) => program,
+            // It names an identity itself.
+            Some("--as") => program.split(' ').next().unwrap_or(program),
+            _ => LONG_NAME,
+        });
+        rest = after;
+    }
+    said + rest
+}
+
+const LONG_NAME: &str = "aip-attest";
+
+/// The name of the Python original.
+const SHORT_NAME: &str = "aip";
 
 /// The help page, with the commands by what they are for: the library lists them all under one heading.
 fn help_template(command: &clap::Command) -> String {
@@ -190,6 +251,7 @@ fn help_template(command: &clap::Command) -> String {
             page.push_str(&format!("  {:<width$}  {about}\n", command.get_name()));
         }
     }
+    page.push_str(&format!("  {:<width$}  Print this, or the help of a command: help sign\n", "help"));
     page.push_str("\nOptions:\n{options}{after-help}");
     page
 }
@@ -222,7 +284,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
 /// One of the two names; who renamed the file gets the first.
 fn program_name(argument: Option<&OsString>) -> &'static str {
     let stem = argument.and_then(|argument| Path::new(argument).file_stem());
-    if stem.is_some_and(|stem| stem == "aip") { "aip" } else { "aip-attest" }
+    if stem.is_some_and(|stem| stem == SHORT_NAME) { SHORT_NAME } else { LONG_NAME }
 }
 
 /// The moment after `timeout`, else after what `AIP_TIMEOUT` says.
@@ -292,6 +354,49 @@ mod tests {
             assert!(lines.count() == 1, "{name}\n{help}");
         }
         assert!(help.contains("Usage: aip <COMMAND>") && help.contains("Exit codes: 0 yes"), "{help}");
+    }
+
+    /// One meaning has one name: whoever learnt one of the two finds it at every command.
+    #[test]
+    fn signer_and_did_are_one_flag_everywhere() {
+        fn look(command: &clap::Command, met: &mut usize) {
+            for argument in command.get_arguments() {
+                let Some(long @ ("did" | "signer")) = argument.get_long() else { continue };
+                let other = if long == "did" { "signer" } else { "did" };
+                let aliases = argument.get_visible_aliases().unwrap_or_default();
+                assert!(
+                    aliases.contains(&other),
+                    "`{} --{long}` is not --{other} as well",
+                    command.get_name()
+                );
+                *met += 1;
+            }
+            command.get_subcommands().for_each(|command| look(command, met));
+        }
+        let mut met = 0;
+        look(&cli(SHORT_NAME), &mut met);
+        assert!(met >= 5, "{met}");
+    }
+
+    #[test]
+    fn messages_use_the_name_that_was_typed() {
+        for (text, want) in [
+            ("`aip-attest policy pin URL` pins one", "`aip policy pin URL` pins one"),
+            (
+                "`aip-attest submit RECEIPT`, then `aip-attest whoami`",
+                "`aip submit RECEIPT`, then `aip whoami`",
+            ),
+            // What is no command is somebody's own: a file, an agent's name.
+            ("cannot read `aip-attest notes`", "cannot read `aip-attest notes`"),
+            ("`/home/me/aip-attest sign`", "`/home/me/aip-attest sign`"),
+            ("`aip-attest/1.0` and aip-attest", "`aip-attest/1.0` and aip-attest"),
+        ] {
+            assert_eq!(with_program(text, SHORT_NAME), want);
+            assert_eq!(with_program(text, LONG_NAME), text);
+        }
+        let named = "`aip-attest --as org init`, and `aip-attest init`";
+        assert_eq!(with_program(named, SHORT_NAME), "`aip --as org init`, and `aip init`");
+        assert_eq!(with_program(named, "aip --as me"), "`aip --as org init`, and `aip --as me init`");
     }
 
     #[test]

@@ -173,10 +173,13 @@ impl Session {
     }
 }
 
+/// Never more for the key that is here: a CI's key that vouches gives everybody who reaches the build a say in whom others
+/// trust.
 fn lacks(has: Capabilities) -> String {
     format!(
-        "it has {has}; `aip-attest rotate-key --capabilities messages,receipts,vouches` gives it more, \
-         `aip-attest init --capabilities …` makes another: best a key that no build can read"
+        "it has {has}. A CI key should not vouch: make another identity for that, on your own machine, \
+         `aip-attest --as org init --capabilities messages,receipts,vouches --register`, and say it as that one: \
+         `aip-attest --as org …`"
     )
 }
 

@@ -1,6 +1,6 @@
 //! Where a pipeline's key is kept: two environment variables, or a credentials file.
 //!
-//! In this order, the first that is there:
+//! The one that is [`chosen`] by name; else, in this order, the first that is there:
 //! 1. `AIP_DID` and `AIP_PRIVATE_KEY`, both set: nothing of it is ever written to a file
 //! 2. the file that `AIP_CREDENTIALS_PATH` names, and no other
 //! 3. `~/.aip/credentials.json`
@@ -11,6 +11,7 @@
 //! log's state tells ([`Identity::is_genesis`]). What comes after the key lies beside the file ([`next`]). Who changes
 //! any of it holds the [`mod@lock`].
 
+pub mod chosen;
 pub mod credentials;
 pub mod encrypted;
 mod leftovers;
@@ -198,7 +199,7 @@ pub fn lock(command: &str, deadline: Instant, console: &mut Console) -> Result<L
 
 /// The credentials file that is here, else the one that would be made.
 pub fn place() -> Result<PathBuf> {
-    match environment::path("AIP_CREDENTIALS_PATH") {
+    match chosen::credentials()? {
         Some(path) => Ok(path),
         None => search(&mut |_, _| {})?.map_or_else(destination, |(path, _)| Ok(path)),
     }
@@ -220,7 +221,7 @@ pub fn load_to_change(
                 .hint("unset AIP_PRIVATE_KEY")
         }));
     }
-    if environment::path("AIP_CREDENTIALS_PATH").is_none_or(|path| !path.exists()) {
+    if chosen::credentials()?.is_none_or(|path| !path.exists()) {
         search(&mut |_, _| {})?.ok_or_else(no_identity)?;
     }
     let lock = lock(command, deadline, console)?;
@@ -285,7 +286,7 @@ pub fn from_files(console: &mut Console) -> Result<Option<Identity>> {
 
 /// The same, also where the file that is named is not there yet.
 pub fn from_files_if_any(console: &mut Console) -> Result<Option<Identity>> {
-    match names_nothing() {
+    match names_nothing()? {
         true => Ok(None),
         false => from_files(console),
     }
@@ -297,19 +298,22 @@ pub fn did_in_files(console: &mut Console) -> Result<Option<Did>> {
     found.map(|(_, stored)| own(stored.did())).transpose()
 }
 
-fn names_nothing() -> bool {
-    environment::path("AIP_CREDENTIALS_PATH").is_some_and(|path| !path.exists())
+fn names_nothing() -> Result<bool> {
+    Ok(chosen::credentials()?.is_some_and(|path| !path.exists()))
 }
 
 fn search_if_any(look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<(PathBuf, Stored)>> {
-    match names_nothing() {
+    match names_nothing()? {
         true => Ok(None),
         false => search(look),
     }
 }
 
-/// The identity in the environment, if it is there.
+/// The identity in the environment, if it is there and none is chosen by name.
 pub fn from_environment() -> Result<Option<Identity>> {
+    if chosen::name()?.is_some() {
+        return Ok(None);
+    }
     let did = did_in_environment()?;
     let key = environment::var("AIP_PRIVATE_KEY")?.map(Zeroizing::new);
     let (did, key) = match (did, key) {
@@ -331,6 +335,11 @@ pub fn from_environment() -> Result<Option<Identity>> {
     identify(credentials, Source::Environment).map(Some)
 }
 
+/// Whether a key of the environment comes before every file.
+pub fn is_in_environment() -> Result<bool> {
+    Ok(chosen::name()?.is_none() && environment::var("AIP_PRIVATE_KEY")?.is_some())
+}
+
 /// The credentials file, by the search order of files; `None` if there is none.
 pub fn find(console: &mut Console) -> Result<Option<(PathBuf, Stored)>> {
     search(&mut |path, file| warn_of_other_readers(path, file.metadata(), console))
@@ -338,7 +347,7 @@ pub fn find(console: &mut Console) -> Result<Option<(PathBuf, Stored)>> {
 
 /// The same; each file that is read is shown to `look` first.
 fn search(look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<(PathBuf, Stored)>> {
-    let (paths, only) = candidates();
+    let (paths, only) = candidates()?;
     for path in paths {
         // A pipe that is named is read; one that is only found would be waited for, for ever.
         if !only && path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
@@ -387,8 +396,8 @@ pub fn no_did(place: &str) -> Failure {
 
 /// Where a new identity is written, where none is.
 pub fn destination() -> Result<PathBuf> {
-    let path = environment::path("AIP_CREDENTIALS_PATH")
-        .or_else(|| environment::home().map(|folder| folder.join("credentials.json")));
+    let path =
+        chosen::credentials()?.or_else(|| environment::home().map(|folder| folder.join("credentials.json")));
     path.ok_or_else(|| {
         Failure::new(format!("there is no place for a credentials file: {}", environment::no_home()))
             .hint("set AIP_CREDENTIALS_PATH to the file to write")
@@ -470,21 +479,24 @@ pub fn check_against_environment(did: &str) -> Result<()> {
     }
 }
 
-/// `AIP_DID`, without the spaces and line ends that stores of secrets keep around it, as with a key.
+/// `AIP_DID`, where no identity is chosen by name; without the spaces and line ends that stores of secrets keep around it, as with a key.
 fn did_in_environment() -> Result<Option<String>> {
+    if chosen::name()?.is_some() {
+        return Ok(None);
+    }
     let did = environment::var("AIP_DID")?.map(|did| did.trim().to_owned());
     Ok(did.filter(|did| !did.is_empty()))
 }
 
 /// The files to look for, and whether nothing else counts.
-fn candidates() -> (Vec<PathBuf>, bool) {
-    if let Some(path) = environment::path("AIP_CREDENTIALS_PATH") {
-        return (vec![path], true);
+fn candidates() -> Result<(Vec<PathBuf>, bool)> {
+    if let Some(path) = chosen::credentials()? {
+        return Ok((vec![path], true));
     }
     let home = environment::home_of_user();
     let names = [".aip/credentials.json", ".openclaw/workspace/credentials/aip_credentials.json"];
     let below = |home: &PathBuf| names.map(|name| platform::native(&home.join(name)));
-    (home.iter().flat_map(below).collect(), false)
+    Ok((home.iter().flat_map(below).collect(), false))
 }
 
 fn read(path: &Path, look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<Zeroizing<Vec<u8>>>> {
@@ -548,6 +560,15 @@ fn is_open_place(platform: Platform, path: &str, home: Option<&str>) -> bool {
 }
 
 fn no_identity() -> Failure {
+    if let Ok(Some(name)) = chosen::name() {
+        let failure = Failure::new(format!("there is no identity `{}` here", name.as_str()))
+            .hint(format!("`aip-attest --as {} init` makes it", name.as_str()));
+        let there: Vec<String> = chosen::names().iter().map(|name| format!("`{}`", name.as_str())).collect();
+        return match there[..] {
+            [] => failure,
+            _ => failure.hint(format!("those that are here: {}", there.join(", "))),
+        };
+    }
     let has_did = environment::var("AIP_DID").is_ok_and(|did| did.is_some());
     let missing = match environment::path("AIP_CREDENTIALS_PATH") {
         Some(path) => format!("there is no identity: `{}` does not exist", path.display()),

@@ -64,6 +64,7 @@ pub mod submission;
 pub mod target;
 pub mod whole_log;
 
+use std::ffi::OsString;
 use std::panic;
 use std::process::ExitCode;
 
@@ -86,8 +87,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> Exit {
-    let mut console = Console::standard();
-    let exit = match commands::run(std::env::args_os(), &mut console) {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let mut console = Console::standard().in_words(commands::words(arguments.first()));
+    let exit = match commands::run(&arguments, &mut console) {
         Ok(exit) => exit,
         Err(failure) => {
             console.failure(&failure);

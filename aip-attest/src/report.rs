@@ -239,6 +239,7 @@ impl Console {
     /// What ended the command, as JSON, for who asked for JSON and has got none yet.
     pub fn json_failure(&mut self, failure: &Failure) {
         if !self.has_data {
+            let failure = failure.clone().in_words(self.words);
             self.json(&json!({"schema": "aip.error.v1", "error": failure.to_json()}));
         }
     }

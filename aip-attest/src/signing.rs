@@ -75,6 +75,8 @@ pub struct Signed {
     pub receipt: Receipt,
     /// Whether the log never takes it: it is not kept then.
     pub is_refused: bool,
+    /// Whether it was logged before, by an earlier try of the same run.
+    pub was_logged: bool,
     /// Why it came no further, if it should have.
     pub failure: Option<Failure>,
 }
@@ -311,8 +313,12 @@ impl Group {
     }
 
     fn ended(self, job: Job, written: &[Written], outcome: Outcome, console: &mut Console) -> Vec<Signed> {
+        let was_logged = job.receipt.log_answer().is_some();
         let (failure, is_refused) = match outcome {
-            Outcome::Logged(receipt, paths) => return self.signed(&receipt, &paths),
+            Outcome::Logged(receipt, paths) => {
+                let signed = self.signed(&receipt, &paths).into_iter();
+                return signed.map(|signed| Signed { was_logged, ..signed }).collect();
+            }
             Outcome::Left(failure) => (failure, false),
             Outcome::Refused(failure) => (failure, true),
         };
@@ -336,6 +342,7 @@ impl Group {
             path: path(at),
             receipt: receipt.clone(),
             is_refused: false,
+            was_logged: false,
             failure: None,
         };
         self.artifacts.into_iter().enumerate().map(signed).collect()

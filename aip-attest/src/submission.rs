@@ -450,8 +450,8 @@ pub fn refusal(problem: &Problem) -> Failure {
         "deactivated" => Some("the DID ended for ever: `aip-attest init` makes another"),
         "not-registered" => Some("register it: `aip-attest init --register` on the machine that made it"),
         "capability" => Some(
-            "its owner gives a key more capabilities with `aip-attest rotate-key --capabilities LIST`; a \
-             pipeline's key should not vouch",
+            "a CI key should not vouch: make another identity for that, on your own machine, \
+             `aip-attest --as org init --capabilities messages,receipts,vouches --register`",
         ),
         "identity-order" => {
             Some("another event of the DID came first: `aip-attest whoami` shows its state, then try again")

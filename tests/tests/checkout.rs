@@ -168,7 +168,7 @@ fn a_checkout_alone_names_no_log_to_a_key_command() {
         world.check_out(&World::policy_of(log, quorum));
         world.refused(&[
             "only a checkout says which log `localhost/log` is",
-            "`aip-attest policy pin URL`",
+            "`aip policy pin URL`",
             "--log URL",
         ]);
     }

@@ -374,7 +374,7 @@ fn pipelines_vouch_confirm_and_report() {
         (&["vouch", "did:aip:upstream-agent"][..], "32 lower-case hex digits"),
         (&["vouch", &did, "--expires", "366d"], "365 days"),
         (&["vouch", &did, "--scope", "ALL"], "one of GENERAL, CODE_SIGNING"),
-        (&["vouch", &did, "--level", "SUSPICIOUS"], "aip-attest distrust"),
+        (&["vouch", &did, "--level", "SUSPICIOUS"], "the command `distrust`"),
         (&["vouch", &did, "--depth", "8"], "0..=7"),
         (&["vouch", &voucher.did()], "is your own"),
     ] {

@@ -148,7 +148,7 @@ fn a_rotation_that_breaks_off_is_finished_by_the_same_command() {
     let old = pipeline.ok(&["key", "export"]);
     detour.go(Way::Lost);
     let (code, _, err) = pipeline.run(&rotate);
-    assert_eq!((code, err.contains("`aip-attest rotate-key` finishes it")), (2, true), "{err}");
+    assert_eq!((code, err.contains("`aip rotate-key` finishes it")), (2, true), "{err}");
     let begun = fs::read(pipeline.next_file()).expect("there");
     assert!(is_under_way(&pipeline));
     let (code, _, err) = pipeline.run(&["whoami"]);
@@ -156,7 +156,7 @@ fn a_rotation_that_breaks_off_is_finished_by_the_same_command() {
     // Whoever took a key elsewhere now would take one that is about to be worth nothing.
     let (code, out, err) = pipeline.run(&["key", "export"]);
     assert_eq!((code, out.as_str()), (2, ""), "{err}");
-    assert!(err.contains("hint: `aip-attest rotate-key` finishes it"), "{err}");
+    assert!(err.contains("hint: `aip rotate-key` finishes it"), "{err}");
     detour.go(Way::Through);
     let (code, _, err) = pipeline.run(&rotate);
     assert_eq!((code, err.contains("a rotation was begun")), (0, true), "{err}");
@@ -271,7 +271,7 @@ fn a_rotation_that_the_log_refuses_is_taken_back() {
     // The key that the log asks for is here, and nothing calls for the recovery key.
     let (code, _, err) = pipeline.run(&["report-compromise", "--since", "2"]);
     assert_eq!((code, err.contains("--recovery")), (2, false), "{err}");
-    assert!(err.contains("hint: `aip-attest rotate-key` finishes that"), "{err}");
+    assert!(err.contains("hint: `aip rotate-key` finishes that"), "{err}");
     let (code, _, err) = pipeline.run(&["rotate-key"]);
     assert_eq!(
         (code, err.contains("a change of keys that it had refused: finishing it")),
@@ -348,7 +348,7 @@ fn what_the_log_may_have_is_not_put_back() {
         detour.go(way);
         let (code, _, err) = pipeline.run(&rotate);
         assert_eq!((code, is_under_way(&pipeline)), (2, true), "{way:?}: {err}");
-        assert!(err.contains("may be logged: `aip-attest rotate-key` finishes it"), "{way:?}: {err}");
+        assert!(err.contains("may be logged: `aip rotate-key` finishes it"), "{way:?}: {err}");
         detour.go(Way::Through);
         let (code, _, err) = pipeline.run(&rotate);
         assert_eq!((code, err.contains("the log has it")), (0, true), "{way:?}: {err}");
@@ -369,7 +369,7 @@ fn what_is_finished_is_not_taken_for_what_is_asked_now() {
     let (code, out, err) = pipeline.run(&less);
     assert_eq!((code, out.starts_with("rotation ")), (2, true), "{out}{err}");
     assert!(err.contains("the key may receipts,vouches, not receipts"), "{err}");
-    assert!(err.contains("hint: `aip-attest rotate-key --capabilities receipts`"), "{err}");
+    assert!(err.contains("hint: `aip rotate-key --capabilities receipts`"), "{err}");
     assert_eq!(pipeline.state()["capabilities"], serde_json::json!(["receipts", "vouches"]));
     pipeline.ok(&less);
     assert_eq!(pipeline.state()["capabilities"], serde_json::json!(["receipts"]));
@@ -409,7 +409,7 @@ fn a_recovery_with_a_wrong_start_is_made_anew() {
     assert_eq!(owner.recovery_file(), first, "no key was made");
     detour.go(Way::Lost);
     let (code, _, err) = recover("0");
-    assert_eq!((code, err.contains("`aip-attest recover --recovery FILE` finishes it")), (2, true), "{err}");
+    assert_eq!((code, err.contains("`aip recover --recovery FILE` finishes it")), (2, true), "{err}");
     let begun = file(owner.next_file());
     // Until it is logged, the next key of before is there, to report a theft with.
     assert_eq!(begun["next"], before["next"]);

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     exclude: Vec<String>,
 
     /// Whose build it confirms
-    #[arg(long, value_name = "DID")]
+    #[arg(long, visible_alias = "signer", value_name = "DID")]
     did: Did,
 
     #[command(flatten)]

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     artifacts: Vec<OsString>,
 
     /// Whose entry is wanted (can be repeated)
-    #[arg(long, value_name = "DID")]
+    #[arg(long, visible_alias = "did", value_name = "DID")]
     signer: Vec<Did>,
 
     /// The kind of statement that is wanted: a URI, or a word such as cyclonedx

@@ -50,7 +50,7 @@ pub(crate) struct Args {
     exclude: Vec<String>,
 
     /// Whose score
-    #[arg(long, value_name = "DID")]
+    #[arg(long, visible_alias = "signer", value_name = "DID")]
     did: Did,
 
     /// The least score that passes, such as 0.5; else `threshold` in trust.toml

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use tlog::LeafIndex;
 
 use crate::clock;
-use crate::environment;
 use crate::events::Session;
 use crate::events::home::Meant;
 use crate::keyfile::credentials::Profile;
@@ -141,7 +140,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 }
 
 fn init(args: &Args, path: &Path, done: &mut Done, console: &mut Console) -> Result<Exit> {
-    if args.register && environment::var("AIP_PRIVATE_KEY")?.is_some() {
+    if args.register && keyfile::is_in_environment()? {
         return Err(from_the_environment());
     }
     let exists = || path.exists() && !args.force;
@@ -217,11 +216,23 @@ fn make(args: &Args, lock: &Lock, done: &mut Done, console: &mut Console) -> Res
     console.note(format!("the key is in `{}`: whoever has it signs in this name", path.display()));
     keyfile::warn_of_place(path, console);
     recovery::tell(&out, console);
-    if environment::var("AIP_PRIVATE_KEY")?.is_some() {
+    if keyfile::is_in_environment()? {
         console.warn("AIP_PRIVATE_KEY is set and comes before the file");
     }
-    console.hint("in CI set AIP_DID and AIP_PRIVATE_KEY from secrets: see `aip-attest key export --help`");
+    if args.capabilities.is_some_and(|may| may.vouches) {
+        console.hint(keep_home("this key vouches"));
+    } else {
+        console
+            .hint("in CI set AIP_DID and AIP_PRIVATE_KEY from secrets: see `aip-attest key export --help`");
+    }
     Ok(())
+}
+
+/// What is said of a key that vouches instead of how it gets into CI.
+pub(super) fn keep_home(fact: &str) -> String {
+    format!(
+        "{fact}: keep it where no build can read it, and make another identity for CI: `aip-attest --as ci init`"
+    )
 }
 
 /// Makes next and recovery key, and answers where the latter is.

@@ -1,5 +1,6 @@
 use std::io::IsTerminal as _;
 
+use crate::keyfile::next::Next;
 use crate::keyfile::{self, credentials};
 use crate::report::{Console, Exit, Result};
 
@@ -29,6 +30,10 @@ struct ExportArgs {}
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let Command::Export(ExportArgs {}) = args.command;
     let identity = keyfile::load_to_export(console)?;
+    let next = identity.file().map_or(Ok(None), |path| Next::peek(path, identity.did))?;
+    if next.is_some_and(|next| next.capabilities.vouches) {
+        console.warn(super::init::keep_home("this key vouches"));
+    }
     console.secret(&credentials::encode_private_key(&identity.key));
     if std::io::stdout().is_terminal() {
         console.warn("whoever sees this key signs in your name");

@@ -8,9 +8,8 @@ use tlog::{LeafIndex, TreeSize};
 use super::emergency::open_for;
 use super::init::capabilities;
 use super::log_args::HomeArgs;
-use super::rotate_key::{OLD_KEY_STAYS, as_asked};
+use super::rotate_key::{OLD_KEY_STAYS, as_asked, capabilities_of};
 use crate::clock;
-use crate::environment;
 use crate::events::{self, Known};
 use crate::keyfile::credentials::Profile;
 use crate::keyfile::lock::Lock;
@@ -108,10 +107,14 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         "the new key is in `{}`; the old recovery key counts for nothing",
         lock.credentials().display()
     ));
-    if environment::var("AIP_PRIVATE_KEY")?.is_some() {
+    if keyfile::is_in_environment()? {
         console.warn("AIP_PRIVATE_KEY is set and comes before the file: unset AIP_PRIVATE_KEY");
     }
-    console.hint("AIP_DID stays; the new key into the CI secret: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`");
+    if capabilities_of(&logged).is_some_and(|may| may.vouches) {
+        console.hint(super::init::keep_home("the new key vouches"));
+    } else {
+        console.hint("AIP_DID stays; the new key into the CI secret: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`");
+    }
     as_asked(args.capabilities, &logged)?;
     Ok(Exit::Yes)
 }

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     artifact: OsString,
 
     /// Whose it is
-    #[arg(long, value_name = "DID")]
+    #[arg(long, visible_alias = "signer", value_name = "DID")]
     did: Did,
 
     /// What did not verify: digest, receipt, reproduction, signature

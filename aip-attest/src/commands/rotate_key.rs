@@ -63,7 +63,11 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     args.home.log.print(&logged, console);
     let was_recovery = logged.event.name() == "recovery";
     console.note("the old key counts for nothing from here on");
-    console.hint("AIP_DID stays; the new key into the CI secret: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`");
+    if capabilities_of(&logged).is_some_and(|may| may.vouches) {
+        console.hint(super::init::keep_home("the new key vouches"));
+    } else {
+        console.hint("AIP_DID stays; the new key into the CI secret: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`");
+    }
     if was_recovery {
         console.note("no rotation was made: give the command again for one");
     }
@@ -76,14 +80,8 @@ pub(super) const OLD_KEY_STAYS: &str = "its key stays the old one, which signs n
 
 /// Refuses to call a change done that was begun before, and gives the new key something else than was asked for now.
 pub(super) fn as_asked(asked: Option<Capabilities>, logged: &Logged) -> Result<()> {
-    let Body::Identity(
-        IdentityEvent::Rotation { capabilities, .. } | IdentityEvent::Recovery { capabilities, .. },
-    ) = logged.event.body()
-    else {
-        return Ok(());
-    };
-    match asked {
-        Some(asked) if asked != *capabilities => {
+    match (asked, capabilities_of(logged)) {
+        (Some(asked), Some(capabilities)) if asked != capabilities => {
             let name = logged.event.name();
             Err(Failure::new(format!(
                 "the {name} is done as it was begun: the key may {capabilities}, not {asked}"
@@ -91,6 +89,16 @@ pub(super) fn as_asked(asked: Option<Capabilities>, logged: &Logged) -> Result<(
             .hint(format!("`aip-attest rotate-key --capabilities {asked}` changes that now")))
         }
         _ => Ok(()),
+    }
+}
+
+/// What the key may do that a change brought.
+pub(super) fn capabilities_of(logged: &Logged) -> Option<Capabilities> {
+    match logged.event.body() {
+        Body::Identity(
+            IdentityEvent::Rotation { capabilities, .. } | IdentityEvent::Recovery { capabilities, .. },
+        ) => Some(*capabilities),
+        _ => None,
     }
 }
 

@@ -15,7 +15,6 @@ use crate::predicate;
 use crate::receipt_file::Shelf;
 use crate::report::{Console, Exit, Failure, Result};
 use crate::signing::{self, Report, Request, Says, Signed};
-use crate::target::Wish;
 
 /// Sign artifacts, log what was signed, and keep the receipts
 ///
@@ -24,7 +23,7 @@ use crate::target::Wish;
 ///
 /// The receipt of `dist/app` is `dist/app.receipt.json`. It lies on disk before anything is sent. A log that
 /// does not answer in time leaves it pending (exit 2); the same command, or `submit`, sends the same bytes
-/// again. The receipt of an earlier run that lies there is kept as `dist/app.<16 hex>.receipt.json`; one that is logged, or
+/// again: what is in the log is `already logged`, and gets today's proof. The receipt of an earlier run that lies there is kept as `dist/app.<16 hex>.receipt.json`; one that is logged, or
 /// another signer's, stays, and the new one gets such a name. What the log refuses for good, since the key was retired or
 /// the DID is compromised or ended, is not kept: `refused`, and what was there before is there again.
 ///
@@ -56,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long)]
     together: bool,
 
-    /// The log; else AIP_LOG_URL, the policy's, or the only one pinned
+    /// The log; else AIP_LOG_URL, the policy's, the only one pinned, or the one where the DID is registered
     #[arg(long, value_name = "URL")]
     log: Option<String>,
 
@@ -120,7 +119,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         true => None,
         false => {
             let named = policy_file::named(args.policy.as_deref(), &pins, console)?;
-            let wish = Wish::new(args.log.as_deref(), named, &pins);
+            let wish = events::home::wish_for(identity.did, None, args.log.as_deref(), named, &pins, console);
             Some(wish.map_err(|failure| failure.hint("or sign without a log: --no-log"))?)
         }
     };
@@ -258,11 +257,11 @@ fn files<S: AsRef<OsStr>>(
 
 fn text(report: &Report, console: &mut Console) {
     for signed in &report.signed {
+        let state = if signed.was_logged { "already logged" } else { signed.state() };
         let index = signed.index().map_or(String::new(), |index| format!("  index {index}"));
         let path = signed.kept().map_or(String::new(), |path| format!("  {}", path.to_string_lossy()));
         console.line(format!(
-            "{:<8} {}  sha256:{}{index}{path}",
-            signed.state(),
+            "{state:<8} {}  sha256:{}{index}{path}",
             signed.hashed.artifact.label(),
             signed.hashed.sha256,
         ));

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "RECEIPT")]
     receipts: Vec<OsString>,
 
-    /// The log; else AIP_LOG_URL, the policy's, or the pinned one
+    /// The log; else AIP_LOG_URL, the policy's, the pinned one, or the one where the DID is registered
     #[arg(long, value_name = "URL")]
     log: Option<String>,
 
@@ -67,7 +67,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     }
     for (origin, receipts) in by_origin {
         // What cannot be sent to one log keeps nothing from another.
-        match meet(&args, origin.as_deref(), &pins, deadline, console) {
+        // Receipts of several signers in one place are for one log all the same.
+        let did = receipts[0].1.did();
+        match meet(&args, did, origin.as_deref(), &pins, deadline, console) {
             Ok(target) => outcomes.extend(submit_to(&target, receipts, &args, &pins, deadline, console)),
             Err(failure) => {
                 outcomes.extend(
@@ -99,15 +101,16 @@ fn origin(receipt: &Receipt) -> Option<String> {
     receipt.pending_entry().map(|entry| entry.claim().origin().to_owned())
 }
 
-/// The log for receipts that have claimed the log `origin`, or none.
+/// The log for receipts of `did` that have claimed the log `origin`, or none.
 fn meet(
     args: &Args,
+    did: Did,
     origin: Option<&str>,
     pins: &Pins,
     deadline: Instant,
     console: &mut Console,
 ) -> Result<Target> {
-    let target = wish(args, origin, pins, console)?.meet_to_submit(pins, deadline, console)?;
+    let target = wish(args, did, origin, pins, console)?.meet_to_submit(pins, deadline, console)?;
     match origin {
         Some(origin) if origin != target.origin => {
             Err(Failure::new(format!("`{}` is the log `{}`", target.client.url(), target.origin))
@@ -118,13 +121,13 @@ fn meet(
     }
 }
 
-/// The log that is named; for receipts that name one themselves, the one that is pinned for it.
-fn wish(args: &Args, origin: Option<&str>, pins: &Pins, console: &mut Console) -> Result<Wish> {
+/// The log that is named; for receipts that name one themselves, the one that is pinned for it; else the home of `did`.
+fn wish(args: &Args, did: Did, origin: Option<&str>, pins: &Pins, console: &mut Console) -> Result<Wish> {
     let named = policy_file::named(args.policy.as_deref(), pins, console)?;
     let pinned = origin.and_then(|origin| pins.of_origin(origin).next());
     match (&named, pinned) {
         (None, Some(pin)) if args.log.is_none() => Wish::new(Some(&pin.url), None, pins),
-        _ => Wish::new(args.log.as_deref(), named, pins),
+        _ => events::home::wish_for(did, origin, args.log.as_deref(), named, pins, console),
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) struct Args {
     exclude: Vec<String>,
 
     /// Whose signature is wanted (can be repeated: one of them)
-    #[arg(long, value_name = "DID")]
+    #[arg(long, visible_alias = "did", value_name = "DID")]
     signer: Vec<Did>,
 
     /// Take anybody's signature: says who signed, and proves nothing about whom you trust

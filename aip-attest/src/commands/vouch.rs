@@ -107,7 +107,7 @@ pub(super) fn scope(text: &str) -> Result<Scope, String> {
 
 fn level(text: &str) -> Result<Level, String> {
     match text {
-        "SUSPICIOUS" => Err("a warning is `aip-attest distrust`".to_owned()),
+        "SUSPICIOUS" => Err("a warning is the command `distrust`".to_owned()),
         "UNKNOWN" => Err("that is no vouch".to_owned()),
         _ => Level::parse(text).ok_or_else(|| one_of(Level::ALL.iter().map(|level| level.name()))),
     }

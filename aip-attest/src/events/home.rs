@@ -90,6 +90,30 @@ pub fn tell_of_other(did: Did, target: &Target, console: &mut Console) {
     }
 }
 
+/// The log for what `did` signed: the one that is named or pinned, else its home, which the next key's file keeps by the
+/// owner's own word. A policy of a checkout names a log, so that the home is not taken then. `claimed`: what was signed is
+/// for this log, and goes to no other.
+pub fn wish_for(
+    did: Did,
+    claimed: Option<&str>,
+    log: Option<&str>,
+    named: Option<PolicyFile>,
+    pins: &Pins,
+    console: &mut Console,
+) -> Result<Wish> {
+    let is_named = log.is_some() || environment::var("AIP_LOG_URL")?.is_some() || named.is_some();
+    if is_named || pins.iter().count() == 1 {
+        return Wish::new(log, named, pins);
+    }
+    let next = Next::peek(&keyfile::place()?, did)?;
+    let is_meant = |home: &&KeptLog| claimed.is_none_or(|origin| origin == home.origin());
+    let Some(home) = next.as_ref().and_then(Next::home).filter(is_meant) else {
+        return Wish::new(log, named, pins);
+    };
+    console.note(format!("the log is `{}` at {}, where the DID is registered", home.origin(), home.url));
+    wish_home(home, None, pins)
+}
+
 /// The home, where nobody names a log: at the address that is known, judged by the checkout's policy if it is of this
 /// log, else by the pin, else by what is kept.
 fn wish_home(home: &KeptLog, named: Option<PolicyFile>, pins: &Pins) -> Result<Wish> {

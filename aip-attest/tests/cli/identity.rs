@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{Ran, SIGNER_SEED, World, did, vectors};
+use crate::world::{OTHER_PROGRAM, Ran, SIGNER_SEED, World, did, vectors};
 
 const SEED: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -352,4 +352,124 @@ fn a_name_that_no_inception_takes_makes_no_identity() {
         assert_eq!(world.files(), [""; 0], "{name:?}");
     }
     world.run(&["init", "--public-name", &"x".repeat(128)]).expect(0, &["DID: "]);
+}
+
+/// The hint that is given can be typed as it stands: with the program's name that was typed, and as the identity that was
+/// named.
+#[test]
+fn hints_are_to_be_typed_as_they_stand() {
+    let world = World::new();
+    world.transcript(
+        "
+$ aip whoami
+? 2
+! error: there is no identity: neither AIP_DID and AIP_PRIVATE_KEY nor a credentials file
+! hint: `aip init` makes one; in CI set both variables from secrets
+
+$ aip-attest whoami
+? 2
+! error: there is no identity: neither AIP_DID and AIP_PRIVATE_KEY nor a credentials file
+! hint: `aip-attest init` makes one; in CI set both variables from secrets
+
+$ aip policy show
+? 0
+! note: no log is pinned
+! hint: `aip policy pin URL` pins one
+
+$ aip --as org whoami
+? 2
+! error: there is no identity `org` here
+! hint: `aip --as org init` makes it
+
+$ aip --as org policy show
+? 0
+! note: no log is pinned
+! hint: `aip --as org policy pin URL` pins one
+",
+    );
+    let json = world.run_as(OTHER_PROGRAM, &["verify", "nothing", "--any-signer", "--json"]).stdout;
+    assert!(!json.contains("aip-attest "), "{json}");
+    let help = world.run_as(OTHER_PROGRAM, &["key", "export", "--help"]).stdout;
+    assert!(help.contains("aip key export | gh secret set") && !help.contains("aip-attest "), "{help}");
+}
+
+#[test]
+fn help_is_a_command_too() {
+    let world = World::new();
+    let ran = |arguments: &[&str]| world.run_as(OTHER_PROGRAM, arguments);
+    assert_eq!(ran(&["help"]).expect(0, &["Sign and verify:", "help sign"]).stdout, ran(&["--help"]).stdout);
+    assert_eq!(
+        ran(&["help", "policy", "pin"]).expect(0, &["--offline"]).stdout,
+        ran(&["policy", "pin", "--help"]).stdout
+    );
+    ran(&["help", "nothing"]).expect(2, &["nothing"]);
+}
+
+/// What one identity has lies beside its credentials, and another one of the same user has nothing to do with it.
+#[test]
+fn a_second_identity_has_a_folder_of_its_own() {
+    let world = World::new();
+    let did = |ran: &Ran| ran.json()["did"].as_str().expect("a DID").to_owned();
+    let plain = did(world.run(&["init", "--json"]).expect(0, &[]));
+    let made = world.run(&["--as", "org", "init", "--capabilities", "vouches", "--json"]);
+    let org = did(made.expect(0, &["this key vouches", "`aip-attest --as ci init`"]));
+    assert_ne!(plain, org);
+    assert!(!made.stderr.contains("key export"), "an organisation's key is not for a CI: {made:#?}");
+    let folder = ".aip/identities/org/";
+    let names = world.files();
+    let of_org: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix(folder)).collect();
+    let next = format!("next-{}.json", org.trim_start_matches("did:aip:"));
+    assert_eq!(of_org, ["credentials.json", "keys.lock", &next], "{names:?}");
+    let recovery = made.json()["recoveryKey"].as_str().expect("a path").to_owned();
+    assert!(recovery.contains(org.trim_start_matches("did:aip:")), "{recovery}");
+
+    let who = |arguments: &[&str]| {
+        did(world.run(&[arguments, &["whoami", "--offline", "--json"]].concat()).expect(0, &[]))
+    };
+    assert_eq!((who(&[]), who(&["--as", "org"])), (plain.clone(), org.clone()));
+    assert_eq!(
+        did(world.run(&["whoami", "--as", "org", "--offline", "--json"]).expect(0, &[])),
+        org,
+        "behind the command"
+    );
+    // Again is no second one.
+    world.run(&["--as", "org", "init"]).expect(0, &[&org, "there is an identity"]);
+    let exported = world.run(&["--as", "org", "key", "export"]);
+    exported.expect(0, &["this key vouches"]);
+    assert_ne!(exported.stdout, world.run(&["key", "export"]).expect(0, &[]).stdout);
+    world.file("app", b"app");
+    world.run(&["--as", "org", "sign", "--no-log", "app"]).expect(0, &["signed   app"]);
+    assert_eq!(world.json("app.receipt.json")["did"], org.as_str());
+    world.run(&["--as", "ci", "whoami"]).expect(2, &["no identity `ci`", "those that are here: `org`"]);
+
+    // The variable says the same; the flag comes before it, and before a key of the environment.
+    let world = world.env("AIP_AS", "org");
+    assert_eq!(did(world.run(&["whoami", "--offline", "--json"]).expect(0, &[])), org);
+    world.run(&["--as", "ci", "whoami"]).expect(2, &["no identity `ci`"]);
+    let with_key = World::with_key();
+    let own = did(with_key.run(&["--as", "org", "init", "--json"]).expect(0, &[]));
+    let ran = with_key.run(&["--as", "org", "whoami", "--offline", "--json"]);
+    assert_eq!(did(ran.expect(0, &[])), own);
+    assert!(!ran.stderr.contains("AIP_PRIVATE_KEY"), "{ran:#?}");
+    for (name, value) in [("AIP_PRIVATE_KEY", "x"), ("AIP_CREDENTIALS_PATH", "file"), ("AIP_DID", &plain)] {
+        let world = World::new().env("AIP_AS", "org").env(name, value);
+        for command in [&["whoami"][..], &["init"], &["key", "export"], &["rotate-key"]] {
+            world.run(command).expect(2, &[&format!("AIP_AS and {name} name two identities")]);
+        }
+        assert!(world.files().is_empty(), "{:?}", world.files());
+    }
+}
+
+#[test]
+fn an_identity_is_no_path() {
+    for name in ["", "..", "../x", "a/b", "Org", ".org", "con", "a\\b"] {
+        let world = World::new();
+        world.run(&["--as", name, "init"]).expect(2, &["--as <NAME>"]);
+        assert!(world.files().is_empty(), "{name}: {:?}", world.files());
+        if !name.is_empty() {
+            let world = world.env("AIP_AS", name);
+            world.run(&["init"]).expect(2, &[&format!("AIP_AS is `{name}`"), "lower-case letters"]);
+            assert!(world.files().is_empty(), "{name}: {:?}", world.files());
+        }
+    }
 }

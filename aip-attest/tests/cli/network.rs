@@ -6,7 +6,7 @@ use attestation::receipt::{Receipt, State};
 use serde_json::json;
 
 use crate::log::{Answer, Log};
-use crate::world::{Forge, OTHER_PROGRAM, Ran, World, did, witness_key};
+use crate::world::{Forge, OTHER_PROGRAM, Ran, World, did, policy, witness_key};
 
 fn state(world: &World, name: &str) -> &'static str {
     match Receipt::parse(world.read(name).as_bytes()).expect("a receipt").state() {
@@ -51,6 +51,37 @@ fn sign_pin_verify() {
     // What is logged can be refreshed.
     world.run(&["submit", "dist/app"]).expect(0, &["logged   dist/app.receipt.json"]);
     world.run(&["verify", "dist", "--any-signer"]).expect(0, &["ok  "]);
+}
+
+/// The same claim again is no second entry, and that is said.
+#[test]
+fn what_is_logged_already_is_said() {
+    let (log, world) = log_and_world();
+    sign(&world, &log, &["app"]).expect(0, &["logged   app  sha256:"]);
+    let again = sign(&world, &log, &["app"]);
+    again.expect(0, &["already logged app  sha256:", "index 0"]);
+    assert_eq!(log.claims().len(), 1);
+    assert_eq!(
+        sign(&world, &log, &["app", "--json"]).json()[0]["state"],
+        "logged",
+        "what programs read stays"
+    );
+}
+
+/// Whoever learnt one word for whose signature is wanted can use it everywhere.
+#[test]
+fn signer_and_did_say_the_same() {
+    let (log, world) = log_and_world();
+    sign(&world, &log, &["app"]).expect(0, &[]);
+    world.file("policy", log.policy().as_bytes());
+    let (own, other) = (did().to_string(), "did:aip:56475aa75463474c0285df5dbf2bcab8");
+    for flag in ["--signer", "--did"] {
+        world.run(&["verify", "app", "--policy", "policy", flag, &own]).expect(0, &["verified:"]);
+        world.run(&["verify", "app", "--policy", "policy", flag, other]).expect(1, &["signer"]);
+        let fetch =
+            ["fetch", "app", "--log", &log.url(), "--policy", "policy", "--receipts", "r", flag, other];
+        assert!(!world.run(&fetch).stderr.contains("unexpected argument"), "{flag}");
+    }
 }
 
 #[test]
@@ -592,6 +623,86 @@ fn pinning_again_shows_what_changed_and_refuses_less() {
     log.set_policy(format!("{key}\nwitness v {}\nquorum v\n", crate::log::other_witness().verifier()));
     pin(&["--yes"]).expect(2, &["does not satisfy the policy", "the quorum `v` is not met"]);
     world.run(&["policy", "show"]).expect(0, &["log.example.com/pipelines", "seen     size 0"]);
+}
+
+/// What people compare is the first line and the last, and a changed line shows whose key it has.
+#[test]
+fn a_policy_that_is_offered_is_shown_between_its_fingerprint() {
+    let log = Log::start();
+    let world = World::new();
+    let shown = |ran: &Ran| {
+        let lines: Vec<String> = ran.stdout.lines().map(str::to_owned).collect();
+        let fingerprint = format!("fingerprint {}", log.fingerprint());
+        assert!(lines[0] == fingerprint && lines[lines.len() - 2] == fingerprint, "{ran:#?}");
+        assert!(!ran.stdout.contains("+AdBKsj"), "no whole key: {ran:#?}");
+        lines
+    };
+    let ran = world.run(&["policy", "pin", &log.url(), "--yes"]);
+    assert_eq!(shown(&ran)[1], "log      log.example.com/pipelines  Ed25519  1d6673ac");
+    let key = log.policy().lines().next().expect("a line").to_owned();
+    log.set_policy(format!("{key} {}\nwitness w {}\nquorum w\n", log.url(), witness_key().verifier()));
+    let ran = world.run(&["policy", "pin", &log.url(), "--yes"]);
+    ran.expect(0, &[&format!("+ log log.example.com/pipelines  Ed25519  1d6673ac {}\n", log.url())]);
+    shown(&ran);
+    // The whole keys, and the log's URL: what goes into a repository.
+    world.run(&["policy", "show", "log.example.com/pipelines"]).expect(0, &[&log.policy()]);
+}
+
+/// A person who typed an address is not held for a minute because nobody is there.
+#[test]
+fn pinning_asks_an_address_where_nobody_is_once() {
+    let world = World::new();
+    let nobody =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let url = format!("http://{nobody}");
+    world.file("policy", policy().as_bytes());
+    for arguments in [&["policy", "pin", &url[..]][..], &["policy", "pin", &url, "--policy", "policy"]] {
+        let ran = world.run(arguments);
+        ran.expect(2, &["cannot reach", "check the log's URL"]);
+        assert!(!ran.stderr.contains("trying again"), "{ran:#?}");
+    }
+    world.run(&["policy", "pin", &url, "--policy", "policy"]).expect(2, &["pins the file and asks nobody"]);
+}
+
+/// A file is pinned without a log to ask, and judges what the log shows from then on.
+#[test]
+fn a_file_is_pinned_offline() {
+    let (log, world) = log_and_world();
+    let url = log.url();
+    let (key, rest) = {
+        let policy = log.policy();
+        let (key, rest) = policy.split_once('\n').expect("lines");
+        (key.to_owned(), rest.to_owned())
+    };
+    world.file("policy", format!("{key} {url}\n{rest}").as_bytes());
+    world.file("nowhere", log.policy().as_bytes());
+    world.file("none", b"quorum none\n");
+    let pin = |flags: &[&str]| world.run(&[&["policy", "pin"], flags].concat());
+    pin(&[]).expect(2, &["<URL>"]);
+    pin(&["--policy", "none"]).expect(2, &["the policy names no log"]);
+    pin(&["--policy", "nowhere"]).expect(2, &["does not say where the log", "--offline"]);
+    let other = format!("sha256:{}", "0".repeat(64));
+    pin(&["--policy", "policy", "--expect", &other]).expect(1, &["another fingerprint"]);
+    assert!(!world.path(".aip").exists());
+    pin(&["--policy", "policy"])
+        .expect(0, &["fingerprint sha256:", &format!("at {url}, which was not asked"), "log sync"]);
+    assert!(log.paths().is_empty(), "{:?}", log.paths());
+    // The URL of before is kept where the file says none.
+    pin(&["--policy", "nowhere"]).expect(0, &[&format!("at {url}, which was not asked")]);
+    pin(&[&url, "--policy", "nowhere", "--offline"]).expect(0, &["which was not asked"]);
+    sign(&world, &log, &["app"]).expect(0, &["logged"]);
+    world.run(&["verify", "app", "--any-signer"]).expect(0, &["pinned for log.example.com/pipelines"]);
+    world.run(&["log", "sync"]).expect(0, &["size 1, was 0"]);
+    // What was seen stays when the file is pinned again, and a weaker one is refused as online.
+    pin(&["--policy", "policy"]).expect(0, &[]);
+    log.truncate(0);
+    world.run(&["log", "sync"]).expect(1, &["size 0, and had 1 before"]);
+    world.file("weaker", format!("{key} {url}\nquorum none\n").as_bytes());
+    pin(&["--policy", "weaker"]).expect(2, &["weaker than the pinned one"]);
+    let stranger = crate::log::other_log().verifier().to_string();
+    world.file("two", format!("{key} {url}\nlog {stranger} http://127.0.0.1:9\nquorum none\n").as_bytes());
+    pin(&["--policy", "two"]).expect(2, &["several logs"]);
+    pin(&["http://127.0.0.1:9", "--policy", "two", "--offline"]).expect(0, &["at http://127.0.0.1:9, which"]);
 }
 
 #[test]

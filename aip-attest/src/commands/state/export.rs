@@ -19,7 +19,7 @@ use crate::target::Wish;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Whose state
-    #[arg(long, value_name = "DID")]
+    #[arg(long, visible_alias = "signer", value_name = "DID")]
     did: Did,
 
     /// The file to write; else stdout
