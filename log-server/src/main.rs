@@ -4,9 +4,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use log_server::{Failure, backup, erase, fsck, init, policy, recover, restore, salvage, serve};
 use service::program;
+
+mod manual;
 
 /// An append-only Merkle log of signed entries
 #[derive(Parser)]
@@ -28,6 +30,7 @@ enum Command {
     Restore(restore::Args),
     Recover(recover::Args),
     Salvage(salvage::Args),
+    Man(program::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Restore(args) => Some(restore::run(&args)?),
         Command::Recover(args) => Some(recover::run(&args)?),
         Command::Salvage(args) => Some(salvage::run(&args)?),
+        Command::Man(args) => program::man(&args, Cli::command(), &manual::MANUAL).map(|()| None)?,
     };
     line.map_or(Ok(()), |line| program::print(&format!("{line}\n")))?;
     Ok(ExitCode::SUCCESS)

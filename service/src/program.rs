@@ -1,8 +1,13 @@
 //! How a program begins and ends.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use manual::Manual;
+
+use crate::durable;
 use crate::failure::Failure;
 
 /// Writes what the program says of itself to stderr; the variable says how much (`info`, `debug`, …).
@@ -13,6 +18,27 @@ pub fn log_to_stderr(variable: &str) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+}
+
+/// Print the manual page, or write the pages of all commands to a folder
+#[derive(clap::Args, Debug)]
+pub struct ManArgs {
+    /// The folder to write to, one page a command
+    folder: Option<PathBuf>,
+}
+
+/// Prints the manual page of the program, or writes all pages.
+pub fn man(args: &ManArgs, program: clap::Command, manual: &Manual) -> Result<(), Failure> {
+    let cannot = |e: io::Error| Failure::new("cannot make the manual pages").caused_by(e);
+    let Some(folder) = &args.folder else {
+        let page = manual::page(program, manual).map_err(cannot)?;
+        return print(&String::from_utf8_lossy(&page));
+    };
+    fs::create_dir_all(folder).map_err(cannot)?;
+    for (name, page) in manual::pages(program, manual).map_err(cannot)? {
+        durable::replace(&folder.join(name), &page).map_err(cannot)?;
+    }
+    Ok(())
 }
 
 /// Writes data to stdout. One that is full or closed is a failure, not a panic.

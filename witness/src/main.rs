@@ -4,9 +4,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use service::program;
 use witness::{Failure, findings, fsck, init, monitor, serve, status};
+
+mod manual;
 
 /// A witness of transparency logs
 #[derive(Parser)]
@@ -26,6 +28,7 @@ enum Command {
     Findings(findings::Args),
     Fsck(fsck::Args),
     Monitor(monitor::Args),
+    Man(program::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             program::print(&text)?;
             return Ok(code);
         }
+        Command::Man(args) => program::man(&args, Cli::command(), &manual::MANUAL).map(|()| String::new())?,
         Command::Monitor(args) => return monitor::run(&args).map(ExitCode::from),
     };
     program::print(&text)?;

@@ -1,5 +1,8 @@
+mod manual;
+
 use std::path::PathBuf;
 
+use self::manual::MANUAL;
 use crate::durable::{self, Readers};
 use crate::report::{Console, Exit, Failure, Result};
 
@@ -12,21 +15,26 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, name: &'static str, console: &mut Console) -> Result<Exit> {
     let command = super::cli(name);
+    let cannot = |error| Failure::new("cannot make the manual pages").caused_by(error);
     let Some(folder) = args.folder else {
-        console.raw(&page(command)?);
+        console.raw(&::manual::page(command, &MANUAL).map_err(cannot)?);
         return Ok(Exit::Yes);
     };
     durable::create_folder(&folder, Readers::Everyone)?;
-    clap_mangen::generate_to(command, &folder)
-        .map_err(|error| Failure::new(format!("cannot write to `{}`", folder.display())).caused_by(error))?;
+    for (name, page) in ::manual::pages(command, &MANUAL).map_err(cannot)? {
+        durable::write(&folder.join(name), &page, Readers::Everyone)?;
+    }
     console.note(format!("the manual pages are in `{}`", folder.display()));
     Ok(Exit::Yes)
 }
 
-fn page(command: clap::Command) -> Result<Vec<u8>> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command)
-        .render(&mut page)
-        .map_err(|error| Failure::new("cannot make the manual page").caused_by(error))?;
-    Ok(page)
+#[cfg(test)]
+mod tests {
+    use super::super::{LONG_NAME, cli};
+    use super::*;
+
+    #[test]
+    fn every_command_has_examples_and_every_example_parses() {
+        assert_eq!(MANUAL.unfit(&cli(LONG_NAME)), [""; 0]);
+    }
 }
