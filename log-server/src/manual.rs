@@ -25,7 +25,7 @@ pub(crate) const MANUAL: Manual = Manual {
         ("DIR/log.skey, DIR/log-ml-dsa.skey", "the log's private keys, mode 0600"),
         ("DIR/db/", "entries, tiles, lookups, envelopes"),
         ("DIR.signed", "what was signed last, beside the directory: never restore it from a copy"),
-        ("DIR.signed.shown", "a checkpoint that a witness showed and this directory contradicts: evidence"),
+        ("DIR.signed.shown", "a checkpoint that a witness showed and this directory contradicts: proof"),
     ],
 };
 

@@ -381,11 +381,13 @@ fn pipelines_vouch_confirm_and_report() {
         let (code, _, err) = voucher.run(arguments);
         assert_eq!((code, err.contains(said)), (2, true), "{arguments:?}: {err}");
     }
-    // A pipeline's key vouches for nobody, and is told how it could.
+    // A pipeline's key vouches for nobody, and is told that another identity does.
     let (code, _, err) = two.run(&["vouch", &did]);
     assert_eq!(code, 2, "{err}");
     assert!(
-        err.contains("lacks the capability `vouches`") && err.contains("rotate-key --capabilities"),
+        err.contains("lacks the capability `vouches`")
+            && err.contains("aip --as org init")
+            && !err.contains("rotate-key"),
         "{err}"
     );
     let confirmed = two.json(&["confirm", "app", "--did", &did]);

@@ -21,7 +21,7 @@ pub(crate) const MANUAL: Manual = Manual {
         ("DIR/ed25519.skey, DIR/ml-dsa-44.skey", "the witness's private keys, mode 0600"),
         ("DIR/logs", "the logs that are cosigned; SIGHUP reads it again"),
         ("DIR/logs.learned", "the logs that lists brought"),
-        ("DIR/db/", "what was cosigned, and evidence: never restore it from a copy"),
+        ("DIR/db/", "what was cosigned, and proof against logs: never restore it from a copy"),
         ("DIR.cosigned", "what was cosigned, a second time, beside the directory: never restore it"),
     ],
 };
@@ -50,10 +50,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     ("status", &[example("$ status --dir /var/lib/aip-witness/witness", "what was cosigned of each log")]),
     (
-        "evidence",
+        "findings",
         &[example(
-            "$ evidence --dir /var/lib/aip-witness/witness --export evidence",
-            "what convicts a log, for aip inspect --evidence",
+            "$ findings --dir /var/lib/aip-witness/witness --export findings",
+            "what convicts a log: aip inspect --finding confirms it",
         )],
     ),
     (

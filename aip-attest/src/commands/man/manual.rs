@@ -155,7 +155,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             example("$ inspect app.receipt.json", "what a receipt says"),
             example(
-                "$ inspect --evidence fork.json --vkey log.example.com/pipelines+1d6673ac+AdBKsjJ0K7SrOhNovUYV5ObQIkq3GgFrr4UgozLJd4c3",
+                "$ inspect --finding fork.json --vkey log.example.com/pipelines+1d6673ac+AdBKsjJ0K7SrOhNovUYV5ObQIkq3GgFrr4UgozLJd4c3",
                 "confirm that a log contradicted itself",
             ),
         ],
