@@ -76,7 +76,7 @@ fn signer_and_did_say_the_same() {
     world.file("policy", log.policy().as_bytes());
     let (own, other) = (did().to_string(), "did:aip:56475aa75463474c0285df5dbf2bcab8");
     for flag in ["--signer", "--did"] {
-        world.run(&["verify", "app", "--policy", "policy", flag, &own]).expect(0, &["verified:"]);
+        world.run(&["verify", "app", "--policy", "policy", flag, &own]).expect(0, &["ok  app"]);
         world.run(&["verify", "app", "--policy", "policy", flag, other]).expect(1, &["signer"]);
         let fetch =
             ["fetch", "app", "--log", &log.url(), "--policy", "policy", "--receipts", "r", flag, other];

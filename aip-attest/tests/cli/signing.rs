@@ -49,6 +49,7 @@ $ aip-attest sign dist
 ? 2
 ! error: no log is named
 ! hint: name one with --log URL or AIP_LOG_URL, or pin one: `aip-attest policy pin URL`
+! hint: in CI, where no pin is kept: commit the policy, `aip-attest policy show ORIGIN > .aip/policy` where it is pinned, or give the action `log-url` and `policy-sha256`, which `aip-attest policy check` prints
 ! hint: or sign without a log: --no-log
 
 $ aip-attest sign 'dist/*.exe' --no-log

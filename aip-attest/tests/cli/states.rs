@@ -81,7 +81,7 @@ ok  app  did:aip:5647…  20[..]  1 of 1 witness
 as of: size 2 of log.example.com/pipelines, which was seen at size 9: a report, rotation or end since then is not known here
 policy: pinned for log.example.com/pipelines
 identity: not registered, as far as the receipt tells: no gate takes it
-! hint: `aip-attest log sync --did $DID` keeps the state of today, which `verify` reads; --state FILE names one; `gate` asks the log itself
+! hint: `aip log sync --did $DID` keeps the state of today, which `verify` reads; --state FILE names one; `gate` asks the log itself
 ",
     );
     world.file(&place(&log_key()), State::at(7).evidence().as_bytes());
@@ -93,7 +93,7 @@ ok  app  did:aip:5647…  20[..]  1 of 1 witness
 as of: size 7 of log.example.com/pipelines, which was seen at size 9: a report, rotation or end since then is not known here
 policy: pinned for log.example.com/pipelines
 state: not registered as of size 7 of log.example.com/pipelines, kept in `[..]/.aip/states/[..].json`
-! hint: `aip-attest log sync --did $DID` keeps the state of today, which `verify` reads; --state FILE names one; `gate` asks the log itself
+! hint: `aip log sync --did $DID` keeps the state of today, which `verify` reads; --state FILE names one; `gate` asks the log itself
 ",
     );
     world.file(&place(&log_key()), State::at(9).evidence().as_bytes());

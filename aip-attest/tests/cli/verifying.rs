@@ -110,7 +110,7 @@ could not check  d/none  there is no receipt `d/none.receipt.json`
 ok               d/app   $DID  20[..]  1 of 1 witness
 policy: policy (--policy)
 identity: not registered, as far as the receipt tells: no gate takes it
-! hint: `aip-attest sign` writes it, `aip-attest fetch` gets it from the log; --receipts DIR names the folder where it is
+! hint: `aip sign` writes it, `aip fetch` gets it from the log; --receipts DIR names the folder where it is
 ! hint: or name the receipt: --receipt FILE
 ",
     );
@@ -141,7 +141,7 @@ ok               d/bom      $DID  20[..]  1 of 1 witness
 policy: policy (--policy)
 identity: not registered, as far as the receipt tells: no gate takes it
 statement: `https://cyclonedx.org/bom`, no provenance: read what it says, or ask with --predicate-type (d/bom)
-! hint: `aip-attest sign` writes it, `aip-attest fetch` gets it from the log; --receipts DIR names the folder where it is
+! hint: `aip sign` writes it, `aip fetch` gets it from the log; --receipts DIR names the folder where it is
 ! hint: or name the receipt: --receipt FILE
 ",
     );
