@@ -1,0 +1,31 @@
+a_log && an_identity
+for n in 1 2; do echo "$n" >"f$n" && aip sign "f$n"; done
+mkdir -p /media/custody /var/backups/aip-log && cp /var/lib/aip-log/log/log.skey /media/custody/
+
+systemctl() {
+    case $1 in
+        start) serve_log ;;
+        stop) stop_log ;;
+    esac
+}
+more_entries() { for n in 3 4; do echo "$n" >"f$n" && aip sign "f$n" || return; done; }
+# A server of somebody else with the same tiles.
+a_mirror() {
+    stop_log && mkdir mirror && cp -r /var/lib/aip-log/log mirror/log && cp /var/lib/aip-log/log.signed mirror/log.signed && serve_log
+    mirror=https://mirror.example.org/log
+    log-server serve --dir mirror/log --listen "${mirror#http://}" 2>>mirror.txt &
+    page_wait "$mirror"
+}
+everything_is_lost() { stop_log && mv /var/lib/aip-log/log /var/lib/aip-log/lost; }
+# In the newest write-ahead log, in the middle, after a crash.
+a_bit_flips() {
+    serve_log && for n in 5 6 7 8; do echo "$n" >"f$n" && aip sign "f$n" || return; done
+    kill -KILL "$served"; wait "$served"
+    python3 - "$(ls /var/lib/aip-log/log/db/*.log | tail -n 1)" <<'FLIP'
+import sys
+with open(sys.argv[1], "r+b") as file:
+    data = file.read()
+    file.seek(len(data) // 2)
+    file.write(bytes([data[len(data) // 2] ^ 1]))
+FLIP
+}
