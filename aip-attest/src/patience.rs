@@ -11,19 +11,21 @@ pub struct Patience {
     deadline: Instant,
     pause: Duration,
     told: String,
-    /// Whether a log that cannot be reached may come back while somebody waits.
-    for_unreachable: bool,
+    /// Until when a log that cannot be reached may still come.
+    unreachable_until: Instant,
 }
 
 impl Patience {
     /// Tries until `deadline`.
     pub fn until(deadline: Instant) -> Self {
-        Self { deadline, pause: FIRST_PAUSE, told: String::new(), for_unreachable: true }
+        Self { deadline, pause: FIRST_PAUSE, told: String::new(), unreachable_until: deadline }
     }
 
-    /// For somebody who looks on and typed the address: one where nobody answers is asked once.
+    /// For somebody who looks on and typed the address: where nobody answers, three seconds are enough for a log that is
+    /// just being started.
     pub fn only_with_who_answers(self) -> Self {
-        Self { for_unreachable: false, ..self }
+        let soon = Instant::now() + Duration::from_secs(3);
+        Self { unreachable_until: soon.min(self.deadline), ..self }
     }
 
     /// Asks until there is an answer, a refusal, or no time left.
@@ -34,10 +36,8 @@ impl Patience {
                 Err(error) => error,
             };
             let Some(retry_after) = error.retry() else { return Err(error.into()) };
-            if error.is_unreachable() && !self.for_unreachable {
-                return Err(Failure::from(error).for_now());
-            }
-            if !self.pause(retry_after, console, &error.one_line()) {
+            let deadline = if error.is_unreachable() { self.unreachable_until } else { self.deadline };
+            if !self.pause_until(deadline, retry_after, console, &error.one_line()) {
                 let is_said = matches!(error, ClientError::Http(log_client::Error::NoTime { .. }));
                 let failure = Failure::from(error).for_now();
                 return Err(if is_said {
@@ -52,8 +52,18 @@ impl Patience {
     /// Waits before the next try, at least as long as the log asks; false if the deadline comes first. Says
     /// why, and again when that changes.
     pub fn pause(&mut self, at_least: Option<Duration>, console: &mut Console, why: &str) -> bool {
+        self.pause_until(self.deadline, at_least, console, why)
+    }
+
+    fn pause_until(
+        &mut self,
+        deadline: Instant,
+        at_least: Option<Duration>,
+        console: &mut Console,
+        why: &str,
+    ) -> bool {
         let pause = self.pause.max(at_least.unwrap_or_default());
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now());
         // With no time for a try behind it, what is known now is said, and not that the time is up.
         if pause + SHORTEST_TRY >= left {
             return false;

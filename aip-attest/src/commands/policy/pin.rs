@@ -28,8 +28,8 @@ use crate::report::{Console, Exit, Failure, Result, printable};
 /// compared from the first `log sync` on.
 ///
 /// Exit codes as of `log sync`: 1 the fingerprint is another one, the log contradicts what was seen of it, or its
-/// checkpoint is not by a key of the policy; 2 out of reach or below the quorum, or nobody confirmed. A log that cannot be
-/// reached is asked once.
+/// checkpoint is not by a key of the policy; 2 out of reach or below the quorum, or nobody confirmed. Where
+/// nobody answers at all, it tries for three seconds.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The log
