@@ -35,6 +35,7 @@ use std::path::{Component, Path, PathBuf};
 use tlog::Hash;
 
 use crate::platform::{self, Platform};
+use crate::receipt_file;
 use crate::report::{Failure, Result};
 pub use aside::{Aside, exclude_hint};
 pub use exclude::Excludes;
@@ -132,14 +133,35 @@ fn elsewhere(name: &str, sha256: Hash, folder: &Path) -> Result<Hashed> {
             .because("receipts are named after their subjects")
             .hint("use a relative name without `..` and `\\`"));
     }
-    let path = platform::native(&folder.join(name));
+    let path = platform::native(&folder.join(place_below(Platform::HERE, name)));
     let place = Place::Elsewhere { sha256, path: Some(path) };
     Ok(Hashed { artifact: Artifact { place, name: name.to_owned() }, sha256 })
+}
+
+/// The path that the receipt of the subject `name` is named after. On Windows no folder has a name such as
+/// `localhost:5000`, and the receipt lies in one that is called as receipts are.
+fn place_below(platform: Platform, name: &str) -> PathBuf {
+    match (platform, Path::new(name).file_name()) {
+        (Platform::Windows, Some(file)) => receipt_file::allowed_path(Path::new(name)).with_file_name(file),
+        _ => PathBuf::from(name),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_receipt_lies_in_no_folder_that_windows_cannot_make() {
+        for (name, want) in [
+            ("localhost:5000/o/app:1", "localhost%3A5000/o/app:1"),
+            ("com1.tar/lib./x", "%63om1.tar/lib%2E/x"),
+            ("app:1", "app:1"),
+        ] {
+            assert_eq!(place_below(Platform::Windows, name), Path::new(want));
+            assert_eq!(place_below(Platform::Unix, name), Path::new(name));
+        }
+    }
 
     const HEX: &str = "51bc0fc1f19104fa6e89ce50be9aa1f57c3346c1ca51ab49f5f00e14ce8f8076";
 

@@ -76,8 +76,7 @@ impl Shelf {
             }
             Some(folder) => {
                 let below = from_here(path)?.unwrap_or_else(|| PathBuf::from(name));
-                let parts = below.components().filter(|part| matches!(part, Component::Normal(_)));
-                let base: PathBuf = parts.map(|part| called(part.as_os_str())).collect();
+                let base = called_path(&below, called);
                 base.file_name().ok_or_else(names_none)?;
                 Place { base: folder.join(base), file: None, has_own_name: true }
             }
@@ -259,6 +258,16 @@ fn from_here(path: &Path) -> Result<Option<PathBuf>> {
         }
     }
     Ok(whole.strip_prefix(&here).ok().map(Path::to_path_buf))
+}
+
+/// A path whose every name is written so that all systems and tools can have it.
+pub fn allowed_path(path: &Path) -> PathBuf {
+    called_path(path, allowed)
+}
+
+fn called_path(path: &Path, called: fn(&OsStr) -> OsString) -> PathBuf {
+    let parts = path.components().filter(|part| matches!(part, Component::Normal(_)));
+    parts.map(|part| called(part.as_os_str())).collect()
 }
 
 /// The name of a file or folder with what upload-artifact, zip files and other systems refuse written as in a URI:

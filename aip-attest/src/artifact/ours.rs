@@ -190,7 +190,18 @@ pub fn is_named(subject: &str, path: &Path) -> bool {
 }
 
 fn is_named_on(platform: Platform, subject: &str, path: &str) -> bool {
-    let path = platform.with_slashes(path);
+    match platform {
+        Platform::Unix => is_end(subject, path),
+        // The path of what is elsewhere is written as folders can be called there: `localhost%3A5000\app`.
+        Platform::Windows => {
+            let called = |text: &str| receipt_file::allowed_path(Path::new(&*platform.with_slashes(text)));
+            let called = |text: &str| called(text).to_string_lossy().replace('\\', "/");
+            is_end(&called(subject), &called(path))
+        }
+    }
+}
+
+fn is_end(subject: &str, path: &str) -> bool {
     let path = path.trim_start_matches("./");
     let ends = |whole: &str, end: &str| {
         whole.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('/'))
@@ -231,6 +242,8 @@ mod tests {
             ("dist/app.exe", r"C:\w\dist\app.exe", true),
             ("w/dist/app.exe", r"dist\app.exe", true),
             ("app.exe", r".\app.exe", true),
+            ("localhost:5000/app:1", r"localhost%3A5000\app:1", true),
+            ("/", r"dist\app.exe", false),
             ("app.exe", r"dist\myapp.exe", false),
             ("a/app.exe", r"b\app.exe", false),
         ] {
