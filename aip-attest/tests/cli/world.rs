@@ -20,6 +20,15 @@ use tlog::{Hash, TreeSize, UnixTime};
 pub(crate) const ORIGIN: &str = "log.example.com/pipelines";
 pub(crate) const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 
+/// What is printed, with the paths of Windows written as elsewhere; JSON has two backslashes for one.
+fn with_slashes(printed: String) -> String {
+    match printed.starts_with(['{', '[']) {
+        _ if cfg!(not(windows)) => printed,
+        true => printed.replace(r"\\", "/"),
+        false => printed.replace('\\', "/"),
+    }
+}
+
 /// A temporary folder, which is home and working folder at once.
 pub(crate) struct World {
     dir: tempfile::TempDir,
@@ -89,9 +98,8 @@ impl World {
                 if path.is_dir() {
                     folders.push(path);
                 } else {
-                    names.push(
-                        path.strip_prefix(self.dir.path()).expect("inside").to_string_lossy().into_owned(),
-                    );
+                    let path = path.strip_prefix(self.dir.path()).expect("inside");
+                    names.push(with_slashes(path.to_string_lossy().into_owned()));
                 }
             }
         }
@@ -126,8 +134,8 @@ impl World {
         let output = self.command(program).args(arguments).output().expect("the program runs");
         Ran {
             code: output.status.code().expect("an exit code"),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+            stdout: with_slashes(String::from_utf8(output.stdout).expect("UTF-8")),
+            stderr: with_slashes(String::from_utf8(output.stderr).expect("UTF-8")),
         }
     }
 
