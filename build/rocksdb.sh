@@ -16,6 +16,7 @@
 #   CARGO_BUILD_JOBS how many units at once (default: one a core)
 set -eu
 umask 022
+from=$(pwd)
 here=$(cd "$(dirname "$0")/.." && pwd)
 say() { printf '%s\n' "$*" >&2; }
 not_here() { say "RocksDB: $*, so cargo compiles it: about 21 CPU minutes, once for each target folder" && exit 3; }
@@ -123,7 +124,8 @@ ours() (
 )
 
 cache() (
-    folder=${AIP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aip}/rocksdb
+    folder=${AIP_CACHE:-${XDG_CACHE_HOME:-${HOME:-$target}/.cache}/aip}/rocksdb
+    cd "$from"
     if mkdir -p "$folder" 2>/dev/null && [ -w "$folder" ] && folder=$(cd -P "$folder" && pwd) && ours "$folder"; then
         echo "$folder"
         exit

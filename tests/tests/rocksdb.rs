@@ -229,7 +229,7 @@ impl Kitchen {
 
     fn script(&self, command: &str) -> Command {
         let mut script = script(command);
-        script.env("AIP_CACHE", self.path("cache")).env("CARGO_TARGET_DIR", self.path("target"));
+        script.env("AIP_CACHE", self.path("a cache")).env("CARGO_TARGET_DIR", self.path("target"));
         script.env("CXX", self.path("c++")).stdout(Stdio::piped()).stderr(Stdio::piped());
         script
     }
@@ -292,7 +292,7 @@ fn a_compiler_that_fails_leaves_nothing_and_the_next_one_begins_anew() {
     let words = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{words}");
     assert!(words.contains("cannot compile") && words.contains("error: RocksDB does not compile"), "{words}");
-    let left = fs::read_dir(kitchen.path("cache/rocksdb")).expect("the cache");
+    let left = fs::read_dir(kitchen.path("a cache/rocksdb")).expect("the cache");
     let left: Vec<_> = left.map(|entry| entry.expect("it").file_name()).collect();
     assert_eq!(left, ["lock"]);
     kitchen.compiler("");
@@ -303,7 +303,7 @@ fn a_compiler_that_fails_leaves_nothing_and_the_next_one_begins_anew() {
 #[test]
 fn a_cache_of_others_is_not_used() {
     let kitchen = Kitchen::new();
-    let cache = kitchen.path("cache/rocksdb");
+    let cache = kitchen.path("a cache/rocksdb");
     fs::create_dir_all(&cache).expect("a folder");
     let apart = |why: &str| {
         let output = kitchen.script("folder").output().expect("sh runs");
@@ -312,7 +312,7 @@ fn a_cache_of_others_is_not_used() {
         assert!(words.contains("is not writable by us alone"), "{why}: {words}");
     };
     assert!(Path::new(&stdout(&kitchen.script("folder").output().expect("sh runs"))).starts_with(&cache));
-    for (folder, mode) in [("cache/rocksdb", 0o777), ("cache/rocksdb", 0o1777), ("cache", 0o777)] {
+    for (folder, mode) in [("a cache/rocksdb", 0o777), ("a cache/rocksdb", 0o1777), ("a cache", 0o777)] {
         let before = kitchen.path(folder).metadata().expect("it").permissions();
         fs::set_permissions(kitchen.path(folder), fs::Permissions::from_mode(mode)).expect("changed");
         apart(&format!("{folder} {mode:o}"));
@@ -359,7 +359,7 @@ fn what_cargo_has_compiled_stays() {
     fs::write(out.join("librocksdb.a"), "").expect("written");
     assert_eq!(said(&out, &sources), Some(3));
     assert_eq!(said(&out, Path::new("/registry/librocksdb-sys-0.1.0")), Some(0), "an older RocksDB");
-    assert_eq!(said(&kitchen.path("cache/rocksdb/123"), &sources), Some(0), "cargo has linked ours since");
+    assert_eq!(said(&kitchen.path("a cache/rocksdb/123"), &sources), Some(0), "cargo has linked ours since");
 }
 
 /// The flags are those of one kind of machine: elsewhere cargo must compile RocksDB, and the reason is said.
