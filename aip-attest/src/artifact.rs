@@ -85,6 +85,14 @@ impl Artifact {
         }
     }
 
+    /// What its file is called, in the form in which a statement names a subject. A digest has no name.
+    pub fn called(&self) -> Option<String> {
+        match &self.place {
+            Place::File(path) => Some(called_on(Platform::HERE, &path.to_string_lossy())),
+            Place::Elsewhere { path, .. } => path.is_some().then(|| self.name.clone()),
+        }
+    }
+
     /// What to call it in messages.
     pub fn label(&self) -> String {
         match self.path() {
@@ -92,6 +100,12 @@ impl Artifact {
             None => self.name.clone(),
         }
     }
+}
+
+/// What a file at `path` is called: the parts of the path, with `/` between them.
+fn called_on(platform: Platform, path: &str) -> String {
+    let path = platform.with_slashes(path);
+    path.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/")
 }
 
 /// Whether `text` has characters of a pattern.
@@ -160,6 +174,23 @@ mod tests {
         ] {
             assert_eq!(place_below(Platform::Windows, name), Path::new(want));
             assert_eq!(place_below(Platform::Unix, name), Path::new(name));
+        }
+    }
+
+    #[test]
+    fn a_file_is_called_by_the_parts_of_its_path() {
+        for (path, want) in [
+            ("app", "app"),
+            ("./app", "app"),
+            ("dist//app", "dist/app"),
+            ("dist/./app", "dist/app"),
+            ("../dist/app", "../dist/app"),
+            ("/w/dist/app", "w/dist/app"),
+            ("dist/", "dist"),
+        ] {
+            for platform in [Platform::Unix, Platform::Windows] {
+                assert_eq!(called_on(platform, path), want, "{path}");
+            }
         }
     }
 

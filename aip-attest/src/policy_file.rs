@@ -52,6 +52,8 @@ pub enum Source {
     Pinned(String),
     /// Kept with the key for this origin.
     Kept(String),
+    /// The log served it, and a workflow named its fingerprint.
+    Fixed(String),
     /// The log itself says so, and nobody has confirmed it.
     Log(String),
 }
@@ -61,7 +63,7 @@ impl Source {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Flag(path) | Self::Environment(path) | Self::WorkingTree(path) => Some(path),
-            Self::Pinned(_) | Self::Kept(_) | Self::Log(_) => None,
+            Self::Pinned(_) | Self::Kept(_) | Self::Fixed(_) | Self::Log(_) => None,
         }
     }
 }
@@ -74,6 +76,7 @@ impl Display for Source {
             Self::WorkingTree(path) => write!(f, "{} (working tree)", path.display()),
             Self::Pinned(origin) => write!(f, "pinned for {origin}"),
             Self::Kept(origin) => write!(f, "kept with the key for {origin}"),
+            Self::Fixed(url) => write!(f, "of {url}, pinned by policy-sha256"),
             Self::Log(url) => write!(f, "of {url}, by its own word, not pinned"),
         }
     }

@@ -36,10 +36,21 @@ pub struct Request {
     pub receipt: Option<PathBuf>,
     /// The log, unless it stays with a signature.
     pub log: Option<Wish>,
-    /// Whether the caller saw by a state that the key is the DID's now.
-    pub is_current: bool,
+    /// Who says that a key is the DID's, if the DID does not prove it by itself.
+    pub key: KeyOf,
     /// Until when a log is waited for.
     pub deadline: Instant,
+}
+
+/// Who says that a key is its DID's: a DID proves its first key by itself, and of every later one a log's state tells.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeyOf {
+    /// The caller has seen such a state.
+    Shown,
+    /// The log, before anything is signed.
+    Log,
+    /// The log, or whoever submits: where no log is named, or the log does not answer now, the receipts stay pending.
+    LogOrSubmit,
 }
 
 /// What a statement says about its subjects.
@@ -110,6 +121,8 @@ pub struct Report {
     pub signed: Vec<Signed>,
     /// Why the log was not even asked.
     pub log_failure: Option<Failure>,
+    /// Whether nobody has said yet that the key is the DID's: the log does when the receipts are submitted.
+    pub is_key_open: bool,
 }
 
 impl Report {
@@ -122,25 +135,33 @@ impl Report {
 
 /// Signs, writes what it signed, and submits it.
 pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mut Console) -> Result<Report> {
-    let is_proven = request.is_current || identity.is_genesis();
+    let is_proven = request.key == KeyOf::Shown || identity.is_genesis();
+    let may_be_open = request.key == KeyOf::LogOrSubmit;
+    let report = |signed, log_failure| Report { signed, log_failure, is_key_open: !is_proven };
     let Some(wish) = request.log.take() else {
-        if !is_proven {
+        if !is_proven && !may_be_open {
             identity.require_genesis()?;
         }
-        return write_signed(prepare(&request, identity)?, None, console);
+        return Ok(report(write_signed(prepare(&request, identity)?, console)?, None));
     };
     let target = match wish.meet_to_submit(pins, request.deadline, console) {
         Ok(target) => target,
         // Without its name there is nothing to claim: the signatures are kept, and `submit` goes on.
-        Err(failure) if is_proven => {
-            return write_signed(prepare(&request, identity)?, Some(failure), console);
+        Err(failure) if is_proven || (may_be_open && failure.is_for_now()) => {
+            return Ok(report(write_signed(prepare(&request, identity)?, console)?, Some(failure)));
         }
         // Nothing says that this key may sign for the DID.
         Err(failure) => return Err(failure),
     };
-    if !is_proven {
-        events::require_current(identity, &target, pins, request.deadline, console)?;
-    }
+    let whose = match is_proven {
+        true => Ok(()),
+        false => events::require_current(identity, &target, pins, request.deadline, console),
+    };
+    let unanswered = match whose {
+        Ok(()) => None,
+        Err(failure) if may_be_open && failure.is_for_now() => Some(failure),
+        Err(failure) => return Err(failure),
+    };
     let groups = prepare(&request, identity)?;
     let (mut jobs, mut listings) = (Vec::new(), Listings::default());
     for group in &groups {
@@ -149,15 +170,25 @@ pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mu
     }
     // On disk before the first byte is sent: whatever happens now can be sent again as it is.
     let written = write(&jobs, console)?;
-    events::home::tell_of_other(identity.did, &target, console);
-    events::register_on_the_way(identity, &target, pins, request.deadline, console);
-    let outcomes = submission::submit(&jobs, &target, pins, request.deadline, console);
+    let is_key_open = unanswered.is_some();
+    let outcomes = match unanswered {
+        // Nor would it answer the entries: they wait for `submit`.
+        Some(failure) => {
+            let failure = submission::pending(failure);
+            jobs.iter().map(|_| Outcome::Left(failure.clone())).collect()
+        }
+        None => {
+            events::home::tell_of_other(identity.did, &target, console);
+            events::register_on_the_way(identity, &target, pins, request.deadline, console);
+            submission::submit(&jobs, &target, pins, request.deadline, console)
+        }
+    };
     let mut signed = Vec::new();
     for (((group, job), written), outcome) in groups.into_iter().zip(jobs).zip(written).zip(outcomes) {
         signed.extend(group.ended(job, &written, outcome, console));
     }
     submission::tell_of_bare(signed.iter().map(|signed| &signed.receipt), &target.origin, console);
-    Ok(Report { signed, log_failure: None })
+    Ok(Report { signed, log_failure: None, is_key_open })
 }
 
 /// One statement with its subjects.
@@ -217,7 +248,7 @@ fn prepare(request: &Request, identity: &Identity) -> Result<Vec<Group>> {
     Ok(prepared)
 }
 
-fn write_signed(groups: Vec<Group>, log_failure: Option<Failure>, console: &mut Console) -> Result<Report> {
+fn write_signed(groups: Vec<Group>, console: &mut Console) -> Result<Vec<Signed>> {
     let (mut jobs, mut listings) = (Vec::new(), Listings::default());
     for group in &groups {
         // What is there may have come further, and says the same: it is not put back.
@@ -228,7 +259,7 @@ fn write_signed(groups: Vec<Group>, log_failure: Option<Failure>, console: &mut 
     let written = write(&jobs, console)?;
     let signed = groups.into_iter().zip(jobs).zip(written);
     let signed = signed.flat_map(|((group, job), written)| group.signed(&job.receipt, &paths(&written)));
-    Ok(Report { signed: signed.collect(), log_failure })
+    Ok(signed.collect())
 }
 
 /// Writes receipts to their places, durably. Answers where they lie, for each job.

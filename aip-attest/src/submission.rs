@@ -481,6 +481,6 @@ pub fn refusal(problem: &Problem) -> Failure {
 }
 
 /// The receipt stays pending, and here is how to go on.
-fn pending(failure: Failure) -> Failure {
+pub fn pending(failure: Failure) -> Failure {
     failure.hint("the receipt stays pending: `aip-attest submit RECEIPT` sends the same bytes again")
 }

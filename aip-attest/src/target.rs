@@ -153,6 +153,10 @@ impl Wish {
             None => believed_policy(&client, &note, pins, &mut patience, console)?,
         };
         refuse_other_fingerprint(self.fingerprint, &judge)?;
+        let judge = match (judge.source, self.fingerprint) {
+            (Source::Log(url), Some(_)) => PolicyFile { source: Source::Fixed(url), ..judge },
+            (source, _) => PolicyFile { source, ..judge },
+        };
         let (checkpoint, _) = judge.policy.log_checkpoint(&note).map_err(|error| {
             Failure::refuted(format!(
                 "the checkpoint of `{}` is not by a log of the policy {}",
@@ -160,10 +164,10 @@ impl Wish {
             ))
             .caused_by(error)
         })?;
-        if matches!(judge.source, Source::Log(_)) && self.fingerprint.is_none() {
+        if matches!(judge.source, Source::Log(_)) {
             console.warn(format!(
                 "`{}` is not pinned: its own word is taken for origin `{}` and policy; \
-                 `aip-attest policy pin {}` makes it certain",
+                 `aip-attest policy pin {}`, or the action's input `policy-sha256`, makes it certain",
                 self.url,
                 printable(&checkpoint.origin),
                 self.url
@@ -222,12 +226,17 @@ fn origin_at(policy: &PolicyFile, url: &str) -> Option<String> {
     Some(log.vkey.name().as_str().to_owned())
 }
 
+/// How a log is named on a machine that keeps what it pins.
+pub const NAME_LOG: &str = "name one with --log URL or AIP_LOG_URL, or pin one: `aip-attest policy pin URL`";
+
+/// How it is pinned there.
+pub const PIN_ONCE: &str =
+    "`aip-attest policy pin URL` once, or name the policy: --policy, AIP_POLICY, .aip/policy";
+
 fn no_log(pins: &Pins) -> Failure {
     let pinned: Vec<String> = pins.iter().map(|pin| format!("{} ({})", pin.url, pin.origin())).collect();
     if pinned.is_empty() {
-        return Failure::new("no log is named")
-            .hint("name one with --log URL or AIP_LOG_URL, or pin one: `aip-attest policy pin URL`")
-            .hint(policy_file::IN_CI);
+        return Failure::new("no log is named").hint(NAME_LOG).hint(policy_file::IN_CI);
     }
     Failure::new(format!("no log is named, and {} are pinned", pinned.len()))
         .because(format!("the pinned ones are {}", pinned.join(", ")))

@@ -26,11 +26,13 @@ use crate::statement::{Statement, StatementError};
 
 mod history;
 mod later;
+mod naming;
 mod report;
 mod verify;
 
 pub use history::{History, HistoryError};
 pub use later::SignerState;
+pub use naming::is_named;
 pub use report::{Check, Fault, Outcome, Report, Verdict};
 pub use verify::{Demand, Pin, Signers, Verified, VerifyPolicy, verify};
 

@@ -10,10 +10,11 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use attestation::receipt::Receipt;
+use attestation::receipt::{self, Receipt};
 use serde::Deserialize;
 use tlog::Hash;
 
+use super::called_on;
 use crate::platform::Platform;
 use crate::receipt_file;
 
@@ -184,29 +185,21 @@ struct Manifest {
 
 const MANIFEST: &str = ".aip-signature.json";
 
-/// Whether a subject's name is one of the file at `path`: the path itself, or one ends the other behind a `/`.
+/// Whether a subject's name is one of the file at `path`, by the rule for receipts ([`receipt::is_named`]).
 pub fn is_named(subject: &str, path: &Path) -> bool {
-    path.to_str().is_some_and(|path| is_named_on(Platform::HERE, subject, path))
+    is_named_on(Platform::HERE, subject, &path.to_string_lossy())
 }
 
 fn is_named_on(platform: Platform, subject: &str, path: &str) -> bool {
     match platform {
-        Platform::Unix => is_end(subject, path),
+        Platform::Unix => receipt::is_named(subject, &called_on(platform, path)),
         // The path of what is elsewhere is written as folders can be called there: `localhost%3A5000\app`.
         Platform::Windows => {
-            let called = |text: &str| receipt_file::allowed_path(Path::new(&*platform.with_slashes(text)));
-            let called = |text: &str| called(text).to_string_lossy().replace('\\', "/");
-            is_end(&called(subject), &called(path))
+            let allowed = |text: &str| receipt_file::allowed_path(Path::new(&*platform.with_slashes(text)));
+            let called = |text: &str| called_on(platform, &allowed(text).to_string_lossy());
+            receipt::is_named(&called(subject), &called(path))
         }
     }
-}
-
-fn is_end(subject: &str, path: &str) -> bool {
-    let path = path.trim_start_matches("./");
-    let ends = |whole: &str, end: &str| {
-        whole.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('/'))
-    };
-    !subject.is_empty() && !path.is_empty() && (ends(path, subject) || ends(subject, path))
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use attestation::Did;
 use attestation::trust::Ppm;
 
 use super::trust::{self, Asked, Judged};
-use super::verify::{self, Found};
+use super::verify::{self, Demands, Found, Naming};
 use crate::artifact::{self, Aside, Excludes, Wanted};
 use crate::policy_file::trust::MAX_PATHS;
 use crate::policy_file::{PolicyFile, Source};
-use crate::predicate;
 use crate::report::{Console, Exit, Failure, Result, counted};
-use crate::scoring::Flags;
 use crate::scoring::age::MaxAge;
+use crate::scoring::{Flags, RootSource};
 
 mod keep;
 mod print;
@@ -21,8 +21,10 @@ mod print;
 ///
 /// Computes the trust score of --did from logged vouches, from your own roots, and compares it with --threshold.
 /// With artifacts, their receipts must verify too, signed by that DID; without any, none is checked, and the
-/// answer says so. Every file of a folder or a pattern needs a receipt, as for `verify`, and one of provenance: that the
-/// DID signed what it says of an artifact, such as a scan's result, does not mean that it built it. A DID that is not registered,
+/// answer says so. Every file of a folder or a pattern needs a receipt, as for `verify`, and one of provenance, unless
+/// --predicate-type names another kind: that the DID signed a scan's result or an SBOM of an artifact does not mean that it
+/// built it. The file must be called as it was signed, unless --any-name: the name in the statement and the path of the file
+/// are equal, or one ends with the other behind a `/`. An argument `sha256:HEX` has no name, and none is asked for. A DID that is not registered,
 /// that was deactivated, is reported as compromised or that no path of vouches leads to does not pass, whatever the
 /// threshold.
 ///
@@ -79,9 +81,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     receipts: Option<PathBuf>,
 
-    /// The kind of statement that must be about each artifact, a URI or a word such as cyclonedx; else provenance
-    #[arg(long, value_name = "TYPE", requires = "artifacts", value_parser = predicate::resolve)]
-    predicate_type: Option<String>,
+    #[command(flatten)]
+    demands: Demands,
+
+    /// Let an artifact have another name than the one it was signed under
+    #[arg(long, requires = "artifacts", conflicts_with = "subject_name")]
+    any_name: bool,
+
+    /// How long ago an artifact was logged at most, such as 30d
+    #[arg(long, value_name = "DURATION", requires = "artifacts", value_parser = super::parse_duration)]
+    artifact_max_age: Option<Duration>,
 
     /// Print JSON
     #[arg(long)]
@@ -112,7 +121,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         artifact: args.require.contains(&Requirement::Artifact),
         witnessed: args.require.contains(&Requirement::Witnessed),
         receipts: args.receipts,
-        predicate_type: args.predicate_type,
+        demands: args.demands,
+        artifact_max_age: args.artifact_max_age,
+        any_name: args.any_name,
         asked: args.asked,
     };
     let opened = gate.open(console)?;
@@ -120,6 +131,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         print::json(&opened, console);
     } else {
         print::text(&opened, console);
+    }
+    if let Some(open) = opened.left_open() {
+        console.warn(open);
     }
     if let Some(hint) = opened.hint() {
         console.hint(hint);
@@ -139,8 +153,11 @@ pub(super) struct Gate {
     pub(super) artifact: bool,
     pub(super) witnessed: bool,
     pub(super) receipts: Option<PathBuf>,
-    /// The kind of statement about each artifact; else provenance.
-    pub(super) predicate_type: Option<String>,
+    /// What must be said about each artifact; of no other kind than provenance, unless it names one.
+    pub(super) demands: Demands,
+    pub(super) artifact_max_age: Option<Duration>,
+    /// Whether an artifact may have another name than the one it was signed under.
+    pub(super) any_name: bool,
     pub(super) asked: Asked,
 }
 
@@ -179,16 +196,29 @@ impl Gate {
         }
         let (mut found, mut aside) = (Vec::new(), Aside::default());
         if !self.artifacts.is_empty() {
-            let state = judged.basis.signer_state(self.did)?;
-            let policy = self.policy_of_receipts(&judged);
             let receipts = self.receipts.as_deref();
             let wanted = Wanted { arguments: &self.artifacts, excludes: &self.excludes, receipts };
             let selection = artifact::to_judge(&wanted);
             aside = selection.aside.clone();
-            let kind = self.predicate_type.as_deref().unwrap_or(predicate::PROVENANCE);
-            found = verify::signed_by(state, kind, selection, policy, self.receipts.clone(), pins, console);
+            let wish = verify::Wish {
+                signer: judged.basis.signer_state(self.did)?,
+                demands: self.demands.clone(),
+                max_age: self.artifact_max_age,
+                naming: self.naming(),
+                receipts: self.receipts.clone(),
+                policy: self.policy_of_receipts(&judged),
+            };
+            found = verify::for_gate(wish, selection, pins, console);
         }
         Ok(Opened { judged, found, aside })
+    }
+
+    /// A name that is asked for by itself counts, whatever the file is called.
+    fn naming(&self) -> Naming {
+        match self.any_name || self.demands.subject_name.is_some() {
+            true => Naming::Any,
+            false => Naming::Signed,
+        }
     }
 
     /// What judged the log judges the receipts too. Where that is a pin, and nobody says which policy it must be, a
@@ -215,6 +245,24 @@ impl Opened {
     pub(super) fn hint(&self) -> Option<String> {
         let of_artifact = || self.found.iter().find_map(Found::hint);
         trust::hint(&self.judged).map(str::to_owned).or_else(of_artifact)
+    }
+
+    /// What a gate that passes has not asked, and how it is asked. Nothing fails for it: whoever asks for a score alone gets
+    /// one.
+    pub(super) fn left_open(&self) -> Option<String> {
+        if self.exit() != Exit::Yes || !self.found.is_empty() {
+            return None;
+        }
+        let open = "no artifact was checked, so anything may be deployed: name the artifacts, in the action by the \
+                    input `verify-paths`";
+        let Judged { verdict, roots: RootSource::OwnDid, .. } = &self.judged else {
+            return Some(open.to_owned());
+        };
+        let is_own = verdict.params.roots().any(|(root, _)| root == verdict.target);
+        let whose = if is_own { "the DID is its own root" } else { "your own DID is the only root" };
+        Some(format!(
+            "{open}; no root is named, so {whose}: name whom you trust with --root, or the action's input `trust-roots`"
+        ))
     }
 
     /// Why, in one line.

@@ -18,11 +18,11 @@ use super::sign::{self, Named};
 use crate::client::Token;
 use crate::environment;
 use crate::keyfile;
-use crate::policy_file::PolicyFile;
 use crate::policy_file::pins::Pins;
+use crate::policy_file::{self, PolicyFile};
 use crate::receipt_file::Shelf;
 use crate::report::{Console, Exit, Failure, Result};
-use crate::signing::{self, Report, Request, Says};
+use crate::signing::{self, KeyOf, Report, Request, Says};
 use crate::target::Wish;
 use checkout::Rules;
 use event::Event;
@@ -107,12 +107,28 @@ fn act(runner: &mut Runner) -> Result<Exit> {
         shelf,
         receipt: None,
         log,
-        is_current: false,
+        key: whose_key(&inputs, knows_log),
         deadline: super::deadline(None)?,
     };
     let report = signing::sign(request, &identity, &pins, runner.console())?;
+    if report.is_key_open {
+        runner.warning(&key_is_open());
+    }
     Outputs::of(&identity.did, &report, &aside, &inputs.receipts_dir).write(runner)?;
     Ok(verdict(&report, knows_log, &inputs, runner))
+}
+
+/// After a rotation or a recovery only the log tells that the key is the DID's. A step that passes without the log leaves
+/// that to whoever submits the receipts, unless the workflow insists on a log.
+fn whose_key(inputs: &Inputs, knows_log: bool) -> KeyOf {
+    let may_be_open = !knows_log || inputs.on_log_failure == OnLogFailure::Defer;
+    if may_be_open && !inputs.require_log { KeyOf::LogOrSubmit } else { KeyOf::Log }
+}
+
+fn key_is_open() -> Failure {
+    Failure::new("the log will judge whether this key is the DID's: the DID is not the hash of the key, and no log has said yet whose it is")
+        .hint("after a rotation or a recovery that is so, and `aip-attest submit RECEIPT` gets the log's judgement")
+        .hint("without one: set AIP_DID and AIP_PRIVATE_KEY to what the same `aip-attest init` made")
 }
 
 fn no_key(inputs: &Inputs, runner: &mut Runner) -> Result<Exit> {
@@ -141,12 +157,12 @@ fn log(inputs: &Inputs, named: Option<PolicyFile>, pins: &Pins, runner: &mut Run
             "the input `policy-sha256` is set, and there is no policy that could have it",
         )
         .because("no log is known")
-        .hint("set `log-url`, or put the log's policy into .aip/policy")
+        .hint(policy_file::IN_CI)
         .hint("or leave `policy-sha256` empty, and the receipts are signed and not logged"));
     }
     if !is_named {
-        let failure = Failure::new("no log is known: the receipts are signed, and not logged")
-            .hint("set `log-url`, or put the log's policy into .aip/policy");
+        let failure =
+            Failure::new("no log is known: the receipts are signed, and not logged").hint(policy_file::IN_CI);
         match inputs.require_log {
             true => runner.error(&failure),
             false => runner.warning(&failure),

@@ -14,7 +14,7 @@ use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::Shelf;
 use crate::report::{Console, Exit, Failure, Result};
-use crate::signing::{self, Report, Request, Says, Signed};
+use crate::signing::{self, KeyOf, Report, Request, Says, Signed};
 
 /// Sign artifacts, log what was signed, and keep the receipts
 ///
@@ -151,7 +151,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         shelf,
         receipt: args.receipt.clone(),
         log,
-        is_current: args.state.is_some(),
+        key: if args.state.is_some() { KeyOf::Shown } else { KeyOf::Log },
         deadline: super::deadline(args.timeout)?,
     };
     let report = signing::sign(request, &identity, &pins, console)?;

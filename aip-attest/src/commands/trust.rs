@@ -21,7 +21,7 @@ use crate::policy_file::{self, PolicyFile, Source, pins::Pins};
 use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::scoring::age::{self, MaxAge};
 use crate::scoring::{self, Basis, Flags, RootSource};
-use crate::target::Wish;
+use crate::target::{self, Wish};
 pub(super) use asked::{Asked, Workflow};
 
 /// Explain how far a pipeline is trusted, and why
@@ -103,6 +103,8 @@ pub(super) struct Judged {
     pub(super) has_threshold: bool,
     /// Whether the policy is anybody's but the log's own.
     is_believed: bool,
+    /// Whether a workflow names the policy's fingerprint.
+    is_fixed: bool,
     /// The greatest age of a checkpoint, by the settings.
     max_age: Option<Duration>,
     /// The settings that count, each with whose word it is.
@@ -110,15 +112,22 @@ pub(super) struct Judged {
 }
 
 impl Judged {
+    /// Which policy judged, and whose word that is.
+    pub(super) fn policy_words(&self) -> String {
+        match &self.policy.source {
+            source @ Source::Fixed(_) => source.to_string(),
+            source if self.is_fixed => format!("{source}, pinned by policy-sha256"),
+            source => source.to_string(),
+        }
+    }
+
     /// Refuses to decide anything by a log that nobody but itself has named, or by a checkpoint that is too old.
     /// What decides, asks here.
     pub(super) fn refuse_unfounded(&self, max_age: MaxAge) -> Result<()> {
         if !self.is_believed {
             return Err(Failure::new("nobody but the log itself says which log it is")
                 .because("a decision by a log's own word is made by whoever serves one")
-                .hint(
-                    "`aip-attest policy pin URL` once, or name the policy: --policy, AIP_POLICY, .aip/policy",
-                )
+                .hint(target::PIN_ONCE)
                 .hint(policy_file::IN_CI));
         }
         self.refuse_stale(max_age)
@@ -155,10 +164,11 @@ pub(super) fn judge(
             .warn(format!("more vouches lead to {did} than one search looks at: there may be a better path"));
     }
     let has_threshold = flags.threshold.or(policy.trust.scoring.threshold).is_some();
-    let is_believed = !matches!(policy.source, Source::Log(_)) || asked.fingerprint.is_some();
+    let is_believed = !matches!(policy.source, Source::Log(_));
+    let is_fixed = asked.fingerprint.is_some();
     let max_age = policy.trust.max_checkpoint_age();
     let settings = settings_that_count(&policy.trust, flags, roots);
-    Ok(Judged { verdict, basis, roots, policy, has_threshold, is_believed, max_age, settings })
+    Ok(Judged { verdict, basis, roots, policy, has_threshold, is_believed, is_fixed, max_age, settings })
 }
 
 /// The settings in whose place nothing else was named.
@@ -285,7 +295,7 @@ pub(super) fn print(judged: &Judged, console: &mut Console) {
     let time = basis.attested.map_or("age not attested".to_owned(), clock::rfc3339);
     let complete = if basis.is_complete() { "the whole log was read" } else { "log-asserted" };
     console.line(format!("as of     size {size} of {origin}, {time}; {complete}"));
-    console.line(format!("policy    {}", judged.policy.source));
+    console.line(format!("policy    {}", judged.policy_words()));
     for Stated { name, value, from } in &judged.settings {
         console.line(format!("setting   {name} {value}: {from}"));
     }
@@ -385,7 +395,7 @@ fn advice_words(advice: &Advice) -> String {
 /// `attested` is null where no witness attests a time. `proofs` has each entry that makes or lowers the score, with a
 /// C2SP tlog-proof to the checkpoint; null if the whole log was read, whose root all its entries prove together.
 pub(super) fn json_of(judged: &Judged) -> Value {
-    let Judged { verdict, basis, roots, policy, settings, .. } = judged;
+    let Judged { verdict, basis, roots, settings, .. } = judged;
     let setting_json =
         |Stated { name, value, from }: &Stated| json!({"name": name, "value": value, "from": from});
     json!({
@@ -398,7 +408,7 @@ pub(super) fn json_of(judged: &Judged) -> Value {
         "completeness": if basis.is_complete() { "whole-log" } else { "log-asserted" },
         "proofs": proofs(verdict, basis),
         "rootsFrom": roots.to_string(),
-        "policy": policy.source.to_string(),
+        "policy": judged.policy_words(),
         "settings": settings.iter().map(setting_json).collect::<Vec<_>>(),
     })
 }

@@ -1,5 +1,6 @@
 //! Stands on files only: nothing below opens a socket, and nothing reads the clock unless an age is asked for.
 
+mod demands;
 mod found;
 mod json;
 mod judge;
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use attestation::Did;
-use attestation::receipt::{Demand, SignerState};
+use attestation::receipt::SignerState;
 
 use crate::artifact::{self, Selection, Wanted};
 use crate::policy_file::PolicyFile;
@@ -20,6 +21,7 @@ use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::{Listings, Shelf};
 use crate::report::{Console, Exit, Result};
+pub(super) use demands::{Demands, Naming};
 pub(super) use found::Found;
 use judge::Judge;
 use later::Later;
@@ -80,28 +82,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
-    /// The repository that provenance must name, such as https://github.com/octo/app
-    #[arg(long, value_name = "URI")]
-    source_uri: Option<String>,
-
-    /// The ref that provenance must name, such as refs/tags/v1.2.3
-    #[arg(long, value_name = "REF")]
-    source_ref: Option<String>,
-
-    /// The builder that provenance must name
-    #[arg(long, value_name = "URI")]
-    builder_id: Option<String>,
-
-    /// The kind of statement: a URI, or a word such as cyclonedx
-    #[arg(long, value_name = "TYPE", value_parser = predicate::resolve)]
-    predicate_type: Option<String>,
-
-    /// The name that the signer gave the artifact: refuses an older release under a new name
-    #[arg(long, value_name = "NAME")]
-    subject_name: Option<String>,
+    #[command(flatten)]
+    demands: Demands,
 
     /// How long ago it was logged at most, such as 30d
-    #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
+    #[arg(long, visible_alias = "artifact-max-age")]
+    #[arg(value_name = "DURATION", value_parser = super::parse_duration)]
     max_age: Option<Duration>,
 
     /// The signer's state as of another day, as `state export` wrote it: brings what was rotated, reported as
@@ -123,19 +109,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
-    let demands = [
-        args.source_uri.clone().map(Demand::SourceUri),
-        args.source_ref.clone().map(Demand::SourceRef),
-        args.builder_id.clone().map(Demand::BuilderId),
-        args.predicate_type.clone().map(Demand::PredicateType),
-        args.subject_name.clone().map(Demand::SubjectName),
-        args.max_age.map(Demand::MaxAge),
-    ];
     let mut judge = Judge {
         wanted: if args.any_signer { None } else { Some(args.signer.clone()) },
-        demands: demands.into_iter().flatten().collect(),
+        demands: args.demands.to_checks(args.max_age),
+        naming: Naming::Found,
+        called: None,
         policy_flag: args.policy.clone(),
-        predicate_type: args.predicate_type.clone(),
+        predicate_type: args.demands.predicate_type.clone(),
         receipt: args.receipt.clone(),
         shelf: Shelf::new(args.receipts.clone()),
         listings: Listings::default(),
@@ -167,32 +147,43 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     Ok(found.iter().map(Found::exit).fold(Exit::Yes, Exit::and))
 }
 
-/// Judges artifacts whose signer must be the one of this state, for a gate: a receipt cannot know what came after
-/// it. What is signed must be a statement of this kind: whoever hosts receipts chooses which one lies there. `policy` judges
-/// every receipt; without one, that of its log's pin does.
-pub(super) fn signed_by(
-    state: SignerState,
-    kind: &str,
-    selection: Selection,
-    policy: Option<PolicyFile>,
-    receipts: Option<PathBuf>,
-    pins: Pins,
-    console: &mut Console,
-) -> Vec<Found> {
+/// What a gate asks of artifacts.
+pub(super) struct Wish {
+    /// Their signer, as of today: a receipt cannot know what came after it.
+    pub(super) signer: SignerState,
+    /// What their statements must say. Whoever hosts receipts chooses which one lies there: without a kind of statement, it
+    /// must be provenance.
+    pub(super) demands: Demands,
+    /// How long ago they were logged at most.
+    pub(super) max_age: Option<Duration>,
+    /// Which names count.
+    pub(super) naming: Naming,
+    /// The folder of their receipts.
+    pub(super) receipts: Option<PathBuf>,
+    /// What judges every receipt; without one, the pin of its log does.
+    pub(super) policy: Option<PolicyFile>,
+}
+
+/// Judges artifacts for a gate.
+pub(super) fn for_gate(wish: Wish, selection: Selection, pins: Pins, console: &mut Console) -> Vec<Found> {
+    let kind = wish.demands.predicate_type.clone().unwrap_or_else(|| predicate::PROVENANCE.to_owned());
+    let demands = Demands { predicate_type: Some(kind.clone()), ..wish.demands };
     let mut judge = Judge {
-        wanted: Some(vec![state.did]),
-        demands: vec![Demand::PredicateType(kind.to_owned())],
+        wanted: Some(vec![wish.signer.did]),
+        demands: demands.to_checks(wish.max_age),
+        naming: wish.naming,
+        called: None,
         policy_flag: None,
-        predicate_type: Some(kind.to_owned()),
+        predicate_type: Some(kind),
         receipt: None,
-        shelf: Shelf::new(receipts),
+        shelf: Shelf::new(wish.receipts),
         listings: Listings::default(),
         digests: BTreeSet::new(),
         index: None,
-        state: Later::Known(Box::new(state)),
+        state: Later::Known(Box::new(wish.signer)),
         max_state_age: None,
         pins,
-        policy: Some(policy),
+        policy: Some(wish.policy),
     };
     judge_all(selection, &mut judge, console)
 }

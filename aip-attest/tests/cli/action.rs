@@ -150,7 +150,10 @@ fn what_is_wrong_fails_the_step_and_says_what() {
     for (with, want) in [
         (with(&own, "", &[]), "there is no private key"),
         (with("", key().leak(), &[]), "AIP_PRIVATE_KEY is set without AIP_DID"),
-        (with("did:aip:00000000000000000000000000000000", key().leak(), &[]), "is not the DID of its key"),
+        (
+            with("did:aip:00000000000000000000000000000000", key().leak(), &[("require-log", "true")]),
+            "is not the DID of its key",
+        ),
         (with(&own, "not a key", &[]), "AIP_PRIVATE_KEY is no private key"),
         (with(&own, key().leak(), &[("sign-paths", "dist/*.none")]), "nothing matches `dist/*.none`"),
         (with(&own, key().leak(), &[("sign-paths", "")]), "there is nothing to do"),
@@ -180,6 +183,9 @@ fn what_is_wrong_fails_the_step_and_says_what() {
         ),
         (with(&own, key().leak(), &[("verify-paths", "dist/*")]), "`verify-did` is empty"),
         (with(&own, key().leak(), &[("verify-receipts-dir", "receipts")]), "`verify-did` is empty"),
+        (with(&own, key().leak(), &[("verify-source-ref", "refs/heads/main")]), "`verify-did` is empty"),
+        (with(&own, key().leak(), &[("verify-any-name", "true")]), "`verify-did` is empty"),
+        (with(&own, key().leak(), &[("verify-any-name", "1")]), "the input `verify-any-name` is `1`"),
         (with(&own, key().leak(), &[("require-log", "true")]), "no log is known"),
     ] {
         let is_fine = with.contains(&("if-no-key", ""));

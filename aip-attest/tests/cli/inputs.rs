@@ -69,6 +69,36 @@ fn later_steps_know_the_log() {
     assert_eq!(announced(&world, &[], &[]).job.get("AIP_LOG_URL"), None);
 }
 
+/// What is asked of artifacts without any, and twice in two words, is a mistake and not a default.
+#[test]
+fn what_is_asked_of_artifacts_needs_some_and_is_asked_once() {
+    let world = world();
+    let own = did().to_string();
+    let gate = [("verify-did", own.as_str()), ("trust-threshold", "0.5")];
+    for (name, value) in [
+        ("verify-source-uri", "https://github.com/octo/app"),
+        ("verify-source-ref", "refs/heads/main"),
+        ("verify-builder-id", "https://example.com/builder"),
+        ("verify-predicate-type", "cyclonedx"),
+        ("verify-subject-name", "app"),
+        ("verify-any-name", "true"),
+        ("verify-artifact-max-age", "90d"),
+    ] {
+        let why = format!("the input `{name}` is set, and `verify-paths` is empty");
+        run(&world, &[&gate[..], &[(name, value)]].concat(), &[]).expect(false, &[&why]);
+    }
+    let paths = ("verify-paths", "dist/app");
+    for (twice, why) in [
+        ([("verify-any-name", "true"), ("verify-subject-name", "app")], "are both set"),
+        ([("verify-artifact-max-age", "90d"), ("verify-max-age", "80d")], "they mean the same"),
+    ] {
+        run(&world, &[&gate[..], &[paths], &twice].concat(), &[]).expect(false, &[why]);
+    }
+    let flags = ["gate", "dist/app", "--did", &own, "--any-name", "--subject-name", "app"];
+    world.run(&flags).expect(2, &["--any-name", "cannot be used with"]);
+    world.run(&["gate", "--did", &own, "--source-ref", "main"]).expect(2, &["required arguments"]);
+}
+
 /// What people write into an input that has one thing a line.
 #[test]
 fn lists_in_other_forms_get_the_hint_that_helps() {

@@ -184,8 +184,9 @@ fn commands(text: &str) -> Vec<String> {
     commands
 }
 
-/// YAML as far as `action.yml` uses it: maps by indentation, one list of maps, scalars in three quotings.
-fn yaml(text: &str) -> Value {
+/// YAML as far as `action.yml` and workflows use it: maps and lists of maps by indentation, scalars in three quotings,
+/// texts behind `|`, lists in brackets, comments.
+pub(crate) fn yaml(text: &str) -> Value {
     let lines: Vec<(usize, &str)> = text
         .lines()
         .filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
@@ -212,15 +213,30 @@ fn block<'a, 'l>(lines: &'a [(usize, &'l str)]) -> (Value, &'a [(usize, &'l str)
         }
         let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("{line}"));
         rest = &rest[1..];
-        if value.trim().is_empty() {
-            let (inner, after) = block(rest);
-            map.insert(name.to_owned(), inner);
-            rest = after;
-        } else {
-            map.insert(name.to_owned(), scalar(value.trim()).into());
+        match value.trim() {
+            "" => {
+                let (inner, after) = block(rest);
+                map.insert(name.to_owned(), inner);
+                rest = after;
+            }
+            "|" => {
+                let end = rest.iter().position(|(at, _)| *at <= indent).unwrap_or(rest.len());
+                let lines: Vec<&str> = rest[..end].iter().map(|(_, line)| *line).collect();
+                map.insert(name.to_owned(), lines.join("\n").into());
+                rest = &rest[end..];
+            }
+            value => drop(map.insert(name.to_owned(), flow(value))),
         }
     }
     (if first.starts_with("- ") { list.into() } else { map.into() }, rest)
+}
+
+/// A scalar, or scalars in brackets.
+fn flow(text: &str) -> Value {
+    match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        Some(inside) => inside.split(", ").map(scalar).collect(),
+        None => scalar(text).into(),
+    }
 }
 
 fn scalar(text: &str) -> String {
@@ -229,7 +245,8 @@ fn scalar(text: &str) -> String {
         (Some(text), _) => text.replace("''", "'"),
         (_, Some(text)) => text.to_owned(),
         _ => {
-            assert!(!text.contains(": ") && !text.contains(" #"), "no plain scalar: {text}");
+            let text = text.split_once(" #").map_or(text, |(text, _)| text.trim_end());
+            assert!(!text.contains(": ") && !text.starts_with(['\'', '"']), "no plain scalar: {text}");
             text.to_owned()
         }
     }

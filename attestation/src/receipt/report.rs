@@ -250,6 +250,14 @@ pub enum Fault {
         /// The size of the receipt's tree.
         want: TreeSize,
     },
+    /// The statement calls the artifact otherwise than its file is called.
+    #[error("the file is called {file:?}, the statement names it {}", one_or_all(names))]
+    OtherName {
+        /// What the file is called.
+        file: String,
+        /// What the statement calls it.
+        names: Vec<String>,
+    },
     /// The state that was given is another DID's.
     #[error("the state that was given is of {did}")]
     OtherState {
@@ -341,6 +349,13 @@ impl Fault {
                 | Self::OtherState { .. }
                 | Self::RetiredElsewhere { .. }
         )
+    }
+}
+
+fn one_or_all(names: &[String]) -> String {
+    match names {
+        [name] => format!("{name:?}"),
+        names => format!("{names:?}"),
     }
 }
 

@@ -9,6 +9,7 @@ use tlog::policy::{Cosigned, Policy};
 use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
 use super::later::{Judged, SignerState};
+use super::naming::is_named;
 use super::report::Progress;
 use super::{Check, Fault, History, Logged, MEDIA_TYPE, Receipt, Report};
 use crate::did::Did;
@@ -59,6 +60,8 @@ pub enum Demand {
     PredicateType(String),
     /// The name that the statement must give the artifact.
     SubjectName(String),
+    /// What the artifact's file is called: the statement must name it so, by the rule of [`is_named`].
+    FileName(String),
     /// A state of the signer that may be later than the receipt, and its greatest age by the time that the
     /// quorum attests.
     State {
@@ -90,7 +93,7 @@ impl Demand {
             Self::SourceRef(_) => Check::SourceRef,
             Self::BuilderId(_) => Check::BuilderId,
             Self::PredicateType(_) => Check::PredicateType,
-            Self::SubjectName(_) => Check::SubjectName,
+            Self::SubjectName(_) | Self::FileName(_) => Check::SubjectName,
             Self::MaxAge(_) => Check::MaxAge,
             Self::CheckpointFreshness(_) => Check::CheckpointFreshness,
             Self::MinCheckpoint { .. } => Check::MinCheckpoint,
@@ -323,6 +326,12 @@ fn names(cosigned: &[Cosigned]) -> String {
 }
 
 impl Verified {
+    /// What the statement calls the artifact: of several subjects the ones with its digest.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let subjects = self.statement.subjects().iter();
+        subjects.filter(|subject| subject.sha256 == self.artifact).map(|subject| subject.name.as_str())
+    }
+
     /// Whether a receipt that proves this, by the log with this key, meets a demand.
     fn meets(
         &self,
@@ -349,11 +358,14 @@ impl Verified {
             Demand::SourceRef(want) => wanted(check, want, facts.source_ref.as_deref()),
             Demand::BuilderId(want) => wanted(check, want, facts.builder_id.as_deref()),
             Demand::PredicateType(want) => wanted(check, want, [self.statement.predicate_type()]),
-            Demand::SubjectName(want) => {
-                let subjects = self.statement.subjects().iter();
-                let named = subjects.filter(|subject| subject.sha256 == self.artifact);
-                wanted(check, want, named.map(|subject| subject.name.as_str()))
-            }
+            Demand::SubjectName(want) => wanted(check, want, self.names()),
+            Demand::FileName(file) => match self.names().find(|name| is_named(name, file)) {
+                Some(name) => Ok(name.to_owned()),
+                None => {
+                    let names = self.names().map(str::to_owned).collect();
+                    Err(Fault::OtherName { file: file.clone(), names })
+                }
+            },
             Demand::MaxAge(limit) => age(check, self.logged_at.as_millis(), *limit, now),
             Demand::CheckpointFreshness(limit) => {
                 let time = policy.quorum_time(&self.cosigned).ok_or(Fault::NoCosignatureTime)?;

@@ -1,7 +1,7 @@
 //! The answer for people, and the same for programs.
 //!
 //! ```text
-//! {"schema": "aip.gate.v1", "passes": true, "reason": "…", "hint": "…" or null, "ageAttested": true,
+//! {"schema": "aip.gate.v1", "passes": true, "reason": "…", "hint": "…" or null, "warning": "…" or null, "ageAttested": true,
 //!  "selection": {"passedOver": 0, "excluded": 0, "hidden": 0, "internal": 0},
 //!  "trust": {…, as `trust --json`},
 //!  "artifacts": [{"artifact", "sha256", "verdict": "verified | failed | could-not-check", "why"}]}
@@ -47,6 +47,7 @@ pub(super) fn json(opened: &Opened, console: &mut Console) {
         "passes": opened.exit() == Exit::Yes,
         "reason": opened.reason(),
         "hint": opened.hint(),
+        "warning": opened.left_open(),
         "ageAttested": opened.is_age_attested(),
         "selection": opened.aside.to_json(),
         "trust": trust::json_of(&opened.judged),

@@ -108,7 +108,7 @@ fn fixed(found: &TrustFile, want: Hash) -> Result<Trust> {
 /// Whether whoever changes the checkout changes this policy, by whatever name and links it was found.
 fn is_of_checkout(source: &Source) -> bool {
     let path = match source {
-        Source::Pinned(_) | Source::Kept(_) | Source::Log(_) => return false,
+        Source::Pinned(_) | Source::Kept(_) | Source::Fixed(_) | Source::Log(_) => return false,
         Source::WorkingTree(_) => return true,
         Source::Flag(path) | Source::Environment(path) => path,
     };

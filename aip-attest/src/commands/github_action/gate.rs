@@ -28,7 +28,10 @@ pub(super) fn pass(wanted: &GateInputs, inputs: &Inputs, rules: &Rules, runner: 
         artifact: !wanted.paths.take.is_empty(),
         witnessed: false,
         receipts: wanted.receipts.clone(),
-        predicate_type: wanted.predicate_type.clone(),
+        demands: wanted.demands.clone(),
+        // A setting, as `rules` has it.
+        artifact_max_age: None,
+        any_name: wanted.any_name,
         asked: Asked {
             root: wanted.roots.clone(),
             scope: wanted.scope,
@@ -52,6 +55,9 @@ pub(super) fn pass(wanted: &GateInputs, inputs: &Inputs, rules: &Rules, runner: 
         runner.console().line(text);
     }
     runner.console().line(opened.reason());
+    if let Some(open) = opened.left_open() {
+        runner.warning(&Failure::new(open));
+    }
     if exit != Exit::Yes {
         let failure = Failure::new(opened.reason());
         let failure = opened.hint().into_iter().fold(failure, Failure::hint);
@@ -99,6 +105,9 @@ fn summary(opened: &Opened) -> String {
         Exit::Unable => "Could not tell whether to trust",
     };
     let mut text = format!("### {word}: `{}`\n\n{}\n\n", verdict.target, cell(&opened.reason()));
+    if let Some(open) = opened.left_open() {
+        let _ = writeln!(text, "**Warning:** {}\n", cell(&said(&open)));
+    }
     if let Some(hint) = opened.hint().as_deref().and_then(in_words) {
         let _ = writeln!(text, "{}\n", cell(&hint));
     }
@@ -107,7 +116,7 @@ fn summary(opened: &Opened) -> String {
     let _ = writeln!(text, "| threshold | {} |", verdict.params.threshold());
     let _ = writeln!(text, "| standing | {} |", verdict.standing.name());
     let _ = writeln!(text, "| roots | {} |", cell(&said(&opened.judged.roots.to_string())));
-    let _ = writeln!(text, "| policy | {} |", cell(&said(&opened.judged.policy.source.to_string())));
+    let _ = writeln!(text, "| policy | {} |", cell(&said(&opened.judged.policy_words())));
     for Stated { name, value, from } in &opened.judged.settings {
         let _ = writeln!(text, "| {} | {} |", cell(name), cell(&format!("{value}: {from}")));
     }

@@ -8,6 +8,7 @@ use attestation::Did;
 use attestation::trust::{Ppm, ScopeQuery};
 use tlog::Hash;
 
+use super::super::verify::Demands;
 use super::lines::refuse_json;
 use crate::artifact::parse_digest;
 use crate::client::normal_url;
@@ -160,15 +161,18 @@ pub(super) struct GateInputs {
     pub(super) paths: Paths,
     /// The folder of their receipts.
     pub(super) receipts: Option<PathBuf>,
-    /// The kind of statement about each of them.
-    pub(super) predicate_type: Option<String>,
+    /// What must be said about each of them.
+    pub(super) demands: Demands,
+    /// Whether they may have other names than those they were signed under.
+    pub(super) any_name: bool,
 }
 
 impl GateInputs {
     fn read() -> Result<Option<Self>> {
         let Some(did) = input("verify-did")? else {
             // A workflow that asks for half a gate must not pass without one.
-            let mut asked = vec![("trust-sync", flag("trust-sync")?)];
+            let mut asked =
+                vec![("trust-sync", flag("trust-sync")?), ("verify-any-name", flag("verify-any-name")?)];
             for name in GATE_INPUTS {
                 asked.push((name, input(name)?.is_some()));
             }
@@ -186,15 +190,31 @@ impl GateInputs {
         };
         let (paths, receipts) =
             (Paths::read("verify-paths")?, input("verify-receipts-dir")?.map(PathBuf::from));
-        for (name, is_set) in [
-            ("verify-receipts-dir", receipts.is_some()),
-            ("verify-max-age", input("verify-max-age")?.is_some()),
-            ("verify-predicate-type", input("verify-predicate-type")?.is_some()),
-        ] {
-            if is_set && paths.take.is_empty() {
+        let any_name = flag("verify-any-name")?;
+        if paths.take.is_empty() {
+            let mut asked = vec![("verify-any-name", any_name)];
+            for name in ARTIFACT_INPUTS {
+                asked.push((name, input(name)?.is_some()));
+            }
+            if let Some((name, _)) = asked.iter().find(|(_, is_set)| *is_set) {
                 return Err(Failure::new(format!("the input `{name}` is set, and `verify-paths` is empty"))
                     .hint("name the artifacts that must verify: without any, none is checked"));
             }
+        }
+        let demands = Demands {
+            source_uri: input("verify-source-uri")?,
+            source_ref: input("verify-source-ref")?,
+            builder_id: input("verify-builder-id")?,
+            predicate_type: input("verify-predicate-type")?
+                .map(|text| kind("verify-predicate-type", &text))
+                .transpose()?,
+            subject_name: input("verify-subject-name")?,
+        };
+        if any_name && demands.subject_name.is_some() {
+            return Err(Failure::new("the inputs `verify-any-name` and `verify-subject-name` are both set")
+                .hint(
+                    "`verify-subject-name` alone lets the file have any name, and asks for the signed one",
+                ));
         }
         Ok(Some(Self {
             did: parsed("verify-did", &did)?,
@@ -205,15 +225,14 @@ impl GateInputs {
             sync: flag("trust-sync")?,
             paths,
             receipts,
-            predicate_type: input("verify-predicate-type")?
-                .map(|text| kind("verify-predicate-type", &text))
-                .transpose()?,
+            demands,
+            any_name,
         }))
     }
 }
 
-/// What else is set only for a gate, beside the flag `trust-sync`.
-const GATE_INPUTS: [&str; 14] = [
+/// What else is set only for a gate, beside the flags `trust-sync` and `verify-any-name`.
+const GATE_INPUTS: [&str; 19] = [
     "trust-threshold",
     "trust-roots",
     "trust-scope",
@@ -225,14 +244,33 @@ const GATE_INPUTS: [&str; 14] = [
     "trust-min-checkpoint",
     "verify-paths",
     "verify-receipts-dir",
+    "verify-subject-name",
+    "verify-source-uri",
+    "verify-source-ref",
+    "verify-builder-id",
     "verify-predicate-type",
+    "verify-artifact-max-age",
     "verify-max-age",
     "verify-max-checkpoint-age",
 ];
 
+/// What is set only for artifacts that must verify, beside the flag `verify-any-name`.
+const ARTIFACT_INPUTS: [&str; 8] = [
+    "verify-receipts-dir",
+    "verify-subject-name",
+    "verify-source-uri",
+    "verify-source-ref",
+    "verify-builder-id",
+    "verify-predicate-type",
+    "verify-artifact-max-age",
+    "verify-max-age",
+];
+
 /// Inputs that are settings of trust.toml, by their names there. Those that have a meaning of their own, such as
 /// `trust-roots`, are not here.
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
+    ("verify-artifact-max-age", "max-age"),
+    // Its name before `gate` had --artifact-max-age.
     ("verify-max-age", "max-age"),
     ("verify-max-checkpoint-age", "max-checkpoint-age"),
     ("trust-min-checkpoint", "min-checkpoint"),
@@ -243,6 +281,11 @@ const SETTINGS: [(&str, &str); 7] = [
 ];
 
 fn settings() -> Result<Trust> {
+    if input("verify-artifact-max-age")?.is_some() && input("verify-max-age")?.is_some() {
+        return Err(Failure::new("the inputs `verify-artifact-max-age` and `verify-max-age` are both set")
+            .because("they mean the same")
+            .hint("leave `verify-max-age` out: it is the older name"));
+    }
     let mut trust = Trust::default();
     for (name, setting) in SETTINGS {
         // One log a line; of the others there is one value.

@@ -34,7 +34,7 @@ impl Outputs {
             receipts: receipts.to_path_buf(),
             signed: report.signed.len(),
             pending,
-            summary: summary(did, &report.signed, aside, pending),
+            summary: summary(did, report, aside, pending),
         }
     }
 
@@ -107,7 +107,8 @@ pub(super) fn assign(variable: &str, values: &[(&str, String)]) -> Result<()> {
 }
 
 /// A table, cut where it gets too long, and it says so.
-fn summary(did: &Did, signed: &[Signed], aside: &Aside, pending: usize) -> String {
+fn summary(did: &Did, report: &Report, aside: &Aside, pending: usize) -> String {
+    let signed = &report.signed;
     let mut text = format!("### Signed by `{did}`\n\n| artifact | sha256 | receipt |\n|---|---|---|\n");
     for signed in signed.iter().take(MAX_ROWS) {
         let state = match signed.index() {
@@ -136,6 +137,9 @@ fn summary(did: &Did, signed: &[Signed], aside: &Aside, pending: usize) -> Strin
         if count > 0 {
             let _ = writeln!(text, "\n**{count} of {} are {what}", signed.len());
         }
+    }
+    if report.is_key_open {
+        text.push_str("\n**The log will judge whether this key is the DID's:** it has not been asked yet.\n");
     }
     text.push('\n');
     text

@@ -1,7 +1,9 @@
 //! What the commands say of their flags, in words of the action.
 
+use crate::target;
+
 /// Flags, and what says the same in a workflow.
-const FLAGS: [(&str, &str); 21] = [
+const FLAGS: [(&str, &str); 27] = [
     ("--log", "`log-url`"),
     ("--policy", "`policy`"),
     ("--expect", "`policy-sha256`"),
@@ -23,11 +25,27 @@ const FLAGS: [(&str, &str); 21] = [
     ("--max-age", "`trust-max-age`"),
     ("--timeout", "the variable AIP_TIMEOUT"),
     ("--signer", "`verify-did`"),
+    ("--subject-name", "`verify-subject-name`"),
+    ("--source-uri", "`verify-source-uri`"),
+    ("--source-ref", "`verify-source-ref`"),
+    ("--builder-id", "`verify-builder-id`"),
+    ("--any-name", "`verify-any-name`"),
+    ("--artifact-max-age", "`verify-artifact-max-age`"),
 ];
+
+/// What a runner that is new for each job cannot do. Behind each stands a hint for it.
+const ON_A_MACHINE: [&str; 2] = [target::NAME_LOG, target::PIN_ONCE];
+
+/// What stands behind a flag, and before the input that says the same, where a message names both.
+const OR_INPUT: &str = ", or the action's input ";
 
 /// The text with every flag in words of the action; none if it speaks of one for which there are none. A command between
 /// backticks stays: somebody gives it elsewhere.
 pub(super) fn in_words(text: &str) -> Option<String> {
+    if ON_A_MACHINE.contains(&text) {
+        return None;
+    }
+    let text = &only_inputs(text);
     let mut words = String::new();
     for (at, part) in text.split('`').enumerate() {
         let is_quoted = at % 2 == 1;
@@ -41,6 +59,20 @@ pub(super) fn in_words(text: &str) -> Option<String> {
         }
     }
     Some(words)
+}
+
+/// The text without the flags behind which it names the input itself.
+fn only_inputs(text: &str) -> String {
+    let mut parts = text.split(OR_INPUT);
+    let mut words = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match words.rfind("--").filter(|at| !words[*at..].contains(',')) {
+            Some(at) => words.truncate(at),
+            None => words.push_str(OR_INPUT),
+        }
+        words.push_str(part);
+    }
+    words
 }
 
 /// A word without what opens before it.
@@ -115,6 +147,18 @@ mod tests {
             (
                 "the policy p (--policy) and p (AIP_POLICY)",
                 Some("the policy p (`policy`) and p (AIP_POLICY)"),
+            ),
+            (
+                "any name: --any-name, or the action's input `verify-any-name`",
+                Some("any name: `verify-any-name`"),
+            ),
+            (
+                "that kind: --predicate-type TYPE, or the action's input `verify-predicate-type`",
+                Some("that kind: `verify-predicate-type`"),
+            ),
+            (
+                "name them with --root, AIP_TRUST_ROOTS, or the action's input `trust-roots`",
+                Some("name them with `trust-roots`, AIP_TRUST_ROOTS, or the action's input `trust-roots`"),
             ),
             ("use --receipt FILE", None),
             ("(or --no-log)", None),

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use attestation::Did;
-use attestation::receipt::{Report, Verdict};
+use attestation::receipt::{Check, Fault, Report, Verdict};
 use tlog::Hash;
 
+use super::demands::{OTHER_NAME, other_kind};
 use super::later::AsOf;
 use crate::policy_file::Source;
+use crate::predicate;
 use crate::report::{Exit, Failure, Result};
 
 /// What was found out about an artifact.
@@ -117,9 +119,18 @@ impl Found {
         }
     }
 
-    /// What to do about that.
+    /// What to do about that, for who is stopped by a gate.
     pub(in super::super) fn hint(&self) -> Option<String> {
-        self.answer.verdict.as_ref().err().and_then(Failure::first_hint)
+        match self.answer.verdict.as_ref().map(Report::fault) {
+            Err(failure) => failure.first_hint(),
+            Ok(Some((_, Fault::OtherName { .. }))) => Some(OTHER_NAME.to_owned()),
+            Ok(Some((Check::PredicateType, Fault::Unwanted { got, want, .. })))
+                if want == predicate::PROVENANCE =>
+            {
+                got.first().map(|kind| other_kind(kind))
+            }
+            Ok(_) => None,
+        }
     }
 
     /// The receipt for which the answer is not "false", where it is the answer of another one.

@@ -11,6 +11,7 @@ use tlog::Hash;
 use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 
+use super::demands::{Naming, OTHER_NAME, other_kind};
 use super::found::{Found, Judged};
 use super::later::{AsOf, Later};
 use crate::artifact::{self, Artifact, Hashed};
@@ -28,6 +29,9 @@ pub(super) struct Judge {
     /// One of these signers; anybody if there is no list.
     pub(super) wanted: Option<Vec<Did>>,
     pub(super) demands: Vec<Demand>,
+    pub(super) naming: Naming,
+    /// What the file is called that is judged now, where that is asked of its statement.
+    pub(super) called: Option<String>,
     pub(super) policy_flag: Option<PathBuf>,
     pub(super) predicate_type: Option<String>,
     pub(super) receipt: Option<PathBuf>,
@@ -48,6 +52,7 @@ pub(super) struct Judge {
 impl Judge {
     pub(super) fn judge(&mut self, hashed: Hashed, console: &mut Console) -> Found {
         let Hashed { artifact, sha256 } = hashed;
+        self.called = artifact.called().filter(|_| self.naming == Naming::Signed);
         let mut others = self.answers(&artifact, &sha256, console).unwrap_or_else(|failure| {
             let hint = artifact.path().and_then(artifact::exclude_hint);
             vec![Judged::none(None, hint.into_iter().fold(failure, Failure::hint_first))]
@@ -108,9 +113,13 @@ impl Judge {
         };
         answers.map_err(|failure| match self.of_another_kind(path, &artifact.name) {
             None => failure,
-            Some((kind, file)) => failure
-                .because(format!("`{}` is of another kind, {kind}", file.display()))
-                .hint(format!("or ask for that kind: --predicate-type {kind}")),
+            Some((kind, file)) => {
+                let failure = failure.because(format!("`{}` is of another kind, {kind}", file.display()));
+                match self.naming.is_of_gate() {
+                    true => failure.hint_first(other_kind(kind)),
+                    false => failure.hint(format!("or ask for that kind: --predicate-type {kind}")),
+                }
+            }
         })
     }
 
@@ -197,10 +206,11 @@ impl Judge {
         sha256: &Hash,
         console: &mut Console,
     ) -> Result<Vec<Judged>> {
+        let is_any = self.naming == Naming::Any;
         let names: Vec<Named> = self.index()?.names(sha256).to_vec();
         let (counting, others): (Vec<Named>, Vec<Named>) = names
             .into_iter()
-            .partition(|named| file.is_none_or(|(path, _)| artifact::is_named(&named.name, path)));
+            .partition(|named| is_any || file.is_none_or(|(path, _)| artifact::is_named(&named.name, path)));
         if counting.is_empty() {
             let failure = match file {
                 Some((_, place)) => self.no_receipt(&place.path()),
@@ -208,10 +218,15 @@ impl Judge {
             };
             return Err(match others.first() {
                 None => failure,
-                Some(Named { path, name }) => failure
-                    .because(format!("`{}` names these bytes `{name}`", path.display()))
-                    .hint_first("or say that this receipt counts for it: --receipt FILE")
-                    .hint_first(format!("call it as it was signed, `{name}`")),
+                Some(Named { path, name }) => {
+                    let failure = failure.because(format!("`{}` names these bytes `{name}`", path.display()));
+                    match self.naming.is_of_gate() {
+                        true => failure.hint_first(OTHER_NAME),
+                        false => failure
+                            .hint_first("or say that this receipt counts for it: --receipt FILE")
+                            .hint_first(format!("call it as it was signed, `{name}`")),
+                    }
+                }
             });
         }
         let files: BTreeSet<PathBuf> = counting.iter().map(|named| named.path.clone()).collect();
@@ -336,7 +351,9 @@ impl Judge {
 
     fn demand<'p>(&self, policy: &'p Policy) -> VerifyPolicy<'p> {
         let signers = self.wanted.clone().map_or(Signers::Any, Signers::OneOf);
-        VerifyPolicy { demands: self.demands.clone(), ..VerifyPolicy::new(policy, signers) }
+        let mut demands = self.demands.clone();
+        demands.extend(self.called.clone().map(Demand::FileName));
+        VerifyPolicy { demands, ..VerifyPolicy::new(policy, signers) }
     }
 
     /// The state in the file, which may be another log's: judged by the policy for that one.

@@ -1,102 +1,11 @@
-//! The workflows that were announced, by `action.yml` as a runner executes it, against a real log: green where
-//! they should be, and red where they must.
+//! The announced steps.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
 use tests::log::Log;
 use tests::someone::Someone;
 
-#[path = "../../aip-attest/tests/cli/runner.rs"]
-#[expect(dead_code, reason = "the command line's own tests use the rest")]
-mod runner;
-
-mod world {
-    use super::{Command, PathBuf, Someone, fs};
-
-    /// The runner is told which program to use.
-    pub(crate) const PROGRAM: &str = "";
-
-    /// A checkout on a runner.
-    pub(crate) struct World(pub(crate) Someone);
-
-    impl World {
-        pub(crate) fn path(&self, name: &str) -> PathBuf {
-            self.0.work().join(name)
-        }
-
-        pub(crate) fn file(&self, name: &str, content: &[u8]) -> PathBuf {
-            let path = self.path(name);
-            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-            fs::write(&path, content).expect("written");
-            path
-        }
-
-        pub(crate) fn command(&self, program: &str) -> Command {
-            let mut command = Command::new(program);
-            command.current_dir(self.0.work()).env_clear().env("HOME", self.0.home());
-            command
-        }
-    }
-}
-
-use runner::{Run, root, run_from};
-use world::World;
-
-/// An identity whose two secrets a repository has.
-struct Secrets {
-    owner: Someone,
-    did: String,
-    key: String,
-}
-
-fn secrets(log: &Log, init: &[&str]) -> Secrets {
-    let owner = Someone::new();
-    owner.ok(&["policy", "pin", &log.url(), "--yes"]);
-    owner.ok(&[&["init", "--register"], init].concat());
-    let (did, key) = (owner.did(), owner.ok(&["key", "export"]).trim().to_owned());
-    Secrets { owner, did, key }
-}
-
-/// A checkout with the log's policy in it.
-fn checkout(log: &Log) -> World {
-    let world = World(Someone::new());
-    let policy = String::from_utf8(log.bytes("/policy")).expect("text");
-    let line = policy.lines().find(|line| line.starts_with("log ")).expect("a log").to_owned();
-    let policy = policy.replace(&line, &format!("{line} {}", log.url()));
-    world.file(".aip/policy", policy.as_bytes());
-    world.file("dist/app", b"an app");
-    world
-}
-
-/// The step, with the two secrets and what else is written below `with:`.
-fn step(world: &World, secrets: &Secrets, more: &[(&str, &str)]) -> Run {
-    step_in_job(world, secrets, more, &[])
-}
-
-/// The same in a job that has these variables.
-fn step_in_job(world: &World, secrets: &Secrets, more: &[(&str, &str)], job: &[(&str, &str)]) -> Run {
-    let with = [&[("did", secrets.did.as_str()), ("private-key", &secrets.key)], more].concat();
-    bare_step(world, &with, job)
-}
-
-/// The step with nothing but what is given here.
-fn bare_step(world: &World, with: &[(&str, &str)], job: &[(&str, &str)]) -> Run {
-    let program = tests::program("aip-attest");
-    // Soon enough for a log that is down.
-    let own = [("AIP_ATTEST_BIN", program.to_str().expect("UTF-8")), ("AIP_TIMEOUT", "10s")];
-    run_from(world, &root(), with, &[&own[..], job].concat())
-}
-
-#[track_caller]
-fn expect_outputs(run: &Run, verified: &str, score: &str) {
-    assert_eq!(
-        (run.outputs["verified"].as_str(), run.outputs["trust-score"].as_str()),
-        (verified, score),
-        "{run:#?}"
-    );
-}
+use crate::world::{World, bare_step, checkout, expect_outputs, receive, secrets, step, step_in_job};
 
 #[test]
 fn the_announced_workflows_run_green_and_red_where_they_must() {
@@ -213,16 +122,6 @@ fn the_announced_workflows_run_green_and_red_where_they_must() {
     assert!(!red.passed, "{red:#?}");
     expect_outputs(&red, "false", "");
     assert!(red.summary.contains("### Could not tell"), "{}", red.summary);
-}
-
-/// What the upstream pipeline built is there, with its receipt.
-fn receive(build: &World, deploy: &World) {
-    fs::create_dir_all(deploy.path("aip-receipts/dist")).expect("made");
-    for receipt in fs::read_dir(build.path("aip-receipts/dist")).expect("a folder") {
-        let receipt = receipt.expect("an entry");
-        let name = receipt.file_name();
-        fs::copy(receipt.path(), deploy.path("aip-receipts/dist").join(name)).expect("a copy");
-    }
 }
 
 /// A workflow without a policy in its checkout names the log and the policy's fingerprint: they judge the log, and the
