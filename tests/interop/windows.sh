@@ -177,12 +177,20 @@ windows_receipts() {
 
 windows_odd_names() {
     folder odd && hex=$(printf x | sha256sum | cut -c1-64) || return 1
-    for subject in CON aux.js com1.tar/x 'nul .txt' 'lib./app' app:1.2 'a b&c' é.whl; do
+    for subject in CON aux.js 'nul .txt' app:1.2 'a b&c' é.whl; do
         win sign --subject "odd/$subject@sha256:$hex" --log "$url" && verifies win "$windows_did" "odd/$subject@sha256:$hex" &&
             verifies attest "$windows_did" "odd/$subject@sha256:$hex" || { echo "$subject" >&2; return 1; }
     done
-    same 'the names of the receipts' "$(cd "$live/artifacts/odd" && find . -type f | sort | xargs -d '\n' printf '%s|')" \
-        './%43ON.receipt.json|./%61ux.js.receipt.json|./%63om1.tar/x.receipt.json|./%6Eul .txt.receipt.json|./a b&c.receipt.json|./app%3A1.2.receipt.json|./lib%2E/app.receipt.json|./é.whl.receipt.json|' || return 1
+    # Folders that Windows cannot have. In a folder of receipts they are called the same everywhere.
+    for subject in com1.tar/x lib./app localhost:5000/app; do
+        win sign --subject "odd/$subject@sha256:$hex" --log "$url" && verifies win "$windows_did" "odd/$subject@sha256:$hex" &&
+            attest sign --subject "odd/$subject@sha256:$hex" --log "$url" --receipts odd-r &&
+            win sign --subject "odd/$subject@sha256:$hex" --log "$url" --receipts odd-r &&
+            verifies win "$linux_did" "odd/$subject@sha256:$hex" --receipts odd-r &&
+            verifies attest "$windows_did" "odd/$subject@sha256:$hex" --receipts odd-r || { echo "$subject" >&2; return 1; }
+    done
+    same 'the names of the receipts' "$(cd "$live/artifacts/odd" && find . -type f | LC_ALL=C sort | xargs -d '\n' printf '%s|')" \
+        './%43ON.receipt.json|./%61ux.js.receipt.json|./%63om1.tar/x.receipt.json|./%6Eul .txt.receipt.json|./a b&c.receipt.json|./app%3A1.2.receipt.json|./lib%2E/app.receipt.json|./localhost%3A5000/app.receipt.json|./é.whl.receipt.json|' || return 1
     # A path of more than 260 characters, the longest name of the oldest functions.
     long=odd && for _ in 1 2 3 4 5 6 7 8; do long=$long/a-folder-with-a-name-of-forty-characters; done
     fresh "$long/app" && win sign "$(echo $long/app | tr / '\\')" --log "$url" && verifies win "$windows_did" $long/app &&
@@ -190,7 +198,7 @@ windows_odd_names() {
     refuses 2 'leads out of its folder' win sign --subject "C:\\app@sha256:$hex" --no-log &&
         refuses 2 'leads out of its folder' win sign --subject "..\\app@sha256:$hex" --no-log &&
         refuses 2 'cannot' win sign CON --no-log || return 1
-    echo "CON, aux.js, a trailing dot, a colon, é, $(printf %s "$live/artifacts/$long/app" | wc -c) characters: signed there, verified on both; what leads out is refused"
+    echo "CON, aux.js, a trailing dot, a colon, a port, é, $(printf %s "$live/artifacts/$long/app" | wc -c) characters: signed there, verified on both; what leads out is refused"
 }
 
 windows_checksums() {

@@ -18,7 +18,8 @@ fn sources() -> BTreeMap<String, String> {
             let text = fs::read_to_string(&path).expect("text");
             let code = text.split("#[cfg(test)]\nmod tests").next().expect("code");
             let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-            let name = path.strip_prefix(&root).expect("inside").to_string_lossy().into_owned();
+            let name = path.strip_prefix(&root).expect("inside").to_string_lossy();
+            let name = name.replace(std::path::MAIN_SEPARATOR, "/");
             files.insert(name, lines.collect::<Vec<_>>().join("\n"));
         }
     }
