@@ -96,8 +96,11 @@ impl Artifact {
     /// What to call it in messages.
     pub fn label(&self) -> String {
         match self.path() {
-            Some(path) => path.to_string_lossy().into_owned(),
-            None => self.name.clone(),
+            // Not as the folder of its receipt is called, but as it was named.
+            Some(path) if path != place_below(Platform::HERE, &self.name) => {
+                path.to_string_lossy().into_owned()
+            }
+            _ => self.name.clone(),
         }
     }
 }

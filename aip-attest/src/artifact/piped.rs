@@ -23,7 +23,7 @@ pub fn take_piped(arguments: &[OsString]) -> Result<(Vec<OsString>, Vec<Piped>)>
     if arguments.iter().any(|argument| argument == "-") && Path::new("-").symlink_metadata().is_ok() {
         return Err(Failure::new("`-` is standard input, and there is a file of that name").hint(
             match cfg!(windows) {
-                true => "write `.\\-` for the file, or move it away",
+                true => "write `./-` for the file, or move it away",
                 false => "write `./-` for the file, or `/dev/stdin` for standard input",
             },
         ));

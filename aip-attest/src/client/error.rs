@@ -124,7 +124,14 @@ impl ClientError {
             Self::Refused { problem, .. } => return problem.hint.clone(),
             Self::Http(error) => match error {
                 HttpError::Tls { source: TlsError::InvalidCertificate(_), .. } => {
-                    "check the host in the log's URL; a certificate authority of your own is named by SSL_CERT_FILE"
+                    match cfg!(any(windows, target_vendor = "apple")) {
+                        true => {
+                            "check the host in the log's URL; a certificate authority of your own is added to the system's"
+                        }
+                        false => {
+                            "check the host in the log's URL; a certificate authority of your own is named by SSL_CERT_FILE"
+                        }
+                    }
                 }
                 HttpError::Tls { .. } => "check the log's URL: is it an https one?",
                 HttpError::NoTime { .. } => "a longer --timeout, or AIP_TIMEOUT, gives more",

@@ -38,7 +38,8 @@ fn list(folder: &Path) -> Result<Kept> {
     };
     let mut kept = Kept::new();
     let entries = match fs::read_dir(folder) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+        // Of a name that is none, or too long for one, there is no folder.
+        Err(error) if is_no_folder(error.kind()) => {
             return Ok(kept);
         }
         entries => entries.map_err(cannot)?,
@@ -52,6 +53,10 @@ fn list(folder: &Path) -> Result<Kept> {
     }
     kept.values_mut().for_each(|names| names.sort());
     Ok(kept)
+}
+
+fn is_no_folder(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename)
 }
 
 /// `app` and `0123456789abcdef-2` of the `app.0123456789abcdef-2` that a kept receipt's name begins with.

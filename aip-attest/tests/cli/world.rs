@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use attestation::Did;
 use attestation::dsse::Envelope;
@@ -131,12 +131,7 @@ impl World {
     }
 
     pub(crate) fn run_as(&self, program: &str, arguments: &[&str]) -> Ran {
-        let output = self.command(program).args(arguments).output().expect("the program runs");
-        Ran {
-            code: output.status.code().expect("an exit code"),
-            stdout: with_slashes(String::from_utf8(output.stdout).expect("UTF-8")),
-            stderr: with_slashes(String::from_utf8(output.stderr).expect("UTF-8")),
-        }
+        Ran::of(self.command(program).args(arguments).output().expect("the program runs"))
     }
 
     /// Runs the commands of a transcript and compares what they print.
@@ -175,6 +170,12 @@ impl World {
 }
 
 impl Ran {
+    pub(crate) fn of(output: Output) -> Self {
+        let text = |bytes| with_slashes(String::from_utf8(bytes).expect("UTF-8"));
+        let code = output.status.code().expect("an exit code");
+        Self { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
     pub(crate) fn expect(&self, code: i32, parts: &[&str]) -> &Self {
         assert_eq!(self.code, code, "{self:#?}");
         for part in parts {
