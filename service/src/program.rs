@@ -6,18 +6,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use manual::Manual;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::durable;
 use crate::failure::Failure;
 
-/// Writes what the program says of itself to stderr; the variable says how much (`info`, `debug`, …).
+/// Writes what the program says of itself to stderr; the variable says how much (`info`, `debug`, `info,hyper=warn`, …).
 pub fn log_to_stderr(variable: &str) {
-    let level = tracing_subscriber::EnvFilter::try_from_env(variable);
-    tracing_subscriber::fmt()
-        .with_env_filter(level.unwrap_or_else(|_| "info".into()))
+    let asked = std::env::var(variable).ok().filter(|text| !text.is_empty());
+    let level = asked.and_then(|text| text.parse::<Targets>().ok());
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    let level = level.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    tracing_subscriber::registry().with(lines).with(level).init();
 }
 
 /// Print the manual page, or write the pages of all commands to a folder
