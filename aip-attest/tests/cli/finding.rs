@@ -209,9 +209,12 @@ fn standard_input_does_not_stand_in_for_a_file_that_is_called_like_it() {
     world.file("-", b"evil");
     let verify = ["verify", "--policy", "policy", "--any-signer", "--receipts", "r", "app"];
     let with = |name| piped(&world, &[&verify[..], &[name]].concat(), b"hello artifact\n");
-    with("-").expect(2, &["there is a file of that name", "`./-`", "/dev/stdin"]);
+    with("-").expect(2, &["there is a file of that name", "`./-`"]);
     with("./-").expect(2, &["there is no receipt"]);
-    with("/dev/stdin").expect(0, &["ok  "]);
+    if cfg!(unix) {
+        with("-").expect(2, &["/dev/stdin"]);
+        with("/dev/stdin").expect(0, &["ok  "]);
+    }
 }
 
 /// A shell's `<(…)`.

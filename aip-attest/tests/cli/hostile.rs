@@ -105,6 +105,8 @@ fn no_altered_byte_goes_unnoticed() {
     println!("{} mutants, {verified_anyway} of them the same receipt in other words", good.len() * 3);
 }
 
+// Windows has no such names.
+#[cfg(unix)]
 #[test]
 fn names_reach_a_terminal_without_their_control_characters() {
     let world = World::with_key();

@@ -468,7 +468,8 @@ fn an_identity_is_no_path() {
         assert!(world.files().is_empty(), "{name}: {:?}", world.files());
         if !name.is_empty() {
             let world = world.env("AIP_AS", name);
-            world.run(&["init"]).expect(2, &[&format!("AIP_AS is `{name}`"), "lower-case letters"]);
+            let said = format!("AIP_AS is `{}`", crate::world::with_slashes(name.to_owned()));
+            world.run(&["init"]).expect(2, &[&said, "lower-case letters"]);
             assert!(world.files().is_empty(), "{name}: {:?}", world.files());
         }
     }

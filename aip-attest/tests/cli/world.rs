@@ -21,7 +21,7 @@ pub(crate) const ORIGIN: &str = "log.example.com/pipelines";
 pub(crate) const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 
 /// What is printed, with the paths of Windows written as elsewhere; JSON has two backslashes for one.
-fn with_slashes(printed: String) -> String {
+pub(crate) fn with_slashes(printed: String) -> String {
     match printed.starts_with(['{', '[']) {
         _ if cfg!(not(windows)) => printed,
         true => printed.replace(r"\\", "/"),
