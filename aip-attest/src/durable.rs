@@ -220,6 +220,22 @@ fn while_held(platform: Platform, mut change: impl FnMut() -> io::Result<()>) ->
     change()
 }
 
+/// Reads what is expected to be there again, for a fifth of a second, where two files cannot be exchanged and another
+/// process may just be putting one in the place of another.
+pub fn while_moved<T>(platform: Platform, mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for pause in &PAUSES_MILLIS[..4] {
+        match read() {
+            Err(error) if is_moved(platform, &error) => thread::sleep(Duration::from_millis(*pause)),
+            read => return read,
+        }
+    }
+    read()
+}
+
+fn is_moved(platform: Platform, error: &io::Error) -> bool {
+    is_held(platform, error) || (platform == Platform::Windows && error.kind() == io::ErrorKind::NotFound)
+}
+
 const PAUSES_MILLIS: [u64; 7] = [10, 20, 50, 100, 200, 300, 400];
 
 /// Whether an error may be of a file that another program has open: access denied, sharing violation, lock violation.
@@ -344,6 +360,22 @@ mod tests {
         assert_eq!(tries(Platform::Unix, 2), (1, false));
         let other = while_held(Platform::Windows, || Err(io::ErrorKind::NotFound.into()));
         assert_eq!(other.expect_err("not there").kind(), io::ErrorKind::NotFound);
+    }
+
+    /// Of five processes that wrote receipts to one place, one found a receipt in a list and then did not find it.
+    #[test]
+    fn what_is_just_being_replaced_is_read_on_windows() {
+        let reads = |platform, gone_for: usize| {
+            let mut reads = 0;
+            let read = while_moved(platform, || {
+                reads += 1;
+                if reads > gone_for { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+            });
+            (reads, read.is_ok())
+        };
+        assert_eq!(reads(Platform::Windows, 2), (3, true));
+        assert_eq!(reads(Platform::Windows, usize::MAX), (5, false));
+        assert_eq!(reads(Platform::Unix, 2), (1, false));
     }
 
     #[cfg(windows)]

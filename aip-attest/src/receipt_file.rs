@@ -190,7 +190,8 @@ fn with_end(base: &Path, end: &str) -> PathBuf {
 
 /// Reads and parses a receipt that is expected to be there.
 pub fn read(path: &Path) -> Result<Receipt> {
-    let bytes = read_found(path, MAX_BYTES).map_err(|error| cannot_read(path).caused_by(error))?;
+    let bytes = durable::while_moved(Platform::HERE, || read_found(path, MAX_BYTES));
+    let bytes = bytes.map_err(|error| cannot_read(path).caused_by(error))?;
     Receipt::parse(&bytes).map_err(|error| cannot_read(path).caused_by(error))
 }
 

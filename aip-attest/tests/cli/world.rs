@@ -25,7 +25,8 @@ pub(crate) fn with_slashes(printed: String) -> String {
     match printed.starts_with(['{', '[']) {
         _ if cfg!(not(windows)) => printed,
         true => printed.replace(r"\\", "/"),
-        false => printed.replace('\\', "/"),
+        // But not in `\u{1b}`, which stands for a character.
+        false => printed.replace(r"\u{", "\0").replace('\\', "/").replace('\0', r"\u{"),
     }
 }
 
