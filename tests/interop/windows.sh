@@ -253,16 +253,15 @@ windows_keys() {
 
 windows_passphrase() {
     # The é is taken back: a key is a character, not a byte.
-    export AIP_CREDENTIALS_PATH="Z:$live/locked/c.json"
-    on_windows env AIP_CREDENTIALS_PATH="$AIP_CREDENTIALS_PATH" python3 "$here/python/typed.py" \
+    locked="AIP_CREDENTIALS_PATH=Z:$live/locked/c.json"
+    on_windows env "$locked" python3 "$here/python/typed.py" \
         wine "$live/bin/aip-attest.exe" init --encrypt --recovery-out "Z:$live/locked/r.json" \
         -- 'new passphrase' "$(printf 'p\303\251\177\303\244\303\237')" 'once more' "$(printf 'p\303\244\303\237')" >"$live/typed" ||
         { cat "$live/typed" >&2; return 1; }
     ! grep -q "$(printf 'p\303\244')" "$live/typed" || { echo 'the passphrase is shown' >&2; return 1; }
-    export_key() { on_windows env AIP_CREDENTIALS_PATH="$AIP_CREDENTIALS_PATH" "$@" wine "$live/bin/aip-attest.exe" key export </dev/null; }
-    export_key AIP_PASSPHRASE="$(printf 'p\303\244\303\237')" && refuses 2 'wrong' export_key AIP_PASSPHRASE=other &&
+    export_key() { on_windows env "$locked" "$@" wine "$live/bin/aip-attest.exe" key export </dev/null; }
+    export_key AIP_PASSPHRASE="$(printf 'p\303\244\303\237')" && refuses 2 'the passphrase does not open it' export_key AIP_PASSPHRASE=other &&
         refuses 2 'set AIP_PASSPHRASE' export_key || return 1
-    unset AIP_CREDENTIALS_PATH
     echo 'a passphrase is typed at the console, unseen, and opens the key; another one does not'
 }
 
