@@ -98,7 +98,10 @@ fn of_receipts_that_are_written_at_once_none_is_lost() {
         for process in processes {
             let output = process.wait_with_output().expect("it ends");
             said.push_str(&String::from_utf8_lossy(&output.stderr));
-            assert!(output.status.success(), "{number}: {round:?}: {said}");
+            // Where two files cannot be exchanged, what `submit` found may have been logged and moved by another process
+            // before it reads it. It says so, and nothing is lost.
+            let is_overtaken = cfg!(windows) && said.contains("(os error 2)");
+            assert!(output.status.success() || is_overtaken, "{number}: {round:?}: {said}");
         }
         let mut wanted: BTreeSet<String> = log.claims().difference(&before).cloned().collect();
         let receipts: Vec<Receipt> = world
