@@ -28,7 +28,7 @@ use crate::target::Target;
 /// the DID has no other events is the log's signed word. A state gives way only to one of a larger tree.
 ///
 /// A log that shows less, or something else, is exit 1, and the pin stays. The two signed checkpoints are kept
-/// as evidence in ~/.aip/findings, which `inspect --evidence` confirms. One that is out of reach or below the
+/// as a finding in ~/.aip/findings, which `inspect --finding` confirms. One that is out of reach or below the
 /// quorum is exit 2: nothing is proved against it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
