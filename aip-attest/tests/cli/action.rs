@@ -4,7 +4,7 @@ use attestation::receipt::Receipt;
 use serde_json::{Value, json};
 
 use crate::log::{Answer, Log};
-use crate::runner::{Run, root, run, run_from};
+use crate::runner::{Run, action, root, run, run_from};
 use crate::world::{PROGRAM, SIGNER_SEED, World, did, policy};
 
 pub(crate) fn key() -> String {
@@ -400,45 +400,22 @@ fn hostile_inputs_execute_nothing() {
         "../../../../etc/passwd\0".trim_end_matches('\0'),
         "\u{1b}]0;touch pwned\u{7}",
     ];
-    let names = [
-        "sign-paths",
-        "log-url",
-        "policy",
-        "policy-sha256",
-        "receipts-dir",
-        "predicate-type",
-        "predicate",
-        "private",
-        "on-log-failure",
-        "if-no-key",
-        "require-log",
-        "allow-untrusted-event",
-        "verify-did",
-        "trust-threshold",
-        "trust-roots",
-        "trust-scope",
-        "trust-max-age",
-        "trust-sync",
-        "verify-paths",
-        "verify-receipts-dir",
-        "trust-sha256",
-        "subjects",
-        "checksums",
-        "trust-min-checkpoint",
-        "did",
-        "private-key",
-    ];
     let (own, key) = (did().to_string(), key());
+    let action = action();
+    let names: Vec<&String> = action["inputs"].as_object().expect("inputs").keys().collect();
+    // Each input meets a payload, and `sign-paths` all of them.
+    let each = names.iter().zip(payloads.iter().cycle()).map(|(name, payload)| (name.as_str(), *payload));
+    let all = payloads.iter().map(|payload| ("sign-paths", *payload));
     let mut runs = 0;
-    // Each payload in two inputs, so that each input meets several, and all of them in `sign-paths`.
-    for (payload, at) in payloads.iter().zip(0..) {
-        for name in [names[at % names.len()], "sign-paths"] {
-            let world = world();
-            let with = with(&own, &key, &[(name, payload)]);
-            let run = run(&world, &with, &[]);
-            check_harmless(&world, &run);
-            runs += 1;
-        }
+    for input in each.chain(all) {
+        let world = world();
+        // A gate, so that its inputs are read.
+        let gate = [("verify-did", own.as_str()), ("trust-threshold", "0.5"), ("verify-paths", "dist/app")];
+        let is_gates = input.0.starts_with("verify-") || input.0.starts_with("trust-");
+        let gate = if is_gates { &gate[..] } else { &[] };
+        let run = run(&world, &with(&own, &key, &[gate, &[input]].concat()), &[]);
+        check_harmless(&world, &run);
+        runs += 1;
     }
     println!("{runs} runs with {} hostile inputs, 0 executions", payloads.len());
 }

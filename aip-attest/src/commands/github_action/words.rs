@@ -163,6 +163,8 @@ mod tests {
             ("use --receipt FILE", None),
             ("(or --no-log)", None),
             ("a -- b", Some("a -- b")),
+            (target::NAME_LOG, None),
+            (target::PIN_ONCE, None),
         ] {
             assert_eq!(in_words(text).as_deref(), want, "{text}");
         }
