@@ -79,9 +79,11 @@ fn a_gate_looks_at_all_that_is_named_and_says_what_it_left() {
         let receipt = format!("{planted}.receipt.json");
         fs::copy(consumer.work().join("dist/lib.receipt.json"), consumer.work().join(receipt))
             .expect("a copy");
-        assert_eq!(world.gate(&consumer, &[planted]).0, 0);
+        // It has another name than the one that it was signed under.
+        assert_eq!(world.gate(&consumer, &[planted]).0, 1);
+        assert_eq!(world.gate(&consumer, &[planted, "--any-name"]).0, 0);
         write(&consumer, "dist/app", "altered");
-        let (code, gate) = world.gate(&consumer, &[planted]);
+        let (code, gate) = world.gate(&consumer, &[planted, "--any-name"]);
         assert_eq!((code, gate["passes"].as_bool()), (1, Some(false)), "{planted}: {gate:#}");
         assert!(verdicts(&gate).contains(&("dist/app", "failed")), "{gate:#}");
     }
