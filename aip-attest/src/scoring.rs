@@ -11,7 +11,7 @@ use attestation::event::{Body, PendingEvent, Scope};
 use attestation::evidence::{Evidence, Proven};
 use attestation::leaf::{self, Leaf};
 use attestation::receipt::SignerState;
-use attestation::trust::picture::Picture;
+use attestation::trust::picture::{DrawnFrom, Picture};
 use attestation::trust::{
     self, Graph, JudgeError, MemoryLedger, Params, ParamsError, Ppm, ScopeQuery, Verdict,
 };
@@ -318,11 +318,10 @@ impl Basis {
         let cannot = |error: &dyn Display| Failure::new(format!("cannot draw {did}")).because(error);
         match &self.ledger {
             Source::Evidence(proven) => {
-                Picture::of(&**proven, params, did, time).map_err(|error| cannot(&error))
+                Picture::of(&**proven, DrawnFrom::Evidence, params, did, time).map_err(|error| cannot(&error))
             }
-            Source::WholeLog(whole) => {
-                Picture::of(&whole.ledger, params, did, time).map_err(|error| cannot(&error))
-            }
+            Source::WholeLog(whole) => Picture::of(&whole.ledger, DrawnFrom::WholeLog, params, did, time)
+                .map_err(|error| cannot(&error)),
         }
     }
 

@@ -7,7 +7,9 @@ use crate::report::{Console, Exit, Result};
 
 /// Draw who vouches for a pipeline, back to your roots
 ///
-/// Reads the whole log, since a picture shows what evidence leaves out; with --evidence FILE it shows the paths in it.
+/// Boxes have public names and scores; lines are vouches that count, and distrusts. At most 200 DIDs and 1,000 lines are
+/// drawn, and the picture says how many are left out. Reads the whole log, since a picture shows what evidence leaves out;
+/// with --evidence FILE it shows what is in it, and says that.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Around whom
