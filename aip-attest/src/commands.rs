@@ -353,7 +353,10 @@ mod tests {
             let lines = help.lines().filter(|line| line.starts_with(&format!("  {name} ")));
             assert!(lines.count() == 1, "{name}\n{help}");
         }
-        assert!(help.contains("Usage: aip <COMMAND>") && help.contains("Exit codes: 0 yes"), "{help}");
+        assert!(
+            help.contains("Usage: aip [OPTIONS] <COMMAND>") && help.contains("Exit codes: 0 yes"),
+            "{help}"
+        );
     }
 
     /// One meaning has one name: whoever learnt one of the two finds it at every command.

@@ -41,7 +41,7 @@ pub(crate) struct Args {
     all: bool,
 
     /// Keep the state of this DID for `verify` (can be repeated)
-    #[arg(long, value_name = "DID", alias = "signer")]
+    #[arg(long, visible_alias = "signer", value_name = "DID")]
     did: Vec<Did>,
 
     /// Print JSON

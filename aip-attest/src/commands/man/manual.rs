@@ -238,7 +238,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ("policy check", &[example("$ policy check .aip/policy", "what a policy is worth, and its SHA-256")]),
     ("log", &[example("$ log sync --all", "does each pinned log still say the same?")]),
     ("log sync", &[example("$ log sync --all", "does each pinned log still say the same?")]),
-    ("github-action", &[example("$ github-action sign", "what action.yml calls, in a runner")]),
+    ("github-action", &[example("$ github-action", "what action.yml calls, in a runner")]),
     ("completions", &[example("$ completions bash > /etc/bash_completion.d/aip", "for bash")]),
     (
         "man",
