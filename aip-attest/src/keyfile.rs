@@ -75,6 +75,7 @@ impl Identity {
             .hint(
                 "after a rotation only a log's state says whose key it is: name the log, with --log or a pin",
             )
+            .hint("without a log: `sign --no-log --state FILE` takes what `aip-attest state export` wrote")
             .hint("without a rotation: copy DID and key from the same `aip-attest init`"))
     }
 

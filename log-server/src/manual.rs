@@ -20,7 +20,7 @@ pub(crate) const MANUAL: Manual = Manual {
         ("DIR/log.toml", "origin, name for cosign, settings"),
         (
             "DIR/policy",
-            "what consumers pin, and the witnesses that the log asks; policy.old is the one before",
+            "what consumers pin, and the witnesses that the log asks; policy.old is the earlier one, where that named witnesses",
         ),
         ("DIR/log.skey, DIR/log-ml-dsa.skey", "the log's private keys, mode 0600"),
         ("DIR/db/", "entries, tiles, lookups, envelopes"),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::RangedU64ValueParser;
 use service::durable::replace;
+use service::edited;
 use tlog::Hash;
 use tlog::key::{KeyName, KeyType, VerifierKey};
 use tlog::policy::{Policy, PolicyParseError, Witness};
@@ -17,7 +18,7 @@ use crate::directory::{KEY, read_key, read_policy, read_settings};
 /// Name the log's witnesses and its quorum: writes the directory's `policy`
 ///
 /// The `log` lines stay as they are, with the log's URL; witnesses and quorum are replaced. A log that runs reads the
-/// new policy at SIGHUP. The policy of before is kept as `policy.old`.
+/// new policy at SIGHUP. A policy that names witnesses already is kept as `policy.old`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The log's directory
@@ -69,6 +70,9 @@ pub fn run(args: &Args) -> Result<String, Failure> {
         replace(&kept, old.as_bytes()).map_err(|e| cannot_write(&kept, e))?;
     }
     replace(&path, text.as_bytes()).map_err(|e| cannot_write(&path, e))?;
+    if let Err(error) = edited::wrote(&args.dir, "policy", text.as_bytes()) {
+        eprintln!("warning: the next start will say that somebody edited the policy: {error}");
+    }
     for name in
         before.witnesses().iter().filter(|old| !policy.witnesses().iter().any(|new| new.vkey == old.vkey))
     {

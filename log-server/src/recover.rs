@@ -183,7 +183,7 @@ fn not_reached(size: u64, signed: u64, brought: u64) -> Failure {
         signed - size
     ))
     .hint(
-        "name a source that has more: every mirror, monitor and newer backup there is. If none has, the origin is \
+        "name a source that has more: every mirror, copy of the directory and newer backup there is. If none has, the origin is \
          over, since signing again would fork it. A successor needs a new origin and a new key (`log-server init`); \
          announce it with the last good checkpoint, and let consumers pin the successor's policy. Receipts that \
          they have stay valid",

@@ -174,7 +174,7 @@ impl Pieces {
         }
         let signed: Vec<_> = missing.into_iter().filter(|range| range.start < signed).collect();
         Err(Failure::new(format!("entries were signed and cannot be read: {}", ranges(&signed))).hint(
-            "nothing was changed. Name whoever may have them with --from: every mirror, monitor and backup there is. If \
+            "nothing was changed. Name whoever may have them with --from: every mirror, copy of the directory and backup there is. If \
              none has, the origin is over: docs/log.md says what a successor needs",
         ))
     }

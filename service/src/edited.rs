@@ -32,6 +32,25 @@ pub fn edited(dir: &Path, files: &[&'static str]) -> io::Result<Vec<&'static str
     Ok(look(dir, files)?.edited)
 }
 
+/// Notes that a program of ours has just written `bytes` to `file`, so that the next start does not call it damaged.
+///
+/// # Errors
+/// The note cannot be read or written. The file stands all the same, and the next start names it.
+pub fn wrote(dir: &Path, file: &str, bytes: &[u8]) -> io::Result<()> {
+    let path = dir.join("read");
+    let before = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    let ending = format!(" {file}\n");
+    let line = |old: &str| {
+        if old.ends_with(&ending) { format!("{}{ending}", Hash::of(bytes)) } else { old.to_owned() }
+    };
+    let text: String = before.split_inclusive('\n').map(line).collect();
+    durable::replace(&path, text.as_bytes())
+}
+
 struct Looked {
     edited: Vec<&'static str>,
     /// What is to be written, if it is another.

@@ -250,18 +250,29 @@ impl Opened {
     /// What a gate that passes has not asked, and how it is asked. Nothing fails for it: whoever asks for a score alone gets
     /// one.
     pub(super) fn left_open(&self) -> Option<String> {
-        if self.exit() != Exit::Yes || !self.found.is_empty() {
+        if self.exit() != Exit::Yes {
             return None;
         }
-        let open = "no artifact was checked, so anything may be deployed: name the artifacts, in the action by the \
-                    input `verify-paths`";
-        let Judged { verdict, roots: RootSource::OwnDid, .. } = &self.judged else {
-            return Some(open.to_owned());
-        };
+        let no_artifact = self.found.is_empty().then(|| {
+            "no artifact was checked, so anything may be deployed: name the artifacts, in the action by the input \
+             `verify-paths`"
+                .to_owned()
+        });
+        let open: Vec<String> = no_artifact.into_iter().chain(self.nobody_vouched()).collect();
+        (!open.is_empty()).then(|| open.join("; "))
+    }
+
+    /// A DID that is its own root passes without anybody's vouch.
+    fn nobody_vouched(&self) -> Option<String> {
+        let Judged { verdict, roots: RootSource::OwnDid, .. } = &self.judged else { return None };
         let is_own = verdict.params.roots().any(|(root, _)| root == verdict.target);
-        let whose = if is_own { "the DID is its own root" } else { "your own DID is the only root" };
+        let whose = match (is_own, self.found.is_empty()) {
+            (true, _) => "the DID is its own root, and nobody vouches for it",
+            (false, true) => "your own DID is the only root",
+            (false, false) => return None,
+        };
         Some(format!(
-            "{open}; no root is named, so {whose}: name whom you trust with --root, or the action's input `trust-roots`"
+            "no root is named, so {whose}: name whom you trust with --root, or the action's input `trust-roots`"
         ))
     }
 

@@ -25,7 +25,7 @@ pub(in super::super) struct Demands {
     #[arg(long, value_name = "TYPE", requires = "artifacts", value_parser = predicate::resolve)]
     pub(in super::super) predicate_type: Option<String>,
 
-    /// The name that the signer gave the artifact: refuses an older release under a new name
+    /// The name that the signer gave the artifact, whatever the file is called here
     #[arg(long, value_name = "NAME", requires = "artifacts")]
     pub(in super::super) subject_name: Option<String>,
 }

@@ -169,7 +169,9 @@ fn about(answer: &Judged) -> Vec<String> {
     if !BuildFacts::read(verified.statement()).self_asserted {
         // Its host chooses which receipt lies there: one may say that the artifact is bad.
         let kind = verified.statement().predicate_type();
-        let what = "no provenance: read what it says, or ask with --predicate-type";
+        let is_asked = report.checks().iter().any(|(check, _)| *check == Check::PredicateType);
+        let ask = if is_asked { "" } else { ", or ask with --predicate-type" };
+        let what = format!("no provenance: read what it says{ask}");
         remarks.push(format!("statement: `{kind}`, {what}"));
     }
     let state = report.checks().iter().find(|(check, _)| *check == Check::SignerState);
