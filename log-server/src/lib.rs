@@ -42,5 +42,6 @@ mod directory;
 mod replay;
 mod snapshot;
 mod source;
+mod url;
 
 pub use service::Failure;

@@ -14,11 +14,13 @@ use tlog::policy::{Policy, PolicyParseError, Witness};
 use crate::Failure;
 use crate::config::Settings;
 use crate::directory::{KEY, read_key, read_policy, read_settings};
+use crate::url;
 
 /// Name the log's witnesses and its quorum: writes the directory's `policy`
 ///
 /// The `log` lines stay as they are, with the log's URL; witnesses and quorum are replaced. A log that runs reads the
-/// new policy at SIGHUP. A policy that names witnesses already is kept as `policy.old`.
+/// new policy at SIGHUP. A policy that names witnesses already is kept as `policy.old`. A `policy` that is a link stays one:
+/// the file that it leads to is written.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The log's directory
@@ -66,10 +68,11 @@ pub fn run(args: &Args) -> Result<String, Failure> {
         return Ok(format!("`{}` says so already: {summary}", path.display()));
     }
     if !before.witnesses().is_empty() {
-        let kept = path.with_extension("old");
+        let kept = args.dir.join("policy.old");
         replace(&kept, old.as_bytes()).map_err(|e| cannot_write(&kept, e))?;
     }
-    replace(&path, text.as_bytes()).map_err(|e| cannot_write(&path, e))?;
+    let file = path.canonicalize().map_err(|e| cannot_write(&path, e))?;
+    replace(&file, text.as_bytes()).map_err(|e| cannot_write(&file, e))?;
     if let Err(error) = edited::wrote(&args.dir, "policy", text.as_bytes()) {
         eprintln!("warning: the next start will say that somebody edited the policy: {error}");
     }
@@ -150,12 +153,21 @@ impl<'p> Named<'p> {
             }
         };
         let is_said = |line: &&str| first_word(line).is_some_and(|word| !word.starts_with('#'));
+        for witness in policy.witnesses() {
+            let url = witness.url.as_deref().map_or(Ok(String::new()), url::parse);
+            url.map_err(|why| format!("the URL of `{}` is no witness's: {why}", witness.name))?;
+        }
         let lines = text.split('\n').filter(is_said).fold(String::new(), |lines, line| lines + line + "\n");
         Ok(Self { path, lines, vote, witnesses: policy.witnesses().to_vec() })
     }
 
     fn owner(&self) -> &KeyName {
         self.witnesses[0].vkey.name()
+    }
+
+    /// Where it is, in the one spelling that a URL has.
+    fn urls(&self) -> impl Iterator<Item = String> {
+        self.witnesses.iter().filter_map(|witness| url::parse(witness.url.as_deref()?).ok())
     }
 }
 
@@ -173,7 +185,8 @@ fn first_word(line: &str) -> Option<&str> {
     words(line).next()
 }
 
-/// One witness has one vote, and one key is one witness (COS-7).
+/// One witness has one vote, and one key is one witness (COS-7). So is one address: who answers there has one name, and a
+/// quorum that asks two of it is never met.
 fn refuse_one_twice(witnesses: &[Named<'_>]) -> Result<(), Failure> {
     for (at, this) in witnesses.iter().enumerate() {
         for other in &witnesses[..at] {
@@ -193,6 +206,11 @@ fn refuse_one_twice(witnesses: &[Named<'_>]) -> Result<(), Failure> {
                         this.owner()
                     ))
                     .hint("each witness makes its own keys: `witness init`"));
+            }
+            if let Some(url) = this.urls().find(|url| other.urls().any(|their| their == *url)) {
+                return Err(Failure::new(format!("{both} are at one address, {url}"))
+                    .because(format!("`{}` and `{}` cannot both answer there", other.owner(), this.owner()))
+                    .hint("ask each witness's operator for its URL"));
             }
         }
     }
@@ -356,6 +374,9 @@ mod tests {
             (format!("log {log}\n{}", printed("a", 2)), "names the log `l`"),
             (format!("{}quorum a\n", printed("a", 2)), "a whole policy"),
             (printed("a", 2).replace('\n', "\r\n"), "CR LF"),
+            (printed("a", 2).replace("//a", "//me:secret@a"), "without user"),
+            (printed("a", 2).replace("//a", "//a/?to=b"), "without user, query"),
+            (printed("a", 2).replace("//a", "//[::1"), "no witness's: "),
         ] {
             let said = named(&text).err().unwrap_or_default();
             assert!(said.contains(why), "{text}\n{said}");
@@ -373,6 +394,9 @@ mod tests {
         assert!(same_name.contains("of one witness, `a`"), "{same_name}");
         let same_key = pair(&printed("a", 2), &printed("b", 2)).expect_err("one key");
         assert!(same_key.contains("a key in common"), "{same_key}");
+        let there = printed("b", 3).replace("https://b", "https://A/");
+        let same_url = pair(&printed("a", 2), &there).expect_err("one address");
+        assert!(same_url.contains("at one address, https://a"), "{same_url}");
     }
 
     #[test]

@@ -12,11 +12,15 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Puts `bytes` at `path`, durably: a crash leaves the old content or the new, never half of one. One writer a path.
+/// Puts `bytes` at `path`, durably: a crash leaves the old content or the new, never half of one. One writer a path. Who
+/// may read what is there may read the new one, whatever the umask of this process.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_added_extension("new");
     let mut file = File::create(&new)?;
     file.write_all(bytes)?;
+    if let Ok(old) = fs::metadata(path) {
+        file.set_permissions(old.permissions())?;
+    }
     file.sync_all()?;
     fs::rename(&new, path)?;
     sync_folder(path)

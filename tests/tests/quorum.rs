@@ -2,6 +2,7 @@
 //! runs asks the witnesses from SIGHUP on.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -107,6 +108,26 @@ fn what_makes_no_quorum_is_refused_and_changes_nothing() {
         assert!(said(&refused).contains(why), "{why}\n{}", said(&refused));
         assert_eq!(fs::read_to_string(log.dir().join("policy")).expect("a policy"), before, "{why}");
     }
+}
+
+/// A policy that configuration management keeps, and an operator whose umask hides what root writes from the log's user.
+#[test]
+fn a_policy_that_lies_elsewhere_stays_there_for_its_readers() {
+    let log = Log::init();
+    let north = Witness::start("north", &[], &log.vkey);
+    let w1 = file_of(&north, &log, "w1.policy");
+    let (policy, managed) = (log.dir().join("policy"), log.folder().join("managed"));
+    fs::rename(&policy, &managed).expect("moved");
+    fs::set_permissions(&managed, fs::Permissions::from_mode(0o640)).expect("set");
+    std::os::unix::fs::symlink(&managed, &policy).expect("a link");
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(program("log-server")).arg("policy");
+    command.arg("--dir").arg(log.dir()).arg("--witness").arg(&w1).args(["--quorum", "1"]);
+    let written = command.output().expect("sh runs");
+    assert!(written.status.success(), "{}", said(&written));
+    assert!(policy.is_symlink(), "the link stays");
+    assert_eq!(policy_of(&log).weakest_quorum(), 1);
+    assert_eq!(fs::metadata(&managed).expect("there").permissions().mode() & 0o777, 0o640);
 }
 
 /// `init --url` is what lets whoever has the policy find the log.
