@@ -106,6 +106,15 @@ fn a_real_log_with_its_witnesses_is_clean() {
     assert!(place.findings().is_empty());
 }
 
+/// It ended with a panic.
+#[test]
+fn a_time_that_no_clock_can_add_is_refused() {
+    let place = Place::new(&Log::init(), "", "none");
+    let output = place.once(&["--timeout", "500000000000y"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("longer than a year"), "{said}");
+}
+
 /// S19: a log was copied with its key, and both copies grew. Each looks honest to a client that sees only that one.
 #[test]
 fn two_copies_of_one_log_are_caught_and_the_finding_stands_alone() {

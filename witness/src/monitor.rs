@@ -26,6 +26,7 @@ use finding::Findings;
 use follow::{Follower, Found, Log, Round, Settings, View};
 use known::{Known, Whose};
 use log_client::Until;
+use service::span::{Pause, Span};
 use source::Source;
 use told::Told;
 use webhook::{Reach, Webhook, WebhookError};
@@ -66,20 +67,20 @@ pub struct Args {
     #[arg(long)]
     once: bool,
     /// With --once: how long all of it may take [default: 30m]. What was checked until then counts for the next run
-    #[arg(long, value_name = "DURATION", requires = "once", value_parser = humantime::parse_duration)]
-    timeout: Option<Duration>,
+    #[arg(long, value_name = "DURATION", requires = "once")]
+    timeout: Option<Pause>,
     /// The time between two looks
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
-    interval: Duration,
+    #[arg(long, default_value = "10s")]
+    interval: Span,
     /// Where findings are kept [default: DIR/findings]
     #[arg(long, value_name = "DIR")]
     findings: Option<PathBuf>,
     /// How old the newest cosignature may be before that is a finding; 0s: any age
-    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
-    stale_after: Duration,
+    #[arg(long, default_value = "1h")]
+    stale_after: Span,
     /// How long a witness may show a larger tree than the log before that is a finding
-    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
-    ahead_after: Duration,
+    #[arg(long, default_value = "10m")]
+    ahead_after: Span,
     /// Another place that serves the same log, seen from elsewhere; may be given several times
     #[arg(long, value_name = "URL")]
     view: Vec<String>,
@@ -91,9 +92,10 @@ pub struct Args {
     /// told, your own too. New receipts are read as they come
     #[arg(long, value_name = "DIR", requires = "watch_did")]
     known: Option<PathBuf>,
-    /// How long after its entry a receipt may come into --known before the entry is foreign
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
-    known_within: Duration,
+    /// How long after its entry a receipt may come into --known before the entry is foreign. With --once, entries that
+    /// wait for it are left to the next run, and the last line says so
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    known_within: Span,
     /// Ask for the envelope of every public entry, and count those that are withheld, erased or too long to read
     #[arg(long)]
     envelopes: bool,
@@ -135,7 +137,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
                 (None, false) => 0,
             });
         }
-        std::thread::sleep(args.interval.saturating_sub(start.elapsed()).max(SHORTEST_PAUSE));
+        std::thread::sleep(args.interval.0.saturating_sub(start.elapsed()).max(SHORTEST_PAUSE));
     }
 }
 
@@ -150,6 +152,8 @@ struct Monitor {
     known: Option<Known>,
     /// What no receipt in `known` proves, as far as it was printed.
     unproven: Unproven,
+    /// Whether entries were left for receipts that may still come into `known`.
+    waits: bool,
     printed: Delivery,
     posted: Option<(Webhook, Delivery)>,
 }
@@ -164,16 +168,16 @@ impl Monitor {
         })?;
         let (log, url) = log_of(policy, args.origin.as_deref())?;
         let origin = log.origin.clone();
-        let deadline = args.once.then(|| Instant::now() + args.timeout.unwrap_or(ONCE_TIME));
+        let deadline = args.once.then(|| Instant::now() + args.timeout.map_or(ONCE_TIME, Pause::get));
         let until = deadline.map_or(Until::LeastRate, Until::LeastRateBefore);
         let views = views(&log.policy, &args.view, until)?;
         let known = args.known.as_ref().map(|folder| {
-            Known::open(folder, args.known_within, &origin, &log.policy, args.watch_did.clone())
+            Known::open(folder, args.known_within.0, &origin, &log.policy, args.watch_did.clone())
         });
         let known = known.transpose()?;
         let settings = Settings {
-            stale_after: args.stale_after,
-            ahead_after: args.ahead_after,
+            stale_after: args.stale_after.0,
+            ahead_after: args.ahead_after.0,
             watch: args.watch_did.iter().copied().collect(),
             envelopes: args.envelopes,
         };
@@ -189,8 +193,8 @@ impl Monitor {
             }
             _ => None,
         };
-        let (json, has_looked, unproven) = (args.json, false, Unproven::default());
-        Ok(Self { follower, origin, json, has_looked, deadline, known, unproven, printed, posted })
+        let (json, has_looked, unproven, waits) = (args.json, false, Unproven::default(), false);
+        Ok(Self { follower, origin, json, has_looked, deadline, known, unproven, waits, printed, posted })
     }
 
     /// Looks once, and tells.
@@ -244,6 +248,7 @@ impl Monitor {
             if self.known.is_some() {
                 summary["foreign"] = self.unproven.entries.into();
                 summary["events"] = self.unproven.events.into();
+                summary["waits"] = self.waits.into();
             }
             return summary.to_string();
         }
@@ -254,7 +259,8 @@ impl Monitor {
             |count, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
         let foreign = counted(self.unproven.entries, "foreign entry", "foreign entries");
         let events = counted(self.unproven.events, "event", "events");
-        format!("checked: {size} entries of {}; {foreign}, {events}", self.origin)
+        let others = if self.waits { "; others wait for receipts, up to --known-within" } else { "" };
+        format!("checked: {size} entries of {}; {foreign}, {events}{others}", self.origin)
     }
 
     /// Alerts to standard output and to the webhook, each from where it stopped.
@@ -293,6 +299,7 @@ impl Monitor {
             self.unproven.entries += count as u64 - events;
             self.unproven.events += events;
         }
+        self.waits = matches!(left, Some(Left::ReceiptMayCome));
         let cannot_print = |e| Failure::new("cannot write to standard output").caused_by(e);
         match left {
             None => (),

@@ -128,10 +128,13 @@ fn an_entry_waits_for_its_receipt_as_long_as_it_may() {
     log.publish();
     monitor.look(time(NOW + 10_000)).expect("a disk");
     assert_eq!(monitor.unproven.entries, 0, "the first is known, the second may be");
+    let text = monitor.summary_line();
+    assert!(text.ends_with("; others wait for receipts, up to --known-within"), "{text}");
     monitor.look(time(NOW + 69_999)).expect("a disk");
     assert_eq!(monitor.unproven.entries, 0);
     monitor.look(time(NOW + 70_000)).expect("a disk");
     assert_eq!(monitor.unproven.entries, 1);
+    assert!(monitor.summary_line().ends_with("1 foreign entry, 0 events"), "nothing waits any more");
     // Known is what is there: who takes a receipt away takes back that it was one's own.
     fs::remove_file(folder.join("app.receipt.json")).expect("removed");
     drop(monitor);
@@ -139,6 +142,18 @@ fn an_entry_waits_for_its_receipt_as_long_as_it_may() {
     let mut monitor = watch.open();
     monitor.look(time(NOW + 80_000)).expect("a disk");
     assert_eq!(monitor.unproven.entries, 2);
+}
+
+/// No receipt will say that a rotation is one's own: it is told at once.
+#[test]
+fn an_event_waits_for_no_receipt() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = "quorum none\n".parse().expect("a policy");
+    let within = Duration::from_secs(60);
+    let known = Known::open(folder.path(), within, ORIGIN, &policy, vec![did(1)]).expect("a folder");
+    let told = |more: &str| Told::parse(format!(r#"{{"loggedAt":{NOW},"seenAt":{NOW}{more}}}"#).as_bytes());
+    assert_eq!(known.whose(&told(""), time(NOW)), Whose::NotKnownYet);
+    assert_eq!(known.whose(&told(r#","subject":"did:aip:00""#), time(NOW)), Whose::Foreign);
 }
 
 #[test]
