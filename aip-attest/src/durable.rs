@@ -271,6 +271,22 @@ fn create_new(path: &Path, readers: Readers) -> io::Result<File> {
     options.open(path)
 }
 
+/// The file at `path` to take a lock on, made 0600 if there is none. What is no file of its own is refused: to open a pipe
+/// is to wait for whoever reads it, and behind a link lies somebody's file.
+pub fn lock_file(path: &Path) -> io::Result<File> {
+    if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
 fn temporary_name(path: &Path) -> Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| cannot_write(path).because("it names no file"))?;
     let name = name.to_string_lossy();
@@ -331,6 +347,26 @@ mod tests {
         assert!(!write_new_by(link, &path, b"two", Readers::Owner).expect("refused"));
         assert_eq!(fs::read(&path).expect("there"), b"one");
         assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 1);
+    }
+
+    /// Whoever unpacked something into the home had a command wait for ever, or empty a file elsewhere.
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_is_a_file_of_its_own() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let [lock, pipe, link, dangling, whose] =
+            ["lock", "pipe", "link", "dangling", "whose"].map(|name| dir.path().join(name));
+        lock_file(&lock).expect("made");
+        lock_file(&lock).expect("there").try_lock().expect("free");
+        fs::write(&whose, "somebody's").expect("written");
+        std::os::unix::fs::symlink(&whose, &link).expect("a link");
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), &dangling).expect("a link");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+        for path in [&pipe, &link, &dangling, dir.path()] {
+            lock_file(path).expect_err("no file of its own");
+        }
+        assert_eq!(fs::read(&whose).expect("there"), b"somebody's");
+        assert!(!dir.path().join("nowhere").exists());
     }
 
     #[test]

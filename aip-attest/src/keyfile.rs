@@ -349,9 +349,11 @@ pub fn find(console: &mut Console) -> Result<Option<(PathBuf, Stored)>> {
 /// The same; each file that is read is shown to `look` first.
 fn search(look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<(PathBuf, Stored)>> {
     let (paths, only) = candidates()?;
+    // A name is one of a folder, in which the file is found.
+    let is_found = !only || chosen::name()?.is_some();
     for path in paths {
         // A pipe that is named is read; one that is only found would be waited for, for ever.
-        if !only && path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        if is_found && path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(cannot_read(&path).because("it is not a regular file"));
         }
         let Some(bytes) = read(&path, look)? else { continue };

@@ -9,7 +9,7 @@
 //! gives way only to one of a larger tree that has the same events and perhaps more; the lock `states/.lock` is held
 //! from reading the old one to writing the new one.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -191,7 +191,7 @@ fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(".lock");
     let cannot = |error| Failure::new(format!("cannot lock `{}`", path.display())).caused_by(error);
     durable::create_folder(folder, Readers::Owner)?;
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(cannot)?;
+    let file = durable::lock_file(&path).map_err(cannot)?;
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(file),

@@ -4,7 +4,7 @@
 //! after it has written what came of the change, the log's answer included. The system lets go of the lock when the
 //! process ends, however it ends. The file stays, and names who has the lock, or had it last: it decides nothing.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -29,7 +29,7 @@ impl Lock {
         let path = credentials.with_file_name(NAME);
         let cannot = |source| Failure::new(format!("cannot lock `{}`", path.display())).caused_by(source);
         durable::create_folder(durable::folder_of(&path), Readers::Owner)?;
-        let mut file = open(&path).map_err(cannot)?;
+        let mut file = durable::lock_file(&path).map_err(cannot)?;
         let mut is_told = false;
         loop {
             match file.try_lock() {
@@ -65,17 +65,6 @@ impl Lock {
     pub fn credentials(&self) -> &Path {
         &self.credentials
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options.open(path)
 }
 
 fn name_holder(file: &mut File, command: &str) -> io::Result<()> {

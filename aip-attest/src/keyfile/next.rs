@@ -37,7 +37,7 @@ use super::lock::Lock;
 use super::logs::{self, KeptLog, KeptLogs};
 use super::{FORGOTTEN, credentials, encrypted, random, recovery};
 use crate::durable::{self, Readers};
-use crate::receipt_file::read_bounded;
+use crate::receipt_file::read_found;
 use crate::report::{Console, Failure, Result};
 
 /// What a machine holds of a DID's future.
@@ -202,7 +202,7 @@ impl Next {
     pub fn peek(credentials: &Path, did: Did) -> Result<Option<Self>> {
         let path = path(credentials, did);
         let cannot = || Failure::new(format!("cannot read the next key's file `{}`", path.display()));
-        let bytes = match read_bounded(&path, MAX_BYTES) {
+        let bytes = match read_found(&path, MAX_BYTES) {
             Ok(bytes) => Zeroizing::new(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(cannot().caused_by(error)),
@@ -302,9 +302,7 @@ impl Next {
         let path = path(lock.credentials(), did);
         let copies: Vec<PathBuf> =
             copy_numbers(&path).into_iter().map(|number| copy_name(&path, number)).collect();
-        copies
-            .into_iter()
-            .filter_map(|path| Self::parse(&Zeroizing::new(read_bounded(&path, MAX_BYTES).ok()?)))
+        copies.into_iter().filter_map(|path| Self::parse(&Zeroizing::new(read_found(&path, MAX_BYTES).ok()?)))
     }
 
     /// Whether a key in it is locked with a passphrase.

@@ -243,7 +243,7 @@ impl Pins {
     fn lock(&self) -> Result<File> {
         let path = self.folder()?.join(".lock");
         durable::create_folder(self.folder()?, Readers::Owner)?;
-        let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));
+        let lock = durable::lock_file(&path).and_then(|file| file.lock().map(|()| file));
         lock.map_err(|error| Failure::new(format!("cannot lock `{}`", path.display())).caused_by(error))
     }
 

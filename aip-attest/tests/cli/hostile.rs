@@ -186,6 +186,21 @@ fn a_pipe_is_no_receipt_unless_it_is_named() {
     ran.expect(0, &["ok  "]);
 }
 
+/// A pipe among an identity's own files is found and not named: a command that looked at it never ended.
+#[cfg(unix)]
+#[test]
+fn a_pipe_beside_a_key_is_waited_for_by_nobody() {
+    for name in ["keys.lock", "next-", "credentials.json"] {
+        let world = World::new();
+        world.run(&["--as", "org", "init"]).expect(0, &[]);
+        let file = world.path(&world.only(&format!(".aip/identities/org/{name}")));
+        std::fs::remove_file(&file).expect("removed");
+        let made = std::process::Command::new("mkfifo").arg(&file).status();
+        assert!(made.is_ok_and(|made| made.success()), "mkfifo");
+        world.run(&["--as", "org", "rotate-key"]).expect(2, &["it is not a regular file"]);
+    }
+}
+
 /// A runner reads commands at the start of a line: no argument may begin one, whatever error repeats it.
 #[test]
 fn what_a_usage_error_repeats_stays_on_its_line() {
