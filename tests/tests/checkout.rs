@@ -291,7 +291,7 @@ fn a_first_signature_in_a_lying_checkout_registers_nothing() {
             let (code, out, err) = owner.run(&command);
             assert_eq!(code, 0, "{out}{err}");
             assert_eq!(err.matches("only the policy .aip/policy (working tree) says").count(), 1, "{err}");
-            assert!(err.contains("`aip-attest policy pin URL`"), "{err}");
+            assert!(err.contains("`aip policy pin URL`"), "{err}");
             assert_eq!(file(&owner.next_file()), before, "{command:?}");
         }
         let (status, state) = lying.json(&format!("/api/v1/dids/{}", owner.did()));
