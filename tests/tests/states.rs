@@ -80,7 +80,7 @@ fn a_kept_state_refuses_what_a_thief_signed() {
     let (code, out, err) = world.verify("loot");
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains("as of: size ") && out.contains("which was seen at size 5"), "{out}");
-    let way = format!("`aip-attest log sync --did {}` keeps the state of today", world.did);
+    let way = format!("`aip log sync --did {}` keeps the state of today", world.did);
     assert!(err.contains(&way) && err.contains("--state FILE") && err.contains("`gate`"), "{err}");
 
     let out = world.consumer.ok(&["log", "sync", "--did", &world.did]);
