@@ -86,6 +86,8 @@ pub struct Signed {
     pub receipt: Receipt,
     /// Whether the log never takes it: it is not kept then.
     pub is_refused: bool,
+    /// Whether it is logged, by the policy of the log. A receipt that lies on the disk says so itself, whoever wrote that.
+    pub is_logged: bool,
     /// Whether it was logged before, by an earlier try of the same run.
     pub was_logged: bool,
     /// Why it came no further, if it should have.
@@ -98,9 +100,9 @@ impl Signed {
         match self.receipt.state() {
             _ if self.is_refused => "refused",
             State::Signed => "signed",
-            State::Pending(_) => "pending",
             // A logged receipt that was to be refreshed and was not is still logged.
-            State::Logged(_) => "logged",
+            State::Logged(_) if self.is_logged => "logged",
+            State::Pending(_) | State::Logged(_) => "pending",
         }
     }
 
@@ -111,7 +113,7 @@ impl Signed {
 
     /// The place in the log.
     pub fn index(&self) -> Option<u64> {
-        self.receipt.log_answer().map(|logged| logged.proof.index.get())
+        self.receipt.log_answer().filter(|_| self.is_logged).map(|logged| logged.proof.index.get())
     }
 }
 
@@ -185,7 +187,12 @@ pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mu
     };
     let mut signed = Vec::new();
     for (((group, job), written), outcome) in groups.into_iter().zip(jobs).zip(written).zip(outcomes) {
-        signed.extend(group.ended(job, &written, outcome, console));
+        let is_logged = match &outcome {
+            Outcome::Logged(..) => true,
+            Outcome::Left(_) | Outcome::Refused(_) => submission::holds(&job.receipt, &target, pins),
+        };
+        let ended = group.ended(job, &written, outcome, console).into_iter();
+        signed.extend(ended.map(|signed| Signed { is_logged, ..signed }));
     }
     submission::tell_of_bare(signed.iter().map(|signed| &signed.receipt), &target.origin, console);
     Ok(Report { signed, log_failure: None, is_key_open })
@@ -373,6 +380,7 @@ impl Group {
             path: path(at),
             receipt: receipt.clone(),
             is_refused: false,
+            is_logged: false,
             was_logged: false,
             failure: None,
         };

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use attestation::Did;
 use attestation::entry::DsseEntry;
-use attestation::receipt::{Check, Fault, IdentityEvent, Receipt, Signers, Verdict, VerifyPolicy};
+use attestation::receipt::{Check, Fault, IdentityEvent, Receipt, Report, Signers, Verdict, VerifyPolicy};
 use rayon::prelude::*;
 use tlog::key::VerifierKey;
 use tlog::policy::{Policy, PolicyError, Witness};
@@ -370,6 +370,22 @@ enum Accepted {
     BelowQuorum { why: String, cosigned: Vec<String> },
 }
 
+/// Whether a receipt that was not sent holds by the policy of the log: what lies on a disk may be anybody's.
+pub fn holds(receipt: &Receipt, target: &Target, pins: &Pins) -> bool {
+    judge(receipt, target, pins).verdict() == Verdict::Verified
+}
+
+fn judge(receipt: &Receipt, target: &Target, pins: &Pins) -> Report {
+    let demands = VerifyPolicy {
+        policy: &target.judge.policy,
+        signers: Signers::OneOf(vec![receipt.did()]),
+        pins: pins.roots(),
+        demands: Vec::new(),
+    };
+    let digest = receipt.statement().subjects()[0].sha256;
+    receipt.verify(&demands, &digest, None)
+}
+
 /// Makes a receipt of an answer, and verifies it as anybody would.
 fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -> Result<Accepted> {
     let broken = |why: String| {
@@ -388,14 +404,7 @@ fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -
         .logged(entry, proof, answer.sigstore_note.clone())
         .and_then(|receipt| receipt.with_identity(identity))
         .map_err(|error| broken(error.to_string()))?;
-    let demands = VerifyPolicy {
-        policy: &target.judge.policy,
-        signers: Signers::OneOf(vec![receipt.did()]),
-        pins: pins.roots(),
-        demands: Vec::new(),
-    };
-    let digest = receipt.statement().subjects()[0].sha256;
-    let report = receipt.verify(&demands, &digest, None);
+    let report = judge(&receipt, target, pins);
     if let Some((_, Fault::WitnessQuorum(error @ PolicyError::Quorum { cosigned, .. }))) = report.fault() {
         let source = &target.judge.source;
         let why = format!("the log answers below the quorum of the policy {source}: {error}");

@@ -105,3 +105,34 @@ fn a_log_that_does_not_answer_defers_the_judgement_of_a_later_key() {
         assert!(!run.printed.contains(OPEN), "{run:#?}");
     }
 }
+
+/// Whoever may write into the folder of receipts puts a log's answer into one that the key did sign.
+#[test]
+fn a_log_answer_that_lies_there_and_does_not_hold_is_not_counted() {
+    let mut log = Log::start(&[]);
+    let owner = secrets(&log, &[]);
+    let world = checkout(&log);
+    let defer = [("sign-paths", "dist"), ("on-log-failure", "defer")];
+    let sign = || {
+        let run = step(&world, &owner, &defer);
+        run.expect(true, &[]);
+        (run.outputs["pending"].clone(), run.outputs["signatures"].contains(r#""state":"logged""#))
+    };
+    assert_eq!(sign(), ("0".to_owned(), true));
+    log.stop();
+    assert_eq!(sign(), ("0".to_owned(), true), "it holds, and is logged, whoever answers now");
+    let file = std::fs::read_dir(world.path("aip-receipts/dist")).expect("a folder").next();
+    let file = file.expect("a receipt").expect("an entry").path();
+    let mut receipt: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).expect("a receipt")).expect("JSON");
+    let proof = receipt["proof"].as_str().expect("a proof");
+    // In the last signature of the checkpoint.
+    let at = proof.len() - 10;
+    let other = if &proof[at..=at] == "A" { "B" } else { "A" };
+    receipt["proof"] = format!("{}{other}{}", &proof[..at], &proof[at + 1..]).into();
+    std::fs::write(&file, receipt.to_string()).expect("written");
+    assert_eq!(sign(), ("1".to_owned(), false));
+    // No policy says who the log is.
+    std::fs::remove_dir_all(world.path(".aip")).expect("removed");
+    assert_eq!(sign(), ("1".to_owned(), false));
+}
