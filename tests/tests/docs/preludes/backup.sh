@@ -21,11 +21,5 @@ everything_is_lost() { stop_log && mv /var/lib/aip-log/log /var/lib/aip-log/lost
 a_bit_flips() {
     serve_log && for n in 5 6 7 8; do echo "$n" >"f$n" && aip sign "f$n" || return; done
     kill -KILL "$served"; wait "$served"
-    python3 - "$(ls /var/lib/aip-log/log/db/*.log | tail -n 1)" <<'FLIP'
-import sys
-with open(sys.argv[1], "r+b") as file:
-    data = file.read()
-    file.seek(len(data) // 2)
-    file.write(bytes([data[len(data) // 2] ^ 1]))
-FLIP
+    flip_a_bit "$(ls /var/lib/aip-log/log/db/*.log | tail -n 1)"
 }

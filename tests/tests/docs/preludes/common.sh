@@ -20,3 +20,14 @@ an_identity() {
     aip init --register
     DID=$(aip whoami --offline | sed -n 's/^DID: //p')
 }
+
+# In the middle of a file.
+flip_a_bit() {
+    python3 - "$1" <<'FLIP'
+import sys
+with open(sys.argv[1], "r+b") as file:
+    data = file.read()
+    file.seek(len(data) // 2)
+    file.write(bytes([data[len(data) // 2] ^ 1]))
+FLIP
+}

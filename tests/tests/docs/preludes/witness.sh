@@ -12,11 +12,5 @@ a_log_asks() {
 # The witness is killed, and its newest write-ahead log loses a bit.
 a_bit_flips() {
     pkill -KILL -f "witness serve --dir /var/lib/aip-witness"
-    python3 - "$(ls /var/lib/aip-witness/witness/db/*.log | tail -n 1)" <<'FLIP'
-import sys
-with open(sys.argv[1], "r+b") as file:
-    data = file.read()
-    file.seek(len(data) // 2)
-    file.write(bytes([data[len(data) // 2] ^ 1]))
-FLIP
+    flip_a_bit "$(ls /var/lib/aip-witness/witness/db/*.log | tail -n 1)"
 }
