@@ -121,4 +121,25 @@ mod tests {
         fs::write(dir.join("read"), [0xff]).expect("a file");
         assert_eq!(note(), ["witness.toml", "logs.learned"], "a note that is damaged is none");
     }
+
+    #[test]
+    fn what_a_program_of_ours_wrote_is_not_told_and_everything_else_is() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = folder.path();
+        let write = |name: &str, text: &str| fs::write(dir.join(name), text).expect("a file");
+        let files = ["log.toml", "policy"];
+        wrote(dir, "policy", b"one").expect("nothing was read yet");
+        assert!(!dir.join("read").exists(), "a note that nobody began");
+        write("log.toml", "a");
+        write("policy", "one");
+        assert!(note(dir, &files).expect("readable").is_empty());
+        write("policy", "two");
+        wrote(dir, "policy", b"two").expect("noted");
+        assert!(edited(dir, &files).expect("readable").is_empty(), "by our own hand");
+        write("policy", "tvo");
+        assert_eq!(edited(dir, &files).expect("readable"), ["policy"], "a bit flipped since");
+        write("policy", "two");
+        write("log.toml", "b");
+        assert_eq!(edited(dir, &files).expect("readable"), ["log.toml"]);
+    }
 }

@@ -51,6 +51,23 @@ fn files() -> Vec<PathBuf> {
         .collect()
 }
 
+/// A stranger finds each crate's room on one page.
+#[test]
+fn the_map_names_every_crate() {
+    let read = |name| std::fs::read_to_string(root().join(name)).expect("text");
+    let workspace: toml::Table = read("Cargo.toml").parse().expect("TOML");
+    let members = workspace["workspace"]["members"].as_array().expect("members");
+    assert!(members.len() > 5, "{members:?}");
+    let map = read("docs/dev/architecture.md");
+    for member in members {
+        let member = member.as_str().expect("a folder");
+        assert!(
+            map.contains(&format!("| [`{member}/`](")),
+            "docs/dev/architecture.md has no row for `{member}/`"
+        );
+    }
+}
+
 /// tlog ← attestation ← {log-server, witness, aip-attest} ← tests; tlog ← service ← {log-server, witness};
 /// tlog ← log-client ← {log-server, witness, aip-attest}; manual ← {service, log-server, witness, aip-attest}.
 #[test]
