@@ -155,8 +155,9 @@ impl BuildFacts {
     }
 }
 
-/// A repository's URI as it is compared: without `git+` before, `.git` and `/` behind. Scheme and host have no case, nor
-/// have GitHub's owners and names.
+/// A repository's URI as it is compared: without `git+` before, `.git` and `/` behind. Git's short form `git@host:path` is
+/// `ssh://host/path`, and over SSH the user `git` is left out. Scheme and host have no case, nor have GitHub's owners and
+/// names.
 pub(crate) fn normal_source(uri: &str) -> String {
     let uri = match uri.split_at_checked(4) {
         Some((git, rest)) if git.eq_ignore_ascii_case("git+") => rest,
@@ -164,12 +165,23 @@ pub(crate) fn normal_source(uri: &str) -> String {
     };
     let uri = uri.trim_end_matches('/');
     let uri = uri.strip_suffix(".git").unwrap_or(uri);
+    let long_form = long_form(uri);
+    let uri = long_form.as_deref().unwrap_or(uri);
     let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let (user, host) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-    let host = host.to_ascii_lowercase();
+    let (scheme, host) = (scheme.to_ascii_lowercase(), host.to_ascii_lowercase());
     let path = if host == "github.com" { path.to_ascii_lowercase() } else { path.to_owned() };
-    format!("{}://{user}{host}{path}", scheme.to_ascii_lowercase())
+    let user = if (scheme.as_str(), user) == ("ssh", "git@") { "" } else { user };
+    format!("{scheme}://{user}{host}{path}")
+}
+
+/// Git's short form of an SSH address, `user@host:path`, as a URL.
+fn long_form(short: &str) -> Option<String> {
+    let (user, rest) = short.split_once('@').filter(|(user, _)| !user.contains(['/', ':']))?;
+    let (host, path) =
+        rest.split_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(['/', '@']))?;
+    Some(format!("ssh://{user}@{host}/{}", path.trim_start_matches('/')))
 }
 
 /// The value at the end of a path of members.

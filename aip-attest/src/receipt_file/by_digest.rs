@@ -1,21 +1,27 @@
-//! Receipts of a folder that name a digest, wherever they lie in it: a file that was moved still has its receipt.
+//! Receipts of a folder by what they name, wherever they lie in it: a file that was moved still has its receipt, and one
+//! that was altered is told from one that was never signed.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use attestation::receipt::Receipt;
+use attestation::statement::Subject;
 use rayon::prelude::*;
 use tlog::Hash;
 
 use super::{MAX_BYTES, read_found};
+use crate::artifact;
 use crate::report::{Failure, Result};
 
 /// What the receipts of a folder name.
 #[derive(Debug, Default)]
 pub struct ByDigest {
     named: BTreeMap<Hash, Vec<Named>>,
+    /// Names of other bytes, by their last part.
+    others: BTreeMap<String, Vec<Named>>,
 }
 
 /// A name that a receipt gives to what has the digest.
@@ -28,21 +34,26 @@ pub struct Named {
 }
 
 impl ByDigest {
-    /// Reads the receipts of this kind in `folder` for what they say of `digests`. Links are not followed.
+    /// Reads the receipts of this kind in `folder`: what they say of `digests`, and what they call other bytes. Links are not
+    /// followed.
     pub fn read(folder: &Path, digests: &BTreeSet<Hash>, predicate_type: &str) -> Result<Self> {
         let files = files_below(folder)?;
         let named = |path: &PathBuf| {
             let receipt =
                 read_if_receipt(path).filter(|it| it.statement().predicate_type() == predicate_type)?;
             let subjects = receipt.statement().subjects().iter();
-            let wanted = subjects.filter(|subject| digests.contains(&subject.sha256));
-            let named = |name: &str| Named { path: path.clone(), name: name.to_owned() };
-            Some(wanted.map(|subject| (subject.sha256, named(&subject.name))).collect::<Vec<_>>())
+            let named = |Subject { name, sha256, .. }: &Subject| {
+                (*sha256, Named { path: path.clone(), name: name.clone() })
+            };
+            Some(subjects.map(named).collect::<Vec<_>>())
         };
         let found: Vec<(Hash, Named)> = files.par_iter().filter_map(named).flatten_iter().collect();
         let mut all = Self::default();
         for (digest, named) in found {
-            all.named.entry(digest).or_default().push(named);
+            match digests.contains(&digest) {
+                true => all.named.entry(digest).or_default().push(named),
+                false => all.others.entry(last_part(&named.name).to_owned()).or_default().push(named),
+            }
         }
         Ok(all)
     }
@@ -51,6 +62,19 @@ impl ByDigest {
     pub fn names(&self, digest: &Hash) -> &[Named] {
         self.named.get(digest).map_or(&[], Vec::as_slice)
     }
+
+    /// The receipts that call other bytes as `file` is called, those by the longest name first.
+    pub fn of_other_bytes(&self, file: &Path) -> Vec<PathBuf> {
+        let last = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let called = self.others.get(last).into_iter().flatten();
+        let mut called: Vec<&Named> = called.filter(|named| artifact::is_named(&named.name, file)).collect();
+        called.sort_by_key(|named| Reverse(named.name.len()));
+        called.into_iter().map(|named| named.path.clone()).collect()
+    }
+}
+
+fn last_part(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
 }
 
 /// All files below `folder`, sorted by path within each folder.

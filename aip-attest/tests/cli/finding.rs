@@ -88,6 +88,13 @@ fn a_moved_file_is_found_by_its_digest() {
     // One that lies at the place and fails stays the answer.
     world.file("r/app.receipt.json", Forge::of("app", b"other bytes").receipt().as_bytes());
     verify(&world, &["app", "--receipts", "r"]).expect(1, &["FAILED          artifact-digest"]);
+    // Other bytes under a name that was signed were altered, which is false and no want of a receipt.
+    world.file("other/dist/app", b"tampered");
+    let altered = verify(&world, &["other/dist/app", "--receipts", "r", "-v"]);
+    altered.expect(
+        1,
+        &["FAILED          artifact-digest", "  receipt: r/x/y.receipt.json, found by the name in it\n"],
+    );
     // What nobody signed has none, though the folder is full of others'.
     world.file("evil", b"evil");
     verify(&world, &["evil", "--receipts", "r"]).expect(2, &["there is no receipt `r/evil.receipt.json`"]);

@@ -251,8 +251,8 @@ fn the_source_is_the_workflow_else_the_only_git_dependency() {
         source(dependencies(&["pkg:npm/x", git])),
         found("https://example.com/a", Some("refs/heads/x"))
     );
-    assert_eq!(source(dependencies(&["git+ssh://git@h/a"])), found("ssh://git@h/a", None));
-    assert_eq!(source(dependencies(&["git+ssh://git@h/a@v1"])), found("ssh://git@h/a", Some("v1")));
+    assert_eq!(source(dependencies(&["git+ssh://git@h/a"])), found("ssh://h/a", None));
+    assert_eq!(source(dependencies(&["git+ssh://git@h/a@v1"])), found("ssh://h/a", Some("v1")));
     assert_eq!(source(dependencies(&["git+https://h"])), found("https://h", None));
     assert_eq!(source(dependencies(&[git, git])), (None, None));
     assert_eq!(source(dependencies(&[])), (None, None));
@@ -294,6 +294,15 @@ fn a_source_has_no_case_where_its_host_has_none() {
         ("GIT+https://github.com/octo/app.git", "https://github.com/octo/app"),
         ("https://github.com/octo/app//", "https://github.com/octo/app"),
         ("ssh://Git@GitHub.com/Octo/App.git", "ssh://Git@github.com/octo/app"),
+        // The user `git` is everybody; another one has files of his own.
+        ("git@github.com:Octo/App.git", "ssh://github.com/octo/app"),
+        ("ssh://git@h/srv/a.git", "ssh://h/srv/a"),
+        ("git@h:/srv/a.git", "ssh://h/srv/a"),
+        ("ssh://alice@h/a", "ssh://alice@h/a"),
+        ("alice@h:a", "ssh://alice@h/a"),
+        ("https://git@h/a", "https://git@h/a"),
+        ("git@:a", "git@:a"),
+        ("a/git@h:a", "a/git@h:a"),
         // Elsewhere a path has case.
         ("https://Git.Example.COM:8443/Octo/App", "https://git.example.com:8443/Octo/App"),
         ("https://github.com.evil.example/Octo", "https://github.com.evil.example/Octo"),

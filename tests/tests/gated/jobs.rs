@@ -204,7 +204,7 @@ fn the_two_jobs_deploy_what_was_signed_and_nothing_else() {
     // Swapped.
     let store = release();
     replace(&store.file("dist/app"), b"another app");
-    github.expect_red(&store, "there is no receipt");
+    github.expect_red(&store, "artifact-digest");
 
     // Renamed: what was signed as the library, with its receipt, in the place of the app.
     let store = release();

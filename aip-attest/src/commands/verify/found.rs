@@ -39,6 +39,8 @@ pub(in super::super) struct Judged {
     pub(super) is_logged: bool,
     /// What it calls the artifact, if it was found by the digest.
     pub(super) signed_as: Option<String>,
+    /// Whether it was found by what it calls other bytes.
+    pub(super) is_found_by_name: bool,
     /// The bytes that were signed, believed once they are verified.
     pub(super) payload: Vec<u8>,
 }
@@ -54,6 +56,7 @@ impl Judged {
             claimed_did: None,
             is_logged: false,
             signed_as: None,
+            is_found_by_name: false,
             payload: Vec::new(),
         }
     }

@@ -212,6 +212,12 @@ impl Judge {
             .into_iter()
             .partition(|named| is_any || file.is_none_or(|(path, _)| artifact::is_named(&named.name, path)));
         if counting.is_empty() {
+            if let (Some((path, _)), true) = (file, others.is_empty()) {
+                let answers = self.altered(path, sha256, console)?;
+                if !answers.is_empty() {
+                    return Ok(answers);
+                }
+            }
             let failure = match file {
                 Some((_, place)) => self.no_receipt(&place.path()),
                 None => Failure::new(format!("no receipt names sha256:{sha256}")),
@@ -236,6 +242,15 @@ impl Judge {
             let named = counting.iter().find(|named| Some(&named.path) == answer.receipt.as_ref());
             answer.signed_as = named.map(|named| named.name.clone());
         }
+        Ok(answers)
+    }
+
+    /// What the receipts say that call other bytes as this file is called: it was altered, which is false and no want of a
+    /// receipt.
+    fn altered(&mut self, path: &Path, sha256: &Hash, console: &mut Console) -> Result<Vec<Judged>> {
+        let files = self.index()?.of_other_bytes(path);
+        let mut answers = self.judge_files(files, &path.to_string_lossy(), sha256, console);
+        answers.iter_mut().for_each(|answer| answer.is_found_by_name = true);
         Ok(answers)
     }
 

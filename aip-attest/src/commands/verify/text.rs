@@ -136,10 +136,13 @@ fn block(found: &Found, console: &mut Console) {
         }
     }
     about(&found.answer).iter().for_each(|remark| console.line(format!("  {remark}")));
-    let is_one_of_many = !found.others.is_empty() || found.answer.signed_as.is_some();
-    if found.answer.receipt.is_some() && is_one_of_many {
-        let by_digest = if found.answer.signed_as.is_some() { ", found by its digest" } else { "" };
-        console.line(format!("  receipt: {}{by_digest}", found.answer.file()));
+    let found_by = match (&found.answer.signed_as, found.answer.is_found_by_name) {
+        (Some(_), _) => Some(", found by its digest"),
+        (None, true) => Some(", found by the name in it"),
+        (None, false) => (!found.others.is_empty()).then_some(""),
+    };
+    if let (Some(_), Some(by)) = (&found.answer.receipt, found_by) {
+        console.line(format!("  receipt: {}{by}", found.answer.file()));
     }
     if found.exit() == Exit::Yes {
         return;
