@@ -364,6 +364,40 @@ pub fn check_trust_signer(
     }
 }
 
+/// Whether `key` may send messages, use the mailbox and answer for both in the name of `did`, whose state is `state`.
+pub fn check_message_signer(state: Option<&Identity>, did: Did, key: &RawKey) -> Result<(), StateError> {
+    let Some(state) = state else {
+        let key_did = Did::of_raw(key);
+        return if key_did == did { Ok(()) } else { Err(StateError::NotGenesisKey { did, key_did }) };
+    };
+    match state.check_current(key) {
+        Err(StateError::RetiredKey) if !state.keys.iter().any(|period| period.key == *key) => {
+            Err(StateError::OthersKey)
+        }
+        checked => checked.and_then(|()| check_may_message(state)),
+    }
+}
+
+/// Whether a registered DID exchanges messages.
+pub fn check_may_message(state: &Identity) -> Result<(), StateError> {
+    match state.status {
+        Status::Deactivated => Err(StateError::Deactivated),
+        Status::Compromised => Err(StateError::Compromised),
+        Status::Active if !state.capabilities.messages => Err(StateError::Capability("messages")),
+        Status::Active => Ok(()),
+    }
+}
+
+/// Whether a DID with this state may say `event`, its message keys.
+pub fn check_message_keys_signer(state: Option<&Identity>, event: &PendingEvent) -> Result<(), StateError> {
+    let state = state.ok_or(StateError::NotRegistered)?;
+    let mut keys = event.keys();
+    let (Some(key), None) = (keys.next(), keys.next()) else {
+        return Err(StateError::Signers(event.event().name()));
+    };
+    check_message_signer(Some(state), event.event().issuer(), key)
+}
+
 impl Identity {
     fn check_current(&self, key: &RawKey) -> Result<(), StateError> {
         match self.status {
@@ -418,6 +452,9 @@ pub enum StateError {
     /// Another DID's event.
     #[error("it is an event of another DID")]
     OtherDid,
+    /// A key that the DID never had.
+    #[error("the key is not the DID's, and never was")]
+    OthersKey,
     /// A second inception.
     #[error("the DID is registered already")]
     Registered,
@@ -459,7 +496,7 @@ impl StateError {
             Self::Capability(_) => "capability",
             Self::Compromised => "compromised",
             Self::Deactivated => "deactivated",
-            Self::NotGenesisKey { .. } => "signer-key",
+            Self::NotGenesisKey { .. } | Self::OthersKey => "signer-key",
             Self::NotRegistered => "not-registered",
             Self::Registered => "registered",
             Self::RetiredKey => "retired-key",
