@@ -20,6 +20,7 @@
 //! In scope: the form, the signatures, the match of entry and envelope. Out of scope: whether the key is
 //! the DID's current key in this log, beyond [`Claim::check_genesis_key`]; whether the claim is known.
 
+use serde::{Deserialize, Serialize};
 use tlog::Hash;
 use tlog::checkpoint::is_origin;
 use tlog::key::{ED25519_SIGNATURE_BYTES, Ed25519PrivateKey, Ed25519PublicKey};
@@ -27,6 +28,7 @@ use tlog::key::{ED25519_SIGNATURE_BYTES, Ed25519PrivateKey, Ed25519PublicKey};
 use crate::did::{Did, DidError};
 use crate::dsse::{Envelope, EnvelopeError, pae};
 use crate::event::{EventEntry, EventError, HEAD as EVENT_HEAD, PendingEvent};
+use crate::json::spelled::SpellingError;
 use crate::json::{JsonError, MAX_DEPTH, Object};
 use crate::quote::quoted;
 use crate::statement::{MAX_SUBJECTS, Statement, StatementError, check_predicate_type, is_event};
@@ -499,8 +501,17 @@ fn parse_other(bytes: &[u8]) -> Result<(String, String), EntryError> {
 /// A time in a log: milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
 ///
 /// At most 2^53 - 1, the largest integer that JCS prints as an integer everywhere.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "u64")]
 pub struct LogTime(u64);
+
+impl TryFrom<u64> for LogTime {
+    type Error = &'static str;
+
+    fn try_from(milliseconds: u64) -> Result<Self, Self::Error> {
+        Self::from_millis(milliseconds).ok_or("a time is at most 2^53 - 1 ms")
+    }
+}
 
 impl LogTime {
     /// The last time there is.
@@ -607,6 +618,16 @@ pub enum EntryError {
         /// What it should be.
         want: &'static str,
     },
+}
+
+impl From<SpellingError> for EntryError {
+    fn from(error: SpellingError) -> Self {
+        match error {
+            SpellingError::Did(error) => Self::Did(error),
+            SpellingError::NotCanonical { at, want } => Self::NotCanonical { at, want },
+            SpellingError::Value { member, want } => Self::Value { member, want },
+        }
+    }
 }
 
 /// Why a claim does not describe an envelope.

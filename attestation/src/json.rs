@@ -5,6 +5,7 @@
 
 pub(crate) mod canonical;
 mod exact;
+pub(crate) mod spelled;
 
 use std::borrow::Cow;
 use std::cell::Cell;

@@ -18,6 +18,7 @@
 //! | [`lists`] | what is found under which key | `specs/evidence.md` |
 //! | [`evidence`] | what a judgement is made from, in one file | `specs/evidence.md` |
 //! | [`finding`] | what a monitor reports, with its proof | `specs/finding.md` |
+//! | [`message`] | what pipelines say to each other, sealed | `specs/message.md` |
 //! | [`receipt`] | statement, entry and proof in one file, and its checks | `specs/receipt.md` |
 //! | [`trust`] | how far a pipeline is trusted | `specs/trust.md` |
 //!
@@ -28,7 +29,7 @@
 //! - Trees, notes, checkpoints, witness policies: crate `tlog`.
 //! - What a log already holds (is this claim known? is this its signer's current key?): the log server.
 //! - Reading files and environments, and printing: the command line.
-//! - Messages: a later release.
+//! - Carrying messages: the relay of the log server.
 //!
 //! # From a payload to a verdict
 //! [`statement::Statement`] → [`dsse::Envelope::sign`] → [`entry::Claim`] → [`entry::PendingEntry::sign`]
@@ -79,6 +80,7 @@ pub mod identity;
 pub mod json;
 pub mod leaf;
 pub mod lists;
+pub mod message;
 pub mod provenance;
 mod quote;
 pub mod receipt;

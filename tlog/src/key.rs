@@ -53,6 +53,11 @@ impl Ed25519PublicKey {
         self.0.as_bytes()
     }
 
+    /// The key's X25519 form: the coordinate u = (1 + y)/(1 - y) of its point (RFC 7748 section 4.1).
+    pub fn to_x25519(&self) -> [u8; 32] {
+        self.0.to_montgomery().to_bytes()
+    }
+
     /// Whether `signature` is this key's over `message`: pure Ed25519, strict.
     pub fn verify(&self, message: &[u8], signature: &[u8; ED25519_SIGNATURE_BYTES]) -> bool {
         let signature = ed25519_dalek::Signature::from_bytes(signature);
@@ -92,6 +97,11 @@ impl Ed25519PrivateKey {
     /// The seed, a secret: for storage by its owner.
     pub fn seed(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// The key's X25519 form, a secret: the first half of SHA-512 of the seed, not clamped yet.
+    pub fn to_x25519(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_scalar_bytes())
     }
 
     /// The public half.
