@@ -36,6 +36,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aip_manifest;
 pub mod artifact;
 pub mod asserted;
 pub mod ci_env;

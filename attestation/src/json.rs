@@ -43,6 +43,28 @@ pub(crate) fn check_exact(bytes: &[u8]) -> Result<&str, JsonError> {
     Ok(text)
 }
 
+/// A JSON string in ASCII, as Python's `json.dumps` writes it: `\u` and lower-case hex for every character outside
+/// 0x20–0x7E, surrogate pairs beyond U+FFFF.
+pub fn ascii(text: &str) -> String {
+    let mut json = String::with_capacity(text.len() + 2);
+    json.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\n' => json.push_str("\\n"),
+            '\r' => json.push_str("\\r"),
+            '\t' => json.push_str("\\t"),
+            '\u{8}' => json.push_str("\\b"),
+            '\u{c}' => json.push_str("\\f"),
+            ' '..='~' => json.push(c),
+            c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| json.push_str(&format!("\\u{unit:04x}"))),
+        }
+    }
+    json.push('"');
+    json
+}
+
 /// As [`parse`], with another limit of depth.
 pub(crate) fn parse_to_depth(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
     Ok(serde_json::from_str(check(bytes, max_depth)?)?)

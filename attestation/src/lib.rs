@@ -18,6 +18,7 @@
 //! | [`lists`] | what is found under which key | `specs/evidence.md` |
 //! | [`evidence`] | what a judgement is made from, in one file | `specs/evidence.md` |
 //! | [`finding`] | what a monitor reports, with its proof | `specs/finding.md` |
+//! | [`manifest`] | the signatures of Python `aip` 0.5.x | `specs/identity.md` |
 //! | [`message`] | what pipelines say to each other, sealed | `specs/message.md` |
 //! | [`receipt`] | statement, entry and proof in one file, and its checks | `specs/receipt.md` |
 //! | [`trust`] | how far a pipeline is trusted | `specs/trust.md` |
@@ -80,6 +81,7 @@ pub mod identity;
 pub mod json;
 pub mod leaf;
 pub mod lists;
+pub mod manifest;
 pub mod message;
 pub mod provenance;
 mod quote;

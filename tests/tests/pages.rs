@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use attestation::manifest;
 use attestation::receipt::Check;
 
 fn root() -> PathBuf {
@@ -106,7 +107,8 @@ fn every_check_has_its_line() {
     let page = read("docs/checks.md");
     let rows: Vec<&str> =
         page.lines().filter_map(|line| Some(line.strip_prefix("| ")?.split_once(" | ")?.0)).collect();
-    for check in Check::ALL {
+    let of_manifests = manifest::Check::ALL.map(|check| check.id().to_owned());
+    for check in Check::ALL.map(|check| check.to_string()).into_iter().chain(of_manifests) {
         assert!(
             rows.iter().any(|row| row.split(", ").any(|id| id == format!("`{check}`"))),
             "docs/checks.md does not explain `{check}`"

@@ -26,6 +26,9 @@ use crate::report::{Console, Exit, Failure, Result};
 /// If there is an identity already it is kept, and its DID printed. --register logs the inception, which makes the DID
 /// one that gates accept and that can rotate; the first `sign` or `submit` from here does the same, unless
 /// only a checkout says which log it is.
+///
+/// An identity of Python aip is taken as it is: every command reads its credentials file, plain or encrypted, and the DID
+/// stays. --from-aip makes the keys that come after it, which that file lacks.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where the signer is at home, such as github; stays in the file
@@ -43,6 +46,11 @@ pub(crate) struct Args {
     /// Encrypt the files with a passphrase: AIP_PASSPHRASE, else typed
     #[arg(long)]
     encrypt: bool,
+
+    /// Take the identity of Python aip that is here: its credentials file is not written, and gets a next and a recovery key
+    #[arg(long)]
+    #[arg(conflicts_with_all = ["platform", "username", "positional", "encrypt", "force"])]
+    from_aip: bool,
 
     /// Replace the identity that is there; the old file is kept under another name
     #[arg(long)]
@@ -143,6 +151,9 @@ fn init(args: &Args, path: &Path, done: &mut Done, console: &mut Console) -> Res
     if args.register && keyfile::is_in_environment()? {
         return Err(from_the_environment());
     }
+    if args.from_aip {
+        return from_aip(args, path, done, console);
+    }
     let exists = || path.exists() && !args.force;
     if exists() && !args.register {
         return keep(args, path, done, console);
@@ -159,6 +170,40 @@ fn init(args: &Args, path: &Path, done: &mut Done, console: &mut Console) -> Res
     if args.register {
         register(args, &lock, deadline, done, console)?;
     } else {
+        console.note(
+            "not registered: `aip-attest init --register`, or the first `sign` from here, logs the inception",
+        );
+    }
+    Ok(Exit::Yes)
+}
+
+/// Takes over the identity of the Python client, whose file stays as it is.
+fn from_aip(args: &Args, path: &Path, done: &mut Done, console: &mut Console) -> Result<Exit> {
+    if keyfile::is_in_environment()? {
+        return Err(from_the_environment());
+    }
+    if !path.exists() {
+        return Err(Failure::new("there is no identity of Python aip here")
+            .because(format!("there is no file `{}`", path.display()))
+            .hint("AIP_CREDENTIALS_PATH names a file that lies elsewhere")
+            .hint("`aip-attest init` makes a new identity"));
+    }
+    let deadline = super::deadline(args.timeout)?;
+    let lock = Lock::take(path, "init", deadline, console)?;
+    let identity = keyfile::from_files(console)?.ok_or_else(|| holds_none(path))?;
+    identity.require_genesis()?;
+    done.tell(identity.did, args, console);
+    let next = match Next::read(path, identity.did, console)? {
+        None => without_next(args, &identity, &lock, done, console)?,
+        Some(next) => {
+            console.note("its next and its recovery key were made before");
+            with_flags(args, next, &lock)?
+        }
+    };
+    keyfile::warn_of_place(path, console);
+    if args.register {
+        register(args, &lock, deadline, done, console)?;
+    } else if next.registered.is_none() {
         console.note(
             "not registered: `aip-attest init --register`, or the first `sign` from here, logs the inception",
         );

@@ -5,15 +5,18 @@ use std::time::Duration;
 use attestation::entry::Visibility;
 use serde_json::{Value, json};
 
-use crate::artifact::{self, Aside, Excludes, Hashed, Piped, Wanted, checksums};
+use crate::aip_manifest::{self, Written};
+use crate::artifact::{self, Aside, Excludes, Hashed, Piped, Place, Wanted, checksums};
 use crate::ci_env;
+use crate::clock;
+use crate::environment;
 use crate::events;
 use crate::keyfile;
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::Shelf;
-use crate::report::{Console, Exit, Failure, Result};
+use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::signing::{self, KeyOf, Report, Request, Says, Signed};
 
 /// Sign artifacts, log what was signed, and keep the receipts
@@ -103,6 +106,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
     timeout: Option<Duration>,
 
+    /// Write the manifest of Python aip as well, `.aip-signature.json` in each folder whose files are named: its `aip verify
+    /// FOLDER` takes it. It is in no log
+    ///
+    /// So it is where AIP_SERVICE is set, too, which Python aip's own action does: there the artifacts are signed even if no log
+    /// is named.
+    #[arg(long, conflicts_with_all = ["checksums", "subject", "name"])]
+    aip_manifest: bool,
+
     /// Print a JSON array, one element an artifact
     #[arg(long)]
     json: bool,
@@ -115,12 +126,20 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     if let Some(state) = &args.state {
         events::require_current_by(&identity, state, args.policy.as_deref(), &pins, console)?;
     }
+    let in_python_action = environment::var("AIP_SERVICE")?.is_some();
     let log = match args.no_log {
         true => None,
         false => {
             let named = policy_file::named(args.policy.as_deref(), &pins, console)?;
-            let wish = events::home::wish_for(identity.did, None, args.log.as_deref(), named, &pins, console);
-            Some(wish.map_err(|failure| failure.hint("or sign without a log: --no-log"))?)
+            match events::home::wish_for(identity.did, None, args.log.as_deref(), named, &pins, console) {
+                Ok(wish) => Some(wish),
+                // The other action knows no logs, and asks for a signature.
+                Err(failure) if in_python_action => {
+                    console.warn(format!("not logged: {}", failure.one_line()));
+                    None
+                }
+                Err(failure) => return Err(failure.hint("or sign without a log: --no-log")),
+            }
         }
     };
     let says = match says(args.predicate_type.as_deref(), args.predicate.as_deref(), console)? {
@@ -143,6 +162,15 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let piped = hash_piped(&piped, args.name.as_deref())?;
     let (mut artifacts, aside) = artifacts(&named, &shelf, &says, console)?;
     artifacts.extend(piped);
+    if args.aip_manifest || in_python_action {
+        // The one that is there is replaced.
+        artifacts.retain(|hashed| !aip_manifest::is_manifest(&hashed.artifact));
+    }
+    let is_named = |hashed: &&Hashed| {
+        args.aip_manifest || (in_python_action && matches!(hashed.artifact.place, Place::File(_)))
+    };
+    let named: Vec<Hashed> = artifacts.iter().filter(is_named).cloned().collect();
+    let manifests = aip_manifest::sign(&named, identity.did, &identity.key, clock::now(), console)?;
     let request = Request {
         artifacts,
         says,
@@ -155,17 +183,33 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         deadline: super::deadline(args.timeout)?,
     };
     let report = signing::sign(request, &identity, &pins, console)?;
+    // A key that the log refuses signs nothing else either.
+    let is_refused = report.signed.iter().any(|signed| signed.is_refused);
+    let manifests = if is_refused { Vec::new() } else { manifests };
+    manifests.iter().try_for_each(Written::write)?;
     if args.json {
         // An array has no place of its own for what is not in it.
         let element = |signed| {
             let mut element = json_of(signed);
             element["selection"] = aside.to_json();
+            if let Some(written) = manifests.iter().find(|written| written.is_of(&signed.hashed.artifact)) {
+                element["manifest"] = json!({
+                    "path": written.path.to_string_lossy(),
+                    "signature": written.manifest.signature_hex(),
+                });
+            }
             element
         };
         let elements: Vec<Value> = report.signed.iter().map(element).collect();
         console.json(&elements);
     } else {
         text(&report, console);
+        for Written { path, manifest } in &manifests {
+            let count = manifest.claimed_names().count();
+            console.line(format!("manifest {}  {}", path.display(), counted(count, "file")));
+            // What the other action looks for.
+            console.line(format!("  Signature: {}", manifest.signature_hex()));
+        }
     }
     tell_failures(&report, console);
     Ok(report.exit())

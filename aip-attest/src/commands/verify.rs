@@ -5,6 +5,7 @@ mod found;
 mod json;
 mod judge;
 mod later;
+mod manifest;
 mod text;
 
 use std::collections::BTreeSet;
@@ -99,6 +100,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", requires = "state", value_parser = super::parse_duration)]
     max_state_age: Option<Duration>,
 
+    /// Verify the manifest of Python aip, `.aip-signature.json`, and not receipts. Its key must be the DID's: by the hash, or
+    /// by a state of the DID. It is in no log: when it was signed, only its signer says
+    #[arg(long, conflicts_with_all = ["receipt", "receipts", "max_age", "max_state_age", "source_uri", "source_ref"])]
+    #[arg(conflicts_with_all = ["builder_id", "predicate_type", "subject_name"])]
+    aip_manifest: bool,
+
     /// Print every check of what verifies, too
     #[arg(long, short, conflicts_with = "json")]
     verbose: bool,
@@ -127,6 +134,12 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         policy: None,
     };
     let excludes = super::excludes(&args.exclude)?;
+    if args.aip_manifest {
+        let asked =
+            manifest::Asked { artifacts: &args.artifacts, excludes: &excludes, verbose: args.verbose };
+        let answers = manifest::judge(&asked, &mut judge, console)?;
+        return Ok(if args.json { answers.json(console) } else { answers.text(&asked, console) });
+    }
     let (arguments, piped) = artifact::take_piped(&args.artifacts)?;
     let wanted = Wanted { arguments: &arguments, excludes: &excludes, receipts: args.receipts.as_deref() };
     let mut selection = artifact::to_judge(&wanted);

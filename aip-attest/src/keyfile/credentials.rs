@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use attestation::Did;
+use attestation::{Did, json};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use tlog::encoding;
 use tlog::key::Ed25519PrivateKey;
@@ -101,11 +101,11 @@ pub(super) fn to_canonical(did: Did, key: &Ed25519PrivateKey, profile: &Profile)
 
 fn members(did: Did, key: &Ed25519PrivateKey, profile: &Profile) -> Vec<(&'static str, Zeroizing<String>)> {
     let public = key.public_key();
-    let text = |text: &str| Zeroizing::new(ascii_json(text));
+    let text = |text: &str| Zeroizing::new(json::ascii(text));
     let mut members = vec![
         ("did", text(&did.to_string())),
         ("public_key", text(&encoding::base64(public.as_bytes()))),
-        ("private_key", Zeroizing::new(ascii_json(&encode_private_key(key)))),
+        ("private_key", Zeroizing::new(json::ascii(&encode_private_key(key)))),
     ];
     members.extend(profile.platform.as_deref().map(|platform| ("platform", text(platform))));
     members.extend(profile.username.as_deref().map(|username| ("username", text(username))));
@@ -131,27 +131,6 @@ fn write(
     }
     text.push_str(close);
     text
-}
-
-/// A JSON string in ASCII, as Python's `json.dumps` writes it.
-fn ascii_json(text: &str) -> String {
-    let mut json = String::with_capacity(text.len() + 2);
-    json.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => json.push_str("\\\""),
-            '\\' => json.push_str("\\\\"),
-            '\n' => json.push_str("\\n"),
-            '\r' => json.push_str("\\r"),
-            '\t' => json.push_str("\\t"),
-            '\u{8}' => json.push_str("\\b"),
-            '\u{c}' => json.push_str("\\f"),
-            ' '..='~' => json.push(c),
-            c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| json.push_str(&format!("\\u{unit:04x}"))),
-        }
-    }
-    json.push('"');
-    json
 }
 
 /// Hex first, then base64, as the Python client tries them.

@@ -11,6 +11,7 @@ mod checks;
 mod choosing;
 mod finding;
 mod following;
+mod from_aip;
 mod hostile;
 mod identity;
 #[cfg(unix)]

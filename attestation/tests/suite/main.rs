@@ -4,6 +4,7 @@ mod checks;
 mod fixture;
 mod hostile;
 mod mutations;
+mod python;
 mod signer_state;
 mod sigstore;
 mod vectors;

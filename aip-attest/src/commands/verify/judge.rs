@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use attestation::Did;
 use attestation::receipt::{Demand, Pin, Receipt, Report, SignerState, Signers, Verdict, VerifyPolicy};
+use attestation::{Did, manifest};
 use tlog::Hash;
 use tlog::key::VerifierKey;
 use tlog::policy::Policy;
@@ -17,7 +17,7 @@ use super::later::{AsOf, Later};
 use crate::artifact::{self, Artifact, Hashed};
 use crate::clock;
 use crate::evidence::Claimed;
-use crate::policy_file::pins::Pins;
+use crate::policy_file::pins::{Pin as PinnedLog, Pins};
 use crate::policy_file::trust::Stated;
 use crate::policy_file::{self, PolicyFile};
 use crate::predicate;
@@ -143,6 +143,14 @@ impl Judge {
                 failure.because(format!("there is no folder `{}`", folder.display())).hint(MADE)
             }
             Some(_) => failure.hint(MADE),
+        };
+        let manifest = path.with_file_name(manifest::FILE_NAME);
+        let failure = match manifest.is_file() {
+            true => failure.hint(format!(
+                "`{}` is a manifest of Python aip, which no log has: `aip-attest verify --aip-manifest` verifies it",
+                manifest.display()
+            )),
+            false => failure,
         };
         failure.hint("or name the receipt: --receipt FILE")
     }
@@ -362,6 +370,17 @@ impl Judge {
                 Ok(kept.map(|kept| (kept.state, Some(kept.file))))
             }
         }
+    }
+
+    /// What is known here of a DID, whatever log it is of: the state that is named, else those that are kept for pinned logs.
+    pub(super) fn states_of(&mut self, did: Did, console: &mut Console) -> Result<Vec<SignerState>> {
+        let Later::Kept(kept) = &mut self.state else {
+            let named = self.later_state(did, None, &nobody(), console)?;
+            return Ok(named.into_iter().map(|(state, _)| state).collect());
+        };
+        let of_pin = |pin: &PinnedLog| kept.of(&pin.vkey, did, &pin.policy, &self.pins);
+        let states = self.pins.iter().map(of_pin).collect::<Result<Vec<_>>>()?;
+        Ok(states.into_iter().flatten().map(|kept| kept.state).collect())
     }
 
     fn demand<'p>(&self, policy: &'p Policy) -> VerifyPolicy<'p> {
