@@ -8,6 +8,8 @@
 //! Only [`Accepted`] gives out the text. A caller without evidence of the sender's state stops at [`Opened`]: what could not
 //! be checked is neither accepted nor refused.
 
+use std::fmt;
+
 use super::statement::{Message, MessageError, SignedMessage};
 use super::{EnvelopeId, MessageId, MessageKeyId, MessagePrivateKey, Sealed, SealedError};
 use crate::did::Did;
@@ -62,7 +64,7 @@ impl Mailbox<'_> {
 
 /// A message that its key opened and its sender's key signed. Whether that key is the sender's is not known yet, so the text
 /// is not to be had.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Opened {
     signed: SignedMessage,
     envelope: EnvelopeId,
@@ -92,7 +94,7 @@ impl Opened {
             return Err(Refusal::Created { created, now });
         }
         if now >= expires {
-            return Err(Refusal::Expired { expires });
+            return Err(Refusal::Expired { expires, now });
         }
         if seen {
             return Err(Refusal::Replay);
@@ -131,6 +133,12 @@ impl Opened {
     /// The key that opened it.
     pub fn key_id(&self) -> MessageKeyId {
         self.key_id
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened({} of {})", self.id(), self.sender())
     }
 }
 
@@ -175,7 +183,7 @@ pub enum Refusal {
     #[error("its sender did not write it to this mailbox: somebody else passed it on")]
     Addressee,
     /// Written later than now.
-    #[error("it was written {} s ahead of this clock", created.as_millis().saturating_sub(now.as_millis()) / 1000)]
+    #[error("it was written {} s ahead of this clock", seconds_between(*now, *created))]
     Created {
         /// When, by the sender.
         created: LogTime,
@@ -186,10 +194,12 @@ pub enum Refusal {
     #[error("the key does not open it: it was altered, or sealed to another key under this key's name")]
     Decryption,
     /// It ended.
-    #[error("it expired at {} ms", expires.as_millis())]
+    #[error("it expired {} s ago", seconds_between(*expires, *now))]
     Expired {
         /// When.
         expires: LogTime,
+        /// The reader's clock.
+        now: LogTime,
     },
     /// Not a sealed message that this release knows.
     #[error(transparent)]
@@ -258,4 +268,8 @@ impl Refusal {
             Self::State(error) => error.rule(),
         }
     }
+}
+
+fn seconds_between(earlier: LogTime, later: LogTime) -> u64 {
+    later.as_millis().saturating_sub(earlier.as_millis()) / 1_000
 }

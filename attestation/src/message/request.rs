@@ -20,6 +20,7 @@ use tlog::checkpoint::is_origin;
 use tlog::encoding;
 use tlog::key::{ED25519_SIGNATURE_BYTES, Ed25519PrivateKey, Ed25519PublicKey, KeyError};
 
+use super::sealed::MAX_SEALED_BYTES;
 use super::statement::MAX_LIFE_MILLIS;
 use super::{EnvelopeId, HexNameError, MessageKeyId, Sealed, SealedError};
 use crate::did::Did;
@@ -54,9 +55,8 @@ pub const MAX_ACKNOWLEDGED: usize = 100;
 /// The most DIDs that settings list, and that they block.
 pub const MAX_SETTINGS_DIDS: usize = 256;
 
-/// The longest request: that of settings with every DID they may hold, in base64, and what stands around it. That of a send has
-/// room for the largest sealed message.
-pub const MAX_REQUEST_BYTES: usize = 192 * 1024;
+/// The longest body: the largest sealed message in base64, and room for what stands around it. Every other request is shorter.
+pub const MAX_REQUEST_BYTES: usize = MAX_SEALED_BYTES.div_ceil(3) * 4 + 8 * 1024;
 
 /// Where a request is posted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -363,7 +363,8 @@ pub enum RequestError {
     Action(String),
     /// The clocks differ.
     #[error(
-        "the request was made at {} ms, and this log's time is {} ms: they may differ by 300 s", issued_at.as_millis(),
+        "the clocks of client and log differ by {} s, and 300 s are allowed: this log's time is {} ms",
+        issued_at.as_millis().abs_diff(now.as_millis()).div_ceil(1_000),
         now.as_millis()
     )]
     Clock {

@@ -1,8 +1,10 @@
-//! Whole receipts: the project's vectors, every check made to fail alone, hostile input, mutations.
+//! Whole receipts: the project's vectors, every check made to fail alone, hostile input, mutations. And messages, by their
+//! vectors.
 
 mod checks;
 mod fixture;
 mod hostile;
+mod messages;
 mod mutations;
 mod python;
 mod signer_state;
