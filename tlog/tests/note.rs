@@ -6,7 +6,9 @@ use common::{foreign_vectors, signer, vkey};
 use serde::Deserialize;
 use tlog::cosignature::{CosignatureError, cosign};
 use tlog::encoding::{base64, decode_base64};
-use tlog::key::{Ed25519PublicKey, KeyError, KeyName, KeyType, PublicKey, SignerKey, VerifierKey};
+use tlog::key::{
+    Ed25519PrivateKey, Ed25519PublicKey, KeyError, KeyName, KeyType, PublicKey, SignerKey, VerifierKey,
+};
 use tlog::merkle::empty_root;
 use tlog::note::{MAX_NOTE_BYTES, MAX_SIGNATURES, Note, NoteError, NoteSignature};
 use tlog::{TreeSize, UnixTime, checkpoint::Checkpoint};
@@ -453,6 +455,70 @@ fn note_15_ed25519_keys_that_sign_for_nobody_are_refused() {
     let mut two = [0; 32];
     two[0] = 2;
     assert_eq!(Ed25519PublicKey::from_bytes(&two), Err(KeyError::NotAPoint));
+}
+
+/// What its holder alone can make: R is the neutral point and S = k·a, which satisfies the equation.
+fn of_neutral_point(seed: &[u8; 32], message: &[u8]) -> [u8; 64] {
+    use curve25519_dalek::scalar::{Scalar, clamp_integer};
+    use sha2::{Digest as _, Sha512};
+    let half = |digest: &[u8]| digest[..32].try_into().expect("32 bytes");
+    let a = Scalar::from_bytes_mod_order(clamp_integer(half(&Sha512::digest(seed))));
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    let key = *Ed25519PrivateKey::from_seed(seed).public_key().as_bytes();
+    let k: [u8; 64] = Sha512::new()
+        .chain_update(&signature[..32])
+        .chain_update(key)
+        .chain_update(message)
+        .finalize()
+        .into();
+    signature[32..].copy_from_slice((Scalar::from_bytes_mod_order_wide(&k) * a).as_bytes());
+    signature
+}
+
+/// The verdict of ed25519-dalek's strict verification, and of its lax one.
+#[expect(clippy::disallowed_methods, reason = "the lax one is the control")]
+fn strict_and_lax(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> (bool, bool) {
+    use ed25519_dalek::Verifier as _;
+    let key = ed25519_dalek::VerifyingKey::from_bytes(key).expect("a key of ours");
+    let signature = ed25519_dalek::Signature::from_bytes(signature);
+    (key.verify_strict(message, &signature).is_ok(), key.verify(message, &signature).is_ok())
+}
+
+/// Verification does not decompress R, and yet says what strict verification says: of honest signatures, of flipped ones,
+/// and of every R of small order. ED25519_MUTATIONS asks for more than 4,000.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test of the pure crate is no part of it")]
+fn note_15_verification_is_strict_without_decompressing_r() {
+    use curve25519_dalek::constants::EIGHT_TORSION;
+    let number = std::env::var("ED25519_MUTATIONS").ok().and_then(|text| text.parse().ok());
+    let (mut accepted, mut told_apart) = (0, 0);
+    for case in 0..number.unwrap_or(4_000_u32) {
+        let mut seed = [0; 32];
+        seed[..4].copy_from_slice(&(case / 16).to_le_bytes());
+        let private = Ed25519PrivateKey::from_seed(&seed);
+        let (key, mut message) = (private.public_key(), case.to_be_bytes().repeat(8));
+        let mut signature = private.sign(&message);
+        // Spread over all bits without a generator: a step that is odd visits each of the 512.
+        let bit = (case / 16 * 37 % 512) as usize;
+        match case % 16 {
+            0 => {}
+            1..=4 => signature[bit / 8] ^= 1 << (bit % 8),
+            5 => message[bit % 32] ^= 1,
+            6 => signature = of_neutral_point(&seed, &message),
+            7 => signature[..32].copy_from_slice(&[0; 32]),
+            small => {
+                let point = EIGHT_TORSION[small as usize - 8].compress();
+                signature[..32].copy_from_slice(point.as_bytes());
+            }
+        }
+        let (strict, lax) = strict_and_lax(key.as_bytes(), &message, &signature);
+        assert_eq!(key.verify(&message, &signature), strict, "case {case}");
+        accepted += u32::from(strict);
+        told_apart += u32::from(strict != lax);
+    }
+    // The control: lax verification takes what is made of the neutral point.
+    assert!(accepted > 0 && told_apart > 0, "{accepted} {told_apart}");
 }
 
 /// RFC 8032: `S` is below the group order. `S + L` signs the same in a lax verifier.
