@@ -72,9 +72,11 @@ impl Identity {
         let own = Did::of(&self.key.public_key());
         Err(Failure::new(format!("{place} is not the DID of its key"))
             .because(format!("it says {}, the key's own is {own}", self.did))
-            .hint(
-                "after a rotation only a log's state says whose key it is: name the log, with --log or a pin",
-            )
+            .hint(format!(
+                "after a rotation only a log's state says whose key it is: `aip-attest log sync --did {}` keeps it, so \
+                 that `sign` needs no log",
+                self.did
+            ))
             .hint("without a log: `sign --no-log --state FILE` takes what `aip-attest state export` wrote")
             .hint("without a rotation: copy DID and key from the same `aip-attest init`"))
     }

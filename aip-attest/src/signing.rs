@@ -17,6 +17,7 @@ use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::{self, Listings, Place, Shelf, Written};
 use crate::report::{Console, Exit, Failure, Result};
+use crate::states::States;
 use crate::submission::{self, Job, Outcome};
 use crate::target::Wish;
 
@@ -47,7 +48,7 @@ pub struct Request {
 pub enum KeyOf {
     /// The caller has seen such a state.
     Shown,
-    /// The log, before anything is signed.
+    /// The log, before anything is signed; where it does not answer, a state of it that is kept.
     Log,
     /// The log, or whoever submits: where no log is named, or the log does not answer now, the receipts stay pending.
     LogOrSubmit,
@@ -138,8 +139,11 @@ impl Report {
 /// Signs, writes what it signed, and submits it.
 pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mut Console) -> Result<Report> {
     let is_proven = request.key == KeyOf::Shown || identity.is_genesis();
-    let may_be_open = request.key == KeyOf::LogOrSubmit;
-    let report = |signed, log_failure| Report { signed, log_failure, is_key_open: !is_proven };
+    // A log that answers is asked all the same: the key may have been rotated since.
+    let is_kept =
+        !is_proven && States::of_user().show_signer(identity.did, identity.key.public_key().as_bytes(), pins);
+    let may_be_open = request.key == KeyOf::LogOrSubmit || is_kept;
+    let report = |signed, log_failure| Report { signed, log_failure, is_key_open: !is_proven && !is_kept };
     let Some(wish) = request.log.take() else {
         if !is_proven && !may_be_open {
             identity.require_genesis()?;
@@ -172,7 +176,7 @@ pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mu
     }
     // On disk before the first byte is sent: whatever happens now can be sent again as it is.
     let written = write(&jobs, console)?;
-    let is_key_open = unanswered.is_some();
+    let is_key_open = unanswered.is_some() && !is_kept;
     let outcomes = match unanswered {
         // Nor would it answer the entries: they wait for `submit`.
         Some(failure) => {

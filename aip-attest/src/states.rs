@@ -3,7 +3,7 @@
 //!
 //! One file a log and DID, `~/.aip/states/<SHA-256 that names the log's key, hex>/<the DID's 32 hex digits>.json`:
 //! evidence (`specs/evidence.md`), as `state export` writes it. `log sync --did` and `gate` keep them, `verify` reads them
-//! and opens no socket for it.
+//! and opens no socket for it; `sign` reads them where no log answers.
 //!
 //! A file is believed for what is in it and not for where it lies: each reader verifies it by its own policy. A state
 //! gives way only to one of a larger tree that has the same events and perhaps more; the lock `states/.lock` is held
@@ -16,7 +16,9 @@ use std::thread;
 use std::time::Duration;
 
 use attestation::Did;
+use attestation::event::RawKey;
 use attestation::evidence::{Evidence, MAX_BYTES, Proven};
+use attestation::identity::{Identity, check_artifact_signer};
 use attestation::receipt::SignerState;
 use tlog::TreeSize;
 use tlog::key::VerifierKey;
@@ -75,6 +77,19 @@ impl States {
             }
         }
         Ok(newest)
+    }
+
+    /// Whether a state that is kept here shows, by the policy of a pin, that `key` is the one with which `did` signs
+    /// artifacts. What cannot be believed shows nothing.
+    pub fn show_signer(&self, did: Did, key: &RawKey, pins: &Pins) -> bool {
+        pins.iter().any(|pin| {
+            let of_key = |log: &VerifierKey| self.newest(log, did, &pin.policy, pins).ok().flatten();
+            let signs = |kept: Kept| {
+                let state = Identity::fold(kept.state.events.iter().map(|(index, event)| (*index, event)));
+                state.is_some() && check_artifact_signer(state.as_ref(), did, key).is_ok()
+            };
+            pin.log_keys().iter().filter_map(of_key).any(signs)
+        })
     }
 
     /// Keeps the state of `did` that `evidence` shows, which `judge` found to be `proven`. Answers the file and the size

@@ -139,6 +139,35 @@ fn a_rotated_key_signs_and_the_old_one_does_not() {
     assert_eq!((code, err.contains("not the current key")), (2, true), "{err}");
 }
 
+/// A state that is kept says whose key it is where the log does not answer. One that is older than the rotation does not.
+#[test]
+fn a_rotated_key_signs_without_the_log_by_a_state_that_is_kept() {
+    let mut log = Log::start(&[]);
+    let pipeline = Someone::at(&log, &["--register", "--log", &log.url()]);
+    let did = pipeline.did();
+    let sync = ["log", "sync", "--did", &did];
+    pipeline.ok(&sync);
+    pipeline.ok(&["rotate-key"]);
+    pipeline.write("app", "an app");
+    let unlogged = ["sign", "app", "--no-log", "--receipts", "unlogged"];
+    let (code, _, err) = pipeline.run(&unlogged);
+    assert_eq!((code, err.contains("log sync --did")), (2, true), "{err}");
+    pipeline.ok(&sync);
+    pipeline.ok(&unlogged);
+    log.stop();
+    let (code, out, err) = pipeline.run(&["sign", "app", "--timeout", "1s"]);
+    assert_eq!((code, out.starts_with("pending  app")), (2, true), "{out}{err}");
+    // A thief's key is in no state.
+    let other = Someone::new();
+    other.ok(&["init"]);
+    let key = other.ok(&["key", "export"]);
+    let (code, _, err) = act(&pipeline, &did, &key, &["sign", "app", "--no-log"]);
+    assert_eq!((code, err.contains("is not the DID of its key")), (2, true), "{err}");
+    log.serve(&[]);
+    pipeline.ok(&["submit", "app.receipt.json"]);
+    pipeline.ok(&["submit", "unlogged"]);
+}
+
 #[test]
 fn a_stolen_key_is_reported_and_taken_back() {
     let log = Log::start(&[]);

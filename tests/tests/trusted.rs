@@ -454,6 +454,16 @@ fn a_later_state_closes_the_window_of_a_theft() {
     world.consumer.ok(&["state", "export", "--did", &did, "--out", "state.json"]);
     let with_state = [&verify[..], &["--state", "state.json", "--max-state-age", "7d"]].concat();
     assert!(world.consumer.ok(&with_state).contains("later-state"), "fine so far");
+    // The same age is asked of the state that is kept. Where none is kept, nothing is young.
+    let kept = |limit: &'static str| [&verify[..], &["--max-state-age", limit]].concat();
+    let (code, out, err) = world.consumer.run(&kept("7d"));
+    assert_eq!(
+        (code, out.contains("no state of did:aip:"), err.contains("log sync --did")),
+        (2, true, true),
+        "{out}{err}"
+    );
+    world.consumer.ok(&["log", "sync", "--did", &did]);
+    assert!(world.consumer.ok(&kept("7d")).contains("later-state"), "kept");
     // Through a pipe, which is read once for all artifacts.
     for (from, to) in [("app", "twin"), ("app.receipt.json", "twin.receipt.json")] {
         fs::copy(world.consumer.work().join(from), world.consumer.work().join(to)).expect("a copy");
@@ -468,6 +478,7 @@ fn a_later_state_closes_the_window_of_a_theft() {
     let (code, out, err) = world.consumer.run(&aged("1s"));
     assert_eq!(code, 1, "{out}{err}");
     assert!(out.contains("FAILED          later-state"), "{out}");
+    assert_eq!(world.consumer.run(&kept("1s")).0, 1);
     world.consumer.ok(&aged("1h"));
     world.consumer.write("alone", &format!("log {}\nquorum none\n", world.log.vkey));
     let (code, out, err) = world.consumer.run(&[&aged("1h")[..], &["--policy", "alone"]].concat());

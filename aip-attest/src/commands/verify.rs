@@ -96,8 +96,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
-    /// How old that state may be at most, by the time that the quorum attests, such as 7d
-    #[arg(long, value_name = "DURATION", requires = "state", value_parser = super::parse_duration)]
+    /// How old that state may be at most, the named or the kept one, by the time that the quorum attests, such as 7d
+    #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
     max_state_age: Option<Duration>,
 
     /// Verify the manifest of Python aip, `.aip-signature.json`, and not receipts. Its key must be the DID's: by the hash, or

@@ -308,13 +308,22 @@ impl Judge {
         let size = logged.checkpoint().size;
         let (mut kept_in, mut unbelieved) = (None, None);
         let state = match self.later_state(receipt.did(), log, &policy.policy, console) {
-            Ok(None) => None,
+            Ok(None) => {
+                unbelieved = self.max_state_age.map(|_| no_young_state(receipt.did()));
+                None
+            }
             Ok(Some((state, None))) => Some(state),
             Ok(Some((state, Some(file)))) => {
                 let (log, size_then, root) =
                     (state.log.clone(), state.checkpoint.size, state.checkpoint.root);
                 demand.pins.push(Pin { log, size: size_then, root });
                 // An older one says nothing that the receipt does not say.
+                if size_then < size && self.max_state_age.is_some() {
+                    unbelieved = Some(no_young_state(receipt.did()).because(format!(
+                        "`{}` is as of size {size_then}, and the receipt as of size {size}",
+                        file.display()
+                    )));
+                }
                 (size_then >= size).then(|| {
                     kept_in = Some(file);
                     state
@@ -446,6 +455,14 @@ fn cannot_read(path: &Path, error: io::Error) -> Failure {
         }
         _ => failure.caused_by(error),
     }
+}
+
+/// For who asks how old the state is.
+fn no_young_state(did: Did) -> Failure {
+    Failure::new(format!(
+        "no state of {did} is kept that is newer than the receipt, and --max-state-age asks for one"
+    ))
+    .hint(format!("`aip-attest log sync --did {did}` keeps the state of today, --state FILE names another"))
 }
 
 /// Where a receipt comes from.
