@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use attestation::manifest;
+use attestation::message::{LegacyRefusal, Refusal};
 use attestation::receipt::Check;
 
 fn root() -> PathBuf {
@@ -108,7 +109,9 @@ fn every_check_has_its_line() {
     let rows: Vec<&str> =
         page.lines().filter_map(|line| Some(line.strip_prefix("| ")?.split_once(" | ")?.0)).collect();
     let of_manifests = manifest::Check::ALL.map(|check| check.id().to_owned());
-    for check in Check::ALL.map(|check| check.to_string()).into_iter().chain(of_manifests) {
+    let of_messages = Refusal::RULES.into_iter().chain(LegacyRefusal::RULES).map(str::to_owned);
+    for check in Check::ALL.map(|check| check.to_string()).into_iter().chain(of_manifests).chain(of_messages)
+    {
         assert!(
             rows.iter().any(|row| row.split(", ").any(|id| id == format!("`{check}`"))),
             "docs/checks.md does not explain `{check}`"

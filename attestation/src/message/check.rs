@@ -247,6 +247,31 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every rule, in the order in which the checks are made.
+    pub const RULES: [&str; 21] = [
+        "form",
+        "suite",
+        "recipient",
+        "recipient-key",
+        "decryption",
+        "padding",
+        "payload",
+        "message-id",
+        "addressee",
+        "sender-differs",
+        "origin",
+        "signature",
+        "deactivated",
+        "compromised",
+        "retired-key",
+        "signer-key",
+        "capability",
+        "created",
+        "expired",
+        "replay",
+        "not-registered",
+    ];
+
     /// The fixed identifier of the rule, for programs.
     pub fn rule(&self) -> &'static str {
         match self {

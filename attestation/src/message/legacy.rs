@@ -192,6 +192,17 @@ pub enum LegacyRefusal {
 }
 
 impl LegacyRefusal {
+    /// Every rule, in the order in which the checks are made.
+    pub const RULES: [&str; 7] = [
+        "legacy-form",
+        "recipient",
+        "legacy-time",
+        "legacy-signature",
+        "decryption",
+        "legacy-text",
+        "replay",
+    ];
+
     /// The fixed identifier of the rule, for programs.
     pub fn rule(&self) -> &'static str {
         match self {

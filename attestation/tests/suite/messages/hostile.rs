@@ -27,9 +27,9 @@ fn open(sealed: &Sealed) -> Result<Opened, Refusal> {
     Mailbox { did, keys: &[message_key], origin: ORIGIN, relay_sender: Some(did) }.open(sealed)
 }
 
-/// Each of the 9,008 bits of a sealed message: what is altered is refused, by the check that covers the bit.
+/// S28: each of the 9,008 bits of a sealed message: what is altered is refused, by the check that covers the bit.
 #[test]
-fn every_flipped_bit_is_refused() {
+fn s28_every_flipped_bit_is_refused() {
     let sealed = seal(&signed(message(&someone().0)));
     assert!(open(&sealed).is_ok());
     let mut refused: BTreeMap<&str, usize> = BTreeMap::new();
@@ -46,8 +46,9 @@ fn every_flipped_bit_is_refused() {
     assert_eq!(refused.values().sum::<usize>(), 9_008);
 }
 
+/// S3: five coordinates of small order, and numbers that are another spelling.
 #[test]
-fn keys_that_share_what_everybody_knows_are_refused() {
+fn s3_keys_that_share_what_everybody_knows_are_refused() {
     let field = |last: u8| {
         let mut bytes = [0xff; 32];
         (bytes[0], bytes[31]) = (last, 0x7f);
@@ -123,9 +124,9 @@ fn a_message_that_breaks_a_rule_is_not_signed() {
     assert_eq!(sealed.map(|_| ()), Err(MessageError::NotAddressed(stranger)));
 }
 
-/// Only 64 lower-case hex digits are signed: a server asks to sign what it calls a challenge.
+/// S23: only 64 lower-case hex digits are signed: a server asks to sign what it calls a challenge.
 #[test]
-fn only_a_challenge_is_signed_as_one() {
+fn s23_only_a_challenge_is_signed_as_one() {
     let (key, _) = someone();
     let challenge = "0123456789abcdef".repeat(4);
     let signature = sign_challenge(&challenge, &key).expect("a challenge");

@@ -30,8 +30,9 @@ fn open(case: &Value) -> Result<String, LegacyRefusal> {
     })
 }
 
+/// S28, for legacy mail.
 #[test]
-fn legacy_mail_is_judged_as_the_vectors_say() {
+fn s28_legacy_mail_is_judged_as_the_vectors_say() {
     for case in cases("legacy", 26) {
         let name = text(&case, "name");
         let outcome = open(&case);

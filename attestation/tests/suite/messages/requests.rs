@@ -34,8 +34,9 @@ fn judge(case: &Value, vectors: &Value) -> Result<SignedRequest, &'static str> {
     Ok(request)
 }
 
+/// S28: requests that are late, of others, or for others.
 #[test]
-fn requests_are_judged_as_the_vectors_say() {
+fn s28_requests_are_judged_as_the_vectors_say() {
     let vectors = vectors();
     for case in cases("requests", 42) {
         assert_eq!(made(&judge(&case, &vectors)), wanted(&case), "{}", text(&case, "name"));

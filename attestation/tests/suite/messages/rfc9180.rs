@@ -29,8 +29,9 @@ fn first_16(sink: Shake128) -> Vec<u8> {
     out
 }
 
+/// S4: keys, ciphertexts and exports, the accumulated ones too.
 #[test]
-fn the_known_answers_hold() {
+fn s4_the_known_answers_hold() {
     let vectors = vectors();
     let case = &vectors["rfc9180"];
     let (private, public) = Dhkem::derive_keypair(&bytes(case, "ikmR"));

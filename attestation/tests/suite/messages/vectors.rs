@@ -2,11 +2,12 @@
 
 use attestation::Did;
 use attestation::message::{
-    Circumstances, FRAME_BYTES, MAX_PAYLOAD_BYTES, MESSAGE_TYPE, Mailbox, MessageKey, MessagePrivateKey,
-    REQUEST_TYPE, Refusal, Sealed, SignedMessage,
+    Circumstances, FRAME_BYTES, LegacyRefusal, MAX_PAYLOAD_BYTES, MESSAGE_TYPE, Mailbox, MessageKey,
+    MessagePrivateKey, REQUEST_TYPE, Refusal, Sealed, SignedMessage,
 };
 use serde_json::Value;
 use tlog::Hash;
+use tlog::encoding::decode_base64;
 use tlog::key::{Ed25519PrivateKey, Ed25519PublicKey};
 
 use super::{Given, bytes_32, cases, did, identity, made, text, time, vectors, wanted};
@@ -66,8 +67,9 @@ fn accepted_messages_are_opened_and_sealed_again_byte_for_byte() {
     }
 }
 
+/// S28, and S3 among them: encapsulated keys of small order.
 #[test]
-fn refused_messages_are_refused_for_their_reason() {
+fn s28_refused_messages_are_refused_for_their_reason() {
     let vectors = vectors();
     for case in cases("refused", 160) {
         let outcome = open(&case, &vectors).map_err(|refusal| refusal.rule());
@@ -115,5 +117,25 @@ fn an_identity_key_opens_what_was_sealed_to_its_public_half() {
         let key = Ed25519PrivateKey::from_seed(&[seed; 32]);
         let public = Ed25519PublicKey::from_bytes(key.public_key().as_bytes()).expect("a key");
         assert_eq!(MessagePrivateKey::of_identity(&key).public_key(), &MessageKey::of_identity(&public));
+    }
+}
+
+#[test]
+fn the_specification_shows_the_bytes_and_the_checks() {
+    let page = include_str!("../../../../specs/message.md");
+    let case = &cases("messages", 55)[0];
+    let sealed = Sealed::from_base64(text(case, "sealed")).expect("sealed");
+    let request = &cases("requests", 42)[3];
+    let request = decode_base64(text(&request["body"], "request")).expect("base64");
+    let request = String::from_utf8(request).expect("UTF-8");
+    for sample in [text(case, "payload"), &hex::encode(&sealed.as_bytes()[..86]), &request] {
+        assert!(page.contains(&format!("\n{sample}\n")), "{sample}");
+    }
+    for rule in Refusal::RULES.into_iter().chain(LegacyRefusal::RULES) {
+        assert!(page.contains(&format!("`{rule}`")), "{rule}");
+    }
+    // And no reason of the vectors is another.
+    for case in cases("refused", 160) {
+        assert!(Refusal::RULES.contains(&text(&case, "reason")));
     }
 }
