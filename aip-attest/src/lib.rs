@@ -4,6 +4,7 @@
 //! commands/<one file a command>        help text, arguments, what it does
 //!
 //!   artifact        which files, and their digests          verify stands on these only:
+//!   aip_manifest    manifests of Python aip on disk
 //!   receipt_file    receipts on disk                        no socket, and no clock unless an
 //!   policy_file     which policy judges; pins; trust.toml   age is asked for
 //!   evidence        evidence in a file, verified
