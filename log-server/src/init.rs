@@ -72,9 +72,13 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     let sigstore = SigstoreName::of(&args.origin, key.verifier().key());
     let identity = Identity { key, ml_dsa, sigstore };
     let cannot = |e: io::Error| {
-        Failure::new(format!("cannot make a log in `{}`", args.dir.display()))
-            .caused_by(e)
-            .hint("the directory must not exist; if an `init` broke off, nothing was signed: remove it and try again")
+        let hint = match e.kind() {
+            io::ErrorKind::NotFound => "the folder that it lies in must exist: make that first",
+            _ => {
+                "the directory must not exist; if an `init` broke off, nothing was signed: remove it and try again"
+            }
+        };
+        Failure::new(format!("cannot make a log in `{}`", args.dir.display())).caused_by(e).hint(hint)
     };
     make_directory(&args.dir, &identity, args.url.as_deref(), args.signed_record.clone()).map_err(cannot)?;
     make_store(&args.dir.join("db")).map_err(|e| Failure::new("cannot make the database").caused_by(e))?;

@@ -25,6 +25,7 @@ pub mod http;
 pub mod init;
 pub mod integrate;
 pub mod metrics;
+pub mod mirror;
 pub mod policy;
 pub mod pool;
 pub mod recover;

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use log_server::{Failure, backup, erase, fsck, init, policy, recover, restore, salvage, serve};
+use log_server::{Failure, backup, erase, fsck, init, mirror, policy, recover, restore, salvage, serve};
 use service::program;
 
 mod manual;
@@ -28,6 +28,7 @@ enum Command {
     Erase(erase::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+    Mirror(mirror::Args),
     Recover(recover::Args),
     Salvage(salvage::Args),
     Man(program::ManArgs),
@@ -48,6 +49,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Erase(args) => Some(erase::run(&args)?),
         Command::Backup(args) => Some(backup::run(&args)?),
         Command::Restore(args) => Some(restore::run(&args)?),
+        Command::Mirror(args) => Some(mirror::run(&args)?),
         Command::Recover(args) => Some(recover::run(&args)?),
         Command::Salvage(args) => Some(salvage::run(&args)?),
         Command::Man(args) => program::man(&args, Cli::command(), &manual::MANUAL).map(|()| None)?,

@@ -94,6 +94,19 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         )],
     ),
     (
+        "mirror",
+        &[
+            example(
+                "$ mirror --from https://log.example.com --to /srv/mirror --policy policy",
+                "then serve /srv/mirror with any web server",
+            ),
+            example(
+                "*/5 * * * *  log-server mirror --from https://log.example.com --to /srv/mirror --policy /srv/policy",
+                "keep it young by cron",
+            ),
+        ],
+    ),
+    (
         "recover",
         &[example(
             "$ recover --dir /var/lib/aip-log --from https://mirror.example.org",

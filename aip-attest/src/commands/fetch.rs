@@ -286,7 +286,7 @@ fn get(
     console: &mut Console,
 ) -> Result<Receipt> {
     let bytes = patience.ask(console, || target.client.receipt(chosen.index)).map_err(|failure| {
-        failure.hint("its envelope never came to the log, or was erased: the signer has the receipt")
+        failure.hint("its envelope never came to the log, was lost in a recovery or was erased: the signer has the receipt")
     })?;
     let broken = |why: String| {
         Failure::refuted(format!("the receipt that `{}` gives does not verify", target.client.url()))

@@ -148,7 +148,7 @@ pub async fn proof(State(app): State<Arc<App>>, Parts(index): Parts<String>) -> 
 /// The receipt of an entry whose envelope is here.
 #[utoipa::path(get, tag = "lookup", path = "/api/v1/entries/{index}/receipt", params(("index" = u64, Path, description = "leaf index")), responses(
     (status = 200, description = "The receipt", body = String, content_type = "application/vnd.aip.receipt.v1+json"),
-    (status = 404, description = "Not in the published tree, or its envelope never came", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "Not in the published tree, or its envelope is not here", body = Problem, content_type = "application/problem+json"),
     (status = 410, description = "Its envelope was erased", body = Problem, content_type = "application/problem+json")))]
 pub async fn receipt(
     State(app): State<Arc<App>>,
@@ -181,7 +181,7 @@ fn receipt_of(view: &View, index: &str) -> Result<String, Problem> {
         None => {
             return Err(Problem::not_found(
                 "by-hash",
-                "the entry was logged by hash: its envelope never came",
+                "the log has no envelope of this entry: it was logged by hash, or its envelope was lost in a recovery",
             )
             .hint(proof_url));
         }

@@ -41,6 +41,14 @@ impl Place {
         }
     }
 
+    /// The bytes of a file of at most `limit` bytes; `None` if it is not there.
+    pub(crate) fn find_bytes(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(match self.find(path, limit)? {
+            Found::Here(bytes) => Some(bytes),
+            Found::Missing { .. } => None,
+        })
+    }
+
     fn find(&self, path: &str, limit: usize) -> Result<Found, Failure> {
         let mut bytes = Vec::new();
         match self {
@@ -218,7 +226,8 @@ pub(crate) const MAX_TEXT_BYTES: usize = 1 << 20;
 
 const MAX_REASON_BYTES: usize = 16 << 10;
 
-const FETCHERS: usize = 16;
+/// Waiting for answers is no work: more of them than cores.
+pub(crate) const FETCHERS: usize = 16;
 
 #[cfg(test)]
 mod tests {

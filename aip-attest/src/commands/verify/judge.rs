@@ -137,12 +137,14 @@ impl Judge {
     /// The first hint is one that `gate` and the action can follow: they take no receipt by its own name.
     fn no_receipt(&self, path: &Path) -> Failure {
         let failure = Failure::new(format!("there is no receipt `{}`", path.display()));
+        // Who gates must not sign what somebody put there.
+        let made = if self.naming.is_of_gate() { FETCHED } else { MADE };
         let failure = match self.shelf.folder() {
-            None => failure.hint(format!("{MADE}; --receipts DIR names the folder where it is")),
+            None => failure.hint(format!("{made}; --receipts DIR names the folder where it is")),
             Some(folder) if !folder.exists() => {
-                failure.because(format!("there is no folder `{}`", folder.display())).hint(MADE)
+                failure.because(format!("there is no folder `{}`", folder.display())).hint(made)
             }
-            Some(_) => failure.hint(MADE),
+            Some(_) => failure.hint(made),
         };
         let manifest = path.with_file_name(manifest::FILE_NAME);
         let failure = match manifest.is_file() {
@@ -467,6 +469,8 @@ fn no_young_state(did: Did) -> Failure {
 
 /// Where a receipt comes from.
 const MADE: &str = "`aip-attest sign` writes it, `aip-attest fetch` gets it from the log";
+
+const FETCHED: &str = "`aip-attest fetch` gets it from the log if the pipeline signed it; if not, find out who put the file there";
 
 /// How many receipts beside an artifact are judged. Anybody can put more there.
 const MAX_JUDGED: usize = 64;
