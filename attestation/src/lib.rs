@@ -21,6 +21,7 @@
 //! | [`manifest`] | the signatures of Python `aip` 0.5.x | `specs/identity.md` |
 //! | [`message`] | what pipelines say to each other, sealed | `specs/message.md` |
 //! | [`receipt`] | statement, entry and proof in one file, and its checks | `specs/receipt.md` |
+//! | [`sigstore`] | receipts as bundles for stock cosign, and bundles of others | `specs/sigstore.md` |
 //! | [`trust`] | how far a pipeline is trusted | `specs/trust.md` |
 //!
 //! # In scope
@@ -86,6 +87,7 @@ pub mod message;
 pub mod provenance;
 mod quote;
 pub mod receipt;
+pub mod sigstore;
 pub mod statement;
 pub mod trust;
 

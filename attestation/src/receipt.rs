@@ -24,17 +24,21 @@ use crate::json::{JsonError, MAX_DEPTH, Object};
 use crate::quote::quoted;
 use crate::statement::{Statement, StatementError};
 
+mod demand;
 mod history;
 mod later;
 mod naming;
 mod report;
 mod verify;
 
+pub use demand::Demand;
+pub(crate) use demand::{Facts, in_order};
 pub use history::{History, HistoryError};
 pub use later::SignerState;
 pub use naming::is_named;
+pub(crate) use report::Progress;
 pub use report::{Check, Fault, Outcome, Report, Verdict};
-pub use verify::{Demand, Pin, Signers, Verified, VerifyPolicy, verify};
+pub use verify::{Pin, Signers, Verified, VerifyPolicy, verify};
 
 /// The media type in a receipt's first member.
 pub const MEDIA_TYPE: &str = "application/vnd.aip.receipt.v1+json";

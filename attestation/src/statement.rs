@@ -115,6 +115,27 @@ impl Statement {
         Self::new(subjects, predicate_type, predicate)
     }
 
+    /// Reads the payload of somebody else's envelope: an in-toto statement of version 1 or 0.1, as stock cosign takes it. It
+    /// may describe its subjects further, name none, and leave the predicate away. A subject without a SHA-256 is left out,
+    /// since none of them is any artifact here.
+    pub(crate) fn parse_foreign(payload: &[u8]) -> Result<Self, StatementError> {
+        let text = json::check(payload, MAX_DEPTH + 1)?;
+        let (mut statement, predicate) = Object::parse_but(text, "predicate")?;
+        let kind = statement.string("_type")?;
+        if kind != TYPE && kind != OLD_TYPE {
+            return Err(StatementError::Type(quoted(&kind)));
+        }
+        let subjects = statement.objects("subject")?;
+        let predicate_type = statement.string("predicateType")?;
+        let predicate = Predicate::of(predicate.unwrap_or("{}"), "predicate")?;
+        statement.finish()?;
+        if subjects.is_empty() || subjects.len() > MAX_SUBJECTS {
+            return Err(StatementError::SubjectCount(subjects.len()));
+        }
+        let subjects = subjects.into_iter().filter_map(|subject| Subject::from_foreign(subject).transpose());
+        Ok(Self { subjects: subjects.collect::<Result<_, _>>()?, predicate_type, predicate })
+    }
+
     /// The payload: the same statement always gives the same bytes, members in the order shown above,
     /// those of digests and predicate sorted.
     pub fn to_payload(&self) -> Vec<u8> {
@@ -147,7 +168,7 @@ impl Statement {
         payload
     }
 
-    /// The artifacts, in the signer's order; at least one.
+    /// The artifacts, in the signer's order; at least one, unless somebody else's tool made the statement.
     pub fn subjects(&self) -> &[Subject] {
         &self.subjects
     }
@@ -189,6 +210,15 @@ impl Subject {
             other_digests.insert(algorithm, value);
         }
         Ok(Self { name, sha256, other_digests })
+    }
+
+    fn from_foreign(mut subject: Object) -> Result<Option<Self>, StatementError> {
+        let name = subject.optional_string("name")?.unwrap_or_default();
+        let Some(mut digest) = subject.optional_object("digest")? else { return Ok(None) };
+        let Some(hex) = digest.optional_string(SHA256)? else { return Ok(None) };
+        let member = digest.path_of(SHA256);
+        let sha256 = Hash::from_hex(&hex).ok_or(StatementError::Sha256 { member })?;
+        Ok(Some(Self::new(name, sha256)))
     }
 
     fn check(&self, at: usize) -> Result<(), StatementError> {
@@ -291,6 +321,9 @@ pub fn is_event(predicate_type: &str) -> bool {
 }
 
 const TYPE: &str = "https://in-toto.io/Statement/v1";
+
+/// As `cosign attest-blob` writes it.
+const OLD_TYPE: &str = "https://in-toto.io/Statement/v0.1";
 const SHA256: &str = "sha256";
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! — <host> base64(SHA-256(SPKI DER)[..4] || Ed25519 signature)\n
 //! ```
 
+use attestation::sigstore;
 use serde::{Deserialize, Serialize};
 use tlog::checkpoint::Checkpoint;
 use tlog::key::{KeyId, KeyName, PublicKey, SignerKey};
@@ -26,7 +27,7 @@ pub struct SigstoreName {
 impl SigstoreName {
     /// The name of the log `origin` with this key: its host, and 63 bits of the key's hash.
     pub fn of(origin: &str, key: &PublicKey) -> Self {
-        let host = origin.split(['/', ':']).next().unwrap_or(origin).to_owned();
+        let host = sigstore::host_of(origin).to_owned();
         let id = Hash::of_parts(&[origin.as_bytes(), key.raw()]);
         let id = id.as_bytes().first_chunk::<8>().expect("8 of 32 bytes");
         Self { host, tree_id: u64::from_be_bytes(*id) >> 1 }
@@ -35,8 +36,10 @@ impl SigstoreName {
     /// Signs the note of a tree.
     pub fn sign(&self, size: TreeSize, root: Hash, key: &SignerKey) -> Note {
         let name = KeyName::new(&self.host).expect("a host is part of an origin, which is a key name");
-        let spki = [SPKI_HEAD, key.verifier().key().raw()].concat();
-        let id = Hash::of(&spki);
+        let PublicKey::Ed25519(public) = key.verifier().key() else {
+            panic!("a log signs its checkpoints with Ed25519")
+        };
+        let id = Hash::of(&sigstore::spki_of(public));
         let id = KeyId::new(*id.as_bytes().first_chunk().expect("4 of 32 bytes"));
         let checkpoint = Checkpoint::new(&format!("{} - {}", self.host, self.tree_id), size, root);
         let mut note = Note::unsigned(checkpoint.to_string());
@@ -44,9 +47,6 @@ impl SigstoreName {
         note
     }
 }
-
-/// DER of an Ed25519 SubjectPublicKeyInfo up to the key (RFC 8410 §4).
-const SPKI_HEAD: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 #[cfg(test)]
 mod tests {

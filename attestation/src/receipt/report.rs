@@ -7,10 +7,11 @@ use tlog::merkle::ProofError;
 use tlog::policy::{Cosigned, PolicyError};
 use tlog::{Hash, LeafIndex, TreeSize};
 
-use super::{Demand, HistoryError, ReceiptError, Verified, VerifyPolicy};
+use super::{Demand, HistoryError, ReceiptError, Verified};
 use crate::did::Did;
 use crate::entry::{DescribeError, EntryError};
 use crate::identity::{StateError, Window};
+use crate::sigstore::Refusal;
 
 /// A check, in the order in which they are made. Its identifier never changes: scripts depend on it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -76,10 +77,30 @@ impl Check {
         Self::MinCheckpoint,
     ];
 
-    /// Those that every verifier makes; the others answer a [`Demand`].
-    fn always() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().take_while(|check| *check <= Self::SignerState)
-    }
+    /// Those that are made of every receipt; the others answer a [`Demand`].
+    pub(super) const ALWAYS: [Self; 9] = [
+        Self::Format,
+        Self::ArtifactDigest,
+        Self::Signature,
+        Self::Leaf,
+        Self::LogSignature,
+        Self::WitnessQuorum,
+        Self::Inclusion,
+        Self::Signer,
+        Self::SignerState,
+    ];
+
+    /// Those that are made of every Sigstore bundle, which has no history of its signer's keys.
+    pub(crate) const OF_BUNDLES: [Self; 8] = [
+        Self::Format,
+        Self::ArtifactDigest,
+        Self::Signature,
+        Self::Leaf,
+        Self::LogSignature,
+        Self::WitnessQuorum,
+        Self::Inclusion,
+        Self::Signer,
+    ];
 
     /// The identifier, for people and programs.
     pub const fn id(self) -> &'static str {
@@ -134,15 +155,15 @@ pub enum Verdict {
     CouldNotCheck,
 }
 
-/// What verifying a receipt found.
+/// What verifying found; of what verifies, `V` is what may be believed.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct Report<V = Verified> {
     checks: Vec<(Check, Outcome)>,
     cosigned: Vec<Cosigned>,
-    verified: Option<Verified>,
+    verified: Option<V>,
 }
 
-impl Report {
+impl<V> Report<V> {
     /// Every check that the policy asks for, in order, with its outcome.
     pub fn checks(&self) -> &[(Check, Outcome)] {
         &self.checks
@@ -171,7 +192,7 @@ impl Report {
     }
 
     /// What may be believed now, if every check passed.
-    pub fn verified(&self) -> Option<&Verified> {
+    pub fn verified(&self) -> Option<&V> {
         self.verified.as_ref()
     }
 }
@@ -219,6 +240,9 @@ pub enum Fault {
     /// No cosignature that counts: nothing says how old the checkpoint is.
     #[error("no cosignature that counts says when the checkpoint was seen")]
     NoCosignatureTime,
+    /// An age was asked for of an entry in which no log wrote a time.
+    #[error("the entry has no time that its log wrote there")]
+    NoLogTime,
     /// Signed or pending.
     #[error("not logged")]
     NotLogged,
@@ -331,6 +355,9 @@ pub enum Fault {
         /// What is void.
         window: Window,
     },
+    /// A rule of Sigstore's bundles.
+    #[error(transparent)]
+    Sigstore(#[from] Refusal),
     /// Too few witnesses, or a bad line of a known one.
     #[error(transparent)]
     WitnessQuorum(PolicyError),
@@ -339,10 +366,14 @@ pub enum Fault {
 impl Fault {
     /// Whether nothing was found false: the check could not be made.
     pub fn could_not_check(&self) -> bool {
+        if let Self::Sigstore(refusal) = self {
+            return refusal.could_not_check();
+        }
         matches!(
             self,
             Self::NoClock(_)
                 | Self::NoCosignatureTime
+                | Self::NoLogTime
                 | Self::NotLogged
                 | Self::NotAtHome { .. }
                 | Self::OlderState { .. }
@@ -364,21 +395,20 @@ fn until(window: Window) -> String {
 }
 
 /// The checks so far, in order; the rest has not been made.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     checks: Vec<(Check, Outcome)>,
     passed: usize,
     cosigned: Vec<Cosigned>,
 }
 
 impl Progress {
-    pub(super) fn new(policy: &VerifyPolicy) -> Self {
-        let demanded = policy.demands().into_iter().map(Demand::check);
-        let checks = Check::always().chain(demanded);
+    pub(crate) fn new(always: impl Iterator<Item = Check>, demands: &[&Demand]) -> Self {
+        let checks = always.chain(demands.iter().map(|demand| demand.check()));
         let checks = checks.map(|check| (check, Outcome::NotChecked)).collect();
         Self { checks, passed: 0, cosigned: Vec::new() }
     }
 
-    pub(super) fn pass(&mut self, check: Check, found: impl Into<String>) {
+    pub(crate) fn pass(&mut self, check: Check, found: impl Into<String>) {
         let next = &mut self.checks[self.passed];
         assert_eq!(next.0, check, "checks are made in their order");
         next.1 = Outcome::Passed(found.into());
@@ -386,13 +416,13 @@ impl Progress {
     }
 
     /// The quorum is met, by these.
-    pub(super) fn pass_quorum(&mut self, found: impl Into<String>, cosigned: &[Cosigned]) {
+    pub(crate) fn pass_quorum(&mut self, found: impl Into<String>, cosigned: &[Cosigned]) {
         self.pass(Check::WitnessQuorum, found);
         self.cosigned = cosigned.to_vec();
     }
 
     /// The report: a fault belongs to the first check that has not passed.
-    pub(super) fn end(mut self, result: Result<Verified, Fault>) -> Report {
+    pub(crate) fn end<V>(mut self, result: Result<V, Fault>) -> Report<V> {
         let verified = match result {
             Ok(verified) => {
                 assert_eq!(self.passed, self.checks.len(), "what is verified has passed every check");

@@ -1,22 +1,17 @@
 //! The checks of a receipt, in their fixed order. The first that does not pass ends them.
 
-use std::time::Duration;
-
 use tlog::checkpoint::Checkpoint;
 use tlog::key::VerifierKey;
 use tlog::merkle::leaf_hash;
 use tlog::policy::{Cosigned, Policy};
 use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
-use super::later::{Judged, SignerState};
-use super::naming::is_named;
 use super::report::Progress;
-use super::{Check, Fault, History, Logged, MEDIA_TYPE, Receipt, Report};
+use super::{Check, Demand, Facts, Fault, History, Logged, MEDIA_TYPE, Receipt, Report, in_order};
 use crate::did::Did;
 use crate::entry::{DescribeError, LogTime, PendingEntry};
 use crate::event::RawKey;
 use crate::identity::{Identity, Status, check_artifact_signer};
-use crate::provenance::{self, BuildFacts};
 use crate::statement::Statement;
 
 /// What a verifier demands of a receipt.
@@ -39,65 +34,12 @@ impl<'a> VerifyPolicy<'a> {
     }
 
     /// The demands in the order of their checks.
-    pub(super) fn demands(&self) -> Vec<&Demand> {
-        let mut demands: Vec<&Demand> = self.demands.iter().collect();
-        demands.sort_by_key(|demand| demand.check());
-        demands
+    fn demands(&self) -> Vec<&Demand> {
+        in_order(&self.demands)
     }
-}
 
-/// Something that only some verifiers ask for, each a check of its own.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a verifier has a handful of them")]
-pub enum Demand {
-    /// The repository that provenance must name, such as `https://github.com/octo/app`.
-    SourceUri(String),
-    /// The ref that provenance must name, such as `refs/heads/main`.
-    SourceRef(String),
-    /// The builder that provenance must name.
-    BuilderId(String),
-    /// The predicate type that the statement must have.
-    PredicateType(String),
-    /// The name that the statement must give the artifact.
-    SubjectName(String),
-    /// What the artifact's file is called: the statement must name it so, by the rule of [`is_named`].
-    FileName(String),
-    /// A state of the signer that may be later than the receipt, and its greatest age by the time that the
-    /// quorum attests.
-    State {
-        /// The state.
-        state: Box<SignerState>,
-        /// Its greatest age, if there is one.
-        max_age: Option<Duration>,
-    },
-    /// The greatest age of the entry, by the log's clock.
-    MaxAge(Duration),
-    /// The greatest age of the checkpoint: of the newest cosignatures that make the quorum, the oldest.
-    CheckpointFreshness(Duration),
-    /// The least size of a checkpoint of this log, such as one that the verifier has seen. It says nothing
-    /// about other logs.
-    MinCheckpoint {
-        /// The log.
-        log: VerifierKey,
-        /// The least size.
-        size: TreeSize,
-    },
-}
-
-impl Demand {
-    /// The check that answers the demand.
-    pub const fn check(&self) -> Check {
-        match self {
-            Self::State { .. } => Check::LaterState,
-            Self::SourceUri(_) => Check::SourceUri,
-            Self::SourceRef(_) => Check::SourceRef,
-            Self::BuilderId(_) => Check::BuilderId,
-            Self::PredicateType(_) => Check::PredicateType,
-            Self::SubjectName(_) | Self::FileName(_) => Check::SubjectName,
-            Self::MaxAge(_) => Check::MaxAge,
-            Self::CheckpointFreshness(_) => Check::CheckpointFreshness,
-            Self::MinCheckpoint { .. } => Check::MinCheckpoint,
-        }
+    fn progress(&self) -> Progress {
+        Progress::new(Check::ALWAYS.into_iter(), &self.demands())
     }
 }
 
@@ -186,7 +128,7 @@ impl Verified {
 pub fn verify(bytes: &[u8], policy: &VerifyPolicy, artifact: &Hash, now: Option<UnixTime>) -> Report {
     match Receipt::parse(bytes) {
         Ok(receipt) => receipt.verify(policy, artifact, now),
-        Err(error) => Progress::new(policy).end(Err(Fault::Format(error))),
+        Err(error) => policy.progress().end(Err(Fault::Format(error))),
     }
 }
 
@@ -194,7 +136,7 @@ impl Receipt {
     /// Verifies the receipt for the artifact with this SHA-256. Without clock and network: `now` is only
     /// needed where the policy limits an age.
     pub fn verify(&self, policy: &VerifyPolicy, artifact: &Hash, now: Option<UnixTime>) -> Report {
-        let mut progress = Progress::new(policy);
+        let mut progress = policy.progress();
         let result = self.check(policy, artifact, now, &mut progress);
         progress.end(result)
     }
@@ -233,8 +175,18 @@ impl Receipt {
             history,
             key: *self.public_key.as_bytes(),
         };
+        let facts = Facts {
+            statement: Some(&verified.statement),
+            artifact,
+            checkpoint: &verified.checkpoint,
+            index: verified.index,
+            logged_at: Some(verified.logged_at),
+            quorum_time: policy.policy.quorum_time(&verified.cosigned),
+            log: Some(log),
+            signer: Some((verified.did, &verified.key)),
+        };
         for demand in policy.demands() {
-            progress.pass(demand.check(), verified.meets(demand, policy.policy, log, now)?);
+            progress.pass(demand.check(), facts.meet(demand, now)?);
         }
         Ok(verified)
     }
@@ -324,86 +276,3 @@ fn names(cosigned: &[Cosigned]) -> String {
     let names: Vec<&str> = cosigned.iter().map(|cosigned| cosigned.witness.as_str()).collect();
     if names.is_empty() { "no witness asked for".to_owned() } else { names.join(", ") }
 }
-
-impl Verified {
-    /// What the statement calls the artifact: of several subjects the ones with its digest.
-    fn names(&self) -> impl Iterator<Item = &str> {
-        let subjects = self.statement.subjects().iter();
-        subjects.filter(|subject| subject.sha256 == self.artifact).map(|subject| subject.name.as_str())
-    }
-
-    /// Whether a receipt that proves this, by the log with this key, meets a demand.
-    fn meets(
-        &self,
-        demand: &Demand,
-        policy: &Policy,
-        log: &VerifierKey,
-        now: Option<UnixTime>,
-    ) -> Result<String, Fault> {
-        let facts = BuildFacts::read(&self.statement);
-        let check = demand.check();
-        match demand {
-            Demand::State { state: later, max_age } => {
-                let size = self.checkpoint.size;
-                let judged = Judged { did: self.did, key: &self.key, log, index: self.index, size };
-                let state = judged.by(later)?;
-                let Some(limit) = max_age else { return Ok(state) };
-                let attested = later.attested.ok_or(Fault::NoCosignatureTime)?;
-                let age = age(check, attested.as_secs().saturating_mul(1000), *limit, now)?;
-                Ok(format!("{state}; {age}"))
-            }
-            Demand::SourceUri(want) => {
-                wanted(check, &provenance::normal_source(want), facts.source_uri.as_deref())
-            }
-            Demand::SourceRef(want) => wanted(check, want, facts.source_ref.as_deref()),
-            Demand::BuilderId(want) => wanted(check, want, facts.builder_id.as_deref()),
-            Demand::PredicateType(want) => wanted(check, want, [self.statement.predicate_type()]),
-            Demand::SubjectName(want) => wanted(check, want, self.names()),
-            Demand::FileName(file) => match self.names().find(|name| is_named(name, file)) {
-                Some(name) => Ok(name.to_owned()),
-                None => {
-                    let names = self.names().map(str::to_owned).collect();
-                    Err(Fault::OtherName { file: file.clone(), names })
-                }
-            },
-            Demand::MaxAge(limit) => age(check, self.logged_at.as_millis(), *limit, now),
-            Demand::CheckpointFreshness(limit) => {
-                let time = policy.quorum_time(&self.cosigned).ok_or(Fault::NoCosignatureTime)?;
-                age(check, time.as_secs().saturating_mul(1000), *limit, now)
-            }
-            Demand::MinCheckpoint { log: other, .. } if other != log => {
-                Ok(format!("none for {}", self.checkpoint.origin))
-            }
-            Demand::MinCheckpoint { size: want, .. } => match self.checkpoint.size {
-                got if got < *want => Err(Fault::OldCheckpoint { got, want: *want }),
-                got => Ok(format!("size {got}, at least {want}")),
-            },
-        }
-    }
-}
-
-/// Passes if what is wanted is among what the statement says.
-fn wanted<'s>(check: Check, want: &str, got: impl IntoIterator<Item = &'s str>) -> Result<String, Fault> {
-    let got: Vec<String> = got.into_iter().map(str::to_owned).collect();
-    if got.iter().any(|got| got == want) {
-        return Ok(want.to_owned());
-    }
-    Err(Fault::Unwanted { check, got, want: want.to_owned() })
-}
-
-/// Passes if `time`, in milliseconds since the epoch, is at most `limit` before `now`.
-fn age(check: Check, time: u64, limit: Duration, now: Option<UnixTime>) -> Result<String, Fault> {
-    let now = now.ok_or(Fault::NoClock(check))?.as_secs().saturating_mul(1000);
-    // A time ahead of the clock would stay young for ever.
-    let ahead = Duration::from_millis(time.saturating_sub(now));
-    if ahead > MAX_CLOCK_DIFFERENCE {
-        return Err(Fault::AheadOfClock { check, ahead });
-    }
-    match Duration::from_millis(now.saturating_sub(time)) {
-        age if age > limit => Err(Fault::TooOld { check, age, limit }),
-        age => Ok(format!("{} s old, at most {} s", age.as_secs(), limit.as_secs())),
-    }
-}
-
-/// How far two honest clocks differ at most.
-const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(5 * 60);

@@ -1,7 +1,9 @@
 //! Whole receipts: the project's vectors, every check made to fail alone, hostile input, mutations. And messages, by their
 //! vectors.
 
+mod bundles;
 mod checks;
+mod exports;
 mod fixture;
 mod hostile;
 mod messages;
