@@ -477,6 +477,9 @@ pub fn refusal(problem: &Problem) -> Failure {
             "the DID has had its events; the last ones are kept for `aip-attest recover`, `report-compromise` and \
              `deactivate`. `aip-attest init` makes another DID, which others have to vouch for",
         ),
+        "message-keys-order" => {
+            Some("another device changed the message keys at the same time: give the command again")
+        }
         "failure-open" => Some(
             "you reported this DID already: `aip-attest withdraw DID --failure INDEX` takes that back, also if it \
                  counts no more; then report anew",

@@ -1,4 +1,4 @@
-//! Identity and trust events: what pipelines say about identities (`specs/event.md`).
+//! Events about identities, trust and message keys: what pipelines say about identities (`specs/event.md`).
 //!
 //! ```text
 //! {"apiVersion":"1","kind":"aip-event","spec":{
@@ -21,15 +21,18 @@ use crate::did::Did;
 use crate::dsse::{PAYLOAD_TYPE, pae};
 use crate::entry::{ClaimHash, LogTime, MAX_PENDING_LEAF_BYTES};
 use crate::json::JsonError;
+use crate::message::MessageKeyError;
 use crate::quote::quoted;
 use crate::statement::{EVENT_PREDICATE_BASE, StatementError};
 
 mod contradiction;
+mod message_keys;
 mod payload;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+pub use message_keys::{DatedKey, MAX_MESSAGE_KEY_MILLIS, MAX_MESSAGE_KEYS, MessageKeys};
 pub(crate) use wire::HEAD;
 
 /// The raw bytes of an Ed25519 public key that nobody has admitted yet.
@@ -57,6 +60,8 @@ pub struct Event {
 pub enum Body {
     /// About the issuer itself.
     Identity(IdentityEvent),
+    /// About the issuer itself: to which keys messages to it are sealed.
+    MessageKeys(MessageKeys),
     /// About another DID.
     Trust(TrustEvent),
 }
@@ -357,6 +362,15 @@ impl Event {
         Self::new(issuer, origin, issuer, Body::Identity(event))
     }
 
+    /// To which keys messages to `issuer` are sealed.
+    pub fn message_keys(
+        issuer: Did,
+        origin: impl Into<String>,
+        keys: MessageKeys,
+    ) -> Result<Self, EventError> {
+        Self::new(issuer, origin, issuer, Body::MessageKeys(keys))
+    }
+
     /// What `issuer` says about another DID.
     pub fn about(
         subject: Did,
@@ -391,6 +405,7 @@ impl Event {
     pub fn name(&self) -> &'static str {
         match &self.body {
             Body::Identity(event) => event.name(),
+            Body::MessageKeys(_) => MessageKeys::NAME,
             Body::Trust(event) => event.name(),
         }
     }
@@ -411,9 +426,12 @@ impl Event {
             return Err(EventError::Origin(quoted(&self.origin)));
         }
         match &self.body {
-            Body::Identity(_) if self.issuer != self.subject => Err(EventError::AboutAnother(self.name())),
+            Body::Identity(_) | Body::MessageKeys(_) if self.issuer != self.subject => {
+                Err(EventError::AboutAnother(self.name()))
+            }
             Body::Trust(_) if self.issuer == self.subject => Err(EventError::AboutItself(self.name())),
             Body::Identity(event) => event.check(&self.origin),
+            Body::MessageKeys(keys) => keys.check(),
             Body::Trust(event) => event.check(&self.origin),
         }
     }
@@ -565,6 +583,7 @@ impl PendingEvent {
         if !(1..=MAX_SIGNATURES).contains(&signatures.len()) {
             return Err(EventError::SignatureCount(signatures.len()));
         }
+        check_signers(&event, signatures.len())?;
         let event = Self { event, payload, signatures };
         let length = event.to_bytes().len();
         if length > MAX_PENDING_LEAF_BYTES {
@@ -623,6 +642,15 @@ impl PendingEvent {
 }
 
 const MAX_SIGNATURES: usize = 2;
+
+/// Refuses message keys that are not signed by one key. How many sign another event is a rule of state (`identity`).
+fn check_signers(event: &Event, signatures: usize) -> Result<(), EventError> {
+    if !matches!(event.body, Body::MessageKeys(_)) || signatures == 1 {
+        return Ok(());
+    }
+    let one = EventError::Value { member: "envelope.signatures", want: "one signature, by the current key" };
+    Err(EventError::MessageKeys(Box::new(one)))
+}
 
 /// An event in a log.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -703,6 +731,12 @@ pub enum EventError {
         /// Its version, quoted.
         version: String,
     },
+    /// A key that no message is sealed to.
+    #[error("`keys`: {0}")]
+    MessageKey(MessageKeyError),
+    /// A `message-keys` event that breaks a rule of its form.
+    #[error("message keys: {0}")]
+    MessageKeys(Box<EventError>),
     /// Another spelling of the entry or of its statement.
     #[error("the {0} is not in its one spelling")]
     NotCanonical(&'static str),

@@ -29,6 +29,7 @@ use crate::lists::{ListKey, Listed, list_root, lists_of};
 use crate::quote::quoted;
 
 mod ledger;
+mod recipient;
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,7 @@
 //! | `retired-key` | the key may not log artifacts for the DID at this index | [`Leaf::check_state`] |
 //! | `event-state` | the event breaks a rule of its issuer's state | [`Leaf::check_state`] |
 //! | `known` | an earlier leaf is the same claim or event | [`Leaf::check_new`] |
-//! | `reference`, `failure-open`, `failure-not-open` | what an event says about earlier leaves is not so | [`Leaf::check_behind`] |
+//! | `reference`, `failure-open`, `failure-not-open`, `message-keys-order` | what an event says about earlier leaves is not so | [`Leaf::check_behind`] |
 //! | `logged-at-order` | an earlier leaf has a later time | [`Leaf::check_order`] |
 //!
 //! Entries of other kinds are valid and not understood: they count for no rule but the first.
@@ -26,7 +26,9 @@ use tlog::key::{Ed25519PublicKey, KeyError};
 use crate::did::Did;
 use crate::entry::{ClaimHash, DsseEntry, Entry, EntryError, LogTime};
 use crate::event::{Body, EventEntry, EventError};
-use crate::identity::{Identity, StateError, check_artifact_signer, check_trust_signer};
+use crate::identity::{
+    Identity, StateError, check_artifact_signer, check_message_keys_signer, check_trust_signer,
+};
 use crate::quote::quoted;
 use crate::trust::rules::{self, CheckError, Prefix, RuleError};
 
@@ -79,6 +81,9 @@ impl Leaf {
                 Body::Identity(_) => {
                     Identity::apply(state, event.pending(), index).map(Some).map_err(BrokenRule::EventState)
                 }
+                Body::MessageKeys(_) => check_message_keys_signer(state, event.pending())
+                    .map_err(BrokenRule::EventState)
+                    .map(|()| None),
                 Body::Trust(trust) => check_trust_signer(state, event.pending(), trust)
                     .map_err(BrokenRule::EventState)
                     .map(|()| None),
@@ -224,6 +229,7 @@ impl BrokenRule {
             Self::Earlier(RuleError::Known) => Rule::Known,
             Self::Earlier(RuleError::FailureOpen(_)) => Rule::FailureOpen,
             Self::Earlier(RuleError::FailureNotOpen(_)) => Rule::FailureNotOpen,
+            Self::Earlier(RuleError::MessageKeysOrder { .. }) => Rule::MessageKeysOrder,
             Self::Earlier(RuleError::OtherLog) => Rule::Origin,
             Self::Earlier(RuleError::State(_)) => Rule::EventState,
             Self::Earlier(_) => Rule::Reference,
@@ -266,13 +272,15 @@ pub enum Rule {
     FailureOpen,
     /// `failure-not-open`
     FailureNotOpen,
+    /// `message-keys-order`
+    MessageKeysOrder,
     /// `logged-at-order`
     LoggedAtOrder,
 }
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::LeafForm,
         Self::Origin,
         Self::VerifierKey,
@@ -285,6 +293,7 @@ impl Rule {
         Self::Reference,
         Self::FailureOpen,
         Self::FailureNotOpen,
+        Self::MessageKeysOrder,
         Self::LoggedAtOrder,
     ];
 
@@ -300,7 +309,7 @@ impl Rule {
 
     /// Whether it is a rule of what an event says about earlier leaves.
     pub fn is_about_earlier(self) -> bool {
-        matches!(self, Self::Reference | Self::FailureOpen | Self::FailureNotOpen)
+        matches!(self, Self::Reference | Self::FailureOpen | Self::FailureNotOpen | Self::MessageKeysOrder)
     }
 
     /// Its name.
@@ -318,6 +327,7 @@ impl Rule {
             Self::Reference => "reference",
             Self::FailureOpen => "failure-open",
             Self::FailureNotOpen => "failure-not-open",
+            Self::MessageKeysOrder => "message-keys-order",
             Self::LoggedAtOrder => "logged-at-order",
         }
     }

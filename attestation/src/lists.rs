@@ -36,6 +36,8 @@ pub enum ListKey {
     Pos(Did),
     /// `rcpt:<did>`: its artifact entries.
     Receipts(Did),
+    /// `msg:<did>`: its message keys.
+    Messages(Did),
 }
 
 impl ListKey {
@@ -55,6 +57,7 @@ impl fmt::Display for ListKey {
             Self::Neg(did) => write!(f, "neg:{did}"),
             Self::Pos(did) => write!(f, "pos:{did}"),
             Self::Receipts(did) => write!(f, "rcpt:{did}"),
+            Self::Messages(did) => write!(f, "msg:{did}"),
         }
     }
 }
@@ -77,6 +80,7 @@ impl FromStr for ListKey {
             "neg" => did(rest).map(Self::Neg),
             "pos" => did(rest).map(Self::Pos),
             "rcpt" => did(rest).map(Self::Receipts),
+            "msg" => did(rest).map(Self::Messages),
             "edge" => {
                 let (from, rest) = rest.split_at_checked(DID_CHARS).ok_or(ListKeyError)?;
                 let rest = rest.strip_prefix(':').ok_or(ListKeyError)?;
@@ -110,10 +114,11 @@ pub enum ListedKind {
     Failure = 33,
     Withdrawal = 34,
     Equivocation = 35,
+    MessageKeys = 48,
 }
 
 impl ListedKind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Receipt,
         Self::Inception,
         Self::Rotation,
@@ -127,6 +132,7 @@ impl ListedKind {
         Self::Failure,
         Self::Withdrawal,
         Self::Equivocation,
+        Self::MessageKeys,
     ];
 
     /// What an event with this body is.
@@ -137,6 +143,7 @@ impl ListedKind {
             Body::Identity(IdentityEvent::Recovery { .. }) => Self::Recovery,
             Body::Identity(IdentityEvent::Compromise { .. }) => Self::Compromise,
             Body::Identity(IdentityEvent::Deactivation { .. }) => Self::Deactivation,
+            Body::MessageKeys(_) => Self::MessageKeys,
             Body::Trust(trust) => Self::of_trust(trust),
         }
     }
@@ -252,6 +259,7 @@ pub fn lists_of_event(event: &Event, index: LeafIndex) -> Vec<(ListKey, Listed)>
     let by_issuer = plain(index, issuer, kind);
     let trust = match event.body() {
         Body::Identity(_) => return vec![(ListKey::Id(issuer), by_issuer)],
+        Body::MessageKeys(_) => return vec![(ListKey::Messages(issuer), by_issuer)],
         Body::Trust(trust) => trust,
     };
     match trust {
@@ -308,6 +316,7 @@ mod tests {
             ListKey::Neg(a),
             ListKey::Pos(a),
             ListKey::Receipts(a),
+            ListKey::Messages(a),
         ] {
             assert_eq!(key.to_string().parse(), Ok(key));
         }

@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 
 use attestation::dsse::{Envelope, EnvelopeError};
 use attestation::entry::{ClaimHash, DescribeError, EntryError, PendingLeaf, PublishError};
-use attestation::event::{EventError, RawKey};
+use attestation::event::{EventError, MessageKeys, RawKey};
 use attestation::identity::StateError;
 use attestation::trust::rules::RuleError;
 use serde::{Deserialize, Deserializer};
@@ -266,6 +266,9 @@ impl Refusal {
             Self::Entry(error) if is_of_other_kind(error) => "kind",
             Self::Entry(EntryError::TooLong(_)) | Self::LeafSize { .. } => "leaf-size",
             Self::Entry(EntryError::Event(error)) if matches!(**error, EventError::TooLong(_)) => "leaf-size",
+            Self::Entry(EntryError::Event(error)) if matches!(**error, EventError::MessageKeys(_)) => {
+                MessageKeys::NAME
+            }
             Self::Entry(_) | Self::LeafEncoding => "leaf",
             Self::EventEnvelope => "event-envelope",
             Self::EventSignature(_) => "event-signature",
@@ -295,7 +298,15 @@ impl Refusal {
 }
 
 fn rule_hint(error: &RuleError) -> Option<&'static str> {
-    let RuleError::State(error) = error else { return None };
+    let error = match error {
+        RuleError::State(error) => error,
+        RuleError::MessageKeysOrder { .. } => {
+            return Some(
+                "another device was first: read the DID's message keys again, and make the event anew behind them",
+            );
+        }
+        _ => return None,
+    };
     match error {
         StateError::NotGenesisKey { .. } => Some("sign with the key whose hash the DID is"),
         StateError::RetiredKey => Some(

@@ -37,6 +37,8 @@ pub struct Question {
     pub did: Did,
     /// By which roots and settings; `None`: only the state of the DID.
     pub trust: Option<Params>,
+    /// Whether it is asked how messages reach the DID.
+    pub messages: bool,
     /// The moment to judge.
     pub time: LogTime,
 }
@@ -54,6 +56,9 @@ pub fn gather(view: &View, key: &SignerKey, question: &Question) -> Result<Evide
             trust::judge(&gathering, params, &found.paths, question.did, question.time).map_err(of_judge)?;
             gathering.show_warnings_among(params)?;
         }
+    }
+    if question.messages {
+        gathering.show_message_keys()?;
     }
     gathering.finish(key)
 }
@@ -119,6 +124,13 @@ impl<'p> Gathering<'p> {
         let list = self.from.list(key, MAX_LINES)?;
         self.lists.borrow_mut().insert(key, list.clone());
         Ok(list)
+    }
+
+    /// The state of the DID, all its `message-keys` events by their lines, and the last of them.
+    fn show_message_keys(&self) -> Result<(), GatherError> {
+        self.identity(self.question.did)?;
+        let list = self.list(ListKey::Messages(self.question.did))?;
+        list.last().map_or(Ok(()), |last| self.take(last.index))
     }
 
     /// An entry, which becomes part of the evidence.

@@ -218,8 +218,7 @@ fn check_rules(registry: &Registry<&dyn Store>, index: u64, entry: &Entry) -> Re
         let taken = staged.take(&leaf, LeafIndex::new(index)).map_err(unreadable)?;
         taken.map_err(|rule| damaged(&format!("leaf {index}"), Some(rule.to_string())))?;
     }
-    let states = staged.into_states();
-    registry.commit(TreeSize::new(index + 1), states);
+    registry.commit(TreeSize::new(index + 1), staged.into_news());
     Ok(())
 }
 

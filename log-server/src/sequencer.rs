@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::entry::LogTime;
-use attestation::identity::Identity as IdentityState;
 use tlog::checkpoint::Checkpoint;
 use tlog::cosignature::cosign;
 use tlog::key::{SignerKey, VerifierKey};
@@ -31,7 +30,7 @@ use crate::cosign::{Ask, Cosigning, Gathering, Outcome};
 use crate::integrate::{Integrated, Tree};
 use crate::metrics;
 use crate::pool::{Committed, NotTaken, Pending, Unavailable};
-use crate::registry::{Keys, Registry, Staged};
+use crate::registry::{Keys, News, Registry, Staged};
 use crate::signed_record::SignedRecord;
 use crate::sigstore_note::SigstoreName;
 use crate::store::schema::{self, Read as _, TreeState};
@@ -283,7 +282,7 @@ impl Sequencer {
             metrics::committed(round.new.len(), self.state.size + round.new.len() as u64);
             self.state = round.state;
             self.tree = round.integrated.tree;
-            self.registry.commit(self.state.tree_size(), round.states);
+            self.registry.commit(self.state.tree_size(), round.news);
         }
         for (pending, committed) in round.known.into_iter().chain(round.new) {
             pending.answer(&Ok(committed));
@@ -380,7 +379,7 @@ impl Sequencer {
             day_bytes: spent + bytes,
         };
         schema::put_tree_state(&mut writes, &state);
-        Ok(Round { writes, known, new, refused, states: staged.into_states(), integrated, state })
+        Ok(Round { writes, known, new, refused, news: staged.into_news(), integrated, state })
     }
 }
 
@@ -390,7 +389,7 @@ struct Round {
     known: Vec<(Pending, Committed)>,
     new: Vec<(Pending, Committed)>,
     refused: Vec<(Pending, NotTaken)>,
-    states: Vec<Arc<IdentityState>>,
+    news: News,
     integrated: Integrated,
     state: TreeState,
 }

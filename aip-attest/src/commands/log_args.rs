@@ -110,7 +110,7 @@ impl LogArgs {
         }
         let terms = match event.body() {
             Body::Trust(trust) => terms(trust),
-            Body::Identity(_) => String::new(),
+            Body::Identity(_) | Body::MessageKeys(_) => String::new(),
         };
         console.line(format!(
             "{}  {}{terms}  index {}  {}",

@@ -4,12 +4,13 @@ use serde_json::{Map, Value, json};
 use tlog::{Hash, LeafIndex, encoding};
 
 use super::{
-    Body, Capabilities, Commitment, Event, EventError, FailureReason, IdentityEvent, Level, Link, RawKey,
-    Reference, Scope, StatementId, TrustEvent,
+    Body, Capabilities, Commitment, DatedKey, Event, EventError, FailureReason, IdentityEvent, Level, Link,
+    MessageKeys, RawKey, Reference, Scope, StatementId, TrustEvent,
 };
 use crate::did::Did;
 use crate::entry::{ClaimHash, LogTime};
 use crate::json::Object;
+use crate::message::MessageKey;
 use crate::quote::quoted;
 use crate::statement::{EVENT_PREDICATE_BASE, Statement, Subject};
 
@@ -19,6 +20,7 @@ pub(super) fn encode(event: &Event) -> Vec<u8> {
     let digest = Hash::of(name.as_bytes());
     let mut predicate = match &event.body {
         Body::Identity(event) => identity_members(event),
+        Body::MessageKeys(keys) => message_keys_members(keys),
         Body::Trust(event) => trust_members(event),
     };
     predicate.insert("issuer".to_owned(), event.issuer.to_string().into());
@@ -43,14 +45,20 @@ pub(super) fn decode(payload: &[u8]) -> Result<Event, EventError> {
     let unknown = || EventError::Unknown(quoted(kind));
     let name = kind.strip_prefix(EVENT_PREDICATE_BASE).and_then(|rest| rest.strip_suffix("/v1"));
     let name = name.ok_or_else(unknown)?;
-    let predicate = Value::Object(statement.predicate());
-    let mut members = Members(Object::new("predicate".to_owned(), predicate)?);
-    let issuer = members.did("issuer")?;
-    let origin = members.0.string("origin")?;
-    let body = members.body(name)?.ok_or_else(unknown)?;
-    members.0.finish()?;
-    let event = Event::new(issuer, origin, did, body)?;
-    if encode(&event) != payload { Err(EventError::NotCanonical("statement")) } else { Ok(event) }
+    let read = || {
+        let predicate = Value::Object(statement.predicate());
+        let mut members = Members(Object::new("predicate".to_owned(), predicate)?);
+        let issuer = members.did("issuer")?;
+        let origin = members.0.string("origin")?;
+        let body = members.body(name)?.ok_or_else(unknown)?;
+        members.0.finish()?;
+        let event = Event::new(issuer, origin, did, body)?;
+        if encode(&event) != payload { Err(EventError::NotCanonical("statement")) } else { Ok(event) }
+    };
+    match read() {
+        Err(error) if name == MessageKeys::NAME => Err(EventError::MessageKeys(Box::new(error))),
+        event => event,
+    }
 }
 
 fn identity_members(event: &IdentityEvent) -> Map<String, Value> {
@@ -87,6 +95,17 @@ fn identity_members(event: &IdentityEvent) -> Map<String, Value> {
         }
         IdentityEvent::Compromise { since, .. } => put("since", reference(since)),
         IdentityEvent::Deactivation { .. } => (),
+    }
+    members
+}
+
+fn message_keys_members(event: &MessageKeys) -> Map<String, Value> {
+    let key = |key: &DatedKey| json!({"key": encoding::base64(key.key.as_bytes()), "notAfter": key.not_after.as_millis()});
+    let mut members = Map::new();
+    members.insert("issuedAt".to_owned(), event.issued_at.as_millis().into());
+    members.insert("keys".to_owned(), event.keys.iter().map(key).collect());
+    if let Some(previous) = event.previous {
+        members.insert("previous".to_owned(), previous.get().to_string().into());
     }
     members
 }
@@ -169,6 +188,11 @@ impl Members {
             }),
             "deactivation" => Body::Identity(IdentityEvent::Deactivation { link: self.link()? }),
             "binding" => return Err(EventError::Reserved),
+            MessageKeys::NAME => Body::MessageKeys(MessageKeys {
+                issued_at: self.time("issuedAt")?,
+                keys: self.0.objects("keys")?.into_iter().map(read_dated_key).collect::<Result<_, _>>()?,
+                previous: self.optional_hash("previous")?.map(ClaimHash::new),
+            }),
             "vouch" => Body::Trust(TrustEvent::Vouch {
                 id: self.id()?,
                 issued_at: self.time("issuedAt")?,
@@ -238,6 +262,10 @@ impl Members {
         Hash::from_hex(&self.0.string(member)?).ok_or(bad)
     }
 
+    fn optional_hash(&mut self, member: &'static str) -> Result<Option<Hash>, EventError> {
+        if self.0.has(member) { self.hash(member).map(Some) } else { Ok(None) }
+    }
+
     fn commitment(&mut self, member: &'static str) -> Result<Commitment, EventError> {
         self.hash(member).map(Commitment)
     }
@@ -281,8 +309,7 @@ impl Members {
     }
 
     fn time(&mut self, member: &'static str) -> Result<LogTime, EventError> {
-        let time = LogTime::from_millis(self.0.integer(member)?);
-        time.ok_or(EventError::Value { member, want: "a time up to 2^53 - 1 ms" })
+        read_time(&mut self.0, member)
     }
 
     fn did(&mut self, member: &'static str) -> Result<Did, EventError> {
@@ -293,6 +320,20 @@ impl Members {
     fn reference(&mut self, member: &'static str) -> Result<Reference, EventError> {
         read_reference(self.0.object(member)?)
     }
+}
+
+fn read_time(object: &mut Object, member: &'static str) -> Result<LogTime, EventError> {
+    let time = LogTime::from_millis(object.integer(member)?);
+    time.ok_or(EventError::Value { member, want: "a time up to 2^53 - 1 ms" })
+}
+
+fn read_dated_key(mut key: Object) -> Result<DatedKey, EventError> {
+    let bad = EventError::Value { member: "keys", want: "of 32 bytes each in canonical base64" };
+    let raw = encoding::decode_base64_array(&key.string("key")?).ok_or(bad)?;
+    let not_after = read_time(&mut key, "notAfter")?;
+    key.finish()?;
+    let key = MessageKey::from_bytes(&raw).map_err(EventError::MessageKey)?;
+    Ok(DatedKey { key, not_after })
 }
 
 fn read_reference(mut reference: Object) -> Result<Reference, EventError> {

@@ -3,6 +3,7 @@ use tlog::key::{Ed25519PrivateKey, Ed25519PublicKey};
 
 use super::*;
 use crate::entry::Entry;
+use crate::message::MessageKey;
 
 const ORIGIN: &str = "log.example.com/pipelines";
 
@@ -45,6 +46,16 @@ fn build(digest: &[u8], commit: &str, reproducible: bool) -> Vec<u8> {
     let statement =
         crate::statement::Statement::new(vec![subject], crate::provenance::PREDICATE_TYPE, predicate);
     statement.expect("a statement").to_payload()
+}
+
+fn message_keys(seeds: &[u8]) -> MessageKeys {
+    let key = |seed: &u8| DatedKey {
+        key: MessageKey::of_identity(&key(*seed).public_key()),
+        not_after: time(1_000 + MAX_MESSAGE_KEY_MILLIS),
+    };
+    let mut keys: Vec<DatedKey> = seeds.iter().map(key).collect();
+    keys.sort_by_key(|key| key.key);
+    MessageKeys { issued_at: time(1_000), keys, previous: Some(link().previous) }
 }
 
 /// One of each, with its signers.
@@ -93,6 +104,7 @@ fn all() -> Vec<(Event, Vec<u8>)> {
         (about(TrustEvent::Failure { id, artifact: Hash::of(b"a"), reason: FailureReason::Digest }), vec![1]),
         (about(TrustEvent::Withdrawal { failure: at(5) }), vec![1]),
         (about(TrustEvent::Equivocation { receipts: [at(1), at(2)], statements }), vec![1]),
+        (Event::message_keys(did(1), ORIGIN, message_keys(&[11, 12])).expect("an event"), vec![1]),
     ]
 }
 
@@ -116,7 +128,7 @@ fn every_event_is_read_as_it_was_written() {
         names.push(event.name());
     }
     names.dedup();
-    assert_eq!(names.len(), 12);
+    assert_eq!(names.len(), 13);
 }
 
 #[test]
@@ -247,6 +259,32 @@ fn forms_that_no_event_has() {
     assert_eq!(Capabilities::from_names(["receipts", "messages"]), None);
     assert_eq!(Capabilities::from_names(["messages", "messages"]), None);
     assert_eq!(Capabilities::from_names(["messages", "receipts"]), Some(Capabilities::PIPELINE));
+}
+
+#[test]
+fn message_keys_are_of_one_form_and_by_one_key() {
+    let event = |keys: MessageKeys| Event::message_keys(did(1), ORIGIN, keys);
+    assert!(event(message_keys(&[])).is_ok() && event(message_keys(&[1, 2, 3, 4, 5, 6, 7, 8])).is_ok());
+    let mut twice = message_keys(&[1]);
+    twice.keys.push(twice.keys[0]);
+    let mut turned = message_keys(&[1, 2]);
+    turned.keys.reverse();
+    let mut late = message_keys(&[1]);
+    late.issued_at = time(999);
+    let mut never = message_keys(&[1]);
+    never.keys[0].not_after = never.issued_at;
+    for bad in [message_keys(&[1, 2, 3, 4, 5, 6, 7, 8, 9]), twice, turned, late, never] {
+        assert!(matches!(event(bad), Err(EventError::Value { .. })));
+    }
+    let other = Event::new(did(1), ORIGIN, did(2), Body::MessageKeys(message_keys(&[1])));
+    assert_eq!(other, Err(EventError::AboutAnother("message-keys")));
+    // Signed by two, it is none: written by hand, since `sign` makes no such thing.
+    let good = event(message_keys(&[1])).expect("an event");
+    let by_two = PendingEvent::sign(good.clone(), &[&key(1), &key(2)]);
+    assert!(matches!(by_two, Err(EventError::MessageKeys(_))));
+    let mut by_two = sign(&good, &[1]);
+    by_two.signatures.push(by_two.signatures[0].clone());
+    assert!(matches!(PendingEvent::parse(&by_two.to_bytes()), Err(EventError::MessageKeys(_))));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tlog::encoding;
 
-use super::{EventError, MAX_SIGNATURES, PendingEvent, Signature, payload};
+use super::{EventError, MAX_SIGNATURES, PendingEvent, Signature, check_signers, payload};
 use crate::did::Did;
 use crate::dsse::PAYLOAD_TYPE;
 use crate::entry::{LogTime, MAX_LEAF_BYTES, MAX_PENDING_LEAF_BYTES};
@@ -112,6 +112,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(PendingEvent, Option<LogTime>), Ev
     let bad_payload = EventError::Value { member: "envelope.payload", want: "canonical base64" };
     let payload = encoding::decode_base64(&text).ok_or(bad_payload)?;
     let event = payload::decode(&payload)?;
+    check_signers(&event, count)?;
     if event.issuer != did {
         return Err(EventError::Differs { member: "issuer" });
     }

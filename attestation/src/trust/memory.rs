@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::convert::Infallible;
 
 use tlog::LeafIndex;
+use tlog::key::Ed25519PublicKey;
 
 use super::rules::{Artifact, CheckError, Prefix, RuleError, check_artifact, check_event};
 use super::{Against, Confirmation, EdgeEvent, EdgeKind, Graph, Ledger, Logged, Negative, NegativeKind};
@@ -13,6 +14,7 @@ use crate::entry::{ClaimHash, DsseEntry, Entry};
 use crate::event::{Body, EventEntry, Scope, TrustEvent};
 use crate::identity::Identity;
 use crate::lists::ListedKind;
+use crate::message::recipient::{LoggedKeys, Recipient};
 
 /// What the first entries of a log say. It applies every rule itself, except those of form and signatures
 /// ([`crate::leaf::check`]).
@@ -29,6 +31,7 @@ pub struct MemoryLedger {
     negatives: HashMap<Did, Vec<(Against, Negative)>>,
     confirmations: HashMap<Did, Vec<Confirmation>>,
     open_failures: HashMap<(Did, Did), LeafIndex>,
+    message_keys: HashMap<Did, LoggedKeys>,
 }
 
 impl MemoryLedger {
@@ -46,6 +49,7 @@ impl MemoryLedger {
             negatives: HashMap::new(),
             confirmations: HashMap::new(),
             open_failures: HashMap::new(),
+            message_keys: HashMap::new(),
         }
     }
 
@@ -83,6 +87,9 @@ impl MemoryLedger {
         self.known.insert(hash);
         if let Some(state) = state {
             self.identities.insert(event.issuer(), state);
+        }
+        if let Some(keys) = LoggedKeys::of(index, entry) {
+            self.message_keys.insert(event.issuer(), keys);
         }
         if let Body::Trust(trust) = event.body() {
             let logged = Logged { index, time: entry.logged_at() };
@@ -122,6 +129,16 @@ impl MemoryLedger {
             let confirmation = Confirmation { logged, from, receipt: receipt.index, build: build.index };
             self.confirmations.entry(to).or_default().push(confirmation);
         }
+    }
+
+    /// How messages reach a DID. Without an inception that is the key that hashes to it, if the caller has it.
+    pub fn recipient(&self, did: Did, genesis: Option<&Ed25519PublicKey>) -> Option<Recipient> {
+        let Some(state) = self.identities.get(&did) else {
+            return genesis.filter(|key| Did::of(key) == did).copied().map(Recipient::Bare);
+        };
+        let said = self.message_keys.get(&did).cloned();
+        // The caller has checked the signatures, and with them the keys.
+        Recipient::registered(state.clone(), said.into_iter().collect()).ok()
     }
 
     /// The latest vouch, revocation or distrust by every DID about every other in every scope, in any order.
@@ -180,6 +197,10 @@ impl Prefix for MemoryLedger {
 
     fn open_failure(&self, from: Did, to: Did) -> Result<Option<LeafIndex>, Infallible> {
         Ok(self.open_failures.get(&(from, to)).copied())
+    }
+
+    fn message_keys(&self, did: Did) -> Result<Option<ClaimHash>, Infallible> {
+        Ok(self.message_keys.get(&did).map(|keys| keys.hash))
     }
 }
 

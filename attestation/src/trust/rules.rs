@@ -9,9 +9,11 @@ use std::borrow::Cow;
 use tlog::{Hash, LeafIndex};
 
 use crate::did::Did;
-use crate::entry::{Claim, PendingEntry};
+use crate::entry::{Claim, ClaimHash, PendingEntry};
 use crate::event::{Body, PendingEvent, Reference, TrustEvent};
-use crate::identity::{Identity, StateError, check_artifact_signer, check_trust_signer};
+use crate::identity::{
+    Identity, StateError, check_artifact_signer, check_message_keys_signer, check_trust_signer,
+};
 
 /// What the entries before an index say. All answers are of one moment.
 pub trait Prefix {
@@ -26,6 +28,9 @@ pub trait Prefix {
 
     /// The failure report of `from` about `to` that is not withdrawn. There is at most one.
     fn open_failure(&self, from: Did, to: Did) -> Result<Option<LeafIndex>, Self::Error>;
+
+    /// The event hash of a DID's last `message-keys` event, void or not.
+    fn message_keys(&self, did: Did) -> Result<Option<ClaimHash>, Self::Error>;
 }
 
 /// What the rules need of an artifact entry.
@@ -69,6 +74,13 @@ pub fn check_event<P: Prefix>(
     let trust = match event.event().body() {
         Body::Identity(_) => {
             return Ok(Some(Identity::apply(state.as_deref(), event, index)?));
+        }
+        Body::MessageKeys(keys) => {
+            check_message_keys_signer(state.as_deref(), event)?;
+            let last = before.message_keys(issuer).map_err(CheckError::Prefix)?;
+            let order = RuleError::MessageKeysOrder { want: last, got: keys.previous };
+            check(keys.previous == last, order)?;
+            return Ok(None);
         }
         Body::Trust(trust) => trust,
     };
@@ -144,6 +156,14 @@ pub enum RuleError {
     /// The same claim or event, again.
     #[error("it was logged before: it counts where it came first")]
     Known,
+    /// Message keys that do not follow the last ones: another device came before.
+    #[error("`previous` is {}, and the DID's last `message-keys` event is {}", hash(.got), hash(.want))]
+    MessageKeysOrder {
+        /// The hash of the last event.
+        want: Option<ClaimHash>,
+        /// The one that it names.
+        got: Option<ClaimHash>,
+    },
     /// No entry, a later one, or one of another kind.
     #[error("`{member}`: the entry {index} is no earlier artifact entry")]
     NoArtifact {
@@ -192,6 +212,10 @@ pub enum RuleError {
     },
 }
 
+fn hash(hash: &Option<ClaimHash>) -> String {
+    hash.map_or_else(|| "none".to_owned(), |hash| hash.get().to_string())
+}
+
 impl RuleError {
     /// The fixed identifier of the rule, for programs.
     pub fn rule(&self) -> &'static str {
@@ -199,6 +223,7 @@ impl RuleError {
             Self::FailureNotOpen(_) => "failure-not-open",
             Self::FailureOpen(_) => "failure-open",
             Self::Known => "known",
+            Self::MessageKeysOrder { .. } => "message-keys-order",
             Self::NoArtifact { .. }
             | Self::NotListed { .. }
             | Self::OtherStatement { .. }

@@ -6,6 +6,7 @@ mod checks;
 mod exports;
 mod fixture;
 mod hostile;
+mod message_keys;
 mod messages;
 mod mutations;
 mod python;

@@ -26,6 +26,9 @@ pub struct EvidenceQuery {
     did: String,
     /// By whose trust; without it only the DID's state is proven
     trust: Option<TrustQuery>,
+    /// Whether to show how messages reach it, too: its list `msg`, and the last entry of that
+    #[serde(default)]
+    messages: bool,
 }
 
 /// The consumer's parameters, as `specs/trust.md` has them.
@@ -67,11 +70,11 @@ impl EvidenceQuery {
                 .with_threshold(share(trust.threshold)?))
         });
         let time = LogTime::from_millis(now).unwrap_or(LogTime::MAX);
-        Ok(Question { did: did(&self.did)?, trust: trust.transpose()?, time })
+        Ok(Question { did: did(&self.did)?, trust: trust.transpose()?, messages: self.messages, time })
     }
 }
 
-/// Evidence about a DID: its state, or all that a judgement of trust needs.
+/// Evidence about a DID: its state, all that a judgement of trust needs, and how messages reach it.
 #[utoipa::path(post, tag = "lookup", path = "/api/v1/evidence", request_body = EvidenceQuery, responses(
     (status = 200, description = "Evidence as of the published checkpoint", body = String, content_type = "application/vnd.aip.evidence.v1+json"),
     (status = 400, description = "What is wanted is not of its form", body = Problem, content_type = "application/problem+json"),

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use attestation::did::{self, Did};
 use attestation::entry::{Entry, LogTime};
 use attestation::event::RawKey;
-use attestation::identity::{Identity, Status};
+use attestation::identity::Status;
 use attestation::lists::{ListKey, Listed};
+use attestation::message::MessageKey;
+use attestation::message::recipient::Recipient;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,7 +20,7 @@ use utoipa::ToSchema;
 
 use super::error::Problem;
 use super::{App, Client, Parts, fresh_json, in_turn};
-use crate::registry::identity_at;
+use crate::registry::recipient_at;
 use crate::store::schema::{List, Read as _};
 use crate::store::{Order, StoreError};
 use crate::view::View;
@@ -79,7 +81,8 @@ fn describe(app: &App, did: Did) -> Result<Response, Problem> {
         (header::CACHE_CONTROL, "no-store".to_owned()),
         (header::LINK, described_by),
     ];
-    Ok((headers, known.document(did, app.terms().address.as_deref()).to_string()).into_response())
+    let document = known.document(did, app.terms().address.as_deref(), time(app));
+    Ok((headers, document.to_string()).into_response())
 }
 
 /// The DID document, its metadata and the proof of both.
@@ -102,7 +105,7 @@ fn resolve(app: &App, did: Did) -> Result<Resolution, Problem> {
     Ok(Resolution {
         did_document: known
             .as_ref()
-            .map_or(Value::Null, |known| known.document(did, app.terms().address.as_deref())),
+            .map_or(Value::Null, |known| known.document(did, app.terms().address.as_deref(), time(app))),
         did_document_metadata: known
             .as_ref()
             .map_or_else(|| json!({"registered": false, "treeSize": size}), |known| known.metadata(size)),
@@ -183,45 +186,52 @@ pub fn identity_leaves(view: &View, did: Did) -> Result<Vec<(LeafIndex, Vec<u8>)
     listed.into_iter().map(leaf).collect()
 }
 
+/// The wall clock.
+fn time(app: &App) -> LogTime {
+    LogTime::from_millis((app.now)()).unwrap_or(LogTime::MAX)
+}
+
 /// A DID that the log has something of.
-enum Known {
-    /// Not registered: the key that hashes to it signed an entry.
-    Bare(Ed25519PublicKey),
-    /// Registered; when its first and its last identity event were logged, and where the last stands.
-    Registered { state: Box<Identity>, created: LogTime, updated: LogTime, version: LeafIndex },
+struct Known {
+    /// Whose key it is, and how messages reach it.
+    recipient: Recipient,
+    /// Its identity events, if it is registered.
+    events: Option<Events>,
+}
+
+/// When the first and the last identity event were logged, and where the last stands.
+struct Events {
+    created: LogTime,
+    updated: LogTime,
+    version: LeafIndex,
 }
 
 impl Known {
     fn read(view: &View, did: Did) -> Result<Option<Self>, Problem> {
-        let size = view.published().size();
-        if let Some(state) = identity_at(view.store(), did, size)? {
-            let leaves = identity_leaves(view, did)?;
-            let time = |at: Option<&(LeafIndex, Vec<u8>)>| match at.map(|(_, leaf)| Entry::parse(leaf)) {
-                Some(Ok(Entry::Event(event))) => Ok(event.logged_at()),
-                _ => Err(StoreError::new("read", "an identity event is damaged")),
-            };
-            let (created, updated) = (time(leaves.first())?, time(leaves.last())?);
-            let version = leaves.last().map_or(state.since(), |(index, _)| *index);
-            return Ok(Some(Self::Registered { state: Box::new(state), created, updated, version }));
-        }
-        let first = listed(view, ListKey::Receipts(did), 1)?;
-        let Some(Listed { index, .. }) = first.first() else { return Ok(None) };
-        match view.leaf(*index)?.map(|leaf| Entry::parse(&leaf)) {
-            Some(Ok(Entry::Dsse(entry))) => {
-                Ok(Ed25519PublicKey::from_bytes(entry.claim().verifier()).ok().map(Self::Bare))
-            }
-            _ => Ok(None),
-        }
+        let Some(recipient) = recipient_at(view.store(), did, view.published().size())? else {
+            return Ok(None);
+        };
+        let leaves = identity_leaves(view, did)?;
+        let logged = |(index, leaf): &(LeafIndex, Vec<u8>)| match Entry::parse(leaf) {
+            Ok(Entry::Event(event)) => Ok((*index, event.logged_at())),
+            _ => Err(StoreError::new("read", "an identity event is damaged")),
+        };
+        let ends = leaves.first().zip(leaves.last());
+        let events = ends.map(|(first, last)| -> Result<Events, StoreError> {
+            let ((_, created), (version, updated)) = (logged(first)?, logged(last)?);
+            Ok(Events { created, updated, version })
+        });
+        Ok(Some(Self { recipient, events: events.transpose()? }))
     }
 
     /// Only keys that count now are in it. `address` is the log's.
-    fn document(&self, did: Did, address: Option<&str>) -> Value {
-        let (key, authentication, assertion) = match self {
-            Self::Bare(key) => (Some(*key), true, true),
-            Self::Registered { state, .. } => {
-                let key = (state.status() == Status::Active).then(|| state.key());
+    fn document(&self, did: Did, address: Option<&str>, now: LogTime) -> Value {
+        let (key, authentication, assertion) = match &self.recipient {
+            Recipient::Bare(key) => (Some(*key), true, true),
+            Recipient::Registered { state, key, .. } => {
                 let may = state.capabilities();
-                (key.and_then(admitted), may.messages, may.receipts || may.vouches)
+                let key = (state.status() == Status::Active).then_some(*key);
+                (key, may.messages, may.receipts || may.vouches)
             }
         };
         let method = |key: &Ed25519PublicKey| {
@@ -239,6 +249,7 @@ impl Known {
             "verificationMethod": methods,
             "authentication": named(authentication),
             "assertionMethod": named(assertion),
+            "keyAgreement": self.key_agreement(did, now),
         });
         if let Some(address) = address {
             document["service"] = json!([{
@@ -250,8 +261,22 @@ impl Known {
         document
     }
 
+    /// To which keys a message is sealed at this moment.
+    fn key_agreement(&self, did: Did, now: LogTime) -> Vec<Value> {
+        let method = |key: MessageKey| {
+            let multibase = key.to_multibase();
+            json!({"id": format!("{did}#{multibase}"), "type": "Multikey", "controller": did.to_string(),
+                   "publicKeyMultibase": multibase})
+        };
+        self.recipient
+            .keys(now)
+            .map_or_else(|_| Vec::new(), |keys| keys.keys.into_iter().map(method).collect())
+    }
+
     fn metadata(&self, size: u64) -> Value {
-        let Self::Registered { state, created, updated, version } = self else {
+        let (Recipient::Registered { state, .. }, Some(Events { created, updated, version })) =
+            (&self.recipient, &self.events)
+        else {
             return json!({"registered": false, "treeSize": size});
         };
         let mut keys: Vec<Value> = Vec::new();

@@ -365,17 +365,28 @@ fn admit_new(
         return Err(unavailable(problem));
     }
     let broken = |error: StoreError| Box::new(Step::Broken(error.into()));
-    app.registry.check(candidate.entry()).map_err(|error| match error {
-        CheckError::Rule(rule) => refused(rule.into()),
-        CheckError::Prefix(error) => broken(error),
-    })?;
-    if let Some(hash) = candidate.envelope_hash() {
-        let stored = app.store.envelope(&hash).map_err(broken)?;
-        if matches!(stored, Some(StoredEnvelope::Erased(_))) {
-            return Err(refused(Refusal::EnvelopeErased(hash)));
+    let check = |entry: &PendingLeaf| {
+        app.registry.check(entry).map_err(|error| match error {
+            CheckError::Rule(rule) => refused(rule.into()),
+            CheckError::Prefix(error) => broken(error),
+        })
+    };
+    let admit = |candidate: admit::Candidate| candidate.admit(|raw| app.keys.admit(raw)).map_err(refused);
+    let admitted = if is_message_keys(candidate.entry()) {
+        // Of these the signature comes before the state (`specs/event.md`).
+        let admitted = admit(candidate)?;
+        check(&admitted.entry)?;
+        admitted
+    } else {
+        check(candidate.entry())?;
+        if let Some(hash) = candidate.envelope_hash() {
+            let stored = app.store.envelope(&hash).map_err(broken)?;
+            if matches!(stored, Some(StoredEnvelope::Erased(_))) {
+                return Err(refused(Refusal::EnvelopeErased(hash)));
+            }
         }
-    }
-    let admitted = candidate.admit(|raw| app.keys.admit(raw)).map_err(refused)?;
+        admit(candidate)?
+    };
     app.budgets.spend_did(&did).map_err(unavailable)?;
     if is_report(&admitted.entry) {
         app.budgets.spend_report(&did, address).map_err(unavailable)?;
@@ -385,6 +396,10 @@ fn admit_new(
     let receiver = receiver.map_err(|full| unavailable(Problem::from(&full)))?;
     metrics::admitted();
     Ok(receiver)
+}
+
+fn is_message_keys(leaf: &PendingLeaf) -> bool {
+    matches!(leaf, PendingLeaf::Event(event) if matches!(event.event().body(), EventBody::MessageKeys(_)))
 }
 
 /// Whether an entry speaks against somebody. Withdrawals need no budget: there is at most one for each report.

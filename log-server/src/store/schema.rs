@@ -12,7 +12,7 @@
 //!           "signed", "published"         the signed note
 //!           "seen"                        u64 BE Unix milliseconds: a time at which the log ran
 //! ```
-//! Lists (`attestation::lists`) begin with one of `i` id, `o` out, `n` in, `e` edge, `f` neg, `p` pos, and
+//! Lists (`attestation::lists`) begin with one of `i` id, `o` out, `n` in, `e` edge, `f` neg, `p` pos, `m` msg, and
 //! go on with the bytes of their DIDs and the scope; `r` is the part of `neg` that one issuer said about one
 //! subject, without equivocations: subject, issuer. `rcpt` is the rows of column `did` with an empty value.
 //!
@@ -121,6 +121,7 @@ impl List {
             Self::Named(ListKey::In(did)) => of(b'n', &[did]),
             Self::Named(ListKey::Neg(did)) => of(b'f', &[did]),
             Self::Named(ListKey::Pos(did)) => of(b'p', &[did]),
+            Self::Named(ListKey::Messages(did)) => of(b'm', &[did]),
             Self::Named(ListKey::Receipts(did)) => did.as_bytes().to_vec(),
             Self::Named(ListKey::Edge(from, to, scope)) => {
                 let mut prefix = of(b'e', &[from, to]);

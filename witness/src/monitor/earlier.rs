@@ -6,7 +6,9 @@
 //! r | issuer 16 | subject 16 | index           → nothing: a failure report
 //! o | issuer 16 | subject 16 | index           → nothing: one that keeps the rules
 //! w | issuer 16 | subject 16 | index of report → index of the leaf that withdraws it
+//! m | issuer 16 | index                        → event hash 32: message keys that keep the rules
 //! from                                         → the first index that is remembered          numbers u64 big-endian
+//! message-keys-from                            → the same, of message keys
 //! ```
 //! Every pair is a function of the leaves up to its index, and readers ask for what is below the leaf that they judge:
 //! what a round wrote that did not end is written again by the next one, as it was. So pairs are written at once, and
@@ -29,6 +31,7 @@ pub(crate) struct Earlier {
     db: DB,
     path: PathBuf,
     from: LeafIndex,
+    message_keys_from: LeafIndex,
 }
 
 impl Earlier {
@@ -41,19 +44,50 @@ impl Earlier {
             DB::destroy(&Options::default(), &path).map_err(cannot)?;
         }
         let db = DB::open(&options(), &path).map_err(cannot)?;
-        let from = match db.get(FROM).map_err(cannot)? {
-            Some(bytes) => number(&bytes).ok_or_else(|| damaged(&path))?,
+        let from = |key: &[u8]| match db.get(key).map_err(cannot)? {
+            Some(bytes) => number(&bytes).ok_or_else(|| damaged(&path)),
             None => {
-                db.put(FROM, size.get().to_be_bytes()).map_err(cannot)?;
-                LeafIndex::new(size.get())
+                db.put(key, size.get().to_be_bytes()).map_err(cannot)?;
+                Ok(LeafIndex::new(size.get()))
             }
         };
-        Ok(Self { db, path, from })
+        // A release that did not know message keys remembered all else.
+        let (from, message_keys_from) = (from(FROM)?, from(MESSAGE_KEYS_FROM)?);
+        Ok(Self { db, path, from, message_keys_from })
     }
 
     /// The first leaf that is remembered.
     pub(crate) fn from(&self) -> LeafIndex {
         self.from
+    }
+
+    /// The last message keys of `did` before `index` that keep the rules: where they stand, and their event hash.
+    pub(crate) fn message_keys(
+        &self,
+        did: Did,
+        index: LeafIndex,
+    ) -> Result<Option<(LeafIndex, ClaimHash)>, Failure> {
+        let Some(before) = index.get().checked_sub(1) else { return Ok(None) };
+        let key = message_keys_key(did, LeafIndex::new(before));
+        let Some((last, hash)) = self.last_until(&key)? else { return Ok(None) };
+        let hash = Hash::from_slice(&hash).ok_or_else(|| damaged(&self.path))?;
+        Ok(Some((last, ClaimHash::new(hash))))
+    }
+
+    /// Whether it is known which message keys of `did` were the last before `index`.
+    pub(crate) fn knows_message_keys(&self, did: Did, index: LeafIndex) -> Result<bool, Failure> {
+        Ok(self.message_keys_from == LeafIndex::new(0) || self.message_keys(did, index)?.is_some())
+    }
+
+    /// The last pair up to `key` that differs from it in the number at its end at most, and that number.
+    fn last_until(&self, key: &[u8]) -> Result<Option<(LeafIndex, Box<[u8]>)>, Failure> {
+        let last = self.db.iterator(IteratorMode::From(key, Direction::Reverse)).next();
+        let Some((last, value)) = last.transpose().map_err(|e| cannot("read", &self.path, e))? else {
+            return Ok(None);
+        };
+        let Some(number_bytes) = last.strip_prefix(&key[..key.len() - 8]) else { return Ok(None) };
+        let last = number(number_bytes).ok_or_else(|| damaged(&self.path))?;
+        Ok(Some((last, value)))
     }
 
     /// The leaf with this hash that counts, if it stands before `index`.
@@ -78,13 +112,8 @@ impl Earlier {
     ) -> Result<Option<LeafIndex>, Failure> {
         // One at a time: if the last one is withdrawn, all are.
         let Some(before) = index.get().checked_sub(1) else { return Ok(None) };
-        let key = pair_key(b"o", from, to, LeafIndex::new(before));
-        let last = self.db.iterator(IteratorMode::From(&key, Direction::Reverse)).next();
-        let Some((last, _)) = last.transpose().map_err(|e| cannot("read", &self.path, e))? else {
-            return Ok(None);
-        };
-        let Some(report) = last.strip_prefix(&key[..key.len() - 8]) else { return Ok(None) };
-        let report = number(report).ok_or_else(|| damaged(&self.path))?;
+        let last = self.last_until(&pair_key(b"o", from, to, LeafIndex::new(before)))?;
+        let Some((report, _)) = last else { return Ok(None) };
         Ok(self.withdrawal(from, to, report, index)?.is_none().then_some(report))
     }
 
@@ -116,7 +145,7 @@ impl Earlier {
                 Body::Trust(TrustEvent::Failure { .. }) => {
                     self.put(&pair_key(b"r", event.event().issuer(), event.event().subject(), index), &[])
                 }
-                Body::Trust(_) | Body::Identity(_) => Ok(()),
+                Body::Trust(_) | Body::Identity(_) | Body::MessageKeys(_) => Ok(()),
             },
             Entry::NotUnderstood { .. } => Ok(()),
         }
@@ -133,6 +162,9 @@ impl Earlier {
             Body::Trust(TrustEvent::Failure { .. }) => self.put(&pair_key(b"o", from, to, index), &[]),
             Body::Trust(TrustEvent::Withdrawal { failure }) => {
                 self.put(&pair_key(b"w", from, to, failure.index), &index.get().to_be_bytes())
+            }
+            Body::MessageKeys(_) => {
+                self.put(&message_keys_key(from, index), event.pending().hash().get().as_bytes())
             }
             Body::Trust(_) | Body::Identity(_) => Ok(()),
         }
@@ -160,7 +192,7 @@ pub(crate) fn references(event: &Event) -> Vec<LeafIndex> {
         Body::Trust(TrustEvent::Equivocation { receipts, .. }) => {
             receipts.iter().map(|receipt| receipt.index).collect()
         }
-        Body::Trust(_) | Body::Identity(_) => Vec::new(),
+        Body::Trust(_) | Body::Identity(_) | Body::MessageKeys(_) => Vec::new(),
     }
 }
 
@@ -174,6 +206,10 @@ fn artifact_key(index: LeafIndex) -> Vec<u8> {
 
 fn pair_key(kind: &[u8; 1], from: Did, to: Did, index: LeafIndex) -> Vec<u8> {
     [kind, from.as_bytes().as_slice(), to.as_bytes(), &index.get().to_be_bytes()].concat()
+}
+
+fn message_keys_key(did: Did, index: LeafIndex) -> Vec<u8> {
+    [b"m", did.as_bytes().as_slice(), &index.get().to_be_bytes()].concat()
 }
 
 fn number(bytes: &[u8]) -> Option<LeafIndex> {
@@ -230,6 +266,7 @@ fn options() -> Options {
 }
 
 const FROM: &[u8] = b"from";
+const MESSAGE_KEYS_FROM: &[u8] = b"message-keys-from";
 
 /// Blocks kept in memory, indexes and filters included.
 const BLOCK_CACHE_BYTES: usize = 32 << 20;

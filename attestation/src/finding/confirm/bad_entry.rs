@@ -10,7 +10,7 @@ use tlog::merkle::{inclusion, leaf_hash};
 
 use super::{Believed, ConfirmError, Said};
 use crate::did::Did;
-use crate::entry::Entry;
+use crate::entry::{ClaimHash, Entry};
 use crate::event::{Body, Event, TrustEvent};
 use crate::finding::{BadEntry, ProvenLeaf};
 use crate::identity::Identity;
@@ -141,6 +141,10 @@ fn tell(bad: &BadEntry, broken: &BrokenRule, checkpoint: &Checkpoint, said: &mut
         let whose = if bad.rule.is_of_state() { "its signer" } else { "its signer, or of its subject," };
         said.word(format!("that no other identity event of {whose} stands before leaf {index}"));
     }
+    if rule == Rule::MessageKeysOrder {
+        let other = if bad.references.is_empty() { "no" } else { "no later" };
+        said.word(format!("that {other} `message-keys` event of its signer stands before leaf {index}"));
+    }
     if rule == Rule::FailureOpen {
         said.word(format!("that the report was not withdrawn before leaf {index}"));
     }
@@ -168,7 +172,7 @@ impl Shown<'_> {
         };
         match event.body() {
             Body::Trust(trust) if (event.issuer(), event.subject()) == (from, to) => Some(trust.clone()),
-            Body::Trust(_) | Body::Identity(_) => None,
+            Body::Trust(_) | Body::Identity(_) | Body::MessageKeys(_) => None,
         }
     }
 
@@ -204,5 +208,15 @@ impl Prefix for Shown<'_> {
         };
         let Some(failure) = failure else { return Ok(None) };
         Ok(self.is_open(failure, from, to)?.then_some(failure))
+    }
+
+    fn message_keys(&self, did: Did) -> Result<Option<ClaimHash>, ConfirmError> {
+        let hash = |leaf: &Leaf| match leaf.entry() {
+            Entry::Event(event) if matches!(event.event().body(), Body::MessageKeys(_)) => {
+                leaf.hash().filter(|_| event.event().issuer() == did)
+            }
+            Entry::Event(_) | Entry::Dsse(_) | Entry::NotUnderstood { .. } => None,
+        };
+        Ok(self.leaves.iter().rev().find_map(|(_, leaf)| hash(leaf.as_ref()?)))
     }
 }

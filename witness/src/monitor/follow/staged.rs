@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use attestation::Did;
-use attestation::entry::Entry;
+use attestation::entry::{ClaimHash, Entry};
 use attestation::event::{Body, TrustEvent};
 use attestation::identity::Identity;
 use attestation::leaf::{BrokenRule, Leaf, Rule};
@@ -67,7 +67,8 @@ impl Staged {
             };
             states.extend(state.map(|state| (did, state)));
         }
-        let is_remembered = spoken_of(leaf).iter().all(|index| *index >= earlier.from());
+        let is_remembered = spoken_of(leaf).iter().all(|index| *index >= earlier.from())
+            && (!is_message_keys(leaf) || earlier.knows_message_keys(did, index)?);
         let checked = if is_remembered {
             leaf.check_behind(index, &Before { states, earlier, index, withdraws: withdraws(leaf) })?
         } else {
@@ -123,8 +124,12 @@ fn withdraws(leaf: &Leaf) -> Option<LeafIndex> {
     let Entry::Event(event) = leaf.entry() else { return None };
     match event.event().body() {
         Body::Trust(TrustEvent::Withdrawal { failure }) => Some(failure.index),
-        Body::Trust(_) | Body::Identity(_) => None,
+        Body::Trust(_) | Body::Identity(_) | Body::MessageKeys(_) => None,
     }
+}
+
+fn is_message_keys(leaf: &Leaf) -> bool {
+    matches!(leaf.entry(), Entry::Event(event) if matches!(event.event().body(), Body::MessageKeys(_)))
 }
 
 /// The leaves that show that an event breaks a rule about earlier ones, in log order.
@@ -134,6 +139,9 @@ fn shows(earlier: &Earlier, leaf: &Leaf, index: LeafIndex, rule: Rule) -> Result
     let mut shows: Vec<LeafIndex> = match rule {
         Rule::FailureOpen => earlier.open_failure(from, to, index)?.into_iter().collect(),
         Rule::Reference | Rule::FailureNotOpen => spoken_of(leaf),
+        Rule::MessageKeysOrder => {
+            earlier.message_keys(from, index)?.into_iter().map(|(last, _)| last).collect()
+        }
         _ => Vec::new(),
     };
     if let Some(failure) = withdraws(leaf).filter(|_| rule == Rule::FailureNotOpen) {
@@ -174,5 +182,9 @@ impl Prefix for Before<'_> {
         let is_report = failure < self.index && self.earlier.is_report(from, to, failure)?;
         let is_open = is_report && self.earlier.withdrawal(from, to, failure, self.index)?.is_none();
         Ok(is_open.then_some(failure))
+    }
+
+    fn message_keys(&self, did: Did) -> Result<Option<ClaimHash>, Failure> {
+        Ok(self.earlier.message_keys(did, self.index)?.map(|(_, hash)| hash))
     }
 }

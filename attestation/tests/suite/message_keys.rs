@@ -1,0 +1,464 @@
+//! Message keys: the vectors of `specs/vectors/messages.json`, and to which keys a message is sealed.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use attestation::Did;
+use attestation::entry::{ClaimHash, Entry, LogTime};
+use attestation::event::{
+    Body, Capabilities, Commitment, DatedKey, Event, EventEntry, EventError, IdentityEvent, Link,
+    MessageKeys, PendingEvent, RawKey, Reference,
+};
+use attestation::evidence::{Element, Evidence, EvidenceError, Lists, assert_lists};
+use attestation::identity::{Identity, StateError};
+use attestation::lists::{ListKey, lists_of};
+use attestation::message::recipient::{LoggedKeys, REPLACED_MILLIS, Recipient};
+use attestation::message::{KeyKind, MessageKey};
+use attestation::trust::MemoryLedger;
+use attestation::trust::rules::{Artifact, CheckError, Prefix, RuleError, check_event};
+use serde_json::Value;
+use tlog::key::{Ed25519PrivateKey, Ed25519PublicKey};
+use tlog::merkle::{inclusion, leaf_hash};
+use tlog::{Hash, LeafIndex, encoding};
+
+use crate::fixture::{self, ORIGIN, Tree};
+
+/// What stands before an event of the vectors.
+struct Before {
+    state: Option<Identity>,
+    last: Option<ClaimHash>,
+}
+
+impl Prefix for Before {
+    type Error = Infallible;
+
+    fn identity(&self, did: Did) -> Result<Option<Cow<'_, Identity>>, Infallible> {
+        Ok(self.state.as_ref().filter(|state| state.did() == did).map(Cow::Borrowed))
+    }
+
+    fn artifact(&self, _: LeafIndex) -> Result<Option<Cow<'_, Artifact>>, Infallible> {
+        Ok(None)
+    }
+
+    fn open_failure(&self, _: Did, _: Did) -> Result<Option<LeafIndex>, Infallible> {
+        Ok(None)
+    }
+
+    fn message_keys(&self, _: Did) -> Result<Option<ClaimHash>, Infallible> {
+        Ok(self.last)
+    }
+}
+
+/// The reason of a refusal, in the order of the specification.
+fn judge(leaf: &[u8], before: &Before) -> Result<PendingEvent, &'static str> {
+    let event = PendingEvent::parse(leaf).map_err(|error| match error {
+        EventError::MessageKeys(_) => "message-keys",
+        error => panic!("no such case: {error}"),
+    })?;
+    event.verify(Ed25519PublicKey::from_bytes).map_err(|_| "event-signature")?;
+    match check_event(before, &event, LeafIndex::new(100)) {
+        Ok(after) => assert_eq!(after, None, "it changes no state"),
+        Err(CheckError::Rule(error)) => return Err(error.rule()),
+        Err(CheckError::Prefix(never)) => match never {},
+    }
+    Ok(event)
+}
+
+fn seeds(vectors: &Value) -> BTreeMap<RawKey, Ed25519PrivateKey> {
+    let identities = vectors["identities"].as_object().expect("identities").values();
+    let all = identities.flat_map(|identity| [&identity["seed"], &identity["rotatedTo"]["seed"]]);
+    let key = |seed: &Value| {
+        let seed = hex::decode(seed.as_str()?).expect("hex");
+        let key = Ed25519PrivateKey::from_seed(&seed.try_into().expect("32 bytes"));
+        Some((*key.public_key().as_bytes(), key))
+    };
+    all.filter_map(key).collect()
+}
+
+fn key_of(seed: u8) -> Ed25519PrivateKey {
+    Ed25519PrivateKey::from_seed(&[seed; 32])
+}
+
+fn committed(seed: u8) -> Commitment {
+    Commitment::to(key_of(seed).public_key().as_bytes())
+}
+
+/// The state that a case describes, made of real events.
+fn state_of(case: &Value, keys: &BTreeMap<RawKey, Ed25519PrivateKey>) -> Option<Identity> {
+    let raw = |text: &Value| -> RawKey {
+        encoding::decode_base64_array(text.as_str().expect("base64")).expect("32 bytes")
+    };
+    let status = case["status"].as_str().expect("a status");
+    if status == "bare" {
+        return None;
+    }
+    let mut history: Vec<RawKey> = case["earlierKeys"].as_array().expect("keys").iter().map(raw).collect();
+    history.push(raw(&case["key"]));
+    let capabilities = case["capabilities"].as_array().expect("names").iter().filter_map(Value::as_str);
+    let capabilities = Capabilities::from_names(capabilities).expect("capabilities");
+    let did = Did::of_raw(&history[0]);
+    let next_of = |at: usize| history.get(at + 1).map_or(committed(101), Commitment::to);
+    let mut state: Option<Identity> = None;
+    let mut take = |event: IdentityEvent, signers: &[&Ed25519PrivateKey]| {
+        let event = Event::about_itself(did, ORIGIN, event).expect("an event");
+        let event = PendingEvent::sign(event, signers).expect("signed");
+        let index = LeafIndex::new(state.as_ref().map_or(0, |state| u64::from(state.link().sequence)));
+        state = Some(Identity::apply(state.as_ref(), &event, index).expect("it follows"));
+        state.as_ref().expect("a state").link()
+    };
+    let inception = IdentityEvent::Inception {
+        key: history[0],
+        next: next_of(0),
+        recovery: committed(102),
+        capabilities,
+        public_name: None,
+    };
+    let mut link = take(inception, &[&keys[&history[0]]]);
+    for at in 1..history.len() {
+        let rotation = IdentityEvent::Rotation { link, key: history[at], next: next_of(at), capabilities };
+        link = take(rotation, &[&keys[&history[at - 1]], &keys[&history[at]]]);
+    }
+    let since = Reference { origin: ORIGIN.to_owned(), index: LeafIndex::new(0) };
+    match status {
+        "active" => {}
+        "compromised" => drop(take(IdentityEvent::Compromise { link, since }, &[&key_of(102)])),
+        "deactivated" => drop(take(IdentityEvent::Deactivation { link }, &[&key_of(102)])),
+        other => panic!("no such status: {other}"),
+    }
+    state
+}
+
+#[test]
+fn every_event_of_the_vectors_is_judged_as_they_say() {
+    let vectors: Value = serde_json::from_str(include_str!("../../../specs/vectors/messages.json"))
+        .expect("the vectors are JSON");
+    let keys = seeds(&vectors);
+    let cases = vectors["messageKeysEvents"].as_array().expect("cases");
+    assert_eq!(cases.len(), 33);
+    for case in cases {
+        let text = |member: &str| case[member].as_str().unwrap_or_else(|| panic!("{member} is text"));
+        let name = text("name");
+        let last = case["lastEvent"].as_str().map(|hash| ClaimHash::new(Hash::from_hex(hash).expect("hex")));
+        let before = Before { state: state_of(&case["state"], &keys), last };
+        let leaf = encoding::decode_base64(text("pendingLeaf")).expect("base64");
+        assert_eq!(Hash::of(&leaf).to_string(), text("eventHash"), "{name}");
+        match (text("verdict"), judge(&leaf, &before)) {
+            ("refused", Err(reason)) => assert_eq!(reason, text("reason"), "{name}"),
+            ("accepted", Ok(event)) => {
+                assert_eq!(event.event().to_payload(), text("payload").as_bytes(), "{name}");
+                // And made again, to the byte.
+                let signer = &keys[event.keys().next().expect("a key")];
+                let again = PendingEvent::sign(event.event().clone(), &[signer]).expect("an event");
+                assert_eq!(again.to_bytes(), leaf, "{name}");
+            }
+            (verdict, judged) => panic!("{name}: {verdict}, and here {judged:?}"),
+        }
+    }
+}
+
+const DAY: u64 = 24 * 60 * 60 * 1_000;
+const START: u64 = 1_790_000_000_000;
+
+fn time(days: u64) -> LogTime {
+    LogTime::from_millis(START + days * DAY).expect("a time")
+}
+
+/// An admitted X25519 key.
+fn message_key(byte: u8) -> MessageKey {
+    MessageKey::of_identity(&key_of(byte).public_key())
+}
+
+/// A log of one DID: what it said, in order.
+struct World {
+    did: Did,
+    current: u8,
+    state: Option<Identity>,
+    leaves: Vec<Vec<u8>>,
+    last: Option<ClaimHash>,
+    ledger: MemoryLedger,
+}
+
+impl World {
+    fn new() -> Self {
+        let did = Did::of(&key_of(1).public_key());
+        let mut world = Self {
+            did,
+            current: 1,
+            state: None,
+            leaves: Vec::new(),
+            last: None,
+            ledger: MemoryLedger::new(ORIGIN),
+        };
+        let inception = IdentityEvent::Inception {
+            key: *key_of(1).public_key().as_bytes(),
+            next: committed(2),
+            recovery: committed(50),
+            capabilities: Capabilities::PIPELINE,
+            public_name: None,
+        };
+        world.identity(inception, &[1]).expect("registered");
+        world
+    }
+
+    fn link(&self) -> Link {
+        self.state.as_ref().expect("registered").link()
+    }
+
+    fn push(&mut self, event: Event, signers: &[u8], at: LogTime) -> Result<(), RuleError> {
+        let keys: Vec<Ed25519PrivateKey> = signers.iter().map(|seed| key_of(*seed)).collect();
+        let pending = PendingEvent::sign(event, &keys.iter().collect::<Vec<_>>()).expect("an event");
+        let index = LeafIndex::new(self.leaves.len() as u64);
+        let leaf = pending.to_leaf(at);
+        self.ledger.push(index, &Entry::parse(&leaf).expect("an entry"))?;
+        if let Body::MessageKeys(_) = pending.event().body() {
+            self.last = Some(pending.hash());
+        } else {
+            self.state = Some(Identity::apply(self.state.as_ref(), &pending, index).expect("it follows"));
+        }
+        self.leaves.push(leaf);
+        Ok(())
+    }
+
+    fn identity(&mut self, event: IdentityEvent, signers: &[u8]) -> Result<(), RuleError> {
+        let event = Event::about_itself(self.did, ORIGIN, event).expect("an event");
+        self.push(event, signers, time(0))
+    }
+
+    /// The DID says, on this day, that these are its keys until then.
+    fn say(&mut self, day: u64, keys: &[(u8, u64)]) -> Result<(), RuleError> {
+        self.say_behind(self.last, day, keys)
+    }
+
+    fn say_behind(
+        &mut self,
+        previous: Option<ClaimHash>,
+        day: u64,
+        keys: &[(u8, u64)],
+    ) -> Result<(), RuleError> {
+        let mut keys: Vec<DatedKey> = keys
+            .iter()
+            .map(|(key, until)| DatedKey { key: message_key(*key), not_after: time(*until) })
+            .collect();
+        keys.sort_by_key(|key| key.key);
+        let said = MessageKeys { issued_at: time(day), keys, previous };
+        let event = Event::message_keys(self.did, ORIGIN, said).expect("an event");
+        self.push(event, &[self.current], time(day))
+    }
+
+    fn compromise(&mut self, since: u64) {
+        let since = Reference { origin: ORIGIN.to_owned(), index: LeafIndex::new(since) };
+        self.identity(IdentityEvent::Compromise { link: self.link(), since }, &[50]).expect("reported");
+    }
+
+    fn recover(&mut self, since: u64) {
+        let recovery = IdentityEvent::Recovery {
+            link: self.link(),
+            key: *key_of(60).public_key().as_bytes(),
+            next: committed(61),
+            recovery: committed(62),
+            capabilities: Capabilities::PIPELINE,
+            since: Reference { origin: ORIGIN.to_owned(), index: LeafIndex::new(since) },
+        };
+        self.identity(recovery, &[50, 60]).expect("recovered");
+        self.current = 60;
+    }
+
+    /// As the log shows it to who asks for messages: `hide` of the newest events are not told.
+    fn evidence(&self, hide: usize) -> Evidence {
+        let tree = Tree(self.leaves.iter().map(|leaf| leaf_hash(leaf)).collect());
+        let checkpoint = tree.checkpoint(ORIGIN);
+        let mut lists = Lists::from([(ListKey::Id(self.did), vec![]), (ListKey::Messages(self.did), vec![])]);
+        for (leaf, index) in self.leaves.iter().zip(0..) {
+            for (key, listed) in lists_of(&Entry::parse(leaf).expect("an entry"), LeafIndex::new(index)) {
+                lists.get_mut(&key).expect("one of the two").push(listed);
+            }
+        }
+        let said = lists.get_mut(&ListKey::Messages(self.did)).expect("it is there");
+        said.truncate(said.len() - hide);
+        let mut shown: Vec<LeafIndex> = said.last().map(|listed| listed.index).into_iter().collect();
+        shown.extend(lists[&ListKey::Id(self.did)].iter().map(|listed| listed.index));
+        shown.sort_unstable();
+        let element = |index: LeafIndex| {
+            let Ok(hashes) = inclusion::prove(&tree, index, checkpoint.size);
+            Element { index, leaf: self.leaves[index.get() as usize].clone(), hashes }
+        };
+        let elements = shown.into_iter().map(element).collect();
+        let assertion = assert_lists(&fixture::log(), &checkpoint, &lists);
+        let checkpoint = fixture::cosigned(&checkpoint, &fixture::log(), &[&fixture::witness()]);
+        Evidence { checkpoint, assertion, lists, elements }
+    }
+
+    /// By evidence; the whole log says the same.
+    fn recipient(&self) -> Recipient {
+        let proven = self.evidence(0).verify(&fixture::policy()).expect("evidence that holds");
+        let recipient = proven.recipient(self.did, None).expect("enough").expect("registered");
+        assert_eq!(self.ledger.recipient(self.did, None).as_ref(), Some(&recipient));
+        recipient
+    }
+
+    fn keys(&self, day: u64) -> Result<(KeyKind, Vec<MessageKey>), StateError> {
+        self.recipient().keys(time(day)).map(|keys| (keys.kind, keys.keys))
+    }
+
+    /// With all events, as a relay has them.
+    fn relay(&self) -> Recipient {
+        let said = self.leaves.iter().enumerate().rev();
+        let said = said.filter_map(|(index, leaf)| {
+            LoggedKeys::of(LeafIndex::new(index as u64), &EventEntry::parse(leaf).expect("an event"))
+        });
+        Recipient::registered(self.state.clone().expect("registered"), said.collect()).expect("a key")
+    }
+
+    fn accepts(&self, key: u8, millis: u64) -> bool {
+        let now = LogTime::from_millis(START + millis).expect("a time");
+        self.relay().accepts(&message_key(key).id(), now).expect("active")
+    }
+}
+
+fn sorted(keys: &[u8]) -> Vec<MessageKey> {
+    let mut keys: Vec<MessageKey> = keys.iter().map(|key| message_key(*key)).collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[test]
+fn without_message_keys_it_is_the_identity_key() {
+    let mut world = World::new();
+    assert_eq!(world.keys(0), Ok((KeyKind::Identity, sorted(&[1]))));
+    world.say(0, &[(11, 37), (12, 5)]).expect("said");
+    assert_eq!(world.keys(4), Ok((KeyKind::Message, sorted(&[11, 12]))));
+    assert_eq!(world.keys(5), Ok((KeyKind::Message, sorted(&[11]))), "a key ends at its very moment");
+    assert_eq!(world.keys(37), Ok((KeyKind::Identity, sorted(&[1]))), "all have ended");
+    world.say(6, &[]).expect("said");
+    assert_eq!(world.keys(6), Ok((KeyKind::Identity, sorted(&[1]))), "it took all back");
+    // A DID without an inception: the key that hashes to it, if somebody has it.
+    let (key, other) = (key_of(9).public_key(), key_of(8).public_key());
+    let ledger = MemoryLedger::new(ORIGIN);
+    assert_eq!(ledger.recipient(Did::of(&key), Some(&key)), Some(Recipient::Bare(key)));
+    assert_eq!(ledger.recipient(Did::of(&key), Some(&other)), None, "another key names nobody");
+    assert_eq!(ledger.recipient(Did::of(&key), None), None);
+    let bare = Recipient::Bare(key).keys(time(0)).expect("it may");
+    assert_eq!((bare.kind, bare.keys), (KeyKind::Identity, sorted(&[9])));
+}
+
+/// Of two devices at once the second names what is not the last one any more.
+#[test]
+fn an_event_follows_the_last_one_void_or_not() {
+    let mut world = World::new();
+    world.say(0, &[(11, 37)]).expect("the first");
+    let first = world.last;
+    world.say(1, &[(11, 37), (12, 37)]).expect("the second");
+    let second = world.last;
+    for behind in [None, first] {
+        let late = world.say_behind(behind, 1, &[(11, 37), (13, 37)]);
+        assert_eq!(late, Err(RuleError::MessageKeysOrder { want: second, got: behind }));
+    }
+    world.recover(1);
+    assert!(world.say_behind(None, 2, &[(14, 37)]).is_err(), "a void one is the last one all the same");
+    world.say_behind(second, 2, &[(14, 37)]).expect("behind the void one");
+    assert_eq!(world.keys(3), Ok((KeyKind::Message, sorted(&[14]))));
+}
+
+#[test]
+fn a_thief_receives_nothing_behind_a_recovery() {
+    let mut world = World::new();
+    world.say(0, &[(11, 37)]).expect("the owner's");
+    world.say(1, &[(66, 37)]).expect("the thief's, by the stolen key");
+    assert_eq!(world.keys(2), Ok((KeyKind::Message, sorted(&[66]))));
+    world.compromise(2);
+    assert_eq!(world.keys(2), Err(StateError::Compromised));
+    assert_eq!(world.relay().accepts(&message_key(11).id(), time(2)), Err(StateError::Compromised));
+    assert_eq!(world.say(2, &[(67, 37)]), Err(RuleError::State(StateError::Compromised)));
+    world.recover(2);
+    // What the owner said before the theft is behind the recovery, too: history counts from there.
+    assert_eq!(world.keys(2), Ok((KeyKind::Identity, sorted(&[60]))));
+    assert!(!world.accepts(66, 2 * DAY) && !world.accepts(11, 2 * DAY) && world.accepts(60, 2 * DAY));
+    world.say(3, &[(12, 37)]).expect("the owner's again");
+    assert_eq!(world.keys(3), Ok((KeyKind::Message, sorted(&[12]))));
+    assert!(!world.accepts(66, 3 * DAY), "no void key has an overlap");
+    let end = IdentityEvent::Deactivation { link: world.link() };
+    world.identity(end, &[62]).expect("ended");
+    assert_eq!(world.keys(4), Err(StateError::Deactivated));
+}
+
+#[test]
+fn a_relay_takes_a_replaced_key_for_eight_days() {
+    let mut world = World::new();
+    world.say(0, &[(11, 37), (12, 3)]).expect("said");
+    world.say(30, &[(13, 67)]).expect("replaced");
+    let replaced = 30 * DAY;
+    assert!(world.accepts(13, replaced) && world.accepts(1, replaced) && !world.accepts(14, replaced));
+    assert!(world.accepts(11, replaced + REPLACED_MILLIS - 1));
+    assert!(!world.accepts(11, replaced + REPLACED_MILLIS));
+    assert!(!world.accepts(13, 67 * DAY), "its end has come, and nothing replaced it");
+    // Two replacements within the time.
+    world.say(31, &[(15, 68)]).expect("replaced");
+    assert!(
+        world.accepts(11, replaced + REPLACED_MILLIS - 1) && !world.accepts(11, replaced + REPLACED_MILLIS)
+    );
+    assert!(world.accepts(13, 39 * DAY - 1) && !world.accepts(13, 39 * DAY) && world.accepts(15, 39 * DAY));
+    let no_longer = IdentityEvent::Rotation {
+        link: world.link(),
+        key: *key_of(2).public_key().as_bytes(),
+        next: committed(3),
+        capabilities: Capabilities { messages: false, receipts: true, vouches: false },
+    };
+    world.identity(no_longer, &[1, 2]).expect("rotated");
+    assert_eq!(world.keys(31), Err(StateError::Capability("messages")));
+    world.current = 2;
+    assert_eq!(world.say(32, &[]), Err(RuleError::State(StateError::Capability("messages"))));
+}
+
+#[test]
+fn who_signs_them_is_told_from_who_did_once() {
+    let mut world = World::new();
+    let rotation = IdentityEvent::Rotation {
+        link: world.link(),
+        key: *key_of(2).public_key().as_bytes(),
+        next: committed(3),
+        capabilities: Capabilities::PIPELINE,
+    };
+    world.identity(rotation, &[1, 2]).expect("rotated");
+    assert_eq!(world.say(1, &[(11, 37)]), Err(RuleError::State(StateError::RetiredKey)));
+    world.current = 99;
+    assert_eq!(world.say(1, &[(11, 37)]), Err(RuleError::State(StateError::OthersKey)));
+    assert_eq!((StateError::RetiredKey.rule(), StateError::OthersKey.rule()), ("retired-key", "signer-key"));
+    world.current = 2;
+    world.say(1, &[(11, 37)]).expect("the current key's");
+    assert_eq!(world.keys(1), Ok((KeyKind::Message, sorted(&[11]))));
+}
+
+/// A log that lists less convicts itself; one that lists what it could not take proves nothing.
+#[test]
+fn evidence_says_what_it_lacks() {
+    let mut world = World::new();
+    world.say(0, &[(11, 37)]).expect("said");
+    world.say(1, &[(12, 38)]).expect("said");
+    let hidden = world.evidence(1).verify(&fixture::policy()).expect("by itself it holds");
+    let old = hidden.recipient(world.did, None).expect("enough").expect("registered");
+    assert_eq!(old.keys(time(1)).expect("active").keys, sorted(&[11]));
+    // Without the list, or without its last entry, nobody knows.
+    let mut unasked = world.evidence(0);
+    unasked.lists.remove(&ListKey::Messages(world.did));
+    let missing = |evidence: Evidence| {
+        let mut evidence = evidence;
+        let checkpoint = fixture::policy().log_checkpoint(&evidence.checkpoint).expect("signed").0;
+        evidence.assertion = assert_lists(&fixture::log(), &checkpoint, &evidence.lists);
+        let proven = evidence.verify(&fixture::policy()).expect("by itself it holds");
+        proven.recipient(world.did, None).expect_err("it lacks something")
+    };
+    assert_eq!(missing(unasked), EvidenceError::MissingList(ListKey::Messages(world.did)));
+    let mut entryless = world.evidence(0);
+    entryless.elements.retain(|element| element.index != LeafIndex::new(2));
+    assert_eq!(missing(entryless), EvidenceError::MissingEntry(LeafIndex::new(2)));
+    // Keys that a retired key signed: no honest log lists them.
+    let mut lying = World::new();
+    let stolen = MessageKeys { issued_at: time(0), keys: Vec::new(), previous: None };
+    let stolen = Event::message_keys(lying.did, ORIGIN, stolen).expect("an event");
+    let stolen = PendingEvent::sign(stolen, &[&key_of(7)]).expect("signed");
+    lying.leaves.push(stolen.to_leaf(time(0)));
+    let proven = lying.evidence(0).verify(&fixture::policy()).expect("by itself it holds");
+    let error = proven.recipient(lying.did, None).expect_err("by a key that is not the DID's");
+    assert_eq!(error, EvidenceError::State { index: LeafIndex::new(1), error: StateError::OthersKey });
+}
