@@ -10,6 +10,7 @@
 //! | what | types |
 //! |---|---|
 //! | X25519 keys | [`MessageKey`], [`MessagePrivateKey`], [`MessageKeyId`], [`KeyKind`] |
+//! | which keys a DID has | [`Recipient`], [`Keys`], [`LoggedKeys`] |
 //! | the statement | [`Message`], [`Attachment`], [`Artifact`], [`SignedMessage`], [`MessageError`] |
 //! | the sealed copy | [`Sealed`], [`MessageId`], [`EnvelopeId`], [`SealedError`] |
 //! | the recipient's checks | [`Mailbox::open`], [`Opened::accept`], [`Accepted`], [`Refusal`] |
@@ -19,8 +20,8 @@
 //!
 //! Every refusal has a `rule()`: its fixed identifier, for problems, JSON and tests.
 //!
-//! In scope: formats, sealing, and every rule that follows from bytes, keys, a sender's state and a clock. Out of scope: which
-//! keys a DID has (its events say it), budgets, storage, and showing text to people.
+//! In scope: formats, sealing, and every rule that follows from bytes, keys, a sender's state and a clock. Out of scope:
+//! whether a DID's events are all there, budgets, storage, and showing text to people.
 //!
 //! A message triggers, and a receipt proves: nothing here makes an artifact believed.
 
@@ -29,6 +30,7 @@ mod check;
 mod id;
 mod key;
 mod legacy;
+mod recipient;
 mod request;
 mod sealed;
 mod statement;
@@ -43,6 +45,7 @@ pub use legacy::{
     LegacyCircumstances, LegacyContent, LegacyMail, LegacyRefusal, MAX_BOX_BYTES, MAX_TEXT_BYTES,
     MAX_TIME_DIFFERENCE_MILLIS, MIN_BOX_BYTES, sign_challenge,
 };
+pub use recipient::{Keys, LoggedKeys, REPLACED_MILLIS, Recipient};
 pub use request::{
     Accept, Action, List, MAX_ACKNOWLEDGED, MAX_CLOCK_DIFFERENCE_MILLIS, MAX_LISTED_KEYS, MAX_PAGE,
     MAX_REQUEST_BYTES, MAX_SETTINGS_DIDS, MAX_WAIT_SECONDS, REQUEST_TYPE, Request, RequestError, Route,

@@ -1,5 +1,7 @@
 //! The keys to which messages to a DID are sealed: the whole set from this event on (`specs/event.md`).
 
+use tlog::encoding;
+
 use super::EventError;
 use crate::entry::{ClaimHash, LogTime};
 use crate::message::MessageKey;
@@ -15,7 +17,7 @@ pub const MAX_MESSAGE_KEY_MILLIS: u64 = 400 * 24 * 60 * 60 * 1_000;
 pub struct MessageKeys {
     /// When the issuer says it was made.
     pub issued_at: LogTime,
-    /// The keys, sorted, each once; none: only the identity key is left.
+    /// The keys, in the order of [`DatedKey::sort`], each once; none: only the identity key is left.
     pub keys: Vec<DatedKey>,
     /// The DID's last event of this kind, void or not; `None` in its first.
     pub previous: Option<ClaimHash>,
@@ -31,6 +33,15 @@ pub struct DatedKey {
 }
 
 impl DatedKey {
+    /// Brings keys into the order of the format: that of their base64.
+    pub fn sort(keys: &mut [Self]) {
+        keys.sort_by_cached_key(Self::text);
+    }
+
+    fn text(&self) -> String {
+        encoding::base64(self.key.as_bytes())
+    }
+
     /// Whether a message may be sealed to it at this moment.
     pub fn is_live(&self, now: LogTime) -> bool {
         now < self.not_after
@@ -46,7 +57,7 @@ impl MessageKeys {
         if self.keys.len() > MAX_MESSAGE_KEYS {
             return value("keys", "at most 8 keys");
         }
-        if !self.keys.is_sorted_by(|a, b| a.key < b.key) {
+        if !self.keys.is_sorted_by(|a, b| a.text() < b.text()) {
             return value("keys", "sorted by `key`, each once");
         }
         let fits = |key: &DatedKey| {

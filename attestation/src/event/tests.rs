@@ -54,7 +54,7 @@ fn message_keys(seeds: &[u8]) -> MessageKeys {
         not_after: time(1_000 + MAX_MESSAGE_KEY_MILLIS),
     };
     let mut keys: Vec<DatedKey> = seeds.iter().map(key).collect();
-    keys.sort_by_key(|key| key.key);
+    DatedKey::sort(&mut keys);
     MessageKeys { issued_at: time(1_000), keys, previous: Some(link().previous) }
 }
 

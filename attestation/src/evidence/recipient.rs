@@ -8,7 +8,7 @@ use crate::did::Did;
 use crate::identity::{StateError, check_message_keys_signer};
 use crate::leaf::BrokenRule;
 use crate::lists::ListKey;
-use crate::message::recipient::{LoggedKeys, Recipient};
+use crate::message::{LoggedKeys, Recipient};
 
 impl Proven {
     /// How messages reach a DID, at the checkpoint's size. Without an inception that is the key that hashes to it, if the caller

@@ -58,7 +58,7 @@ pub enum Recipient {
 pub struct Keys {
     /// Of what kind they are.
     pub kind: KeyKind,
-    /// The keys, sorted; never empty.
+    /// The keys, as the event has them; never empty.
     pub keys: Vec<MessageKey>,
 }
 

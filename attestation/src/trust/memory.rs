@@ -14,7 +14,7 @@ use crate::entry::{ClaimHash, DsseEntry, Entry};
 use crate::event::{Body, EventEntry, Scope, TrustEvent};
 use crate::identity::Identity;
 use crate::lists::ListedKind;
-use crate::message::recipient::{LoggedKeys, Recipient};
+use crate::message::{LoggedKeys, Recipient};
 
 /// What the first entries of a log say. It applies every rule itself, except those of form and signatures
 /// ([`crate::leaf::check`]).

@@ -13,8 +13,8 @@ use attestation::event::{
 use attestation::evidence::{Element, Evidence, EvidenceError, Lists, assert_lists};
 use attestation::identity::{Identity, StateError};
 use attestation::lists::{ListKey, lists_of};
-use attestation::message::recipient::{LoggedKeys, REPLACED_MILLIS, Recipient};
-use attestation::message::{KeyKind, MessageKey};
+use attestation::message::{KeyKind, LoggedKeys, MessageKey, REPLACED_MILLIS, Recipient};
+
 use attestation::trust::MemoryLedger;
 use attestation::trust::rules::{Artifact, CheckError, Prefix, RuleError, check_event};
 use serde_json::Value;
@@ -209,6 +209,11 @@ impl World {
         let keys: Vec<Ed25519PrivateKey> = signers.iter().map(|seed| key_of(*seed)).collect();
         let pending = PendingEvent::sign(event, &keys.iter().collect::<Vec<_>>()).expect("an event");
         let index = LeafIndex::new(self.leaves.len() as u64);
+        match check_event(&self.ledger, &pending, index) {
+            Ok(_) => {}
+            Err(CheckError::Rule(rule)) => return Err(rule),
+            Err(CheckError::Prefix(never)) => match never {},
+        }
         let leaf = pending.to_leaf(at);
         self.ledger.push(index, &Entry::parse(&leaf).expect("an entry"))?;
         if let Body::MessageKeys(_) = pending.event().body() {
@@ -240,7 +245,7 @@ impl World {
             .iter()
             .map(|(key, until)| DatedKey { key: message_key(*key), not_after: time(*until) })
             .collect();
-        keys.sort_by_key(|key| key.key);
+        DatedKey::sort(&mut keys);
         let said = MessageKeys { issued_at: time(day), keys, previous };
         let event = Event::message_keys(self.did, ORIGIN, said).expect("an event");
         self.push(event, &[self.current], time(day))
@@ -318,7 +323,7 @@ impl World {
 
 fn sorted(keys: &[u8]) -> Vec<MessageKey> {
     let mut keys: Vec<MessageKey> = keys.iter().map(|key| message_key(*key)).collect();
-    keys.sort_unstable();
+    keys.sort_by_key(|key| encoding::base64(key.as_bytes()));
     keys
 }
 

@@ -84,7 +84,8 @@ impl World {
     fn evidence(&self, params: &Params, target: Did) -> Result<Evidence, GatherError> {
         let published = self.sequencer.published().borrow().clone();
         let view = View::new(self.bench.store.clone(), self.sequencer.tiles(), published);
-        let question = Question { did: target, trust: Some(params.clone()), time: time(self.now()) };
+        let question =
+            Question { did: target, trust: Some(params.clone()), messages: false, time: time(self.now()) };
         gather(&view, &key(), &question)
     }
 
