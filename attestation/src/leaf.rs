@@ -229,7 +229,7 @@ impl BrokenRule {
             Self::Earlier(RuleError::Known) => Rule::Known,
             Self::Earlier(RuleError::FailureOpen(_)) => Rule::FailureOpen,
             Self::Earlier(RuleError::FailureNotOpen(_)) => Rule::FailureNotOpen,
-            Self::Earlier(RuleError::MessageKeysOrder { .. }) => Rule::MessageKeysOrder,
+            Self::Earlier(RuleError::MessageKeysOrder(_)) => Rule::MessageKeysOrder,
             Self::Earlier(RuleError::OtherLog) => Rule::Origin,
             Self::Earlier(RuleError::State(_)) => Rule::EventState,
             Self::Earlier(_) => Rule::Reference,

@@ -300,7 +300,7 @@ impl Refusal {
 fn rule_hint(error: &RuleError) -> Option<&'static str> {
     let error = match error {
         RuleError::State(error) => error,
-        RuleError::MessageKeysOrder { .. } => {
+        RuleError::MessageKeysOrder(_) => {
             return Some(
                 "another device was first: read the DID's message keys again, and make the event anew behind them",
             );

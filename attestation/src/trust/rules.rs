@@ -78,8 +78,7 @@ pub fn check_event<P: Prefix>(
         Body::MessageKeys(keys) => {
             check_message_keys_signer(state.as_deref(), event)?;
             let last = before.message_keys(issuer).map_err(CheckError::Prefix)?;
-            let order = RuleError::MessageKeysOrder { want: last, got: keys.previous };
-            check(keys.previous == last, order)?;
+            check(keys.previous == last, RuleError::MessageKeysOrder(last))?;
             return Ok(None);
         }
         Body::Trust(trust) => trust,
@@ -157,13 +156,8 @@ pub enum RuleError {
     #[error("it was logged before: it counts where it came first")]
     Known,
     /// Message keys that do not follow the last ones: another device came before.
-    #[error("`previous` is {}, and the DID's last `message-keys` event is {}", hash(.got), hash(.want))]
-    MessageKeysOrder {
-        /// The hash of the last event.
-        want: Option<ClaimHash>,
-        /// The one that it names.
-        got: Option<ClaimHash>,
-    },
+    #[error("`previous` is not the DID's last `message-keys` event, which is {}", hash(.0))]
+    MessageKeysOrder(Option<ClaimHash>),
     /// No entry, a later one, or one of another kind.
     #[error("`{member}`: the entry {index} is no earlier artifact entry")]
     NoArtifact {
@@ -223,7 +217,7 @@ impl RuleError {
             Self::FailureNotOpen(_) => "failure-not-open",
             Self::FailureOpen(_) => "failure-open",
             Self::Known => "known",
-            Self::MessageKeysOrder { .. } => "message-keys-order",
+            Self::MessageKeysOrder(_) => "message-keys-order",
             Self::NoArtifact { .. }
             | Self::NotListed { .. }
             | Self::OtherStatement { .. }

@@ -68,9 +68,10 @@ impl Earlier {
         index: LeafIndex,
     ) -> Result<Option<(LeafIndex, ClaimHash)>, Failure> {
         let Some(before) = index.get().checked_sub(1) else { return Ok(None) };
-        let key = message_keys_key(did, LeafIndex::new(before));
-        let Some((last, hash)) = self.last_until(&key)? else { return Ok(None) };
-        let hash = Hash::from_slice(&hash).ok_or_else(|| damaged(&self.path))?;
+        let last = self.last_until(&message_keys_key(did, LeafIndex::new(before)))?;
+        let Some(last) = last else { return Ok(None) };
+        let hash = self.get(&message_keys_key(did, last))?.and_then(|hash| Hash::from_slice(&hash));
+        let hash = hash.ok_or_else(|| damaged(&self.path))?;
         Ok(Some((last, ClaimHash::new(hash))))
     }
 
@@ -79,15 +80,14 @@ impl Earlier {
         Ok(self.message_keys_from == LeafIndex::new(0) || self.message_keys(did, index)?.is_some())
     }
 
-    /// The last pair up to `key` that differs from it in the number at its end at most, and that number.
-    fn last_until(&self, key: &[u8]) -> Result<Option<(LeafIndex, Box<[u8]>)>, Failure> {
+    /// The number at the end of the last key up to `key` that differs from it in nothing else.
+    fn last_until(&self, key: &[u8]) -> Result<Option<LeafIndex>, Failure> {
         let last = self.db.iterator(IteratorMode::From(key, Direction::Reverse)).next();
-        let Some((last, value)) = last.transpose().map_err(|e| cannot("read", &self.path, e))? else {
+        let Some((last, _)) = last.transpose().map_err(|e| cannot("read", &self.path, e))? else {
             return Ok(None);
         };
-        let Some(number_bytes) = last.strip_prefix(&key[..key.len() - 8]) else { return Ok(None) };
-        let last = number(number_bytes).ok_or_else(|| damaged(&self.path))?;
-        Ok(Some((last, value)))
+        let Some(last) = last.strip_prefix(&key[..key.len() - 8]) else { return Ok(None) };
+        number(last).map(Some).ok_or_else(|| damaged(&self.path))
     }
 
     /// The leaf with this hash that counts, if it stands before `index`.
@@ -113,7 +113,7 @@ impl Earlier {
         // One at a time: if the last one is withdrawn, all are.
         let Some(before) = index.get().checked_sub(1) else { return Ok(None) };
         let last = self.last_until(&pair_key(b"o", from, to, LeafIndex::new(before)))?;
-        let Some((report, _)) = last else { return Ok(None) };
+        let Some(report) = last else { return Ok(None) };
         Ok(self.withdrawal(from, to, report, index)?.is_none().then_some(report))
     }
 
