@@ -23,6 +23,7 @@ use tlog::merkle::{inclusion, leaf_hash};
 use tlog::{Hash, LeafIndex, encoding};
 
 use crate::fixture::{self, ORIGIN, Tree};
+use crate::messages::{cases, identity, text, vectors};
 
 /// What stands before an event of the vectors.
 struct Before {
@@ -84,69 +85,21 @@ fn committed(seed: u8) -> Commitment {
     Commitment::to(key_of(seed).public_key().as_bytes())
 }
 
-/// The state that a case describes, made of real events.
-fn state_of(case: &Value, keys: &BTreeMap<RawKey, Ed25519PrivateKey>) -> Option<Identity> {
-    let raw = |text: &Value| -> RawKey {
-        encoding::decode_base64_array(text.as_str().expect("base64")).expect("32 bytes")
-    };
-    let status = case["status"].as_str().expect("a status");
-    if status == "bare" {
-        return None;
-    }
-    let mut history: Vec<RawKey> = case["earlierKeys"].as_array().expect("keys").iter().map(raw).collect();
-    history.push(raw(&case["key"]));
-    let capabilities = case["capabilities"].as_array().expect("names").iter().filter_map(Value::as_str);
-    let capabilities = Capabilities::from_names(capabilities).expect("capabilities");
-    let did = Did::of_raw(&history[0]);
-    let next_of = |at: usize| history.get(at + 1).map_or(committed(101), Commitment::to);
-    let mut state: Option<Identity> = None;
-    let mut take = |event: IdentityEvent, signers: &[&Ed25519PrivateKey]| {
-        let event = Event::about_itself(did, ORIGIN, event).expect("an event");
-        let event = PendingEvent::sign(event, signers).expect("signed");
-        let index = LeafIndex::new(state.as_ref().map_or(0, |state| u64::from(state.link().sequence)));
-        state = Some(Identity::apply(state.as_ref(), &event, index).expect("it follows"));
-        state.as_ref().expect("a state").link()
-    };
-    let inception = IdentityEvent::Inception {
-        key: history[0],
-        next: next_of(0),
-        recovery: committed(102),
-        capabilities,
-        public_name: None,
-    };
-    let mut link = take(inception, &[&keys[&history[0]]]);
-    for at in 1..history.len() {
-        let rotation = IdentityEvent::Rotation { link, key: history[at], next: next_of(at), capabilities };
-        link = take(rotation, &[&keys[&history[at - 1]], &keys[&history[at]]]);
-    }
-    let since = Reference { origin: ORIGIN.to_owned(), index: LeafIndex::new(0) };
-    match status {
-        "active" => {}
-        "compromised" => drop(take(IdentityEvent::Compromise { link, since }, &[&key_of(102)])),
-        "deactivated" => drop(take(IdentityEvent::Deactivation { link }, &[&key_of(102)])),
-        other => panic!("no such status: {other}"),
-    }
-    state
-}
-
 #[test]
 fn every_event_of_the_vectors_is_judged_as_they_say() {
-    let vectors: Value = serde_json::from_str(include_str!("../../../specs/vectors/messages.json"))
-        .expect("the vectors are JSON");
+    let vectors = vectors();
     let keys = seeds(&vectors);
-    let cases = vectors["messageKeysEvents"].as_array().expect("cases");
-    assert_eq!(cases.len(), 33);
-    for case in cases {
-        let text = |member: &str| case[member].as_str().unwrap_or_else(|| panic!("{member} is text"));
-        let name = text("name");
+    for case in cases("messageKeysEvents", 33) {
+        let name = text(&case, "name");
+        let leaf = encoding::decode_base64(text(&case, "pendingLeaf")).expect("base64");
+        let json: Value = serde_json::from_slice(&leaf).expect("JSON");
+        let state = identity(&vectors, text(&json["spec"], "did"), &case["state"]);
         let last = case["lastEvent"].as_str().map(|hash| ClaimHash::new(Hash::from_hex(hash).expect("hex")));
-        let before = Before { state: state_of(&case["state"], &keys), last };
-        let leaf = encoding::decode_base64(text("pendingLeaf")).expect("base64");
-        assert_eq!(Hash::of(&leaf).to_string(), text("eventHash"), "{name}");
-        match (text("verdict"), judge(&leaf, &before)) {
-            ("refused", Err(reason)) => assert_eq!(reason, text("reason"), "{name}"),
+        assert_eq!(Hash::of(&leaf).to_string(), text(&case, "eventHash"), "{name}");
+        match (text(&case, "verdict"), judge(&leaf, &Before { state, last })) {
+            ("refused", Err(reason)) => assert_eq!(reason, text(&case, "reason"), "{name}"),
             ("accepted", Ok(event)) => {
-                assert_eq!(event.event().to_payload(), text("payload").as_bytes(), "{name}");
+                assert_eq!(event.event().to_payload(), text(&case, "payload").as_bytes(), "{name}");
                 // And made again, to the byte.
                 let signer = &keys[event.keys().next().expect("a key")];
                 let again = PendingEvent::sign(event.event().clone(), &[signer]).expect("an event");

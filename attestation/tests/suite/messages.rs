@@ -21,18 +21,18 @@ const ORIGIN: &str = "log.example.com/pipelines";
 /// Of the vectors.
 const NOW: u64 = 1_790_000_000_000;
 
-fn vectors() -> Value {
+pub(super) fn vectors() -> Value {
     serde_json::from_str(include_str!("../../../specs/vectors/messages.json")).expect("JSON")
 }
 
 /// The cases of a list, of which there are so many.
-fn cases(list: &str, count: usize) -> Vec<Value> {
+pub(super) fn cases(list: &str, count: usize) -> Vec<Value> {
     let Value::Array(cases) = vectors()[list].take() else { panic!("{list} is a list") };
     assert_eq!(cases.len(), count);
     cases
 }
 
-fn text<'v>(case: &'v Value, name: &str) -> &'v str {
+pub(super) fn text<'v>(case: &'v Value, name: &str) -> &'v str {
     case[name].as_str().unwrap_or_else(|| panic!("{name} is text"))
 }
 
@@ -84,7 +84,7 @@ impl TryRng for Given {
 impl TryCryptoRng for Given {}
 
 /// The identity of a state of the vectors, by events; `None`: bare.
-fn identity(vectors: &Value, did_text: &str, state: &Value) -> Option<Identity> {
+pub(super) fn identity(vectors: &Value, did_text: &str, state: &Value) -> Option<Identity> {
     let status = text(state, "status");
     if status == "bare" {
         return None;
