@@ -15,6 +15,7 @@ use tlog::policy::Policy;
 use crate::admit::EntryLimits;
 use crate::http::body::SMALL_BODY_BYTES;
 use crate::pool::PoolLimits;
+use crate::relay::MailSettings;
 use crate::sequencer::Rhythm;
 use crate::sigstore_note::SigstoreName;
 
@@ -190,6 +191,14 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_ANSWER_TIMEOUT", value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_timeout: Option<Pause>,
+    /// Relay messages between DIDs: `true` or `false` [default: true]
+    #[arg(long, env = "AIP_LOG_MESSAGES", value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<bool>,
+    /// Budgets of the relay
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "MailSettings::is_default")]
+    pub mail: MailSettings,
     /// Go on although the last logged entry or the witnesses contradict the clock: log time never goes back
     #[arg(long, env = "AIP_LOG_ACCEPT_CLOCK")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -253,13 +262,15 @@ impl Settings {
             header_timeout: self.header_timeout.or(file.header_timeout),
             body_timeout: self.body_timeout.or(file.body_timeout),
             answer_timeout: self.answer_timeout.or(file.answer_timeout),
+            messages: self.messages.or(file.messages),
+            mail: self.mail.or(file.mail),
             accept_clock: self.accept_clock || file.accept_clock,
         }
     }
 
     /// The names of the settings that others have another value for, without those that are read again at SIGHUP.
     pub fn differing(&self, other: &Self) -> Vec<String> {
-        let table = |settings: &Self| toml::Table::try_from(settings).unwrap_or_default();
+        let table = |settings: &Self| flat(toml::Table::try_from(settings).unwrap_or_default());
         let (mine, others) = (table(self), table(other));
         let names = mine.keys().chain(others.keys().filter(|name| !mine.contains_key(*name)));
         let read_again = ["admission", "allow-file", "token-file"];
@@ -341,6 +352,17 @@ impl Settings {
             round_interval: self.round_interval.map_or(Duration::from_millis(50), |span| span.0),
         }
     }
+}
+
+/// Settings by the names of their flags: those of a table within have its name before theirs.
+fn flat(settings: toml::Table) -> toml::Table {
+    let flat = |(name, value)| match value {
+        toml::Value::Table(inner) => {
+            inner.into_iter().map(|(within, value)| (format!("{name}-{within}"), value)).collect()
+        }
+        value => vec![(name, value)],
+    };
+    settings.into_iter().flat_map(flat).collect()
 }
 
 /// `<dir>.signed`, beside the directory: a copy of the directory does not bring it along.

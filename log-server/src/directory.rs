@@ -4,6 +4,7 @@
 //! D/log.toml   origin, name for cosign, settings       D/log.skey   the log's key, 0600
 //! D/policy     what consumers pin, and whom to ask     D/log-ml-dsa.skey   a second key, by option
 //! D/db/        RocksDB
+//! D/mail/      RocksDB: messages that wait (`relay`); the log goes on without it
 //! D/lock       held while a process uses the directory
 //! D/read       what the files that people edit were when they were read last
 //! D/snapshot   and D/snapshot.sock: see `snapshot`
@@ -226,6 +227,9 @@ pub(crate) fn read_key(path: &Path, kind: KeyType, origin: &str) -> Result<Signe
 
 /// The files that people edit.
 pub(crate) const EDITED: [&str; 2] = ["log.toml", "policy"];
+
+/// The folder of messages that wait.
+pub(crate) const MAIL: &str = "mail";
 
 /// The log's key.
 pub(crate) const KEY: &str = "log.skey";

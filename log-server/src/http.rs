@@ -28,6 +28,7 @@ use crate::admit::EntryLimits;
 use crate::cosign::Cosigning;
 use crate::pool::{Pool, Unavailable};
 use crate::registry::Registry;
+use crate::relay::Relay;
 use crate::sequencer::Identity;
 use crate::store::Store;
 use crate::view::{Published, TileCache, View};
@@ -100,6 +101,8 @@ pub struct App {
     pub evidence: Turns,
     /// Turns at other work that takes long: large bodies and large answers.
     pub work: Turns,
+    /// The relay of messages, if this log has one.
+    pub relay: Option<Arc<Relay>>,
     /// The connections that are open.
     pub connections: Shares,
     /// Whether health and metrics have a port of their own.
@@ -144,12 +147,16 @@ impl App {
             ("work", self.work.standing()),
         ];
         bounds.extend(self.budgets.day.standing((self.now)()).map(|standing| ("day-bytes", standing)));
+        if let Some(relay) = &self.relay {
+            bounds.push(("mail-waiters", relay.waiting()));
+            bounds.extend(relay.standing().map(|(_, bytes)| ("mail-bytes", bytes)));
+        }
         bounds
     }
 }
 
 /// Does work that may take long: in its client's turn, and not on the threads that answer other clients.
-async fn in_turn<T: Send + 'static>(
+pub(crate) async fn in_turn<T: Send + 'static>(
     app: &Arc<App>,
     turns: &Turns,
     client: IpAddr,
@@ -186,6 +193,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/evidence", post(evidence::evidence))
         .route("/api/v1/dids/{did}", get(identity::resolution))
         .route("/api/v1/lists", get(identity::lists))
+        .route("/api/v1/mailbox", post(crate::relay::http::mailbox))
         .route("/did/{did}", get(identity::document))
         .route("/openapi.json", get(openapi::openapi))
         .route_layer(middleware::from_fn_with_state(app.clone(), unread::share));
@@ -195,6 +203,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(operation)
         .route("/api/v1/entries", post(submit::submit))
         .route("/api/v1/claims/{hash}", get(submit::claim))
+        .route("/api/v1/messages", post(crate::relay::http::send))
         .route("/checkpoint", get(read::checkpoint))
         .route("/policy", get(read::policy))
         .route("/tile/{*path}", get(read::tile))
@@ -243,7 +252,9 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<String, Problem> {
     let witnesses = cosigning.witnesses.iter().map(|health| format!("witness {health}\n"));
     let day = app.budgets.day.standing((app.now)());
     let day = day.map(|day| format!("logged today: {} of {} bytes\n", day.taken, day.whole));
-    Ok(format!("ready\n{}", below.chain(witnesses).chain(day).collect::<String>()))
+    let messages = crate::relay::status(app.relay.as_deref());
+    let messages = std::iter::once(format!("messages: {messages}\n"));
+    Ok(format!("ready\n{}", below.chain(witnesses).chain(day).chain(messages).collect::<String>()))
 }
 
 /// A problem if so little of the day's bytes is left that even a client that logged nothing today may be refused.
@@ -354,7 +365,7 @@ impl FromRequestParts<Arc<App>> for Client {
 }
 
 /// JSON that no cache keeps.
-fn fresh_json<T: serde::Serialize>(value: T) -> Response {
+pub(crate) fn fresh_json<T: serde::Serialize>(value: T) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(value)).into_response()
 }
 

@@ -30,6 +30,7 @@ pub mod policy;
 pub mod pool;
 pub mod recover;
 pub mod registry;
+pub mod relay;
 pub mod restore;
 pub mod salvage;
 pub mod sequencer;

@@ -45,6 +45,15 @@ pub fn install() -> PrometheusHandle {
     describe_gauge!(BOUND_TAKEN, "What clients hold of something that is bounded");
     describe_gauge!(BOUND_LIMIT, "What all clients together may hold of it");
     describe_gauge!(BOUND_LARGEST, "What the client holds that holds most of it");
+    describe_gauge!(RELAY_OPEN, "1 while the relay takes and gives messages, 0 while it cannot use its mail");
+    describe_gauge!(RELAY_DISK_LOW, "1 while the relay takes no message for want of disk space");
+    describe_gauge!(RELAY_MESSAGES, "Messages that wait in the relay");
+    describe_counter!(RELAY_STORED, "Messages that the relay stored");
+    describe_counter!(RELAY_KNOWN, "Messages that the relay had stored before");
+    describe_counter!(RELAY_ACKNOWLEDGED, "Messages that their recipients acknowledged");
+    describe_counter!(RELAY_EXPIRED, "Messages that expired before anybody acknowledged them");
+    describe_counter!(RELAY_REFUSED, "Requests to the relay that were refused, by the rule they broke");
+    describe_histogram!(RELAY_WRITE_SECONDS, "From the start of a write of messages to its answers");
     describe_counter!(BOUND_REFUSED, "Requests refused: the client held its share, or nothing was left");
     handle.clone()
 }
@@ -156,6 +165,50 @@ pub fn bound(what: &'static str, standing: &Standing) {
     counter!(BOUND_REFUSED, "of" => what, "by" => "whole").absolute(standing.refused_whole);
 }
 
+/// Whether the relay can use its mail.
+pub fn relay_open(is_open: bool) {
+    gauge!(RELAY_OPEN).set(f64::from(u8::from(is_open)));
+}
+
+/// Whether the relay takes no message for want of disk space.
+pub fn relay_disk_low(is_low: bool) {
+    gauge!(RELAY_DISK_LOW).set(f64::from(u8::from(is_low)));
+}
+
+/// So many messages wait.
+pub fn relay_messages(messages: u64) {
+    gauge!(RELAY_MESSAGES).set(messages as f64);
+}
+
+/// A message was delivered, for the first time or again.
+pub fn relay_delivered(is_new: bool) {
+    if is_new {
+        counter!(RELAY_STORED).increment(1);
+    } else {
+        counter!(RELAY_KNOWN).increment(1);
+    }
+}
+
+/// Messages were acknowledged.
+pub fn relay_acknowledged(messages: u64) {
+    counter!(RELAY_ACKNOWLEDGED).increment(messages);
+}
+
+/// Messages expired.
+pub fn relay_expired(messages: usize) {
+    counter!(RELAY_EXPIRED).increment(messages as u64);
+}
+
+/// A request to the relay was refused. The rule is the identifier that its answer has, of a fixed list.
+pub fn relay_refused(rule: &str) {
+    counter!(RELAY_REFUSED, "rule" => rule.to_owned()).increment(1);
+}
+
+/// A group of changes was written and answered.
+pub fn relay_committed(took: Duration) {
+    histogram!(RELAY_WRITE_SECONDS).record(took);
+}
+
 const ADMITTED: &str = "log_entries_admitted_total";
 const DUPLICATE: &str = "log_entries_duplicate_total";
 const REFUSED: &str = "log_entries_refused_total";
@@ -177,6 +230,15 @@ const WITNESS_FORGOT: &str = "log_witness_forgot";
 const SUBMIT_SECONDS: &str = "log_submit_seconds";
 const ROUND_SECONDS: &str = "log_round_seconds";
 const REQUESTS: &str = "log_http_requests_total";
+const RELAY_OPEN: &str = "log_relay_open";
+const RELAY_DISK_LOW: &str = "log_relay_disk_low";
+const RELAY_MESSAGES: &str = "log_relay_messages";
+const RELAY_STORED: &str = "log_relay_stored_total";
+const RELAY_KNOWN: &str = "log_relay_known_total";
+const RELAY_ACKNOWLEDGED: &str = "log_relay_acknowledged_total";
+const RELAY_EXPIRED: &str = "log_relay_expired_total";
+const RELAY_REFUSED: &str = "log_relay_refused_total";
+const RELAY_WRITE_SECONDS: &str = "log_relay_write_seconds";
 const BOUND_TAKEN: &str = "log_bound_taken";
 const BOUND_LIMIT: &str = "log_bound_limit";
 const BOUND_LARGEST: &str = "log_bound_largest";

@@ -20,12 +20,13 @@ use tokio::sync::watch;
 use crate::Failure;
 use crate::config::Settings;
 use crate::cosign::witnesses::Witnesses;
-use crate::directory::{Directory, EDITED};
+use crate::directory::{Directory, EDITED, MAIL};
 use crate::http::budget::Budgets;
 use crate::http::unread::Unread;
 use crate::http::{self, App, RequestLimits};
 use crate::metrics;
 use crate::pool::{Pool, Turn, Unavailable, Wish};
+use crate::relay::{self, Clock, Relay};
 use crate::sequencer::{Accept, Clocks, FatalError, OpenError, Publication, Sequencer, opening};
 use crate::signed_record::SignedRecord;
 use crate::store::rocks;
@@ -82,6 +83,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let identity = Arc::new(identity);
     let sequencer = Sequencer::open(store.clone(), identity.clone(), record, clocks(), accept, publication);
     let sequencer = sequencer.map_err(|e| cannot_open(&args.dir, e))?;
+    let relay = match settings.messages.unwrap_or(true) {
+        true => Some(Arc::new(start_relay(&args.dir, &settings, sequencer.clock_stopped())?)),
+        false => None,
+    };
     let limits =
         settings.connection_limits(|wanted| connections::that_fit(wanted, rocks::files() + OTHER_FILES));
     let state = store.tree_state().ok().flatten();
@@ -113,6 +118,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         identity,
         evidence: turns(),
         work: turns(),
+        relay: relay.clone(),
         connections: limits.shares(),
         operator_port: settings.operator_listen.is_some(),
         now,
@@ -124,6 +130,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
     runtime.block_on(serve(app, sequencer, &settings, limits, directory.clone(), reload))?;
     // The directory is unlocked only now, when everything that uses it has ended.
     drop(runtime);
+    // Before the directory: what waits to be written is written first.
+    if let Some(relay) = relay {
+        relay.close(LAST_WORDS);
+    }
     // After a flush the next start has nothing to replay. If it fails, the store is as after a kill.
     if let Err(error) = flushed.flush() {
         tracing::warn!(%error, "the write-ahead log stays for the next start");
@@ -154,10 +164,17 @@ async fn serve(
         operator.map(|at| operator::start(at, http::operator_router(app.clone()), stopping.clone()));
     let operator = operator.transpose()?;
     let writer = spawn_sequencer(sequencer, app.pool.clone(), reload.publication())?;
-    let watchdog =
-        tokio::spawn(watch_over(app.clone(), directory, settings.disk_floor_bytes.unwrap_or(1 << 30)));
+    let disk_floor = settings.disk_floor_bytes.unwrap_or(1 << 30);
+    // Mail stops first, so that it does not bring the log to its floor.
+    let mail_floor = settings.mail.disk_floor_bytes.unwrap_or(disk_floor.saturating_mul(2));
+    let watchdog = tokio::spawn(watch_over(app.clone(), directory, disk_floor, mail_floor));
     let bound = listener.local_addr().unwrap_or(address);
-    tracing::info!(origin = app.origin, address = %bound, size = app.published.borrow().size().get(), "serving");
+    if let Some(relay) = &app.relay {
+        relay.wait_until_open(RELAY_PATIENCE);
+    }
+    let messages = relay::status(app.relay.as_deref());
+    let size = app.published.borrow().size().get();
+    tracing::info!(origin = app.origin, address = %bound, size, messages, "serving");
     let (router, proxies, open) = (http::router(app.clone()), app.proxies.clone(), app.connections.clone());
     let server = tokio::spawn(connections::serve(listener, router, proxies, limits, open, stopping));
     loop {
@@ -173,6 +190,9 @@ async fn serve(
     }
     tracing::info!("stopping: nothing new is taken, who waits is answered");
     app.pool.close();
+    if let Some(relay) = &app.relay {
+        relay.stop();
+    }
     let _ = stop.send(true);
     let served = server.await;
     watchdog.abort();
@@ -182,6 +202,17 @@ async fn serve(
         (Ok(()), Ok(Ok(())), Ok(Ok(()))) => Ok(()),
         _ => Err(Failure::new("a part of the server had failed before it stopped")),
     }
+}
+
+/// Starts the relay. Its mail is read while the rest of the log starts.
+fn start_relay(
+    dir: &Path,
+    settings: &Settings,
+    clock_stopped: watch::Receiver<Option<String>>,
+) -> Result<Relay, Failure> {
+    let doubted = Box::new(move || clock_stopped.borrow().is_some());
+    let relay = Relay::start(&dir.join(MAIL), &settings.mail, Clock { now, doubted });
+    relay.map_err(|e| Failure::new("cannot start the relay of messages").caused_by(e))
 }
 
 /// The writer's thread. A failed write ends the process at once: only the next start knows what is on the disk (I5), and
@@ -254,7 +285,7 @@ fn turns() -> Turns {
 }
 
 /// Watches the free disk space, publishes the state of all bounds as metrics, and keeps metrics and budgets from growing.
-async fn watch_over(app: Arc<App>, directory: Arc<Directory>, disk_floor_bytes: u64) {
+async fn watch_over(app: Arc<App>, directory: Arc<Directory>, disk_floor_bytes: u64, mail_floor_bytes: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     let mut warnings = Warnings::default();
     for tick in 0u64.. {
@@ -270,11 +301,25 @@ async fn watch_over(app: Arc<App>, directory: Arc<Directory>, disk_floor_bytes: 
         }
         disk::watch(directory.path(), disk_floor_bytes, &app.disk_low);
         metrics::disk_low(app.disk_low.load(Ordering::Relaxed));
+        if let Some(relay) = &app.relay {
+            watch_relay(relay, mail_floor_bytes, tick);
+        }
         if let Err(error) = directory.check_linked() {
             // Anything written from now on would be gone with the process.
             tracing::error!(%error, "the log's files are gone: stopping");
             std::process::exit(EXIT_FATAL);
         }
+    }
+}
+
+/// The same for the relay.
+fn watch_relay(relay: &Relay, disk_floor_bytes: u64, tick: u64) {
+    if tick.is_multiple_of(120) {
+        relay.budgets().forget_idle();
+    }
+    relay.watch_disk(disk_floor_bytes);
+    if let Some((messages, _)) = relay.standing() {
+        metrics::relay_messages(messages);
     }
 }
 
@@ -352,6 +397,9 @@ const LEAST_CONNECTIONS: usize = 16;
 
 /// How long a stop waits for the witnesses of what is committed.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How long a start waits for the relay to open. A larger mail opens while the log serves.
+const RELAY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The exit code after a failed write.
 const EXIT_FATAL: i32 = 70;

@@ -1,5 +1,7 @@
 //! One shape for every error: RFC 9457 problem details.
 
+use std::num::NonZeroU64;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -25,6 +27,10 @@ pub struct Problem {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    /// The server's time, Unix milliseconds, where the client's is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    now: Option<NonZeroU64>,
     #[serde(skip)]
     retry_after: Option<u32>,
 }
@@ -38,6 +44,7 @@ impl Problem {
             status: status.as_u16(),
             detail: None,
             hint: None,
+            now: None,
             retry_after: None,
         }
     }
@@ -68,6 +75,13 @@ impl Problem {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the server's time, Unix milliseconds.
+    #[must_use]
+    pub fn now(mut self, millis: u64) -> Self {
+        self.now = NonZeroU64::new(millis);
         self
     }
 

@@ -27,6 +27,8 @@ use utoipa::OpenApi;
         super::identity::document,
         super::identity::resolution,
         super::identity::lists,
+        crate::relay::http::send,
+        crate::relay::http::mailbox,
         super::read::checkpoint,
         super::read::policy,
         super::read::tile,

@@ -146,7 +146,7 @@ impl Store for RocksStore {
 }
 
 /// An error of the database. Errors of the file system come from it as text only.
-fn failed(action: &'static str, error: &rocksdb::Error) -> StoreError {
+pub(crate) fn failed(action: &'static str, error: &rocksdb::Error) -> StoreError {
     let text: &str = error.as_ref();
     let may_pass = error.kind() == ErrorKind::IOError && disk::words_may_pass(text);
     StoreError { may_pass, ..StoreError::new(action, text) }

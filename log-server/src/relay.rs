@@ -1,0 +1,455 @@
+//! The relay: mail between DIDs, sealed by its senders, kept for at most seven days. No part of the log.
+//!
+//! ```text
+//! http ──▶ queue ──▶ one writer: decide ▶ write, synced ▶ answer ──▶ who waits for mail
+//!   └─────▶ index in memory, rows on disk ◀──┘
+//! ```
+//! It has a database of its own, `D/mail`, and a thread of its own. Mail that is damaged, missing or cannot be written makes
+//! the relay answer `503`, and the log goes on: nothing of the log waits for it. What a crash means stands in `mail`.
+//!
+//! In scope: what waits for whom, how much of it, and for how long. Out of scope: the rules of requests and of DIDs, which
+//! are `attestation::message`'s and [`registry`](crate::registry)'s; what a message says, which only its recipient can read.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use attestation::did::Did;
+use attestation::message::{EnvelopeId, MessageKeyId, Settings};
+use service::clock;
+use service::shares::Standing;
+use tokio::sync::oneshot;
+
+use crate::metrics;
+use crate::store::StoreError;
+
+mod budget;
+mod config;
+mod decide;
+mod disk;
+pub mod http;
+mod index;
+mod mail;
+mod queue;
+mod rows;
+mod settings;
+mod waiters;
+
+pub use budget::{MailBudgets, Spent};
+pub use config::MailSettings;
+pub use index::{Limits, NoRoom, Room};
+pub use queue::NotSet;
+pub use rows::{Head, Kind, Legacy, Mail, Message};
+pub use waiters::{NoPlace, Waiter};
+
+use disk::Disk;
+use mail::Mailroom;
+use queue::{Change, Queue, Turn};
+use settings::Dated;
+use waiters::Waiters;
+
+/// The relay of a log. It runs until [`close`](Self::close).
+pub struct Relay {
+    shared: Arc<Shared>,
+    budgets: MailBudgets,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    path: PathBuf,
+    limits: Limits,
+    clock: Clock,
+    state: RwLock<State>,
+    queue: Queue,
+    waiters: Arc<Waiters>,
+    /// Free disk space is below the relay's floor.
+    disk_low: AtomicBool,
+}
+
+/// How the relay stands.
+enum State {
+    Opening,
+    Open(Arc<Mailroom>),
+    /// For this reason, which the operator reads.
+    Failed(String),
+    Stopping,
+}
+
+/// The clocks of the relay.
+pub struct Clock {
+    /// The wall clock, Unix milliseconds.
+    pub now: fn() -> u64,
+    /// Whether the wall clock cannot be right: nothing expires then.
+    pub doubted: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// A message on its way to a mailbox. Its signatures and the state of its sender are checked.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// SHA-256 of a sealed message; of a legacy one, of its signature's bytes. What has an id that is known is not stored
+    /// again.
+    pub id: EnvelopeId,
+    /// Whose mailbox.
+    pub recipient: Did,
+    /// Who sends it.
+    pub sender: Did,
+    /// Whether the sender is not registered.
+    pub sender_is_bare: bool,
+    /// Who brings it; `None` counts for no address.
+    pub client: Option<IpAddr>,
+    /// Until when it is kept, Unix milliseconds.
+    pub expires: u64,
+    /// What it brings.
+    pub mail: Mail,
+}
+
+/// A message that is durable in the relay, or was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Delivered {
+    /// When it came first, Unix milliseconds.
+    pub received_at: u64,
+    /// Until when it is kept, Unix milliseconds.
+    pub expires: u64,
+    /// Whether it came now, for the first time.
+    pub stored: bool,
+}
+
+/// A part of a mailbox, by arrival.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mailed {
+    /// The messages, each behind its number.
+    pub messages: Vec<(u64, Message)>,
+    /// Whether more are behind the last of them.
+    pub more: bool,
+}
+
+/// Why the relay does nothing now. The same request may be sent again later.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Unavailable {
+    /// Its database is being read, or cannot be used. The operator knows which.
+    #[error("the relay cannot use its mail now")]
+    Closed,
+    /// More waits to be written than it takes at a time.
+    #[error("the relay does as much at a time as it can")]
+    Busy,
+    /// Free disk space is below its floor.
+    #[error("the relay is full: little disk space is left")]
+    DiskFloor,
+    /// The server stops.
+    #[error("the relay is stopping")]
+    Stopping,
+}
+
+/// Why a message is not delivered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotDelivered {
+    /// There is no room for it.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+    /// Not now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl Relay {
+    /// Starts the relay of the mail in the folder `path`, which is made if it is not there. It starts also if
+    /// that cannot be opened: then it answers [`Unavailable::Closed`], and looks again from time to time.
+    pub fn start(path: &Path, settings: &MailSettings, clock: Clock) -> std::io::Result<Self> {
+        let (waiters, of_one_mailbox) =
+            (settings.waiters.unwrap_or(1_000), settings.mailbox_waiters.unwrap_or(2));
+        let shared = Arc::new(Shared {
+            path: path.to_owned(),
+            limits: settings.limits(),
+            clock,
+            state: RwLock::new(State::Opening),
+            queue: Queue::default(),
+            waiters: Waiters::new(waiters, of_one_mailbox.max(1)),
+            disk_low: AtomicBool::new(false),
+        });
+        let theirs = shared.clone();
+        let thread = thread::Builder::new().name("relay".into()).spawn(move || theirs.run())?;
+        let budgets = MailBudgets::new(settings);
+        Ok(Self { shared, budgets, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Stores a message, durably, or says that it was stored before.
+    pub async fn deliver(&self, delivery: Delivery) -> Result<Delivered, NotDelivered> {
+        if self.shared.disk_low.load(Ordering::Relaxed) {
+            return Err(Unavailable::DiskFloor.into());
+        }
+        let (done, delivered) = oneshot::channel();
+        Ok(self.change(Change::Deliver(Box::new(delivery), done), delivered).await??)
+    }
+
+    /// Deletes messages of a mailbox, durably; how many of the ids were there.
+    pub async fn acknowledge(&self, owner: Did, ids: Vec<EnvelopeId>) -> Result<u64, Unavailable> {
+        let (done, acknowledged) = oneshot::channel();
+        self.change(Change::Acknowledge { owner, ids, done }, acknowledged).await
+    }
+
+    /// Marks a legacy message as read at a time (Unix milliseconds), unless it was; whether there is such a message.
+    pub async fn mark_read(&self, owner: Did, id: EnvelopeId, at: u64) -> Result<bool, Unavailable> {
+        let (done, marked) = oneshot::channel();
+        self.change(Change::MarkRead { owner, id, at, done }, marked).await
+    }
+
+    /// Replaces the settings of a mailbox, unless there are some that were asked for later.
+    pub async fn set(
+        &self,
+        owner: Did,
+        settings: Settings,
+        issued_at: u64,
+        client: Option<IpAddr>,
+    ) -> Result<Result<(), NotSet>, Unavailable> {
+        let (done, set) = oneshot::channel();
+        let settings = Dated { issued_at, settings };
+        self.change(Change::Set { owner, settings, client, done }, set).await
+    }
+
+    /// The first messages of a mailbox behind a number that have not expired and that `wanted` takes. At most `limit`, and so
+    /// few that an answer with them has at most `most_bytes`, unless the first one alone is longer.
+    pub fn page(
+        &self,
+        owner: Did,
+        after: u64,
+        (limit, most_bytes): (usize, usize),
+        wanted: impl Fn(Kind, Option<&MessageKeyId>) -> bool,
+    ) -> Result<Mailed, Unavailable> {
+        let now = (self.shared.clock.now)();
+        self.read(|mail| mail.page(owner, after, now, (limit, most_bytes), wanted))
+    }
+
+    /// Whether [`page`](Self::page) would have any message. Reads nothing.
+    pub fn holds(
+        &self,
+        owner: Did,
+        after: u64,
+        wanted: impl Fn(Kind, Option<&MessageKeyId>) -> bool,
+    ) -> Result<bool, Unavailable> {
+        let (mail, now) = (self.shared.open()?, (self.shared.clock.now)());
+        let index = mail.lock();
+        Ok(index.after(owner, after, now).any(|(_, brief)| wanted(brief.kind, brief.key.as_ref())))
+    }
+
+    /// Whose messages a mailbox takes.
+    pub fn settings(&self, owner: Did) -> Result<Settings, Unavailable> {
+        self.read(|mail| mail.settings(owner))
+    }
+
+    /// A place among those who wait for a mailbox.
+    pub fn wait(&self, owner: Did, client: IpAddr) -> Result<Waiter, NoPlace> {
+        self.shared.waiters.wait(owner, client)
+    }
+
+    /// Whether it takes and gives mail now; if not, the reason, for the operator.
+    pub fn failure(&self) -> Option<String> {
+        match &*self.shared.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(_) => None,
+            State::Opening => Some("its mail is being read".to_owned()),
+            State::Failed(reason) => Some(reason.clone()),
+            State::Stopping => Some(Unavailable::Stopping.to_string()),
+        }
+    }
+
+    /// How many messages wait, and the bytes that they have of all that they may have; `None` while it is closed.
+    pub fn standing(&self) -> Option<(u64, Standing)> {
+        let mail = self.shared.open().ok()?;
+        let index = mail.lock();
+        Some((index.messages(), index.standing()))
+    }
+
+    /// How many wait for mail.
+    pub fn waiting(&self) -> Standing {
+        self.shared.waiters.standing()
+    }
+
+    /// How often clients may ask.
+    pub fn budgets(&self) -> &MailBudgets {
+        &self.budgets
+    }
+
+    /// Whether it takes nothing more because the server stops.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.queue.is_closed()
+    }
+
+    /// Where its database is.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Looks how much disk space is free: below the floor (bytes) nothing is delivered.
+    pub fn watch_disk(&self, floor: u64) {
+        let folder =
+            if self.shared.path.exists() { Some(&*self.shared.path) } else { self.shared.path.parent() };
+        service::disk::watch(folder.unwrap_or(&self.shared.path), floor, &self.shared.disk_low);
+        metrics::relay_disk_low(self.shared.disk_low.load(Ordering::Relaxed));
+    }
+
+    /// Waits until it is open or has failed, `patience` at most.
+    pub fn wait_until_open(&self, patience: Duration) {
+        let until = Instant::now() + patience;
+        while Instant::now() < until
+            && matches!(*self.shared.state.read().unwrap_or_else(PoisonError::into_inner), State::Opening)
+        {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Takes nothing more, and answers who waits for mail.
+    pub fn stop(&self) {
+        self.shared.queue.close();
+        self.shared.waiters.tell_all();
+    }
+
+    /// Takes nothing more, answers what waits, and ends. A disk that does not answer holds nobody up for longer than
+    /// `patience`.
+    pub fn close(&self, patience: Duration) {
+        self.stop();
+        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let until = Instant::now() + patience;
+        while !thread.is_finished() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
+        }
+        match thread.is_finished() {
+            true => drop(thread.join()),
+            false => tracing::warn!("the relay was still writing when the server stopped"),
+        }
+    }
+
+    /// Gives the writer a change and waits for what becomes of it.
+    async fn change<T>(&self, change: Change, done: oneshot::Receiver<T>) -> Result<T, Unavailable> {
+        self.shared.open()?;
+        self.shared.queue.push(change)?;
+        // A sender that was dropped: the write failed, and nobody knows what is on the disk.
+        done.await.map_err(|_| Unavailable::Closed)
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Mailroom) -> Result<T, StoreError>) -> Result<T, Unavailable> {
+        let mail = self.shared.open()?;
+        read(&mail).map_err(|error| {
+            tracing::error!(%error, "mail cannot be read");
+            self.shared.fail(error.to_string());
+            Unavailable::Closed
+        })
+    }
+}
+
+impl Shared {
+    fn open(&self) -> Result<Arc<Mailroom>, Unavailable> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(mail) => Ok(mail.clone()),
+            State::Opening | State::Failed(_) => Err(Unavailable::Closed),
+            State::Stopping => Err(Unavailable::Stopping),
+        }
+    }
+
+    fn stand(&self, state: State) {
+        metrics::relay_open(matches!(state, State::Open(_)));
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    fn fail(&self, reason: String) {
+        self.stand(State::Failed(reason));
+        self.waiters.tell_all();
+    }
+
+    /// The relay's thread: opens the mail, writes until that fails, and begins again from what is on the disk.
+    fn run(&self) {
+        let mut was_open = false;
+        loop {
+            let failed = match catch_unwind(AssertUnwindSafe(|| self.serve(&mut was_open))) {
+                Ok(Ok(())) => return self.stand(State::Stopping),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "the relay panicked".to_owned(),
+            };
+            tracing::error!(
+                error = failed,
+                folder = %self.path.display(),
+                "the relay answers 503 until its mail can be used; the log goes on"
+            );
+            self.fail(failed);
+            if self.queue.refuse_until(Instant::now() + BETWEEN_STARTS) {
+                return self.stand(State::Stopping);
+            }
+        }
+    }
+
+    /// Opens the mail and writes until it is closed. `was_open`: the mail was there in this process, and is not made anew.
+    fn serve(&self, was_open: &mut bool) -> Result<(), StoreError> {
+        if !*was_open && Disk::create_if_missing(&self.path)? {
+            tracing::info!(folder = %self.path.display(), "the relay begins without mail");
+        }
+        let mail = Arc::new(Mailroom::open(Disk::open(&self.path)?, self.limits)?);
+        *was_open = true;
+        self.stand(State::Open(mail.clone()));
+        let served = self.write(&mail);
+        mail.close();
+        served
+    }
+
+    fn write(&self, mail: &Arc<Mailroom>) -> Result<(), StoreError> {
+        let started = ((self.clock.now)(), clock::steady());
+        let (mut earliest, mut tick) = (Instant::now(), Instant::now() + BETWEEN_TICKS);
+        loop {
+            match self.queue.next(earliest, tick) {
+                Turn::Group(group) => {
+                    let start = Instant::now();
+                    earliest = start + BETWEEN_WRITES;
+                    let news: BTreeSet<Did> = mail.commit(group, (self.clock.now)())?;
+                    metrics::relay_committed(start.elapsed());
+                    self.waiters.tell(news);
+                }
+                Turn::Tick => {
+                    tick = Instant::now() + BETWEEN_TICKS;
+                    if !(self.clock.doubted)() {
+                        let expired = mail.expire(self.sure_time(started))?;
+                        metrics::relay_expired(expired);
+                    }
+                    mail.compact_if_due((self.clock.now)())?;
+                }
+                Turn::Closed => return Ok(()),
+            }
+            // A reader found damage.
+            self.open().map_err(|_| StoreError::new("go on", "mail could not be read"))?;
+        }
+    }
+
+    /// The time by which mail expires: the wall clock's, but never further from the start than a clock that nobody sets
+    /// has gone, so that a wall clock that jumps ahead deletes nothing.
+    fn sure_time(&self, (wall, steady): (u64, Duration)) -> u64 {
+        let gone = clock::steady().saturating_sub(steady).as_millis() as u64;
+        (self.clock.now)().min(wall.saturating_add(gone).saturating_add(SLACK_MILLIS))
+    }
+}
+
+/// Whether a log relays messages, and how its operator changes that.
+pub fn status(relay: Option<&Relay>) -> String {
+    match relay.map(Relay::failure) {
+        None => "off; `messages = true` in log.toml turns them on".to_owned(),
+        Some(None) => format!("on; {TURN_OFF}"),
+        Some(Some(reason)) => format!("answered 503: {reason}; the log goes on; {TURN_OFF}"),
+    }
+}
+
+const TURN_OFF: &str = "`messages = false` in log.toml, or --messages false, turns them off";
+
+/// Writes begin so long after each other at least, so that a group is worth its sync, and the log has its part of the disk.
+const BETWEEN_WRITES: Duration = Duration::from_millis(10);
+
+/// How often what has expired is deleted.
+const BETWEEN_TICKS: Duration = Duration::from_secs(2);
+
+/// When mail that cannot be used is looked at again.
+const BETWEEN_STARTS: Duration = Duration::from_secs(30);
+
+/// The clocks of a machine may drift so far from each other.
+const SLACK_MILLIS: u64 = 5 * 60 * 1_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! The mail database on disk: RocksDB, every write synced, in a folder of its own. What it holds is [`rows`]'s business.
+//!
+//! RocksDB's background threads are shared by all databases of a process. The mail has its own part of them and a bound on
+//! the bytes that they write, so that the log's flushes never wait for the mail's.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use rocksdb::{
+    BlockBasedOptions, BottommostLevelCompaction, Cache, CompactOptions, DB, DBCompressionType,
+    DBRecoveryMode, Direction, Env, FlushOptions, IteratorMode, Options, ReadOptions, Snapshot, WriteBatch,
+    WriteOptions,
+};
+use service::durable::sync_folder;
+
+use crate::store::rocks::failed;
+use crate::store::{StoreError, damage};
+
+/// The mail database.
+pub(super) struct Disk {
+    db: DB,
+    synced: WriteOptions,
+}
+
+impl Disk {
+    /// Makes an empty database at `path` if nothing is there. It gets its name once it is whole, so that a crash leaves
+    /// a database or nothing.
+    pub(super) fn create_if_missing(path: &Path) -> Result<bool, StoreError> {
+        let in_the_way = |e: io::Error| StoreError::of_disk("make the mail database", &e);
+        if has_files(path).map_err(in_the_way)? {
+            return Ok(false);
+        }
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        // An earlier start broke off.
+        absent(fs::remove_dir_all(&new)).map_err(in_the_way)?;
+        let mut options = options();
+        options.create_if_missing(true);
+        options.set_error_if_exists(true);
+        drop(DB::open(&options, &new).map_err(|e| failed("make the mail database", &e))?);
+        // An empty folder gives way: a mount point does not, and then says so.
+        absent(fs::remove_dir(path)).map_err(in_the_way)?;
+        fs::rename(&new, path).and_then(|()| sync_folder(path)).map_err(in_the_way)?;
+        Ok(true)
+    }
+
+    /// Opens the database. Damage to its record files is an error, and changes nothing: RocksDB would drop what lies behind
+    /// it without a word.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let found = damage::examine(path)?;
+        if !found.is_empty() {
+            return Err(StoreError::new("open", format!("damaged: {}", found.join("; "))));
+        }
+        let db = DB::open(&options(), path).map_err(|e| failed("open", &e))?;
+        let mut synced = WriteOptions::default();
+        synced.set_sync(true);
+        Ok(Self { db, synced })
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.db.get(key).map_err(|e| failed("read", &e))
+    }
+
+    /// Shows `visit` every row whose key begins with `first` and is below `end`, in order, until it answers `false`.
+    pub(super) fn scan(
+        &self,
+        first: u8,
+        end: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut read = ReadOptions::default();
+        read.set_iterate_upper_bound(end);
+        read.fill_cache(false);
+        read.set_readahead_size(READ_AHEAD_BYTES);
+        for row in self.db.iterator_opt(IteratorMode::From(&[first], Direction::Forward), read) {
+            let (key, value) = row.map_err(|e| failed("scan", &e))?;
+            if !visit(&key, &value)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The database as it is now, whatever is written meanwhile.
+    pub(super) fn moment(&self) -> Moment<'_> {
+        Moment(self.db.snapshot())
+    }
+
+    /// Writes all of a batch or nothing of it, durably. After an error nobody knows which: the caller reads again from
+    /// the disk.
+    pub(super) fn write(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.db.write_opt(batch, &self.synced).map_err(|e| failed("write", &e))?;
+        // Removed files still take writes, and are gone when the process ends.
+        let current = self.db.path().join("CURRENT");
+        current.symlink_metadata().map(drop).map_err(|e| {
+            StoreError::new("write", format!("its files are gone: `{}`: {e}", current.display()))
+        })
+    }
+
+    /// Takes off the disk what was deleted before: out of the write-ahead log, and out of every sorted file.
+    pub(super) fn compact(&self) -> Result<(), StoreError> {
+        let mut flush = FlushOptions::default();
+        flush.set_wait(true);
+        self.db.flush_opt(&flush).map_err(|e| failed("flush", &e))?;
+        let mut compact = CompactOptions::default();
+        compact.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        // Writes go on meanwhile, and so do the compactions that they need.
+        compact.set_exclusive_manual_compaction(false);
+        self.db.compact_range_opt(None::<&[u8]>, None::<&[u8]>, &compact);
+        Ok(())
+    }
+
+    /// Ends flushes and compactions that are under way; what was written stays.
+    pub(super) fn close(&self) {
+        self.db.cancel_all_background_work(true);
+    }
+}
+
+/// The database as it was when this was taken.
+pub(super) struct Moment<'d>(Snapshot<'d>);
+
+impl Moment<'_> {
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(key).map_err(|e| failed("read", &e))
+    }
+}
+
+/// Whether a folder is there and has anything in it.
+fn has_files(path: &Path) -> io::Result<bool> {
+    match fs::read_dir(path) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+fn absent(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    // A closed write-ahead log that is missing, or shorter than it was, is an error and not an older store.
+    options.set_track_and_verify_wals_in_manifest(true);
+    // Every block is checked when read: a flipped bit is an error, never an answer.
+    options.set_paranoid_checks(true);
+    options.set_max_open_files(OPEN_FILES);
+    options.set_max_total_wal_size(WAL_BYTES);
+    options.set_write_buffer_size(BUFFER_BYTES);
+    options.set_keep_log_file_num(4);
+    options.set_max_background_jobs(2);
+    options.set_ratelimiter(BACKGROUND_BYTES_PER_SECOND, 100_000, 10);
+    // Ciphertext does not pack.
+    options.set_compression_type(DBCompressionType::None);
+    let mut table = BlockBasedOptions::default();
+    table.set_format_version(6);
+    table.set_block_cache(&Cache::new_lru_cache(CACHE_BYTES));
+    table.set_cache_index_and_filter_blocks(true);
+    // An envelope id is looked up for every message that comes, mostly in vain.
+    table.set_bloom_filter(10.0, false);
+    options.set_block_based_table_factory(&table);
+    if let Ok(mut env) = Env::new() {
+        env.set_low_priority_background_threads(2);
+        env.set_high_priority_background_threads(2);
+        options.set_env(&env);
+    }
+    options
+}
+
+/// Sorted files that are kept open: few, since the log and connections need open files more.
+const OPEN_FILES: i32 = 24;
+
+/// Memory for writes before they are sorted into a file.
+const BUFFER_BYTES: usize = 8 << 20;
+
+/// Memory for blocks of sorted files.
+const CACHE_BYTES: usize = 8 << 20;
+
+/// Bounds the write-ahead log, and with it the time to open after a crash.
+const WAL_BYTES: u64 = 32 << 20;
+
+/// Flushes and compactions of mail leave the rest of the disk to the log.
+const BACKGROUND_BYTES_PER_SECOND: i64 = 64 << 20;
+
+const READ_AHEAD_BYTES: usize = 1 << 20;
