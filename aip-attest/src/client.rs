@@ -11,13 +11,17 @@ mod url;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use attestation::Did;
 use attestation::lists::{ListKey, Listed};
+use attestation::message::Route;
 use log_client::{ReadError, Request, Until};
 use reqwest::StatusCode;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
+use serde::de::DeserializeOwned;
 use tlog::Hash;
+use tlog::key::Ed25519PublicKey;
 use tlog::reader::Want;
 use tlog::tile::Tile;
 
@@ -129,6 +133,27 @@ impl Client {
         let path = format!("/api/v1/lists?{}", names.join("&"));
         let got = self.get(&path)?;
         answer::lists(&got.body, keys).map_err(|what| self.malformed(&path, what))
+    }
+
+    /// The key that the log knows a DID by which is not registered: the one that hashes to it. `None` if it knows none.
+    pub fn genesis_key(&self, did: Did) -> Result<Option<Ed25519PublicKey>, ClientError> {
+        let path = format!("/did/{did}");
+        match self.get(&path) {
+            Ok(got) => answer::genesis_key(&got.body, did).map_err(|what| self.malformed(&path, what)),
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Posts a signed request to the log's relay. The token goes along to send: of that alone a log asks who may.
+    pub fn signed_request<T: DeserializeOwned>(&self, route: Route, body: String) -> Result<T, ClientError> {
+        let request = post_json(route.path(), body);
+        let request = match (route, &self.authorization) {
+            (Route::Messages, Some(authorization)) => request.header(AUTHORIZATION, authorization.clone()),
+            _ => request,
+        };
+        let got = self.send(route.path(), request)?;
+        answer::parse(&got.body).map_err(|what| self.malformed(route.path(), what))
     }
 
     /// Submits a JSON array of `count` submissions.

@@ -8,14 +8,17 @@ mod emergency;
 mod fetch;
 mod gate;
 mod github_action;
+mod inbox;
 mod init;
 mod inspect;
 mod key;
 mod log;
 mod log_args;
 mod man;
+mod message;
 mod policy;
 mod recover;
+mod reply;
 mod report_compromise;
 mod report_equivocation;
 mod report_failure;
@@ -84,6 +87,10 @@ enum Command {
     ReportFailure(report_failure::Args),
     Withdraw(withdraw::Args),
     ReportEquivocation(report_equivocation::Args),
+    Message(message::Args),
+    #[command(visible_alias = "messages")]
+    Inbox(inbox::Args),
+    Reply(reply::Args),
     Policy(policy::Args),
     Log(log::Args),
     GithubAction(github_action::Args),
@@ -162,6 +169,9 @@ fn run_command(command: Command, name: &'static str, console: &mut Console) -> R
         Command::ReportFailure(args) => report_failure::run(args, console),
         Command::Withdraw(args) => withdraw::run(args, console),
         Command::ReportEquivocation(args) => report_equivocation::run(args, console),
+        Command::Message(args) => message::run(args, console),
+        Command::Inbox(args) => inbox::run(args, console),
+        Command::Reply(args) => reply::run(args, console),
         Command::Policy(args) => policy::run(args, console),
         Command::Log(args) => log::run(args, console),
         Command::GithubAction(args) => github_action::run(args, console),
@@ -257,7 +267,7 @@ fn help_template(command: &clap::Command) -> String {
 }
 
 /// Every command, once.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     (
         "Identity",
         &["init", "whoami", "key", "rotate-key", "recover", "report-compromise", "deactivate", "state"],
@@ -277,6 +287,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "report-equivocation",
         ],
     ),
+    ("Messages", &["message", "inbox", "reply"]),
     ("Log", &["policy", "log"]),
     ("Help", &["completions", "man"]),
 ];
@@ -348,7 +359,10 @@ mod tests {
         assert_eq!(grouped, all);
         let help = cli("aip").render_help().to_string();
         let headings: Vec<&str> = help.lines().filter(|line| line.ends_with(':')).collect();
-        assert_eq!(headings, ["Identity:", "Sign and verify:", "Trust:", "Log:", "Help:", "Options:"]);
+        assert_eq!(
+            headings,
+            ["Identity:", "Sign and verify:", "Trust:", "Messages:", "Log:", "Help:", "Options:"]
+        );
         for name in all {
             let lines = help.lines().filter(|line| line.starts_with(&format!("  {name} ")));
             assert!(lines.count() == 1, "{name}\n{help}");

@@ -23,6 +23,7 @@
 //!   target          which log
 //!   submission      pending receipts to logged ones
 //!   events          identity and trust events: the state, the event, its answer
+//!   messages        from one DID to others: sent, fetched, judged
 //!   said            what a DID says of another, to take it back
 //!   scoring         a score: whose roots, from which entries
 //!   fresh_evidence  evidence from a log
@@ -51,6 +52,7 @@ pub mod events;
 pub mod evidence;
 pub mod fresh_evidence;
 pub mod keyfile;
+pub mod messages;
 pub mod patience;
 pub mod platform;
 pub mod policy_file;

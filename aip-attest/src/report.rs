@@ -4,7 +4,8 @@
 //! - stdout carries data only; notes, warnings, errors and progress go to stderr
 //! - an error is `error:`, then `  caused by:` lines, then `hint:` lines: lower case, no full stop
 //! - a hint says what to do next
-//! - text from outside reaches a terminal with its control characters escaped ([`printable`])
+//! - text from outside reaches a terminal with its control characters escaped, and a runner without `##[`, with which a
+//!   workflow command begins anywhere in a line ([`printable`])
 //! - exit 0: yes; 1: checked and false; 2: could not
 //! - `--json` prints one JSON value, also if the command fails before it has any data:
 //!   `{"schema": "aip.error.v1", "error": {"message": "…", "hint": "…"}}`
@@ -184,6 +185,8 @@ pub struct Console {
     err: Box<dyn Write>,
     out_error: Option<io::Error>,
     has_data: bool,
+    /// Whether the reader of stdout is gone.
+    is_cut: bool,
 }
 
 impl Console {
@@ -195,7 +198,7 @@ impl Console {
     /// Any two writers, for tests.
     pub fn new(out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
         let words: Words = |text| Some(text.to_owned());
-        Self { words, out: BufWriter::new(out), err, out_error: None, has_data: false }
+        Self { words, out: BufWriter::new(out), err, out_error: None, has_data: false, is_cut: false }
     }
 
     /// The same for readers who know other words. What speaks to them in none of these is left out if it is a hint, and
@@ -279,6 +282,14 @@ impl Console {
         let _ = writeln!(self.err, "{}", failure.clone().in_words(self.words));
     }
 
+    /// Writes out what is buffered, and answers whether everything so far was taken. Whoever deletes what was shown asks
+    /// here first.
+    pub fn has_delivered(&mut self) -> bool {
+        let flushed = self.out.flush();
+        self.keep(flushed);
+        self.out_error.is_none() && !self.is_cut
+    }
+
     /// Writes out what is buffered. A reader that closed the pipe has seen enough: that is no error, and
     /// the exit code stays the command's own. A full disk is one.
     pub fn finish(mut self) -> Result<()> {
@@ -297,10 +308,10 @@ impl Console {
     }
 
     fn keep(&mut self, written: io::Result<()>) {
-        if let Err(error) = written
-            && error.kind() != ErrorKind::BrokenPipe
-        {
-            self.out_error.get_or_insert(error);
+        match written {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => self.is_cut = true,
+            Err(error) => drop(self.out_error.get_or_insert(error)),
         }
     }
 }
@@ -311,15 +322,15 @@ pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
-/// `text` with everything escaped that could move a cursor, colour a line, turn its direction or hide in it:
-/// file names and signed text come from whoever wrote them.
+/// `text` with everything escaped that could move a cursor, colour a line, turn its direction or hide in it, and without
+/// `##[`, which a runner takes for a workflow command: file names and signed text come from whoever wrote them.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if is_printable(text) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::new();
     for c in text.chars() {
-        if is_hostile(c) {
+        if is_hostile(c) || (c == '[' && shown.ends_with("##")) {
             // Writing to a string cannot fail.
             let _ = write!(shown, "{}", c.escape_unicode());
         } else {
@@ -331,14 +342,14 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 
 /// Whether [`printable`] leaves `text` as it is.
 pub fn is_printable(text: &str) -> bool {
-    !text.contains(is_hostile)
+    !text.contains(is_hostile) && !text.contains("##[")
 }
 
 /// The same of a JSON text, which stays the same JSON: outside of strings only line ends are control
-/// characters, and inside all below U+0020 are escaped already.
+/// characters and no `#` stands, and inside all below U+0020 are escaped already.
 fn printable_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
-    for c in json.chars() {
+    for c in json.replace("##[", "\\u0023#[").chars() {
         if is_hostile(c) && c != '\n' {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 let _ = write!(shown, "\\u{unit:04x}");
@@ -403,11 +414,19 @@ mod tests {
         );
     }
 
+    /// actions/runner takes `##[NAME]` for a command wherever it stands in a line.
+    #[test]
+    fn nothing_that_is_printed_holds_the_start_of_a_workflow_command() {
+        assert_eq!(printable("a ##[add-mask]x"), "a ##\\u{5b}add-mask]x");
+        assert_eq!(printable("###[x]##[y]"), "###\\u{5b}x]##\\u{5b}y]");
+        assert_eq!(printable("# [x] ## [y] #[z]"), "# [x] ## [y] #[z]");
+    }
+
     #[test]
     fn json_stays_the_same_json() {
-        let value = serde_json::json!({"a\u{202e}": "\u{9b}31m\u{1b}\u{7f}é"});
+        let value = serde_json::json!({"a\u{202e}": "\u{9b}31m\u{1b}\u{7f}é", "##[": "###[x]##[y]##"});
         let shown = printable_json(&serde_json::to_string_pretty(&value).expect("JSON"));
-        assert!(!shown.contains(|c| is_hostile(c) && c != '\n'), "{shown:?}");
+        assert!(!shown.contains(|c| is_hostile(c) && c != '\n') && !shown.contains("##["), "{shown:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
     }
 
@@ -429,6 +448,7 @@ mod tests {
         for (kind, ok) in [(ErrorKind::BrokenPipe, true), (ErrorKind::StorageFull, false)] {
             let mut console = Console::new(Box::new(Failing(kind)), Box::new(io::sink()));
             console.line("data");
+            assert!(!console.has_delivered(), "{kind}");
             assert_eq!(console.finish().is_ok(), ok, "{kind}");
         }
     }

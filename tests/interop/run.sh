@@ -9,9 +9,10 @@
 #
 #     sh run.sh           everything
 #     sh run.sh witness   witnesses only
+#     sh run.sh messages  sealed messages and legacy boxes only
 #     sh run.sh windows   the command line on Windows only, by wine; without mingw, wine and Rust's target it is not run
 #
-#   LOG_SERVER_BIN, AIP_ATTEST_BIN, WITNESS_BIN, CHECK_NOTE_BIN
+#   LOG_SERVER_BIN, AIP_ATTEST_BIN, WITNESS_BIN, CHECK_NOTE_BIN, MESSAGE_INTEROP_BIN
 #                                    our programs (default: release builds in $CARGO_TARGET_DIR or ./target)
 #   OMNIWITNESS                      a built omniwitness, which no package client has: without it its check is not run
 #   AIP_VECTORS                      folder with entry.json and sigstore/: the checks run on its sample log too
@@ -27,6 +28,7 @@ log_server=${LOG_SERVER_BIN:-$binaries/log-server}
 aip_attest=${AIP_ATTEST_BIN:-$binaries/aip-attest}
 witness=${WITNESS_BIN:-$binaries/witness}
 check_note=${CHECK_NOTE_BIN:-$binaries/check_note}
+message_interop=${MESSAGE_INTEROP_BIN:-$binaries/message_interop}
 cache=${AIP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aip}/interop
 work=$(mktemp -d)
 mkdir -p "$cache/bin"
@@ -36,7 +38,7 @@ cosign_version=v3.1.3
 fsck_package=github.com/transparency-dev/tessera/cmd/fsck
 
 names="fsck xmod torchwood pymerkle securesystemslib in-toto-attestation openapi-spec-validator tlog_tiles sigstore-verify cosign \
-posix-oneshot litewitness omniwitness formats nginx windows"
+posix-oneshot litewitness omniwitness formats nginx pyhpke crypto/hpke pynacl windows"
 scenes='' processes='' passed=0 failed=0 not_run=0
 
 # end PROCESS: one that this run started.
@@ -322,7 +324,7 @@ check_nginx() {
 
 # ---- The run
 
-case ${1:-} in '' | witness | windows) ;; *) echo "run.sh: $1? There are: witness, windows" >&2 && exit 2 ;; esac
+case ${1:-} in '' | messages | witness | windows) ;; *) echo "run.sh: $1? There are: messages, witness, windows" >&2 && exit 2 ;; esac
 for name in ${INTEROP_ONLY:-}; do
     case " $names " in *" $name "*) ;; *) echo "INTEROP_ONLY: no check $name; there are: $names" >&2 && exit 2 ;; esac
 done
@@ -366,10 +368,12 @@ check_log() {
     if wanted nginx && installed nginx get_nginx; then check_nginx; fi
 }
 
+. "$here/messages.sh"
 . "$here/witness.sh"
 . "$here/windows.sh"
 case ${1:-} in
-    '') check_log; check_witnesses; check_windows ;;
+    '') check_log; check_messages; check_witnesses; check_windows ;;
+    messages) check_messages ;;
     witness) check_witnesses ;;
     windows) check_windows ;;
 esac

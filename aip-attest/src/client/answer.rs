@@ -6,10 +6,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use attestation::Did;
+use attestation::did::from_did_key;
+use attestation::entry::LogTime;
 use attestation::lists::{ListKey, Listed};
 use serde::Deserialize;
 use serde_json::Value;
 use tlog::encoding;
+use tlog::key::Ed25519PublicKey;
 
 use crate::report::printable;
 
@@ -89,6 +93,8 @@ pub struct Problem {
     pub detail: Option<String>,
     /// What to do, as the log's word: anybody who serves a log can write one.
     pub hint: Option<String>,
+    /// The log's time, where the request was not of it.
+    pub now: Option<LogTime>,
 }
 
 impl Problem {
@@ -101,6 +107,7 @@ impl Problem {
                 title: excerpt(&String::from_utf8_lossy(body)),
                 detail: None,
                 hint: None,
+                now: None,
             },
             |wire| wire.into_problem(status),
         )
@@ -187,6 +194,19 @@ pub(super) fn lists(body: &[u8], keys: &[ListKey]) -> Result<BTreeMap<ListKey, V
     keys.iter().map(&mut list).collect()
 }
 
+/// The key of a DID document that hashes to the DID. Whoever serves the document, no other key does.
+pub(super) fn genesis_key(body: &[u8], did: Did) -> Result<Option<Ed25519PublicKey>, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Wire {
+        #[serde(default)]
+        also_known_as: Vec<String>,
+    }
+    let wire: Wire = parse(body)?;
+    let mut keys = wire.also_known_as.iter().filter_map(|name| from_did_key(name).ok());
+    Ok(keys.find(|key| Did::of(key) == did))
+}
+
 fn proved(events: Vec<WireProved>) -> Result<Vec<ProvedLeaf>, String> {
     let event =
         |event: WireProved| Ok(ProvedLeaf { leaf: base64("identity", &event.leaf)?, proof: event.proof });
@@ -245,6 +265,8 @@ struct WireProblem {
     detail: Value,
     #[serde(default)]
     hint: Value,
+    #[serde(default)]
+    now: Value,
 }
 
 impl WireProblem {
@@ -258,11 +280,12 @@ impl WireProblem {
             title: text(&self.title).unwrap_or_default(),
             detail: text(&self.detail),
             hint: text(&self.hint).map(|hint| format!("the log says: {hint}")),
+            now: self.now.as_u64().and_then(LogTime::from_millis),
         }
     }
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, String> {
+pub(super) fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| printable(&error.to_string()).into_owned())
 }
 

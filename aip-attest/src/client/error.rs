@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use attestation::entry::LogTime;
 use log_client::Error as HttpError;
 use rustls::Error as TlsError;
 
@@ -63,6 +64,14 @@ impl ClientError {
             Self::Refused { problem, retry_after, .. } if problem.is_for_now() => Some(*retry_after),
             Self::Http(HttpError::Tls { .. }) => None,
             Self::Http(_) => Some(None),
+            _ => None,
+        }
+    }
+
+    /// The log's time, if it refused the request because of another one in it.
+    pub fn time_there(&self) -> Option<LogTime> {
+        match self {
+            Self::Refused { problem, .. } if problem.rule == "request-clock" => problem.now,
             _ => None,
         }
     }

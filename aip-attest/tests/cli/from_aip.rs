@@ -167,7 +167,7 @@ fn what_is_not_as_it_was_signed_is_told() {
 
 #[test]
 fn alices_key_with_bobs_did_is_not_bob() {
-    // compat.md §1.3. The credentials file says so, and Python signs with it: "Signature valid! Signer: Bob".
+    // The credentials file says so, and Python signs with it: "Signature valid! Signer: Bob".
     let manifest = attestation::manifest::Manifest::sign(
         BOB.parse().expect("a DID"),
         &tlog::key::Ed25519PrivateKey::from_seed(&crate::world::SIGNER_SEED),

@@ -20,6 +20,7 @@ use tlog::proof::TlogProof;
 use tlog::tile::{Resource, TILE_WIDTH, Tile, hashes_at};
 use tlog::{Hash, LeafIndex, TreeSize, UnixTime, cosignature};
 
+use crate::relay::Mail;
 use crate::world::{ORIGIN, witness_key};
 
 /// How the log answers one submission, instead of honestly.
@@ -83,6 +84,7 @@ struct State {
     shown: Option<usize>,
     /// The tree that is shown instead, of equal leaves: 2 to the power of this.
     immense: Option<u8>,
+    mail: Mail,
 }
 
 /// What the log does with its tiles.
@@ -116,6 +118,7 @@ impl Log {
             tiles: Tiles::Served,
             shown: None,
             immense: None,
+            mail: Mail::default(),
         };
         let state = Arc::new(Mutex::new(state));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -148,6 +151,17 @@ impl Log {
 
     pub(crate) fn set_policy(&self, policy: String) {
         self.lock().policy = policy;
+    }
+
+    /// What its relay holds, to be looked at or changed.
+    pub(crate) fn mail<T>(&self, act: impl FnOnce(&mut Mail) -> T) -> T {
+        act(&mut self.lock().mail)
+    }
+
+    /// Asks no witness from here on, so that its age is nobody's to attest.
+    pub(crate) fn ask_no_witness(&self) {
+        let mut log = self.lock();
+        log.policy = format!("log {}\nquorum none\n", log.key.verifier());
     }
 
     /// Appends `count` leaves that say `what`.
@@ -312,6 +326,12 @@ impl State {
                     .position(|(entry, _)| entry.claim().hash().get().to_string() == claim);
                 (200, self.logged(at.expect("a claim"), None).to_string().into_bytes())
             }
+            ["did", did] => self.mail.document(did),
+            ["api", "v1", "evidence"] => {
+                let checkpoint = Checkpoint::parse(self.checkpoint(true, true).text()).expect("a checkpoint");
+                (200, self.mail.evidence(body, &self.key, &checkpoint, self.checkpoint(true, true)))
+            }
+            ["api", "v1", "messages" | "mailbox"] => self.mail.answer(path, body),
             ["tile", ..] => {
                 self.tile(path.trim_start_matches('/')).map_or((404, Vec::new()), |tile| (200, tile))
             }

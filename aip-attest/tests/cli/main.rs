@@ -20,8 +20,12 @@ mod inspecting;
 #[cfg(unix)]
 mod install;
 mod log;
+mod mailbox;
 mod network;
+#[cfg(unix)]
+mod notify;
 mod policies;
+mod relay;
 #[cfg(unix)]
 mod runner;
 mod signing;

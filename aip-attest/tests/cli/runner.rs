@@ -23,6 +23,8 @@ pub(crate) struct Run {
     pub(crate) printed: String,
     /// What the steps left for later ones of the job: `NAME=VALUE`.
     pub(crate) job: BTreeMap<String, String>,
+    /// The folders that they put before PATH for later ones.
+    pub(crate) path: Vec<String>,
     /// The runner's folder for this job, outside of the checkout.
     pub(crate) temp: tempfile::TempDir,
 }
@@ -67,6 +69,7 @@ pub(crate) fn run_from(world: &World, action: &Path, with: &[(&str, &str)], job:
         summary: String::new(),
         printed: String::new(),
         job: BTreeMap::new(),
+        path: Vec::new(),
         temp: tempfile::tempdir().expect("a folder"),
     };
     for step in action_yml["runs"]["steps"].as_array().expect("steps") {
@@ -96,6 +99,7 @@ pub(crate) fn run_from(world: &World, action: &Path, with: &[(&str, &str)], job:
         run.commands.extend(commands(&String::from_utf8_lossy(&done.stderr)));
         run.summary.push_str(&fs::read_to_string(&summary).expect("a summary"));
         run.job.extend(outputs(&fs::read_to_string(&later).expect("variables")));
+        run.path.extend(fs::read_to_string(&path).expect("folders").lines().map(str::to_owned));
         let id = step["id"].as_str().expect("an id").to_owned();
         steps.insert(id, outputs(&fs::read_to_string(&output).expect("outputs")));
         if !done.status.success() {
@@ -108,6 +112,53 @@ pub(crate) fn run_from(world: &World, action: &Path, with: &[(&str, &str)], job:
             .insert(name.clone(), evaluate(output["value"].as_str().expect("text"), &inputs, &job, &steps));
     }
     run
+}
+
+/// A step of a workflow that is a script, and what came of it.
+#[derive(Debug)]
+pub(crate) struct Script {
+    pub(crate) code: i32,
+    /// The commands that the runner took, with what they say.
+    pub(crate) commands: Vec<String>,
+    pub(crate) printed: String,
+    /// What it wrote to the runner's files: outputs, variables, folders, summary.
+    pub(crate) wrote: String,
+}
+
+/// Runs the step `- run: …` of a workflow behind the action's `run`, with variables of the job and values of expressions such as
+/// `github.sha`. Without a `shell:` that is `bash -e`.
+pub(crate) fn script(
+    world: &World,
+    step: &Value,
+    run: &Run,
+    job: &[(&str, &str)],
+    values: &[(&str, &str)],
+) -> Script {
+    let evaluate = |text: &str| {
+        let mut text = text.to_owned();
+        for (name, value) in values {
+            text = text.replace(&format!("${{{{ {name} }}}}"), value);
+        }
+        assert!(!text.contains("${{"), "{text}");
+        text
+    };
+    let mut command = world.command("bash");
+    command.args(["-e", "-c", &evaluate(step["run"].as_str().expect("a script"))]);
+    command.env("GITHUB_ACTIONS", "true").envs(&run.job).envs(job.iter().copied());
+    command.env("PATH", [run.path.join(":").as_str(), "/usr/bin:/bin"].join(":"));
+    for (name, value) in step["env"].as_object().into_iter().flatten() {
+        command.env(name, evaluate(value.as_str().expect("text")));
+    }
+    let files = ["GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY", "GITHUB_STATE"];
+    let files = files.map(|name| (name, world.file(&format!(".runner/{name}"), b"")));
+    let done = command.envs(files.iter().map(|(name, path)| (name, path))).output().expect("bash runs");
+    let printed = [done.stdout, done.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8")).concat();
+    Script {
+        code: done.status.code().expect("an exit code"),
+        commands: commands(&printed),
+        printed,
+        wrote: files.iter().map(|(_, path)| fs::read_to_string(path).expect("a file")).collect(),
+    }
 }
 
 /// The values of all inputs. One that the action does not have is a mistake in the test.

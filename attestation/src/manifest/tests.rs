@@ -35,7 +35,7 @@ fn what_is_written_is_read_and_verified() {
 
 #[test]
 fn with_one_signers_key_and_anothers_did_it_is_refused() {
-    // compat.md §1.3, first line: the Python client says "Signature valid! Signer: Bob" here.
+    // The Python client says "Signature valid! Signer: Bob" here.
     let bob = Did::of(&Ed25519PrivateKey::from_seed(&[9; 32]).public_key());
     let manifest = Manifest::sign(bob, &key(), 1, sample().files);
     let read = Manifest::parse(manifest.to_json().as_bytes()).expect("a manifest");

@@ -40,6 +40,7 @@ const FILES: &[(&str, &str)] = &[
     ("~/.aip/identities/NAME/", "the same of the identity that --as NAME takes"),
     ("~/aip-recovery-….json", "the recovery key, written once: move it off the machine"),
     ("~/.aip/pins/", "the logs that were pinned, and the largest tree that was seen of each"),
+    ("~/.aip/seen-messages", "which messages were shown; with --state DIR in DIR"),
     ("~/.aip/findings/", "signed proof against a log that contradicted itself"),
     ("~/.aip/trust.toml", "your own settings and trust roots"),
     (".aip/policy, .aip/trust.toml", "policy and settings of a repository"),
@@ -204,6 +205,35 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             "two builds of one thing that differ",
         )],
     ),
+    (
+        "message",
+        &[
+            example(
+                concat!("$ message ", did!(), " 'Build 3f1c2a9 complete. Artifacts signed.'"),
+                "tell a partner, who alone can read it",
+            ),
+            example(
+                concat!("$ message --to ", did!(), " --receipt app.tar.gz.receipt.json 'ready to deploy'"),
+                "name the artifact and its entry, for inbox --artifact",
+            ),
+            example(concat!("git log -1 | $ message ", did!(), " -"), "from standard input"),
+        ],
+    ),
+    (
+        "inbox",
+        &[
+            example("$ inbox", "what waits for you"),
+            example(
+                "$ inbox --unread --ack --save mail",
+                "what is new, with its files; then delete it there",
+            ),
+            example(
+                concat!("$ inbox --wait 30m --from ", did!(), " --artifact app.tar.gz --ack"),
+                "wait until a pipeline says that this file is built",
+            ),
+        ],
+    ),
+    ("reply", &[example("$ reply 8ad04586 'Deployed.'", "answer a message in the mailbox")]),
     (
         "policy",
         &[

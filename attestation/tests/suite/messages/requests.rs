@@ -3,10 +3,10 @@
 use attestation::Did;
 use attestation::entry::LogTime;
 use attestation::message::{
-    Accept, Action, Attachment, List, MAX_REQUEST_BYTES, MAX_SEALED_BYTES, Request, Route, Sealed, Settings,
-    SignedRequest,
+    Accept, Acknowledged, Action, Attachment, Content, List, MAX_REQUEST_BYTES, MAX_SEALED_BYTES, Page,
+    Request, Route, Sealed, Settings, SignedRequest, Stored,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tlog::encoding::{base64, decode_base64};
 use tlog::key::Ed25519PublicKey;
 
@@ -159,4 +159,45 @@ fn settings_say_who_may_send() {
     assert!(admits(Accept::Anyone, 4, false));
     assert!(!admits(Accept::Registered, 4, false) && admits(Accept::Registered, 4, true));
     assert!(!admits(Accept::Listed, 4, true));
+}
+
+/// The members that a relay answers with, and what a client makes of others.
+#[test]
+fn answers_are_read_as_they_are_written() {
+    let vectors = vectors();
+    let id = "ab".repeat(32);
+    let did = text(&vectors["identities"]["alice"], "did").to_owned();
+    let legacy = json!({"encrypted_content": "AA==", "signature": "AAAA", "timestamp": null});
+    let head = json!({"expires": 2, "id": id, "number": 7, "receivedAt": 1, "sender": did});
+    let with = |name: &str, value: Value| {
+        let mut waiting = head.clone();
+        waiting[name] = value;
+        waiting
+    };
+    let page =
+        json!({"messages": [with("legacy", legacy), with("sealed", json!("QUlQ"))], "more": false, "now": 3});
+    let read: Page = serde_json::from_value(page.clone()).expect("a page");
+    assert_eq!(read.messages[1].content, Content::Sealed("QUlQ".to_owned()));
+    assert!(matches!(read.messages[0].content, Content::Legacy(_)));
+    assert_eq!(serde_json::to_value(&read).expect("JSON"), page);
+
+    let stored = json!({"expires": 2, "id": id, "receivedAt": 1, "stored": true});
+    let read: Stored = serde_json::from_value(stored.clone()).expect("an answer");
+    assert_eq!(serde_json::to_value(read).expect("JSON"), stored);
+    let acknowledged: Acknowledged = serde_json::from_value(json!({"acknowledged": 1})).expect("an answer");
+    assert_eq!(acknowledged.acknowledged, 1);
+
+    for (name, bad) in [
+        ("no content", head.clone()),
+        ("an id in capitals", {
+            let mut waiting = with("sealed", json!(""));
+            waiting["id"] = json!("AB".repeat(32));
+            waiting
+        }),
+    ] {
+        let page = json!({"messages": [bad], "more": false, "now": 3});
+        assert!(serde_json::from_value::<Page>(page).is_err(), "{name}");
+    }
+    let late = json!({"expires": 1_u64 << 53, "id": id, "receivedAt": 1, "stored": true});
+    assert!(serde_json::from_value::<Stored>(late).is_err());
 }

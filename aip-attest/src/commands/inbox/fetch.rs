@@ -1,0 +1,95 @@
+//! The mailbox, page by page, and the wait for what is not there yet.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use attestation::message::{List, MAX_PAGE, Page};
+
+use crate::messages::judging::{Arrived, Judge, Judged, Verdict};
+use crate::messages::relay::Relay;
+use crate::report::{Console, Result};
+
+/// How much is fetched, and how long is waited for it.
+pub(super) struct Fetch<'a, 'r> {
+    pub(super) relay: &'a mut Relay<'r>,
+    /// Until when a message is waited for.
+    pub(super) end: Option<Instant>,
+    /// The most messages that are shown.
+    pub(super) limit: Option<u64>,
+}
+
+impl Fetch<'_, '_> {
+    /// What is in the mailbox; if somebody waits, up to the page with the first message that is accepted.
+    pub(super) fn all(mut self, judge: &mut Judge<'_>, console: &mut Console) -> Result<Vec<Judged>> {
+        let (mut judged, mut after, mut is_told) = (Vec::new(), 0, false);
+        loop {
+            let begun = Instant::now();
+            let Some(page) = self.page(after, is_told, console)? else { continue };
+            let (is_empty, more) = (page.messages.is_empty(), page.more);
+            after = page.messages.last().map_or(after, |last| last.number.max(after));
+            let arrived = page.messages.into_iter().map(Arrived::from).collect();
+            // Those who sent were judged as of an earlier page.
+            judge.directory.forget();
+            judged.extend(self.within_limit(judged.len(), arrived, judge, console)?);
+            let is_there = judged.iter().any(|one: &Judged| matches!(one.verdict, Verdict::Accepted(_)));
+            let is_full = self.limit.is_some_and(|limit| judged.len() as u64 >= limit);
+            match self.end {
+                _ if is_full => return Ok(judged),
+                // A page without messages has none behind it, whatever the relay says.
+                None if !more || is_empty => return Ok(judged),
+                Some(_) if is_there => return Ok(judged),
+                Some(end) if Instant::now() >= end => return Ok(judged),
+                _ => {}
+            }
+            if let Some(end) = self.end.filter(|_| !more || is_empty) {
+                if !is_told {
+                    let left = end.saturating_duration_since(Instant::now()).as_secs();
+                    console.note(format!("waiting for a message, {left} s at most"));
+                    is_told = true;
+                } else if is_empty {
+                    // A relay that does not wait is not asked without a pause.
+                    let pause = LEAST_PAUSE.saturating_sub(begun.elapsed());
+                    thread::sleep(pause.min(end.saturating_duration_since(Instant::now())));
+                }
+            }
+        }
+    }
+
+    /// A page; `None` if the relay could not be asked now, and somebody still waits.
+    fn page(&mut self, after: u64, waits: bool, console: &mut Console) -> Result<Option<Page>> {
+        let left = self.end.map_or(0, |end| end.saturating_duration_since(Instant::now()).as_secs());
+        let wait = if waits { left.min(LONGEST_WAIT_SECONDS) } else { 0 };
+        match self.relay.list(&List { after, keys: None, limit: MAX_PAGE, wait }, console) {
+            Ok(page) => Ok(Some(page)),
+            Err(failure) if failure.is_for_now() && left > 0 => {
+                console.note(format!("{}; still waiting", failure.one_line()));
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// One at a time where only so many are shown: what is not shown is not marked as such.
+    fn within_limit(
+        &self,
+        shown: usize,
+        arrived: Vec<Arrived>,
+        judge: &mut Judge<'_>,
+        console: &mut Console,
+    ) -> Result<Vec<Judged>> {
+        let Some(limit) = self.limit else { return judge.judge(arrived, console) };
+        let mut judged = Vec::new();
+        for one in arrived {
+            if (shown + judged.len()) as u64 >= limit {
+                break;
+            }
+            judged.extend(judge.judge(vec![one], console)?);
+        }
+        Ok(judged)
+    }
+}
+
+/// Proxies between cut answers that take longer.
+const LONGEST_WAIT_SECONDS: u64 = 25;
+
+const LEAST_PAUSE: Duration = Duration::from_secs(1);

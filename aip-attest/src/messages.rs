@@ -1,0 +1,27 @@
+//! Messages from one DID to others: written, sealed and sent; fetched, opened and judged.
+//!
+//! What a message is and what its recipient checks stands in `attestation::message`. Here are the relay that carries it, the
+//! evidence that judges sender and recipient, and the files that it comes from and goes to.
+//!
+//! ```text
+//!   composing   arguments and files to a message
+//!   sending     a message to a copy for each key of each recipient, and to the relay
+//!   relay       signed requests to a log's relay
+//!   directory   who somebody is: evidence that may decide something
+//!   keys        the keys that open what comes
+//!   judging     what came to a verdict
+//!   artifacts   does a message's receipt prove the file?
+//!   seen        the messages that were shown
+//!   saving      attachments to files
+//! ```
+//! Text of others goes through [`crate::report`], which leaves no command, escape or turned line in it.
+
+pub mod artifacts;
+pub mod composing;
+pub mod directory;
+pub mod judging;
+pub mod keys;
+pub mod relay;
+pub mod saving;
+pub mod seen;
+pub mod sending;

@@ -1,0 +1,191 @@
+//! Who somebody is that one writes to or hears from: by evidence from the log as of now, which may decide as it does for a
+//! gate (`scoring::age`, decision 0009).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use attestation::Did;
+use attestation::evidence::Proven;
+use attestation::identity::Identity as State;
+use attestation::message::{Keys, Recipient};
+use attestation::receipt::SignerState;
+use serde_json::{Value, json};
+use tlog::UnixTime;
+use tlog::checkpoint::Checkpoint;
+use tlog::key::Ed25519PublicKey;
+
+use crate::clock;
+use crate::evidence;
+use crate::fresh_evidence;
+use crate::patience::Patience;
+use crate::policy_file::pins::Pins;
+use crate::policy_file::{self, Source};
+use crate::report::{Console, Failure, Result};
+use crate::scoring::age::{self, MaxAge, Way};
+use crate::target::{self, Target};
+
+/// What a log says of DIDs, as far as it was asked.
+pub struct Directory<'a> {
+    target: &'a Target,
+    pins: &'a Pins,
+    max_age: MaxAge,
+    timeout: Duration,
+    deadline: Instant,
+    senders: BTreeMap<Did, Result<Sender>>,
+    as_of: Option<AsOf>,
+}
+
+/// Somebody who sent a message.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// Its state; `None`: it is not registered.
+    pub state: Option<State>,
+    /// The same, to judge receipts by.
+    pub signer: SignerState,
+}
+
+/// The tree that judged.
+#[derive(Clone, Debug)]
+pub struct AsOf {
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// The latest time that the quorum attests; `None` without witnesses.
+    pub attested: Option<UnixTime>,
+}
+
+impl<'a> Directory<'a> {
+    /// The directory of a log whose checkpoint may have `max_age`. Each question has `timeout`, and none lasts beyond
+    /// `deadline`.
+    pub fn new(
+        target: &'a Target,
+        pins: &'a Pins,
+        max_age: MaxAge,
+        timeout: Duration,
+        deadline: Instant,
+    ) -> Self {
+        Self { target, pins, max_age, timeout, deadline, senders: BTreeMap::new(), as_of: None }
+    }
+
+    /// Refuses to decide anything about what comes by a log that nobody but itself has named.
+    pub fn refuse_unfounded(&self) -> Result<()> {
+        if !matches!(self.target.judge.source, Source::Log(_)) {
+            return Ok(());
+        }
+        Err(Failure::new("nobody but the log itself says which log it is")
+            .because("by a log's own word everybody is who whoever serves one says")
+            .hint(target::PIN_ONCE)
+            .hint(policy_file::IN_CI))
+    }
+
+    /// The keys to which a message for `did` is sealed. That none may be, or nothing is known of it, is false.
+    pub fn keys(&self, did: Did, console: &mut Console) -> Result<Keys> {
+        let proven = self.ask(&json!({"did": did, "messages": true}), console)?;
+        let cannot = |error| {
+            Failure::refuted(format!("the evidence does not show how messages reach {did}")).caused_by(error)
+        };
+        let recipient = match proven.recipient(did, None).map_err(cannot)? {
+            Some(recipient) => recipient,
+            None => self.bare(did, console)?,
+        };
+        recipient.keys(clock::now_millis()).map_err(|error| {
+            Failure::refuted(format!("recipient-state: no message may go to {did}")).caused_by(&error)
+        })
+    }
+
+    /// A DID that the log knows without an inception: by the key that hashes to it.
+    fn bare(&self, did: Did, console: &mut Console) -> Result<Recipient> {
+        let key = self.patience().ask(console, || self.target.client.genesis_key(did))?;
+        key.map(Recipient::Bare).ok_or_else(|| {
+            Failure::refuted(format!("no-did: the log `{}` knows nothing of {did}", self.target.origin))
+                .because("a log knows a DID by its inception, or by an artifact that it logged")
+                .hint("its owner makes it known with `aip-attest init --register`")
+                .hint(
+                    "or write the message to a file: --recipient-key did:key:… --out FILE, with the key that its owner gives you",
+                )
+        })
+    }
+
+    /// The state of somebody who sent a message.
+    pub fn sender(&mut self, did: Did, console: &mut Console) -> Result<Sender> {
+        if let Some(known) = self.senders.get(&did) {
+            return known.clone();
+        }
+        let sender = self.ask_for_sender(did, console);
+        self.senders.insert(did, sender.clone());
+        sender
+    }
+
+    /// Forgets what was learnt: what is judged from here on is judged by what the log says then.
+    pub fn forget(&mut self) {
+        self.senders.clear();
+    }
+
+    /// The tree by which somebody was judged last.
+    pub fn as_of(&self) -> Option<&AsOf> {
+        self.as_of.as_ref()
+    }
+
+    /// The log.
+    pub fn target(&self) -> &Target {
+        self.target
+    }
+
+    /// The roots of logs that were seen.
+    pub fn pins(&self) -> &Pins {
+        self.pins
+    }
+
+    /// Until when the next question is asked.
+    pub fn patience(&self) -> Patience {
+        Patience::until((Instant::now() + self.timeout).min(self.deadline))
+    }
+
+    fn ask_for_sender(&mut self, did: Did, console: &mut Console) -> Result<Sender> {
+        let proven = self.ask(&json!({"did": did}), console)?;
+        let cannot =
+            |error| Failure::new(format!("the evidence does not show the state of {did}")).caused_by(error);
+        self.as_of = Some(AsOf { checkpoint: proven.checkpoint().clone(), attested: proven.attested() });
+        Ok(Sender {
+            state: evidence::state(&proven, did)?,
+            signer: SignerState::of(&proven, did).map_err(cannot)?,
+        })
+    }
+
+    /// Evidence that may decide. What the log lacks for a moment, such as its witnesses' cosignatures, is waited for.
+    fn ask(&self, query: &Value, console: &mut Console) -> Result<Proven> {
+        let mut patience = self.patience();
+        loop {
+            let failure = match fresh_evidence::fetch(self.target, query, self.pins, &mut patience, console) {
+                Ok((_, proven)) => return self.founded(proven),
+                Err(failure) => failure,
+            };
+            if !failure.is_for_now() || !patience.pause(None, console, &failure.one_line()) {
+                return Err(failure);
+            }
+        }
+    }
+
+    fn founded(&self, proven: Proven) -> Result<Proven> {
+        let (Checkpoint { origin, size, .. }, trust) = (proven.checkpoint(), &self.target.judge.trust);
+        trust.refuse_small(origin, *size)?;
+        let way = Way::to(&self.target.client);
+        for limit in
+            [Some(self.max_age), trust.max_checkpoint_age().map(MaxAge::Setting)].into_iter().flatten()
+        {
+            age::refuse_stale(*size, proven.attested(), way, limit, clock::now())?;
+        }
+        Ok(proven)
+    }
+}
+
+/// The key of a DID that somebody gave by another way than the log's: it must hash to the DID.
+pub fn given_key(did: Did, key: &Ed25519PublicKey) -> Result<Keys> {
+    if Did::of(key) != did {
+        return Err(Failure::refuted("the recipient's key is not the DID's")
+            .because(format!("it hashes to {}, and the message is for {did}", Did::of(key)))
+            .hint("a key that took over by a rotation hashes to another DID: only the log's state says whose it is"));
+    }
+    Recipient::Bare(*key)
+        .keys(clock::now_millis())
+        .map_err(|error| Failure::new("no message can be sealed to this key").caused_by(error))
+}

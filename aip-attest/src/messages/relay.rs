@@ -1,0 +1,195 @@
+//! A log's relay, over signed requests (`specs/http.md`). Nothing that it answers is believed: what it carries is judged by
+//! whom it is for.
+
+use std::time::{Duration, Instant};
+
+use attestation::entry::LogTime;
+use attestation::message::{
+    Acknowledged, Action, EnvelopeId, List, MAX_ACKNOWLEDGED, Page, Request, RequestError, Sealed,
+    SignedRequest, Stored,
+};
+use serde::de::DeserializeOwned;
+
+use crate::client::{Client, ClientError};
+use crate::clock;
+use crate::keyfile::Identity;
+use crate::patience::Patience;
+use crate::report::{Console, Failure, Result};
+use crate::target::Target;
+
+/// The relay of a log, for one DID and as long as somebody waits.
+pub struct Relay<'a> {
+    client: &'a Client,
+    origin: &'a str,
+    identity: &'a Identity,
+    deadline: Instant,
+    /// The relay's clock less this machine's, in milliseconds, once the relay said that they differ.
+    difference: Option<i128>,
+}
+
+/// What became of a copy that was offered to the relay.
+pub enum Offered {
+    /// It waits for its recipient, or did before.
+    Stored(Stored),
+    /// The relay's clock is another one, which [`Relay::now`] follows from here on. What was written by the old one is to be
+    /// written again.
+    OtherClock,
+}
+
+impl<'a> Relay<'a> {
+    /// The relay of `target`, used by `identity` until `deadline`.
+    pub fn new(target: &'a Target, identity: &'a Identity, deadline: Instant) -> Self {
+        Self { client: &target.client, origin: &target.origin, identity, deadline, difference: None }
+    }
+
+    /// The time: this machine's, corrected once by what the relay said.
+    pub fn now(&self) -> LogTime {
+        let now = clock::now_millis();
+        let Some(difference) = self.difference else { return now };
+        let corrected =
+            (i128::from(now.as_millis()) + difference).clamp(0, i128::from(LogTime::MAX.as_millis()));
+        u64::try_from(corrected).ok().and_then(LogTime::from_millis).unwrap_or(now)
+    }
+
+    /// Has a copy kept until `expires`. Answers when it is durable there.
+    pub fn send(&mut self, sealed: &Sealed, expires: LogTime, console: &mut Console) -> Result<Offered> {
+        let Identity { did, key, .. } = self.identity;
+        let make = |now| SignedRequest::send(sealed, *did, self.origin, now, expires, key);
+        match self.post(&make, self.deadline, console) {
+            Ok(stored) => Ok(Offered::Stored(stored)),
+            Err(Refused::Clock(now)) if self.difference.is_none() => {
+                self.follow(now, console);
+                Ok(Offered::OtherClock)
+            }
+            Err(Refused::Clock(_)) => Err(two_clocks()),
+            Err(Refused::By(error)) => Err(of_send(error)),
+            Err(Refused::Other(failure)) => Err(failure),
+        }
+    }
+
+    /// A page of the mailbox, by arrival.
+    pub fn list(&mut self, list: &List, console: &mut Console) -> Result<Page> {
+        // Between the relay's answer and ours lies the way.
+        let until = Instant::now() + Duration::from_secs(list.wait) + PAGE_PATIENCE;
+        self.ask(&Action::List(list.clone()), until.min(self.deadline), console)
+    }
+
+    /// Deletes what was fetched and is not needed any more. An id that is not there is no error.
+    pub fn acknowledge(&mut self, ids: &[EnvelopeId], console: &mut Console) -> Result<u64> {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut deleted = 0;
+        for ids in ids.chunks(MAX_ACKNOWLEDGED) {
+            let answer: Acknowledged =
+                self.ask(&Action::Acknowledge(ids.to_vec()), self.deadline, console)?;
+            deleted += answer.acknowledged;
+        }
+        Ok(deleted)
+    }
+
+    fn ask<T: DeserializeOwned>(
+        &mut self,
+        action: &Action,
+        until: Instant,
+        console: &mut Console,
+    ) -> Result<T> {
+        for _ in 0..2 {
+            let request = |issued_at| {
+                let request = Request {
+                    action: action.clone(),
+                    did: self.identity.did,
+                    issued_at,
+                    origin: self.origin.to_owned(),
+                };
+                SignedRequest::sign(request, &self.identity.key)
+            };
+            match self.post(&request, until, console) {
+                Ok(answer) => return Ok(answer),
+                Err(Refused::Clock(now)) if self.difference.is_none() => self.follow(now, console),
+                Err(Refused::Clock(_)) => break,
+                Err(Refused::By(error)) => return Err(of_mailbox(error)),
+                Err(Refused::Other(failure)) => return Err(failure),
+            }
+        }
+        Err(two_clocks())
+    }
+
+    /// Posts a request, signed anew for each try, until there is an answer, a refusal, or no time left.
+    fn post<T: DeserializeOwned>(
+        &self,
+        make: &dyn Fn(LogTime) -> Result<SignedRequest, RequestError>,
+        until: Instant,
+        console: &mut Console,
+    ) -> Result<T, Refused> {
+        let mut patience = Patience::until(until);
+        loop {
+            let request = make(self.now()).map_err(|error| {
+                Refused::Other(Failure::new("the relay cannot be asked this").caused_by(error))
+            })?;
+            let route = request.request().action.route();
+            let error = match self.client.signed_request(route, request.to_json()) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if let Some(now) = error.time_there() {
+                return Err(Refused::Clock(now));
+            }
+            let Some(retry_after) = error.retry() else { return Err(Refused::By(error)) };
+            if !patience.pause(retry_after, console, &error.one_line()) {
+                let failure = Failure::from(error).for_now();
+                return Err(Refused::Other(failure.because("there is no time left to try again")));
+            }
+        }
+    }
+
+    fn follow(&mut self, now: LogTime, console: &mut Console) {
+        let here = clock::now_millis();
+        let difference = i128::from(now.as_millis()) - i128::from(here.as_millis());
+        let seconds = difference.unsigned_abs() / 1000;
+        let how = if difference < 0 { "ahead of" } else { "behind" };
+        console.warn(format!(
+            "this machine's clock is {seconds} s {how} the relay's, which is taken for the time of this request"
+        ));
+        console.hint("set the clock: what comes is judged by this machine's own");
+        self.difference = Some(difference);
+    }
+}
+
+/// Why there is no answer.
+enum Refused {
+    /// The request is not of the relay's time, which is this.
+    Clock(LogTime),
+    /// By the relay, or whoever answered in its place.
+    By(ClientError),
+    Other(Failure),
+}
+
+fn two_clocks() -> Failure {
+    Failure::new("the relay says two times of its clock that differ by more than five minutes")
+        .hint("ask whoever runs the log")
+}
+
+/// A refusal by a rule of the relay is false, anything else could not be done.
+fn of_send(error: ClientError) -> Failure {
+    let ClientError::Refused { problem, .. } = &error else { return error.into() };
+    let by_rule = (400..500).contains(&problem.status) && !problem.rule.is_empty();
+    let (what, hint) = (problem.to_string(), problem.hint.clone());
+    let failure = match by_rule {
+        true => Failure::refuted(format!("the relay does not take the message: {what}")),
+        false => Failure::new(format!("the relay did not take the message: {what}")),
+    };
+    let failure = hint.into_iter().fold(failure, Failure::hint);
+    if problem.status == 404 && problem.rule.is_empty() { failure.hint(NO_RELAY) } else { failure }
+}
+
+fn of_mailbox(error: ClientError) -> Failure {
+    let is_missing = error.status() == Some(404);
+    let failure = Failure::from(error);
+    if is_missing { failure.hint(NO_RELAY) } else { failure }
+}
+
+const NO_RELAY: &str = "this log carries no messages: ask whoever runs it, or name another with --log";
+
+/// How long a page is waited for, beyond what the relay is asked to wait.
+const PAGE_PATIENCE: Duration = Duration::from_secs(60);
