@@ -2,13 +2,12 @@
 
 use rand_core::{TryCryptoRng, TryRng};
 
-/// `good` with a piece of it replaced: two bytes say where, one how much, and the rest is written there. `None`: too few bytes, or they
-/// point behind it.
+/// `good` with a piece of it replaced: two bytes say where, one how much, and the rest is written there. `None`: fewer bytes.
 pub fn splice(good: &[u8], bytes: &[u8]) -> Option<Vec<u8>> {
     let (head, written) = bytes.split_first_chunk::<3>()?;
-    let at = usize::from(u16::from_be_bytes([head[0], head[1]]));
-    let kept = good.get(at..)?.get(usize::from(head[2])..)?;
-    Some([&good[..at], written, kept].concat())
+    let at = usize::from(u16::from_be_bytes([head[0], head[1]])) % (good.len() + 1);
+    let kept = &good[at..];
+    Some([&good[..at], written, &kept[usize::from(head[2]).min(kept.len())..]].concat())
 }
 
 /// No randomness: the same input does the same.

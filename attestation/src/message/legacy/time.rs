@@ -67,3 +67,99 @@ const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The last millisecond of the year 9999.
 const LAST_MILLIS: u64 = 253_402_300_799_999;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(micros: u64) -> LogTime {
+        LogTime::from_millis(micros / 1_000).expect("a time")
+    }
+
+    #[test]
+    fn known_times_are_read() {
+        for (text, micros) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1970-01-01T00:00:00.000001+00:00", 1),
+            ("1970-01-01T00:00:00.1Z", 100_000),
+            ("2000-02-29T12:00:00Z", 951_825_600_000_000),
+            ("2026-09-21T14:13:20.123456+00:00", 1_790_000_000_123_456),
+            ("2100-03-01T00:00:00Z", 4_107_542_400_000_000),
+            ("9999-12-31T23:59:59.999999Z", 253_402_300_799_999_999),
+        ] {
+            assert_eq!(parse(text), Some(micros), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_times_are_refused() {
+        for text in [
+            "",
+            "Z",
+            "+00:00",
+            "2026-09-21T14:13:20",
+            "2026-09-21T14:13:20-00:00",
+            "2026-09-21T14:13:20+01:00",
+            "2026-09-21T14:13:20z",
+            "2026-09-21t14:13:20Z",
+            "2026-09-21 14:13:20Z",
+            "2026-09-21T14:13:20.Z",
+            "2026-09-21T14:13:20.1234567Z",
+            "2026-09-21T14:13:20.12a4Z",
+            "2026-09-21T14:13:20,5Z",
+            "2026-09-21T14:13:20.5ZZ",
+            "2026-09-21T14:13:60Z",
+            "2026-09-21T14:60:20Z",
+            "2026-09-21T24:13:20Z",
+            "2026-09-31T14:13:20Z",
+            "2026-00-21T14:13:20Z",
+            "2026-13-21T14:13:20Z",
+            "2026-09-00T14:13:20Z",
+            "2023-02-29T14:13:20Z",
+            "2100-02-29T14:13:20Z",
+            "1969-12-31T23:59:59Z",
+            "0000-01-01T00:00:00Z",
+            "+026-09-21T14:13:20Z",
+            "2026-9-21T14:13:20Z",
+            " 2026-09-21T14:13:20Z",
+            "2026-09-21T14:13:2é.5Z",
+            "٢٠٢٦-09-21T14:13:20Z",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    /// Day by day through two whole cycles of leap years.
+    #[test]
+    fn every_day_is_the_one_behind_the_day_before() {
+        let (mut year, mut month, mut day) = (1970, 1, 1);
+        for days in 0..2 * 146_097 {
+            let text = format!("{year:04}-{month:02}-{day:02}T00:00:00.000000+00:00");
+            assert_eq!(parse(&text), Some(days * DAY_MILLIS * 1_000), "{text}");
+            assert_eq!(format(at(days * DAY_MILLIS * 1_000)), text);
+            day += 1;
+            let february = if year % 400 == 0 || (year % 4 == 0 && year % 100 != 0) { 29 } else { 28 };
+            let last = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1];
+            if day > last {
+                (day, month) = (1, month + 1);
+            }
+            if month > 12 {
+                (month, year) = (1, year + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_without_a_text_gets_the_last_there_is() {
+        assert_eq!(format(LogTime::MAX), "9999-12-31T23:59:59.999000+00:00");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(millis in 0..=LAST_MILLIS) {
+            prop_assert_eq!(parse(&format(at(millis * 1_000))), Some(millis * 1_000));
+        }
+    }
+}
