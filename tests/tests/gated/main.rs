@@ -4,6 +4,7 @@
 mod announced;
 mod asked;
 mod jobs;
+mod notify;
 mod pending;
 #[path = "../../../aip-attest/tests/cli/runner.rs"]
 #[expect(dead_code, reason = "the command line's own tests use the rest")]
