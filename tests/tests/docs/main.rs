@@ -93,4 +93,5 @@ pages! {
     monitor: "docs/monitor.md",
     backup: "docs/backup.md",
     policy: "docs/policy.md",
+    messages: "docs/messages.md",
 }
