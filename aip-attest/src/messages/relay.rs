@@ -25,6 +25,8 @@ pub struct Relay<'a> {
     deadline: Instant,
     /// The relay's clock less this machine's, in milliseconds, once the relay said that they differ.
     difference: Option<i128>,
+    /// How many messages it listed.
+    listed: usize,
 }
 
 /// What became of a copy that was offered to the relay.
@@ -39,7 +41,14 @@ pub enum Offered {
 impl<'a> Relay<'a> {
     /// The relay of `target`, used by `identity` until `deadline`.
     pub fn new(target: &'a Target, identity: &'a Identity, deadline: Instant) -> Self {
-        Self { client: &target.client, origin: &target.origin, identity, deadline, difference: None }
+        Self {
+            client: &target.client,
+            origin: &target.origin,
+            identity,
+            deadline,
+            difference: None,
+            listed: 0,
+        }
     }
 
     /// The time: this machine's, corrected once by what the relay said.
@@ -71,7 +80,19 @@ impl<'a> Relay<'a> {
     pub fn list(&mut self, list: &List, console: &mut Console) -> Result<Page> {
         // Between the relay's answer and ours lies the way.
         let until = Instant::now() + Duration::from_secs(list.wait) + PAGE_PATIENCE;
-        self.ask(&Action::List(list.clone()), until.min(self.deadline), console)
+        let page: Page = self.ask(&Action::List(list.clone()), until.min(self.deadline), console)?;
+        // A list that does not go on, or has no end, would be asked for as long as the relay likes.
+        let numbers = std::iter::once(list.after).chain(page.messages.iter().map(|waiting| waiting.number));
+        self.listed += page.messages.len();
+        let fault = if !numbers.is_sorted_by(|a, b| a < b) {
+            "its messages are not in the order of their numbers"
+        } else if page.messages.len() as u64 > list.limit || self.listed > MAX_LISTED {
+            "it has more messages than a mailbox"
+        } else {
+            return Ok(page);
+        };
+        Err(Failure::new(format!("the mailbox that `{}` shows is malformed", self.client.url()))
+            .because(fault))
     }
 
     /// Deletes what was fetched and is not needed any more. An id that is not there is no error.
@@ -133,7 +154,10 @@ impl<'a> Relay<'a> {
                 Err(error) => error,
             };
             if let Some(now) = error.time_there() {
-                return Err(Refused::Clock(now));
+                return Err(match now.as_millis().abs_diff(clock::now_millis().as_millis()) {
+                    0..=MAX_CORRECTION_MILLIS => Refused::Clock(now),
+                    _ => Refused::Other(far_clock(now)),
+                });
             }
             let Some(retry_after) = error.retry() else { return Err(Refused::By(error)) };
             if !patience.pause(retry_after, console, &error.one_line()) {
@@ -165,6 +189,13 @@ enum Refused {
     Other(Failure),
 }
 
+/// A request that is dated as somebody says is good on that day: nobody gets one for a day that is far away.
+fn far_clock(now: LogTime) -> Failure {
+    Failure::new("this machine's clock and the relay's are more than a day apart")
+        .because(format!("the relay says that it is {}", clock::rfc3339_millis(now.as_millis())))
+        .hint("set the clock of this machine; or the relay's is wrong: ask whoever runs the log")
+}
+
 fn two_clocks() -> Failure {
     Failure::new("the relay says two times of its clock that differ by more than five minutes")
         .hint("ask whoever runs the log")
@@ -193,3 +224,9 @@ const NO_RELAY: &str = "this log carries no messages: ask whoever runs it, or na
 
 /// How long a page is waited for, beyond what the relay is asked to wait.
 const PAGE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The relay's time is followed so far.
+const MAX_CORRECTION_MILLIS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Ten times as many as a mailbox holds: some come while somebody waits.
+const MAX_LISTED: usize = 10_000;

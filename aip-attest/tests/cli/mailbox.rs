@@ -531,3 +531,23 @@ fn a_text_is_utf_8_and_short() {
     let ran = message(&alice, &[&text_of(bob.did), &"x".repeat(60_000), "--attach", "large"]);
     ran.expect(2, &["98236"]);
 }
+
+/// A relay that never comes to an end, or would have a request for another day.
+#[test]
+fn a_relay_that_lies_of_its_list_or_its_clock_is_not_followed() {
+    let log = log();
+    let bob = Person::new(&log);
+    deliver(&log, &sealed(&bob, |_| {}));
+    log.mail(|mail| mail.repeats = true);
+    for arguments in [&[][..], &["--wait", "30s"], &["--limit", "5"]] {
+        let begun = Instant::now();
+        bob.inbox(arguments).expect(2, &["is malformed", "not in the order of their numbers"]);
+        assert!(begun.elapsed() < Duration::from_secs(20), "{arguments:?}");
+    }
+    let reply = ["reply", "07070707", "x", "--timeout", "5s"];
+    bob.world.run_as(OTHER_PROGRAM, &reply).expect(2, &["is malformed"]);
+    log.mail(|mail| (mail.repeats, mail.ahead) = (false, 25 * 3_600_000));
+    bob.inbox(&[]).expect(2, &["more than a day apart", "set the clock"]);
+    log.mail(|mail| mail.ahead = 23 * 3_600_000);
+    bob.inbox(&["--state", "s"]).expect(0, &["  | the text"]);
+}

@@ -28,6 +28,8 @@ pub(crate) struct Mail {
     pub(crate) ahead: i64,
     /// The actions that it was asked for.
     pub(crate) asked: Vec<&'static str>,
+    /// Whether it shows the same messages again and again, and says that there are more.
+    pub(crate) repeats: bool,
     /// The rule by which it refuses what is sent.
     pub(crate) refuses: Option<(u16, &'static str)>,
     next: u64,
@@ -84,12 +86,12 @@ impl Mail {
                 }
             }
             Action::List(list) => {
-                let is_for = |waiting: &&Waiting| {
-                    recipient(waiting) == Some(request.did) && waiting.number > list.after
-                };
+                let after = if self.repeats { 0 } else { list.after };
+                let is_for =
+                    |waiting: &&Waiting| recipient(waiting) == Some(request.did) && waiting.number > after;
                 let limit = usize::try_from(list.limit).expect("a number");
                 let mut messages: Vec<Waiting> = self.messages.iter().filter(is_for).cloned().collect();
-                let more = messages.len() > limit;
+                let more = self.repeats || messages.len() > limit;
                 messages.truncate(limit);
                 serde_json::to_value(Page { messages, more, now })
             }

@@ -14,14 +14,14 @@ pub(super) struct Fetch<'a, 'r> {
     pub(super) relay: &'a mut Relay<'r>,
     /// Until when a message is waited for.
     pub(super) end: Option<Instant>,
-    /// The most messages that are shown.
+    /// The most messages that are accepted and shown.
     pub(super) limit: Option<u64>,
 }
 
 impl Fetch<'_, '_> {
     /// What is in the mailbox; if somebody waits, up to the page with the first message that is accepted.
     pub(super) fn all(mut self, judge: &mut Judge<'_>, console: &mut Console) -> Result<Vec<Judged>> {
-        let (mut judged, mut after, mut is_told) = (Vec::new(), 0, false);
+        let (mut judged, mut after, mut is_told): (Vec<Judged>, u64, bool) = (Vec::new(), 0, false);
         loop {
             let begun = Instant::now();
             let Some(page) = self.page(after, is_told, console)? else { continue };
@@ -30,9 +30,10 @@ impl Fetch<'_, '_> {
             let arrived = page.messages.into_iter().map(Arrived::from).collect();
             // Those who sent were judged as of an earlier page.
             judge.directory.forget();
-            judged.extend(self.within_limit(judged.len(), arrived, judge, console)?);
-            let is_there = judged.iter().any(|one: &Judged| matches!(one.verdict, Verdict::Accepted(_)));
-            let is_full = self.limit.is_some_and(|limit| judged.len() as u64 >= limit);
+            let found = self.within_limit(shown(&judged), arrived, judge, console)?;
+            judged.extend(found);
+            let is_there = shown(&judged) > 0;
+            let is_full = self.limit.is_some_and(|limit| shown(&judged) >= limit);
             match self.end {
                 _ if is_full => return Ok(judged),
                 // A page without messages has none behind it, whatever the relay says.
@@ -63,6 +64,7 @@ impl Fetch<'_, '_> {
             Ok(page) => Ok(Some(page)),
             Err(failure) if failure.is_for_now() && left > 0 => {
                 console.note(format!("{}; still waiting", failure.one_line()));
+                thread::sleep(LONG_PAUSE.min(Duration::from_secs(left)));
                 Ok(None)
             }
             Err(failure) => Err(failure),
@@ -72,7 +74,7 @@ impl Fetch<'_, '_> {
     /// One at a time where only so many are shown: what is not shown is not marked as such.
     fn within_limit(
         &self,
-        shown: usize,
+        before: u64,
         arrived: Vec<Arrived>,
         judge: &mut Judge<'_>,
         console: &mut Console,
@@ -80,7 +82,7 @@ impl Fetch<'_, '_> {
         let Some(limit) = self.limit else { return judge.judge(arrived, console) };
         let mut judged = Vec::new();
         for one in arrived {
-            if (shown + judged.len()) as u64 >= limit {
+            if before + shown(&judged) >= limit {
                 break;
             }
             judged.extend(judge.judge(vec![one], console)?);
@@ -89,7 +91,14 @@ impl Fetch<'_, '_> {
     }
 }
 
+fn shown(judged: &[Judged]) -> u64 {
+    judged.iter().filter(|one| matches!(one.verdict, Verdict::Accepted(_))).count() as u64
+}
+
 /// Proxies between cut answers that take longer.
 const LONGEST_WAIT_SECONDS: u64 = 25;
 
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Before a relay is asked again that did not answer.
+const LONG_PAUSE: Duration = Duration::from_secs(5);
