@@ -9,6 +9,7 @@ pub mod detour;
 pub mod flips;
 pub mod liar;
 pub mod log;
+pub mod mail;
 pub mod oracle;
 pub mod scene;
 pub mod signer;

@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::index::{Limits, Room};
 
-/// Budgets of the relay, each with a default.
+/// Budgets of the relay, each with a default. Each flag has an id of its own: clap would take fields of one name in two
+/// structures for one flag.
 #[derive(clap::Args, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MailSettings {
     /// Messages that a client address may send a minute, 0 for no limit [default: 600]
     #[arg(
+        id = "mail-address-sends-per-minute",
         long = "mail-address-sends-per-minute",
         env = "AIP_LOG_MAIL_ADDRESS_SENDS_PER_MINUTE",
         value_name = "MESSAGES"
@@ -18,6 +20,7 @@ pub struct MailSettings {
     pub address_sends_per_minute: Option<u32>,
     /// Messages that a DID may send a minute, 0 for no limit [default: 60]
     #[arg(
+        id = "mail-did-sends-per-minute",
         long = "mail-did-sends-per-minute",
         env = "AIP_LOG_MAIL_DID_SENDS_PER_MINUTE",
         value_name = "MESSAGES"
@@ -25,11 +28,17 @@ pub struct MailSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub did_sends_per_minute: Option<u32>,
     /// Messages that a DID may send a day, 0 for no limit [default: 2000]
-    #[arg(long = "mail-did-sends-per-day", env = "AIP_LOG_MAIL_DID_SENDS_PER_DAY", value_name = "MESSAGES")]
+    #[arg(
+        id = "mail-did-sends-per-day",
+        long = "mail-did-sends-per-day",
+        env = "AIP_LOG_MAIL_DID_SENDS_PER_DAY",
+        value_name = "MESSAGES"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub did_sends_per_day: Option<u32>,
     /// Requests to read, acknowledge or set a mailbox that a client address may send a minute, 0 for no limit [default: 240]
     #[arg(
+        id = "mail-address-lists-per-minute",
         long = "mail-address-lists-per-minute",
         env = "AIP_LOG_MAIL_ADDRESS_LISTS_PER_MINUTE",
         value_name = "REQUESTS"
@@ -37,43 +46,83 @@ pub struct MailSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_lists_per_minute: Option<u32>,
     /// Most messages of one sender that wait in one mailbox [default: 100]
-    #[arg(long = "mail-sender-messages", env = "AIP_LOG_MAIL_SENDER_MESSAGES", value_name = "MESSAGES")]
+    #[arg(
+        id = "mail-sender-messages",
+        long = "mail-sender-messages",
+        env = "AIP_LOG_MAIL_SENDER_MESSAGES",
+        value_name = "MESSAGES"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sender_messages: Option<usize>,
     /// Most bytes of one sender that wait in one mailbox [default: 4194304]
-    #[arg(long = "mail-sender-bytes", env = "AIP_LOG_MAIL_SENDER_BYTES", value_name = "BYTES")]
+    #[arg(
+        id = "mail-sender-bytes",
+        long = "mail-sender-bytes",
+        env = "AIP_LOG_MAIL_SENDER_BYTES",
+        value_name = "BYTES"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sender_bytes: Option<u64>,
     /// Most messages of all senders that are not registered that wait in one mailbox [default: 100]
-    #[arg(long = "mail-bare-messages", env = "AIP_LOG_MAIL_BARE_MESSAGES", value_name = "MESSAGES")]
+    #[arg(
+        id = "mail-bare-messages",
+        long = "mail-bare-messages",
+        env = "AIP_LOG_MAIL_BARE_MESSAGES",
+        value_name = "MESSAGES"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bare_messages: Option<usize>,
     /// Most bytes of all senders that are not registered that wait in one mailbox [default: 2097152]
-    #[arg(long = "mail-bare-bytes", env = "AIP_LOG_MAIL_BARE_BYTES", value_name = "BYTES")]
+    #[arg(
+        id = "mail-bare-bytes",
+        long = "mail-bare-bytes",
+        env = "AIP_LOG_MAIL_BARE_BYTES",
+        value_name = "BYTES"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bare_bytes: Option<u64>,
     /// Most messages that wait in one mailbox [default: 1000]
-    #[arg(long = "mail-mailbox-messages", env = "AIP_LOG_MAIL_MAILBOX_MESSAGES", value_name = "MESSAGES")]
+    #[arg(
+        id = "mail-mailbox-messages",
+        long = "mail-mailbox-messages",
+        env = "AIP_LOG_MAIL_MAILBOX_MESSAGES",
+        value_name = "MESSAGES"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailbox_messages: Option<usize>,
     /// Most bytes that wait in one mailbox [default: 33554432]
-    #[arg(long = "mail-mailbox-bytes", env = "AIP_LOG_MAIL_MAILBOX_BYTES", value_name = "BYTES")]
+    #[arg(
+        id = "mail-mailbox-bytes",
+        long = "mail-mailbox-bytes",
+        env = "AIP_LOG_MAIL_MAILBOX_BYTES",
+        value_name = "BYTES"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailbox_bytes: Option<u64>,
     /// Most bytes that wait in all mailboxes; an address has no more than a quarter of what it leaves for others [default: 1073741824]
-    #[arg(long = "mail-bytes", env = "AIP_LOG_MAIL_BYTES", value_name = "BYTES")]
+    #[arg(id = "mail-bytes", long = "mail-bytes", env = "AIP_LOG_MAIL_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Free disk space below which no message is taken [default: twice that of the log]
-    #[arg(long = "mail-disk-floor-bytes", env = "AIP_LOG_MAIL_DISK_FLOOR_BYTES", value_name = "BYTES")]
+    #[arg(
+        id = "mail-disk-floor-bytes",
+        long = "mail-disk-floor-bytes",
+        env = "AIP_LOG_MAIL_DISK_FLOOR_BYTES",
+        value_name = "BYTES"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_floor_bytes: Option<u64>,
     /// Most requests that wait for mail; an address has no more than a quarter of what it leaves for others [default: 1000]
-    #[arg(long = "mail-waiters", env = "AIP_LOG_MAIL_WAITERS", value_name = "REQUESTS")]
+    #[arg(id = "mail-waiters", long = "mail-waiters", env = "AIP_LOG_MAIL_WAITERS", value_name = "REQUESTS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiters: Option<usize>,
     /// Most requests that wait for mail of one mailbox [default: 2]
-    #[arg(long = "mail-mailbox-waiters", env = "AIP_LOG_MAIL_MAILBOX_WAITERS", value_name = "REQUESTS")]
+    #[arg(
+        id = "mail-mailbox-waiters",
+        long = "mail-mailbox-waiters",
+        env = "AIP_LOG_MAIL_MAILBOX_WAITERS",
+        value_name = "REQUESTS"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailbox_waiters: Option<usize>,
 }
