@@ -1,5 +1,5 @@
 # The demo, read by ./run: one log, three witnesses, one pipeline, real artifacts, receipts that anyone verifies
-# offline; a deploy that is gated on trust, a key that is stolen and taken back; then witnesses fail, and the log lies.
+# offline; a deploy that is gated on trust and triggered by a message, a key that is stolen and taken back; then witnesses fail, and the log lies.
 
 started=$(date +%s)
 build -p log-server -p witness -p aip-attest --bin log-server --bin witness --bin aip-attest
@@ -109,6 +109,19 @@ tail -n 1 out | show
 $isolated "$attest" gate --evidence evidence.json --did "$did" --root "$org" --threshold 0.5 >/dev/null 2>&1 ||
     broken "offline it is not the same"
 echo "and the same offline, from evidence in a file" | show
+
+step "A message that nobody else can read triggers the deploy; the receipt that it names decides"
+mkdir -p "$folder/deploy"
+deploy() { HOME=$folder/deploy "$attest" "$@"; }
+deploy policy pin "http://$log" --yes >/dev/null 2>&1
+deploy init --register >out 2>/dev/null || broken "no deploy job"
+deployer=$(sed -n 's/^DID: //p' out)
+"$attest" message "$deployer" "The source archive is built." --receipt "$(ls receipts/dist/aip-source.tar.gz.*)" >out 2>/dev/null ||
+    broken "the message was not sent: $(cat out)"
+deploy inbox --wait 10s --from "$did" --artifact dist/aip-source.tar.gz --ack >out 2>err || broken "no message: $(cat out err)"
+grep -E '^(message|from|  \|)' out | show
+gate dist/aip-source.tar.gz || broken "the gate is shut"
+tail -n 1 out | show
 
 step "The key is stolen: a thief signs, the monitor tells the owner, the owner takes the DID back"
 echo "not the owner's" >thief/loot
