@@ -198,19 +198,27 @@ struct Inbox<'a> {
 impl Inbox<'_> {
     fn read(&self, mut judge: Judge<'_>, sealed: Option<Sealed>, console: &mut Console) -> Result<Exit> {
         let mut relay = Relay::new(self.target, self.identity, self.deadline);
-        let mut judged = match sealed {
-            Some(sealed) => judge.judge(vec![Arrived::file(&sealed)], console)?,
+        let mut judged = Vec::new();
+        let fetched = match sealed {
+            Some(sealed) => judge.judge(vec![Arrived::file(&sealed)], console).map(|found| judged = found),
             None => {
-                Fetch { relay: &mut relay, end: self.end, limit: self.args.limit }.all(&mut judge, console)?
+                let fetch = Fetch { relay: &mut relay, end: self.end, limit: self.args.limit };
+                fetch.all(&mut judge, &mut judged, console)
             }
         };
+        if let (Err(failure), []) = (&fetched, &judged[..]) {
+            return Err(failure.clone());
+        }
         let saved = self.save(&mut judged, console);
         print::print(&judged, judge.directory.as_of(), self.args.way.json, console);
         let acknowledged = self.acknowledge(&judged, saved, &mut relay, console);
-        if let Err(failure) = &acknowledged {
-            console.failure(failure);
+        // Of what broke off, nobody knows what it would have found.
+        let mut exit = fetched.as_ref().map_or_else(Failure::exit, |()| saved.and(self.verdict(&judged)));
+        for failure in [fetched, acknowledged].into_iter().filter_map(Result::err) {
+            console.failure(&failure);
+            exit = failure.exit().and(exit);
         }
-        Ok(acknowledged.map_or_else(|failure| failure.exit(), |()| saved).and(self.verdict(&judged)))
+        Ok(exit)
     }
 
     /// Saves the attachments of what was accepted.

@@ -205,6 +205,10 @@ impl Judged {
         }
     }
 
+    fn is_for_another_key(&self) -> bool {
+        matches!(&self.verdict, Verdict::Refused { rule, .. } if rule == "recipient-key")
+    }
+
     fn refuse(&mut self, refusal: &Refusal) {
         self.verdict = refused(refusal);
         if matches!(refusal, Refusal::Replay) {
@@ -239,6 +243,10 @@ impl Judge<'_> {
                 }
             }
         }
+        // A copy for another device of a message that was opened here is nothing to tell.
+        let opened: BTreeSet<MessageId> =
+            judged.iter().filter(|one| one.letter().is_some()).filter_map(|one| one.id).collect();
+        judged.retain(|one| !(one.is_for_another_key() && one.id.is_some_and(|id| opened.contains(&id))));
         self.mark(&mut judged)?;
         if self.again == Again::PassedOver {
             // Another process showed it meanwhile.

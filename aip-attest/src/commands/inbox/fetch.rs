@@ -19,9 +19,15 @@ pub(super) struct Fetch<'a, 'r> {
 }
 
 impl Fetch<'_, '_> {
-    /// What is in the mailbox; if somebody waits, up to the page with the first message that is accepted.
-    pub(super) fn all(mut self, judge: &mut Judge<'_>, console: &mut Console) -> Result<Vec<Judged>> {
-        let (mut judged, mut after, mut is_told): (Vec<Judged>, u64, bool) = (Vec::new(), 0, false);
+    /// Fetches what is in the mailbox into `judged`; if somebody waits, up to the page with the first message that is accepted.
+    /// Where it fails, what came before is there: it is marked as shown, and has to be.
+    pub(super) fn all(
+        mut self,
+        judge: &mut Judge<'_>,
+        judged: &mut Vec<Judged>,
+        console: &mut Console,
+    ) -> Result<()> {
+        let (mut after, mut is_told) = (0, false);
         loop {
             let begun = Instant::now();
             let Some(page) = self.page(after, is_told, console)? else { continue };
@@ -30,16 +36,15 @@ impl Fetch<'_, '_> {
             let arrived = page.messages.into_iter().map(Arrived::from).collect();
             // Those who sent were judged as of an earlier page.
             judge.directory.forget();
-            let found = self.within_limit(shown(&judged), arrived, judge, console)?;
-            judged.extend(found);
-            let is_there = shown(&judged) > 0;
-            let is_full = self.limit.is_some_and(|limit| shown(&judged) >= limit);
+            self.judge(arrived, judge, judged, console)?;
+            let is_there = shown(judged) > 0;
+            let is_full = self.limit.is_some_and(|limit| shown(judged) >= limit);
             match self.end {
-                _ if is_full => return Ok(judged),
+                _ if is_full => return Ok(()),
                 // A page without messages has none behind it, whatever the relay says.
-                None if !more || is_empty => return Ok(judged),
-                Some(_) if is_there => return Ok(judged),
-                Some(end) if Instant::now() >= end => return Ok(judged),
+                None if !more || is_empty => return Ok(()),
+                Some(_) if is_there => return Ok(()),
+                Some(end) if Instant::now() >= end => return Ok(()),
                 _ => {}
             }
             if let Some(end) = self.end.filter(|_| !more || is_empty) {
@@ -71,23 +76,25 @@ impl Fetch<'_, '_> {
         }
     }
 
-    /// One at a time where only so many are shown: what is not shown is not marked as such.
-    fn within_limit(
+    /// Judges a page; one at a time where only so many are shown: what is not shown is not marked as such.
+    fn judge(
         &self,
-        before: u64,
         arrived: Vec<Arrived>,
         judge: &mut Judge<'_>,
+        judged: &mut Vec<Judged>,
         console: &mut Console,
-    ) -> Result<Vec<Judged>> {
-        let Some(limit) = self.limit else { return judge.judge(arrived, console) };
-        let mut judged = Vec::new();
+    ) -> Result<()> {
+        let Some(limit) = self.limit else {
+            judged.extend(judge.judge(arrived, console)?);
+            return Ok(());
+        };
         for one in arrived {
-            if before + shown(&judged) >= limit {
+            if shown(judged) >= limit {
                 break;
             }
             judged.extend(judge.judge(vec![one], console)?);
         }
-        Ok(judged)
+        Ok(())
     }
 }
 
