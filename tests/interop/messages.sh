@@ -10,6 +10,7 @@ check_messages() {
     scenes=messages
     if wanted pyhpke && installed pyhpke message_python; then
         check pyhpke "$(message_python_version pyhpke)" both_ways sealed seal open "$cache/messages/bin/python" -B "$here/python/messages.py"
+        check pyhpke "$(message_python_version pyhpke)" judged_alike
     fi
     if wanted crypto/hpke && installed crypto/hpke go_build ./messages; then
         check crypto/hpke "$(PATH="$PATH:$cache/go/bin" go env GOVERSION)" both_ways sealed seal open "$cache/bin/messages"
@@ -21,6 +22,14 @@ check_messages() {
 
 message_python() { python_env messages "$here/python/messages.txt"; }
 message_python_version() { "$cache/messages/bin/python" -c "import importlib.metadata as m; print(m.version('$1'))"; }
+
+# Statements that were mutated, and judged by the rules of specs/message.md in Python. Another seed each day.
+judged_alike() {
+    seed=$(date +%Y%m%d)
+    limited "$cache/messages/bin/python" -B "$here/python/messages.py" mutate "$seed" >"$work/mutated.jsonl" || return 1
+    judged=$(limited "$message_interop" judge <"$work/mutated.jsonl") || return 1
+    echo "$(grep -c . "$work/mutated.jsonl") statements mutated (seed $seed) and judged alike: $judged"
+}
 
 # both_ways DONE SEAL OPEN COMMAND...: the last word is the scene, which is not needed.
 both_ways() {

@@ -1,6 +1,6 @@
 """Sealed messages by pyhpke and legacy boxes by PyNaCl, in the lines of tests/src/bin/message_interop.rs.
 
-Usage: messages.py seal|open|box|unbox. It shares nothing with our code: the layout is that of specs/message.md.
+Usage: messages.py seal|open|box|unbox|mutate. It shares nothing with our code: the layout is that of specs/message.md.
 """
 
 import base64
@@ -9,6 +9,7 @@ import json
 import os
 import sys
 
+import mutated
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -45,11 +46,31 @@ def flip(number, data):
     return bytes(altered)
 
 
-def seal(number, hpke):
+def canonical(statement):
+    return json.dumps(statement, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def seal_payload(payload, sender, recipient, message_id, hpke):
+    """The line of a payload, whatever it says."""
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
     from pyhpke import KEMKey
 
-    sender, private = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
+    private = X25519PrivateKey.generate()
+    plaintext = len(payload).to_bytes(4, "big") + sender.sign(pae(payload)) + payload
+    plaintext += bytes(next(frame for frame in FRAMES if frame >= len(plaintext)) - len(plaintext))
+    public = private.public_key()
+    header = b"AIPM2\1" + recipient + hashlib.sha256(raw(public)).digest()[:16] + message_id
+    enc, context = hpke.create_sender_context(KEMKey.from_pyca_cryptography_key(public), info=b"aip-msg/v2")
+    return {
+        "privateKey": private.private_bytes_raw().hex(),
+        "recipient": "did:aip:" + recipient.hex(),
+        "payload": payload.decode(errors="replace"),
+        "sealed": base64.b64encode(header + enc + context.seal(plaintext, aad=header)).decode(),
+    }
+
+
+def seal(number, hpke):
+    sender = Ed25519PrivateKey.generate()
     recipient = os.urandom(16)
     size = BODIES[number % 8]
     attached = b"\7" * 20000 if size == 65000 else b"\1" * (number % 7)
@@ -71,18 +92,7 @@ def seal(number, hpke):
         "recipients": ["did:aip:" + recipient.hex()],
         "sender": did_of(raw(sender.public_key())),
     }
-    payload = json.dumps(statement, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
-    plaintext = len(payload).to_bytes(4, "big") + sender.sign(pae(payload)) + payload
-    plaintext += bytes(next(frame for frame in FRAMES if frame >= len(plaintext)) - len(plaintext))
-    public = private.public_key()
-    header = b"AIPM2\1" + recipient + hashlib.sha256(raw(public)).digest()[:16] + bytes.fromhex(statement["id"])
-    enc, context = hpke.create_sender_context(KEMKey.from_pyca_cryptography_key(public), info=b"aip-msg/v2")
-    return {
-        "privateKey": private.private_bytes_raw().hex(),
-        "recipient": "did:aip:" + recipient.hex(),
-        "payload": payload.decode(),
-        "sealed": base64.b64encode(header + enc + context.seal(plaintext, aad=header)).decode(),
-    }
+    return seal_payload(canonical(statement), sender, recipient, bytes.fromhex(statement["id"]), hpke)
 
 
 def open_sealed(sealed, line, hpke):
@@ -102,8 +112,7 @@ def open_sealed(sealed, line, hpke):
     assert not any(padding), "padding"
     assert payload.decode() == line["payload"], "another payload"
     statement = json.loads(payload)
-    again = json.dumps(statement, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
-    assert again == payload, "not canonical"
+    assert canonical(statement) == payload, "not canonical"
     key = base64.b64decode(statement["key"], validate=True)
     Ed25519PublicKey.from_public_bytes(key).verify(signature, pae(payload))
     assert statement["sender"] == did_of(key), "another sender"
@@ -170,10 +179,13 @@ def main():
         write(seal, suite())
     elif command == "open":
         read(open_sealed, "sealed", suite())
+    elif command == "mutate":
+        mutated.write(int(sys.argv[2]), suite())
     elif command == "box":
         write(make_box, None)
     else:
         read(open_box, "encrypted_content", None)
 
 
-main()
+if __name__ == "__main__":
+    main()

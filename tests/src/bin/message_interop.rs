@@ -1,9 +1,10 @@
-//! `message_interop seal|open|box|unbox`: sealed messages and legacy boxes as this project makes and reads them, for `tests/interop` to hand
+//! `message_interop seal|open|judge|box|unbox`: sealed messages and legacy boxes as this project makes and reads them, for `tests/interop` to hand
 //! to programs of others and back.
 //!
 //! ```text
 //! seal       1,000 lines {"privateKey","recipient","payload","sealed"}, of every size
 //! open       reads such lines: each must open and verify, and with one bit flipped be refused
+//! judge      reads such lines with a member "reason", by another's judgement: a rule, or `accepted`
 //! box        1,000 lines {"seed","recipient","sender","senderKey","text","encrypted_content","signature","timestamp"}
 //! unbox      as open, for these
 //! ```
@@ -11,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{BufRead as _, BufWriter, Write as _};
 use std::process::ExitCode;
@@ -18,8 +20,8 @@ use std::process::ExitCode;
 use attestation::Did;
 use attestation::entry::LogTime;
 use attestation::message::{
-    Attachment, Circumstances, LegacyCircumstances, LegacyContent, LegacyMail, Mailbox, Message, MessageId,
-    MessagePrivateKey, Sealed, SignedMessage, TEXT,
+    Accepted, Attachment, Circumstances, LegacyCircumstances, LegacyContent, LegacyMail, Mailbox, Message,
+    MessageId, MessagePrivateKey, Refusal, Sealed, SignedMessage, TEXT,
 };
 use getrandom::SysRng;
 use rand_core::{CryptoRng, UnwrapErr};
@@ -41,9 +43,10 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "seal" => write(seal),
         "open" => read(open),
+        "judge" => judge(),
         "box" => write(make_box),
         "unbox" => read(unbox),
-        _ => Err("message_interop seal|open|box|unbox".into()),
+        _ => Err("message_interop seal|open|judge|box|unbox".into()),
     };
     match done {
         Ok(summary) => {
@@ -144,6 +147,35 @@ fn open(number: usize, line: &Value) -> Checked<()> {
         Ok(_) => Err("an altered message was accepted".into()),
         Err(_) => Ok(()),
     }
+}
+
+/// Ours and the other's judgement of each line; prints how many there were of each.
+fn judge() -> Checked<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for line in std::io::stdin().lock().lines() {
+        let line: Value = serde_json::from_str(&line?)?;
+        let reason = match accept(&line)? {
+            Ok(_) => "accepted",
+            Err(refusal) => refusal.rule(),
+        };
+        if reason != text(&line, "reason")? {
+            return Err(format!("we say {reason}, and not {} of {}", line["reason"], line["payload"]).into());
+        }
+        *counts.entry(reason.to_owned()).or_default() += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    println!("{}", counts.join(", "));
+    Ok("judged alike".to_owned())
+}
+
+fn accept(line: &Value) -> Checked<Result<Accepted, Refusal>> {
+    let private = hex::decode(text(line, "privateKey")?)?;
+    let keys = [MessagePrivateKey::from_bytes(private.as_slice().try_into()?)];
+    let mailbox =
+        Mailbox { did: text(line, "recipient")?.parse()?, keys: &keys, origin: ORIGIN, relay_sender: None };
+    let circumstances = Circumstances { sender: None, now: NOW, seen: false, registered_only: false };
+    let opened = mailbox.open(&Sealed::from_base64(text(line, "sealed")?)?);
+    Ok(opened.and_then(|opened| opened.accept(&circumstances)))
 }
 
 /// One bit, another one for each line.
