@@ -5,6 +5,7 @@ mod confirm;
 mod deactivate;
 mod distrust;
 mod emergency;
+mod export;
 mod fetch;
 mod gate;
 mod github_action;
@@ -75,6 +76,7 @@ enum Command {
     Gate(gate::Args),
     State(state::Args),
     Fetch(fetch::Args),
+    Export(export::Args),
     Inspect(inspect::Args),
     RotateKey(rotate_key::Args),
     Recover(recover::Args),
@@ -157,6 +159,7 @@ fn run_command(command: Command, name: &'static str, console: &mut Console) -> R
         Command::Gate(args) => gate::run(args, console),
         Command::State(args) => state::run(args, console),
         Command::Fetch(args) => fetch::run(args, console),
+        Command::Export(args) => export::run(args, console),
         Command::Inspect(args) => inspect::run(args, console),
         Command::RotateKey(args) => rotate_key::run(args, console),
         Command::Recover(args) => recover::run(args, console),
@@ -272,7 +275,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         "Identity",
         &["init", "whoami", "key", "rotate-key", "recover", "report-compromise", "deactivate", "state"],
     ),
-    ("Sign and verify", &["sign", "submit", "fetch", "verify", "inspect", "github-action"]),
+    ("Sign and verify", &["sign", "submit", "fetch", "verify", "inspect", "export", "github-action"]),
     (
         "Trust",
         &[

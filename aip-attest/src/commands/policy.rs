@@ -1,10 +1,11 @@
 mod check;
+mod export;
 mod pin;
 mod show;
 
 use crate::report::{Console, Exit, Result};
 
-/// Pin, show and check policies: which logs and witnesses to believe
+/// Pin, show, check and export policies: which logs and witnesses to believe
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -16,6 +17,7 @@ enum Command {
     Pin(pin::Args),
     Show(show::Args),
     Check(check::Args),
+    Export(export::Args),
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
@@ -23,5 +25,6 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         Command::Pin(args) => pin::run(args, console),
         Command::Show(args) => show::run(args, console),
         Command::Check(args) => check::run(args, console),
+        Command::Export(args) => export::run(args, console),
     }
 }

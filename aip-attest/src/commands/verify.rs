@@ -1,5 +1,6 @@
 //! Stands on files only: nothing below opens a socket, and nothing reads the clock unless an age is asked for.
 
+mod bundle;
 mod demands;
 mod found;
 mod json;
@@ -48,10 +49,14 @@ use text::Detail;
 /// not meant. Passed over is what parses as a receipt and names an artifact by path and digest. How many files were
 /// passed over, excluded, or hidden from a pattern by a leading dot is said.
 ///
+/// With --bundle, --trusted-root and --key (or --signer) it judges what Sigstore's cosign signed with a key, and receipts that
+/// `export --sigstore` wrote, by the same checks. Only --policy names witnesses then; without it, and without
+/// --allow-unwitnessed, the answer is 2.
+///
 /// Exit codes: 0 every artifact is verified; 1 a check is false for one; 2 one could not be checked: no
 /// receipt, one that is not logged, no policy, an unreadable file.
 #[derive(clap::Args)]
-#[command(group(clap::ArgGroup::new("who").required(true).args(["signer", "any_signer"])))]
+#[command(group(clap::ArgGroup::new("who").required(true).args(["signer", "any_signer", "key"])))]
 pub(crate) struct Args {
     /// The artifacts: files, folders, globs; NAME@sha256:HEX, or sha256:HEX with --receipt or --receipts; `-` for
     /// standard input
@@ -82,6 +87,9 @@ pub(crate) struct Args {
     /// The policy: which logs and witnesses to believe
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+
+    #[command(flatten)]
+    bundle: bundle::BundleArgs,
 
     #[command(flatten)]
     demands: Demands,
@@ -116,6 +124,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
+    if args.bundle.is_asked() {
+        return bundle::run(&args, console);
+    }
     let mut judge = Judge {
         wanted: if args.any_signer { None } else { Some(args.signer.clone()) },
         demands: args.demands.to_checks(args.max_age),

@@ -5,6 +5,7 @@
 mod action;
 mod at_once;
 mod beside;
+mod bundles;
 #[cfg(unix)]
 mod checkout;
 mod checks;

@@ -13,8 +13,10 @@ use attestation::statement::{Statement, Subject};
 use serde_json::{Map, Value, json};
 use tlog::checkpoint::Checkpoint;
 use tlog::cosignature;
-use tlog::key::{Ed25519PrivateKey, KeyName, KeyType, SignerKey};
+use tlog::key::{Ed25519PrivateKey, KeyId, KeyName, KeyType, PublicKey, SignerKey};
 use tlog::merkle::{leaf_hash, node_hash};
+use tlog::note::Note;
+use tlog::proof::TlogProof;
 use tlog::{Hash, TreeSize, UnixTime};
 
 pub(crate) const ORIGIN: &str = "log.example.com/pipelines";
@@ -318,6 +320,22 @@ impl Forge {
         if self.identity {
             receipt["identity"] = json!([{"leaf": receipt["leaf"], "proof": proof}]);
         }
+        format!("{receipt:#}\n")
+    }
+
+    /// The receipt with the second note, over this tree, under another text if `note` alters it.
+    pub(crate) fn receipt_for_cosign(&self, note: fn(String) -> String) -> String {
+        let mut receipt: Value = serde_json::from_str(&self.receipt()).expect("JSON");
+        let proof = TlogProof::parse(receipt["proof"].as_str().expect("a proof")).expect("a proof");
+        let checkpoint = Checkpoint::parse(proof.checkpoint.text()).expect("a checkpoint");
+        let host = attestation::sigstore::host_of(&checkpoint.origin).to_owned();
+        let text = Checkpoint::new(&format!("{host} - 42"), checkpoint.size, checkpoint.root).to_string();
+        let PublicKey::Ed25519(key) = self.log.verifier().key() else { panic!("the log's key") };
+        let id = Hash::of(&attestation::sigstore::spki_of(key));
+        let id = KeyId::new(*id.as_bytes().first_chunk().expect("32 bytes"));
+        let mut signed = Note::unsigned(text);
+        signed.sign_as(&self.log, KeyName::new(&host).expect("a name"), id);
+        receipt["sigstoreNote"] = note(signed.to_string()).into();
         format!("{receipt:#}\n")
     }
 

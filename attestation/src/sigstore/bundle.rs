@@ -22,12 +22,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tlog::encoding;
+use tlog::key::{KeyName, PublicKey, VerifierKey};
 
 use tlog::{Hash, LeafIndex, TreeSize};
 
 use super::leaf::Leaf;
 use super::note::{LogNote, LogNoteError};
-use super::{LeafError, MAX_BUNDLE_BYTES, MEDIA_TYPE};
+use super::trusted_root::TrustedRoot;
+use super::{LeafError, MAX_BUNDLE_BYTES, MEDIA_TYPE, SpkiKey};
 use crate::dsse::PAYLOAD_TYPE;
 use crate::json::{JsonError, Object};
 use crate::quote::quoted;
@@ -155,6 +157,20 @@ impl Bundle {
     /// What was signed, by its own word.
     pub fn content(&self) -> &Content {
         &self.content
+    }
+
+    /// The log as policies and pins name it, by the word of the bundle and the key in the trusted root: the origin stands in our
+    /// leaf, else it is the checkpoint's. `None` for a log that no policy can name.
+    pub fn log_in(&self, root: &TrustedRoot) -> Option<VerifierKey> {
+        let Ok(SpkiKey::Ed25519(key)) = &root.log(&self.log_id)?.key else { return None };
+        let origin =
+            self.leaf.ours().map_or(self.note.checkpoint.origin.as_str(), |entry| entry.claim().origin());
+        Some(VerifierKey::new(KeyName::new(origin).ok()?, PublicKey::Ed25519(*key)))
+    }
+
+    /// The size of the checkpoint's tree, by its own word.
+    pub fn size(&self) -> TreeSize {
+        self.note.checkpoint.size
     }
 
     /// The members that are there and that nothing here looks at.

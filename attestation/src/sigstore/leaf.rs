@@ -55,7 +55,7 @@ impl Leaf {
         let mut spec = leaf.object("spec")?;
         leaf.finish()?;
         let read = match (kind, version) {
-            ("dsse", "0.0.1") if spec.has("aip") => return Self::ours(bytes),
+            ("dsse", "0.0.1") if spec.has("aip") => return Self::parse_ours(bytes),
             ("dsse", "0.0.1") => Self::dsse(&mut spec)?,
             ("hashedrekord", "0.0.2") => Self::hashedrekord(&mut spec)?,
             _ => return Err(LeafError::Kind(quoted(&format!("{kind} {version}")))),
@@ -68,7 +68,15 @@ impl Leaf {
         }
     }
 
-    fn ours(bytes: &[u8]) -> Result<Self, LeafError> {
+    /// The entry, if it is one of this project.
+    pub(super) fn ours(&self) -> Option<&DsseEntry> {
+        match &self.subject {
+            Subject::Ours(entry) => Some(entry),
+            Subject::Message(_) | Subject::Payload(_) => None,
+        }
+    }
+
+    fn parse_ours(bytes: &[u8]) -> Result<Self, LeafError> {
         let entry = DsseEntry::parse(bytes)?;
         let key = Ed25519PublicKey::from_bytes(entry.claim().verifier()).map_err(KeyError::from)?;
         let signature = entry.claim().envelope_signature().to_vec();

@@ -4,7 +4,7 @@
 //! of the signer the demand `later-state` is.
 
 use tlog::checkpoint::Checkpoint;
-use tlog::key::{KeyName, PublicKey, VerifierKey};
+use tlog::key::VerifierKey;
 use tlog::merkle::{inclusion, leaf_hash};
 use tlog::policy::{Cosigned, Policy, PolicyError};
 use tlog::{Hash, LeafIndex, UnixTime};
@@ -163,7 +163,7 @@ impl Judge<'_> {
             },
             checkpoint: checkpoint.clone(),
             index: bundle.index,
-            logged_at: self.ours().map(DsseEntry::logged_at),
+            logged_at: self.bundle.leaf.ours().map(DsseEntry::logged_at),
             cosigned,
         };
         self.meet_demands(&verified, log.as_ref(), progress)?;
@@ -221,13 +221,6 @@ impl Judge<'_> {
             Content::Message(digest) => key.verify_sha256(digest, signature),
         };
         if verifies { Ok(key) } else { Err(Refusal::Signature.into()) }
-    }
-
-    fn ours(&self) -> Option<&DsseEntry> {
-        match &self.bundle.leaf.subject {
-            Subject::Ours(entry) => Some(entry),
-            Subject::Message(_) | Subject::Payload(_) => None,
-        }
     }
 
     /// The leaf is about this signature, by this key, over this content.
@@ -321,10 +314,7 @@ impl Judge<'_> {
             return Err(Refusal::OtherTree.into());
         }
         self.check_time(log, quorum.as_deref().unwrap_or_default())?;
-        let SpkiKey::Ed25519(key) = key else { return Ok(None) };
-        let origin = self.ours().map_or(checkpoint.origin.as_str(), |entry| entry.claim().origin());
-        let Ok(name) = KeyName::new(origin) else { return Ok(None) };
-        let log = VerifierKey::new(name, PublicKey::Ed25519(*key));
+        let Some(log) = bundle.log_in(self.policy.root) else { return Ok(None) };
         let of_this_size = |pin: &&Pin| pin.log == log && pin.size == checkpoint.size;
         match self.policy.pins.iter().filter(of_this_size).find(|pin| pin.root != checkpoint.root) {
             None => Ok(Some(log)),
@@ -364,7 +354,7 @@ impl Judge<'_> {
             Signer::Key(key) => return Ok(key.to_string()),
             Signer::Did(did) => *did,
         };
-        let claimed = self.ours().map(|entry| entry.claim().did());
+        let claimed = self.bundle.leaf.ours().map(|entry| entry.claim().did());
         if let Some(claimed) = claimed.filter(|claimed| *claimed != did) {
             return Err(Fault::SignerNotWanted(claimed));
         }

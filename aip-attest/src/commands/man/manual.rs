@@ -110,6 +110,20 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             example(concat!("$ verify 'dist/*' --signer ", did!()), "each has a receipt by this signer"),
             example(concat!("$ verify app --signer ", did!(), " --policy policy"), "by a policy of your own"),
             example("$ verify app --any-signer --json", "who signed it, for a script"),
+            example(
+                "$ verify app --bundle app.sigstore.json --trusted-root root.json --key key.pub --allow-unwitnessed",
+                "what Sigstore's cosign signed with a key",
+            ),
+        ],
+    ),
+    (
+        "export",
+        &[
+            example(
+                "$ export --sigstore app.receipt.json",
+                "a bundle for Sigstore's cosign, and its command",
+            ),
+            example("$ export --tlog-proof app.receipt.json --out app.tlog-proof", "the proof alone"),
         ],
     ),
     (
@@ -264,6 +278,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "commit the policy, for machines that forget",
             ),
         ],
+    ),
+    (
+        "policy export",
+        &[example(
+            "$ policy export --sigstore --out trusted_root.json",
+            "the logs of the policy, for Sigstore's cosign",
+        )],
     ),
     ("policy check", &[example("$ policy check .aip/policy", "what a policy is worth, and its SHA-256")]),
     ("log", &[example("$ log sync --all", "does each pinned log still say the same?")]),

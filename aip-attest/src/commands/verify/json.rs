@@ -53,19 +53,23 @@ struct Answer {
     results: Vec<OneResult>,
 }
 
+/// The verdict about one artifact.
 #[derive(Serialize)]
-struct OneResult {
+pub(super) struct OneResult {
     #[serde(flatten)]
-    facts: Value,
+    pub(super) facts: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
-    verified: Option<VerifiedResult>,
+    pub(super) verified: Option<VerifiedResult>,
 }
 
+/// What is verified.
 #[derive(Serialize)]
-struct VerifiedResult {
+pub(super) struct VerifiedResult {
     #[serde(flatten)]
-    facts: Value,
-    statement: Box<RawValue>,
+    pub(super) facts: Value,
+    /// As it was signed; of a message, which has none, it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) statement: Option<Box<RawValue>>,
 }
 
 fn json_of(found: &Found) -> OneResult {
@@ -73,7 +77,7 @@ fn json_of(found: &Found) -> OneResult {
     let answer = &found.answer;
     let verified = answer.verdict.as_ref().ok().and_then(Report::verified).map(|verified| {
         let statement = as_signed(&answer.payload).expect("a verified payload is JSON");
-        VerifiedResult { facts: verified_facts(verified), statement }
+        VerifiedResult { facts: verified_facts(verified), statement: Some(statement) }
     });
     if verified.is_none() && answer.verdict.is_ok() {
         facts["verified"] = Value::Null;
@@ -91,7 +95,7 @@ fn facts(found: &Found) -> Value {
         "verdict": found.word(),
         "asOf": answer.as_of.as_ref().map(as_of),
         "signedAs": answer.signed_as,
-        "notChecked": not_checked(answer),
+        "notChecked": not_checked(answer.verdict.as_ref().ok()),
         "otherReceipts": found.others.iter().map(other).collect::<Vec<Value>>(),
     });
     match &answer.verdict {
@@ -99,21 +103,26 @@ fn facts(found: &Found) -> Value {
             result["error"] = failure.to_json();
         }
         Ok(report) => {
-            let check = |(check, outcome): &(Check, Outcome)| {
-                let result = match outcome {
-                    Outcome::Passed(_) => "passed",
-                    Outcome::NotPassed(fault) if fault.could_not_check() => "could-not-check",
-                    Outcome::NotPassed(_) => "failed",
-                    Outcome::NotChecked => "not-checked",
-                };
-                json!({"id": check.id(), "result": result, "detail": words(report, *check, outcome).1})
-            };
-            result["checks"] = report.checks().iter().map(check).collect();
+            result["checks"] = checks(report);
             result["cosigned"] = report.cosigned().iter().map(cosigned).collect();
             result["claimedDid"] = json!(answer.claimed_did.map(|did| did.to_string()));
         }
     }
     result
+}
+
+/// Every check with its outcome.
+pub(super) fn checks<V>(report: &Report<V>) -> Value {
+    let check = |(check, outcome): &(Check, Outcome)| {
+        let result = match outcome {
+            Outcome::Passed(_) => "passed",
+            Outcome::NotPassed(fault) if fault.could_not_check() => "could-not-check",
+            Outcome::NotPassed(_) => "failed",
+            Outcome::NotChecked => "not-checked",
+        };
+        json!({"id": check.id(), "result": result, "detail": words(report, *check, outcome).1})
+    };
+    report.checks().iter().map(check).collect()
 }
 
 fn as_of(AsOf { origin, size, seen, kept }: &AsOf) -> Value {
@@ -143,7 +152,7 @@ fn verified_facts(verified: &Verified) -> Value {
 
 /// What was verified is what is shown: the payload's own text, but for the white space between its parts, which may
 /// be control characters.
-fn as_signed(payload: &[u8]) -> Option<Box<RawValue>> {
+pub(super) fn as_signed(payload: &[u8]) -> Option<Box<RawValue>> {
     let (mut is_text, mut is_escaped) = (false, false);
     let is_kept = |c: &char| {
         let is_space = !is_text && c.is_ascii_whitespace();
@@ -158,9 +167,9 @@ fn as_signed(payload: &[u8]) -> Option<Box<RawValue>> {
 }
 
 /// The checks that were not made: nobody asked for them, or an earlier one did not pass.
-fn not_checked(answer: &Judged) -> Vec<&'static str> {
+pub(super) fn not_checked<V>(report: Option<&Report<V>>) -> Vec<&'static str> {
     let made = |check: &Check| {
-        let checks = answer.verdict.as_ref().map_or(&[][..], Report::checks).iter();
+        let checks = report.map_or(&[][..], Report::checks).iter();
         checks.filter(|(_, outcome)| *outcome != Outcome::NotChecked).any(|(made, _)| made == check)
     };
     Check::ALL.into_iter().filter(|check| !made(check)).map(Check::id).collect()
@@ -174,7 +183,7 @@ fn other(answer: &Judged) -> Value {
     })
 }
 
-fn cosigned(by: &Cosigned) -> Value {
+pub(super) fn cosigned(by: &Cosigned) -> Value {
     json!({"witness": by.witness, "time": clock::rfc3339(by.time)})
 }
 

@@ -104,17 +104,22 @@ fn in_short(found: &Found, detail: Detail) -> String {
     let did = if detail.whole_did { verified.did().to_string() } else { beginning(verified.did()) };
     let logged = clock::rfc3339_millis(verified.logged_at().as_millis());
     let day = logged.split('T').next().unwrap_or_default();
-    let witnesses = match answer.quorum {
-        Some((met, 1)) => format!("{met} of 1 witness"),
-        Some((met, of)) => format!("{met} of {of} witnesses"),
-        None => "no witness asked for".to_owned(),
-    };
+    let witnesses = witnesses(answer.quorum);
     let name = answer.signed_as.as_ref().map_or(String::new(), |name| format!("  signed as `{name}`"));
     format!("{did}  {day}  {witnesses}{name}")
 }
 
+/// How many members of the quorum's group cosigned, and of how many.
+pub(super) fn witnesses(quorum: Option<(usize, usize)>) -> String {
+    match quorum {
+        Some((met, 1)) => format!("{met} of 1 witness"),
+        Some((met, of)) => format!("{met} of {of} witnesses"),
+        None => "no witness asked for".to_owned(),
+    }
+}
+
 /// `did:aip:635c…`
-fn beginning(did: Did) -> String {
+pub(super) fn beginning(did: Did) -> String {
     let whole = did.to_string();
     let end = whole.rfind(':').map_or(0, |colon| colon + 1) + SHORT_DIGITS;
     format!("{}…", &whole[..end])
@@ -310,7 +315,7 @@ fn of_answer(answer: &Judged) -> Vec<String> {
 }
 
 /// A check's outcome in words.
-pub(super) fn words(report: &Report, check: Check, outcome: &Outcome) -> (&'static str, String) {
+pub(super) fn words<V>(report: &Report<V>, check: Check, outcome: &Outcome) -> (&'static str, String) {
     match outcome {
         Outcome::Passed(_) if check == Check::WitnessQuorum && !report.cosigned().is_empty() => {
             let by = |by: &Cosigned| format!("{} {}", by.witness, clock::rfc3339(by.time));
