@@ -5,10 +5,11 @@
 #     pass|FAIL|not run  <name> <version>: <what was checked>
 #
 # Every check also hands its tool altered input, and fails unless that is refused. Exit 1 if any check failed.
-# Tools are pinned (in go/, go/torchwood/, python/, rust/, and cosign below) and kept in a cache folder: a second run costs seconds.
+# Tools are pinned (in go/, go/torchwood/, node/, python/, rust/, and cosign in sigstore.sh) and kept in a cache folder: a second run costs seconds.
 #
 #     sh run.sh           everything
 #     sh run.sh witness   witnesses only
+#     sh run.sh cosign    Sigstore only: our export, and what Sigstore's programs say of it
 #     sh run.sh messages  sealed messages and legacy boxes only
 #     sh run.sh windows   the command line on Windows only, by wine; without mingw, wine and Rust's target it is not run
 #
@@ -33,12 +34,10 @@ cache=${AIP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aip}/interop
 work=$(mktemp -d)
 mkdir -p "$cache/bin"
 
-cosign_module=github.com/sigstore/cosign/v3
-cosign_version=v3.1.3
 fsck_package=github.com/transparency-dev/tessera/cmd/fsck
 
-names="fsck xmod torchwood pymerkle securesystemslib in-toto-attestation openapi-spec-validator tlog_tiles sigstore-verify cosign \
-posix-oneshot litewitness omniwitness formats nginx pyhpke crypto/hpke pynacl windows"
+names="fsck xmod torchwood pymerkle securesystemslib in-toto-attestation openapi-spec-validator tlog_tiles aip-verify sigstore-verify \
+@sigstore/verify cosign posix-oneshot litewitness omniwitness formats nginx pyhpke crypto/hpke pynacl windows"
 scenes='' processes='' passed=0 failed=0 not_run=0
 
 # end PROCESS: one that this run started.
@@ -109,11 +108,6 @@ limited() {
 python_checks() { python_env python "$here/python/requirements.txt"; }
 python_version() { "$cache/python/bin/python" -c "import importlib.metadata as m; print(m.version('$1'))"; }
 
-cosign_install() {
-    [ "$(module_version cosign "$cosign_module")" = "$cosign_version" ] && return 0
-    command -v go >/dev/null || newer_go || return 1
-    PATH="$PATH:$cache/go/bin" GOBIN="$cache/bin" nice -n 10 go install "$cosign_module/cmd/cosign@$cosign_version"
-}
 # module_version PROGRAM MODULE: as the program itself says.
 module_version() {
     PATH="$PATH:$cache/go/bin" go version -m "$cache/bin/$1" 2>/dev/null | awk -v module="$2" '$2 == module { print $3 }'
@@ -276,38 +270,6 @@ cut_network() {
     done
 }
 
-check_cosign() {
-    cut_network
-    mkdir -p "$work/cosign-home"
-    cosign() { # CASE BUNDLE ARTIFACT TYPE
-        # shellcheck disable=SC2086 # a command and its flag
-        HOME="$work/cosign-home" limited $offline "$cache/bin/cosign" verify-blob-attestation --key "$1/key.pub" --bundle "$2" \
-            --trusted-root "$1/trusted_root.json" --type "$4" "$1/$3"
-    }
-    bundles=0
-    for case in "$1"/sigstore/*; do
-        type=$(cat "$case/type") bundle=$case/bundle.json
-        cosign "$case" "$bundle" artifact "$type" || return 1
-        bundles=$((bundles + 1)) refused='artifact, predicate type'
-        if cosign "$case" "$bundle" altered_artifact "$type" 2>/dev/null || cosign "$case" "$bundle" artifact vuln 2>/dev/null; then
-            echo "$case: an altered artifact or another predicate type was accepted" >&2
-            return 1
-        fi
-        for altered in "$case"/altered/*; do
-            if cosign "$case" "$altered" artifact "$type" 2>/dev/null; then
-                echo "$altered was accepted" >&2
-                return 1
-            fi
-            refused="$refused, $(basename "$altered" .json)"
-        done
-    done
-    echo "$bundles bundles made from receipts verified $network; altered $refused refused"
-}
-
-make_bundles() {
-    [ -d "$1/sigstore" ] || python3 "$here/python/sigstore_bundles.py" "$1"
-}
-
 # docs/nginx.conf, in front of a log: the tests of ../tests/proxied.rs, which say themselves what must be refused.
 check_nginx() {
     BENCH_NGINX=$nginx cargo test --release --locked --manifest-path "$here/../../Cargo.toml" --workspace --test proxied \
@@ -324,7 +286,10 @@ check_nginx() {
 
 # ---- The run
 
-case ${1:-} in '' | messages | witness | windows) ;; *) echo "run.sh: $1? There are: messages, witness, windows" >&2 && exit 2 ;; esac
+case ${1:-} in
+    '' | cosign | messages | witness | windows) ;;
+    *) echo "run.sh: $1? There are: cosign, messages, witness, windows" >&2 && exit 2 ;;
+esac
 for name in ${INTEROP_ONLY:-}; do
     case " $names " in *" $name "*) ;; *) echo "INTEROP_ONLY: no check $name; there are: $names" >&2 && exit 2 ;; esac
 done
@@ -356,23 +321,17 @@ check_log() {
     if wanted tlog_tiles && installed tlog_tiles rust_build read_log; then
         check tlog_tiles "$(crate_version tlog_tiles) with signed_note $(crate_version signed_note)" "$cache/rust/debug/read_log"
     fi
-    if wanted sigstore-verify || wanted cosign; then
-        check sigstore-bundle v0.3 make_bundles
-    fi
-    if wanted sigstore-verify && installed sigstore-verify rust_build verify_bundle; then
-        check sigstore-verify "$(crate_version sigstore-verify)" "$cache/rust/debug/verify_bundle"
-    fi
-    if wanted cosign && installed cosign cosign_install; then
-        check cosign "$(module_version cosign "$cosign_module")" check_cosign
-    fi
+    check_sigstore
     if wanted nginx && installed nginx get_nginx; then check_nginx; fi
 }
 
 . "$here/messages.sh"
+. "$here/sigstore.sh"
 . "$here/witness.sh"
 . "$here/windows.sh"
 case ${1:-} in
     '') check_log; check_messages; check_witnesses; check_windows ;;
+    cosign) set_scenes; [ -z "$scenes" ] || check_sigstore ;;
     messages) check_messages ;;
     witness) check_witnesses ;;
     windows) check_windows ;;

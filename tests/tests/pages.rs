@@ -66,14 +66,13 @@ fn flags(text: &str) -> BTreeSet<String> {
 fn every_flag_that_a_page_names_exists() {
     // Of Sigstore's cosign, gh, git, cargo, sha256sum, systemd, nginx and apt.
     let others = [
-        "--bundle",
         "--certificate-github-workflow-repository",
         "--certificate-identity",
         "--certificate-oidc-issuer",
         "--check",
         "--insecure-ignore-tlog",
-        "--key",
         "--locked",
+        "--new-bundle-format",
         "--offline",
         "--path",
         "--predicate",

@@ -1,134 +1,142 @@
-"""Makes Sigstore bundles v0.3 from the receipts of a scene, with nothing but the receipts and the log's key.
+"""Exports receipts of a scene as Sigstore bundles, by our command line, and alters them.
 
-For one receipt of each predicate type (published and private), SCENE/sigstore/<name>/ gets
-    bundle.json  key.pub  trusted_root.json  type  artifact
-and what a verifier has to refuse:
-    altered_artifact  altered/<what>.json
+    sigstore_bundles.py AIP-ATTEST SCENE
+
+For one receipt of each kind of statement (published and private), SCENE/sigstore/<name>/ gets
+    bundle.json  key.pub  trusted_root.json  artifact  altered_artifact  altered/…  harmless/…  roots/…
+    table.<program>     a line a case: what the program has to answer (`accept`, `refuse`), bundle, trusted root, artifact, type
 """
 
 import base64
 import copy
 import hashlib
 import json
+import os
 import pathlib
+import subprocess
 import sys
 
-SPKI_ED25519 = bytes.fromhex("302a300506032b6570032100")
-COSIGN_TYPES = {"https://slsa.dev/provenance/v1": "slsaprovenance1"}  # cosign's short name; any other goes by its URI
+PROGRAMS = ["cosign", "ours", "crate", "npm"]
+
+# What each program says of a bundle that is altered so: a accepts, r refuses, - is not asked. The first column is what
+# ../../../specs/sigstore.md rests on; in the others stand the places where a program is laxer or stricter.
+TABLE = {
+    #                        cosign ours crate npm
+    "bundle":                 "aaaa",
+    "artifact":               "rrr-",  # npm looks at the artifact of message signatures only
+    "type":                   "rr--",
+    "no type":                "r---",  # cosign's default is `custom`
+    "proof hash":             "rrrr",
+    "treeSize":               "rrra",
+    "rootHash":               "rrra",
+    "logIndex of the proof":  "rrrr",
+    "leaf":                   "rrrr",
+    "note, size":             "rrrr",
+    "note, signature":        "rrrr",
+    "note, a witness line":   "rraa",
+    "signature":              "rrrr",
+    "payload":                "rrrr",
+    "keyid":                  "rraa",
+    "further member":         "rraa",
+    "no entry":               "rrrr",
+    "no hint":                "aaaa",
+    "no logIndex, which is 0": "aaaa",
+    "integratedTime":         "aaaa",
+    "logIndex of the entry":  "araa",
+    "root, another host":     "arar",
+    "root, from 2030":        "aara",
+    "root, ended":            "araa",
+}
 
 
 def b64(data):
     return base64.b64encode(data).decode()
 
 
-def spki(raw_key):
-    return SPKI_ED25519 + raw_key
-
-
-def pem(raw_key):
-    return f"-----BEGIN PUBLIC KEY-----\n{b64(spki(raw_key))}\n-----END PUBLIC KEY-----\n"
-
-
-def raw_log_key(vkey):
-    kind_and_key = base64.b64decode(vkey.split("+", 2)[2])
-    assert kind_and_key[0] == 1 and len(kind_and_key) == 33, "the log's key is not Ed25519"
-    return kind_and_key[1:]
-
-
-def parse_proof(text):
-    """The index and the sibling hashes of a C2SP tlog-proof."""
-    head, _ = text.split("\n\n", 1)
-    version, *lines = head.split("\n")
-    assert version == "c2sp.org/tlog-proof@v1"
-    if lines[0].startswith("extra "):
-        lines = lines[1:]
-    return lines[0].removeprefix("index "), lines[1:]
-
-
-def make_bundle(receipt, log_id):
-    index, hashes = parse_proof(receipt["proof"])
-    _, size, root = receipt["sigstoreNote"].split("\n")[:3]
-    leaf = json.loads(base64.b64decode(receipt["leaf"]))
-    return {
-        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
-        "verificationMaterial": {
-            "publicKey": {"hint": receipt["did"]},
-            "tlogEntries": [{
-                "logIndex": index,
-                "logId": {"keyId": b64(log_id)},
-                "kindVersion": {"kind": leaf["kind"], "version": leaf["apiVersion"]},
-                "inclusionProof": {
-                    "logIndex": index,
-                    "rootHash": root,
-                    "treeSize": size,
-                    "hashes": hashes,
-                    "checkpoint": {"envelope": receipt["sigstoreNote"]},
-                },
-                "canonicalizedBody": receipt["leaf"],
-            }],
-        },
-        "dsseEnvelope": receipt["envelope"],
-    }
-
-
-def make_trusted_root(receipt, log_key):
-    host = receipt["sigstoreNote"].split("\n\n— ")[1].split(" ")[0]
-    return {
-        "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-        "tlogs": [{
-            "baseUrl": f"https://{host}",
-            "hashAlgorithm": "SHA2_256",
-            "publicKey": {
-                "rawBytes": b64(spki(log_key)),
-                "keyDetails": "PKIX_ED25519",
-                "validFor": {"start": "2025-01-01T00:00:00Z"},
-            },
-            "logId": {"keyId": b64(hashlib.sha256(spki(log_key)).digest())},
-        }],
-        "certificateAuthorities": [],
-        "ctlogs": [],
-        "timestampAuthorities": [],
-    }
-
-
-def flip_b64(text):
+def flip_b64(text, at):
     data = bytearray(base64.b64decode(text))
-    data[len(data) // 2] ^= 1
+    data[at % len(data)] ^= 1
     return b64(bytes(data))
 
 
-def altered_bundles(bundle):
+def alterations(bundle):
+    """(what, altered bundle)"""
+
     def altered(change):
         other = copy.deepcopy(bundle)
-        change(other["verificationMaterial"]["tlogEntries"], other["dsseEnvelope"])
+        entries = other["verificationMaterial"]["tlogEntries"]
+        change(other, entries, entries[0], entries[0]["inclusionProof"], other["dsseEnvelope"])
         return other
 
-    def flip(container, member):
-        container[member] = flip_b64(container[member])
+    def note(change):
+        def on(_bundle, _entries, _entry, proof, _envelope):
+            proof["checkpoint"]["envelope"] = change(proof["checkpoint"]["envelope"])
+        return altered(on)
 
-    def other_size(entries, _):
-        proof = entries[0]["inclusionProof"]
+    def put(container, member, value):
+        container[member] = value
+
+    def other_size(_bundle, _entries, _entry, proof, _envelope):
         lines = proof["checkpoint"]["envelope"].split("\n")
         proof["treeSize"] = lines[1] = str(int(lines[1]) + 1)
         proof["checkpoint"]["envelope"] = "\n".join(lines)
 
-    def other_log_signature(entries, _):
-        checkpoint = entries[0]["inclusionProof"]["checkpoint"]
-        text, signature = checkpoint["envelope"].rstrip("\n").rsplit(" ", 1)
-        checkpoint["envelope"] = f"{text} {flip_b64(signature)}\n"
+    def other_signature(text):
+        text, signature = text.rstrip("\n").rsplit(" ", 1)
+        return f"{text} {flip_b64(signature, 40)}\n"
 
-    yield "proof", altered(lambda entries, _: flip(entries[0]["inclusionProof"]["hashes"], 0))
-    yield "tree size", altered(other_size)
-    yield "log signature", altered(other_log_signature)
-    yield "leaf", altered(lambda entries, _: flip(entries[0], "canonicalizedBody"))
-    yield "signature", altered(lambda _, envelope: flip(envelope["signatures"][0], "sig"))
-    yield "payload", altered(lambda _, envelope: flip(envelope, "payload"))
-    yield "missing entry", altered(lambda entries, _: entries.clear())
+    plus_one = lambda text: str(int(text) + 1)
+    yield "proof hash", altered(lambda b, es, e, p, d: put(p, "hashes", [flip_b64(p["hashes"][0], 7)] + p["hashes"][1:]))
+    yield "treeSize", altered(lambda b, es, e, p, d: put(p, "treeSize", plus_one(p["treeSize"])))
+    yield "rootHash", altered(lambda b, es, e, p, d: put(p, "rootHash", flip_b64(p["rootHash"], 7)))
+    yield "logIndex of the proof", altered(lambda b, es, e, p, d: put(p, "logIndex", plus_one(p["logIndex"])))
+    leaf = bundle["verificationMaterial"]["tlogEntries"][0]["canonicalizedBody"]
+    length = len(base64.b64decode(leaf))
+    for part in range(8):
+        # Every byte: ../../../attestation/tests/suite/bundles.rs.
+        at = (2 * part + 1) * length // 16
+        yield "leaf", altered(lambda b, es, e, p, d: put(e, "canonicalizedBody", flip_b64(leaf, at)))
+    yield "note, size", altered(other_size)
+    yield "note, signature", note(other_signature)
+    yield "note, a witness line", note(lambda text: text + f"\N{EM DASH} witness.example.com {b64(bytes(76))}\n")
+    yield "signature", altered(lambda b, es, e, p, d: put(d["signatures"][0], "sig", flip_b64(d["signatures"][0]["sig"], 9)))
+    yield "payload", altered(lambda b, es, e, p, d: put(d, "payload", flip_b64(d["payload"], 60)))
+    yield "keyid", altered(lambda b, es, e, p, d: put(d["signatures"][0], "keyid", "1"))
+    yield "further member", altered(lambda b, es, e, p, d: put(b, "extra", 1))
+    yield "no entry", altered(lambda b, es, e, p, d: es.clear())
+    yield "no hint", altered(lambda b, es, e, p, d: put(b["verificationMaterial"], "publicKey", {}))
+    yield "integratedTime", altered(lambda b, es, e, p, d: put(e, "integratedTime", "1700000000"))
+    yield "logIndex of the entry", altered(lambda b, es, e, p, d: put(e, "logIndex", plus_one(e["logIndex"])))
+    if bundle["verificationMaterial"]["tlogEntries"][0]["logIndex"] == "0":
+        yield "no logIndex, which is 0", altered(lambda b, es, e, p, d: (e.pop("logIndex"), p.pop("logIndex")))
 
 
-def main(scene):
-    log_key = raw_log_key((scene / "vkey").read_text().strip())
+def sibling_hashes(proof):
+    """The hashes of a C2SP tlog-proof: the lines between its index and its checkpoint."""
+    head = proof.split("\n\n", 1)[0].split("\n")
+    return head[next(at for at, line in enumerate(head) if line.startswith("index ")) + 1:]
+
+
+def other_roots(root):
+    def altered(change):
+        other = copy.deepcopy(root)
+        change(other["tlogs"][0])
+        return other
+
+    yield "root, another host", altered(lambda log: log.update(baseUrl="https://elsewhere.example"))
+    yield "root, from 2030", altered(lambda log: log["publicKey"].update(validFor={"start": "2030-01-01T00:00:00Z"}))
+    ended = {"start": "2025-01-01T00:00:00Z", "end": "2025-06-01T00:00:00Z"}
+    yield "root, ended", altered(lambda log: log["publicKey"].update(validFor=ended))
+
+
+def main(program, scene):
+    def aip(*arguments):
+        environment = {"PATH": os.environ["PATH"], "HOME": str(scene / "export-home")}
+        command = [program, *map(str, arguments), "--policy", scene / "policy"]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
     by_digest = {hashlib.sha256(file.read_bytes()).hexdigest(): file for file in (scene / "artifacts").iterdir()}
+    root = aip("policy", "export", "--sigstore")
     seen = set()
     for file in sorted((scene / "receipts").glob("*.receipt.json")):
         receipt = json.loads(file.read_text())
@@ -136,23 +144,49 @@ def main(scene):
         is_private = "subjects" not in json.loads(base64.b64decode(receipt["leaf"]))["spec"]["aip"]
         kind = (statement["predicateType"], is_private, len(statement["subject"]) > 1)
         # The altered proof needs a sibling hash: a tree of one leaf has none.
-        if kind in seen or not parse_proof(receipt["proof"])[1]:
+        if kind in seen or not sibling_hashes(receipt["proof"]):
             continue
         seen.add(kind)
-        bundle = make_bundle(receipt, hashlib.sha256(spki(log_key)).digest())
-        artifact = by_digest[statement["subject"][0]["digest"]["sha256"]].read_bytes()
         out = scene / "sigstore" / file.name.removesuffix(".receipt.json")
-        (out / "altered").mkdir(parents=True)
-        (out / "bundle.json").write_text(json.dumps(bundle))
-        (out / "key.pub").write_text(pem(base64.b64decode(receipt["publicKey"])))
-        (out / "trusted_root.json").write_text(json.dumps(make_trusted_root(receipt, log_key)))
-        (out / "type").write_text(COSIGN_TYPES.get(statement["predicateType"], statement["predicateType"]))
+        for folder in ["altered", "roots"]:
+            (out / folder).mkdir(parents=True)
+        said = json.loads(aip("export", "--sigstore", file, "--out", out / "bundle.json", "--json"))
+        assert said["command"][0] == "cosign" and said["key"] == str(out / "bundle.pub"), said
+        (out / "bundle.pub").rename(out / "key.pub")
+        (out / "trusted_root.json").write_text(root)
+        artifact = by_digest[statement["subject"][0]["digest"]["sha256"]].read_bytes()
         (out / "artifact").write_bytes(artifact)
         (out / "altered_artifact").write_bytes(artifact + b"altered")
-        for what, altered in altered_bundles(bundle):
-            (out / "altered" / f"{what}.json").write_text(json.dumps(altered))
+        # The command that we print is the one that is run: its type, too.
+        write_cases(out, said["command"][said["command"].index("--type") + 1], json.loads(root))
     assert seen, "no receipt to make a bundle from"
-    print(f"{len(seen)} bundles made from receipts" + compare_with_expected(scene))
+    for program, column in zip(PROGRAMS, zip(*TABLE.values())):
+        differs = [what for what, answer, first in zip(TABLE, column, TABLE.values()) if answer != "-" != first[0] != answer]
+        text = f"otherwise than cosign: {'; '.join(differs)}" if differs else "the table is cosign's"
+        (scene / f"sigstore_differs.{program}").write_text(text)
+    print(f"{len(seen)} receipts exported as bundles" + compare_with_expected(scene))
+
+
+def write_cases(out, kind, root):
+    bundle = json.loads((out / "bundle.json").read_text())
+    cases = [
+        ("bundle", "bundle.json", "trusted_root.json", "artifact", kind),
+        ("artifact", "bundle.json", "trusted_root.json", "altered_artifact", kind),
+        ("type", "bundle.json", "trusted_root.json", "artifact", "https://example.com/another"),
+        ("no type", "bundle.json", "trusted_root.json", "artifact", ""),
+    ]
+    for number, (what, altered) in enumerate(alterations(bundle)):
+        name = f"altered/{number} {what}.json"
+        (out / name).write_text(json.dumps(altered))
+        cases.append((what, name, "trusted_root.json", "artifact", kind))
+    for what, altered in other_roots(root):
+        name = f"roots/{what}.json"
+        (out / name).write_text(json.dumps(altered))
+        cases.append((what, "bundle.json", name, "artifact", kind))
+    for at, program in enumerate(PROGRAMS):
+        answers = {"a": "accept", "r": "refuse"}
+        lines = ["\t".join([answers[TABLE[what][at]], *case]) for what, *case in cases if TABLE[what][at] != "-"]
+        (out / f"table.{program}").write_text("\n".join(lines) + "\n")
 
 
 def compare_with_expected(scene):
@@ -168,4 +202,4 @@ def compare_with_expected(scene):
     return ", the first equal in bundle, key and trusted root to the one made elsewhere"
 
 
-main(pathlib.Path(sys.argv[1]))
+main(sys.argv[1], pathlib.Path(sys.argv[2]))

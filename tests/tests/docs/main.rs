@@ -94,4 +94,5 @@ pages! {
     backup: "docs/backup.md",
     policy: "docs/policy.md",
     messages: "docs/messages.md",
+    from_cosign: "docs/from-cosign.md",
 }

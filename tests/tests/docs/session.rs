@@ -66,6 +66,7 @@ impl Session {
             .env("PATH", format!("{}:{path}", programs.display()))
             .env("HOME", folder.path().join("home"))
             .env("PAGE_OUT", folder.path().join("out"))
+            .env("PAGE_REPOSITORY", super::root())
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
