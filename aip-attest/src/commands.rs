@@ -17,6 +17,7 @@ mod log;
 mod log_args;
 mod man;
 mod message;
+mod message_key;
 mod policy;
 mod recover;
 mod reply;
@@ -69,6 +70,7 @@ enum Command {
     Init(init::Args),
     Whoami(whoami::Args),
     Key(key::Args),
+    MessageKey(message_key::Args),
     Sign(sign::Args),
     Submit(submit::Args),
     Verify(verify::Args),
@@ -152,6 +154,7 @@ fn run_command(command: Command, name: &'static str, console: &mut Console) -> R
         Command::Init(args) => init::run(args, console),
         Command::Whoami(args) => whoami::run(args, console),
         Command::Key(args) => key::run(args, console),
+        Command::MessageKey(args) => message_key::run(args, console),
         Command::Sign(args) => sign::run(args, console),
         Command::Submit(args) => submit::run(args, console),
         Command::Verify(args) => verify::run(args, console),
@@ -273,7 +276,17 @@ fn help_template(command: &clap::Command) -> String {
 const GROUPS: [(&str, &[&str]); 6] = [
     (
         "Identity",
-        &["init", "whoami", "key", "rotate-key", "recover", "report-compromise", "deactivate", "state"],
+        &[
+            "init",
+            "whoami",
+            "key",
+            "message-key",
+            "rotate-key",
+            "recover",
+            "report-compromise",
+            "deactivate",
+            "state",
+        ],
     ),
     ("Sign and verify", &["sign", "submit", "fetch", "verify", "inspect", "export", "github-action"]),
     (

@@ -5,6 +5,7 @@
 
 mod change;
 pub mod home;
+pub mod message_keys;
 
 use std::path::Path;
 use std::time::Instant;

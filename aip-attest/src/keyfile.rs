@@ -17,6 +17,7 @@ pub mod encrypted;
 mod leftovers;
 pub mod lock;
 pub mod logs;
+pub mod message_keys;
 pub mod next;
 mod passphrase;
 pub mod recovery;

@@ -27,6 +27,8 @@ pub enum Way {
     TurnedAway,
     /// It does not reach the log, and evidence is what the log gave last, for ever.
     Replay,
+    /// Evidence is what the log gave last, until a submission has come: somebody else was first. Then all goes through.
+    Overtaken,
 }
 
 /// A proxy before a log.
@@ -127,13 +129,19 @@ impl Shared {
         }
         let (status, answer) = match way {
             Way::Forgotten if path.starts_with("/api/v1/claims/") => (404, UNKNOWN.as_bytes().to_vec()),
-            Way::Replay if path == EVIDENCE => self.evidence.lock().expect("no panic").clone()?,
+            Way::Replay | Way::Overtaken if path == EVIDENCE => {
+                self.evidence.lock().expect("no panic").clone()?
+            }
             _ if path == EVIDENCE => {
                 let answer = self.pass_on(&method, &path, prefer, body)?;
                 self.evidence.lock().expect("no panic").insert(answer).clone()
             }
             _ if !is_submission => self.pass_on(&method, &path, prefer, body)?,
             Way::Through => self.pass_on(&method, &path, prefer, body)?,
+            Way::Overtaken => {
+                *self.way.lock().expect("no panic") = Way::Through;
+                self.pass_on(&method, &path, prefer, body)?
+            }
             Way::Lost | Way::Replay => (200, b"not a log's answer".to_vec()),
             Way::AnswerLost => {
                 self.pass_on(&method, &path, prefer, body)?;

@@ -92,7 +92,15 @@ fn empty_lists(entries: &[(LeafIndex, Entry)]) -> Lists {
     }
     let mut lists = Lists::new();
     for did in &dids {
-        let of_one = [ListKey::Id, ListKey::Out, ListKey::In, ListKey::Neg, ListKey::Pos, ListKey::Receipts];
+        let of_one = [
+            ListKey::Id,
+            ListKey::Out,
+            ListKey::In,
+            ListKey::Neg,
+            ListKey::Pos,
+            ListKey::Receipts,
+            ListKey::Messages,
+        ];
         lists.extend(of_one.map(|list| (list(*did), Vec::new())));
         for to in dids.iter().filter(|to| *to != did) {
             lists.extend(Scope::ALL.iter().map(|scope| (ListKey::Edge(*did, *to, *scope), Vec::new())));

@@ -35,7 +35,8 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
             "this ends {} for ever, and was not asked for with --yes",
             hands.did()
         ))
-        .hint("a stolen or lost key is no reason: `recover` and `rotate-key` keep the identity"));
+        .hint("a stolen or lost key is no reason: `recover` and `rotate-key` keep the identity")
+        .hint("read the messages that wait before: an identity that has ended has no mailbox"));
     }
     let session = hands.open(&args.home, deadline, console)?;
     let known = session.known(hands.did(), console)?;

@@ -14,6 +14,7 @@ use crate::events::{self, Known};
 use crate::keyfile::credentials::Profile;
 use crate::keyfile::lock::Lock;
 use crate::keyfile::logs::KeptLogs;
+use crate::keyfile::message_keys;
 use crate::keyfile::next::{Next, Standing, Stored, UnderWay};
 use crate::keyfile::recovery::{self, Recovery};
 use crate::keyfile::{self, Identity, Source};
@@ -114,6 +115,11 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         console.hint(super::init::keep_home("the new key vouches"));
     } else {
         console.hint("AIP_DID stays; the new key into the CI secret: `aip-attest key export | gh secret set AIP_PRIVATE_KEY`");
+    }
+    if message_keys::path(lock.credentials()).exists() {
+        console.hint(
+            "no message key from before the recovery counts: `aip-attest message-key rotate` makes one",
+        );
     }
     as_asked(args.capabilities, &logged)?;
     Ok(Exit::Yes)

@@ -23,6 +23,7 @@ pub(super) fn remove_beside(credentials: &Path, console: &mut Console) {
     let is_whole = start == name;
     remove(durable::folder_of(credentials), console, |found, is_old| {
         found.starts_with("next-") && found.len() == "next-".len() + 2 * Did::BYTES + ".js".len()
+            || found == durable::start_of(super::message_keys::NAME)
             || found == start && (is_whole || is_old)
     });
 }

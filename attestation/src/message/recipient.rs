@@ -74,7 +74,7 @@ impl Recipient {
     /// These are the live keys of the last event that counts. If there are none, it is the identity key.
     pub fn keys(&self, now: LogTime) -> Result<Keys, StateError> {
         self.check()?;
-        let last = self.counting().next();
+        let last = self.last();
         let live = last.into_iter().flat_map(|said| &said.event.keys).filter(|key| key.is_live(now));
         let keys: Vec<MessageKey> = live.map(|key| key.key).collect();
         Ok(if keys.is_empty() {
@@ -101,6 +101,11 @@ impl Recipient {
             replaced = Some(said.logged_at);
         }
         Ok(self.identity_key().id() == *key)
+    }
+
+    /// The last event that counts.
+    pub fn last(&self) -> Option<&LoggedKeys> {
+        self.counting().next()
     }
 
     /// The identity key, in its X25519 form.

@@ -15,6 +15,7 @@ const EXIT_STATUS: &[(&str, &str)] = &[
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("AIP_DID, AIP_PRIVATE_KEY", "the identity, before any file"),
     ("AIP_AS", "the name of the identity to act as, in ~/.aip/identities; --as comes before it"),
+    ("AIP_MESSAGE_KEYS", "the private message keys, as message-key export prints them"),
     ("AIP_CREDENTIALS_PATH", "the credentials file, instead of ~/.aip/credentials.json"),
     ("AIP_PASSPHRASE", "what opens an encrypted credentials file, or encrypts a new one"),
     ("AIP_LOG_URL", "the log, where --log names none"),
