@@ -362,6 +362,50 @@ fn what_is_void_or_has_ended_is_nobodys_key() {
     check_log(&log);
 }
 
+/// A rotation of the identity loses no message that waits, unless that is asked for; one of message keys loses none.
+#[test]
+fn a_rotation_stops_while_mail_waits_that_only_the_old_key_opens() {
+    let log = Log::start(&[]);
+    let pipeline = owner(&log);
+    let did = pipeline.did();
+    let read = || {
+        let inbox = pipeline.json(&["inbox", "--ack"]);
+        // Of what is not accepted nothing is shown.
+        let shown = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let verdict = |message: &Value| {
+            (text(&message["verdict"]), shown(&message["keyKind"]), shown(&message["body"]))
+        };
+        inbox["messages"].as_array().expect("messages").iter().map(verdict).collect::<Vec<_>>()
+    };
+    let accepted = |kind: &str, body: &str| ("accepted".to_owned(), kind.to_owned(), body.to_owned());
+    pipeline.ok(&["message", &did, "to the identity key"]);
+    let (code, _, err) = pipeline.run(&["rotate-key"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(
+        err.contains("1 message waits that only the old key opens") && err.contains("--leave-messages"),
+        "{err}"
+    );
+    assert_eq!(read(), [accepted("identity", "to the identity key")]);
+    pipeline.ok(&["rotate-key"]);
+    pipeline.ok(&["message", &did, "lost"]);
+    pipeline.ok(&["rotate-key", "--leave-messages"]);
+    assert!(read().iter().all(|(verdict, _, _)| verdict != "accepted"), "nobody holds its key");
+    // To a message key: neither the identity's rotation nor its own takes it away.
+    pipeline.ok(&["message-key", "rotate"]);
+    let sent = pipeline.json(&["message", &did, "to the message key"]);
+    assert_eq!(sent["sent"][0]["keyKind"], "message");
+    pipeline.ok(&["message-key", "rotate"]);
+    let opened = read();
+    assert!(opened.contains(&accepted("message", "to the message key")), "{opened:?}");
+    pipeline.ok(&["message", &did, "again"]);
+    pipeline.ok(&["rotate-key"]);
+    // Its sender has another key now, and sends again.
+    let opened = read();
+    assert!(opened.iter().all(|(verdict, _, _)| verdict != "accepted"), "{opened:?}");
+    pipeline.ok(&["message", &did, "once more"]);
+    assert!(read().contains(&accepted("message", "once more")));
+}
+
 /// A log that keeps the newest set back is believed on its word, and convicted by it.
 #[test]
 fn a_log_that_hides_the_newest_set_convicts_itself() {

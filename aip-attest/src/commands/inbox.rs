@@ -130,7 +130,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let target = args.way.meet(&pins, deadline, false, console)?;
     let directory = Directory::new(&target, &pins, args.max_age.unwrap_or_default(), timeout, deadline);
     directory.refuse_unfounded()?;
-    let held = Held::of(&identity);
+    let held = Held::of(&identity, console)?;
     let judge = Judge {
         did: identity.did,
         held: &held,

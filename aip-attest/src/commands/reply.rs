@@ -53,7 +53,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let pins = Pins::load()?;
     let target = args.way.meet(&pins, deadline, true, console)?;
     let post = Post { identity: &identity, target: &target, pins: &pins, deadline };
-    let held = Held::of(&identity);
+    let held = Held::of(&identity, console)?;
     let found = find(&args.id, &post, &held, console)?;
     let judge = judge(&post, &held);
     judge.directory.refuse_unfounded()?;

@@ -1,13 +1,16 @@
+use std::time::Instant;
+
 use attestation::event::{Body, Capabilities, Commitment, IdentityEvent};
 use attestation::identity::Status;
+use attestation::message::MessagePrivateKey;
 
 use super::init::capabilities;
 use super::log_args::HomeArgs;
-use crate::events::{self, Known, Logged};
-use crate::keyfile::lock::Lock;
+use crate::events::{self, Known, Logged, Session};
 use crate::keyfile::next::{Next, Standing, UnderWay};
 use crate::keyfile::{self, Identity};
-use crate::report::{Console, Exit, Failure, Result};
+use crate::messages::relay::Relay;
+use crate::report::{Console, Exit, Failure, Result, counted};
 
 /// Replace the current key by the next one, and make another next one
 ///
@@ -19,6 +22,10 @@ pub(crate) struct Args {
     /// What the new key may do, instead of what the old one could: messages, receipts, vouches
     #[arg(long, value_name = "LIST", value_parser = capabilities)]
     capabilities: Option<Capabilities>,
+
+    /// Go on while messages wait that only the old key opens, and lose them
+    #[arg(long)]
+    leave_messages: bool,
 
     #[command(flatten)]
     home: HomeArgs,
@@ -56,7 +63,17 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
                 next.keep_copy(&lock, console)?;
                 kept
             }
-            _ => begin(&args, &identity, &lock, next, &known, console)?,
+            _ => {
+                let change = begin(&args, &identity, &next, &known)?;
+                if !args.leave_messages && known.registered()?.capabilities().messages {
+                    refuse_unread(&session, &identity, deadline, console)?;
+                }
+                if next.under_way.is_some() {
+                    // Another event came first, so that what was begun can never be logged. Its keys are kept all the same.
+                    next.keep_copy(&lock, console)?;
+                }
+                next.begin(&lock, change)?
+            }
         },
     };
     let logged = session.finish_change(&identity, &lock, next, &known, console)?;
@@ -102,14 +119,35 @@ pub(super) fn capabilities_of(logged: &Logged) -> Option<Capabilities> {
     }
 }
 
-fn begin(
-    args: &Args,
+/// Refuses while messages wait that only the current key opens: the relay keeps them for at most a week, and nobody
+/// would read them.
+fn refuse_unread(
+    session: &Session,
     identity: &Identity,
-    lock: &Lock,
-    next: Next,
-    known: &Known,
+    deadline: Instant,
     console: &mut Console,
-) -> Result<Next> {
+) -> Result<()> {
+    let key = MessagePrivateKey::of_identity(&identity.key).id();
+    let mut relay = Relay::new(&session.target, identity, deadline);
+    let go_on = "--leave-messages rotates without a look, and loses them";
+    let waiting = relay.waiting_for(key, console).map_err(|failure| {
+        failure.because("whether messages wait that only the old key opens is not known").hint(go_on)
+    })?;
+    match waiting {
+        None | Some((0, false)) => Ok(()),
+        Some((count, more)) => {
+            let (least, wait) =
+                if more { ("at least ", "wait") } else { ("", if count == 1 { "waits" } else { "wait" }) };
+            Err(Failure::new(format!("{least}{} {wait} that only the old key opens", counted(count, "message")))
+                .because("they are sealed to the identity key, which is about to change")
+                .hint("read them first: `aip-attest inbox --ack`, then rotate")
+                .hint("`aip-attest message-key rotate` gives those who write to you another key, which no rotation changes")
+                .hint(go_on))
+        }
+    }
+}
+
+fn begin(args: &Args, identity: &Identity, next: &Next, known: &Known) -> Result<UnderWay> {
     let state = known.registered()?;
     let passphrase = identity.passphrase();
     let key = next.key.open(passphrase)?;
@@ -133,11 +171,7 @@ fn begin(
         }
     }
     known.takes(&event)?;
-    if next.under_way.is_some() {
-        // Another event came first, so that what was begun can never be logged. Its keys are kept all the same.
-        next.keep_copy(lock, console)?;
-    }
-    next.begin(lock, UnderWay::new(event, &key, &after, None, passphrase)?)
+    UnderWay::new(event, &key, &after, None, passphrase)
 }
 
 fn no_next_key() -> Failure {

@@ -2,7 +2,8 @@
 
 use attestation::message::{KeyKind, MessageKeyId, MessagePrivateKey};
 
-use crate::keyfile::Identity;
+use crate::keyfile::{Identity, message_keys};
+use crate::report::{Console, Result};
 
 /// The private keys of a DID that are here.
 pub struct Held {
@@ -13,9 +14,9 @@ pub struct Held {
 
 impl Held {
     /// Those of an identity: its own key, and its message keys.
-    pub fn of(identity: &Identity) -> Self {
-        let own = MessagePrivateKey::of_identity(&identity.key);
-        Self { identity: own.id(), keys: vec![own] }
+    pub fn of(identity: &Identity, console: &mut Console) -> Result<Self> {
+        let own = MessagePrivateKey::of_identity(&identity.key).id();
+        Ok(Self { identity: own, keys: message_keys::opening(identity, console)? })
     }
 
     /// All of them.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use attestation::entry::LogTime;
 use attestation::message::{
-    Acknowledged, Action, EnvelopeId, List, MAX_ACKNOWLEDGED, Page, Request, RequestError, Sealed,
-    SignedRequest, Stored,
+    Acknowledged, Action, EnvelopeId, List, MAX_ACKNOWLEDGED, MAX_PAGE, MessageKeyId, Page, Request,
+    RequestError, Sealed, SignedRequest, Stored,
 };
 use serde::de::DeserializeOwned;
 
@@ -95,6 +95,16 @@ impl<'a> Relay<'a> {
             .because(fault))
     }
 
+    /// How many messages wait that are sealed to this key, and whether there are more; `None` if the log carries none.
+    pub fn waiting_for(&mut self, key: MessageKeyId, console: &mut Console) -> Result<Option<(usize, bool)>> {
+        let list = Action::List(List { after: 0, keys: Some(vec![key]), limit: MAX_PAGE, wait: 0 });
+        match self.try_ask::<Page>(&list, self.deadline, console) {
+            Ok(page) => Ok(Some((page.messages.len(), page.more))),
+            Err(Refused::By(error)) if error.status() == Some(404) => Ok(None),
+            Err(refused) => Err(of_asking(refused)),
+        }
+    }
+
     /// Deletes what was fetched and is not needed any more. An id that is not there is no error.
     pub fn acknowledge(&mut self, ids: &[EnvelopeId], console: &mut Console) -> Result<u64> {
         let mut ids = ids.to_vec();
@@ -115,6 +125,16 @@ impl<'a> Relay<'a> {
         until: Instant,
         console: &mut Console,
     ) -> Result<T> {
+        self.try_ask(action, until, console).map_err(of_asking)
+    }
+
+    /// The same, for who has other words for what the relay refuses.
+    fn try_ask<T: DeserializeOwned>(
+        &mut self,
+        action: &Action,
+        until: Instant,
+        console: &mut Console,
+    ) -> Result<T, Refused> {
         for _ in 0..2 {
             let request = |issued_at| {
                 let request = Request {
@@ -128,12 +148,10 @@ impl<'a> Relay<'a> {
             match self.post(&request, until, console) {
                 Ok(answer) => return Ok(answer),
                 Err(Refused::Clock(now)) if self.difference.is_none() => self.follow(now, console),
-                Err(Refused::Clock(_)) => break,
-                Err(Refused::By(error)) => return Err(of_mailbox(error)),
-                Err(Refused::Other(failure)) => return Err(failure),
+                Err(refused) => return Err(refused),
             }
         }
-        Err(two_clocks())
+        Err(Refused::Other(two_clocks()))
     }
 
     /// Posts a request, signed anew for each try, until there is an answer, a refusal, or no time left.
@@ -194,6 +212,15 @@ fn far_clock(now: LogTime) -> Failure {
     Failure::new("this machine's clock and the relay's are more than a day apart")
         .because(format!("the relay says that it is {}", clock::rfc3339_millis(now.as_millis())))
         .hint("set the clock of this machine; or the relay's is wrong: ask whoever runs the log")
+}
+
+/// Of what was asked of a mailbox.
+fn of_asking(refused: Refused) -> Failure {
+    match refused {
+        Refused::Clock(_) => two_clocks(),
+        Refused::By(error) => of_mailbox(error),
+        Refused::Other(failure) => failure,
+    }
 }
 
 fn two_clocks() -> Failure {

@@ -35,7 +35,10 @@ fn what_touches_the_world_is_in_one_place_each() {
         ("env::var", &["environment.rs", "ci_env.rs"]),
         ("println!", &[]),
         ("eprint", &[]),
-        ("io::stdout", &["report.rs", "commands/key.rs", "commands/message_key.rs", "commands/github_action/runner.rs"]),
+        (
+            "io::stdout",
+            &["report.rs", "commands/key.rs", "commands/message_key.rs", "commands/github_action/runner.rs"],
+        ),
         ("process::exit", &[]),
         ("unsafe {", &[]),
     ] {
