@@ -43,17 +43,16 @@ pub use id::{EnvelopeId, HexNameError, MessageId, MessageKeyId};
 pub use key::{KeyKind, MessageKey, MessageKeyError, MessagePrivateKey};
 pub use legacy::{
     LegacyCircumstances, LegacyContent, LegacyMail, LegacyRefusal, MAX_BOX_BYTES, MAX_TEXT_BYTES,
-    MAX_TIME_DIFFERENCE_MILLIS, MIN_BOX_BYTES, sign_challenge,
+    sign_challenge,
 };
 pub use recipient::{Keys, LoggedKeys, REPLACED_MILLIS, Recipient};
 pub use request::{
-    Accept, Action, List, MAX_ACKNOWLEDGED, MAX_CLOCK_DIFFERENCE_MILLIS, MAX_LISTED_KEYS, MAX_PAGE,
-    MAX_REQUEST_BYTES, MAX_SETTINGS_DIDS, MAX_WAIT_SECONDS, REQUEST_TYPE, Request, RequestError, Route,
-    Settings, SignedRequest,
+    Accept, Action, List, MAX_ACKNOWLEDGED, MAX_PAGE, MAX_REQUEST_BYTES, REQUEST_TYPE, Request, RequestError,
+    Route, Settings, SignedRequest,
 };
 pub use sealed::{FRAME_BYTES, MAX_SEALED_BYTES, Sealed, SealedError};
 pub use statement::{
-    Artifact, Attachment, EntryReference, MAX_ARTIFACTS, MAX_ATTACHMENTS, MAX_BODY_BYTES, MAX_LIFE_MILLIS,
-    MAX_PAYLOAD_BYTES, MAX_RECIPIENTS, MESSAGE_TYPE, Message, MessageError, SignedMessage, TEXT,
-    is_attachment_name, is_content_type,
+    Artifact, Attachment, EntryReference, MAX_ARTIFACTS, MAX_BODY_BYTES, MAX_LIFE_MILLIS, MAX_PAYLOAD_BYTES,
+    MAX_RECIPIENTS, MESSAGE_TYPE, Message, MessageError, SignedMessage, TEXT, is_attachment_name,
+    is_content_type,
 };

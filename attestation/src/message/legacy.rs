@@ -26,7 +26,7 @@ use crate::entry::LogTime;
 mod time;
 
 /// The shortest box: that of an empty text.
-pub const MIN_BOX_BYTES: usize = MessageKey::BYTES + TAG_BYTES;
+const MIN_BOX_BYTES: usize = MessageKey::BYTES + TAG_BYTES;
 
 /// The longest box: that of a text of 64 KiB.
 pub const MAX_BOX_BYTES: usize = MIN_BOX_BYTES + MAX_TEXT_BYTES;
@@ -35,7 +35,7 @@ pub const MAX_BOX_BYTES: usize = MIN_BOX_BYTES + MAX_TEXT_BYTES;
 pub const MAX_TEXT_BYTES: usize = 65_536;
 
 /// How far the timestamp may be from the arrival.
-pub const MAX_TIME_DIFFERENCE_MILLIS: u64 = 300 * 1_000;
+const MAX_TIME_DIFFERENCE_MILLIS: u64 = 300 * 1_000;
 
 /// The members of legacy mail that a relay keeps as they came.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

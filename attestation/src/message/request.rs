@@ -38,22 +38,22 @@ mod wire;
 pub const REQUEST_TYPE: &str = "application/vnd.aip.mailbox-request.v1+json";
 
 /// How far the clocks of client and relay may differ.
-pub const MAX_CLOCK_DIFFERENCE_MILLIS: u64 = 300 * 1_000;
+const MAX_CLOCK_DIFFERENCE_MILLIS: u64 = 300 * 1_000;
 
 /// The most messages of a page.
 pub const MAX_PAGE: u64 = 100;
 
 /// The longest time that a relay waits for a message, in seconds.
-pub const MAX_WAIT_SECONDS: u64 = 60;
+const MAX_WAIT_SECONDS: u64 = 60;
 
-/// The most keys of a list, and the most ids of an acknowledgement.
-pub const MAX_LISTED_KEYS: usize = 16;
+/// The most keys of a list.
+const MAX_LISTED_KEYS: usize = 16;
 
 /// The most ids of an acknowledgement.
 pub const MAX_ACKNOWLEDGED: usize = 100;
 
 /// The most DIDs that settings list, and that they block.
-pub const MAX_SETTINGS_DIDS: usize = 256;
+const MAX_SETTINGS_DIDS: usize = 256;
 
 /// The longest body: the largest sealed message in base64, and room for what stands around it. Every other request is shorter.
 pub const MAX_REQUEST_BYTES: usize = MAX_SEALED_BYTES.div_ceil(3) * 4 + 8 * 1024;
@@ -133,11 +133,11 @@ impl Action {
 pub struct List {
     /// Only what has a higher number; 0: from the first.
     pub after: u64,
-    /// Only what is sealed to one of these keys, 1 to [`MAX_LISTED_KEYS`], sorted, each once; `None`: all.
+    /// Only what is sealed to one of these keys, 1 to 16, sorted, each once; `None`: all.
     pub keys: Option<Vec<MessageKeyId>>,
     /// At most so many messages, 1 to [`MAX_PAGE`].
     pub limit: u64,
-    /// How long to wait if there is none, 0 to [`MAX_WAIT_SECONDS`] seconds.
+    /// How long to wait if there is none, 0 to 60 seconds.
     pub wait: u64,
 }
 
@@ -146,9 +146,9 @@ pub struct List {
 pub struct Settings {
     /// Whom it accepts from.
     pub accept: Accept,
-    /// From whom it accepts nothing, sorted, each once, at most [`MAX_SETTINGS_DIDS`].
+    /// From whom it accepts nothing, sorted, each once, at most 256.
     pub blocked: Vec<Did>,
-    /// From whom it accepts in any case but a block, sorted, each once, at most [`MAX_SETTINGS_DIDS`].
+    /// From whom it accepts in any case but a block, sorted, each once, at most 256.
     pub listed: Vec<Did>,
 }
 

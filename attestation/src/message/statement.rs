@@ -29,7 +29,7 @@ pub const MAX_LIFE_MILLIS: u64 = 7 * 24 * 60 * 60 * 1_000;
 pub const MAX_RECIPIENTS: usize = 32;
 
 /// The most attachments of a message.
-pub const MAX_ATTACHMENTS: usize = 16;
+const MAX_ATTACHMENTS: usize = 16;
 
 /// The most artifacts that a message names.
 pub const MAX_ARTIFACTS: usize = 64;
@@ -42,7 +42,7 @@ pub const TEXT: &str = "text/plain";
 pub struct Message {
     /// Artifacts that it is about, at most [`MAX_ARTIFACTS`].
     pub artifacts: Vec<Artifact>,
-    /// Files that come with it, at most [`MAX_ATTACHMENTS`]. Their names differ.
+    /// Files that come with it, at most 16. Their names differ.
     pub attachments: Vec<Attachment>,
     /// The text, at most [`MAX_BODY_BYTES`].
     pub body: String,
@@ -122,7 +122,7 @@ impl SignedMessage {
         &self.message
     }
 
-    /// The key that signed, by the statement's own word until [`SignedMessage::verifies`].
+    /// The key that signed, by the statement's own word until a recipient checked it.
     pub fn key(&self) -> &Ed25519PublicKey {
         &self.key
     }
