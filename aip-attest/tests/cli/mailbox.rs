@@ -555,3 +555,19 @@ fn a_relay_that_lies_of_its_list_or_its_clock_is_not_followed() {
     log.mail(|mail| mail.ahead = 23 * 3_600_000);
     bob.inbox(&["--state", "s"]).expect(0, &["  | the text"]);
 }
+
+/// The log asks of `send` alone who may: the token goes nowhere else.
+#[test]
+fn a_token_goes_along_to_send_and_to_nothing_else() {
+    let log = log();
+    let bob = Person::new(&log);
+    let alice = pipeline(&log).env("AIP_LOG_TOKEN", "s3cret");
+    message(&alice, &[&text_of(did()), "to myself"]).expect(0, &["stored"]);
+    alice.run_as(OTHER_PROGRAM, &["inbox", "--ack"]).expect(0, &["  | to myself"]);
+    message(&alice, &[&text_of(bob.did), "x"]).expect(0, &["stored"]);
+    let heads = log.heads();
+    let has_token = |head: &&String| head.to_lowercase().contains("authorization: bearer s3cret");
+    let sends = heads.iter().filter(|head| head.starts_with("POST /api/v1/messages "));
+    assert_eq!((sends.clone().count(), sends.filter(has_token).count()), (2, 2), "{heads:#?}");
+    assert_eq!(heads.iter().filter(has_token).count(), 2, "{heads:#?}");
+}
