@@ -145,6 +145,26 @@ impl Client {
         }
     }
 
+    /// The key that a DID hashes to, by the interface of Python `aip`; `None` if the log has none, or does not know the DID.
+    pub fn python_key(&self, did: Did) -> Result<Option<Ed25519PublicKey>, ClientError> {
+        let path = format!("/lookup/{did}");
+        match self.get(&path) {
+            Ok(got) => answer::python_key(&got.body, did).map_err(|what| self.malformed(&path, what)),
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Hands mail of Python `aip` to its interface. The token of a log that asks for one goes along.
+    pub fn python_message(&self, body: String) -> Result<(), ClientError> {
+        let request = post_json("/message", body);
+        let request = match &self.authorization {
+            None => request,
+            Some(authorization) => request.header(AUTHORIZATION, authorization.clone()),
+        };
+        self.send("/message", request).map(drop)
+    }
+
     /// Posts a signed request to the log's relay. The token goes along to send: of that alone a log asks who may.
     pub fn signed_request<T: DeserializeOwned>(&self, route: Route, body: String) -> Result<T, ClientError> {
         let request = post_json(route.path(), body);

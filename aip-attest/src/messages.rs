@@ -9,6 +9,7 @@
 //!   relay       signed requests to a log's relay
 //!   directory   who somebody is: evidence that may decide something
 //!   keys        the keys that open what comes
+//!   legacy      mail of Python `aip`, both ways
 //!   judging     what came to a verdict
 //!   artifacts   does a message's receipt prove the file?
 //!   seen        the messages that were shown
@@ -21,6 +22,7 @@ pub mod composing;
 pub mod directory;
 pub mod judging;
 pub mod keys;
+pub mod legacy;
 pub mod relay;
 pub mod saving;
 pub mod seen;

@@ -207,6 +207,18 @@ pub(super) fn genesis_key(body: &[u8], did: Did) -> Result<Option<Ed25519PublicK
     Ok(keys.find(|key| Did::of(key) == did))
 }
 
+/// The key in an answer of Python's interface, if it hashes to the DID. Whoever gives the answer, no other key does.
+pub(super) fn python_key(body: &[u8], did: Did) -> Result<Option<Ed25519PublicKey>, String> {
+    #[derive(Deserialize)]
+    struct Wire {
+        public_key: String,
+    }
+    let wire: Wire = parse(body)?;
+    let raw = encoding::decode_base64_array(&wire.public_key);
+    let key = raw.and_then(|raw| Ed25519PublicKey::from_bytes(&raw).ok());
+    Ok(key.filter(|key| Did::of(key) == did))
+}
+
 fn proved(events: Vec<WireProved>) -> Result<Vec<ProvedLeaf>, String> {
     let event =
         |event: WireProved| Ok(ProvedLeaf { leaf: base64("identity", &event.leaf)?, proof: event.proof });

@@ -12,6 +12,7 @@ use crate::clock;
 use crate::keyfile::{self, Identity};
 use crate::messages::composing::{self, Draft, parse_content_type, parse_life};
 use crate::messages::directory::{Directory, given_key};
+use crate::messages::legacy;
 use crate::messages::relay::Relay;
 use crate::messages::sending::{self, Addressee, Became, Copy, Sent};
 use crate::policy_file;
@@ -72,6 +73,12 @@ pub(crate) struct Args {
     /// The key of a recipient that the log does not know: its owner gives it to you, and it must hash to the DID
     #[arg(long, value_name = "did:key:…", requires = "out", value_parser = from_did_key)]
     recipient_key: Option<Ed25519PublicKey>,
+
+    /// Send to somebody who reads with Python aip: one recipient, and text alone. The log must serve it, `--aip-v1`; its
+    /// recipient cannot tell whether you know what it says
+    #[arg(long, conflicts_with_all = ["attach", "receipt", "content_type", "expires", "in_reply_to", "recipient_key"])]
+    #[arg(conflicts_with = "out")]
+    legacy: bool,
 
     /// Write the sealed message to a file, and send nothing; `inbox --open` reads it
     #[arg(long, value_name = "FILE")]
@@ -135,6 +142,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         .hint("write one file a recipient"));
     }
     let identity = keyfile::load(console)?;
+    if args.legacy {
+        return send_legacy(&args, &recipients, &identity, console);
+    }
     let mut draft = Draft {
         body: composing::text(&args.text)?,
         content_type: args.content_type.unwrap_or_else(|| attestation::message::TEXT.to_owned()),
@@ -163,6 +173,27 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     };
     report(&sent, args.way.json, console);
     Ok(sent.exit())
+}
+
+/// Sends as Python `aip` does.
+fn send_legacy(args: &Args, recipients: &[Did], identity: &Identity, console: &mut Console) -> Result<Exit> {
+    let [recipient] = recipients[..] else {
+        return Err(Failure::new("--legacy writes to one recipient").hint("write to each by itself"));
+    };
+    let text = composing::text(&args.text)?;
+    let deadline = super::deadline(args.way.timeout)?;
+    let pins = Pins::load()?;
+    let target = args.way.meet(&pins, deadline, true, console)?;
+    let post = Post { identity, target: &target, pins: &pins, deadline };
+    let mut directory = post.directory();
+    let (id, key) = legacy::send(&text, recipient, identity, &mut directory, console)?;
+    if args.way.json {
+        let sent = json!([{"recipient": recipient, "keyId": key, "keyKind": KeyKind::Identity.name(), "status": "stored"}]);
+        console.json(&json!({"schema": "aip.message.v1", "id": id, "legacy": true, "sent": sent}));
+    } else {
+        console.line(format!("{:<8} {id}  to {recipient}  as mail of Python aip", "stored"));
+    }
+    Ok(Exit::Yes)
 }
 
 /// Whom the message is for, sorted, each once. Nothing is read before that is clear.

@@ -1,11 +1,14 @@
 use attestation::Did;
-use attestation::message::{Content, List, MAX_PAGE, MessageId, Sealed, TEXT, Waiting};
+use attestation::message::{
+    Content, LegacyContent, LegacyMail, List, MAX_PAGE, MessageId, Sealed, TEXT, Waiting,
+};
 
 use super::message::{Post, Way, report};
 use crate::keyfile::{self, Identity};
 use crate::messages::composing::{self, Draft, LIFE};
 use crate::messages::judging::{Again, Judge, Judged, Verdict};
 use crate::messages::keys::Held;
+use crate::messages::legacy;
 use crate::messages::relay::Relay;
 use crate::policy_file::pins::Pins;
 use crate::report::{Console, Exit, Failure, Result};
@@ -107,7 +110,13 @@ fn find(start: &str, post: &Post<'_>, held: &Held, console: &mut Console) -> Res
         let Some(last) = page.messages.last() else { break };
         after = last.number.max(after);
         for waiting in page.messages {
-            let Content::Sealed(text) = &waiting.content else { continue };
+            let text = match &waiting.content {
+                Content::Sealed(text) => text,
+                Content::Legacy(mail) => {
+                    refuse_legacy(start, &waiting, mail.clone(), post.identity.did)?;
+                    continue;
+                }
+            };
             let Ok(sealed) = Sealed::from_base64(text) else { continue };
             let is_ours = held.keys().iter().any(|key| key.id() == sealed.key_id());
             if is_ours && sealed.message_id().to_string().starts_with(start) {
@@ -131,6 +140,16 @@ fn find(start: &str, post: &Post<'_>, held: &Held, console: &mut Console) -> Res
         _ => Err(Failure::new(format!("the ids of {} messages begin with {start}", ids.len()))
             .hint("give more digits of the id")),
     }
+}
+
+/// Refuses to answer mail of Python `aip`, which nothing falls back to.
+fn refuse_legacy(start: &str, waiting: &Waiting, mail: LegacyContent, did: Did) -> Result<()> {
+    let Ok(mail) = LegacyMail::parse(waiting.sender, did, mail) else { return Ok(()) };
+    if !legacy::name_of(&mail).to_string().starts_with(start) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{start} is mail of Python aip, which cannot open what `reply` sends"))
+        .hint(format!("`aip-attest message {} TEXT --legacy` writes to it", waiting.sender)))
 }
 
 /// The message that is answered, its sender and its group.

@@ -105,6 +105,16 @@ impl<'a> Directory<'a> {
         })
     }
 
+    /// The key that a DID hashes to, if the log knows it without an inception: by an artifact, or by the interface of
+    /// Python `aip`.
+    pub fn bare_key(&self, did: Did, console: &mut Console) -> Result<Option<Ed25519PublicKey>> {
+        let client = &self.target.client;
+        match self.patience().ask(console, || client.genesis_key(did))? {
+            None => self.patience().ask(console, || client.python_key(did)),
+            known => Ok(known),
+        }
+    }
+
     /// The state of somebody who sent a message.
     pub fn sender(&mut self, did: Did, console: &mut Console) -> Result<Sender> {
         if let Some(known) = self.senders.get(&did) {

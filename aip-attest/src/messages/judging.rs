@@ -189,7 +189,7 @@ impl Judged {
         std::iter::once(self.envelope).chain(self.copies.iter().copied())
     }
 
-    fn of(arrived: &Arrived, sealed: Option<&Sealed>, verdict: Verdict) -> Self {
+    pub(super) fn of(arrived: &Arrived, sealed: Option<&Sealed>, verdict: Verdict) -> Self {
         Self {
             envelope: arrived.envelope,
             copies: Vec::new(),
@@ -266,9 +266,9 @@ impl Judge<'_> {
         seen: &BTreeSet<Name>,
         console: &mut Console,
     ) -> Option<Judged> {
-        let Content::Sealed(text) = &arrived.content else {
-            let unable = Failure::new("it is mail of Python aip, which nothing here opens");
-            return Some(Judged::of(arrived, None, Verdict::Unable(unable)));
+        let text = match &arrived.content {
+            Content::Sealed(text) => text,
+            Content::Legacy(mail) => return self.judge_legacy(arrived, mail, seen, console),
         };
         let sealed = match Sealed::from_base64(text) {
             Ok(sealed) => sealed,
@@ -346,8 +346,8 @@ impl Judge<'_> {
     fn mark(&self, judged: &mut [Judged]) -> Result<()> {
         let Some(seen) = &self.seen else { return Ok(()) };
         let name = |one: &Judged| {
-            let is_shown = one.letter().is_some() && !one.is_legacy;
-            is_shown.then_some(((one.sender?, one.id?), one.expires?))
+            one.letter()?;
+            Some(((one.sender?, one.id?), one.expires?))
         };
         let named = judged.iter_mut().filter_map(|one| Some((name(one)?, one)));
         let (names, accepted): (Vec<(Name, LogTime)>, Vec<&mut Judged>) = named.unzip();

@@ -24,6 +24,12 @@ impl Held {
         &self.keys
     }
 
+    /// The one of the identity, which mail of Python `aip` is for.
+    pub fn identity(&self) -> &MessagePrivateKey {
+        let own = self.keys.iter().find(|key| key.id() == self.identity);
+        own.expect("the identity key's form is among them")
+    }
+
     /// Of which kind the key of this id is.
     pub fn kind(&self, id: MessageKeyId) -> KeyKind {
         if id == self.identity { KeyKind::Identity } else { KeyKind::Message }

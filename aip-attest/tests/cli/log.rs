@@ -327,6 +327,8 @@ impl State {
                 (200, self.logged(at.expect("a claim"), None).to_string().into_bytes())
             }
             ["did", did] => self.mail.document(did),
+            ["lookup", did] => self.mail.lookup(did),
+            ["message"] => self.mail.python_message(body),
             ["api", "v1", "evidence"] => {
                 let checkpoint = Checkpoint::parse(self.checkpoint(true, true).text()).expect("a checkpoint");
                 (200, self.mail.evidence(body, &self.key, &checkpoint, self.checkpoint(true, true)))

@@ -20,6 +20,7 @@ mod inputs;
 mod inspecting;
 #[cfg(unix)]
 mod install;
+mod legacy;
 mod log;
 mod mailbox;
 mod network;

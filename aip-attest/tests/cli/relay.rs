@@ -8,10 +8,12 @@ use attestation::entry::LogTime;
 use attestation::evidence::{Evidence, Lists, assert_lists};
 use attestation::lists::ListKey;
 use attestation::message::{
-    Acknowledged, Action, Content, Page, Route, Sealed, SignedRequest, Stored, Waiting,
+    Acknowledged, Action, Content, EnvelopeId, LegacyContent, Page, Route, Sealed, SignedRequest, Stored,
+    Waiting,
 };
 use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
+use tlog::encoding::base64;
 use tlog::key::{Ed25519PublicKey, SignerKey};
 use tlog::note::Note;
 
@@ -32,6 +34,10 @@ pub(crate) struct Mail {
     pub(crate) repeats: bool,
     /// The rule by which it refuses what is sent.
     pub(crate) refuses: Option<(u16, &'static str)>,
+    /// The keys of DIDs that registered by the interface of Python `aip`; `None`: there is none.
+    pub(crate) python: Option<Vec<Ed25519PublicKey>>,
+    /// What came by that interface.
+    pub(crate) python_mail: Vec<Value>,
     next: u64,
 }
 
@@ -48,6 +54,34 @@ impl Mail {
             Some(key) => (200, json!({"id": did, "alsoKnownAs": [to_did_key(key)]}).to_string().into_bytes()),
             None => problem(404, "no-did", None),
         }
+    }
+
+    /// What Python `aip` gets for a DID.
+    pub(crate) fn lookup(&self, did: &str) -> (u16, Vec<u8>) {
+        let key = self.python.iter().flatten().find(|key| Did::of(key).to_string() == did);
+        match key {
+            Some(key) => {
+                (200, json!({"did": did, "public_key": base64(key.as_bytes())}).to_string().into_bytes())
+            }
+            None => (404, json!({"detail": "DID not registered"}).to_string().into_bytes()),
+        }
+    }
+
+    /// Takes mail of Python `aip`; the same signature once.
+    pub(crate) fn python_message(&mut self, body: &[u8]) -> (u16, Vec<u8>) {
+        let message: Value = serde_json::from_slice(body).expect("JSON");
+        let (status, answer) = match &self.python {
+            None => return problem(404, "no-such-resource", None),
+            Some(_) if self.refuses.is_some() => {
+                (400, json!({"detail": "Recipient ##[error] not registered"}))
+            }
+            Some(_) if self.python_mail.contains(&message) => {
+                (409, json!({"detail": "Message replay detected"}))
+            }
+            Some(_) => (200, json!({"success": true, "message_id": "msg_0000000000000000"})),
+        };
+        self.python_mail.push(message);
+        (status, answer.to_string().into_bytes())
     }
 
     /// Evidence that a DID is not registered.
@@ -87,8 +121,10 @@ impl Mail {
             }
             Action::List(list) => {
                 let after = if self.repeats { 0 } else { list.after };
-                let is_for =
-                    |waiting: &&Waiting| recipient(waiting) == Some(request.did) && waiting.number > after;
+                let is_for = |waiting: &&Waiting| {
+                    let is_legacy = matches!(waiting.content, Content::Legacy(_));
+                    (is_legacy || recipient(waiting) == Some(request.did)) && waiting.number > after
+                };
                 let limit = usize::try_from(list.limit).expect("a number");
                 let mut messages: Vec<Waiting> = self.messages.iter().filter(is_for).cloned().collect();
                 let more = self.repeats || messages.len() > limit;
@@ -111,6 +147,19 @@ impl Mail {
             self.put(sealed.to_base64(), sealed, sender, now, expires);
         }
         Stored { id: sealed.id(), received_at: now, expires, stored: !known }
+    }
+
+    /// Puts mail of Python `aip` into everybody's mailbox.
+    pub(crate) fn put_legacy(
+        &mut self,
+        mail: LegacyContent,
+        id: EnvelopeId,
+        sender: Did,
+        received_at: LogTime,
+    ) {
+        self.next += 1;
+        let (content, number) = (Content::Legacy(mail), self.next);
+        self.messages.push(Waiting { content, expires: received_at, id, number, received_at, sender });
     }
 
     /// Puts something into the mailbox that a sealed message is for.

@@ -62,6 +62,9 @@ fn text(one: &Judged, console: &mut Console) {
     console.line(format!("message   {id}  {created}{seen}"));
     let registered = if letter.is_registered { "registered" } else { "not registered" };
     console.line(format!("from      {sender}  {registered}"));
+    if one.is_legacy {
+        console.line("of        Python aip: its sender is not proven to know the text");
+    }
     said(letter, console);
 }
 
