@@ -35,7 +35,7 @@ mod search;
 mod tests;
 mod verdict;
 
-pub use judge::{ACTIVE_WEEKS, JudgeError, is_qualified, iso_week, judge};
+pub use judge::{ACTIVE_WEEKS, JudgeError, is_live_vouch, is_qualified, iso_week, judge};
 pub use memory::MemoryLedger;
 pub use params::{
     MAX_HOPS, MAX_PATHS, MAX_ROOTS, Params, ParamsError, Ppm, PpmError, ScopeQuery, ScopeQueryError,

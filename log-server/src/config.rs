@@ -195,6 +195,10 @@ pub struct Settings {
     #[arg(long, env = "AIP_LOG_MESSAGES", value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub messages: Option<bool>,
+    /// Answer clients of Python `aip` 0.5, too: their keys and their mail, of which nothing is logged
+    #[arg(long, env = "AIP_LOG_AIP_V1")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub aip_v1: bool,
     /// Budgets of the relay
     #[command(flatten)]
     #[serde(skip_serializing_if = "MailSettings::is_default")]
@@ -263,6 +267,7 @@ impl Settings {
             body_timeout: self.body_timeout.or(file.body_timeout),
             answer_timeout: self.answer_timeout.or(file.answer_timeout),
             messages: self.messages.or(file.messages),
+            aip_v1: self.aip_v1 || file.aip_v1,
             mail: self.mail.or(file.mail),
             accept_clock: self.accept_clock || file.accept_clock,
         }

@@ -5,6 +5,7 @@
 //! D/policy     what consumers pin, and whom to ask     D/log-ml-dsa.skey   a second key, by option
 //! D/db/        RocksDB
 //! D/mail/      RocksDB: messages that wait (`relay`); the log goes on without it
+//! D/aip-v1/    RocksDB: who registered by the interface of Python `aip` (`aip_v1`); the log goes on without it
 //! D/lock       held while a process uses the directory
 //! D/read       what the files that people edit were when they were read last
 //! D/snapshot   and D/snapshot.sock: see `snapshot`
@@ -230,6 +231,9 @@ pub(crate) const EDITED: [&str; 2] = ["log.toml", "policy"];
 
 /// The folder of messages that wait.
 pub(crate) const MAIL: &str = "mail";
+
+/// The folder of those who registered by the interface of Python `aip`.
+pub(crate) const AIP_V1: &str = "aip-v1";
 
 /// The log's key.
 pub(crate) const KEY: &str = "log.skey";

@@ -16,7 +16,7 @@ use attestation::identity::{Identity, MAX_EVENTS};
 use attestation::lists::{ListKey, Listed};
 use attestation::trust::{
     self, ACTIVE_WEEKS, Against, CONFIRMER_WEEKS, Confirmation, EdgeEvent, EdgeKind, FULL_WEEKS, JudgeError,
-    Ledger, Logged, Negative, Params, is_qualified, iso_week,
+    Ledger, Logged, Negative, Params, Verdict, is_qualified, iso_week,
 };
 use tlog::LeafIndex;
 use tlog::key::SignerKey;
@@ -61,6 +61,24 @@ pub fn gather(view: &View, key: &SignerKey, question: &Question) -> Result<Evide
         gathering.show_message_keys()?;
     }
     gathering.finish(key)
+}
+
+/// How far `did` is trusted by `params`, as of what `view` shows. Of its history only what others say against it is read: ask
+/// with a floor of 1, where the rest changes nothing.
+pub fn judge(view: &View, params: &Params, did: Did, time: LogTime) -> Result<Verdict, GatherError> {
+    let published = Published::new(view, Some(params), time);
+    let found = trust::search(&published, params, did, time).map_err(of_judge)?;
+    trust::judge(&published, params, &found.paths, did, time).map_err(of_judge)
+}
+
+/// The vouches for `did` that count now, whoever they are by.
+pub fn vouches_for(view: &View, did: Did, time: LogTime) -> Result<Vec<EdgeEvent>, GatherError> {
+    Published::new(view, None, time).live_vouches(ListKey::In(did), |from| (from, did))
+}
+
+/// The vouches by `did` that count now.
+pub fn vouches_by(view: &View, did: Did, time: LogTime) -> Result<Vec<EdgeEvent>, GatherError> {
+    Published::new(view, None, time).live_vouches(ListKey::Out(did), |to| (did, to))
 }
 
 fn of_judge(error: JudgeError<GatherError>) -> GatherError {

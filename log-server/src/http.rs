@@ -25,6 +25,7 @@ use tower_http::cors::{Any, CorsLayer};
 use tlog::key::AdmittedKeys;
 
 use crate::admit::EntryLimits;
+use crate::aip_v1::{self, V1};
 use crate::cosign::Cosigning;
 use crate::pool::{Pool, Unavailable};
 use crate::registry::Registry;
@@ -103,6 +104,8 @@ pub struct App {
     pub work: Turns,
     /// The relay of messages, if this log has one.
     pub relay: Option<Arc<Relay>>,
+    /// What the interface of Python `aip` keeps, if this log has one.
+    pub aip_v1: Option<Arc<V1>>,
     /// The connections that are open.
     pub connections: Shares,
     /// Whether health and metrics have a port of their own.
@@ -199,8 +202,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route_layer(middleware::from_fn_with_state(app.clone(), unread::share));
     let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::GET, Method::HEAD]);
     let operation = if app.operator_port { Router::new() } else { operation() };
+    let python = if app.aip_v1.is_some() { aip_v1::router(&app) } else { Router::new() };
     large
         .merge(operation)
+        .merge(python)
         .route("/api/v1/entries", post(submit::submit))
         .route("/api/v1/claims/{hash}", get(submit::claim))
         .route("/api/v1/messages", post(crate::relay::http::send))
@@ -336,7 +341,7 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
 }
 
 /// A bug of ours. stderr has the details; the client learns that its request was not the cause.
-fn failed() -> Problem {
+pub(crate) fn failed() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed on this request")
 }
 

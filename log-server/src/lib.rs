@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admit;
+pub mod aip_v1;
 pub mod backup;
 pub mod clock;
 pub mod config;

@@ -31,7 +31,7 @@ use crate::store::StoreError;
 mod budget;
 mod config;
 mod decide;
-mod disk;
+pub(crate) mod disk;
 pub mod http;
 mod index;
 mod mail;
@@ -234,6 +234,11 @@ impl Relay {
         let (mail, now) = (self.shared.open()?, (self.shared.clock.now)());
         let index = mail.lock();
         Ok(index.after(owner, after, now).any(|(_, brief)| wanted(brief.kind, brief.key.as_ref())))
+    }
+
+    /// The legacy message of a mailbox whose envelope id begins so.
+    pub fn legacy_id(&self, owner: Did, beginning: [u8; 8]) -> Result<Option<EnvelopeId>, Unavailable> {
+        self.read(|mail| mail.legacy_id(owner, &beginning))
     }
 
     /// Whose messages a mailbox takes.

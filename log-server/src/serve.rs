@@ -18,9 +18,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::Failure;
+use crate::aip_v1::V1;
 use crate::config::Settings;
 use crate::cosign::witnesses::Witnesses;
-use crate::directory::{Directory, EDITED, MAIL};
+use crate::directory::{AIP_V1, Directory, EDITED, MAIL};
 use crate::http::budget::Budgets;
 use crate::http::unread::Unread;
 use crate::http::{self, App, RequestLimits};
@@ -87,6 +88,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
         true => Some(Arc::new(start_relay(&args.dir, &settings, sequencer.clock_stopped())?)),
         false => None,
     };
+    let aip_v1 = match settings.aip_v1 {
+        true => Some(Arc::new(V1::start(&args.dir.join(AIP_V1)).map_err(|e| {
+            Failure::new("cannot start the interface of Python aip: the system gives no random bytes")
+                .caused_by(e)
+        })?)),
+        false => None,
+    };
     let limits =
         settings.connection_limits(|wanted| connections::that_fit(wanted, rocks::files() + OTHER_FILES));
     let state = store.tree_state().ok().flatten();
@@ -119,6 +127,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         evidence: turns(),
         work: turns(),
         relay: relay.clone(),
+        aip_v1,
         connections: limits.shares(),
         operator_port: settings.operator_listen.is_some(),
         now,
@@ -301,6 +310,10 @@ async fn watch_over(app: Arc<App>, directory: Arc<Directory>, disk_floor_bytes: 
         }
         disk::watch(directory.path(), disk_floor_bytes, &app.disk_low);
         metrics::disk_low(app.disk_low.load(Ordering::Relaxed));
+        if let Some(v1) = app.aip_v1.as_ref().filter(|_| tick % 7_200 == 120) {
+            let clock_is_right = app.clock_stopped.borrow().is_none();
+            v1.forget_idle(clock_is_right.then(now));
+        }
         if let Some(relay) = &app.relay {
             watch_relay(relay, mail_floor_bytes, tick);
         }

@@ -11,6 +11,7 @@
 #     sh run.sh witness   witnesses only
 #     sh run.sh cosign    Sigstore only: our export, and what Sigstore's programs say of it
 #     sh run.sh messages  sealed messages and legacy boxes only
+#     sh run.sh aip       Python aip only
 #     sh run.sh windows   the command line on Windows only, by wine; without mingw, wine and Rust's target it is not run
 #
 #   LOG_SERVER_BIN, AIP_ATTEST_BIN, WITNESS_BIN, CHECK_NOTE_BIN, MESSAGE_INTEROP_BIN
@@ -37,7 +38,7 @@ mkdir -p "$cache/bin"
 fsck_package=github.com/transparency-dev/tessera/cmd/fsck
 
 names="fsck xmod torchwood pymerkle securesystemslib in-toto-attestation openapi-spec-validator tlog_tiles aip-verify sigstore-verify \
-@sigstore/verify cosign posix-oneshot litewitness omniwitness formats nginx pyhpke crypto/hpke pynacl windows"
+@sigstore/verify cosign posix-oneshot litewitness omniwitness formats nginx pyhpke crypto/hpke pynacl aip windows"
 scenes='' processes='' passed=0 failed=0 not_run=0
 
 # end PROCESS: one that this run started.
@@ -287,8 +288,8 @@ check_nginx() {
 # ---- The run
 
 case ${1:-} in
-    '' | cosign | messages | witness | windows) ;;
-    *) echo "run.sh: $1? There are: cosign, messages, witness, windows" >&2 && exit 2 ;;
+    '' | aip | cosign | messages | witness | windows) ;;
+    *) echo "run.sh: $1? There are: aip, cosign, messages, witness, windows" >&2 && exit 2 ;;
 esac
 for name in ${INTEROP_ONLY:-}; do
     case " $names " in *" $name "*) ;; *) echo "INTEROP_ONLY: no check $name; there are: $names" >&2 && exit 2 ;; esac
@@ -328,12 +329,14 @@ check_log() {
 . "$here/messages.sh"
 . "$here/sigstore.sh"
 . "$here/witness.sh"
+. "$here/aip.sh"
 . "$here/windows.sh"
 case ${1:-} in
-    '') check_log; check_messages; check_witnesses; check_windows ;;
+    '') check_log; check_messages; check_witnesses; check_python_aip; check_windows ;;
     cosign) set_scenes; [ -z "$scenes" ] || check_sigstore ;;
     messages) check_messages ;;
     witness) check_witnesses ;;
+    aip) check_python_aip ;;
     windows) check_windows ;;
 esac
 

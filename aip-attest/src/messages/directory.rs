@@ -99,6 +99,7 @@ impl<'a> Directory<'a> {
             Failure::refuted(format!("no-did: the log `{}` knows nothing of {did}", self.target.origin))
                 .because("a log knows a DID by its inception, or by an artifact that it logged")
                 .hint("its owner makes it known with `aip-attest init --register`")
+                .hint("somebody who reads with Python aip gets it as its mail: --legacy")
                 .hint(
                     "or write the message to a file: --recipient-key did:key:… --out FILE, with the key that its owner gives you",
                 )

@@ -74,6 +74,12 @@ pub fn is_qualified<L: Ledger>(
     Ok(false)
 }
 
+/// Whether an event is a vouch that counts now: not taken back, not over, and not void by what became of its issuer. What anybody
+/// else thinks of its issuer is not looked at.
+pub fn is_live_vouch(event: &EdgeEvent, issuer: &Identity, time: LogTime) -> bool {
+    said(event, issuer).is_ok() && vouch(event, time).is_ok()
+}
+
 /// A vouch that has not ended.
 pub(super) struct Vouch {
     pub(super) level: Level,

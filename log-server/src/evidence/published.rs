@@ -14,6 +14,7 @@ use attestation::identity::Identity;
 use attestation::lists::{ListKey, Listed, ListedKind};
 use attestation::trust::{
     Against, Confirmation, EdgeEvent, EdgeKind, Graph, Ledger, Logged, Negative, NegativeKind, Params,
+    is_live_vouch,
 };
 use tlog::LeafIndex;
 
@@ -166,6 +167,27 @@ impl<'v> Published<'v> {
         let ended = |time: LogTime| time.as_millis() + MAX_VOUCH_MILLIS <= self.time.as_millis();
         let year = LeafIndex::new(self.first_from(self.view.published().size().get(), ended)?);
         Ok(*self.year.get_or_init(|| year))
+    }
+
+    /// The vouches of a list of vouches for one DID, or by one, that count now. `edge` says of a peer who vouches for whom.
+    pub(super) fn live_vouches(
+        &self,
+        list: ListKey,
+        edge: impl Fn(Did) -> (Did, Did),
+    ) -> Result<Vec<EdgeEvent>, GatherError> {
+        let newest = self.newest(list, MAX_VOUCHES + 1)?;
+        if newest.len() > MAX_VOUCHES {
+            return Err(GatherError::TooMuch);
+        }
+        let mut live = Vec::new();
+        for ((peer, _), listed) in latest(&newest) {
+            let (from, to) = edge(peer);
+            let event = self.edge(from, to, &listed)?;
+            if self.identity(from)?.is_some_and(|issuer| is_live_vouch(&event, &issuer, self.time)) {
+                live.push(event);
+            }
+        }
+        Ok(live)
     }
 
     /// All that a root said last.

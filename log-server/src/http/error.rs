@@ -92,6 +92,17 @@ impl Problem {
         self
     }
 
+    /// The fact, which value, and what to do, in one line.
+    pub fn text(&self) -> String {
+        let parts = [Some(&self.title), self.detail.as_ref(), self.hint.as_ref()];
+        parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("; ")
+    }
+
+    /// When to try again, in seconds.
+    pub fn when_again(&self) -> Option<u32> {
+        self.retry_after
+    }
+
     /// The identifier of the rule.
     pub fn rule(&self) -> &str {
         self.kind.strip_prefix("urn:aip:problem:").unwrap_or(&self.kind)

@@ -326,7 +326,7 @@ fn multibase(key: &Ed25519PublicKey) -> String {
 }
 
 /// RFC 3339 in UTC, to the second, as DID Core has it.
-fn date_time(time: LogTime) -> String {
+pub(crate) fn date_time(time: LogTime) -> String {
     let seconds = time.as_millis() / 1_000;
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
     // Years begin in March: leap days come last. Days since 0000-03-01.

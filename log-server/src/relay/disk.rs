@@ -17,7 +17,7 @@ use crate::store::rocks::failed;
 use crate::store::{StoreError, damage};
 
 /// The mail database.
-pub(super) struct Disk {
+pub(crate) struct Disk {
     db: DB,
     synced: WriteOptions,
 }
@@ -25,7 +25,7 @@ pub(super) struct Disk {
 impl Disk {
     /// Makes an empty database at `path` if nothing is there. It gets its name once it is whole, so that a crash leaves
     /// a database or nothing.
-    pub(super) fn create_if_missing(path: &Path) -> Result<bool, StoreError> {
+    pub(crate) fn create_if_missing(path: &Path) -> Result<bool, StoreError> {
         let in_the_way = |e: io::Error| StoreError::of_disk("make the mail database", &e);
         if has_files(path).map_err(in_the_way)? {
             return Ok(false);
@@ -47,7 +47,7 @@ impl Disk {
 
     /// Opens the database. Damage to its record files is an error, and changes nothing: RocksDB would drop what lies behind
     /// it without a word.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let found = damage::examine(path)?;
         if !found.is_empty() {
             return Err(StoreError::new("open", format!("damaged: {}", found.join("; "))));
@@ -63,7 +63,7 @@ impl Disk {
     }
 
     /// Shows `visit` every row whose key begins with `first` and is below `end`, in order, until it answers `false`.
-    pub(super) fn scan(
+    pub(crate) fn scan(
         &self,
         first: u8,
         end: &[u8],
@@ -82,6 +82,13 @@ impl Disk {
         Ok(())
     }
 
+    /// The value of the first row whose key begins so.
+    pub(super) fn first(&self, beginning: &[u8]) -> Result<Option<Box<[u8]>>, StoreError> {
+        let mut rows = self.db.iterator(IteratorMode::From(beginning, Direction::Forward));
+        let first = rows.next().transpose().map_err(|e| failed("read", &e))?;
+        Ok(first.filter(|(key, _)| key.starts_with(beginning)).map(|(_, value)| value))
+    }
+
     /// The database as it is now, whatever is written meanwhile.
     pub(super) fn moment(&self) -> Moment<'_> {
         Moment(self.db.snapshot())
@@ -89,7 +96,7 @@ impl Disk {
 
     /// Writes all of a batch or nothing of it, durably. After an error nobody knows which: the caller reads again from
     /// the disk.
-    pub(super) fn write(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), StoreError> {
         self.db.write_opt(batch, &self.synced).map_err(|e| failed("write", &e))?;
         // Removed files still take writes, and are gone when the process ends.
         let current = self.db.path().join("CURRENT");

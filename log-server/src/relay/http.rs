@@ -7,8 +7,8 @@ use std::time::Duration;
 use attestation::did::Did;
 use attestation::entry::LogTime;
 use attestation::message::{
-    Acknowledged, Action, Content, EnvelopeId, List, MAX_REQUEST_BYTES, Page, Route, Sealed, Settings,
-    SignedRequest, Stored, Waiting,
+    Acknowledged, Action, Content, EnvelopeId, List, MAX_REQUEST_BYTES, Page, Recipient, Route, Sealed,
+    Settings, SignedRequest, Stored, Waiting,
 };
 use axum::body::Body;
 use axum::extract::State;
@@ -164,7 +164,7 @@ fn admit(app: &App, address: IpAddr, body: &[u8]) -> Result<Delivery, Problem> {
 /// Whether the recipient of a message may get it, and could open it.
 fn check_recipient(app: &App, sealed: &Sealed, now: LogTime) -> Result<(), Problem> {
     let did = sealed.recipient();
-    let recipient = app.registry.recipient(did)?.ok_or_else(|| unknown(did))?;
+    let recipient = recipient(app, did)?;
     match recipient.accepts(&sealed.key_id(), now) {
         Ok(true) => Ok(()),
         Ok(false) => {
@@ -175,6 +175,16 @@ fn check_recipient(app: &App, sealed: &Sealed, now: LogTime) -> Result<(), Probl
             Err(by_rule("recipient-state", format!("{did} takes no messages")).detail(state.to_string()))
         }
     }
+}
+
+/// Who gets messages here.
+fn recipient(app: &App, did: Did) -> Result<Arc<Recipient>, Problem> {
+    if let Some(recipient) = app.registry.recipient(did)? {
+        return Ok(recipient);
+    }
+    // Who registered by the interface of Python `aip` has a mailbox, too.
+    let key = app.aip_v1.as_ref().and_then(|v1| v1.genesis_key(did, (app.now)()));
+    key.map(|key| Arc::new(Recipient::Bare(key))).ok_or_else(|| unknown(did))
 }
 
 async fn manage(
@@ -214,7 +224,7 @@ async fn set(
 ) -> Result<Response, Problem> {
     let owner = signed.request().did;
     // A DID costs nothing. Of one that gets no messages no settings are kept.
-    app.registry.recipient(owner)?.ok_or_else(|| unknown(owner))?;
+    recipient(app, owner)?;
     let issued_at = signed.request().issued_at.as_millis();
     relay(app)?.set(owner, settings, issued_at, Some(address)).await??;
     Ok(fresh_json(Nothing {}))

@@ -218,6 +218,18 @@ impl Mailroom {
         Ok(Mailed { messages, more })
     }
 
+    /// The legacy message of a mailbox whose envelope id begins so.
+    pub(super) fn legacy_id(&self, owner: Did, beginning: &[u8]) -> Result<Option<EnvelopeId>, StoreError> {
+        let Some(row) = self.disk.first(&rows::place_beginning(beginning))? else { return Ok(None) };
+        let place = Place::from_row(&row)?;
+        if place.recipient != owner || place.gone {
+            return Ok(None);
+        }
+        let Some(row) = self.disk.get(&rows::message(owner, place.number))? else { return Ok(None) };
+        let (head, kind, _) = Head::from_row(&row)?;
+        Ok((kind == Kind::Legacy).then_some(head.id))
+    }
+
     /// The settings of a mailbox.
     pub(super) fn settings(&self, owner: Did) -> Result<Settings, StoreError> {
         let row = self.disk.get(&rows::settings(owner))?;

@@ -191,6 +191,11 @@ pub(super) fn place(id: &EnvelopeId) -> Vec<u8> {
     [&[PLACES], &id.as_bytes()[..]].concat()
 }
 
+/// How the key of an envelope id begins that begins so.
+pub(super) fn place_beginning(id: &[u8]) -> Vec<u8> {
+    [&[PLACES], id].concat()
+}
+
 /// The key of what expires.
 pub(super) fn expiry(expires: u64, recipient: Did, number: u64) -> Vec<u8> {
     [&[EXPIRIES], &expires.to_be_bytes()[..], recipient.as_bytes(), &number.to_be_bytes()].concat()

@@ -84,6 +84,7 @@ pages! {
     readme: "README.md",
     start: "docs/start.md",
     sign: "docs/sign.md",
+    from_aip: "docs/from-aip.md",
     verify: "docs/verify.md",
     trust: "docs/trust.md",
     identity: "docs/identity.md",
