@@ -9,6 +9,7 @@
 #     large      start, memory and publication of a large log; its tiles, beside nginx
 #     cold       one verification, beside cosign
 #     cosigned   a log with witnesses, and with one that hangs
+#     messages   messages a second, beside adds by hash; what entries notice of a relay
 #     witness    add-checkpoint, beside litewitness
 #     trust      trust scores: of a million DIDs if asked for by name, else fewer
 #     attack     what honest clients of a log notice of attackers; only if asked for by name

@@ -24,6 +24,7 @@ pub(crate) const MANUAL: Manual = Manual {
         ),
         ("DIR/log.skey, DIR/log-ml-dsa.skey", "the log's private keys, mode 0600"),
         ("DIR/db/", "entries, tiles, lookups, envelopes"),
+        ("DIR/mail/", "messages that wait for their recipients; in no backup"),
         ("DIR.signed", "what was signed last, beside the directory: never restore it from a copy"),
         ("DIR.signed.shown", "a checkpoint that a witness showed and this directory contradicts: proof"),
     ],

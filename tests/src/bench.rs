@@ -14,6 +14,7 @@
 //! | [`cosigned`] | a log with three witnesses beside the same log with none, and with one that hangs |
 //! | [`witnesses`] | add-checkpoint, against litewitness |
 //! | [`trust`] | trust scores in a large graph |
+//! | [`messages`] | messages a second beside adds by hash, and what entries notice of a relay |
 //! | [`attack`] | what honest clients notice of attackers |
 //!
 //! [`load`] makes the load, [`corpus`] what it sends, [`peers`] runs the others, [`measure`] reads clocks
@@ -27,6 +28,7 @@ pub mod cosigned;
 pub mod identities;
 pub mod load;
 pub mod measure;
+pub mod messages;
 pub mod peers;
 pub mod report;
 pub mod start;

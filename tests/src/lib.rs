@@ -7,6 +7,7 @@ pub mod attack;
 pub mod bench;
 pub mod detour;
 pub mod flips;
+pub mod hostile_mail;
 pub mod liar;
 pub mod log;
 pub mod mail;

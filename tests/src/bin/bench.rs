@@ -9,7 +9,9 @@ use std::time::Instant;
 use tests::bench::corpus::Corpus;
 use tests::bench::measure::{load_average, machine};
 use tests::bench::report::Budgets;
-use tests::bench::{Effort, add, attack, cold, cosigned, identities, start, trees, trust, witnesses};
+use tests::bench::{
+    Effort, add, attack, cold, cosigned, identities, messages, start, trees, trust, witnesses,
+};
 
 fn main() -> ExitCode {
     let mut effort = Effort::QUICK;
@@ -64,6 +66,9 @@ fn main() -> ExitCode {
             cosigned::run(&effort, &corpus, &mut budgets);
         }
     }
+    if wanted("messages") {
+        messages::run(&effort, &mut budgets);
+    }
     if wanted("witness") {
         witnesses::run(&effort, &mut budgets);
     }
@@ -91,5 +96,5 @@ fn usage(argument: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-const SECTIONS: [&str; 9] =
-    ["trees", "add", "identities", "large", "cold", "cosigned", "witness", "trust", "attack"];
+const SECTIONS: [&str; 10] =
+    ["trees", "add", "identities", "large", "cold", "cosigned", "messages", "witness", "trust", "attack"];

@@ -7,6 +7,7 @@ mod bytes;
 mod clients;
 mod disk;
 mod flips;
+mod mail;
 mod shares;
 
 use std::collections::HashMap;
