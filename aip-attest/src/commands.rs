@@ -15,6 +15,7 @@ mod inspect;
 mod key;
 mod log;
 mod log_args;
+mod mailbox;
 mod man;
 mod message;
 mod message_key;
@@ -95,6 +96,7 @@ enum Command {
     #[command(visible_alias = "messages")]
     Inbox(inbox::Args),
     Reply(reply::Args),
+    Mailbox(mailbox::Args),
     Policy(policy::Args),
     Log(log::Args),
     GithubAction(github_action::Args),
@@ -178,6 +180,7 @@ fn run_command(command: Command, name: &'static str, console: &mut Console) -> R
         Command::Message(args) => message::run(args, console),
         Command::Inbox(args) => inbox::run(args, console),
         Command::Reply(args) => reply::run(args, console),
+        Command::Mailbox(args) => mailbox::run(args, console),
         Command::Policy(args) => policy::run(args, console),
         Command::Log(args) => log::run(args, console),
         Command::GithubAction(args) => github_action::run(args, console),
@@ -303,7 +306,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "report-equivocation",
         ],
     ),
-    ("Messages", &["message", "inbox", "reply"]),
+    ("Messages", &["message", "inbox", "reply", "mailbox"]),
     ("Log", &["policy", "log"]),
     ("Help", &["completions", "man"]),
 ];

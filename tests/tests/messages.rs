@@ -279,3 +279,28 @@ fn of_two_that_share_a_state_one_gets_the_message() {
     codes.sort();
     assert_eq!(codes, [Some(0), Some(1)], "{}", done.iter().map(words).collect::<String>());
 }
+
+/// Who may send is the owner's to say, and the relay keeps to it.
+#[test]
+fn a_mailbox_takes_messages_of_whom_its_owner_says() {
+    let log = Log::start(&[]);
+    let (owner, known, bare) = (registered(&log), registered(&log), Someone::at(&log, &[]));
+    let sends = |sender: &Someone| {
+        let (code, out, err) = sender.run(&["message", &owner.did(), "hello"]);
+        assert!(code == 0 || (code == 1 && err.contains("sender-refused")), "{out}{err}");
+        code == 0
+    };
+    let (bare_did, known_did) = (bare.did(), known.did());
+    for (settings, want) in [
+        (&["--accept", "registered"][..], [true, false]),
+        (&["--accept", "registered", "--allow", &bare_did], [true, true]),
+        (&["--accept", "listed", "--allow", &bare_did], [false, true]),
+        (&["--accept", "anyone", "--block", &known_did], [false, true]),
+        (&["--accept", "anyone"], [true, true]),
+    ] {
+        owner.ok(&[&["mailbox"], settings].concat());
+        assert_eq!([sends(&known), sends(&bare)], want, "{settings:?}");
+    }
+    let json = owner.json(&["mailbox", "--accept", "listed", "--allow", &bare_did, "--allow", &bare_did]);
+    assert_eq!((json["accept"].as_str(), &json["listed"]), (Some("listed"), &json!([bare_did])));
+}

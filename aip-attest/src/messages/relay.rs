@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use attestation::entry::LogTime;
 use attestation::message::{
     Acknowledged, Action, EnvelopeId, List, MAX_ACKNOWLEDGED, MAX_PAGE, MessageKeyId, Page, Request,
-    RequestError, Sealed, SignedRequest, Stored,
+    RequestError, Sealed, Settings, SignedRequest, Stored,
 };
 use serde::de::DeserializeOwned;
 
@@ -103,6 +103,12 @@ impl<'a> Relay<'a> {
             Err(Refused::By(error)) if error.status() == Some(404) => Ok(None),
             Err(refused) => Err(of_asking(refused)),
         }
+    }
+
+    /// Says who may send; only what is signed later than the settings before is taken.
+    pub fn settings(&mut self, settings: &Settings, console: &mut Console) -> Result<()> {
+        let _: serde_json::Value = self.ask(&Action::Settings(settings.clone()), self.deadline, console)?;
+        Ok(())
     }
 
     /// Deletes what was fetched and is not needed any more. An id that is not there is no error.

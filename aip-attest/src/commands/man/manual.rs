@@ -248,6 +248,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ),
         ],
     ),
+    (
+        "mailbox",
+        &[
+            example("$ mailbox --accept registered", "no messages of DIDs that cost nothing"),
+            example(concat!("$ mailbox --accept anyone --block ", did!()), "none of this one"),
+        ],
+    ),
     ("reply", &[example("$ reply 8ad04586 'Deployed.'", "answer a message in the mailbox")]),
     (
         "policy",
