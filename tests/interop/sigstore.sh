@@ -11,6 +11,7 @@ check_sigstore() {
     if wanted aip-verify; then
         check 'aip-attest verify --bundle' "$("$aip_attest" --version | cut -d' ' -f2)" by_table ours aip_verify
     fi
+    if wanted aip-verify; then others_bundles; fi
     if wanted sigstore-verify && installed sigstore-verify rust_build verify_bundle; then
         check sigstore-verify "$(crate_version sigstore-verify)" "$cache/rust/debug/verify_bundle"
     fi
@@ -53,6 +54,41 @@ aip_verify() {
     code=$?
     [ $code -ne 2 ] || { cat "$work/said" >&2 && echo "$2: could not be checked" >&2 && exit 1; }
     return $code
+}
+
+# others_verify BUNDLE KEY ROOT
+others_verify() {
+    limited env -i PATH="$PATH" HOME="$work" "$aip_attest" verify "$folder/artifact.bin" --bundle "$1" \
+        --trusted-root "$folder/$3.json" --key "$folder/$2" --allow-unwitnessed >"$work/errors" 2>&1
+}
+
+# Bundles that were made elsewhere, and that Sigstore's programs took.
+others_bundles() {
+    name="aip-attest verify --bundle $("$aip_attest" --version | cut -d' ' -f2)"
+    folder=${AIP_VECTORS:-}/sigstore
+    [ -d "$folder" ] || { not_run "$name" 'AIP_VECTORS names no folder with sigstore/' && return; }
+    for bundle in "A_ec_dsse_hr2pae ec.pub trusted_root" "E_ed_dsse_v1dsse ed.pub trusted_root" \
+        "entry_bundle entry_key.pub entry_trusted_root"; do
+        # shellcheck disable=SC2086 # three words
+        set -- $bundle
+        # A bit of the root hash: it stands in the proof and in the checkpoint.
+        python3 - "$folder/$1.json" "$work/altered.json" <<'ALTER' || return
+import json, sys
+bundle = json.load(open(sys.argv[1]))
+proof = bundle["verificationMaterial"]["tlogEntries"][0]["inclusionProof"]
+other = ("A" if proof["rootHash"][0] != "A" else "B") + proof["rootHash"][1:]
+proof["checkpoint"]["envelope"] = proof["checkpoint"]["envelope"].replace(proof["rootHash"], other)
+proof["rootHash"] = other
+json.dump(bundle, open(sys.argv[2], "w"))
+ALTER
+        if ! others_verify "$folder/$1.json" "$2" "$3"; then
+            fail "$name" "$1 was refused" "$work/errors"
+        elif others_verify "$work/altered.json" "$2" "$3"; then
+            fail "$name" "$1 with another root was accepted" "$work/errors"
+        else
+            pass "$name" "$1, made elsewhere, accepted; with another root refused"
+        fi
+    done
 }
 
 stock_cosign() {

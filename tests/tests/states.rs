@@ -115,6 +115,51 @@ fn a_kept_state_refuses_what_a_thief_signed() {
     }
 }
 
+/// The bundle of a thief's receipt is as good as it was for Sigstore's cosign, for ever. Here the kept state says no, and so
+/// does a named one.
+#[test]
+fn a_bundle_is_judged_by_the_state_that_is_known() {
+    let mut world = World::new();
+    let export = |name: &str| {
+        let receipt = format!("{name}.receipt.json");
+        world.consumer.run(&["export", "--sigstore", &receipt])
+    };
+    for name in ["app", "loot"] {
+        let (code, out, err) = export(name);
+        assert_eq!(code, 0, "{out}{err}");
+    }
+    world.consumer.ok(&["policy", "export", "--sigstore", "--out", "trusted_root.json"]);
+    let verify = |name: &str, more: &[&str]| {
+        let bundle = format!("{name}.sigstore.json");
+        let arguments = ["verify", name, "--bundle", &bundle, "--trusted-root", "trusted_root.json"];
+        let signer = ["--signer", &world.did, "--allow-unwitnessed"];
+        world.consumer.run(&[&arguments[..], &signer, more].concat())
+    };
+    let (code, out, err) = verify("loot", &[]);
+    assert_eq!(code, 0, "nobody knows yet: {out}{err}");
+    assert!(
+        out.contains("key: a bundle does not tell whether it was replaced, reported as stolen or ended"),
+        "{out}"
+    );
+    world.recover();
+    world.consumer.ok(&["state", "export", "--did", &world.did, "--out", "state.json"]);
+    let void = "FAILED  loot  later-state: index 2 lies in a time that the signer reported";
+    let (code, out, _) = verify("loot", &["--state", "state.json"]);
+    assert!(code == 1 && out.starts_with(void), "{out}");
+    world.consumer.ok(&["log", "sync", "--did", &world.did]);
+    world.log.stop();
+    let (code, out, _) = verify("loot", &[]);
+    assert!(code == 1 && out.starts_with(void), "{out}");
+    let (code, out, err) = verify("app", &["--max-state-age", "7d"]);
+    assert_eq!(code, 2, "no witness attests an age: {out}{err}");
+    let (code, out, err) = verify("app", &[]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains(&format!("state: by `{}`", world.kept().display())), "{out}");
+    let (code, _, err) = export("loot");
+    assert!(code == 1 && err.contains("later-state: index 2 lies in a time"), "{err}");
+    assert_eq!(export("app").0, 0);
+}
+
 /// Whoever may write here puts back a state from before the report. The log's own word is in it, so it is believed as of
 /// its day; that the log was seen since is said, and the next look puts the newest in its place.
 #[test]

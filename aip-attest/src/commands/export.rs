@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use attestation::receipt::{Receipt, Signers, VerifyPolicy};
+use attestation::receipt::{Demand, Receipt, SignerState, Signers, VerifyPolicy};
 use attestation::sigstore::{self, ExportError};
 use serde_json::json;
 
@@ -10,13 +10,14 @@ use crate::policy_file::{self, PolicyFile};
 use crate::predicate;
 use crate::receipt_file::{self, SUFFIX};
 use crate::report::{Console, Exit, Failure, Result};
+use crate::states::States;
 
 /// Write what is in a receipt in a form that other programs read
 ///
 /// --sigstore makes a Sigstore bundle of it, app.sigstore.json beside app.receipt.json, and of the signer's key a PEM beside that,
 /// app.sigstore.pub. It prints the command by which Sigstore's cosign verifies them without a network; `policy export
 /// --sigstore` writes the trusted root that it needs. The receipt is verified before: by --policy, else AIP_POLICY,
-/// .aip/policy or the pin of its log. A bundle carries no quorum of witnesses, and nothing of what becomes of the key.
+/// .aip/policy or the pin of its log, and by the state that `log sync --did` or `gate` keeps of its signer. A bundle carries no quorum of witnesses, and nothing of what becomes of the key.
 ///
 /// --tlog-proof prints the C2SP tlog-proof of the entry, --leaf the entry that it is for, --dsse the signed envelope. They
 /// are not verified.
@@ -127,7 +128,10 @@ fn for_cosign(args: &Args, receipt: &Receipt, console: &mut Console) -> Result<E
 fn check(path: &Path, receipt: &Receipt, policy: &PolicyFile, pins: &Pins) -> Result<()> {
     let artifact = receipt.statement().subjects()[0].sha256;
     let signers = Signers::OneOf(vec![receipt.did()]);
-    let demands = VerifyPolicy { pins: pins.roots(), ..VerifyPolicy::new(&policy.policy, signers) };
+    let mut demands = VerifyPolicy { pins: pins.roots(), ..VerifyPolicy::new(&policy.policy, signers) };
+    if let Some(state) = kept_state(receipt, policy, pins)? {
+        demands.demands.push(Demand::State { state: Box::new(state), max_age: None });
+    }
     let report = receipt.verify(&demands, &artifact, None);
     match report.fault() {
         None => Ok(()),
@@ -141,6 +145,16 @@ fn check(path: &Path, receipt: &Receipt, policy: &PolicyFile, pins: &Pins) -> Re
             Err(failure.because(format!("{check}: {fault}")))
         }
     }
+}
+
+/// What is known here of what came after the receipt.
+fn kept_state(receipt: &Receipt, policy: &PolicyFile, pins: &Pins) -> Result<Option<SignerState>> {
+    let Some(logged) = receipt.log_answer() else { return Ok(None) };
+    let Ok((checkpoint, log)) = policy.policy.log_checkpoint(&logged.proof.checkpoint) else {
+        return Ok(None);
+    };
+    let kept = States::of_user().newest(&log.vkey, receipt.did(), &policy.policy, pins)?;
+    Ok(kept.map(|kept| kept.state).filter(|state| state.checkpoint.size >= checkpoint.size))
 }
 
 fn not_logged(path: &Path) -> Failure {
