@@ -250,6 +250,11 @@ fn a_policy_names_the_witnesses_and_no_other_policy_counts() {
     verify(&[]).expect(2, &["no policy names witnesses"]);
     world.file("trust.toml", b"version = 1\nmax-checkpoint-age = \"1h\"\n");
     verify(&["--policy", "alone"]).expect(2, &["checkpoint-freshness: no cosignature that counts"]);
+    // Of two limits the smaller counts, whoever sets it.
+    for (setting, flag) in [("10s", "1h"), ("1h", "10s")] {
+        world.file("trust.toml", format!("version = 1\nmax-age = \"{setting}\"\n").as_bytes());
+        verify(&["--policy", "alone", "--max-age", flag]).expect(1, &["FAILED  app  max-age: it is "]);
+    }
 }
 
 /// cosign takes the bundle all the same.

@@ -27,6 +27,7 @@ use tlog::Hash;
 use super::Args;
 use super::found::word;
 use super::json::{OneResult, VerifiedResult, as_signed, checks, cosigned, not_checked};
+use super::judge::stricter;
 use super::text::{beginning, witnesses, words};
 use crate::artifact::{self, Aside, Hashed, Unusable, Wanted};
 use crate::clock;
@@ -123,11 +124,8 @@ impl Judge {
         let policy = args.policy.as_deref().map(|path| policy_file::read(path, Source::Flag)).transpose()?;
         let mut demands = args.demands.to_checks(args.max_age);
         if let Some(policy) = &policy {
-            let settings = policy.trust.demands(&policy.policy);
-            demands.extend(settings.into_iter().filter(|setting| {
-                // The flag says it.
-                !matches!(setting, Demand::MaxAge(_)) || args.max_age.is_none()
-            }));
+            let settings = stricter(&demands, policy.trust.demands(&policy.policy));
+            demands.extend(settings);
         }
         let mut judge = Self {
             path: path.clone(),

@@ -435,7 +435,7 @@ impl Judge {
 
 /// What the settings demand beyond the flags: of two limits of one kind the flag's counts only if it is the
 /// stricter, so both are checked by checking the smaller.
-fn stricter(flags: &[Demand], settings: Vec<Demand>) -> Vec<Demand> {
+pub(super) fn stricter(flags: &[Demand], settings: Vec<Demand>) -> Vec<Demand> {
     let covered = |setting: &Demand| match setting {
         Demand::MaxAge(limit) => flags.iter().any(|flag| matches!(flag, Demand::MaxAge(age) if age <= limit)),
         _ => false,
