@@ -3,9 +3,10 @@
 use attestation::Did;
 use attestation::entry::LogTime;
 use attestation::message::{
-    Accept, Acknowledged, Action, Attachment, Content, List, MAX_REQUEST_BYTES, MAX_SEALED_BYTES, Page,
-    Request, Route, Sealed, Settings, SignedRequest, Stored,
+    Accept, Acknowledged, Action, Attachment, Content, EnvelopeId, List, MAX_REQUEST_BYTES, MAX_SEALED_BYTES,
+    MessageKeyId, Page, Request, Route, Sealed, Settings, SignedRequest, Stored,
 };
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tlog::encoding::{base64, decode_base64};
 use tlog::key::Ed25519PublicKey;
@@ -123,8 +124,8 @@ fn the_longest_requests_fit() {
     assert!(send.to_json().len() <= MAX_REQUEST_BYTES);
 
     let dids = |from: u16| (from..from + 256).map(|n| Did::from_bytes(u128::from(n).to_be_bytes())).collect();
-    let id = |n: u8| attestation::message::EnvelopeId::from_bytes([n; 32]);
-    let key_id = |n: u8| attestation::message::MessageKeyId::from_bytes([n; 16]);
+    let id = |n: u8| EnvelopeId::from_bytes([n; 32]);
+    let key_id = |n: u8| MessageKeyId::from_bytes([n; 16]);
     for action in [
         Action::Settings(Settings { accept: Accept::Registered, blocked: dids(0), listed: dids(256) }),
         Action::Acknowledge((0..100).map(id).collect()),
@@ -200,4 +201,92 @@ fn answers_are_read_as_they_are_written() {
     }
     let late = json!({"expires": 1_u64 << 53, "id": id, "receivedAt": 1, "stored": true});
     assert!(serde_json::from_value::<Stored>(late).is_err());
+}
+
+fn request(action: Action) -> Request {
+    let now = LogTime::from_millis(super::NOW).expect("a time");
+    Request { action, did: Did::of(&someone().0.public_key()), issued_at: now, origin: ORIGIN.to_owned() }
+}
+
+/// Each limit of a request, one beyond it: it is not signed, so nobody can send by mistake what every relay refuses.
+#[test]
+fn a_request_beyond_a_limit_is_not_signed() {
+    let dids =
+        |count: u16| (0..count).map(|n| Did::from_bytes(u128::from(n).to_be_bytes())).collect::<Vec<_>>();
+    let ids = |count: u8| (0..count).map(|n| EnvelopeId::from_bytes([n; 32])).collect::<Vec<_>>();
+    let keys = |count: u8| Some((0..count).map(|n| MessageKeyId::from_bytes([n; 16])).collect::<Vec<_>>());
+    let list = List { after: 0, keys: None, limit: 1, wait: 0 };
+    let settings = Settings { accept: Accept::Anyone, blocked: Vec::new(), listed: Vec::new() };
+    let twice = |mut values: Vec<Did>| {
+        values.push(values[0]);
+        values
+    };
+    let (key, _) = someone();
+    let sign =
+        |request: Request| SignedRequest::sign(request, &key).map(|_| ()).map_err(|error| error.rule());
+    assert_eq!(sign(request(Action::List(list.clone()))), Ok(()));
+    assert_eq!(sign(request(Action::Settings(settings.clone()))), Ok(()));
+    for action in [
+        Action::Acknowledge(ids(0)),
+        Action::Acknowledge(ids(101)),
+        Action::Acknowledge(ids(2).into_iter().rev().collect()),
+        Action::List(List { limit: 0, ..list.clone() }),
+        Action::List(List { limit: 101, ..list.clone() }),
+        Action::List(List { wait: 61, ..list.clone() }),
+        Action::List(List { after: 1 << 53, ..list.clone() }),
+        Action::List(List { keys: keys(0), ..list.clone() }),
+        Action::List(List { keys: keys(17), ..list.clone() }),
+        Action::List(List { keys: keys(2).map(|keys| keys.into_iter().rev().collect()), ..list }),
+        Action::Settings(Settings { blocked: dids(257), ..settings.clone() }),
+        Action::Settings(Settings { listed: dids(257), ..settings.clone() }),
+        Action::Settings(Settings { listed: twice(dids(1)), ..settings.clone() }),
+        Action::Settings(Settings { blocked: dids(2).into_iter().rev().collect(), ..settings }),
+        // What is sent goes along with it.
+        Action::Send { expires: LogTime::MAX, sealed: EnvelopeId::from_bytes([0; 32]) },
+    ] {
+        let name = format!("{action:?}");
+        assert_eq!(sign(request(action)), Err("request"), "{name}");
+    }
+    let elsewhere = Request { origin: "a log".to_owned(), ..request(Action::Acknowledge(ids(1))) };
+    assert_eq!(sign(elsewhere), Err("request"));
+}
+
+fn any_dids() -> impl Strategy<Value = Vec<Did>> {
+    prop::collection::btree_set(any::<[u8; 16]>(), 0..6)
+        .prop_map(|dids| dids.into_iter().map(Did::from_bytes).collect())
+}
+
+fn any_action() -> impl Strategy<Value = Action> {
+    let accept = prop::sample::select(vec![Accept::Anyone, Accept::Registered, Accept::Listed]);
+    let keys = prop::option::of(prop::collection::btree_set(any::<[u8; 16]>(), 1..=16));
+    prop_oneof![
+        prop::collection::btree_set(any::<[u8; 32]>(), 1..=100)
+            .prop_map(|ids| Action::Acknowledge(ids.into_iter().map(EnvelopeId::from_bytes).collect())),
+        (0_u64..1 << 53, keys, 1_u64..=100, 0_u64..=60).prop_map(|(after, keys, limit, wait)| {
+            let keys = keys.map(|keys| keys.into_iter().map(MessageKeyId::from_bytes).collect());
+            Action::List(List { after, keys, limit, wait })
+        }),
+        (accept, any_dids(), any_dids()).prop_map(|(accept, blocked, listed)| Action::Settings(Settings {
+            accept,
+            blocked,
+            listed
+        })),
+    ]
+}
+
+proptest! {
+    /// What is signed is read as it was, and is the relay's to take.
+    #[test]
+    fn what_is_signed_is_read(action in any_action(), issued_at in 0_u64..1 << 53, origin in "[!-*,-~é😀\"\\\\]{1,60}") {
+        let (key, _) = someone();
+        let issued_at = LogTime::from_millis(issued_at).expect("a time");
+        let request = Request { issued_at, origin, ..request(action) };
+        let signed = SignedRequest::sign(request.clone(), &key).expect("it keeps the rules");
+        let read = SignedRequest::parse(signed.to_json().as_bytes(), Route::Mailbox, Ed25519PublicKey::from_bytes);
+        let read = read.expect("read");
+        prop_assert_eq!(read.request(), &request);
+        prop_assert_eq!(read.check(&request.origin, issued_at), Ok(()));
+        prop_assert_eq!(read.check_signer(None), Ok(()));
+        prop_assert_eq!(read, signed);
+    }
 }
