@@ -249,6 +249,22 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "message-key",
+        &[
+            example("$ message-key rotate", "a key for messages, which replaces the one before"),
+            example("$ message-key export | gh secret set AIP_MESSAGE_KEYS", "the keys into a secret store"),
+        ],
+    ),
+    (
+        "message-key rotate",
+        &[example("$ message-key rotate", "a key for messages, which replaces the one before")],
+    ),
+    ("message-key list", &[example("$ message-key list", "which keys are here, and which the log has")]),
+    (
+        "message-key export",
+        &[example("$ message-key export | gh secret set AIP_MESSAGE_KEYS", "the keys into a secret store")],
+    ),
+    (
         "mailbox",
         &[
             example("$ mailbox --accept registered", "no messages of DIDs that cost nothing"),
