@@ -86,6 +86,12 @@ pub fn sign(
             continue;
         }
         let path = folder.join(FILE_NAME);
+        // Whoever brought the folder chose what lies there: behind a link lies somebody's file.
+        if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(Failure::new(format!("`{}` is a link, or no file", path.display()))
+                .because("the manifest is written there")
+                .hint("remove it"));
+        }
         if let Some(left) = no_longer_named(&folder, &files)? {
             console.warn(format!(
                 "`{}` names `{left}` no more: Python aip has one manifest a folder, so sign all files of a folder in one call",

@@ -310,9 +310,10 @@ async fn watch_over(app: Arc<App>, directory: Arc<Directory>, disk_floor_bytes: 
         }
         disk::watch(directory.path(), disk_floor_bytes, &app.disk_low);
         metrics::disk_low(app.disk_low.load(Ordering::Relaxed));
-        if let Some(v1) = app.aip_v1.as_ref().filter(|_| tick % 7_200 == 120) {
+        if let Some(v1) = app.aip_v1.as_ref().filter(|_| tick % 120 == 0) {
+            // Nobody is forgotten by a clock that cannot be right.
             let clock_is_right = app.clock_stopped.borrow().is_none();
-            v1.forget_idle(clock_is_right.then(now));
+            v1.forget_idle((clock_is_right && tick % 7_200 == 120).then(now));
         }
         if let Some(relay) = &app.relay {
             watch_relay(relay, mail_floor_bytes, tick);

@@ -227,6 +227,18 @@ fn under_the_action_of_python_a_file_is_signed_for_it() {
     world.run(&["verify", "dist/a.whl", "--aip-manifest", "--any-signer"]).expect(2, &["does not name"]);
 }
 
+/// What a checkout brings must not choose which file is written.
+#[cfg(unix)]
+#[test]
+fn a_manifest_is_written_behind_no_link() {
+    let world = World::with_key();
+    world.file("dist/app", b"app");
+    let kept = world.file("kept", b"somebody's");
+    std::os::unix::fs::symlink(&kept, world.path(&format!("dist/{MANIFEST}"))).expect("a link");
+    world.run(&["sign", "dist/app", "--no-log", "--aip-manifest"]).expect(2, &["is a link, or no file"]);
+    assert_eq!(world.read("kept"), "somebody's");
+}
+
 #[test]
 fn what_python_does_not_look_at_is_in_no_manifest() {
     let world = World::with_key();
