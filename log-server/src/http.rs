@@ -152,6 +152,7 @@ impl App {
         bounds.extend(self.budgets.day.standing((self.now)()).map(|standing| ("day-bytes", standing)));
         if let Some(relay) = &self.relay {
             bounds.push(("mail-waiters", relay.waiting()));
+            bounds.push(("mail-work", relay.work().standing()));
             bounds.extend(relay.standing().map(|(_, bytes)| ("mail-bytes", bytes)));
         }
         bounds

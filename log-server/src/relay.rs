@@ -23,6 +23,7 @@ use attestation::did::Did;
 use attestation::message::{EnvelopeId, MessageKeyId, Settings};
 use service::clock;
 use service::shares::Standing;
+use service::turns::Turns;
 use tokio::sync::oneshot;
 
 use crate::metrics;
@@ -57,6 +58,7 @@ use waiters::Waiters;
 pub struct Relay {
     shared: Arc<Shared>,
     budgets: MailBudgets,
+    work: Turns,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -173,8 +175,8 @@ impl Relay {
         });
         let theirs = shared.clone();
         let thread = thread::Builder::new().name("relay".into()).spawn(move || theirs.run())?;
-        let budgets = MailBudgets::new(settings);
-        Ok(Self { shared, budgets, thread: Mutex::new(Some(thread)) })
+        let (budgets, work) = (MailBudgets::new(settings), crate::serve::turns());
+        Ok(Self { shared, budgets, work, thread: Mutex::new(Some(thread)) })
     }
 
     /// Stores a message, durably, or says that it was stored before.
@@ -241,6 +243,11 @@ impl Relay {
         self.read(|mail| mail.legacy_id(owner, &beginning))
     }
 
+    /// Whether a message with this id was stored before. [`deliver`](Self::deliver) alone is sure.
+    pub fn knows(&self, id: &EnvelopeId) -> Result<bool, Unavailable> {
+        self.read(|mail| mail.knows(id))
+    }
+
     /// Whose messages a mailbox takes.
     pub fn settings(&self, owner: Did) -> Result<Settings, Unavailable> {
         self.read(|mail| mail.settings(owner))
@@ -276,6 +283,11 @@ impl Relay {
     /// How often clients may ask.
     pub fn budgets(&self) -> &MailBudgets {
         &self.budgets
+    }
+
+    /// Turns at reading mail, and at judging long messages: other ones than the log's.
+    pub fn work(&self) -> &Turns {
+        &self.work
     }
 
     /// Whether it takes nothing more because the server stops.
@@ -421,7 +433,9 @@ impl Shared {
                 Turn::Closed => return Ok(()),
             }
             // A reader found damage.
-            self.open().map_err(|_| StoreError::new("go on", "mail could not be read"))?;
+            if let State::Failed(reason) = &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+                return Err(StoreError::new("go on", reason));
+            }
         }
     }
 

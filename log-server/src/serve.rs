@@ -288,7 +288,7 @@ fn write(
 }
 
 /// Turns at work that takes long: every CPU has one, and no client has more than half of them.
-fn turns() -> Turns {
+pub(crate) fn turns() -> Turns {
     let cpus = thread::available_parallelism().map_or(1, usize::from).max(2);
     Turns::new(cpus, cpus / 2)
 }

@@ -24,23 +24,27 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Makes an empty database at `path` if nothing is there. It gets its name once it is whole, so that a crash leaves
-    /// a database or nothing.
+    /// a database or nothing; a folder that is there and empty, which may be on a disk of its own, is taken as it is.
     pub(crate) fn create_if_missing(path: &Path) -> Result<bool, StoreError> {
         let in_the_way = |e: io::Error| StoreError::of_disk("make the mail database", &e);
         if has_files(path).map_err(in_the_way)? {
             return Ok(false);
+        }
+        let mut options = options();
+        options.create_if_missing(true);
+        options.set_error_if_exists(true);
+        let made = |path: &Path| {
+            DB::open(&options, path).map(drop).map_err(|e| failed("make the mail database", &e))
+        };
+        if path.exists() {
+            return made(path).map(|()| true);
         }
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
         let new = PathBuf::from(new);
         // An earlier start broke off.
         absent(fs::remove_dir_all(&new)).map_err(in_the_way)?;
-        let mut options = options();
-        options.create_if_missing(true);
-        options.set_error_if_exists(true);
-        drop(DB::open(&options, &new).map_err(|e| failed("make the mail database", &e))?);
-        // An empty folder gives way: a mount point does not, and then says so.
-        absent(fs::remove_dir(path)).map_err(in_the_way)?;
+        made(&new)?;
         fs::rename(&new, path).and_then(|()| sync_folder(path)).map_err(in_the_way)?;
         Ok(true)
     }

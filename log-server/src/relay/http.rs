@@ -116,7 +116,7 @@ async fn take(app: &Arc<App>, address: IpAddr, headers: &HeaderMap, body: Body) 
     let delivery = if body.len() <= SMALL_BODY_BYTES {
         admit(app, address, &body)?
     } else {
-        in_turn(app, &app.work, address, move |app| admit(app, address, &body)).await?
+        in_turn(app, relay.work(), address, move |app| admit(app, address, &body)).await?
     };
     let id = delivery.id;
     let delivered = relay.deliver(delivery).await?;
@@ -149,7 +149,10 @@ fn admit(app: &App, address: IpAddr, body: &[u8]) -> Result<Delivery, Problem> {
     if !relay.settings(recipient)?.admits(sender, !sender_is_bare) {
         return Err(by_rule("sender-refused", format!("{recipient} takes no messages of {sender}")));
     }
-    relay.budgets().spend_send_of(sender)?;
+    // What is known costs its sender nothing: whoever sends a request again does not spend its signer's budget.
+    if !relay.knows(&sealed.id())? {
+        relay.budgets().spend_send_of(sender)?;
+    }
     Ok(Delivery {
         id: sealed.id(),
         recipient,
@@ -274,9 +277,11 @@ async fn read(app: &Arc<App>, address: IpAddr, owner: Did, list: &List) -> Resul
         None => true,
         Some(keys) => kind == Kind::Sealed && key.is_some_and(|key| keys.contains(key)),
     };
-    let mailed = if relay(app)?.holds(owner, after, &wanted)? {
-        let read = move |app: &App| Ok(relay(app)?.page(owner, after, (limit, MAX_PAGE_BYTES), wanted)?);
-        in_turn(app, &app.work, address, read).await?
+    let relay = relay(app)?;
+    let mailed = if relay.holds(owner, after, &wanted)? {
+        let theirs = relay.clone();
+        let read = move |_: &App| Ok(theirs.page(owner, after, (limit, MAX_PAGE_BYTES), wanted)?);
+        in_turn(app, relay.work(), address, read).await?
     } else {
         Mailed { messages: Vec::new(), more: false }
     };

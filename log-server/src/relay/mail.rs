@@ -145,10 +145,11 @@ impl Mailroom {
         Ok(write.mark_read(&key, Message::from_row(&row)?, at))
     }
 
-    /// Deletes what has expired, tombstones too; how many messages that were.
+    /// Deletes what has expired, tombstones too; how many messages that were. Of very much the rest is left to the next call:
+    /// who sends waits meanwhile.
     pub(super) fn expire(&self, now: u64) -> Result<usize, StoreError> {
         let mut expired = 0;
-        loop {
+        for _ in 0..EXPIRY_WRITES {
             let mut due = Vec::new();
             let end = rows::expiry(now.saturating_add(1), Did::from_bytes([0; Did::BYTES]), 0);
             self.disk.scan(rows::EXPIRIES, &end, |key, row| {
@@ -162,7 +163,7 @@ impl Mailroom {
                 Ok(due.len() < EXPIRED_AT_ONCE)
             })?;
             if due.is_empty() {
-                return Ok(expired);
+                break;
             }
             let mut batch = WriteBatch::default();
             let mut index = self.lock();
@@ -179,6 +180,12 @@ impl Mailroom {
             drop(index);
             self.disk.write(batch)?;
         }
+        Ok(expired)
+    }
+
+    /// Whether an envelope id waits, or was acknowledged.
+    pub(super) fn knows(&self, id: &EnvelopeId) -> Result<bool, StoreError> {
+        Ok(self.disk.get(&rows::place(id))?.is_some())
     }
 
     /// The first messages of a mailbox behind a number, of those that `wanted` takes. At most `limit`, and at most
@@ -296,6 +303,9 @@ fn answer<T: 'static>(done: oneshot::Sender<T>, answer: T) -> Box<dyn FnOnce()> 
 
 /// Rows that one write deletes because they have expired.
 const EXPIRED_AT_ONCE: usize = 1_000;
+
+/// Writes of one call that delete what has expired.
+const EXPIRY_WRITES: usize = 10;
 
 /// What a message has in an answer besides its bytes, at most.
 const AROUND_A_MESSAGE_BYTES: usize = 320;

@@ -21,6 +21,15 @@ pub(super) enum Change {
     Set { owner: Did, settings: Dated, client: Option<IpAddr>, done: oneshot::Sender<Result<(), NotSet>> },
 }
 
+impl Change {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Deliver(delivery, _) => delivery.mail.to_bytes().len(),
+            Self::Acknowledge { .. } | Self::MarkRead { .. } | Self::Set { .. } => 0,
+        }
+    }
+}
+
 /// Why settings are not taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NotSet {
@@ -51,7 +60,15 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct State {
     waiting: Vec<Change>,
+    bytes: usize,
     closed: bool,
+}
+
+impl State {
+    fn take(&mut self) -> Vec<Change> {
+        self.bytes = 0;
+        std::mem::take(&mut self.waiting)
+    }
 }
 
 impl Queue {
@@ -60,9 +77,11 @@ impl Queue {
         if state.closed {
             return Err(Unavailable::Stopping);
         }
-        if state.waiting.len() >= MAX_WAITING {
+        let bytes = state.bytes + change.bytes();
+        if state.waiting.len() >= MAX_WAITING || bytes > MAX_WAITING_BYTES {
             return Err(Unavailable::Busy);
         }
+        state.bytes = bytes;
         state.waiting.push(change);
         self.changed.notify_one();
         Ok(())
@@ -74,7 +93,7 @@ impl Queue {
         loop {
             let now = Instant::now();
             if !state.waiting.is_empty() && (now >= earliest || state.closed) {
-                return Turn::Group(std::mem::take(&mut state.waiting));
+                return Turn::Group(state.take());
             }
             if state.closed {
                 return Turn::Closed;
@@ -91,7 +110,7 @@ impl Queue {
     pub(super) fn refuse_until(&self, until: Instant) -> bool {
         let mut state = self.lock();
         loop {
-            state.waiting.clear();
+            drop(state.take());
             if state.closed || Instant::now() >= until {
                 return state.closed;
             }
@@ -120,6 +139,8 @@ impl Queue {
     }
 }
 
-/// Changes that wait: a group of so many takes a few milliseconds beside its sync. With the longest messages they hold
-/// 100 MB, which the bound on request bodies counts as well.
+/// Changes that wait: a group of so many takes a few milliseconds beside its sync.
 const MAX_WAITING: usize = 1_024;
+
+/// The bytes of messages that wait to be written.
+const MAX_WAITING_BYTES: usize = 32 << 20;
