@@ -326,7 +326,11 @@ pub fn from_environment() -> Result<Option<Identity>> {
             let failure = Failure::new("AIP_PRIVATE_KEY is set without AIP_DID");
             return Err(match credentials::decode_private_key(&key) {
                 Ok(key) => {
-                    failure.hint(format!("set AIP_DID too; this key's is {}", Did::of(&key.public_key())))
+                    failure.hint(format!(
+                        "set AIP_DID too, to what `aip-attest whoami` prints where the identity was made; {} is it only if its \
+                         key was never rotated",
+                        Did::of(&key.public_key())
+                    ))
                 }
                 Err(error) => failure.caused_by(error),
             });

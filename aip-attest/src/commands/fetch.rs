@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -5,7 +6,7 @@ use std::time::Duration;
 
 use attestation::Did;
 use attestation::entry::{DsseEntry, Entry};
-use attestation::receipt::{Receipt, Signers, Verdict, VerifyPolicy};
+use attestation::receipt::{Receipt, Signers, Verdict, VerifyPolicy, is_named};
 use serde_json::{Value, json};
 use tlog::Hash;
 use tlog::key::Ed25519PublicKey;
@@ -24,7 +25,7 @@ use crate::target::{Target, Wish};
 /// Get the receipts of artifacts from the log, by their digests
 ///
 /// If there are several entries about one they are listed, and the exit code is 2, unless --signer leaves one
-/// DID: then its newest is taken. What the log answers is verified before it is written; a receipt of another
+/// DID: then its newest is taken, of those that call the artifact as the file is called if there is one. What the log answers is verified before it is written; a receipt of another
 /// entry that is there is kept beside it. Entries that were logged by hash have no receipt in the log: their
 /// signers have it.
 #[derive(clap::Args)]
@@ -127,14 +128,16 @@ fn fetch_one(
     let got = list(target, &sha256, patience, console).and_then(|found| {
         let listed = found.len();
         let mut wanted = wanted(args, found);
-        let Some(at) = choose(args, &wanted) else {
+        if !is_clear(args, &wanted) {
             let failure = no_choice(&sha256, listed, wanted.len());
             fetched.entries = wanted;
             return Err(failure);
-        };
-        let chosen = wanted.swap_remove(at);
-        let receipt = get(target, pins, &chosen, &sha256, patience, console)?;
+        }
+        wanted.sort_by_key(|found| Reverse(found.index));
         let artifact = &hashed.artifact;
+        let get = |chosen: &Found| get(target, pins, chosen, &sha256, patience, console);
+        let (at, receipt) = newest_called(artifact.called().as_deref(), &wanted, get)?;
+        let chosen = wanted.swap_remove(at);
         let place = match (&args.output, artifact.path()) {
             (Some(output), _) => Place::named(output)?,
             (None, Some(path)) => {
@@ -269,11 +272,31 @@ fn wanted(args: &Args, found: Vec<Found>) -> Vec<Found> {
     found.into_iter().filter(is_wanted).collect()
 }
 
-/// The position of the only one, or of the newest of the only DID if signers were named.
-fn choose(args: &Args, wanted: &[Found]) -> Option<usize> {
+/// Whether one may be taken: the only one, or the newest of the only DID if signers were named.
+fn is_clear(args: &Args, wanted: &[Found]) -> bool {
     let dids: BTreeSet<Did> = wanted.iter().map(|found| found.entry.claim().did()).collect();
-    let is_clear = wanted.len() == 1 || (!args.signer.is_empty() && dids.len() == 1);
-    (0..wanted.len()).filter(|_| is_clear).max_by_key(|at| wanted[*at].index)
+    wanted.len() == 1 || (!args.signer.is_empty() && dids.len() == 1)
+}
+
+/// The newest receipt that calls the artifact as its file is called, with its position: the same bytes may be signed under
+/// several names, and entries list digests only. If none does, the newest.
+fn newest_called(
+    file: Option<&str>,
+    newest_first: &[Found],
+    mut get: impl FnMut(&Found) -> Result<Receipt>,
+) -> Result<(usize, Receipt)> {
+    let newest = get(&newest_first[0])?;
+    let is_called = |receipt: &Receipt| {
+        let mut names = receipt.statement().subjects().iter().map(|subject| subject.name.as_str());
+        file.is_none_or(|file| names.any(|name| is_named(name, file)))
+    };
+    if is_called(&newest) {
+        return Ok((0, newest));
+    }
+    // One that cannot be had is none that fits better.
+    let others = newest_first.iter().enumerate().skip(1).take(MAX_TRIED);
+    let mut others = others.filter_map(|(at, found)| get(found).ok().map(|receipt| (at, receipt)));
+    Ok(others.find(|(_, receipt)| is_called(receipt)).unwrap_or((0, newest)))
 }
 
 /// The receipt of an entry, verified.
@@ -314,6 +337,9 @@ fn json_of(found: &Found) -> Value {
         "loggedAt": clock::rfc3339_millis(found.entry.logged_at().as_millis()),
     })
 }
+
+/// How many older receipts are asked for to find one that fits the file's name.
+const MAX_TRIED: usize = 16;
 
 /// 10,000 entries about one artifact are more than anybody reads through.
 const MAX_PAGES: usize = 100;

@@ -2,10 +2,11 @@ mod check;
 mod export;
 mod pin;
 mod show;
+mod unpin;
 
 use crate::report::{Console, Exit, Result};
 
-/// Pin, show, check and export policies: which logs and witnesses to believe
+/// Pin, show, check, export and unpin policies: which logs and witnesses to believe
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -18,6 +19,7 @@ enum Command {
     Show(show::Args),
     Check(check::Args),
     Export(export::Args),
+    Unpin(unpin::Args),
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
@@ -26,5 +28,6 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         Command::Show(args) => show::run(args, console),
         Command::Check(args) => check::run(args, console),
         Command::Export(args) => export::run(args, console),
+        Command::Unpin(args) => unpin::run(args, console),
     }
 }

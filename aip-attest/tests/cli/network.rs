@@ -770,7 +770,13 @@ fn fetch_finds_a_receipt_by_digest() {
     fetch(&["app", "--signer", &own, "--signer", &theirs]).expect(2, &["3 entries"]);
     fetch(&["app", "--signer", &theirs, "-o", "theirs.json"]).expect(0, &["index 2"]);
     assert_eq!(fetch(&["app", "--json"]).json()["entries"].as_array().map(Vec::len), Some(3));
-    // A digest stands for the file.
+    // The same bytes signed under another name later: the receipt that fits the file is the older one.
+    world.file("copy/of", b"app");
+    sign(&world, &log, &["copy/of", "--receipts", "r"]).expect(0, &["index 3"]);
+    let provenance = ["--signer", &own, "--predicate-type", "provenance"];
+    fetch(&[&["app", "-o", "fits.json"], &provenance[..]].concat()).expect(0, &["index 0"]);
+    fetch(&[&["copy/of", "-o", "copy.json"], &provenance[..]].concat()).expect(0, &["index 3"]);
+    // A digest stands for the file, and has no name.
     let digest = format!("sha256:{}", tlog::Hash::of(b"app"));
     fetch(&[&digest, "--signer", &own]).expect(2, &["use --output"]);
     fetch(&[&digest, "--signer", &own, "--output", "by-digest.json"]).expect(0, &["by-digest.json"]);

@@ -310,6 +310,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             "the logs of the policy, for Sigstore's cosign",
         )],
     ),
+    ("policy unpin", &[example("$ policy unpin localhost/start --yes", "a log that is gone for good")]),
     ("policy check", &[example("$ policy check .aip/policy", "what a policy is worth, and its SHA-256")]),
     ("log", &[example("$ log sync --all", "does each pinned log still say the same?")]),
     ("log sync", &[example("$ log sync --all", "does each pinned log still say the same?")]),

@@ -229,6 +229,10 @@ impl Judge {
                 }
             }
             let failure = match file {
+                // What these bytes were signed as tells what to do.
+                Some((_, place)) if !others.is_empty() => {
+                    Failure::new(format!("there is no receipt `{}`", place.path().display()))
+                }
                 Some((_, place)) => self.no_receipt(&place.path()),
                 None => Failure::new(format!("no receipt names sha256:{sha256}")),
             };

@@ -1,6 +1,7 @@
 # What every page may use: functions in the place of programs that need root or an account, and short ways to set up a story.
 
 runuser() { shift 3; "$@"; }
+install() { mkdir -p "${@: -1}"; }
 gh() { cat >/dev/null; } # takes a secret or a variable, as an account would
 
 # A log at 127.0.0.1:8080, pinned, and an identity that is registered in it.
