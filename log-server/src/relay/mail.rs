@@ -288,6 +288,15 @@ impl Mailroom {
         self.disk.close();
     }
 
+    /// When the last compaction began, as the disk says too; `None` while one runs or is not recorded.
+    #[cfg(test)]
+    pub(super) fn compacted(&self) -> Option<u64> {
+        match *self.compaction() {
+            Compaction::Recorded(at) => Some(at),
+            Compaction::Running | Compaction::Done(_) => None,
+        }
+    }
+
     fn compaction(&self) -> MutexGuard<'_, Compaction> {
         self.compaction.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -396,3 +396,47 @@ fn two_relays_do_not_write_the_same_mail() {
     close(&second);
     close(&first);
 }
+
+/// A wall clock that jumps ahead deletes nothing: mail expires by a clock that nobody sets.
+#[test]
+fn a_wall_clock_that_jumps_ahead_deletes_nothing() {
+    const MONTH: u64 = 30 * 86_400_000;
+    let world = World::new();
+    let ahead = Clock { now: || now() + MONTH, doubted: Box::new(|| false) };
+    let relay = Relay::start(&world.path(), &MailSettings::default(), ahead).expect("a thread");
+    relay.wait_until_open(Duration::from_secs(20));
+    let sure = relay.shared.sure_time((now(), clock::steady()));
+    assert!((now()..now() + 2 * SLACK_MILLIS).contains(&sure), "{sure}");
+    // One that goes back keeps mail longer.
+    assert_eq!(relay.shared.sure_time((now() + 2 * MONTH, clock::steady())), now() + MONTH);
+    close(&relay);
+}
+
+#[test]
+fn deleted_mail_is_compacted_away_once_a_day_restarts_included() {
+    let world = World::new();
+    let open = || {
+        let disk = Disk::open(&world.path()).expect("the database");
+        Arc::new(Mailroom::open(disk, MailSettings::default().limits()).expect("mail"))
+    };
+    Disk::create_if_missing(&world.path()).expect("a database");
+    let mail = open();
+    mail.compact_if_due(now()).expect("a thread");
+    until("it is done and recorded", || {
+        mail.compact_if_due(now()).expect("a write");
+        mail.compacted() == Some(now())
+    });
+    // Its thread lets go of the database a moment later.
+    until("nobody else has it", || Arc::strong_count(&mail) == 1);
+    drop(mail);
+    let day = 86_400_000;
+    let mail = open();
+    assert_eq!(mail.compacted(), Some(now()), "recorded on the disk");
+    mail.compact_if_due(now() + day / 2).expect("nothing to do");
+    assert_eq!(mail.compacted(), Some(now()), "not so soon");
+    mail.compact_if_due(now() + day).expect("a thread");
+    until("it is done again", || {
+        mail.compact_if_due(now() + day).expect("a write");
+        mail.compacted() == Some(now() + day)
+    });
+}
