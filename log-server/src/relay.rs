@@ -10,10 +10,8 @@
 //! In scope: what waits for whom, how much of it, and for how long. Out of scope: the rules of requests and of DIDs, which
 //! are `attestation::message`'s and [`registry`](crate::registry)'s; what a message says, which only its recipient can read.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -21,7 +19,6 @@ use std::time::{Duration, Instant};
 
 use attestation::did::Did;
 use attestation::message::{EnvelopeId, MessageKeyId, Settings};
-use service::clock;
 use service::shares::Standing;
 use service::turns::Turns;
 use tokio::sync::oneshot;
@@ -38,6 +35,7 @@ mod index;
 mod mail;
 mod queue;
 mod rows;
+mod running;
 mod settings;
 mod waiters;
 
@@ -48,9 +46,9 @@ pub use queue::NotSet;
 pub use rows::{Head, Kind, Legacy, Mail, Message};
 pub use waiters::{NoPlace, Waiter};
 
-use disk::Disk;
 use mail::Mailroom;
-use queue::{Change, Queue, Turn};
+use queue::{Change, Queue};
+use running::{Shared, State};
 use settings::Dated;
 use waiters::Waiters;
 
@@ -60,26 +58,6 @@ pub struct Relay {
     budgets: MailBudgets,
     work: Turns,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-struct Shared {
-    path: PathBuf,
-    limits: Limits,
-    clock: Clock,
-    state: RwLock<State>,
-    queue: Queue,
-    waiters: Arc<Waiters>,
-    /// Free disk space is below the relay's floor.
-    disk_low: AtomicBool,
-}
-
-/// How the relay stands.
-enum State {
-    Opening,
-    Open(Arc<Mailroom>),
-    /// For this reason, which the operator reads.
-    Failed(String),
-    Stopping,
 }
 
 /// The clocks of the relay.
@@ -357,96 +335,6 @@ impl Relay {
     }
 }
 
-impl Shared {
-    fn open(&self) -> Result<Arc<Mailroom>, Unavailable> {
-        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
-            State::Open(mail) => Ok(mail.clone()),
-            State::Opening | State::Failed(_) => Err(Unavailable::Closed),
-            State::Stopping => Err(Unavailable::Stopping),
-        }
-    }
-
-    fn stand(&self, state: State) {
-        metrics::relay_open(matches!(state, State::Open(_)));
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
-    }
-
-    fn fail(&self, reason: String) {
-        self.stand(State::Failed(reason));
-        self.waiters.tell_all();
-    }
-
-    /// The relay's thread: opens the mail, writes until that fails, and begins again from what is on the disk.
-    fn run(&self) {
-        let mut was_open = false;
-        loop {
-            let failed = match catch_unwind(AssertUnwindSafe(|| self.serve(&mut was_open))) {
-                Ok(Ok(())) => return self.stand(State::Stopping),
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "the relay panicked".to_owned(),
-            };
-            tracing::error!(
-                error = failed,
-                folder = %self.path.display(),
-                "the relay answers 503 until its mail can be used; the log goes on"
-            );
-            self.fail(failed);
-            if self.queue.refuse_until(Instant::now() + BETWEEN_STARTS) {
-                return self.stand(State::Stopping);
-            }
-        }
-    }
-
-    /// Opens the mail and writes until it is closed. `was_open`: the mail was there in this process, and is not made anew.
-    fn serve(&self, was_open: &mut bool) -> Result<(), StoreError> {
-        if !*was_open && Disk::create_if_missing(&self.path)? {
-            tracing::info!(folder = %self.path.display(), "the relay begins without mail");
-        }
-        let mail = Arc::new(Mailroom::open(Disk::open(&self.path)?, self.limits)?);
-        *was_open = true;
-        self.stand(State::Open(mail.clone()));
-        let served = self.write(&mail);
-        mail.close();
-        served
-    }
-
-    fn write(&self, mail: &Arc<Mailroom>) -> Result<(), StoreError> {
-        let started = ((self.clock.now)(), clock::steady());
-        let (mut earliest, mut tick) = (Instant::now(), Instant::now() + BETWEEN_TICKS);
-        loop {
-            match self.queue.next(earliest, tick) {
-                Turn::Group(group) => {
-                    let start = Instant::now();
-                    earliest = start + BETWEEN_WRITES;
-                    let news: BTreeSet<Did> = mail.commit(group, (self.clock.now)())?;
-                    metrics::relay_committed(start.elapsed());
-                    self.waiters.tell(news);
-                }
-                Turn::Tick => {
-                    tick = Instant::now() + BETWEEN_TICKS;
-                    if !(self.clock.doubted)() {
-                        let expired = mail.expire(self.sure_time(started))?;
-                        metrics::relay_expired(expired);
-                    }
-                    mail.compact_if_due((self.clock.now)())?;
-                }
-                Turn::Closed => return Ok(()),
-            }
-            // A reader found damage.
-            if let State::Failed(reason) = &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
-                return Err(StoreError::new("go on", reason));
-            }
-        }
-    }
-
-    /// The time by which mail expires: the wall clock's, but never further from the start than a clock that nobody sets
-    /// has gone, so that a wall clock that jumps ahead deletes nothing.
-    fn sure_time(&self, (wall, steady): (u64, Duration)) -> u64 {
-        let gone = clock::steady().saturating_sub(steady).as_millis() as u64;
-        (self.clock.now)().min(wall.saturating_add(gone).saturating_add(SLACK_MILLIS))
-    }
-}
-
 /// Whether a log relays messages, and how its operator changes that.
 pub fn status(relay: Option<&Relay>) -> String {
     match relay.map(Relay::failure) {
@@ -457,18 +345,6 @@ pub fn status(relay: Option<&Relay>) -> String {
 }
 
 const TURN_OFF: &str = "`messages = false` in log.toml, or --messages false, turns them off";
-
-/// Writes begin so long after each other at least, so that a group is worth its sync, and the log has its part of the disk.
-const BETWEEN_WRITES: Duration = Duration::from_millis(10);
-
-/// How often what has expired is deleted.
-const BETWEEN_TICKS: Duration = Duration::from_secs(2);
-
-/// When mail that cannot be used is looked at again.
-const BETWEEN_STARTS: Duration = Duration::from_secs(30);
-
-/// The clocks of a machine may drift so far from each other.
-const SLACK_MILLIS: u64 = 5 * 60 * 1_000;
 
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,17 @@
 //! The relay with a real database: what a crash leaves, tombstones, expiry, what is rebuilt, damage.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
 use attestation::message::{Accept, LegacyContent};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use super::disk::Disk;
+use super::running::SLACK_MILLIS;
 use super::*;
+use service::clock;
 
 /// The wall clock of the relays here: their starts are far from it, so it may be set ahead.
 static NOW: AtomicU64 = AtomicU64::new(1_790_000_000_000);
