@@ -9,10 +9,10 @@ use tlog::{TreeSize, UnixTime, bundle};
 use super::*;
 use crate::did::Did;
 use crate::dsse::Envelope;
-use crate::entry::{Claim, Entry, PendingEntry, Visibility};
+use crate::entry::{Claim, ClaimHash, Entry, PendingEntry, Visibility};
 use crate::event::{
-    Capabilities, Commitment, Event, FailureReason, IdentityEvent, Link, PendingEvent, Reference,
-    StatementId, TrustEvent,
+    Capabilities, Commitment, Event, FailureReason, IdentityEvent, Link, MessageKeys, PendingEvent,
+    Reference, StatementId, TrustEvent,
 };
 use crate::evidence::assert_lists;
 use crate::lists::{ListedKind, lists_of};
@@ -276,6 +276,35 @@ fn saying(event: TrustEvent, before: &[(usize, TrustEvent)], rule: Rule, referen
     }
 }
 
+/// The message keys of the DID of key 1 behind those at a place.
+fn keys_behind(previous: Option<ClaimHash>, number: u64) -> PendingEvent {
+    let said = MessageKeys { issued_at: time(number), keys: Vec::new(), previous };
+    let event = Event::message_keys(did(1), ORIGIN, said).expect("an event");
+    PendingEvent::sign(event, &[&key(1)]).expect("it fits")
+}
+
+/// A log in which the DID of key 1, registered at 1, says its message keys at 3, behind those at 4, and at 5 behind those at
+/// `behind`.
+fn set(behind: Option<usize>, references: &[usize]) -> BadEntry {
+    let mut tree = Tree::new(7);
+    let first = keys_behind(None, 1);
+    let second = keys_behind(Some(first.hash()), 2);
+    let third = keys_behind(behind.map(|_| first.hash()), 3);
+    tree.leaves[1] = events()[0].to_leaf(time(2_000));
+    tree.leaves[2] = entry(2, did(2)).to_leaf(time(3_000));
+    tree.leaves[3] = first.to_leaf(time(4_000));
+    tree.leaves[4] = second.to_leaf(time(5_000));
+    tree.leaves[5] = third.to_leaf(time(6_000));
+    BadEntry {
+        checkpoint: tree.whole(),
+        leaf: tree.leaf(5),
+        rule: Rule::MessageKeysOrder,
+        earlier: None,
+        identity: vec![tree.leaf(1)],
+        references: references.iter().map(|at| tree.leaf(*at)).collect(),
+    }
+}
+
 fn known(leaf: usize, earlier: usize) -> BadEntry {
     let mut tree = Tree::new(7);
     tree.leaves[1] = events()[0].to_leaf(time(2_000));
@@ -330,6 +359,12 @@ fn what_an_event_says_about_earlier_leaves_is_confirmed_by_them() {
         ),
         ("itself", saying(confirmation(b"b", 2, 0), &[], Reference, &[2, 5]), Some("`references`".into())),
         ("for another rule", saying(failure(2), &[], Rule::EventState, &[2]), Some("`references`".into())),
+        ("keys behind none", set(None, &[3]), None),
+        ("behind what they replace", set(Some(3), &[3]), Some(good())),
+        ("behind another than the last", set(Some(3), &[3, 4]), None),
+        ("behind one that is not shown", set(Some(3), &[]), None),
+        ("the first", set(None, &[]), Some(good())),
+        ("behind no message keys", set(None, &[2]), Some(good())),
         ("the same again", known(5, 2), None),
         ("another one", known(1, 0), Some(good())),
         ("a later one", known(2, 5), Some("`earlier`".into())),
@@ -423,7 +458,7 @@ fn forgotten(larger: usize, smaller: Option<usize>) -> Proof {
     Proof::Forgotten(Forgotten { witness, larger: note(larger), smaller: smaller.map(note) })
 }
 
-fn every_proof() -> [(&'static str, Proof); 18] {
+fn every_proof() -> [(&'static str, Proof); 19] {
     let reference = saying(confirmation(b"a", 1, 0), &[], Rule::Reference, &[1]);
     let twice = [(3, failure(1)), (4, withdrawal(3))];
     [
@@ -431,6 +466,7 @@ fn every_proof() -> [(&'static str, Proof); 18] {
         ("a reference to an event", Proof::BadEntry(reference)),
         ("two reports", Proof::BadEntry(saying(failure(2), &twice[..1], Rule::FailureOpen, &[3]))),
         ("two withdrawals", Proof::BadEntry(saying(withdrawal(3), &twice, Rule::FailureNotOpen, &[3, 4]))),
+        ("keys out of order", Proof::BadEntry(set(None, &[3]))),
         ("an entry left out", Proof::FalseAssertion(omission())),
         ("an entry made up", Proof::FalseAssertion(invention())),
         ("a retired key", Proof::BadEntry(of_state(5, Rule::RetiredKey).1)),

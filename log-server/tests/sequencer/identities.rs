@@ -1,12 +1,13 @@
 //! Events and entries under a state: who may log what, by the order of the log alone.
 
 use attestation::did::Did;
-use attestation::entry::{Entry, LogTime};
+use attestation::entry::{ClaimHash, Entry, LogTime};
 use attestation::event::{
-    Capabilities, Commitment, Event, FailureReason, IdentityEvent, Level, Link, PendingEvent, Reference,
-    Scope, StatementId, TrustEvent,
+    Capabilities, Commitment, DatedKey, Event, FailureReason, IdentityEvent, Level, Link, MessageKeys,
+    PendingEvent, Reference, Scope, StatementId, TrustEvent,
 };
 use attestation::identity::{Identity, Status};
+use attestation::message::MessagePrivateKey;
 use attestation::trust::rules::CheckError;
 use log_server::admit::Admitted;
 use log_server::pool::{NotTaken, Sequenced};
@@ -131,6 +132,19 @@ impl Owner {
         admitted(PendingEvent::sign(event, &[self.key()]).expect("it fits"))
     }
 
+    /// Its message keys from now on, behind the event with this hash.
+    pub(super) fn message_keys(&self, previous: Option<ClaimHash>, keys: &[(u8, u64)]) -> PendingEvent {
+        let key = |(seed, until): &(u8, u64)| DatedKey {
+            key: *MessagePrivateKey::from_bytes(&[*seed; 32]).public_key(),
+            not_after: LogTime::from_millis(*until).expect("a time"),
+        };
+        let mut keys: Vec<DatedKey> = keys.iter().map(key).collect();
+        DatedKey::sort(&mut keys);
+        let said = MessageKeys { issued_at: LogTime::from_millis(START).expect("a time"), keys, previous };
+        let event = Event::message_keys(self.did, ORIGIN, said).expect("an event");
+        PendingEvent::sign(event, &[self.key()]).expect("it fits")
+    }
+
     pub(super) fn builds(&self, number: u64) -> Admitted {
         artifact(self.did, self.key(), number)
     }
@@ -161,7 +175,7 @@ fn vouch(id: u8) -> TrustEvent {
 }
 
 /// One round over one entry: its index, or the rule it breaks.
-fn log(sequencer: &mut Sequencer, entry: Admitted) -> Result<u64, &'static str> {
+pub(super) fn log(sequencer: &mut Sequencer, entry: Admitted) -> Result<u64, &'static str> {
     let (outcome, told) = round_of(sequencer, [entry]);
     outcome.expect("a round");
     answer(&told[0])
@@ -176,7 +190,7 @@ pub(super) fn answer(told: &Option<Sequenced>) -> Result<u64, &'static str> {
 }
 
 /// The rule that an entry breaks at admission.
-fn at_admission(sequencer: &Sequencer, entry: &Admitted) -> Result<(), &'static str> {
+pub(super) fn at_admission(sequencer: &Sequencer, entry: &Admitted) -> Result<(), &'static str> {
     sequencer.registry().check(&entry.entry).map_err(|error| match error {
         CheckError::Rule(rule) => rule.rule(),
         CheckError::Prefix(error) => panic!("{error}"),

@@ -3,6 +3,7 @@
 mod cosigning;
 mod evidence;
 mod identities;
+mod message_keys;
 mod rounds;
 mod witnesses;
 

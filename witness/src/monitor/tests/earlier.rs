@@ -2,10 +2,11 @@
 
 use attestation::entry::Visibility;
 use attestation::event::{
-    Capabilities, Commitment, Event, FailureReason, IdentityEvent, Level, PendingEvent, Reference, Scope,
-    StatementId, TrustEvent,
+    Capabilities, Commitment, DatedKey, Event, EventEntry, FailureReason, IdentityEvent, Level, MessageKeys,
+    PendingEvent, Reference, Scope, StatementId, TrustEvent,
 };
 use attestation::finding::{BadEntry, Proof};
+use attestation::message::MessageKey;
 use tlog::LeafIndex;
 
 use super::*;
@@ -70,10 +71,23 @@ fn revocation() -> Vec<u8> {
     says(TrustEvent::Revocation { id, issued_at: time(1), scope })
 }
 
+/// The message keys of a pipeline, behind those of another leaf.
+fn message_keys(number: u8, behind: Option<&[u8]>, key: u8) -> Vec<u8> {
+    let key = MessageKey::of_identity(&pipeline(key).public_key());
+    let previous = behind.map(|leaf| EventEntry::parse(leaf).expect("an event").pending().hash());
+    let keys = vec![DatedKey { key, not_after: time(2_000) }];
+    let event = MessageKeys { issued_at: time(1_000), keys, previous };
+    let event = Event::message_keys(did(number), ORIGIN, event).expect("an event");
+    PendingEvent::sign(event, &[&pipeline(number)]).expect("it fits").to_leaf(time(1_000))
+}
+
 /// A name, a leaf, and the rule that it breaks with the places of the leaves that show it.
 type Step = (&'static str, Vec<u8>, Option<(&'static str, &'static [u64])>);
 
 fn story() -> Vec<Step> {
+    let first = message_keys(1, None, 1);
+    let second = message_keys(1, Some(&first), 2);
+    let order = |shown: &'static [u64]| Some(("message-keys-order", shown));
     vec![
         /*  0 */ ("one", inception(1), None),
         /*  1 */ ("two", inception(2), None),
@@ -96,7 +110,13 @@ fn story() -> Vec<Step> {
         /* 18 */ ("taken back", revocation(), None),
         /* 19 */ ("and replayed", vouch(), Some(("known", &[17]))),
         /* 20 */ ("an inception again", inception(2), Some(("known", &[1]))),
-        /* 21 */ ("an old build in a later week", builds(2, 2_000), Some(("known", &[2]))),
+        /* 21 */ ("message keys", first.clone(), None),
+        /* 22 */ ("of another device, as the first", message_keys(1, None, 3), order(&[21])),
+        /* 23 */ ("behind the first", second, None),
+        /* 24 */ ("of a device that was late", message_keys(1, Some(&first), 4), order(&[23])),
+        /* 25 */ ("behind another's", message_keys(2, Some(&first), 5), order(&[])),
+        /* 26 */ ("by nobody who is registered", message_keys(3, None, 6), Some(("event-state", &[]))),
+        /* 27 */ ("an old build in a later week", builds(2, 2_000), Some(("known", &[2]))),
     ]
 }
 
@@ -173,6 +193,8 @@ fn what_a_monitor_does_not_remember_it_does_not_judge() {
     let steps = story();
     // Up to the report, before it is withdrawn.
     steps[..12].iter().for_each(|(_, leaf, _)| log.push(leaf.clone()));
+    let first = message_keys(1, None, 1);
+    log.push(first.clone());
     log.publish();
     watch.look();
     let before = watch.findings().len();
@@ -182,6 +204,7 @@ fn what_a_monitor_does_not_remember_it_does_not_judge() {
         ("a confirmation of a build from before", confirms(9, 2, 3)),
         ("a build from before", builds(2, 1_000)),
         ("a report", fails(5)),
+        ("message keys behind those from before", message_keys(1, Some(&first), 2)),
     ] {
         log.push(leaf);
         log.publish();
@@ -192,12 +215,14 @@ fn what_a_monitor_does_not_remember_it_does_not_judge() {
     // What it has seen since, it judges.
     log.push(fails(6));
     log.push(builds(2, 1_000));
+    log.push(message_keys(1, Some(&first), 3));
     log.publish();
-    assert_eq!(classes(&watch.look()), ["bad-entry", "bad-entry"]);
+    assert_eq!(classes(&watch.look()), ["bad-entry", "bad-entry", "bad-entry"]);
     let mut rules: Vec<_> = watch.findings().iter().map(rule).collect();
     rules.sort_unstable();
     let all = ["failure-open", "failure-open", "known", "known"];
     assert_eq!(rules.iter().filter(|rule| all.contains(rule)).count(), 4, "{rules:?}");
+    assert_eq!(rules.iter().filter(|rule| **rule == "message-keys-order").count(), 1, "{rules:?}");
 }
 
 fn rule((finding, _): &(Finding, Confirmed)) -> &'static str {
