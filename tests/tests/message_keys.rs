@@ -172,7 +172,7 @@ fn keys_beside_encrypted_credentials_are_encrypted() {
 
 /// Of two devices at once one event is logged; the other device reads the new set, and goes on behind it.
 #[test]
-fn of_two_devices_at_once_one_is_first_and_the_other_tries_again() {
+fn s24_of_two_devices_at_once_one_is_first_and_the_other_tries_again() {
     let log = Log::start(&[]);
     let laptop = owner(&log);
     let did = laptop.did();

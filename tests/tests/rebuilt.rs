@@ -11,14 +11,15 @@ use std::sync::mpsc::{Sender, channel};
 use attestation::Did;
 use attestation::dsse::Envelope;
 use attestation::entry::Visibility::Public;
-use attestation::entry::{Claim, Entry, LogTime, PendingEntry};
+use attestation::entry::{Claim, ClaimHash, Entry, LogTime, PendingEntry};
 use attestation::event::{
-    Event, FailureReason, IdentityEvent, Level, Link, MAX_VOUCH_MILLIS, PendingEvent, Reference, Scope,
-    StatementId, TrustEvent,
+    DatedKey, Event, FailureReason, IdentityEvent, Level, Link, MAX_MESSAGE_KEY_MILLIS, MAX_VOUCH_MILLIS,
+    MessageKeys, PendingEvent, Reference, Scope, StatementId, TrustEvent,
 };
 use attestation::evidence::Evidence;
 use attestation::identity::Identity;
 use attestation::lists::{Listed, ListedKind};
+use attestation::message::MessageKey;
 use attestation::statement::{Statement, Subject};
 use attestation::trust::{Graph, Ledger, MemoryLedger, Params, Ppm, ScopeQuery, Verdict, judge, search};
 use serde_json::{Value, json};
@@ -63,6 +64,7 @@ struct Pipeline {
     key: u32,
     recovery: u32,
     link: Option<Link>,
+    message_keys: Option<ClaimHash>,
     step: u32,
     published: Vec<Hash>,
     /// The content of its last build, and the step that made it.
@@ -90,6 +92,7 @@ impl Pipeline {
             key: 0,
             recovery: 0,
             link: None,
+            message_keys: None,
             step: 0,
             published: Vec::new(),
             built: None,
@@ -191,6 +194,20 @@ impl Pipeline {
         self.identity(event, &[&old, &new])
     }
 
+    /// Another message key in the place of the one before.
+    fn message_keys(&mut self) -> Value {
+        let issued_at = now();
+        let not_after = LogTime::from_millis(issued_at.as_millis() + MAX_MESSAGE_KEY_MILLIS).expect("a time");
+        // Any admitted key: nobody writes to it.
+        let one = MessageKey::of_identity(&key(self.name(), self.step).public_key());
+        let keys = vec![DatedKey { key: one, not_after }];
+        let said = MessageKeys { issued_at, keys, previous: self.message_keys };
+        let event = Event::message_keys(self.did, ORIGIN, said).expect("an event");
+        let event = PendingEvent::sign(event, &[&key(self.name(), self.key)]).expect("it fits");
+        self.message_keys = Some(event.hash());
+        json!({"leaf": base64(&event.to_bytes())})
+    }
+
     /// What it sends next; nothing, if there is nothing to say about that yet.
     fn next(&mut self, built: &Built) -> Option<Value> {
         self.step += 1;
@@ -221,6 +238,7 @@ impl Pipeline {
                 let vouch = TrustEvent::Vouch { id, issued_at, scope, level, depth: None, expires_at };
                 Some(self.say(peer, vouch))
             }
+            4 if step % 20 == 14 => Some(self.message_keys()),
             4 => others.map(|(content, _)| self.build(content)),
             5 => {
                 let (content, receipt) = others?;
@@ -308,7 +326,7 @@ where
 fn evidence(log: &Log, params: &Params, did: Did) -> Evidence {
     let roots: BTreeMap<String, u16> =
         params.roots().map(|(did, weight)| (did.to_string(), weight)).collect();
-    let body = json!({"did": did, "trust": {
+    let body = json!({"did": did, "messages": true, "trust": {
         "roots": roots, "scope": params.scope().name(), "decay": params.decay(), "maxHops": params.max_hops(),
         "floor": params.floor().get(), "threshold": params.threshold().get(), "minPaths": params.min_paths(),
     }});
@@ -348,9 +366,11 @@ fn look(log: &Log, time: LogTime) -> Seen {
             let proven = evidence(log, &params, did).verify(&log.policy()).expect("it holds");
             let verdict = verdict(&proven, &params, did, time);
             assert_eq!(verdict, self::verdict(&ledger, &params, did, time), "{did}");
+            let recipient = proven.recipient(did, None).expect("what it asks for is there");
+            assert_eq!(recipient, ledger.recipient(did, None), "{did}");
             seen.verdicts.push(verdict);
         }
-        let own = ["id", "out", "in", "neg", "pos", "rcpt"].map(|list| format!("{list}:{did}"));
+        let own = ["id", "out", "in", "neg", "pos", "rcpt", "msg"].map(|list| format!("{list}:{did}"));
         let edges = dids
             .iter()
             .filter(|to| **to != did)
@@ -468,6 +488,7 @@ fn the_registry_is_the_same_after_kills_without_envelopes_and_from_the_leaves() 
         ListedKind::Confirmation,
         ListedKind::Failure,
         ListedKind::Withdrawal,
+        ListedKind::MessageKeys,
     ];
     let missing: Vec<_> = all.iter().filter(|kind| !kinds(&want).contains(&(**kind as u8))).collect();
     assert!(missing.is_empty(), "never logged: {missing:?}");

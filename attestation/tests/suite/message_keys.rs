@@ -319,7 +319,7 @@ fn an_event_follows_the_last_one_void_or_not() {
 }
 
 #[test]
-fn a_thief_receives_nothing_behind_a_recovery() {
+fn s24_a_thief_receives_nothing_behind_a_recovery() {
     let mut world = World::new();
     world.say(0, &[(11, 37)]).expect("the owner's");
     world.say(1, &[(66, 37)]).expect("the thief's, by the stolen key");

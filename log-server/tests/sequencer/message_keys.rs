@@ -24,7 +24,7 @@ fn accepts(sequencer: &Sequencer, owner: &Owner, key: &MessageKeyId) -> Result<b
 
 /// Of a hundred devices at once one is first, also where they meet in one round; each of the others has to go behind it.
 #[test]
-fn of_many_devices_at_once_one_is_first() {
+fn s24_of_many_devices_at_once_one_is_first() {
     let bench = Bench::new();
     let mut sequencer = bench.open().expect("a log");
     let mut owner = Owner::new(1);
