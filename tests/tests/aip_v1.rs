@@ -457,3 +457,102 @@ fn a_manifest_by_a_later_key_is_the_dids_by_the_log_alone() {
     let (code, out, _) = verify();
     assert!(code == 1 && out.contains("not the DID's current one"), "{out}");
 }
+
+#[test]
+fn hostile_requests_are_answered_with_a_sentence() {
+    let log = Log::start(&["--aip-v1"]);
+    let (alice, bob) = (Agent::registered(1, &log), Agent::registered(2, &log));
+    let long = format!(r#"{{"did": "{}"}}"#, "x".repeat(200_000));
+    let deep = "[".repeat(50_000);
+    for path in ["/register", "/message", "/challenge", "/messages"] {
+        let send = |body: &str, kind: &str| {
+            let request = log.http().post(format!("{}{path}", log.url())).body(body.to_owned());
+            answer(request.header("content-type", kind))
+        };
+        for body in [
+            "",
+            "{",
+            "null",
+            "[]",
+            "{}",
+            r#"{"did": 5}"#,
+            r#"{"did": "x", "did": "y"}"#,
+            "\u{feff}{}",
+            &deep[..4_000],
+        ] {
+            let (status, answer) = send(body, "application/json");
+            assert!(matches!(status, 400 | 404), "{path} {body:?}: {status} {answer}");
+            refused((status, answer), status);
+        }
+        // A client that is still sending may not get the answer.
+        let request =
+            log.http().post(format!("{}{path}", log.url())).header("content-type", "application/json");
+        if let Ok(answer) = request.body(long.clone()).send() {
+            assert_eq!(answer.status().as_u16(), 413, "{path}");
+        }
+        refused(send("{}", "text/plain"), 415);
+    }
+    for path in ["/lookup/%ff", "/identity/%00", "/trust/..%2f..", "/trust/did:aip:%F0%9F%98%80"] {
+        let (status, answer) = log.json(path);
+        assert!(matches!(status, 400 | 404), "{path}: {status}");
+        refused((status, answer), status);
+    }
+    for query in ["?scope=%ff", "?scope=GENERAL&x=1", "?=", "?%"] {
+        refused(log.json(&format!("/trust/{}{query}", alice.did)), 422);
+    }
+    for id in ["%ff", "msg_", "msg_zzzzzzzzzzzzzzzz", "msg_00000000000000000", "\u{1f600}"] {
+        let (status, answer) = patch(&log, &bob.of(id, "/read"));
+        assert!(matches!(status, 400 | 404), "{id}: {status}");
+        refused((status, answer), status);
+    }
+    // And it serves on.
+    assert_eq!(alice.send(&log, bob.did, 1).0, 200);
+    assert_eq!(bob.messages(&log, false).len(), 1);
+}
+
+#[test]
+fn without_messages_only_keys_are_answered() {
+    let log = Log::start(&["--aip-v1", "--messages", "false"]);
+    let (alice, bob) = (Agent::registered(1, &log), Agent::registered(2, &log));
+    assert_eq!(log.json(&format!("/lookup/{}", bob.did)).0, 200);
+    assert_eq!(refused(alice.send(&log, bob.did, 1), 503), "this log carries no messages");
+    refused(post(&log, "/messages", &bob.opening(&bob.challenge(&log), false)), 503);
+    refused(delete(&log, &bob.of("msg_0000000000000000", "")), 503);
+}
+
+/// What is lost here can be registered again; the log must not notice.
+#[test]
+fn a_damaged_table_stops_nothing_else() {
+    let mut log = Log::start(&["--aip-v1"]);
+    Agent::registered(1, &log);
+    log.stop();
+    std::fs::write(log.dir().join("aip-v1/CURRENT"), "nothing\n").expect("written");
+    log.serve(&["--aip-v1"]);
+    refused(post(&log, "/register", &Agent::new(2).registration()), 503);
+    assert_eq!(log.json("/health").1["checks"]["database"]["ok"], false);
+    assert_eq!(log.get("/readyz").status().as_u16(), 200);
+    let owner = Someone::at(&log, &["--register", "--log", &log.url()]);
+    assert_eq!(log.json(&format!("/lookup/{}", owner.did())).0, 200);
+    // Moved away, it begins anew.
+    log.stop();
+    std::fs::remove_dir_all(log.dir().join("aip-v1")).expect("removed");
+    log.serve(&["--aip-v1"]);
+    Agent::registered(1, &log);
+}
+
+/// Nobody reads or writes as a DID that is reported as compromised; its mail waits.
+#[test]
+fn while_a_did_is_compromised_its_mail_waits() {
+    let log = Log::start(&["--aip-v1"]);
+    let owner = Someone::at(&log, &["--register", "--log", &log.url()]);
+    let did: Did = owner.did().parse().expect("a DID");
+    let alice = Agent::registered(1, &log);
+    assert_eq!(alice.send(&log, did, 1).0, 200);
+    let recovery = owner.recovery_file();
+    let recovery = recovery.to_str().expect("UTF-8");
+    owner.ok(&["report-compromise", "--recovery", recovery, "--since", "1"]);
+    refused(post(&log, "/challenge", &json!({"did": did})), 404);
+    refused(alice.send(&log, did, 2), 400);
+    owner.ok(&["recover", "--recovery", recovery, "--since", "1"]);
+    assert_eq!(owner.json(&["inbox"])["messages"].as_array().map(Vec::len), Some(1));
+}

@@ -205,10 +205,10 @@ fn shown(message: &Message) -> Value {
 pub(super) async fn mark_read(
     State(app): State<Arc<App>>,
     Client(address): Client,
-    Parts(id): Parts<String>,
+    id: Result<Parts<String>, Problem>,
     uri: Uri,
 ) -> Result<Response, Detail> {
-    let (relay, owner, id) = owned(&app, address, id, uri).await?;
+    let (relay, owner, id) = owned(&app, address, id?.0, uri).await?;
     match relay.mark_read(owner, id, (app.now)()).await.map_err(Problem::from)? {
         true => Ok(fresh_json(json!({"success": true, "marked_read": message_id(&id)}))),
         false => Err(no_message()),
@@ -218,10 +218,10 @@ pub(super) async fn mark_read(
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Client(address): Client,
-    Parts(id): Parts<String>,
+    id: Result<Parts<String>, Problem>,
     uri: Uri,
 ) -> Result<Response, Detail> {
-    let (relay, owner, id) = owned(&app, address, id, uri).await?;
+    let (relay, owner, id) = owned(&app, address, id?.0, uri).await?;
     match relay.acknowledge(owner, vec![id]).await.map_err(Problem::from)? {
         0 => Err(no_message()),
         deleted => {

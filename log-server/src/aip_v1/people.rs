@@ -20,6 +20,7 @@ use super::answer::{Detail, iso_time, plain_time};
 use super::known::{self, Person};
 use super::table::{NotRegistered, Registered};
 use crate::evidence::{self, GatherError};
+use crate::http::error::Problem;
 use crate::http::{App, Client, Parts, body, fresh_json, in_turn};
 
 /// What the client asks for. It has further members, which are not read.
@@ -91,10 +92,10 @@ pub(super) async fn register(
 pub(super) async fn lookup(
     State(app): State<Arc<App>>,
     Client(address): Client,
-    Parts(did): Parts<String>,
+    did: Result<Parts<String>, Problem>,
 ) -> Result<Response, Detail> {
     app.v1()?.spend(address)?;
-    let person = known::named(&app, &did)?;
+    let person = known::named(&app, &did?.0)?;
     let registered_at = match (&person.state, person.in_table_since) {
         (Some(state), _) => logged_at(&app, state.since())?,
         (None, since) => since,
@@ -118,10 +119,10 @@ fn logged_at(app: &App, index: LeafIndex) -> Result<Option<u64>, Detail> {
 pub(super) async fn identity(
     State(app): State<Arc<App>>,
     Client(address): Client,
-    Parts(did): Parts<String>,
+    did: Result<Parts<String>, Problem>,
 ) -> Result<Response, Detail> {
     app.v1()?.spend(address)?;
-    let Person { did, .. } = known::named(&app, &did)?;
+    let Person { did, .. } = known::named(&app, &did?.0)?;
     let (received, given) = gathered(&app, address, move |app, time| {
         Ok((evidence::vouches_for(&app.view(), did, time)?, evidence::vouches_by(&app.view(), did, time)?))
     })
@@ -141,14 +142,14 @@ pub(super) async fn identity(
 pub(super) async fn trust(
     State(app): State<Arc<App>>,
     Client(address): Client,
-    Parts(did): Parts<String>,
+    did: Result<Parts<String>, Problem>,
     uri: Uri,
 ) -> Result<Response, Detail> {
     app.v1()?.spend(address)?;
     let [scope] = asked(&uri, ["scope"])?;
     let scope = scope.as_deref().map(parse_scope).transpose()?;
     // Upstream's action passes who is not registered, where its threshold is 0. Here it gets no 200.
-    let Person { did, .. } = known::named(&app, &did)?;
+    let Person { did, .. } = known::named(&app, &did?.0)?;
     let mut vouches =
         gathered(&app, address, move |app, time| evidence::vouches_for(&app.view(), did, time)).await?;
     vouches.retain(|vouch| scope.is_none_or(|scope| vouch.scope == scope));
