@@ -127,6 +127,15 @@ fn rotate(args: &RotateArgs, console: &mut Console) -> Result<Exit> {
     let destroyed = held.destroy(earlier(logged.logged_at));
     held.write(&lock, identity.passphrase(), console)?;
     print_logged(args, &logged, &held, console);
+    let apart = Duration::from_millis(logged.logged_at.as_millis().abs_diff(said.issued_at.as_millis()));
+    if apart > MAX_APART {
+        console.warn(format!(
+            "this machine's clock and the log's are {} s apart: keys of other devices that had ended by the clock here are \
+             not in the set",
+            apart.as_secs()
+        ));
+        console.hint("set the clock, and give the command again on each device");
+    }
     if destroyed > 0 {
         console.note(format!(
             "{} destroyed: what was sealed to it opens no more",
@@ -316,6 +325,9 @@ fn after(time: LogTime, span: Duration) -> LogTime {
 fn rfc3339(time: LogTime) -> String {
     clock::rfc3339_millis(time.as_millis())
 }
+
+/// Beyond this, a clock is wrong: an event is logged within a minute.
+const MAX_APART: Duration = Duration::from_secs(5 * 60);
 
 /// How long a key lasts, and after how long it is replaced.
 const LIFE: Duration = Duration::from_secs(37 * 24 * 60 * 60);

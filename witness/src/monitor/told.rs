@@ -165,6 +165,11 @@ mod tests {
                 json!({"predicateType": "https://aip.dev/event/vouch/v1", "subject": "did:aip:11"}),
                 "vouch  about did:aip:11",
             ),
+            (
+                "event",
+                json!({"predicateType": "https://aip.dev/event/message-keys/v1", "subject": "did:aip:00"}),
+                "message-keys  about did:aip:00",
+            ),
             ("entry", json!({}), "private  its digest is not public"),
         ] {
             assert_eq!(text(alert), format!("{what}{head}{want}"));

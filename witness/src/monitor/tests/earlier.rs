@@ -231,3 +231,26 @@ fn rule((finding, _): &(Finding, Confirmed)) -> &'static str {
         _ => finding.class(),
     }
 }
+
+/// Who watches a DID is told of its message keys: a thief of its key may have said them.
+#[test]
+fn message_keys_of_a_watched_did_are_told() {
+    let log = FakeLog::start(1);
+    let first = message_keys(1, None, 1);
+    for leaf in [inception(1), inception(2), first.clone(), message_keys(2, None, 2)] {
+        log.push(leaf);
+    }
+    log.publish();
+    let watch = Watch::new(&log, "").with(&["--watch-did", &did(1).to_string()]);
+    assert_clean(&watch.look());
+    let record = std::fs::read_to_string(watch.dir().join("state/alerts.jsonl")).expect("a record");
+    let alerts: Vec<serde_json::Value> =
+        record.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let told: Vec<_> = alerts.iter().map(|alert| (&alert["index"], &alert["predicateType"])).collect();
+    let (inception, keys) = ("https://aip.dev/event/inception/v1", "https://aip.dev/event/message-keys/v1");
+    let want = [(0, inception), (2, keys)].map(|(index, kind)| (index.into(), kind.into()));
+    assert_eq!(
+        told,
+        want.each_ref().map(|(index, kind): &(serde_json::Value, serde_json::Value)| (index, kind))
+    );
+}
