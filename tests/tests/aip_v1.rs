@@ -556,3 +556,15 @@ fn while_a_did_is_compromised_its_mail_waits() {
     owner.ok(&["recover", "--recovery", recovery, "--since", "1"]);
     assert_eq!(owner.json(&["inbox"])["messages"].as_array().map(Vec::len), Some(1));
 }
+
+/// It is sealed to the identity key, which a rotation replaces.
+#[test]
+fn a_rotation_waits_for_mail_of_python() {
+    let log = Log::start(&["--aip-v1"]);
+    let owner = Someone::at(&log, &["--register", "--log", &log.url()]);
+    let alice = Agent::registered(1, &log);
+    assert_eq!(alice.send(&log, owner.did().parse().expect("a DID"), 1).0, 200);
+    let (code, _, err) = owner.run(&["rotate-key"]);
+    assert!(code == 2 && err.contains("1 message waits that only the old key opens"), "{code} {err}");
+    owner.ok(&["rotate-key", "--leave-messages"]);
+}

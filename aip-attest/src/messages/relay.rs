@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use attestation::entry::LogTime;
 use attestation::message::{
-    Acknowledged, Action, EnvelopeId, List, MAX_ACKNOWLEDGED, MAX_PAGE, MessageKeyId, Page, Request,
-    RequestError, Sealed, Settings, SignedRequest, Stored,
+    Acknowledged, Action, Content, EnvelopeId, List, MAX_ACKNOWLEDGED, MAX_PAGE, MessageKeyId, Page, Request,
+    RequestError, Sealed, Settings, SignedRequest, Stored, Waiting,
 };
 use serde::de::DeserializeOwned;
 
@@ -95,13 +95,28 @@ impl<'a> Relay<'a> {
             .because(fault))
     }
 
-    /// How many messages wait that are sealed to this key, and whether there are more; `None` if the log carries none.
+    /// How many messages wait that only the identity key of this id opens, mail of Python `aip` among them, and whether there are
+    /// more; `None` if the log carries none.
     pub fn waiting_for(&mut self, key: MessageKeyId, console: &mut Console) -> Result<Option<(usize, bool)>> {
         let list = Action::List(List { after: 0, keys: Some(vec![key]), limit: MAX_PAGE, wait: 0 });
         match self.try_ask::<Page>(&list, self.deadline, console) {
-            Ok(page) => Ok(Some((page.messages.len(), page.more))),
+            Ok(page) => Ok(Some((page.messages.len() + self.legacy(console)?, page.more))),
             Err(Refused::By(error)) if error.status() == Some(404) => Ok(None),
             Err(refused) => Err(of_asking(refused)),
+        }
+    }
+
+    /// How much mail of Python `aip` waits: it names no key, so that no list of a key has it.
+    fn legacy(&mut self, console: &mut Console) -> Result<usize> {
+        let (mut count, mut after) = (0, 0);
+        loop {
+            let page = self.list(&List { after, keys: None, limit: MAX_PAGE, wait: 0 }, console)?;
+            let is_legacy = |waiting: &&Waiting| matches!(waiting.content, Content::Legacy(_));
+            count += page.messages.iter().filter(is_legacy).count();
+            match page.messages.last() {
+                Some(last) if page.more => after = last.number,
+                _ => return Ok(count),
+            }
         }
     }
 
