@@ -120,7 +120,7 @@ impl Log {
         self.mailbox(owner, Action::Settings(Settings { accept, blocked, listed: Vec::new() }))
     }
 
-    /// Logs the inceptions of signers, each with the keys that [`kept`] names.
+    /// Logs the inceptions of signers, each with a next and a recovery key of its own.
     pub fn register(&self, signers: &[&Signer]) {
         let inceptions = signers.iter().map(|signer| {
             let event = IdentityEvent::Inception {
