@@ -165,14 +165,20 @@ impl Client {
         self.send("/message", request).map(drop)
     }
 
-    /// Posts a signed request to the log's relay. The token goes along to send: of that alone a log asks who may.
-    pub fn signed_request<T: DeserializeOwned>(&self, route: Route, body: String) -> Result<T, ClientError> {
+    /// Posts a signed request to the log's relay, and waits for the answer until `until`: a relay that holds requests back
+    /// may be gone without a word. The token goes along to send: of that alone a log asks who may.
+    pub fn signed_request<T: DeserializeOwned>(
+        &self,
+        route: Route,
+        body: String,
+        until: Instant,
+    ) -> Result<T, ClientError> {
         let request = post_json(route.path(), body);
         let request = match (route, &self.authorization) {
             (Route::Messages, Some(authorization)) => request.header(AUTHORIZATION, authorization.clone()),
             _ => request,
         };
-        let got = self.send(route.path(), request)?;
+        let got = self.send_until(route.path(), request, until.min(self.deadline))?;
         answer::parse(&got.body).map_err(|what| self.malformed(route.path(), what))
     }
 
@@ -213,8 +219,12 @@ impl Client {
     }
 
     fn send(&self, path: &str, request: Request) -> Result<Got, ClientError> {
+        self.send_until(path, request, self.deadline)
+    }
+
+    fn send_until(&self, path: &str, request: Request, until: Instant) -> Result<Got, ClientError> {
         let accept = HeaderValue::from_static("application/json, text/plain, */*");
-        read_answer(path, self.http.send(request.header(ACCEPT, accept), Until::Deadline(self.deadline))?)
+        read_answer(path, self.http.send(request.header(ACCEPT, accept), Until::Deadline(until))?)
     }
 
     fn malformed(&self, path: &str, what: String) -> ClientError {

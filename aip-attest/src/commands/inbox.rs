@@ -1,6 +1,7 @@
 mod fetch;
 mod print;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -200,7 +201,7 @@ impl Inbox<'_> {
         let mut relay = Relay::new(self.target, self.identity, self.deadline);
         let mut judged = Vec::new();
         let fetched = match sealed {
-            Some(sealed) => judge.judge(vec![Arrived::file(&sealed)], console).map(|found| judged = found),
+            Some(sealed) => judge.judge(vec![Arrived::file(&sealed)], &mut judged, console),
             None => {
                 let fetch = Fetch { relay: &mut relay, end: self.end, limit: self.args.limit };
                 fetch.all(&mut judge, &mut judged, console)
@@ -209,9 +210,10 @@ impl Inbox<'_> {
         if let (Err(failure), []) = (&fetched, &judged[..]) {
             return Err(failure.clone());
         }
-        let saved = self.save(&mut judged, console);
+        let unsaved = self.save(&mut judged, console);
         print::print(&judged, judge.directory.as_of(), self.args.way.json, console);
-        let acknowledged = self.acknowledge(&judged, saved, &mut relay, console);
+        let acknowledged = self.acknowledge(&judged, &unsaved, &mut relay, console);
+        let saved = if unsaved.is_empty() { Exit::Yes } else { Exit::Unable };
         // Of what broke off, nobody knows what it would have found.
         let mut exit = fetched.as_ref().map_or_else(Failure::exit, |()| saved.and(self.verdict(&judged)));
         for failure in [fetched, acknowledged].into_iter().filter_map(Result::err) {
@@ -221,43 +223,42 @@ impl Inbox<'_> {
         Ok(exit)
     }
 
-    /// Saves the attachments of what was accepted.
-    fn save(&self, judged: &mut [Judged], console: &mut Console) -> Exit {
-        let Some(folder) = &self.args.save else { return Exit::Yes };
-        let mut exit = Exit::Yes;
+    /// Saves the attachments of what was accepted; which messages have some that could not be.
+    fn save(&self, judged: &mut [Judged], console: &mut Console) -> BTreeSet<EnvelopeId> {
+        let mut unsaved = BTreeSet::new();
+        let Some(folder) = &self.args.save else { return unsaved };
         for one in judged {
             let (Verdict::Accepted(letter), Some(id)) = (&mut one.verdict, one.id) else { continue };
             match saving::save(folder, id, &letter.attachments) {
                 Ok(files) => letter.saved = files,
                 Err(failure) => {
-                    console.failure(&failure);
-                    exit = Exit::Unable;
+                    console.failure(
+                        &failure.because("a message whose attachments are not saved stays at the relay"),
+                    );
+                    unsaved.insert(one.envelope);
                 }
             }
         }
-        exit
+        unsaved
     }
 
-    /// Deletes what was accepted and shown. Whoever reads stdout must have got it, and the files must be saved.
+    /// Deletes what was accepted and shown. Whoever reads stdout must have got it, and a message's files must be saved: one
+    /// that could not be does not keep the others.
     fn acknowledge(
         &self,
         judged: &[Judged],
-        saved: Exit,
+        unsaved: &BTreeSet<EnvelopeId>,
         relay: &mut Relay<'_>,
         console: &mut Console,
     ) -> Result<()> {
-        let shown = judged.iter().filter(|one| one.letter().is_some());
+        let shown = judged.iter().filter(|one| one.letter().is_some() && !unsaved.contains(&one.envelope));
         let ids: Vec<EnvelopeId> = shown.flat_map(Judged::envelopes).collect();
         if !self.args.ack || ids.is_empty() {
             return Ok(());
         }
-        let stay =
-            |why: &str| Err(Failure::new("nothing was deleted: the messages stay at the relay").because(why));
-        if saved != Exit::Yes {
-            return stay("an attachment was not saved");
-        }
         if !console.has_delivered() {
-            return stay("not everything could be written to stdout");
+            return Err(Failure::new("nothing was deleted: the messages stay at the relay")
+                .because("not everything could be written to stdout"));
         }
         relay.acknowledge(&ids, console).map(|_| ()).map_err(|failure| {
             failure.because(format!(

@@ -158,12 +158,14 @@ fn answered(
     mut judge: Judge<'_>,
     console: &mut Console,
 ) -> Result<(MessageId, Did, Vec<Did>)> {
-    let judged = judge.judge(found.into_iter().map(Into::into).collect(), console)?;
+    let mut judged = Vec::new();
+    judge.judge(found.into_iter().map(Into::into).collect(), &mut judged, console)?;
+    let mut accepted = Vec::new();
     let mut worst = Failure::new("the message could not be judged");
     for Judged { id, sender, verdict, .. } in judged {
         match (id, sender, verdict) {
             (Some(id), Some(sender), Verdict::Accepted(letter)) => {
-                return Ok((id, sender, letter.recipients));
+                accepted.push((id, sender, letter.recipients));
             }
             (_, _, Verdict::Refused { rule, why }) => {
                 worst = Failure::refuted(format!("the message is refused, and not answered: {rule}"))
@@ -173,5 +175,15 @@ fn answered(
             (_, _, Verdict::Accepted(_)) => {}
         }
     }
-    Err(worst)
+    match accepted.len() {
+        0 => Err(worst),
+        1 => Ok(accepted.remove(0)),
+        // An id is its sender's choice, and is not secret: another's would get what is meant for one.
+        _ => {
+            let senders: Vec<String> = accepted.iter().map(|(_, sender, _)| sender.to_string()).collect();
+            Err(Failure::new("messages of several senders have this id")
+                .because(format!("they are of {}", senders.join(", ")))
+                .hint("`aip-attest message DID TEXT --in-reply-to ID` says whom it answers"))
+        }
+    }
 }

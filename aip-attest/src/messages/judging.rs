@@ -184,6 +184,11 @@ impl Judged {
         }
     }
 
+    /// Who sent it and what its sender calls it, if it was accepted.
+    fn accepted_as(&self) -> Option<Name> {
+        self.letter().and(self.sender.zip(self.id))
+    }
+
     /// What is acknowledged with it.
     pub fn envelopes(&self) -> impl Iterator<Item = EnvelopeId> {
         std::iter::once(self.envelope).chain(self.copies.iter().copied())
@@ -222,19 +227,26 @@ fn refused(refusal: &Refusal) -> Verdict {
 }
 
 impl Judge<'_> {
-    /// Judges what came, in its order. What nobody asked for is left out. Those that are accepted are marked as shown, durably,
-    /// before they are answered.
-    pub fn judge(&mut self, arrived: Vec<Arrived>, console: &mut Console) -> Result<Vec<Judged>> {
-        let mut judged: Vec<Judged> = Vec::new();
-        let seen = self.seen.as_ref().map_or(Ok(BTreeSet::new()), Seen::all)?;
-        // By sender and id: of several copies the first is shown.
-        let mut first: BTreeMap<Name, usize> = BTreeMap::new();
+    /// Judges what came, in its order, behind what came before. What nobody asked for is left out. Those that are accepted
+    /// are marked as shown, durably, before they are answered.
+    pub fn judge(
+        &mut self,
+        arrived: Vec<Arrived>,
+        judged: &mut Vec<Judged>,
+        console: &mut Console,
+    ) -> Result<()> {
+        let before = judged.len();
+        // By sender and id: of several copies the first is shown, on whatever page the others come.
+        let mut first: BTreeMap<Name, usize> =
+            judged.iter().enumerate().filter_map(|(at, one)| Some((one.accepted_as()?, at))).collect();
+        let mut seen = self.seen.as_ref().map_or(Ok(BTreeSet::new()), Seen::all)?;
+        seen.retain(|name| !first.contains_key(name));
         for arrived in arrived {
             if !self.wants_from(arrived.sender) {
                 continue;
             }
             let Some(one) = self.judge_one(&arrived, &seen, console) else { continue };
-            let name = one.letter().and(one.sender.zip(one.id));
+            let name = one.accepted_as();
             match name.and_then(|name| first.get(&name).copied()) {
                 Some(at) => judged[at].copies.push(one.envelope),
                 None => {
@@ -246,13 +258,15 @@ impl Judge<'_> {
         // A copy for another device of a message that was opened here is nothing to tell.
         let opened: BTreeSet<MessageId> =
             judged.iter().filter(|one| one.letter().is_some()).filter_map(|one| one.id).collect();
-        judged.retain(|one| !(one.is_for_another_key() && one.id.is_some_and(|id| opened.contains(&id))));
-        self.mark(&mut judged)?;
+        let mut new = judged.split_off(before);
+        new.retain(|one| !(one.is_for_another_key() && one.id.is_some_and(|id| opened.contains(&id))));
+        self.mark(&mut new)?;
         if self.again == Again::PassedOver {
             // Another process showed it meanwhile.
-            judged.retain(|one| one.letter().is_none() || one.replay != Replay::Seen);
+            new.retain(|one| one.letter().is_none() || one.replay != Replay::Seen);
         }
-        Ok(judged)
+        judged.append(&mut new);
+        Ok(())
     }
 
     fn wants_from(&self, sender: Option<Did>) -> bool {

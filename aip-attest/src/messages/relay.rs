@@ -25,7 +25,7 @@ pub struct Relay<'a> {
     deadline: Instant,
     /// The relay's clock less this machine's, in milliseconds, once the relay said that they differ.
     difference: Option<i128>,
-    /// How many messages it listed.
+    /// How many messages it listed since it said that there were no more.
     listed: usize,
 }
 
@@ -89,6 +89,10 @@ impl<'a> Relay<'a> {
         } else if page.messages.len() as u64 > list.limit || self.listed > MAX_LISTED {
             "it has more messages than a mailbox"
         } else {
+            // Who waits for long may see more come and go than wait at a time.
+            if !page.more {
+                self.listed = 0;
+            }
             return Ok(page);
         };
         Err(Failure::new(format!("the mailbox that `{}` shows is malformed", self.client.url()))
@@ -188,7 +192,7 @@ impl<'a> Relay<'a> {
                 Refused::Other(Failure::new("the relay cannot be asked this").caused_by(error))
             })?;
             let route = request.request().action.route();
-            let error = match self.client.signed_request(route, request.to_json()) {
+            let error = match self.client.signed_request(route, request.to_json(), until) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -276,5 +280,5 @@ const PAGE_PATIENCE: Duration = Duration::from_secs(60);
 /// The relay's time is followed so far.
 const MAX_CORRECTION_MILLIS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Ten times as many as a mailbox holds: some come while somebody waits.
+/// Ten times as many as a mailbox holds: some come while it is read.
 const MAX_LISTED: usize = 10_000;

@@ -3,6 +3,7 @@
 //! Whoever sends a message chooses the names of its attachments. A message has a folder of its own, so that its files are in
 //! nobody's way, and no file that is there is written: the same bytes are left as they are, others are refused.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use attestation::message::{Attachment, MessageId};
@@ -23,12 +24,28 @@ pub fn save(folder: &Path, id: MessageId, attachments: &[Attachment]) -> Result<
             .hint("move it away, or save elsewhere: --save DIR"));
     }
     durable::create_folder(&own, Readers::Owner)?;
-    attachments.iter().map(|attachment| save_one(&own, attachment)).collect()
+    let named = file_names(attachments).into_iter().zip(attachments);
+    named.map(|(name, attachment)| save_one(own.join(name), &attachment.content)).collect()
 }
 
-fn save_one(folder: &Path, Attachment { content, name, .. }: &Attachment) -> Result<PathBuf> {
-    // As names are written that all systems can have: on Windows `con` is a device.
-    let path = folder.join(allowed_path(Path::new(name)));
+/// The names of the files, in order: as names are written that all systems can have (on Windows `con` is a device). A name
+/// that is too long so, or is another's where case does not count, gives way to the attachment's number: no sender can
+/// choose names that cannot be saved.
+fn file_names(attachments: &[Attachment]) -> Vec<PathBuf> {
+    let wanted = |attachment: &Attachment| allowed_path(Path::new(&attachment.name));
+    let folded = |name: &Path| name.to_string_lossy().to_lowercase();
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    let mut fits = |name: &Path| name.as_os_str().len() <= MAX_NAME_BYTES && taken.insert(folded(name));
+    let kept: Vec<Option<PathBuf>> =
+        attachments.iter().map(|attachment| Some(wanted(attachment)).filter(|name| fits(name))).collect();
+    let mut number = |at: usize| {
+        let mut names = (1..).map(|more| PathBuf::from(format!("attachment{}{}", "-".repeat(more), at + 1)));
+        names.find(|name| fits(name)).expect("a few names are taken, and these do not end")
+    };
+    kept.into_iter().enumerate().map(|(at, name)| name.unwrap_or_else(|| number(at))).collect()
+}
+
+fn save_one(path: PathBuf, content: &[u8]) -> Result<PathBuf> {
     if durable::write_new(&path, content, Readers::Owner)? || is_same(&path, content) {
         return Ok(path);
     }
@@ -42,6 +59,9 @@ fn is_same(path: &Path, content: &[u8]) -> bool {
     let is_file = path.symlink_metadata().is_ok_and(|there| there.is_file());
     is_file && read_found(path, content.len() as u64).is_ok_and(|bytes| bytes == content)
 }
+
+/// Of a file's name, beside which a temporary one stands that is longer by a few.
+const MAX_NAME_BYTES: usize = 200;
 
 #[cfg(test)]
 mod tests {
@@ -87,6 +107,24 @@ mod tests {
         }
         assert!(dir.path().join("ab".repeat(16)).join("%63on").exists(), "not the device");
         assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 1);
+    }
+
+    /// What a sender chose cannot keep a mailbox from being read and deleted.
+    #[test]
+    fn every_name_that_a_message_may_have_can_be_saved() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let long = "?".repeat(128);
+        let names = ["a?", "a%3F", "A%3f", &long, "attachment-2", "attachment-4", "e\u{301}"];
+        assert!(names.iter().all(|name| attestation::message::is_attachment_name(name)));
+        let all: Vec<Attachment> = names.iter().map(|name| attachment(name, name.as_bytes())).collect();
+        let files = save(dir.path(), ID, &all).expect("saved");
+        let own = dir.path().join("ab".repeat(16));
+        let want = ["a%3F", "attachment--2", "attachment-3", "attachment--4", "attachment-2", "attachment-4"];
+        assert_eq!(files[..6], want.map(|name| own.join(name)));
+        for (file, name) in files.iter().zip(names) {
+            assert_eq!(std::fs::read(file).expect("a file"), name.as_bytes());
+        }
+        assert_eq!(save(dir.path(), ID, &all).expect("the same again"), files);
     }
 
     #[cfg(unix)]

@@ -135,8 +135,8 @@ const RECORD_BYTES: usize = 40;
 /// A recipient's clock and a sender's differ by less.
 const KEPT_MILLIS: u64 = 24 * 60 * 60 * 1_000;
 
-/// 100,000 messages in eight days are more than a mailbox takes in.
-const MAX_BYTES: u64 = 4 << 20;
+/// A million and a half: what hundreds of senders may bring who do nothing else for eight days.
+const MAX_BYTES: u64 = 64 << 20;
 
 const PAUSE: Duration = Duration::from_millis(20);
 

@@ -72,6 +72,11 @@ fn text_of(did: Did) -> String {
 
 /// A message of the pipeline, sealed to a person's identity key, which `change` made another one.
 fn sealed(to: &Person, change: impl FnOnce(&mut Message)) -> Sealed {
+    sealed_by(to, &SIGNER_SEED, change)
+}
+
+/// The same of whoever has this seed.
+fn sealed_by(to: &Person, seed: &[u8; 32], change: impl FnOnce(&mut Message)) -> Sealed {
     let now = LogTime::from_millis(now()).expect("a time");
     let mut message = Message {
         artifacts: Vec::new(),
@@ -87,7 +92,7 @@ fn sealed(to: &Person, change: impl FnOnce(&mut Message)) -> Sealed {
         sender: did(),
     };
     change(&mut message);
-    let (key, id) = (Ed25519PrivateKey::from_seed(&SIGNER_SEED), message.id);
+    let (key, id) = (Ed25519PrivateKey::from_seed(seed), message.id);
     let signed = SignedMessage::sign(message, &key).expect("a message");
     let mut rng = Rng(id.as_bytes()[0]);
     signed.seal(to.did, &MessageKey::of_identity(&to.key), &mut rng).expect("sealed")
@@ -459,8 +464,52 @@ fn what_nobody_could_read_stays_at_the_relay() {
         assert_eq!(log.mail(|mail| mail.messages.len()), 1);
     }
     bob.world.file("mail", b"no folder");
-    bob.inbox(&["--ack", "--save", "mail"]).expect(2, &["nothing was deleted", "was not saved"]);
-    assert_eq!(log.mail(|mail| mail.messages.len()), 1);
+    // Nor does it keep others there.
+    let other = sealed(&bob, |message| message.id = MessageId::from_bytes([8; 16]));
+    deliver(&log, &other);
+    let ran = bob.inbox(&["--ack", "--save", "mail"]);
+    ran.expect(2, &["cannot make the folder", "not saved stays at the relay"]);
+    let left = log.mail(|mail| mail.messages.iter().map(|waiting| waiting.id).collect::<Vec<_>>());
+    assert!(left.len() == 1 && left[0] != other.id(), "{left:?}");
+}
+
+/// A relay that shows a message twice, or on two pages the copies for two keys that are here.
+#[test]
+fn copies_of_a_message_are_one_wherever_they_come() {
+    let log = log();
+    let bob = Person::new(&log);
+    let alice = pipeline(&log);
+    for id in 0..=100 {
+        deliver(&log, &sealed(&bob, |message| message.id = MessageId::from_bytes([id; 16])));
+    }
+    deliver(&log, &sealed(&bob, |message| message.id = MessageId::from_bytes([0; 16])));
+    assert_eq!(bob.messages(&[]).len(), 101, "the last came on the first page, too");
+    log.mail(|mail| mail.messages.retain(|waiting| waiting.number == 1 || waiting.number > 100));
+    assert_eq!(bob.messages(&["--limit", "3"]).len(), 2);
+    // Without a place that keeps what was shown, too.
+    let key = Ed25519PrivateKey::from_seed(&SIGNER_SEED).public_key();
+    let pipeline = Person { world: alice, did: did(), key };
+    log.mail(|mail| mail.messages.clear());
+    for _ in 0..2 {
+        deliver(&log, &sealed(&pipeline, |_| {}));
+    }
+    assert_eq!(pipeline.messages(&["--limit", "5"]).len(), 1);
+}
+
+/// An id is its sender's choice: another's could get the answer that is meant for one.
+#[test]
+fn an_answer_goes_to_nobody_where_two_sent_the_same_id() {
+    let log = log();
+    let bob = Person::new(&log);
+    deliver(&log, &sealed(&bob, |_| {}));
+    let reply = |id| bob.world.run_as(OTHER_PROGRAM, &["reply", id, "a secret"]);
+    reply("07070707").expect(0, &["stored"]);
+    let mallory = Ed25519PrivateKey::from_seed(&[0x66; 32]).public_key();
+    log.mail(|mail| mail.known.push(mallory));
+    let mallory = Did::of(&mallory);
+    let second = sealed_by(&bob, &[0x66; 32], |message| message.sender = mallory);
+    deliver_as(&log, second.to_base64(), &second, mallory);
+    reply("07070707").expect(2, &["messages of several senders have this id", &text_of(mallory)]);
 }
 
 #[test]

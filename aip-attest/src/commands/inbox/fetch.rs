@@ -52,8 +52,8 @@ impl Fetch<'_, '_> {
                     let left = end.saturating_duration_since(Instant::now()).as_secs();
                     console.note(format!("waiting for a message, {left} s at most"));
                     is_told = true;
-                } else if is_empty {
-                    // A relay that does not wait is not asked without a pause.
+                } else {
+                    // A relay that does not wait, or has something new all the while, is not asked without a pause.
                     let pause = LEAST_PAUSE.saturating_sub(begun.elapsed());
                     thread::sleep(pause.min(end.saturating_duration_since(Instant::now())));
                 }
@@ -85,14 +85,13 @@ impl Fetch<'_, '_> {
         console: &mut Console,
     ) -> Result<()> {
         let Some(limit) = self.limit else {
-            judged.extend(judge.judge(arrived, console)?);
-            return Ok(());
+            return judge.judge(arrived, judged, console);
         };
         for one in arrived {
             if shown(judged) >= limit {
                 break;
             }
-            judged.extend(judge.judge(vec![one], console)?);
+            judge.judge(vec![one], judged, console)?;
         }
         Ok(())
     }
