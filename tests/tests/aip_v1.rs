@@ -369,6 +369,20 @@ fn an_address_has_a_budget_and_the_log_none_of_it() {
     assert_eq!(log.get("/checkpoint").status().as_u16(), 200);
 }
 
+/// Whoever has seen a request may send it again.
+#[test]
+fn what_came_before_spends_nothing_of_its_signers_budget() {
+    let log = Log::start(&["--aip-v1", "--mail-did-sends-per-minute", "2"]);
+    let (alice, bob) = (Agent::registered(1, &log), Agent::registered(2, &log));
+    let message = alice.message(bob.did, 1, &now(0));
+    assert_eq!(post(&log, "/message", &message).0, 200);
+    for _ in 0..3 {
+        refused(post(&log, "/message", &message), 409);
+    }
+    assert_eq!(alice.send(&log, bob.did, 2).0, 200);
+    refused(alice.send(&log, bob.did, 3), 429);
+}
+
 #[test]
 fn bare_senders_share_what_is_theirs_in_a_mailbox() {
     let log = Log::start(&["--aip-v1", "--mail-did-sends-per-minute", "0"]);

@@ -88,10 +88,14 @@ fn admit(app: &App, address: IpAddr, body: &[u8]) -> Result<Delivery, Detail> {
     if !settings.admits(sender.did, !sender.is_bare()) {
         return Err(Detail::new(StatusCode::FORBIDDEN, "the recipient takes no messages of this sender"));
     }
-    relay.budgets().spend_send_of(sender.did).map_err(Problem::from)?;
+    // The signature's bytes and not their text, which has other spellings.
+    let id = EnvelopeId::from_bytes(*mail.replay_key().as_bytes());
+    // Sent again, which anybody can who got hold of the request, it costs its sender nothing.
+    if !relay.knows(&id).map_err(Problem::from)? {
+        relay.budgets().spend_send_of(sender.did).map_err(Problem::from)?;
+    }
     Ok(Delivery {
-        // The signature's bytes and not their text, which has other spellings.
-        id: EnvelopeId::from_bytes(*mail.replay_key().as_bytes()),
+        id,
         recipient: recipient.did,
         sender: sender.did,
         sender_is_bare: sender.is_bare(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use attestation::did::Did;
-use attestation::message::{EnvelopeId, MessageKeyId};
+use attestation::message::{EnvelopeId, FRAME_BYTES, MessageKeyId};
 use rocksdb::WriteBatch;
 
 use super::index::{Brief, Index, NoRoom};
@@ -116,12 +116,14 @@ impl Write {
     }
 }
 
-/// What the index keeps of a message; by whom it came is not known.
+/// What the index keeps of a message; by whom it came is not known. One of Python `aip` may be short: it counts as the
+/// shortest of the others, so that the relay's bytes bound its messages too.
 pub(super) fn brief(head: &Head, kind: Kind, bytes: &[u8]) -> Brief {
     let key = bytes.get(KEY_ID).filter(|_| kind == Kind::Sealed).and_then(|key| key.try_into().ok());
     let key = key.map(MessageKeyId::from_bytes);
     let Head { sender, sender_is_bare, expires, .. } = *head;
-    Brief { sender, sender_is_bare, kind, key, bytes: bytes.len() as u32, expires, client: None }
+    let bytes = bytes.len().max(FRAME_BYTES[0]) as u32;
+    Brief { sender, sender_is_bare, kind, key, bytes, expires, client: None }
 }
 
 /// Where a sealed message names the key that it is for (`specs/message.md`).

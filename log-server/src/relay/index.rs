@@ -79,6 +79,8 @@ pub(super) struct Index {
     mailboxes: Mailboxes,
     messages: u64,
     bytes: Ledger,
+    /// Those of them that are settings.
+    settings_bytes: u64,
     tombstones: u64,
     next: u64,
 }
@@ -96,7 +98,7 @@ impl Index {
         let all = || mailboxes.values().flat_map(BTreeMap::values);
         let bytes: u64 = all().map(|message| u64::from(message.bytes)).sum();
         let bytes = Ledger::with_taken(Bounds::of(limits.bytes), bytes + settings_bytes);
-        Self { limits, messages: all().count() as u64, mailboxes, bytes, tombstones, next }
+        Self { limits, messages: all().count() as u64, mailboxes, bytes, settings_bytes, tombstones, next }
     }
 
     /// Whether a message fits, as the rules are asked in their order. Takes its room in the relay if so.
@@ -145,11 +147,19 @@ impl Index {
         true
     }
 
-    /// Exchanges settings of so many bytes for others; whether there is room.
+    /// Exchanges settings of so many bytes for others; whether there is room. All together have a part of the relay: they
+    /// do not expire, and would crowd out the mail in the course of the years.
     pub(super) fn exchange(&mut self, client: Option<IpAddr>, before: u64, after: u64) -> bool {
-        let room = after <= before || self.bytes.take(client, after - before).is_ok();
+        let then = (self.settings_bytes + after).saturating_sub(before);
+        if after > before
+            && (then > self.limits.bytes / PART_FOR_SETTINGS
+                || self.bytes.take(client, after - before).is_err())
+        {
+            return false;
+        }
         self.bytes.give_back(None, before.saturating_sub(after));
-        room
+        self.settings_bytes = then;
+        true
     }
 
     /// The messages of a mailbox behind a number, that have not expired.
@@ -207,6 +217,9 @@ impl Room {
         self.messages <= within.messages && self.bytes <= within.bytes
     }
 }
+
+/// All settings have a quarter of the relay's bytes.
+const PART_FOR_SETTINGS: u64 = 4;
 
 /// Who acknowledges all day must not fill the disk with tombstones: about 200 bytes each.
 const MAX_TOMBSTONES: u64 = 1 << 20;
@@ -318,6 +331,18 @@ mod tests {
         assert_eq!(refused, Some(NoRoom::AddressShare));
         assert!((10..=12).contains(&taken), "a fifth of what was left: {taken}");
         assert!(send(&mut index, 250, from(2)).is_ok(), "another address has its share");
+    }
+
+    #[test]
+    fn settings_have_a_part_of_the_relay_and_crowd_out_no_mail() {
+        let mut index = empty(Limits { bytes: 100 * KIB, ..limits() });
+        assert!((0..3).all(|_| index.exchange(None, 0, 8 * KIB)));
+        assert!(!index.exchange(None, 0, 2 * KIB) && index.exchange(None, 0, KIB), "a quarter");
+        assert!(index.exchange(None, 8 * KIB, KIB) && index.exchange(None, KIB, 8 * KIB), "it is given back");
+        assert_eq!(fill(&mut index, 1, brief(20, KIB)), (75, NoRoom::RelayFull));
+        // What was set before counts.
+        let mut index = Index::new(limits(), Mailboxes::new(), 1_000 * KIB, 0, 1);
+        assert!(!index.exchange(None, 0, 1) && index.exchange(None, 1, 1));
     }
 
     #[test]
