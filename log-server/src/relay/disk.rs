@@ -3,6 +3,7 @@
 //! RocksDB's background threads are shared by all databases of a process. The mail has its own part of them and a bound on
 //! the bytes that they write, so that the log's flushes never wait for the mail's.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -12,6 +13,7 @@ use rocksdb::{
     WriteOptions,
 };
 use service::durable::sync_folder;
+use service::wal;
 
 use crate::store::rocks::failed;
 use crate::store::{StoreError, damage};
@@ -19,12 +21,14 @@ use crate::store::{StoreError, damage};
 /// The mail database.
 pub(crate) struct Disk {
     db: DB,
+    /// Which folder it was opened in.
+    place: (u64, u64),
     synced: WriteOptions,
 }
 
 impl Disk {
     /// Makes an empty database at `path` if nothing is there. It gets its name once it is whole, so that a crash leaves
-    /// a database or nothing; a folder that is there and empty, which may be on a disk of its own, is taken as it is.
+    /// a database or nothing; a folder that is there and empty, which may be a disk of its own, is taken as it is.
     pub(crate) fn create_if_missing(path: &Path) -> Result<bool, StoreError> {
         let in_the_way = |e: io::Error| StoreError::of_disk("make the mail database", &e);
         if has_files(path).map_err(in_the_way)? {
@@ -56,10 +60,16 @@ impl Disk {
         if !found.is_empty() {
             return Err(StoreError::new("open", format!("damaged: {}", found.join("; "))));
         }
+        // RocksDB keeps one at all times, and without it goes on from what the sorted files hold, without a word.
+        if wal::logs(path).map_err(|e| StoreError::of_disk("read its files", &e))?.is_empty() {
+            let folder = path.display();
+            return Err(StoreError::new("open", format!("damaged: `{folder}` has no write-ahead log")));
+        }
+        let place = place(path).map_err(|e| StoreError::of_disk("read its files", &e))?;
         let db = DB::open(&options(), path).map_err(|e| failed("open", &e))?;
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
-        Ok(Self { db, synced })
+        Ok(Self { db, place, synced })
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -102,11 +112,25 @@ impl Disk {
     /// the disk.
     pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), StoreError> {
         self.db.write_opt(batch, &self.synced).map_err(|e| failed("write", &e))?;
-        // Removed files still take writes, and are gone when the process ends.
-        let current = self.db.path().join("CURRENT");
-        current.symlink_metadata().map(drop).map_err(|e| {
-            StoreError::new("write", format!("its files are gone: `{}`: {e}", current.display()))
-        })
+        self.check_place()
+    }
+
+    /// Files that were removed or moved still take writes, and are gone when the process ends, or are not where it looks then.
+    fn check_place(&self) -> Result<(), StoreError> {
+        let path = self.db.path();
+        let gone = |what: String| StoreError::new("write", format!("its files are gone: {what}"));
+        match place(path) {
+            Ok(place) if place == self.place => {}
+            Ok(_) => return Err(gone(format!("`{}` is another folder now", path.display()))),
+            Err(e) => return Err(gone(format!("`{}`: {e}", path.display()))),
+        }
+        let current = path.join("CURRENT");
+        current.symlink_metadata().map_err(|e| gone(format!("`{}`: {e}", current.display())))?;
+        match wal::logs(path) {
+            Ok(logs) if !logs.is_empty() => Ok(()),
+            Ok(_) => Err(gone("the write-ahead log".to_owned())),
+            Err(e) => Err(gone(format!("`{}`: {e}", path.display()))),
+        }
     }
 
     /// Takes off the disk what was deleted before: out of the write-ahead log, and out of every sorted file.
@@ -137,10 +161,18 @@ impl Moment<'_> {
     }
 }
 
-/// Whether a folder is there and has anything in it.
+/// Which folder is at `path`: another one may come to be there.
+fn place(path: &Path) -> io::Result<(u64, u64)> {
+    path.metadata().map(|folder| (folder.dev(), folder.ino()))
+}
+
+/// Whether a folder is there and has anything in it, but for what every new ext4 disk has.
 fn has_files(path: &Path) -> io::Result<bool> {
     match fs::read_dir(path) {
-        Ok(mut entries) => Ok(entries.next().is_some()),
+        Ok(mut entries) => {
+            let file = entries.find(|entry| entry.as_ref().map_or(true, |e| e.file_name() != "lost+found"));
+            file.transpose().map(|file| file.is_some())
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e),
     }

@@ -61,8 +61,10 @@ impl Shared {
     /// The relay's thread: opens the mail, writes until that fails, and begins again from what is on the disk.
     pub(super) fn run(&self) {
         let mut was_open = false;
+        // Once, and not when the mail is opened again: the wall clock may have jumped meanwhile.
+        let started = ((self.clock.now)(), clock::steady());
         loop {
-            let failed = match catch_unwind(AssertUnwindSafe(|| self.serve(&mut was_open))) {
+            let failed = match catch_unwind(AssertUnwindSafe(|| self.serve(&mut was_open, started))) {
                 Ok(Ok(())) => return self.stand(State::Stopping),
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "the relay panicked".to_owned(),
@@ -80,20 +82,19 @@ impl Shared {
     }
 
     /// Opens the mail and writes until it is closed. `was_open`: the mail was there in this process, and is not made anew.
-    fn serve(&self, was_open: &mut bool) -> Result<(), StoreError> {
+    fn serve(&self, was_open: &mut bool, started: (u64, Duration)) -> Result<(), StoreError> {
         if !*was_open && Disk::create_if_missing(&self.path)? {
             tracing::info!(folder = %self.path.display(), "the relay begins without mail");
         }
         let mail = Arc::new(Mailroom::open(Disk::open(&self.path)?, self.limits)?);
         *was_open = true;
         self.stand(State::Open(mail.clone()));
-        let served = self.write(&mail);
+        let served = self.write(&mail, started);
         mail.close();
         served
     }
 
-    fn write(&self, mail: &Arc<Mailroom>) -> Result<(), StoreError> {
-        let started = ((self.clock.now)(), clock::steady());
+    fn write(&self, mail: &Arc<Mailroom>, started: (u64, Duration)) -> Result<(), StoreError> {
         let (mut earliest, mut tick) = (Instant::now(), Instant::now() + BETWEEN_TICKS);
         loop {
             match self.queue.next(earliest, tick) {

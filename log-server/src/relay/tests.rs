@@ -11,6 +11,8 @@ use tokio::runtime::Runtime;
 use super::disk::Disk;
 use super::running::SLACK_MILLIS;
 use super::*;
+
+mod damage;
 use service::clock;
 
 /// The wall clock of the relays here: their starts are far from it, so it may be set ahead.
@@ -318,86 +320,6 @@ fn what_was_acknowledged_is_off_the_disk_after_the_compaction() {
     disk.compact().expect("a compaction");
     drop(disk);
     assert!(!is_on_disk());
-}
-
-#[test]
-fn damage_at_start_is_named_and_ends_nothing_and_what_is_put_right_opens() {
-    let world = World::new();
-    let relay = world.start();
-    for content in ["one", "two"] {
-        world.deliver(&relay, message(content)).expect("room");
-    }
-    close(&relay);
-    let log = fs::read_dir(world.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let log =
-        log.filter(|path| path.extension().is_some_and(|end| end == "log")).max().expect("a record file");
-    let whole = fs::read(&log).expect("a file");
-    let mut damaged = whole.clone();
-    damaged[20] ^= 1;
-    fs::write(&log, &damaged).expect("a file");
-    let relay = world.start();
-    let failure = relay.failure().expect("it is damaged");
-    assert!(failure.contains("damaged"), "{failure}");
-    assert_eq!(world.deliver(&relay, message("three")), Err(Unavailable::Closed.into()));
-    assert!(relay.page(did(1), 0, (9, 9), |_, _| true).is_err());
-    assert!(relay.standing().is_none());
-    close(&relay);
-    assert_eq!(fs::read(&log).expect("a file"), damaged, "nothing was changed");
-    fs::write(&log, &whole).expect("a file");
-    let relay = world.start();
-    assert_eq!(numbers(&relay, 1), [1, 2]);
-    close(&relay);
-}
-
-#[test]
-fn a_folder_without_a_database_is_not_taken_for_empty_mail() {
-    let world = World::new();
-    fs::create_dir(world.path()).expect("a folder");
-    fs::write(world.path().join("MANIFEST-000001"), "of a database that lost the rest").expect("a file");
-    let relay = world.start();
-    assert!(relay.failure().is_some());
-    close(&relay);
-    fs::remove_file(world.path().join("MANIFEST-000001")).expect("a file");
-    // A start that broke off while it made the database.
-    fs::create_dir(world.folder.path().join("mail.new")).expect("a folder");
-    fs::write(world.folder.path().join("mail.new/CURRENT"), "").expect("a file");
-    let relay = world.start();
-    assert_eq!(relay.failure(), None, "an empty folder is");
-    world.deliver(&relay, message("one")).expect("room");
-    close(&relay);
-}
-
-#[test]
-fn mail_that_disappears_while_the_relay_runs_is_answered_as_unknown_and_not_begun_anew() {
-    let world = World::new();
-    let relay = world.start();
-    world.deliver(&relay, message("one")).expect("room");
-    let aside = world.folder.path().join("aside");
-    fs::rename(world.path(), &aside).expect("a rename");
-    assert_eq!(world.deliver(&relay, message("two")), Err(Unavailable::Closed.into()));
-    until("the failure is known", || relay.failure().is_some_and(|why| why.contains("gone")));
-    assert!(!world.path().exists());
-    close(&relay);
-    fs::rename(&aside, world.path()).expect("a rename");
-    let relay = world.start();
-    assert_eq!(numbers(&relay, 1)[..1], [1], "what was answered");
-    assert!(
-        world.deliver(&relay, message("two")).is_ok(),
-        "stored or known: who was not answered sends again"
-    );
-    close(&relay);
-}
-
-#[test]
-fn two_relays_do_not_write_the_same_mail() {
-    let world = World::new();
-    let (first, second) = (world.start(), world.start());
-    assert_eq!(first.failure(), None);
-    assert!(second.failure().is_some());
-    assert_eq!(world.deliver(&second, message("one")), Err(Unavailable::Closed.into()));
-    world.deliver(&first, message("one")).expect("room");
-    close(&second);
-    close(&first);
 }
 
 /// A wall clock that jumps ahead deletes nothing: mail expires by a clock that nobody sets.
