@@ -154,6 +154,15 @@ fn what_is_no_request_is_refused_and_nothing_more() {
     assert_eq!(checkpoint(&log).size.get(), size.get() + 1, "a request that was cut is no entry");
 }
 
+/// A client that kept the connection would send its next request to nobody.
+#[test]
+fn who_sends_more_than_is_read_is_told_that_the_connection_ends() {
+    let log = Log::start(&[]);
+    let head = POST.replace("Connection: close\r\n", "");
+    let answer = answer(&log, format!("{head}Content-Length: 900000000\r\n\r\n").as_bytes());
+    assert_eq!((answer.status, answer.header("connection")), (413, Some("close")));
+}
+
 /// S16: where a request ends is never in doubt, so nothing is smuggled behind one.
 #[test]
 fn requests_on_one_connection_are_answered_in_order_and_end_where_they_say() {
