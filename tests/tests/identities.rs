@@ -11,6 +11,7 @@ use attestation::event::{
 };
 use attestation::identity::{Identity, Status};
 use attestation::lists::{Listed, ListedKind};
+use attestation::message::MessageKey;
 use attestation::receipt::{Receipt, Signers, Verdict, VerifyPolicy};
 use serde_json::{Value, json};
 use tests::log::{Log, ORIGIN};
@@ -163,8 +164,12 @@ fn a_did_is_answered_with_what_proves_it() {
         let id = format!("{did}#{key}");
         let method =
             json!({"id": id, "type": "Multikey", "controller": did.to_string(), "publicKeyMultibase": key});
+        // Without message keys a message is sealed to the identity key.
+        let identity = attestation::did::from_did_key(&format!("did:key:{key}")).expect("a key");
+        let sealed_to = MessageKey::of_identity(&identity).to_multibase();
+        let agreement = json!({"id": format!("{did}#{sealed_to}"), "type": "Multikey", "controller": did.to_string(), "publicKeyMultibase": sealed_to});
         json!({"@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"],
-            "id": did.to_string(), "alsoKnownAs": [format!("did:key:{key}")], "verificationMethod": [method], "authentication": [id], "assertionMethod": [id]})
+            "id": did.to_string(), "alsoKnownAs": [format!("did:key:{key}")], "verificationMethod": [method], "authentication": [id], "assertionMethod": [id], "keyAgreement": [agreement]})
     };
     let read = |log: &Log| {
         let response = log.get(&format!("/did/{did}"));
@@ -223,6 +228,7 @@ fn check_did_core(document: &Value, did: Did) {
         "verificationMethod",
         "authentication",
         "assertionMethod",
+        "keyAgreement",
         "service",
     ];
     let object = document.as_object().expect("an object");
@@ -237,6 +243,15 @@ fn check_did_core(document: &Value, did: Did) {
         assert_eq!((&method["type"], text(&method["controller"])), (&json!("Multikey"), did.to_string()));
         attestation::did::from_did_key(&format!("did:key:{}", text(&method["publicKeyMultibase"])))
             .expect("an Ed25519 key");
+        ids.push(text(&method["id"]));
+    }
+    // Embedded: a key for messages is for nothing else (X25519, multicodec 0xEC01).
+    for method in list("keyAgreement") {
+        assert_eq!(method.as_object().map(serde_json::Map::len), Some(4), "{method}");
+        assert_eq!((&method["type"], text(&method["controller"])), (&json!("Multikey"), did.to_string()));
+        let key = text(&method["publicKeyMultibase"]);
+        assert!(key.starts_with("z6LS"), "{key}");
+        assert_eq!(text(&method["id"]), format!("{did}#{key}"));
         ids.push(text(&method["id"]));
     }
     for relation in ["authentication", "assertionMethod"] {

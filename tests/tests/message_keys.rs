@@ -296,12 +296,12 @@ fn a_log_refuses_in_the_order_of_the_specification() {
     assert_eq!(refused(alter(&of_bare, &format!("{now}"), &format!("{}", now - 1))), "event-signature");
     assert_eq!(refused(of_bare), "not-registered");
     assert_eq!(refused(signed(did, keys(None, &[1]), &stranger)), "signer-key");
-    // Two devices in one round: the first stands.
+    // Two devices in one batch: one stands, whichever is first in line.
     let two = [signed(did, keys(None, &[1]), &key), signed(did, keys(None, &[2]), &key)];
-    let mut answers = submit(&log, &two);
-    assert_eq!(answers.remove(1), Err("message-keys-order".to_owned()));
-    assert_eq!(answers.remove(0), Ok(()));
-    assert_eq!(submit(&log, &two[..1]), [Ok(())], "the same again meets itself");
+    let answers = submit(&log, &two);
+    let first = answers.iter().position(Result::is_ok).expect("one stands");
+    assert_eq!(answers[1 - first], Err("message-keys-order".to_owned()));
+    assert_eq!(submit(&log, &two[first..=first]), [Ok(())], "the same again meets itself");
     assert_eq!(refused(signed(did, keys(None, &[3]), &key)), "message-keys-order");
     pipeline.ok(&["rotate-key"]);
     let (hash, _) = events(&log, &did.to_string()).remove(0);
