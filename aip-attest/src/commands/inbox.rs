@@ -134,7 +134,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let held = Held::of(&identity, console)?;
     let judge = Judge {
         did: identity.did,
-        held: &held,
+        held,
         directory,
         seen,
         again: match (args.unread, args.wait) {
@@ -203,7 +203,8 @@ impl Inbox<'_> {
         let fetched = match sealed {
             Some(sealed) => judge.judge(vec![Arrived::file(&sealed)], &mut judged, console),
             None => {
-                let fetch = Fetch { relay: &mut relay, end: self.end, limit: self.args.limit };
+                let (identity, limit) = (self.identity, self.args.limit);
+                let fetch = Fetch { relay: &mut relay, identity, end: self.end, limit };
                 fetch.all(&mut judge, &mut judged, console)
             }
         };

@@ -58,7 +58,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let post = Post { identity: &identity, target: &target, pins: &pins, deadline };
     let held = Held::of(&identity, console)?;
     let found = find(&args.id, &post, &held, console)?;
-    let judge = judge(&post, &held);
+    let judge = judge(&post, held);
     judge.directory.refuse_unfounded()?;
     let (answered, sender, group) = answered(found, judge, console)?;
     let mut recipients: Vec<Did> = vec![sender];
@@ -83,7 +83,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     Ok(sent.exit())
 }
 
-fn judge<'a>(post: &'a Post<'_>, held: &'a Held) -> Judge<'a> {
+fn judge<'a>(post: &'a Post<'_>, held: Held) -> Judge<'a> {
     let Identity { did, .. } = post.identity;
     Judge {
         did: *did,

@@ -259,7 +259,10 @@ fn open(
 }
 
 fn cannot_read(path: &Path) -> Failure {
-    Failure::new(format!("cannot read the message keys in `{}`", path.display()))
+    Failure::new(format!("cannot read the message keys in `{}`", path.display())).hint(
+        "put a copy of the file back; or move it away, and `aip-attest message-key rotate` makes a new key: what was sealed to \
+         those in the file opens no more",
+    )
 }
 
 #[derive(Deserialize)]

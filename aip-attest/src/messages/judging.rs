@@ -26,7 +26,7 @@ pub struct Judge<'a> {
     /// Whose mailbox it is.
     pub did: Did,
     /// The keys that are here.
-    pub held: &'a Held,
+    pub held: Held,
     /// Who is who.
     pub directory: Directory<'a>,
     /// What was shown before, if that is kept.

@@ -6,6 +6,7 @@ use crate::keyfile::{Identity, message_keys};
 use crate::report::{Console, Result};
 
 /// The private keys of a DID that are here.
+#[derive(Clone)]
 pub struct Held {
     keys: Vec<MessagePrivateKey>,
     /// The identity key's form, which is among them.

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use attestation::Did;
 use attestation::did::from_did_key;
 use attestation::entry::LogTime;
-use attestation::message::{Content, Message, MessageId, MessageKey, Sealed, SignedMessage};
-use serde_json::Value;
+use attestation::message::{
+    Content, Message, MessageId, MessageKey, MessagePrivateKey, Sealed, SignedMessage,
+};
+use serde_json::{Value, json};
 use tlog::encoding::{base64, decode_base64};
 use tlog::key::{Ed25519PrivateKey, Ed25519PublicKey};
 
@@ -77,6 +79,16 @@ fn sealed(to: &Person, change: impl FnOnce(&mut Message)) -> Sealed {
 
 /// The same of whoever has this seed.
 fn sealed_by(to: &Person, seed: &[u8; 32], change: impl FnOnce(&mut Message)) -> Sealed {
+    sealed_for(to, &MessageKey::of_identity(&to.key), seed, change)
+}
+
+/// Sealed to this key of the recipient.
+fn sealed_for(
+    to: &Person,
+    for_key: &MessageKey,
+    seed: &[u8; 32],
+    change: impl FnOnce(&mut Message),
+) -> Sealed {
     let now = LogTime::from_millis(now()).expect("a time");
     let mut message = Message {
         artifacts: Vec::new(),
@@ -95,7 +107,7 @@ fn sealed_by(to: &Person, seed: &[u8; 32], change: impl FnOnce(&mut Message)) ->
     let (key, id) = (Ed25519PrivateKey::from_seed(seed), message.id);
     let signed = SignedMessage::sign(message, &key).expect("a message");
     let mut rng = Rng(id.as_bytes()[0]);
-    signed.seal(to.did, &MessageKey::of_identity(&to.key), &mut rng).expect("sealed")
+    signed.seal(to.did, for_key, &mut rng).expect("sealed")
 }
 
 /// Not random: a message that is sealed twice is the same.
@@ -536,6 +548,27 @@ fn a_wait_ends_with_the_message_or_with_the_time() {
     let ran = Ran::of(waiting.wait_with_output().expect("it ended"));
     ran.expect(0, &["  | now"]);
     assert!(log.mail(|mail| mail.messages.is_empty()));
+}
+
+/// A timer may rotate the message key while a job waits.
+#[test]
+fn who_waits_opens_what_is_sealed_to_a_key_that_was_made_meanwhile() {
+    let log = log();
+    let bob = Person::new(&log);
+    let mut command = bob.world.command(OTHER_PROGRAM);
+    command.args(["inbox", "--wait", "60s"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let waiting = command.spawn().expect("it runs");
+    while log.mail(|mail| !mail.asked.contains(&"list")) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let key = MessagePrivateKey::from_bytes(&[9; 32]);
+    let file = json!({"format": "aip-message-keys-v1", "did": text_of(bob.did), "keys": [
+        {"private_key": base64(&*key.to_bytes()), "origin": ORIGIN, "notAfter": now() + 60_000},
+    ]});
+    bob.world.file(".aip/message-keys.json", file.to_string().as_bytes());
+    deliver(&log, &sealed_for(&bob, key.public_key(), &SIGNER_SEED, |_| {}));
+    let ran = Ran::of(waiting.wait_with_output().expect("it ended"));
+    ran.expect(0, &["  | the text"]);
 }
 
 #[test]

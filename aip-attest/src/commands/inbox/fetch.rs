@@ -5,13 +5,17 @@ use std::time::{Duration, Instant};
 
 use attestation::message::{List, MAX_PAGE, Page};
 
+use crate::keyfile::Identity;
 use crate::messages::judging::{Arrived, Judge, Judged, Verdict};
+use crate::messages::keys::Held;
 use crate::messages::relay::Relay;
 use crate::report::{Console, Result};
 
 /// How much is fetched, and how long is waited for it.
 pub(super) struct Fetch<'a, 'r> {
     pub(super) relay: &'a mut Relay<'r>,
+    /// Whose mailbox it is.
+    pub(super) identity: &'a Identity,
     /// Until when a message is waited for.
     pub(super) end: Option<Instant>,
     /// The most messages that are accepted and shown.
@@ -36,6 +40,10 @@ impl Fetch<'_, '_> {
             let arrived = page.messages.into_iter().map(Arrived::from).collect();
             // Those who sent were judged as of an earlier page.
             judge.directory.forget();
+            // Another process may have made a message key since, such as a timer that rotates it.
+            if self.end.is_some() && !is_empty {
+                judge.held = Held::of(self.identity, console)?;
+            }
             self.judge(arrived, judge, judged, console)?;
             let is_there = shown(judged) > 0;
             let is_full = self.limit.is_some_and(|limit| shown(judged) >= limit);
