@@ -67,7 +67,16 @@ impl Seen {
             messages.iter().map(|(name, expires)| known.insert(*name, expires.as_millis()).is_none());
         let is_new: Vec<bool> = is_new.collect();
         if is_new.contains(&true) {
-            durable::write(&self.file, &to_bytes(&known), Readers::Owner)?;
+            let bytes = to_bytes(&known);
+            // A file that nobody reads again would be the end of every later call, too.
+            if bytes.len() as u64 > MAX_BYTES {
+                let full =
+                    format!("`{}` is full: it holds {} messages", self.file.display(), known.len() - 1);
+                return Err(Failure::new(full)
+                    .hint("those that expired make room; `aip-attest mailbox --accept registered` keeps strangers out")
+                    .for_now());
+            }
+            durable::write(&self.file, &bytes, Readers::Owner)?;
         }
         Ok(is_new)
     }
@@ -221,6 +230,22 @@ mod tests {
         std::fs::remove_file(&file).expect("removed");
         std::fs::create_dir(&file).expect("a folder");
         mark(&seen, &[(name(3, 3), time(DAY))], 0).expect_err("no file");
+    }
+
+    /// Strangers send what costs them nothing, and their recipient reads and deletes it all day.
+    #[test]
+    fn a_full_file_takes_nothing_more_and_has_room_once_messages_expire() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let seen = Seen::of(&Source::Environment, Some(dir.path())).expect("a place");
+        let most = MAX_BYTES / RECORD_BYTES as u64;
+        let id = |number: u64| MessageId::from_bytes(u128::from(number).to_be_bytes());
+        let full = (0..most).map(|number| ((Did::from_bytes([1; 16]), id(number)), DAY)).collect();
+        std::fs::write(dir.path().join("seen-messages"), to_bytes(&full)).expect("written");
+        let new = [(name(2, 2), time(3 * DAY))];
+        let failure = mark(&seen, &new, DAY).expect_err("full");
+        assert!(failure.to_string().contains("is full") && failure.is_for_now(), "{failure}");
+        assert_eq!(mark(&seen, &new, 2 * DAY).expect("it is read still, and has room"), [true]);
+        assert_eq!(seen.all().expect("read"), [name(2, 2)].into());
     }
 
     /// What cannot be written is not shown.
