@@ -85,7 +85,7 @@ impl V1 {
 
     /// Takes one request from what an address may ask. No budget is a DID's: its name costs nothing to say.
     fn spend(&self, address: IpAddr) -> Result<(), Detail> {
-        self.asks.spend(address, 1).map_err(|_| Detail::too_many())
+        self.asks.spend(address, 1).map_err(|_| Detail::too_many(60))
     }
 }
 
@@ -153,3 +153,6 @@ const ASKS_PER_MINUTE: u32 = 240;
 
 /// Registrations of an address a day.
 const REGISTRATIONS_PER_DAY: u32 = 100;
+
+/// After so long an address that registered as many may register one more.
+const SECONDS_PER_REGISTRATION: u32 = 24 * 3_600 / REGISTRATIONS_PER_DAY;

@@ -369,6 +369,16 @@ fn an_address_has_a_budget_and_the_log_none_of_it() {
     assert_eq!(log.get("/checkpoint").status().as_u16(), 200);
 }
 
+/// Who comes again after the time that is said gets a place.
+#[test]
+fn an_address_registers_a_hundred_a_day_and_learns_when_the_next_may() {
+    let log = Log::start(&["--aip-v1"]);
+    (1..=100).for_each(|number| drop(Agent::registered(number, &log)));
+    let said = refused(post(&log, "/register", &Agent::new(101).registration()), 429);
+    assert!(said.contains("Try again in 864 seconds."), "{said}");
+    assert_eq!(post(&log, "/register", &Agent::new(1).registration()).0, 200, "who is there already");
+}
+
 /// Whoever has seen a request may send it again.
 #[test]
 fn what_came_before_spends_nothing_of_its_signers_budget() {

@@ -34,10 +34,14 @@ impl Detail {
         Self::new(StatusCode::NOT_FOUND, "DID not registered")
     }
 
-    pub(super) fn too_many() -> Self {
+    /// As often as an address may; when it may again, in seconds.
+    pub(super) fn too_many(seconds: u32) -> Self {
         Self {
-            retry_after: Some(60),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded. Try again in 60 seconds.")
+            retry_after: Some(seconds),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                format!("Rate limit exceeded. Try again in {seconds} seconds."),
+            )
         }
     }
 }

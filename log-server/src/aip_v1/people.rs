@@ -59,7 +59,9 @@ pub(super) async fn register(
             return Err(Detail::bad("this DID has ended, or is reported as compromised"));
         }
         None => {
-            v1.registrations.spend(address, 1).map_err(|_| Detail::too_many())?;
+            v1.registrations
+                .spend(address, 1)
+                .map_err(|_| Detail::too_many(super::SECONDS_PER_REGISTRATION))?;
             let register = move |app: &App| {
                 let Ok(v1) = app.v1() else { return Ok(Err(NotRegistered::Closed)) };
                 Ok(v1.table.register(key, (app.now)()))
