@@ -33,7 +33,7 @@ use crate::target::Target;
 /// time, and whether it was shown before. The first check that does not pass is the reason why a message is refused; the text
 /// of one that is refused or could not be judged is not shown.
 ///
-/// Messages stay at the relay until --ack deletes what was accepted and shown, or they expire. What was shown is kept in
+/// Messages stay at the relay until --ack deletes what was accepted and shown (and --refused what was refused), or they expire. What was shown is kept in
 /// `seen-messages` beside the credentials, or in the folder of --state; with an identity from the environment alone nothing is
 /// kept, and a message may be shown as new again.
 ///
@@ -79,6 +79,10 @@ pub(crate) struct Args {
     /// Delete at the relay what was accepted and shown
     #[arg(long, conflicts_with = "open")]
     ack: bool,
+
+    /// With --ack: delete what was refused too, unless it is sealed to a key of another device
+    #[arg(long, requires = "ack")]
+    refused: bool,
 
     /// Save attachments as DIR/<message id>/<name>; no file that is there is overwritten
     #[arg(long, value_name = "DIR")]
@@ -243,8 +247,8 @@ impl Inbox<'_> {
         unsaved
     }
 
-    /// Deletes what was accepted and shown. Whoever reads stdout must have got it, and a message's files must be saved: one
-    /// that could not be does not keep the others.
+    /// Deletes what was accepted and shown, and what was refused if that is asked for. Whoever reads stdout must have got it,
+    /// and a message's files must be saved: one that could not be does not keep the others.
     fn acknowledge(
         &self,
         judged: &[Judged],
@@ -252,7 +256,13 @@ impl Inbox<'_> {
         relay: &mut Relay<'_>,
         console: &mut Console,
     ) -> Result<()> {
-        let shown = judged.iter().filter(|one| one.letter().is_some() && !unsaved.contains(&one.envelope));
+        // A copy for another device is that one's to delete.
+        let is_refused = |one: &Judged| match &one.verdict {
+            Verdict::Refused { rule, .. } => self.args.refused && rule != "recipient-key",
+            Verdict::Accepted(_) | Verdict::Unable(_) => false,
+        };
+        let is_shown = |one: &Judged| one.letter().is_some() && !unsaved.contains(&one.envelope);
+        let shown = judged.iter().filter(|one| is_shown(one) || is_refused(one));
         let ids: Vec<EnvelopeId> = shown.flat_map(Judged::envelopes).collect();
         if !self.args.ack || ids.is_empty() {
             return Ok(());

@@ -140,7 +140,7 @@ fn refuse_unread(
                 if more { ("at least ", "wait") } else { ("", if count == 1 { "waits" } else { "wait" }) };
             Err(Failure::new(format!("{least}{} {wait} that only the old key opens", counted(count, "message")))
                 .because("they are sealed to the identity key, which is about to change")
-                .hint("read them first: `aip-attest inbox --ack`, then rotate")
+                .hint("read them first: `aip-attest inbox --ack --refused` deletes what it showed or refused; then rotate")
                 .hint("`aip-attest message-key rotate` gives those who write to you another key, which no rotation changes")
                 .hint(go_on))
         }

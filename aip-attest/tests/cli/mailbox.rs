@@ -335,6 +335,9 @@ fn of_what_is_refused_nothing_is_shown_and_nothing_deleted() {
         assert_eq!((got["verdict"].as_str(), got["reason"].as_str()), (Some("refused"), Some(rule)));
         assert!(got["body"].is_null() && got["attachments"] == serde_json::json!([]), "{got:#}");
         assert_eq!(log.mail(|mail| mail.messages.len()), 1, "{rule}: it stays");
+        // Unless the owner says otherwise; a copy for another device is not his to delete here.
+        bob.inbox(&["--ack", "--refused"]).expect(0, &["refused"]);
+        assert_eq!(log.mail(|mail| mail.messages.len()), usize::from(rule == "recipient-key"), "{rule}");
     }
     // A filter does not see it.
     bob.inbox(&["--from", &text_of(carol.did)]).expect(0, &["no message"]);

@@ -22,6 +22,17 @@ pub(in super::super) struct Found {
     pub(super) others: Vec<Judged>,
 }
 
+/// How a receipt was found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum FoundBy {
+    /// It lies where the artifact's receipts lie, or was named.
+    Place,
+    /// By what it says of these bytes.
+    Digest,
+    /// By what it calls other bytes.
+    Name,
+}
+
 /// What one receipt says, or why there is none.
 pub(in super::super) struct Judged {
     pub(super) receipt: Option<PathBuf>,
@@ -37,10 +48,10 @@ pub(in super::super) struct Judged {
     pub(super) claimed_did: Option<Did>,
     /// Whether it says that it is logged.
     pub(super) is_logged: bool,
-    /// What it calls the artifact, if it was found by the digest.
+    /// What it calls the artifact, if it was found by the digest, or calls it otherwise than its file.
     pub(super) signed_as: Option<String>,
-    /// Whether it was found by what it calls other bytes.
-    pub(super) is_found_by_name: bool,
+    /// How it was found.
+    pub(super) found_by: FoundBy,
     /// The bytes that were signed, believed once they are verified.
     pub(super) payload: Vec<u8>,
 }
@@ -56,7 +67,7 @@ impl Judged {
             claimed_did: None,
             is_logged: false,
             signed_as: None,
-            is_found_by_name: false,
+            found_by: FoundBy::Place,
             payload: Vec::new(),
         }
     }

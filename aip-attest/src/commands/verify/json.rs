@@ -12,7 +12,7 @@
 //!                                                                file of a kept state, else null
 //!    "error": {"message": "…", "hint": "…"},                    only where there is no verdict
 //!    "claimedDid": "…",                                          whose it says it is, believed or not
-//!    "signedAs": "…",                                            only where it was found by the digest: its name for it
+//!    "signedAs": "…",                                            only where it was found by the digest, or names it otherwise than its file
 //!    "notChecked": ["…"],                                        every check that was not made, asked for or not
 //!    "otherReceipts": [{"receipt", "verdict", "why"}],           what else was looked at beside the artifact
 //!    "verified": {"did", "origin", "index", "loggedAt", "loggedAtMillis", "treeSize", "root",

@@ -12,7 +12,7 @@ use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 
 use super::demands::{Naming, OTHER_NAME, other_kind};
-use super::found::{Found, Judged};
+use super::found::{Found, FoundBy, Judged};
 use super::later::{AsOf, Later};
 use crate::artifact::{self, Artifact, Hashed};
 use crate::clock;
@@ -81,7 +81,10 @@ impl Judge {
         if let Some(path) = &self.receipt {
             let bytes = receipt_file::read_bounded(path, receipt_file::MAX_BYTES);
             let bytes = bytes.map_err(|error| cannot_read(path, error))?;
-            return Ok(vec![self.answer(path.clone(), &bytes, sha256, console)]);
+            let mut answer = self.answer(path.clone(), &bytes, sha256, console);
+            // It is not asked what the file is called, so what it was signed as is said.
+            answer.signed_as = artifact.called().and_then(|called| signed_otherwise(&bytes, sha256, &called));
+            return Ok(vec![answer]);
         }
         let Some(path) = artifact.path() else {
             if self.shelf.folder().is_none() {
@@ -255,6 +258,7 @@ impl Judge {
         for answer in &mut answers {
             let named = counting.iter().find(|named| Some(&named.path) == answer.receipt.as_ref());
             answer.signed_as = named.map(|named| named.name.clone());
+            answer.found_by = FoundBy::Digest;
         }
         Ok(answers)
     }
@@ -264,7 +268,7 @@ impl Judge {
     fn altered(&mut self, path: &Path, sha256: &Hash, console: &mut Console) -> Result<Vec<Judged>> {
         let files = self.index()?.of_other_bytes(path);
         let mut answers = self.judge_files(files, &path.to_string_lossy(), sha256, console);
-        answers.iter_mut().for_each(|answer| answer.is_found_by_name = true);
+        answers.iter_mut().for_each(|answer| answer.found_by = FoundBy::Name);
         Ok(answers)
     }
 
@@ -435,6 +439,16 @@ impl Judge {
             None => policy_file::pinned(&self.pins, origin),
         }
     }
+}
+
+/// What a receipt calls these bytes, if it does not call them as the file is called.
+fn signed_otherwise(receipt: &[u8], sha256: &Hash, called: &str) -> Option<String> {
+    let receipt = Receipt::parse(receipt).ok()?;
+    let subjects = receipt.statement().subjects().iter();
+    let names: Vec<&str> =
+        subjects.filter(|subject| subject.sha256 == *sha256).map(|subject| subject.name.as_str()).collect();
+    let is_otherwise = !names.iter().any(|name| attestation::receipt::is_named(name, called));
+    names.first().filter(|_| is_otherwise).map(|name| (*name).to_owned())
 }
 
 /// What the settings demand beyond the flags: of two limits of one kind the flag's counts only if it is the

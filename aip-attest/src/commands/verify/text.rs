@@ -18,7 +18,7 @@ use attestation::receipt::{Check, Fault, Outcome, Report, Verified};
 use tlog::TreeSize;
 use tlog::policy::Cosigned;
 
-use super::found::{Found, Judged};
+use super::found::{Found, FoundBy, Judged};
 use super::later::AsOf;
 use crate::artifact::Aside;
 use crate::clock;
@@ -141,10 +141,10 @@ fn block(found: &Found, console: &mut Console) {
         }
     }
     about(&found.answer).iter().for_each(|remark| console.line(format!("  {remark}")));
-    let found_by = match (&found.answer.signed_as, found.answer.is_found_by_name) {
-        (Some(_), _) => Some(", found by its digest"),
-        (None, true) => Some(", found by the name in it"),
-        (None, false) => (!found.others.is_empty()).then_some(""),
+    let found_by = match found.answer.found_by {
+        FoundBy::Digest => Some(", found by its digest"),
+        FoundBy::Name => Some(", found by the name in it"),
+        FoundBy::Place => (!found.others.is_empty()).then_some(""),
     };
     if let (Some(_), Some(by)) = (&found.answer.receipt, found_by) {
         console.line(format!("  receipt: {}{by}", found.answer.file()));

@@ -9,11 +9,12 @@ systemctl() {
     esac
 }
 more_entries() { for n in 3 4; do echo "$n" >"f$n" && aip sign "f$n" || return; done; }
-# A server of somebody else with the same tiles.
+# What cron does, and any web server.
 a_mirror() {
-    stop_log && mkdir mirror && cp -r /var/lib/aip-log/log mirror/log && cp /var/lib/aip-log/log.signed mirror/log.signed && serve_log
+    log-server mirror --from https://log.example.com --to /var/lib/aip-mirror/log --policy policy || return
     mirror=https://mirror.example.org/log
-    log-server serve --dir mirror/log --listen "${mirror#http://}" 2>>mirror.txt &
+    mirror=${mirror#http://}
+    python3 -m http.server --bind "${mirror%:*}" --directory /var/lib/aip-mirror/log "${mirror##*:}" 2>>mirror.txt &
     page_wait "$mirror"
 }
 everything_is_lost() { stop_log && mv /var/lib/aip-log/log /var/lib/aip-log/lost; }
