@@ -130,6 +130,11 @@ impl Object {
         self.members.contains_key(name)
     }
 
+    /// Whether no member is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// The member `name`, a string.
     pub(crate) fn string(&mut self, name: &str) -> Result<String, JsonError> {
         match self.take(name)? {

@@ -6,11 +6,11 @@
 //!    "publicKey": {["hint": "…"]},
 //!    "tlogEntries": [{
 //!      ["logIndex": "<decimal>"], "logId": {"keyId": "<base64>"}, "kindVersion": {"kind": "…", "version": "…"},
-//!      ["integratedTime": "<decimal>"], ["inclusionPromise": {…}],                                      not read
+//!      ["integratedTime": "<decimal>"], ["inclusionPromise": {"signedEntryTimestamp": "<base64>"}],
 //!      "inclusionProof": {["logIndex": "<decimal>"], "rootHash": "<base64>", "treeSize": "<decimal>",
 //!                         ["hashes": ["<base64>" …]], "checkpoint": {"envelope": "<signed note>"}},
 //!      "canonicalizedBody": "<base64 of the leaf>"}],
-//!    ["timestampVerificationData": {…}]},                                                               not read
+//!    ["timestampVerificationData": {["rfc3161Timestamps": […]]}]},                                      not read
 //!  "dsseEnvelope": {"payload": "<base64>", "payloadType": "application/vnd.in-toto+json",
 //!                   "signatures": [{"sig": "<base64>"[, "keyid": ""]}]}
 //!  or "messageSignature": {"messageDigest": {"algorithm": "SHA2_256", "digest": "<base64>"}, "signature": "<base64>"}}
@@ -24,7 +24,7 @@ use serde_json::Value;
 use tlog::encoding;
 use tlog::key::{KeyName, PublicKey, VerifierKey};
 
-use tlog::{Hash, LeafIndex, TreeSize};
+use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
 use super::leaf::Leaf;
 use super::note::{LogNote, LogNoteError};
@@ -52,7 +52,34 @@ pub struct Bundle {
     /// The leaf's bytes.
     pub(super) body: Vec<u8>,
     pub(super) leaf: Leaf,
+    pub(super) promise: Option<Promise>,
     unread: Vec<&'static str>,
+}
+
+/// That a log of Rekor v1 had taken the leaf, by its word: a signature over this text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Promise {
+    /// When, by the log's clock.
+    pub(super) time: UnixTime,
+    pub(super) text: String,
+    pub(super) signature: Vec<u8>,
+}
+
+impl Promise {
+    fn read(
+        mut promise: Object,
+        body: &[u8],
+        log_id: &[u8],
+        index: u64,
+        time: u64,
+    ) -> Result<Self, BundleError> {
+        let signature = base64(&mut promise, "signedEntryTimestamp")?;
+        promise.finish()?;
+        let (body, log_id) = (encoding::base64(body), hex::encode(log_id));
+        let text =
+            format!(r#"{{"body":"{body}","integratedTime":{time},"logID":"{log_id}","logIndex":{index}}}"#);
+        Ok(Self { time: UnixTime::from_secs(time), text, signature })
+    }
 }
 
 /// What was signed.
@@ -90,7 +117,9 @@ impl Bundle {
         key.finish()?;
         let entries = material.optional_objects("tlogEntries")?.unwrap_or_default();
         let mut unread = Vec::new();
-        if material.optional_object("timestampVerificationData")?.is_some() {
+        if let Some(mut stamps) = material.optional_object("timestampVerificationData")? {
+            stamps.optional_objects("rfc3161Timestamps")?;
+            stamps.finish()?;
             unread.push("timestampVerificationData");
         }
         material.finish()?;
@@ -108,13 +137,13 @@ impl Bundle {
         let mut kind_version = entry.object("kindVersion")?;
         let (kind, version) = (kind_version.string("kind")?, kind_version.string("version")?);
         kind_version.finish()?;
-        if entry.has("integratedTime") {
-            number(&mut entry, "integratedTime")?;
-            unread.push("integratedTime");
-        }
+        let has_time = entry.has("integratedTime");
+        let time = number(&mut entry, "integratedTime")?;
         let promise = entry.optional_object("inclusionPromise")?;
-        if promise.is_some() {
-            unread.push("inclusionPromise");
+        // Protobuf writes an empty one, which promises nothing.
+        let promise = promise.filter(|promise| !promise.is_empty());
+        if has_time && promise.is_none() {
+            unread.push("integratedTime");
         }
         let mut proof = match entry.optional_object("inclusionProof")? {
             Some(proof) => proof,
@@ -122,6 +151,8 @@ impl Bundle {
         };
         let body = base64(&mut entry, "canonicalizedBody")?;
         entry.finish()?;
+        let promise =
+            promise.map(|promise| Promise::read(promise, &body, &log_id, outer_index, time)).transpose()?;
 
         let index = number(&mut proof, "logIndex")?;
         // Rekor v1 counts the entries of older trees outside of the proof. Nobody signed that number but its promise.
@@ -150,6 +181,7 @@ impl Bundle {
             note,
             leaf: Leaf::parse(&body, &kind, &version)?,
             body,
+            promise,
             unread,
         })
     }

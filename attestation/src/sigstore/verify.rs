@@ -313,6 +313,17 @@ impl Judge<'_> {
         if (bundle.size, bundle.root) != (checkpoint.size, checkpoint.root) {
             return Err(Refusal::OtherTree.into());
         }
+        if let Some(promise) = &bundle.promise {
+            if !key.verify(promise.text.as_bytes(), &promise.signature) {
+                return Err(Refusal::Promise.into());
+            }
+            if promise.time < log.start.time {
+                return Err(Refusal::KeyBeforeStart(log.start.text.clone()).into());
+            }
+            if let Some(end) = log.end.as_ref().filter(|end| promise.time > end.time) {
+                return Err(Refusal::KeyAfterEnd(end.text.clone()).into());
+            }
+        }
         self.check_time(log, quorum.as_deref().unwrap_or_default())?;
         let Some(log) = bundle.log_in(self.policy.root) else { return Ok(None) };
         let of_this_size = |pin: &&Pin| pin.log == log && pin.size == checkpoint.size;
@@ -411,6 +422,9 @@ pub enum Refusal {
     /// The proof is for another tree than the checkpoint's.
     #[error("the proof is for another tree than the checkpoint's")]
     OtherTree,
+    /// The log did not give the promise.
+    #[error("the log's key did not sign the `inclusionPromise`")]
+    Promise,
     /// The key did not sign it.
     #[error("the signature is not by the wanted key over this content")]
     Signature,

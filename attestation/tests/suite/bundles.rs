@@ -13,7 +13,7 @@ use tlog::encoding::base64;
 use tlog::{Hash, UnixTime};
 
 use crate::fixture::artifact;
-use maker::{HOST, Key};
+use maker::{HOST, Key, log_ed25519, log_id};
 pub(crate) use maker::{Maker, root};
 
 const EC: &[u8] = include_bytes!("../../../specs/vectors/sigstore/ec.pub");
@@ -150,7 +150,7 @@ fn what_says_nothing_may_be_left_out_or_be_there() {
         judge(&maker, &bundle)
     };
     type Change = fn(&mut Value);
-    let changes: [(&str, Change); 9] = [
+    let changes: [(&str, Change); 10] = [
         ("no hint", |b| b["verificationMaterial"]["publicKey"] = json!({})),
         ("no index, which is 0", |b| {
             let entry = entry(b);
@@ -163,12 +163,9 @@ fn what_says_nothing_may_be_left_out_or_be_there() {
             entry["inclusionProof"]["treeSize"] = json!(2);
         }),
         ("integratedTime", |b| entry(b)["integratedTime"] = json!("1700000000")),
-        ("an inclusion promise", |b| entry(b)["inclusionPromise"] = json!({"signedEntryTimestamp": "AAAA"})),
-        ("an index among older trees, with a promise", |b| {
-            let entry = entry(b);
-            entry["logIndex"] = json!("25579");
-            entry["inclusionPromise"] = json!({"signedEntryTimestamp": "AAAA"});
-        }),
+        ("an inclusion promise", |b| promise(b, "0", 1_780_000_000)),
+        ("an index among older trees, with a promise", |b| promise(b, "25579", 1_780_000_000)),
+        ("a promise of nothing", |b| entry(b)["inclusionPromise"] = json!({})),
         ("timestamps", |b| {
             b["verificationMaterial"]["timestampVerificationData"] = json!({"rfc3161Timestamps": []});
         }),
@@ -179,6 +176,66 @@ fn what_says_nothing_may_be_left_out_or_be_there() {
     ];
     for (name, change) in changes {
         assert_eq!(changed(change).fault(), None, "{name}");
+    }
+}
+
+/// A promise is the log's word, as stock cosign has it: its own, over this entry, at a time when its key counted.
+#[test]
+fn a_promise_that_the_log_did_not_give_is_refused() {
+    let maker = Maker::of_rekor_1();
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change, Check, &str); 7] = [
+        (
+            "no signature of the log",
+            |b| entry(b)["inclusionPromise"] = json!({"signedEntryTimestamp": "AAAA"}),
+            Check::LogSignature,
+            "inclusionPromise",
+        ),
+        (
+            "a bit of it",
+            |b| {
+                promise(b, "0", 1_780_000_000);
+                flip(&mut entry(b)["inclusionPromise"]["signedEntryTimestamp"]);
+            },
+            Check::LogSignature,
+            "inclusionPromise",
+        ),
+        (
+            "another time",
+            |b| {
+                promise(b, "0", 1_780_000_000);
+                entry(b)["integratedTime"] = json!("1780000001");
+            },
+            Check::LogSignature,
+            "inclusionPromise",
+        ),
+        (
+            "another index",
+            |b| {
+                promise(b, "0", 1_780_000_000);
+                entry(b)["logIndex"] = json!("9");
+            },
+            Check::LogSignature,
+            "inclusionPromise",
+        ),
+        ("before the key counted", |b| promise(b, "0", 1_700_000_000), Check::LogSignature, "from 2025"),
+        (
+            "no promise",
+            |b| entry(b)["inclusionPromise"] = json!({"rawBytes": "AAAA"}),
+            Check::Format,
+            "signedEntryTimestamp",
+        ),
+        (
+            "no timestamps",
+            |b| b["verificationMaterial"]["timestampVerificationData"] = json!({"x": 1}),
+            Check::Format,
+            "unknown member",
+        ),
+    ];
+    for (name, change, check, reason) in changes {
+        let mut bundle = maker.bundle();
+        change(&mut bundle);
+        assert_refused(name, &judge(&maker, &bundle), check, Verdict::Failed, reason);
     }
 }
 
@@ -198,6 +255,20 @@ fn hostile_text_is_quoted() {
 
 fn entry(bundle: &mut Value) -> &mut Value {
     &mut bundle["verificationMaterial"]["tlogEntries"][0]
+}
+
+/// The log's promise that it took the entry, at this index among all of its trees and at this time.
+fn promise(bundle: &mut Value, index: &str, time: u64) {
+    let entry = entry(bundle);
+    let text = format!(
+        r#"{{"body":{},"integratedTime":{time},"logID":"{}","logIndex":{index}}}"#,
+        entry["canonicalizedBody"],
+        hex::encode(log_id(Key::Ed25519)),
+    );
+    let signature = log_ed25519().sign(text.as_bytes());
+    entry["logIndex"] = json!(index);
+    entry["integratedTime"] = json!(time.to_string());
+    entry["inclusionPromise"] = json!({"signedEntryTimestamp": base64(&signature)});
 }
 
 fn proof(bundle: &mut Value) -> &mut Value {
