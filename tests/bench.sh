@@ -63,6 +63,5 @@ peer BENCH_LITEWITNESS litewitness "$cache/bin/litewitness" litewitness_build
 peer BENCH_NGINX nginx "$nginx" get_nginx
 peer BENCH_PYTHON python3 "$(command -v python3)" get_python
 export BENCH_LITEWITNESS_LOGS="$interop/python/litewitness_logs.py"
-export BENCH_BUNDLES="$here/interop/python/sigstore_bundles.py"
 
 exec "$bench" "$@"

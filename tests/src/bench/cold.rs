@@ -27,22 +27,23 @@ pub fn run(effort: &Effort, corpus: &Corpus, budgets: &mut Budgets) {
     ));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let scene = folder.path();
-    make_scene(effort, corpus, scene);
+    let kind = make_scene(effort, corpus, scene);
     let empty = Timed::of("an empty process (true)", command(Path::new("true"), scene));
     let mut ours = command(&program("aip-attest"), scene);
     ours.args(["verify", "artifacts/artifact.bin", "--any-signer", "--policy", "policy"]);
     ours.args(["--receipt", "receipts/artifact.bin.receipt.json"]);
     let ours = Timed::of("aip-attest verify", ours);
-    let theirs = peers::find("BENCH_COSIGN").and_then(|program| Ok((program, bundle(scene)?)));
-    let theirs = theirs.map(|(program, kind)| {
+    let theirs = peers::find("BENCH_COSIGN").and_then(|program| bundle(scene).map(|()| program));
+    let theirs = theirs.map(|program| {
         let mut cosign = command(&program, scene);
-        cosign.args(["verify-blob-attestation", "--key", "sigstore/artifact.bin/key.pub", "--bundle"]);
+        cosign.args(["verify-blob-attestation", "--key", "receipts/artifact.bin.sigstore.pub"]);
         cosign.args([
-            "sigstore/artifact.bin/bundle.json",
+            "--bundle",
+            "receipts/artifact.bin.sigstore.json",
             "--trusted-root",
-            "sigstore/artifact.bin/trusted_root.json",
+            "trusted_root.json",
         ]);
-        cosign.args(["--type", &kind, "sigstore/artifact.bin/artifact"]);
+        cosign.args(["--type", &kind, "artifacts/artifact.bin"]);
         Timed::of("cosign verify-blob-attestation", cosign)
     });
     let mut timed = vec![empty, ours];
@@ -84,9 +85,8 @@ pub fn run(effort: &Effort, corpus: &Corpus, budgets: &mut Budgets) {
     }
 }
 
-/// An artifact, its receipt from a log with entries in it, and the policy; laid out as the interop scripts
-/// read it.
-fn make_scene(effort: &Effort, corpus: &Corpus, scene: &Path) {
+/// An artifact, its receipt from a log with entries in it, and the policy. Answers the kind of its statement.
+fn make_scene(effort: &Effort, corpus: &Corpus, scene: &Path) -> String {
     let log = Log::start(&NO_BUDGETS);
     let requests = corpus.requests(Form::ByHash, super::BATCH);
     load::run(log.address(), 4, &requests, Plan::Each { first: 0, count: effort.warm_up / super::BATCH });
@@ -102,20 +102,22 @@ fn make_scene(effort: &Effort, corpus: &Corpus, scene: &Path) {
     let write = |path: &str, bytes: &[u8]| fs::write(scene.join(path), bytes).expect("a file");
     write("artifacts/artifact.bin", content);
     write("receipts/artifact.bin.receipt.json", receipt.to_json().as_bytes());
-    write("vkey", log.vkey.to_string().as_bytes());
     write("policy", &log.bytes("/policy"));
+    receipt.statement().predicate_type().to_owned()
 }
 
-/// Makes the Sigstore bundle of the receipt; answers cosign's name for the kind of statement.
-fn bundle(scene: &Path) -> Result<String, String> {
-    let python = peers::find("BENCH_PYTHON")?;
-    let script = peers::find("BENCH_BUNDLES")?;
-    let made = Command::new(python).arg(script).arg(scene).output().map_err(|e| format!("python3: {e}"))?;
-    if !made.status.success() {
-        return Err(format!("no bundle was made: {}", String::from_utf8_lossy(&made.stderr)));
-    }
-    fs::read_to_string(scene.join("sigstore/artifact.bin/type"))
-        .map_err(|e| format!("no bundle was made: {e}"))
+/// Exports the receipt as a Sigstore bundle, with the key and the trusted root.
+fn bundle(scene: &Path) -> Result<(), String> {
+    let export = |arguments: &[&str]| {
+        let mut export = command(&program("aip-attest"), scene);
+        let made = export.args(arguments).stderr(Stdio::piped()).output().map_err(|e| e.to_string())?;
+        match made.status.success() {
+            true => Ok(()),
+            false => Err(format!("no bundle was made: {}", String::from_utf8_lossy(&made.stderr))),
+        }
+    };
+    export(&["export", "--sigstore", "receipts/artifact.bin.receipt.json", "--policy", "policy"])?;
+    export(&["policy", "export", "--sigstore", "--policy", "policy", "--out", "trusted_root.json"])
 }
 
 fn command(program: &Path, scene: &Path) -> Command {
