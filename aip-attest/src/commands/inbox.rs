@@ -12,7 +12,7 @@ use attestation::message::{EnvelopeId, MAX_SEALED_BYTES, MessageId, Sealed};
 use tlog::Hash;
 
 use self::fetch::Fetch;
-use super::message::Way;
+use super::log_args::LogArgs;
 use crate::artifact::{self, Excludes, Wanted};
 use crate::keyfile::{self, Identity};
 use crate::messages::directory::Directory;
@@ -101,7 +101,7 @@ pub(crate) struct Args {
     limit: Option<u64>,
 
     #[command(flatten)]
-    way: Way,
+    log: LogArgs,
 
     /// Of Python `aip`.
     #[arg(long, hide = true)]
@@ -125,14 +125,14 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         .because("the identity is from the environment alone")
         .hint("--state DIR names a folder that keeps it"));
     }
-    let timeout = super::deadline(args.way.timeout)?.saturating_duration_since(Instant::now());
+    let timeout = args.log.deadline()?.saturating_duration_since(Instant::now());
     let end = args.wait.map(after).transpose()?;
     let deadline = match end {
         Some(end) => after(end.saturating_duration_since(Instant::now()).saturating_add(timeout))?,
         None => after(timeout)?,
     };
     let pins = Pins::load()?;
-    let target = args.way.meet(&pins, deadline, false, console)?;
+    let target = args.log.meet(&pins, deadline, false, console)?;
     let directory = Directory::new(&target, &pins, args.max_age.unwrap_or_default(), timeout, deadline);
     directory.refuse_unfounded()?;
     let held = Held::of(&identity, console)?;
@@ -216,7 +216,7 @@ impl Inbox<'_> {
             return Err(failure.clone());
         }
         let unsaved = self.save(&mut judged, console);
-        print::print(&judged, judge.directory.as_of(), self.args.way.json, console);
+        print::print(&judged, judge.directory.as_of(), self.args.log.json, console);
         let acknowledged = self.acknowledge(&judged, &unsaved, &mut relay, console);
         let saved = if unsaved.is_empty() { Exit::Yes } else { Exit::Unable };
         // Of what broke off, nobody knows what it would have found.

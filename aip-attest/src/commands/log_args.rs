@@ -1,4 +1,4 @@
-//! What every command that logs an event takes.
+//! What every command takes that logs an event or asks a log's relay.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,7 +12,10 @@ use crate::events::{Logged, Session};
 use crate::keyfile::Identity;
 use crate::keyfile::logs::{KeptLog, KeptLogs};
 use crate::keyfile::next::Next;
+use crate::policy_file;
+use crate::policy_file::pins::Pins;
 use crate::report::{Console, Result, counted};
+use crate::target::{Target, Wish};
 
 /// The same for a command that changes what a key counts for.
 #[derive(clap::Args)]
@@ -72,6 +75,22 @@ pub(super) struct LogArgs {
 impl LogArgs {
     pub(super) fn open(&self, console: &mut Console) -> Result<Session> {
         Session::open(self.log.as_deref(), self.policy.as_deref(), self.deadline()?, console)
+    }
+
+    /// The log that carries messages. `to_send`: the token of a log that wants one goes along.
+    pub(super) fn meet(
+        &self,
+        pins: &Pins,
+        deadline: Instant,
+        to_send: bool,
+        console: &mut Console,
+    ) -> Result<Target> {
+        let named = policy_file::named(self.policy.as_deref(), pins, console)?;
+        let wish = Wish::new(self.log.as_deref(), named, pins)?;
+        match to_send {
+            true => wish.meet_to_submit(pins, deadline, console),
+            false => wish.meet(pins, deadline, console),
+        }
     }
 
     /// From now on.

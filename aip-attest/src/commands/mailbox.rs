@@ -2,7 +2,7 @@ use attestation::Did;
 use attestation::message::{Accept, Settings};
 use serde_json::json;
 
-use super::message::Way;
+use super::log_args::LogArgs;
 use crate::keyfile;
 use crate::messages::relay::Relay;
 use crate::policy_file::pins::Pins;
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     block: Vec<Did>,
 
     #[command(flatten)]
-    way: Way,
+    log: LogArgs,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -52,12 +52,12 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     };
     let settings = Settings { accept, blocked: each_once(args.block), listed: each_once(args.allow) };
     let identity = keyfile::load(console)?;
-    let deadline = super::deadline(args.way.timeout)?;
+    let deadline = args.log.deadline()?;
     let pins = Pins::load()?;
-    let target = args.way.meet(&pins, deadline, false, console)?;
+    let target = args.log.meet(&pins, deadline, false, console)?;
     Relay::new(&target, &identity, deadline).settings(&settings, console)?;
     let Settings { accept, blocked, listed } = settings;
-    if args.way.json {
+    if args.log.json {
         console.json(&json!({
             "schema": "aip.mailbox.v1",
             "did": identity.did,

@@ -8,6 +8,7 @@ use attestation::message::{KeyKind, MAX_RECIPIENTS, MessageId};
 use serde_json::{Value, json};
 use tlog::key::Ed25519PublicKey;
 
+use super::log_args::LogArgs;
 use crate::clock;
 use crate::keyfile::{self, Identity};
 use crate::messages::composing::{self, Draft, parse_content_type, parse_life};
@@ -15,11 +16,10 @@ use crate::messages::directory::{Directory, given_key};
 use crate::messages::legacy;
 use crate::messages::relay::Relay;
 use crate::messages::sending::{self, Addressee, Became, Copy, Sent};
-use crate::policy_file;
 use crate::policy_file::pins::Pins;
 use crate::report::{Console, Exit, Failure, Result};
 use crate::scoring::age::MaxAge;
-use crate::target::{Target, Wish};
+use crate::target::Target;
 
 /// Send a message that only its recipients can read
 ///
@@ -85,45 +85,7 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
 
     #[command(flatten)]
-    way: Way,
-}
-
-/// Which log, how long, and how to say what came of it.
-#[derive(clap::Args)]
-pub(super) struct Way {
-    /// The log; else AIP_LOG_URL, the policy's, or the only one pinned
-    #[arg(long, value_name = "URL")]
-    pub(super) log: Option<String>,
-
-    /// The policy that judges the log's answers
-    #[arg(long, value_name = "FILE")]
-    pub(super) policy: Option<PathBuf>,
-
-    /// How long to wait for the log; else AIP_TIMEOUT, or 60s
-    #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
-    pub(super) timeout: Option<Duration>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-impl Way {
-    /// The log that carries messages. `to_send`: the token of a log that wants one goes along.
-    pub(super) fn meet(
-        &self,
-        pins: &Pins,
-        deadline: Instant,
-        to_send: bool,
-        console: &mut Console,
-    ) -> Result<Target> {
-        let named = policy_file::named(self.policy.as_deref(), pins, console)?;
-        let wish = Wish::new(self.log.as_deref(), named, pins)?;
-        match to_send {
-            true => wish.meet_to_submit(pins, deadline, console),
-            false => wish.meet(pins, deadline, console),
-        }
-    }
+    log: LogArgs,
 }
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
@@ -156,9 +118,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     for receipt in &args.receipt {
         draft.artifacts.extend(composing::artifacts(receipt, identity.did, console)?);
     }
-    let deadline = super::deadline(args.way.timeout)?;
+    let deadline = args.log.deadline()?;
     let pins = Pins::load()?;
-    let target = args.way.meet(&pins, deadline, args.out.is_none(), console)?;
+    let target = args.log.meet(&pins, deadline, args.out.is_none(), console)?;
     let post = Post { identity: &identity, target: &target, pins: &pins, deadline };
     let sent = match (&args.out, &args.recipient_key) {
         (Some(out), given) => {
@@ -171,7 +133,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         }
         (None, _) => post.send(&draft, &recipients, console)?,
     };
-    report(&sent, args.way.json, console);
+    report(&sent, args.log.json, console);
     Ok(sent.exit())
 }
 
@@ -181,13 +143,13 @@ fn send_legacy(args: &Args, recipients: &[Did], identity: &Identity, console: &m
         return Err(Failure::new("--legacy writes to one recipient").hint("write to each by itself"));
     };
     let text = composing::text(&args.text)?;
-    let deadline = super::deadline(args.way.timeout)?;
+    let deadline = args.log.deadline()?;
     let pins = Pins::load()?;
-    let target = args.way.meet(&pins, deadline, true, console)?;
+    let target = args.log.meet(&pins, deadline, true, console)?;
     let post = Post { identity, target: &target, pins: &pins, deadline };
     let mut directory = post.directory();
     let (id, key) = legacy::send(&text, recipient, identity, &mut directory, console)?;
-    if args.way.json {
+    if args.log.json {
         let sent = json!([{"recipient": recipient, "keyId": key, "keyKind": KeyKind::Identity.name(), "status": "stored"}]);
         console.json(&json!({"schema": "aip.message.v1", "id": id, "legacy": true, "sent": sent}));
     } else {

@@ -3,7 +3,8 @@ use attestation::message::{
     Content, LegacyContent, LegacyMail, List, MAX_PAGE, MessageId, Sealed, TEXT, Waiting,
 };
 
-use super::message::{Post, Way, report};
+use super::log_args::LogArgs;
+use super::message::{Post, report};
 use crate::keyfile::{self, Identity};
 use crate::messages::composing::{self, Draft, LIFE};
 use crate::messages::judging::{Again, Judge, Judged, Verdict};
@@ -34,7 +35,7 @@ pub(crate) struct Args {
     all: bool,
 
     #[command(flatten)]
-    way: Way,
+    log: LogArgs,
 }
 
 /// The first digits of an id.
@@ -52,9 +53,9 @@ const MIN_DIGITS: usize = 8;
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let body = composing::text(&args.text)?;
     let identity = keyfile::load(console)?;
-    let deadline = super::deadline(args.way.timeout)?;
+    let deadline = args.log.deadline()?;
     let pins = Pins::load()?;
-    let target = args.way.meet(&pins, deadline, true, console)?;
+    let target = args.log.meet(&pins, deadline, true, console)?;
     let post = Post { identity: &identity, target: &target, pins: &pins, deadline };
     let held = Held::of(&identity, console)?;
     let found = find(&args.id, &post, &held, console)?;
@@ -79,7 +80,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         artifacts: Vec::new(),
     };
     let sent = post.send(&draft, &recipients, console)?;
-    report(&sent, args.way.json, console);
+    report(&sent, args.log.json, console);
     Ok(sent.exit())
 }
 

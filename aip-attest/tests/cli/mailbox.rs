@@ -147,6 +147,15 @@ fn deliver_as(log: &Log, text: String, like: &Sealed, sender: Did) {
     log.mail(|mail| mail.put(text, like, sender, now, now));
 }
 
+/// Waits for what has to happen.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_message_goes_to_its_recipient_and_the_answer_back() {
     let log = log();
@@ -199,11 +208,7 @@ fn without_a_recipient_nothing_is_sent_and_nothing_is_read() {
         command.arg("message").args(arguments).stdin(Stdio::piped());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
         let held = child.stdin.take();
-        let begun = Instant::now();
-        while child.try_wait().expect("a child").is_none() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{arguments:?}: it reads");
-            thread::sleep(Duration::from_millis(5));
-        }
+        until("it ends, and does not read", || child.try_wait().expect("a child").is_some());
         let ran = Ran::of(child.wait_with_output().expect("it ended"));
         ran.expect(2, &["recipient", "PARTNER_DID", "--to DID"]);
         assert!(!ran.stderr.contains("s3cret"), "it may be a key: {ran:#?}");
@@ -544,9 +549,7 @@ fn a_wait_ends_with_the_message_or_with_the_time() {
     let waiting = command.spawn().expect("it runs");
     let lists = || log.mail(|mail| mail.asked.iter().filter(|action| **action == "list").count());
     let before = lists();
-    while lists() <= before {
-        thread::sleep(Duration::from_millis(20));
-    }
+    until("it asks for the list", || lists() > before);
     message(&alice, &[&text_of(bob.did), "now"]).expect(0, &[]);
     let ran = Ran::of(waiting.wait_with_output().expect("it ended"));
     ran.expect(0, &["  | now"]);
@@ -561,9 +564,7 @@ fn who_waits_opens_what_is_sealed_to_a_key_that_was_made_meanwhile() {
     let mut command = bob.world.command(OTHER_PROGRAM);
     command.args(["inbox", "--wait", "60s"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let waiting = command.spawn().expect("it runs");
-    while log.mail(|mail| !mail.asked.contains(&"list")) {
-        thread::sleep(Duration::from_millis(20));
-    }
+    until("it asks for the list", || log.mail(|mail| mail.asked.contains(&"list")));
     let key = MessagePrivateKey::from_bytes(&[9; 32]);
     let file = json!({"format": "aip-message-keys-v1", "did": text_of(bob.did), "keys": [
         {"private_key": base64(&*key.to_bytes()), "origin": ORIGIN, "notAfter": now() + 60_000},
