@@ -142,7 +142,8 @@ if command -v sha256sum >/dev/null; then sha256=(sha256sum); else sha256=(shasum
 # Through a pipe, since the name stands in the answer for some names.
 sha256_of() { "${sha256[@]}" <"$1" | cut -c 1-64; }
 
-# Everything that cargo reads to build a member of this workspace: all of them, since it reads each one's manifest.
+# Everything that cargo reads to build a member of this workspace, beside its settings in .cargo: all members, since it reads
+# each one's manifest.
 members=$(sed -n 's/^members = \[\(.*\)\]$/\1/p' "$root/Cargo.toml" | tr -d '",')
 [ -n "$members" ] || fail "the action's checkout has no workspace members"
 
@@ -151,7 +152,7 @@ sum_of_sources() {
     (
         cd "$1"
         # shellcheck disable=SC2086
-        find Cargo.toml Cargo.lock $members -name target -prune -o -type f -print |
+        find Cargo.toml Cargo.lock .cargo $members -name target -prune -o -type f -print |
             LC_ALL=C sort | tr '\n' '\0' | xargs -0 "${sha256[@]}" | "${sha256[@]}" | cut -c 1-64
     )
 }
@@ -175,7 +176,7 @@ build_to() {
     work=$(mktemp -d "$scratch/aip-attest-build.XXXXXX")
     mkdir "$work/source"
     # shellcheck disable=SC2086
-    tar -C "$root" --exclude=target -cf - Cargo.toml Cargo.lock $members | tar -C "$work/source" -xf -
+    tar -C "$root" --exclude=target -cf - Cargo.toml Cargo.lock .cargo $members | tar -C "$work/source" -xf -
     [ "$(sum_of_sources "$work/source")" = "$sum" ] || fail "the action's sources changed while they were copied"
     # Where cargo is rustup's, the variable wins over every toolchain file and over the folders' own settings.
     (

@@ -11,16 +11,14 @@ use attestation::event::{Body, PendingEvent, Scope};
 use attestation::evidence::{Evidence, Proven};
 use attestation::leaf::{self, Leaf};
 use attestation::receipt::SignerState;
-use attestation::trust::picture::{DrawnFrom, Picture};
-use attestation::trust::{
-    self, Graph, JudgeError, MemoryLedger, Params, ParamsError, Ppm, ScopeQuery, Verdict,
-};
 use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
 use tlog::key::{AdmittedKeys, VerifierKey};
 use tlog::policy::Policy;
 use tlog::proof::TlogProof;
 use tlog::{LeafIndex, UnixTime};
+use trust::picture::{DrawnFrom, Picture};
+use trust::{self, Graph, JudgeError, MemoryLedger, Params, ParamsError, Ppm, ScopeQuery, Verdict};
 
 use crate::asserted::Asserted;
 use crate::current::{self, Shown};

@@ -28,7 +28,6 @@ use crate::leaf::{self, BrokenRule};
 use crate::lists::{ListKey, Listed, list_root, lists_of};
 use crate::quote::quoted;
 
-mod ledger;
 mod recipient;
 #[cfg(test)]
 mod tests;
@@ -79,7 +78,7 @@ pub struct Proven {
 }
 
 /// An issuer, a subject and a scope.
-type Said = (Did, Did, Scope);
+pub type Said = (Did, Did, Scope);
 
 /// What each issuer said about each subject in each scope.
 fn all_said(lists: &Lists) -> BTreeMap<Said, Vec<Listed>> {
@@ -323,6 +322,11 @@ impl Proven {
     /// The lists, by name.
     pub fn lists(&self) -> &Lists {
         &self.lists
+    }
+
+    /// What is said about each subject, in log order, by whatever list has it.
+    pub fn said(&self) -> &BTreeMap<Said, Vec<Listed>> {
+        &self.said
     }
 
     /// Whether there is such an entry.

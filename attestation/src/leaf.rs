@@ -30,7 +30,7 @@ use crate::identity::{
     Identity, StateError, check_artifact_signer, check_message_keys_signer, check_trust_signer,
 };
 use crate::quote::quoted;
-use crate::trust::rules::{self, CheckError, Prefix, RuleError};
+use crate::rules::{self, CheckError, Prefix, RuleError};
 
 /// A leaf that keeps all rules that can be checked on it alone. [`Leaf::check_state`] checks those of its signer's state.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -21,8 +21,8 @@
 //! | [`manifest`] | the signatures of Python `aip` 0.5.x | `specs/identity.md` |
 //! | [`message`] | what pipelines say to each other, sealed | `specs/message.md` |
 //! | [`receipt`] | statement, entry and proof in one file, and its checks | `specs/receipt.md` |
+//! | [`rules`] | whether an entry may stand at its index, by those before | `specs/event.md`, `specs/identity.md` |
 //! | [`sigstore`] | receipts as bundles for stock cosign, and bundles of others | `specs/sigstore.md` |
-//! | [`trust`] | how far a pipeline is trusted | `specs/trust.md` |
 //!
 //! # In scope
 //! Every rule that the log server, the monitor and the verifier must agree about.
@@ -85,10 +85,10 @@ pub mod lists;
 pub mod manifest;
 pub mod message;
 pub mod provenance;
-mod quote;
+pub mod quote;
 pub mod receipt;
+pub mod rules;
 pub mod sigstore;
 pub mod statement;
-pub mod trust;
 
 pub use did::Did;

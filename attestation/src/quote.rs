@@ -1,14 +1,14 @@
 //! How foreign text appears in an error: on one line, harmless to a terminal, and short.
 
 /// `text` in quotation marks, control characters escaped, cut after 80 characters.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut chars = text.chars();
     let start: String = chars.by_ref().take(MAX_CHARS).collect();
     format!("{start:?}{}", if chars.next().is_some() { "…" } else { "" })
 }
 
 /// `message` with its control characters escaped: for messages of libraries that repeat their input.
-pub(crate) fn printable(message: &str) -> String {
+pub fn printable(message: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     message.chars().map(escape).collect()
 }

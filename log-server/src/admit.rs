@@ -10,7 +10,7 @@ use attestation::dsse::{Envelope, EnvelopeError};
 use attestation::entry::{ClaimHash, DescribeError, EntryError, PendingLeaf, PublishError};
 use attestation::event::{EventError, MessageKeys, RawKey};
 use attestation::identity::StateError;
-use attestation::trust::rules::RuleError;
+use attestation::rules::RuleError;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tlog::Hash;

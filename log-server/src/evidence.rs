@@ -14,12 +14,12 @@ use attestation::event::{Scope, TrustEvent};
 use attestation::evidence::{Element, Evidence, Lists, MAX_BYTES, assert_lists};
 use attestation::identity::{Identity, MAX_EVENTS};
 use attestation::lists::{ListKey, Listed};
-use attestation::trust::{
+use tlog::LeafIndex;
+use tlog::key::SignerKey;
+use trust::{
     self, ACTIVE_WEEKS, Against, CONFIRMER_WEEKS, Confirmation, EdgeEvent, EdgeKind, FULL_WEEKS, JudgeError,
     Ledger, Logged, Negative, Params, Verdict, is_qualified, iso_week,
 };
-use tlog::LeafIndex;
-use tlog::key::SignerKey;
 
 use crate::store::Order;
 use crate::store::StoreError;

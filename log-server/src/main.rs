@@ -10,6 +10,9 @@ use service::program;
 
 mod manual;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// An append-only Merkle log of signed entries
 #[derive(Parser)]
 #[command(name = "log-server", version, propagate_version = true)]

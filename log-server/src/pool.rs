@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use attestation::entry::ClaimHash;
-use attestation::trust::rules::RuleError;
+use attestation::rules::RuleError;
 use service::shares::{Bounds, Ledger, Refused, Standing};
 use tlog::LeafIndex;
 use tokio::sync::oneshot;

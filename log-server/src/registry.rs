@@ -15,7 +15,7 @@ use attestation::event::{Body, Event, EventEntry, PendingEvent, TrustEvent};
 use attestation::identity::{Identity, check_artifact_signer};
 use attestation::lists::{ListKey, Listed, ListedKind, lists_of_event};
 use attestation::message::{LoggedKeys, Recipient};
-use attestation::trust::rules::{Artifact, CheckError, Prefix, RuleError, check_event};
+use attestation::rules::{Artifact, CheckError, Prefix, RuleError, check_event};
 use tlog::key::Ed25519PublicKey;
 use tlog::{Hash, LeafIndex, TreeSize};
 

@@ -10,12 +10,12 @@ use attestation::event::{
     Capabilities, Commitment, Event, EventEntry, FailureReason, IdentityEvent, Level, Link, MAX_VOUCH_MILLIS,
     PendingEvent, Reference, Scope, StatementId, TrustEvent,
 };
+use attestation::rules::{Prefix, RuleError};
 use attestation::statement::{Statement, Subject};
-use attestation::trust::rules::{Prefix, RuleError};
-use attestation::trust::{MemoryLedger, Params, Path, Verdict, judge, search};
 use serde_json::{Map, Value, json};
 use tlog::key::Ed25519PrivateKey;
 use tlog::{Hash, LeafIndex};
+use trust::{MemoryLedger, Params, Path, Verdict, judge, search};
 
 /// The log of every scene.
 pub const ORIGIN: &str = "log.example.com/pipelines";
@@ -425,7 +425,7 @@ pub fn judge_by(ledger: &MemoryLedger, params: &Params, target: Did, now: LogTim
 /// One root of full weight, for code signing; the rest by default.
 pub fn from_root(root: &str) -> Params {
     let params = Params::new([(did(root), Params::FULL_ROOT)]).expect("one root");
-    params.with_scope(attestation::trust::ScopeQuery::Only(Scope::CodeSigning))
+    params.with_scope(trust::ScopeQuery::Only(Scope::CodeSigning))
 }
 
 /// A path for code signing along these pipelines, the root first.

@@ -3,9 +3,9 @@
 //! `AIP_PICTURES=FOLDER` keeps the pictures, to be looked at.
 
 use attestation::event::{IdentityEvent, Level, Scope};
-use attestation::trust::picture::{DrawnFrom, MAX_DIDS, MAX_LINES, Picture};
-use attestation::trust::{Params, ScopeQuery, search};
 use tests::scene::{ALL, Chance, Scene, commitment, did, from_root, key, raw, recovery_key, time};
+use trust::picture::{DrawnFrom, MAX_DIDS, MAX_LINES, Picture};
+use trust::{Params, ScopeQuery, search};
 
 /// Layers of random vouches between a root and a target, with vouches back and within a layer, warnings, reports and
 /// names: everything that a picture can show.

@@ -21,7 +21,6 @@ use attestation::identity::Identity;
 use attestation::lists::{Listed, ListedKind};
 use attestation::message::MessageKey;
 use attestation::statement::{Statement, Subject};
-use attestation::trust::{Graph, Ledger, MemoryLedger, Params, Ppm, ScopeQuery, Verdict, judge, search};
 use serde_json::{Value, json};
 use tests::log::{Log, ORIGIN};
 use tests::oracle::check_log;
@@ -31,6 +30,7 @@ use tlog::encoding::{base64, decode_base64};
 use tlog::key::Ed25519PrivateKey;
 use tlog::tile::Tile;
 use tlog::{Hash, LeafIndex, TreeSize};
+use trust::{Graph, Ledger, MemoryLedger, Params, Ppm, ScopeQuery, Verdict, judge, search};
 
 const FLAGS: &[&str] = &[
     "--round-interval",

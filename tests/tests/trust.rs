@@ -9,18 +9,18 @@ use attestation::did::Did;
 use attestation::entry::Visibility;
 use attestation::event::{Capabilities, IdentityEvent, Level, Scope, TrustEvent};
 use attestation::identity::{Identity, StateError};
-use attestation::trust::graph::{CompactGraph, Scratch};
-use attestation::trust::rules::RuleError;
-use attestation::trust::{
-    Against, Cause, Confirmation, EdgeEvent, JudgeError, Ledger, Logged, MemoryLedger, Negative, Params,
-    Path, Ppm, ScopeQuery, Verdict, judge,
-};
+use attestation::rules::RuleError;
 use serde_json::Map;
 use tests::scene::{
     ALL, Chance, DAY, Scene, commitment, did, from_root, judge_by, key, path, raw, recovery_key, reference,
     time,
 };
 use tlog::{Hash, LeafIndex};
+use trust::graph::{CompactGraph, Scratch};
+use trust::{
+    Against, Cause, Confirmation, EdgeEvent, JudgeError, Ledger, Logged, MemoryLedger, Negative, Params,
+    Path, Ppm, ScopeQuery, Verdict, judge,
+};
 
 fn ppm(parts: u32) -> Ppm {
     Ppm::new(parts).expect("a share")

@@ -12,8 +12,7 @@ use std::process::{Command, Stdio};
 use attestation::entry::{Entry, Visibility};
 use attestation::event::{Capabilities, Event, FailureReason, IdentityEvent, Level, Link, Scope, TrustEvent};
 use attestation::identity::StateError;
-use attestation::trust::rules::RuleError;
-use attestation::trust::{MemoryLedger, Params, Path, Ppm, ScopeQuery, judge, search};
+use attestation::rules::RuleError;
 use serde_json::{Map, Value, json};
 use tests::scene::{
     ALL, Chance, DAY, ORIGIN, START, Scene, commitment, did, key, raw, recovery_key, reference, reproducible,
@@ -21,6 +20,7 @@ use tests::scene::{
 };
 use tlog::key::Ed25519PrivateKey;
 use tlog::{Hash, LeafIndex};
+use trust::{MemoryLedger, Params, Path, Ppm, ScopeQuery, judge, search};
 
 /// The numbers of the keys that a pipeline has reached.
 #[derive(Clone, Copy, Default)]

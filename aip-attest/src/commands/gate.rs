@@ -2,8 +2,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ::trust::Ppm;
 use attestation::Did;
-use attestation::trust::Ppm;
 
 use super::trust::{self, Asked, Judged};
 use super::verify::{self, Demands, Found, Naming};

@@ -4,9 +4,9 @@ mod graph;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ::trust::{Advice, Cause, History, JudgedPath, Params, Ppm, Verdict};
 use attestation::Did;
 use attestation::entry::LogTime;
-use attestation::trust::{Advice, Cause, History, JudgedPath, Params, Ppm, Verdict};
 use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
 use tlog::{LeafIndex, encoding};

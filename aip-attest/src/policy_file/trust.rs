@@ -27,10 +27,10 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ::trust::{Params, Ppm, ScopeQuery};
 use attestation::Did;
 use attestation::did::DidError;
 use attestation::receipt::Demand;
-use attestation::trust::{Params, Ppm, ScopeQuery};
 use tlog::TreeSize;
 use tlog::policy::Policy;
 
@@ -179,7 +179,7 @@ pub(super) const NAME: &str = "trust.toml";
 /// Whose the user's own file is, where its settings are shown.
 pub(super) const OWN: &str = "your own";
 
-/// [`trust::MAX_PATHS`](attestation::trust::MAX_PATHS).
+/// [`trust::MAX_PATHS`](trust::MAX_PATHS).
 pub const MAX_PATHS: u8 = 8;
 
 #[cfg(test)]
@@ -203,6 +203,6 @@ mod tests {
 
     #[test]
     fn paths_can_be_asked_for_as_many_as_are_judged() {
-        assert_eq!(usize::from(MAX_PATHS), attestation::trust::MAX_PATHS);
+        assert_eq!(usize::from(MAX_PATHS), trust::MAX_PATHS);
     }
 }

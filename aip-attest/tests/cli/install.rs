@@ -187,6 +187,7 @@ fn rustup_itself_runs_no_toolchain_of_the_checkout() {
             format!("[package]\nname = \"aip-attest\"\nversion = \"{version}\"\nedition = \"2024\"\n"),
         ),
         ("aip-attest/src/main.rs", format!("fn main() {{ println!(\"aip-attest {version}\"); }}\n")),
+        (".cargo/config.toml", String::new()),
     ];
     for (name, text) in files {
         let path = action.join(name);
@@ -353,9 +354,14 @@ fn another_source_is_another_program_in_the_cache() {
     };
     assert!(run());
     assert!(!run());
-    for changed in
-        ["Cargo.lock", "Cargo.toml", "tlog/src/lib.rs", "attestation/Cargo.toml", "aip-attest/src/main.rs"]
-    {
+    for changed in [
+        "Cargo.lock",
+        "Cargo.toml",
+        ".cargo/config.toml",
+        "tlog/src/lib.rs",
+        "attestation/Cargo.toml",
+        "aip-attest/src/main.rs",
+    ] {
         let path = action.join(changed);
         let text = fs::read_to_string(&path).expect("a source");
         fs::write(&path, format!("{text}\n")).expect("written");
@@ -371,5 +377,5 @@ fn sources() -> Vec<PathBuf> {
     let members =
         manifest.lines().find_map(|line| line.strip_prefix("members = [")).expect("members on one line");
     let members = members.trim_end_matches(']').split(", ").map(|member| member.trim_matches('"'));
-    members.chain(["Cargo.toml", "Cargo.lock"]).map(|name| root().join(name)).collect()
+    members.chain(["Cargo.toml", "Cargo.lock", ".cargo"]).map(|name| root().join(name)).collect()
 }

@@ -7,11 +7,9 @@ use tlog::{UnixTime, merkle};
 use super::*;
 use crate::entry::LogTime;
 use crate::event::{
-    Capabilities, Commitment, Event, FailureReason, IdentityEvent, Level, Link, Reference, Scope,
-    StatementId, TrustEvent,
+    Capabilities, Commitment, Event, IdentityEvent, Level, Link, Scope, StatementId, TrustEvent,
 };
 use crate::identity::Status;
-use crate::trust::{JudgeError, Params, judge};
 
 const ORIGIN: &str = "log.example.com/pipelines";
 
@@ -240,38 +238,4 @@ fn other_forms_are_refused() {
         assert!(Evidence::parse(bad.as_bytes()).is_err(), "{from}");
     }
     assert_eq!(Evidence::parse(&vec![b' '; MAX_BYTES + 1]), Err(EvidenceError::TooLong(MAX_BYTES + 1)));
-}
-
-/// A log that lists an old withdrawal once more, behind a new report, is not believed.
-#[test]
-fn a_withdrawal_takes_back_the_report_before_it() {
-    let failure = |id| {
-        let artifact = Hash::of(b"a");
-        says(
-            20,
-            10,
-            TrustEvent::Failure { id: StatementId([id; 16]), artifact, reason: FailureReason::Digest },
-        )
-    };
-    let withdrawal = |index| {
-        let failure = Reference { origin: ORIGIN.to_owned(), index: LeafIndex::new(index) };
-        says(20, 10, TrustEvent::Withdrawal { failure })
-    };
-    let params = Params::new([(did(20), 1_000)]).expect("a root");
-    let judged = |last: PendingEvent| {
-        let events = [inception(10), inception(20), failure(1), withdrawal(2), failure(2), last];
-        let mut evidence = evidence_of(&events);
-        // Of a reporter only the last word is asked for; with it, the same event would be there twice.
-        evidence.elements.retain(|element| element.index != LeafIndex::new(3));
-        let empty = [ListKey::Out(did(20)), ListKey::Pos(did(10)), ListKey::Receipts(did(10))];
-        evidence.lists.extend(empty.map(|list| (list, Vec::new())));
-        let (checkpoint, _) = policy().log_checkpoint(&evidence.checkpoint).expect("the log's");
-        evidence.assertion = assert_lists(&log(), &checkpoint, &evidence.lists);
-        let proven = evidence.verify(&policy()).expect("each entry is in the tree, and as it is listed");
-        judge(&proven, &params, &[], did(10), time(2_000))
-    };
-    assert_eq!(judged(withdrawal(4)).expect("a verdict").history.failures, []);
-    let error = judged(withdrawal(2)).expect_err("it was said before");
-    let want = EvidenceError::Withdrawal { index: LeafIndex::new(5), failure: LeafIndex::new(2) };
-    assert_eq!(error, JudgeError::Ledger { list: ListKey::Neg(did(10)), error: want });
 }

@@ -15,12 +15,12 @@ use attestation::identity::{Identity, StateError};
 use attestation::lists::{ListKey, lists_of};
 use attestation::message::{KeyKind, LoggedKeys, MessageKey, REPLACED_MILLIS, Recipient};
 
-use attestation::trust::MemoryLedger;
-use attestation::trust::rules::{Artifact, CheckError, Prefix, RuleError, check_event};
+use attestation::rules::{Artifact, CheckError, Prefix, RuleError, check_event};
 use serde_json::Value;
 use tlog::key::{Ed25519PrivateKey, Ed25519PublicKey};
 use tlog::merkle::{inclusion, leaf_hash};
 use tlog::{Hash, LeafIndex, encoding};
+use trust::MemoryLedger;
 
 use crate::fixture::{self, ORIGIN, Tree};
 use crate::messages::{cases, identity, text, vectors};

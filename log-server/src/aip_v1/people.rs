@@ -6,7 +6,6 @@ use std::sync::Arc;
 use attestation::did::Did;
 use attestation::entry::{Entry, LogTime};
 use attestation::event::Scope;
-use attestation::trust::{EdgeEvent, Hop, Params, Ppm, ScopeQuery, Verdict};
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -15,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tlog::LeafIndex;
 use tlog::encoding::{base64, decode_base64_array};
+use trust::{EdgeEvent, Hop, Params, Ppm, ScopeQuery, Verdict};
 
 use super::answer::{Detail, iso_time, plain_time};
 use super::known::{self, Person};

@@ -12,11 +12,11 @@ use attestation::entry::{Entry, LogTime};
 use attestation::event::{Body, EventEntry, MAX_VOUCH_MILLIS, Scope, TrustEvent};
 use attestation::identity::Identity;
 use attestation::lists::{ListKey, Listed, ListedKind};
-use attestation::trust::{
+use tlog::LeafIndex;
+use trust::{
     Against, Confirmation, EdgeEvent, EdgeKind, Graph, Ledger, Logged, Negative, NegativeKind, Params,
     is_live_vouch,
 };
-use tlog::LeafIndex;
 
 use super::GatherError;
 use crate::registry;

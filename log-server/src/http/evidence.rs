@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use attestation::did::Did;
 use attestation::entry::LogTime;
-use attestation::trust::{Params, Ppm, ScopeQuery};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use trust::{Params, Ppm, ScopeQuery};
 use utoipa::ToSchema;
 
 use super::error::Problem;

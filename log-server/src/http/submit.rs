@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use attestation::Did;
 use attestation::entry::{ClaimHash, Entry, PendingLeaf};
 use attestation::event::{Body as EventBody, TrustEvent};
-use attestation::trust::rules::CheckError;
+use attestation::rules::CheckError;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;

@@ -9,13 +9,13 @@ use attestation::entry::{Entry, LogTime, PendingLeaf};
 use attestation::event::{Body, Capabilities, FailureReason, Level, Scope, StatementId, TrustEvent};
 use attestation::evidence::{Evidence, assert_lists};
 use attestation::lists::ListKey;
-use attestation::trust::{Graph, JudgeError, MemoryLedger, Params, Ppm, ScopeQuery, Verdict, judge, search};
 use log_server::admit::Admitted;
 use log_server::evidence::{GatherError, Question, gather};
 use log_server::sequencer::Sequencer;
 use log_server::store::schema::Read as _;
 use log_server::view::View;
 use tlog::{Hash, LeafIndex};
+use trust::{Graph, JudgeError, MemoryLedger, Params, Ppm, ScopeQuery, Verdict, judge, search};
 
 use super::identities::{Owner, admitted, answer, reference};
 use super::{Bench, ORIGIN, START, key, open, round_of};

@@ -8,7 +8,7 @@ use attestation::event::{
 };
 use attestation::identity::{Identity, Status};
 use attestation::message::MessagePrivateKey;
-use attestation::trust::rules::CheckError;
+use attestation::rules::CheckError;
 use log_server::admit::Admitted;
 use log_server::pool::{NotTaken, Sequenced};
 use log_server::registry::{Keys, identity_at};

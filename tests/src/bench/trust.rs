@@ -8,12 +8,12 @@ use attestation::did::Did;
 use attestation::entry::LogTime;
 use attestation::event::{Level, Scope};
 use attestation::identity::Identity;
-use attestation::trust::graph::{CompactGraph, Edge, Scratch};
-use attestation::trust::rules::Prefix;
-use attestation::trust::{
+use attestation::rules::Prefix;
+use tlog::LeafIndex;
+use trust::graph::{CompactGraph, Edge, Scratch};
+use trust::{
     Against, Confirmation, EdgeEvent, EdgeKind, Graph, Ledger, Logged, Negative, Params, judge, search,
 };
-use tlog::LeafIndex;
 
 use super::Effort;
 use super::measure::{Spread, memory_of};
@@ -199,7 +199,7 @@ impl Town {
         })
     }
 
-    fn judge(&self, params: &Params, target: Did) -> (attestation::trust::Ppm, bool) {
+    fn judge(&self, params: &Params, target: Did) -> (trust::Ppm, bool) {
         let now: LogTime = time(START + DAY);
         let found = search(self, params, target, now).unwrap_or_else(|never| unreachable!("{never}"));
         let verdict =

@@ -68,13 +68,14 @@ fn the_map_names_every_crate() {
     }
 }
 
-/// tlog ← attestation ← {log-server, witness, aip-attest} ← tests; tlog ← service ← {log-server, witness};
+/// tlog ← attestation ← trust ← {log-server, witness, aip-attest} ← tests; tlog ← service ← {log-server, witness};
 /// tlog ← log-client ← {log-server, witness, aip-attest}; manual ← {service, log-server, witness, aip-attest}.
 #[test]
 fn the_arrows_point_one_way() {
     let ours = [
         "tlog",
         "attestation",
+        "trust",
         "manual",
         "service",
         "log_client",
@@ -86,12 +87,13 @@ fn the_arrows_point_one_way() {
     for (package, may_need) in [
         ("tlog", &[][..]),
         ("attestation", &["tlog"]),
+        ("trust", &["attestation", "tlog"]),
         ("manual", &[]),
         ("service", &["manual", "tlog"]),
         ("log-client", &["tlog"]),
-        ("log-server", &["attestation", "log_client", "manual", "service", "tlog"]),
-        ("witness", &["attestation", "log_client", "manual", "service", "tlog"]),
-        ("aip-attest", &["attestation", "log_client", "manual", "tlog"]),
+        ("log-server", &["attestation", "log_client", "manual", "service", "tlog", "trust"]),
+        ("witness", &["attestation", "log_client", "manual", "service", "tlog", "trust"]),
+        ("aip-attest", &["attestation", "log_client", "manual", "tlog", "trust"]),
     ] {
         let needs = needs(package, "99");
         let library = package.replace('-', "_");
@@ -112,6 +114,7 @@ fn the_command_line_builds_without_rocksdb_and_the_core_without_a_runtime() {
     for library in ["tokio", "reqwest", "hyper", "axum", "rocksdb", "getrandom"] {
         assert!(!has("tlog", library), "tlog is pure: no {library}");
         assert!(!has("attestation", library), "attestation is pure: no {library}");
+        assert!(!has("trust", library), "trust is pure: no {library}");
     }
 }
 

@@ -20,7 +20,7 @@ use attestation::Did;
 use attestation::entry::{ClaimHash, Entry};
 use attestation::event::{Body, Event, TrustEvent};
 use attestation::leaf::Leaf;
-use attestation::trust::rules::Artifact;
+use attestation::rules::Artifact;
 use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options};
 use tlog::{Hash, LeafIndex, TreeSize};
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use attestation::Did;
-use attestation::trust::{Ppm, ScopeQuery};
 use tlog::Hash;
+use trust::{Ppm, ScopeQuery};
 
 use super::super::verify::Demands;
 use super::lines::refuse_json;

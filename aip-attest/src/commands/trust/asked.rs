@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use attestation::trust::ScopeQuery;
+use ::trust::ScopeQuery;
 use tlog::Hash;
 
 use crate::clock::parse_duration;

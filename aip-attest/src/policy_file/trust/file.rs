@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use attestation::trust::{MAX_HOPS, Ppm, ScopeQuery};
+use ::trust::{MAX_HOPS, Ppm, ScopeQuery};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 use tlog::Hash;

@@ -15,7 +15,7 @@ use crate::event::{Body, Event, TrustEvent};
 use crate::finding::{BadEntry, ProvenLeaf};
 use crate::identity::Identity;
 use crate::leaf::{self, BrokenRule, Leaf, Rule};
-use crate::trust::rules::{Artifact, Prefix};
+use crate::rules::{Artifact, Prefix};
 
 impl Believed<'_> {
     pub(super) fn bad_entry(&self, bad: &BadEntry, said: &mut Said) -> Result<(), ConfirmError> {

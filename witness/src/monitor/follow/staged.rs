@@ -9,7 +9,7 @@ use attestation::entry::{ClaimHash, Entry};
 use attestation::event::{Body, TrustEvent};
 use attestation::identity::Identity;
 use attestation::leaf::{BrokenRule, Leaf, Rule};
-use attestation::trust::rules::{Artifact, Prefix};
+use attestation::rules::{Artifact, Prefix};
 use tlog::LeafIndex;
 
 use super::super::earlier::{Earlier, references};

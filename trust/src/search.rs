@@ -6,11 +6,11 @@ use std::collections::{HashMap, HashSet};
 use super::judge::{JudgeError, Reader, Vouch, common, hop_factor, said, vouch};
 use super::verdict::order;
 use super::{EdgeEvent, EdgeKind, Graph, Params, Path};
-use crate::did::Did;
-use crate::entry::LogTime;
-use crate::event::{Level, Scope};
-use crate::identity::{Identity, Status};
-use crate::lists::ListKey;
+use attestation::did::Did;
+use attestation::entry::LogTime;
+use attestation::event::{Level, Scope};
+use attestation::identity::{Identity, Status};
+use attestation::lists::ListKey;
 
 /// The most vouches that one search looks at.
 pub const MAX_SEARCH_EDGES: usize = 1 << 20;

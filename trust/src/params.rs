@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::did::Did;
-use crate::event::Scope;
-use crate::quote::quoted;
+use attestation::did::Did;
+use attestation::event::Scope;
+use attestation::quote::quoted;
 
 /// The longest path there can be.
 pub const MAX_HOPS: u8 = 7;

@@ -1,7 +1,7 @@
 //! How boxes and lines look. Colour, width and dashes say the same, for those who see no colours.
 
 use super::{LineKind, NodeKind};
-use crate::event::Level;
+use attestation::event::Level;
 
 /// How a box looks.
 pub(super) struct BoxStyle {

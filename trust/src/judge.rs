@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tlog::LeafIndex;
 
-use super::rules::answers_for;
 use super::verdict::{
     Advice, BrokenHop, Cause, Confirmer, History, Hop, JudgedPath, OpenFailure, Standing, Verdict,
 };
@@ -13,11 +12,12 @@ use super::{
     Against, Confirmation, EdgeEvent, EdgeKind, Ledger, Logged, MAX_HOPS, MAX_PATHS, Negative, NegativeKind,
     Params, Path, Ppm, weight,
 };
-use crate::did::Did;
-use crate::entry::LogTime;
-use crate::event::{Level, MAX_VOUCH_MILLIS, Scope};
-use crate::identity::{Identity, Status};
-use crate::lists::{ListKey, ListedKind};
+use attestation::did::Did;
+use attestation::entry::LogTime;
+use attestation::event::{Level, MAX_VOUCH_MILLIS, Scope};
+use attestation::identity::{Identity, Status};
+use attestation::lists::{ListKey, ListedKind};
+use attestation::rules::answers_for;
 
 /// Judges `target` at a moment, by the entries that `ledger` has. Anybody may have found `paths`. The best one counts; one
 /// that does not hold counts for nothing, and the verdict says why.

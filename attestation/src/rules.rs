@@ -124,7 +124,7 @@ pub fn check_event<P: Prefix>(
 
 /// Whether a DID answers for its entry at `index`: the entry is not void, and its last recovery lies before it. Once it
 /// does not answer for an entry, it never does again.
-pub(super) fn answers_for(signer: &Identity, index: LeafIndex) -> bool {
+pub fn answers_for(signer: &Identity, index: LeafIndex) -> bool {
     !signer.is_void(index) && signer.recovered().is_none_or(|recovery| index > recovery)
 }
 

@@ -12,11 +12,11 @@ use tlog::LeafIndex;
 use super::judge::{JudgeError, Reader, judge, said, vouch};
 use super::search::Roots;
 use super::{EdgeEvent, EdgeKind, Graph, Params, Ppm, search};
-use crate::did::Did;
-use crate::entry::LogTime;
-use crate::event::{Level, Scope};
-use crate::identity::{Identity, Status};
-use crate::lists::ListKey;
+use attestation::did::Did;
+use attestation::entry::LogTime;
+use attestation::event::{Level, Scope};
+use attestation::identity::{Identity, Status};
+use attestation::lists::ListKey;
 
 mod dot;
 mod layout;

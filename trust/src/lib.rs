@@ -10,26 +10,28 @@
 //! [`Ledger`] for little more than the entries along the paths, so that the answers fit into a file that gives the same
 //! verdict elsewhere.
 //!
-//! In scope: the score, which entries count ([`rules`]), a ledger in memory. Out of scope: where entries come from and
+//! In scope: the score, which entries count ([`attestation::rules`]), a ledger in memory. Out of scope: where entries come from and
 //! whether they are in the log (`evidence`, and readers of logs); clocks.
+
+#![forbid(unsafe_code)]
 
 use std::borrow::Cow;
 use std::fmt;
 
 use tlog::{Hash, LeafIndex};
 
-use crate::did::Did;
-use crate::entry::LogTime;
-use crate::event::{FailureReason, Level, Scope};
-use crate::identity::Identity;
-use crate::lists::ListedKind;
+use attestation::did::Did;
+use attestation::entry::LogTime;
+use attestation::event::{FailureReason, Level, Scope};
+use attestation::identity::Identity;
+use attestation::lists::ListedKind;
 
 pub mod graph;
 mod judge;
 mod memory;
 mod params;
 pub mod picture;
-pub mod rules;
+mod proven;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -48,7 +50,7 @@ pub use verdict::{
 
 /// What a judgement needs of the first entries of one log.
 ///
-/// It answers only with entries that hold: their signatures are good, and they keep every rule of [`rules`] at their index.
+/// It answers only with entries that hold: their signatures are good, and they keep every rule of [`attestation::rules`] at their index.
 /// The same claim or event counts once, where it came first. It leaves out no entry that can lower a score; a ledger that
 /// cannot know that answers with an error.
 pub trait Ledger {

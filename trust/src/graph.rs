@@ -13,10 +13,10 @@ use std::collections::HashMap;
 use super::judge::{Reader, common, hop_factor, said, to_ppm, vouch};
 use super::search::Roots;
 use super::{EdgeEvent, Graph, JudgeError, MAX_HOPS, Params, Ppm};
-use crate::did::Did;
-use crate::entry::LogTime;
-use crate::event::Level;
-use crate::identity::Status;
+use attestation::did::Did;
+use attestation::entry::LogTime;
+use attestation::event::Level;
+use attestation::identity::Status;
 
 /// A vouch that counts: it is live, in a matching scope, and neither side is banned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -7,17 +7,17 @@ use std::convert::Infallible;
 use tlog::LeafIndex;
 use tlog::key::Ed25519PublicKey;
 
-use super::rules::{Artifact, CheckError, Prefix, RuleError, check_artifact, check_event};
 use super::{Against, Confirmation, EdgeEvent, EdgeKind, Graph, Ledger, Logged, Negative, NegativeKind};
-use crate::did::Did;
-use crate::entry::{ClaimHash, DsseEntry, Entry};
-use crate::event::{Body, EventEntry, Scope, TrustEvent};
-use crate::identity::Identity;
-use crate::lists::ListedKind;
-use crate::message::{LoggedKeys, Recipient};
+use attestation::did::Did;
+use attestation::entry::{ClaimHash, DsseEntry, Entry};
+use attestation::event::{Body, EventEntry, Scope, TrustEvent};
+use attestation::identity::Identity;
+use attestation::lists::ListedKind;
+use attestation::message::{LoggedKeys, Recipient};
+use attestation::rules::{Artifact, CheckError, Prefix, RuleError, check_artifact, check_event};
 
 /// What the first entries of a log say. It applies every rule itself, except those of form and signatures
-/// ([`crate::leaf::check`]).
+/// ([`attestation::leaf::check`]).
 #[derive(Debug)]
 pub struct MemoryLedger {
     origin: String,

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use tlog::{Hash, LeafIndex};
 
 use super::{Logged, Params, Path, Ppm, weight};
-use crate::did::Did;
-use crate::entry::LogTime;
-use crate::event::{FailureReason, Level, Scope};
+use attestation::did::Did;
+use attestation::entry::LogTime;
+use attestation::event::{FailureReason, Level, Scope};
 
 /// What a judgement says.
 #[derive(Clone, Debug, Eq, PartialEq)]
