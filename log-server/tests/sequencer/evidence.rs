@@ -1,5 +1,7 @@
 //! Evidence as a log gathers it: the verdict is that of the whole log, and nobody makes it too large.
 
+mod golden;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
