@@ -102,7 +102,7 @@ limited() {
     esac
 }
 
-# ---- Installing (what ../bench.sh needs too is in tools.sh)
+# ---- Installing (what bench/bench.sh needs too is in tools.sh)
 
 . "$here/tools.sh"
 

@@ -1,4 +1,4 @@
-# Tools of others, for run.sh and ../bench.sh: each pinned by a file here, kept in $cache, a folder outside the checkout.
+# Tools of others, for run.sh and bench/bench.sh: each pinned by a file here, kept in $cache, a folder outside the checkout.
 # Read by a shell that sets $cache, and $interop, the folder of this file.
 
 # python_env NAME REQUIREMENTS: a virtual environment, made anew when its requirements change.

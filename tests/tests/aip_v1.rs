@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use attestation::Did;
 use attestation::message::{LegacyContent, LegacyMail, sign_challenge};
 use serde_json::{Value, json};
-use tests::log::Log;
-use tests::someone::Someone;
+use testkit::log::Log;
+use testkit::someone::Someone;
 use tlog::encoding::{base64, decode_base64_array};
 use tlog::key::{Ed25519PrivateKey, Ed25519PublicKey};
 

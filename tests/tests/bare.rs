@@ -4,8 +4,8 @@
 use std::fs;
 
 use serde_json::Value;
-use tests::log::Log;
-use tests::someone::{Someone, outcome};
+use testkit::log::Log;
+use testkit::someone::{Someone, outcome};
 
 const LACKS: &str = "no gate";
 

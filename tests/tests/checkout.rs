@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tests::log::{Log, copy_folder};
-use tests::someone::{Someone, outcome};
+use testkit::log::{Log, copy_folder};
+use testkit::someone::{Someone, outcome};
 use tlog::key::{KeyName, KeyType, SignerKey, VerifierKey};
 
 fn text(path: &Path) -> &str {

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
-use tests::log::Log;
-use tests::someone::Someone;
+use testkit::log::Log;
+use testkit::someone::Someone;
 
 /// A log, a pipeline that a root vouches for, and a consumer who has what it built.
 struct World {

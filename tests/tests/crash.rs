@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use attestation::entry::Visibility::Public;
 use attestation::receipt::{Receipt, State};
 use serde_json::Value;
-use tests::log::{Log, ORIGIN};
-use tests::oracle::{check_log, checkpoint};
-use tests::signer::Signer;
+use testkit::log::{Log, ORIGIN};
+use testkit::oracle::{check_log, checkpoint};
+use testkit::signer::Signer;
 use tlog::checkpoint::Checkpoint;
 use tlog::merkle::leaf_hash;
 

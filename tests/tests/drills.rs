@@ -12,11 +12,11 @@ use attestation::entry::Visibility::Public;
 use log_server::store::rocks::RocksStore;
 use log_server::store::schema::{Read as _, StoredEnvelope, TreeState};
 use serde_json::Value;
-use tests::log::{Log, ORIGIN, copy_folder};
-use tests::oracle::{check_log, checkpoint, mirror};
-use tests::program;
-use tests::signer::{Signed, Signer};
-use tests::witness::Witness;
+use testkit::log::{Log, ORIGIN, copy_folder};
+use testkit::oracle::{check_log, checkpoint, mirror};
+use testkit::program;
+use testkit::signer::{Signed, Signer};
+use testkit::witness::Witness;
 use tlog::TreeSize;
 use tlog::encoding::base64;
 

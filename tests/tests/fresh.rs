@@ -7,9 +7,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::log::Log;
-use tests::someone::Someone;
-use tests::witness::Witness;
+use testkit::log::Log;
+use testkit::someone::Someone;
+use testkit::witness::Witness;
 
 /// An organisation that vouches for a pipeline, and a consumer that keeps no pin, as on a fresh runner.
 struct World {

@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-use tests::log::Log;
-use tests::someone::{Someone, outcome};
+use testkit::log::Log;
+use testkit::someone::{Someone, outcome};
 
 const DID: &str = "did:aip:56475aa75463474c0285df5dbf2bcab7";
 

@@ -6,9 +6,9 @@ use std::fs;
 use attestation::did::to_did_key;
 use attestation::entry::Entry;
 use serde_json::Value;
-use tests::log::Log;
-use tests::oracle;
-use tests::someone::{Someone, outcome};
+use testkit::log::Log;
+use testkit::oracle;
+use testkit::someone::{Someone, outcome};
 use tlog::encoding::decode_base64;
 use tlog::key::{Ed25519PrivateKey, Ed25519PublicKey};
 

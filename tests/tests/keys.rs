@@ -6,9 +6,9 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use serde_json::Value;
-use tests::detour::{Detour, Way};
-use tests::log::Log;
-use tests::someone::{Someone, outcome};
+use testkit::detour::{Detour, Way};
+use testkit::log::Log;
+use testkit::someone::{Someone, outcome};
 
 /// Somebody who is registered.
 fn owner(log: &Log) -> Someone {

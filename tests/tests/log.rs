@@ -3,9 +3,9 @@
 use attestation::entry::Visibility::{Private, Public};
 use attestation::receipt::{Signers, Verdict, VerifyPolicy};
 use serde_json::{Value, json};
-use tests::log::{Log, ORIGIN, copy_folder};
-use tests::oracle::{check_log, checkpoint};
-use tests::signer::{Signed, Signer};
+use testkit::log::{Log, ORIGIN, copy_folder};
+use testkit::oracle::{check_log, checkpoint};
+use testkit::signer::{Signed, Signer};
 use tlog::{LeafIndex, TreeSize};
 
 fn assert_verifies(log: &Log, signer: &Signer, signed: &Signed, answer: &Value) {
@@ -368,7 +368,7 @@ fn an_erased_envelope_is_gone_and_nothing_else_is() {
     log.submit(&by_hash.published());
     assert_eq!(log.json("/api/v1/entries/5/receipt").0, 404);
     let erase = |log: &Log, hash: &str| {
-        let program = tests::program("log-server");
+        let program = testkit::program("log-server");
         let args = ["erase", hash, "--reason", "it named a person", "--dir"];
         std::process::Command::new(program).args(args).arg(log.dir()).output().expect("log-server runs")
     };
@@ -440,7 +440,7 @@ fn one_process_uses_a_directory_and_init_is_done_once() {
     let words = String::from_utf8_lossy(&log.serve_refused(&[]).stderr).into_owned();
     assert!(words.contains("another process uses the directory"), "{words}");
     assert_eq!(log.fsck().status.code(), Some(2));
-    let init = std::process::Command::new(tests::program("log-server"))
+    let init = std::process::Command::new(testkit::program("log-server"))
         .args(["init", "--origin", ORIGIN, "--dir"])
         .arg(log.dir())
         .output()

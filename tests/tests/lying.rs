@@ -5,10 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use tests::liar::{Liar, evidence_without};
-use tests::log::Log;
-use tests::someone::Someone;
-use tests::witness::Witness;
+use testkit::liar::{Liar, evidence_without};
+use testkit::log::Log;
+use testkit::someone::Someone;
+use testkit::witness::Witness;
 
 /// An organisation vouches for a pipeline, and takes it back or warns of it: the log has it, and does not say so.
 struct Scene {

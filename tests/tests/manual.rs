@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tests::program;
+use testkit::program;
 
 /// The pages that `PROGRAM man FOLDER` writes, by their names.
 fn pages(name: &str) -> Vec<(String, String)> {

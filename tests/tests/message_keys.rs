@@ -10,11 +10,11 @@ use attestation::entry::{ClaimHash, LogTime};
 use attestation::event::{Body, DatedKey, Event, EventEntry, MessageKeys, PendingEvent};
 use attestation::message::{MessageKey, MessagePrivateKey};
 use serde_json::{Value, json};
-use tests::detour::{Detour, Way};
-use tests::liar::{Liar, evidence_without};
-use tests::log::{Log, ORIGIN};
-use tests::oracle::check_log;
-use tests::someone::Someone;
+use testkit::detour::{Detour, Way};
+use testkit::liar::{Liar, evidence_without};
+use testkit::log::{Log, ORIGIN};
+use testkit::oracle::check_log;
+use testkit::someone::Someone;
 use tlog::encoding;
 use tlog::key::Ed25519PrivateKey;
 
@@ -121,7 +121,7 @@ fn a_message_key_is_made_replaced_and_exported() {
         let key = pipeline.ok(&["key", "export"]);
         let mut aip = pipeline.aip(&["message-key", "list", "--json"]);
         aip.env("AIP_DID", &did).env("AIP_PRIVATE_KEY", key.trim()).env("AIP_MESSAGE_KEYS", keys);
-        tests::someone::outcome(aip.output().expect("aip runs"))
+        testkit::someone::outcome(aip.output().expect("aip runs"))
     };
     let (code, out, err) = job(exported.trim());
     let list: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{code}: {err}"));
@@ -138,7 +138,7 @@ fn a_message_key_is_made_replaced_and_exported() {
     // From the environment there is no place for a key.
     let mut aip = pipeline.aip(&["message-key", "rotate"]);
     aip.env("AIP_DID", &did).env("AIP_PRIVATE_KEY", pipeline.ok(&["key", "export"]).trim());
-    let (code, _, err) = tests::someone::outcome(aip.output().expect("aip runs"));
+    let (code, _, err) = testkit::someone::outcome(aip.output().expect("aip runs"));
     assert_eq!((code, err.contains("lie beside a credentials file")), (2, true), "{err}");
     // Somebody else sees the set, and not where the keys are.
     let other = Someone::new();
@@ -156,7 +156,7 @@ fn keys_beside_encrypted_credentials_are_encrypted() {
     let with = |arguments: &[&str]| {
         let mut aip = pipeline.aip(arguments);
         aip.env("AIP_PASSPHRASE", "correct horse");
-        let (code, out, err) = tests::someone::outcome(aip.output().expect("aip runs"));
+        let (code, out, err) = testkit::someone::outcome(aip.output().expect("aip runs"));
         assert_eq!(code, 0, "{arguments:?}: {out}{err}");
         out
     };

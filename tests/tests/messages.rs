@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::log::Log;
-use tests::program;
-use tests::someone::Someone;
+use testkit::log::Log;
+use testkit::program;
+use testkit::someone::Someone;
 
 fn registered(log: &Log) -> Someone {
     registered_with(log, &[])

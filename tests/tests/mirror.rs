@@ -6,11 +6,11 @@ use std::process::Command;
 
 use attestation::entry::Visibility::Public;
 use serde_json::Value;
-use tests::log::{Log, ORIGIN, copy_folder};
-use tests::oracle::check_log;
-use tests::program;
-use tests::signer::Signer;
-use tests::witness::Witness;
+use testkit::log::{Log, ORIGIN, copy_folder};
+use testkit::oracle::check_log;
+use testkit::program;
+use testkit::signer::Signer;
+use testkit::witness::Witness;
 
 struct World {
     log: Log,

@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use attestation::entry::Visibility::{self, Private, Public};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::log::{Log, ORIGIN, copy_folder, free_port};
-use tests::program;
-use tests::signer::{Signed, Signer};
-use tests::someone::Someone;
-use tests::witness::Witness;
+use testkit::log::{Log, ORIGIN, copy_folder, free_port};
+use testkit::program;
+use testkit::signer::{Signed, Signer};
+use testkit::someone::Someone;
+use testkit::witness::Witness;
 use tlog::Hash;
 
 /// A folder with a policy in it.

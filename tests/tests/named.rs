@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use tests::log::Log;
-use tests::someone::{Someone, outcome};
+use testkit::log::Log;
+use testkit::someone::{Someone, outcome};
 
 /// `init --register --log URL` recorded the log: what is signed next goes there without being told again, and no key of
 /// somebody else's policy changes that.

@@ -84,7 +84,7 @@ fn every_flag_that_a_page_names_exists() {
     ];
     let mut known = String::new();
     for program in ["aip-attest", "log-server", "witness"] {
-        help(&tests::program(program), &[], &mut known);
+        help(&testkit::program(program), &[], &mut known);
     }
     let known = flags(&known);
     assert!(known.len() > 100, "the helps were read: {known:?}");

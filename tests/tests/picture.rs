@@ -3,7 +3,7 @@
 //! `AIP_PICTURES=FOLDER` keeps the pictures, to be looked at.
 
 use attestation::event::{IdentityEvent, Level, Scope};
-use tests::scene::{ALL, Chance, Scene, commitment, did, from_root, key, raw, recovery_key, time};
+use testkit::scene::{ALL, Chance, Scene, commitment, did, from_root, key, raw, recovery_key, time};
 use trust::picture::{DrawnFrom, MAX_DIDS, MAX_LINES, Picture};
 use trust::{Params, ScopeQuery, search};
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use attestation::entry::Visibility::Public;
 use reqwest::blocking::{Client, Response};
 use serde_json::Value;
-use tests::log::{Log, ORIGIN, free_port};
-use tests::signer::Signer;
+use testkit::log::{Log, ORIGIN, free_port};
+use testkit::signer::Signer;
 
 /// The nginx that `BENCH_NGINX` names, or the system's.
 fn nginx() -> Option<PathBuf> {
@@ -30,7 +30,7 @@ struct Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        tests::log::terminate(self.process.id());
+        testkit::log::terminate(self.process.id());
         let _ = self.process.wait();
     }
 }

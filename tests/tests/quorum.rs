@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use attestation::entry::Visibility;
-use tests::log::{Log, ORIGIN};
-use tests::program;
-use tests::signer::Signer;
-use tests::witness::Witness;
+use testkit::log::{Log, ORIGIN};
+use testkit::program;
+use testkit::signer::Signer;
+use testkit::witness::Witness;
 use tlog::note::Note;
 use tlog::policy::Policy;
 

@@ -22,10 +22,10 @@ use attestation::lists::{Listed, ListedKind};
 use attestation::message::MessageKey;
 use attestation::statement::{Statement, Subject};
 use serde_json::{Value, json};
-use tests::log::{Log, ORIGIN};
-use tests::oracle::check_log;
-use tests::program;
-use tests::scene::{ALL, commitment, key, raw, recovery_key, reproducible};
+use testkit::log::{Log, ORIGIN};
+use testkit::oracle::check_log;
+use testkit::program;
+use testkit::scene::{ALL, commitment, key, raw, recovery_key, reproducible};
 use tlog::encoding::{base64, decode_base64};
 use tlog::key::Ed25519PrivateKey;
 use tlog::tile::Tile;
@@ -88,7 +88,7 @@ impl Pipeline {
     fn new(at: usize) -> Self {
         Self {
             at,
-            did: tests::scene::did(NAMES[at]),
+            did: testkit::scene::did(NAMES[at]),
             key: 0,
             recovery: 0,
             link: None,
@@ -145,7 +145,8 @@ impl Pipeline {
     }
 
     fn say(&self, about: usize, event: TrustEvent) -> Value {
-        let event = Event::about(tests::scene::did(NAMES[about]), self.did, ORIGIN, event).expect("an event");
+        let event =
+            Event::about(testkit::scene::did(NAMES[about]), self.did, ORIGIN, event).expect("an event");
         let event = PendingEvent::sign(event, &[&key(self.name(), self.key)]).expect("it fits");
         json!({"leaf": base64(&event.to_bytes())})
     }
@@ -310,7 +311,7 @@ struct Seen {
 }
 
 fn params() -> Vec<Params> {
-    let root = Params::new([(tests::scene::did(NAMES[0]), Params::FULL_ROOT)]).expect("one root");
+    let root = Params::new([(testkit::scene::did(NAMES[0]), Params::FULL_ROOT)]).expect("one root");
     let root = root.with_scope(ScopeQuery::Only(Scope::CodeSigning));
     vec![root.clone(), root.with_floor(Ppm::new(100_000).expect("a share"))]
 }
@@ -346,7 +347,7 @@ fn look(log: &Log, time: LogTime) -> Seen {
     }
     let mut seen =
         Seen { states: Vec::new(), documents: Vec::new(), lists: BTreeMap::new(), verdicts: Vec::new() };
-    let dids = NAMES.map(tests::scene::did);
+    let dids = NAMES.map(testkit::scene::did);
     for did in dids {
         let (status, answer) = log.json(&format!("/api/v1/dids/{did}"));
         assert_eq!(status, 200, "{answer}");
@@ -409,7 +410,7 @@ fn rebuild(log: &Log, from: &Path, key: &Path) -> String {
 
 /// What a mirror has: the checkpoint and the tiles. No envelope, no tombstone.
 fn mirror(log: &Log, to: &Path) {
-    let size: TreeSize = tests::oracle::checkpoint(log).size;
+    let size: TreeSize = testkit::oracle::checkpoint(log).size;
     let save = |path: &str| {
         let file = to.join(path);
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");

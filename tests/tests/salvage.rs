@@ -8,10 +8,10 @@ use std::process::{Command, Output};
 
 use attestation::entry::Visibility::Public;
 use serde_json::Value;
-use tests::log::{Log, ORIGIN};
-use tests::oracle::{check_log, mirror};
-use tests::program;
-use tests::signer::{Signed, Signer};
+use testkit::log::{Log, ORIGIN};
+use testkit::oracle::{check_log, mirror};
+use testkit::program;
+use testkit::signer::{Signed, Signer};
 
 /// Logs entries about these contents, ten a round. Answers what was sent.
 fn submit(log: &Log, contents: std::ops::Range<u64>) -> Vec<Signed> {
@@ -300,7 +300,7 @@ fn a_salvage_that_broke_off_is_finished_by_the_next() {
 fn a_damaged_copy_is_a_source_for_recovery() {
     let (mut log, signed, _) = killed();
     let copy = log.folder().join("copy");
-    tests::log::copy_folder(&log.dir(), &copy);
+    testkit::log::copy_folder(&log.dir(), &copy);
     let key = log.folder().join("key");
     fs::copy(log.dir().join("log.skey"), &key).expect("a copy");
     fs::remove_dir_all(log.dir()).expect("removed");

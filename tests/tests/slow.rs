@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use tests::log::Log;
-use tests::someone::Someone;
-use tests::throttle::Throttle;
+use testkit::log::Log;
+use testkit::someone::Someone;
+use testkit::throttle::Throttle;
 
 /// Five artifacts with a bill of materials each, as `aip sign` takes them; their envelopes are half a megabyte.
 fn five(log: &Log) -> (Someone, [&'static str; 9]) {

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use tests::log::Log;
-use tests::someone::{Someone, outcome};
-use tests::witness::Witness;
+use testkit::log::Log;
+use testkit::someone::{Someone, outcome};
+use testkit::witness::Witness;
 
 /// A log, an owner with an artifact, a thief with another, both published, and a consumer who pinned the log.
 struct World {

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tests::log::Log;
-use tests::oracle::{check_log, checkpoint};
-use tests::someone::{Someone, outcome};
+use testkit::log::Log;
+use testkit::oracle::{check_log, checkpoint};
+use testkit::someone::{Someone, outcome};
 use tlog::TreeSize;
 
 fn exists(path: &Path) -> bool {

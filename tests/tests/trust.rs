@@ -11,7 +11,7 @@ use attestation::event::{Capabilities, IdentityEvent, Level, Scope, TrustEvent};
 use attestation::identity::{Identity, StateError};
 use attestation::rules::RuleError;
 use serde_json::Map;
-use tests::scene::{
+use testkit::scene::{
     ALL, Chance, DAY, Scene, commitment, did, from_root, judge_by, key, path, raw, recovery_key, reference,
     time,
 };

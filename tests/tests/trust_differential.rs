@@ -14,7 +14,7 @@ use attestation::event::{Capabilities, Event, FailureReason, IdentityEvent, Leve
 use attestation::identity::StateError;
 use attestation::rules::RuleError;
 use serde_json::{Map, Value, json};
-use tests::scene::{
+use testkit::scene::{
     ALL, Chance, DAY, ORIGIN, START, Scene, commitment, did, key, raw, recovery_key, reference, reproducible,
     time,
 };

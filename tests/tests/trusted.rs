@@ -5,9 +5,9 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use serde_json::Value;
-use tests::log::Log;
-use tests::someone::Someone;
-use tests::witness::Witness;
+use testkit::log::Log;
+use testkit::someone::Someone;
+use testkit::witness::Witness;
 use tlog::encoding::decode_base64;
 use tlog::merkle::leaf_hash;
 use tlog::proof::TlogProof;
@@ -273,7 +273,7 @@ fn evidence_makes_the_same_verdict_offline_and_each_element_is_needed() {
         let isolated = std::process::Command::new("unshare").args(["-rn", "true"]).status();
         let outer: &[&str] =
             if isolated.is_ok_and(|status| status.success()) { &["unshare", "-rn"] } else { &[] };
-        tests::someone::outcome(world.consumer.within(outer, &arguments).output().expect("aip runs"))
+        testkit::someone::outcome(world.consumer.within(outer, &arguments).output().expect("aip runs"))
     };
     let verdict = |json: &str| {
         let json: Value = serde_json::from_str(json).unwrap_or_else(|_| panic!("JSON: {json}"));
@@ -310,7 +310,7 @@ fn piped(someone: &Someone, file: &str, arguments: &[&str]) -> (i32, String, Str
     let mut aip = aip.spawn().expect("aip runs");
     let bytes = fs::read(someone.work().join(file)).expect("read");
     aip.stdin.take().expect("a pipe").write_all(&bytes).expect("written");
-    tests::someone::outcome(aip.wait_with_output().expect("aip ends"))
+    testkit::someone::outcome(aip.wait_with_output().expect("aip ends"))
 }
 
 /// Is to be refused with this exit code and these words.
@@ -512,7 +512,7 @@ fn gates_refuse_what_a_thief_signed_and_not_what_the_owner_did() {
     thief.write("loot", "not the owner's");
     let mut sign = thief.aip(&["sign", "loot", "--log", &world.log.url()]);
     sign.env("AIP_DID", &did).env("AIP_PRIVATE_KEY", &key);
-    let (code, _, err) = tests::someone::outcome(sign.output().expect("aip runs"));
+    let (code, _, err) = testkit::someone::outcome(sign.output().expect("aip runs"));
     assert_eq!(code, 0, "{err}");
     for name in ["loot", "loot.receipt.json"] {
         fs::copy(thief.work().join(name), world.consumer.work().join(name)).expect("a copy");
@@ -562,7 +562,7 @@ fn gates_refuse_what_a_thief_signed_and_not_what_the_owner_did() {
     ]);
     thief.write("p", "{}");
     again.env("AIP_DID", &did).env("AIP_PRIVATE_KEY", &key);
-    let (code, _, err) = tests::someone::outcome(again.output().expect("aip runs"));
+    let (code, _, err) = testkit::someone::outcome(again.output().expect("aip runs"));
     assert_ne!(code, 0, "{err}");
 }
 

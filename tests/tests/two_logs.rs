@@ -3,8 +3,8 @@
 use std::fs;
 
 use serde_json::Value;
-use tests::log::Log;
-use tests::someone::Someone;
+use testkit::log::Log;
+use testkit::someone::Someone;
 
 /// Two logs, a consumer who pinned both, and a pipeline at home in the first: its root vouches for it there.
 struct World {

@@ -3,10 +3,10 @@
 
 use attestation::entry::Visibility;
 use serde_json::Value;
-use tests::log::{Log, ORIGIN, copy_folder};
-use tests::oracle;
-use tests::signer::{Signed, Signer};
-use tests::witness::Witness;
+use testkit::log::{Log, ORIGIN, copy_folder};
+use testkit::oracle;
+use testkit::signer::{Signed, Signer};
+use testkit::witness::Witness;
 use tlog::note::Note;
 use tlog::policy::Policy;
 use tlog::proof::TlogProof;
@@ -151,7 +151,7 @@ fn a_second_log_under_one_key_is_stopped_by_its_witnesses() {
     let mut log = log;
     log.serve(&FLAGS);
     assert_eq!(quorum(&policy, &log.submit(&sign(1).published()).1), 2);
-    let output = std::process::Command::new(tests::program("log-server"))
+    let output = std::process::Command::new(testkit::program("log-server"))
         .args(["serve", "--listen", "127.0.0.1:0", "--dir"])
         .arg(&dir)
         .output()

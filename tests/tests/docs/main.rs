@@ -24,7 +24,7 @@ fn run(name: &str) {
     let read = |name: &str| std::fs::read_to_string(preludes.join(format!("{name}.sh")));
     let prelude =
         format!("{}\n{}", read("common").expect("the common prelude"), read(stem).unwrap_or_default());
-    let programs = tests::program("log-server").parent().expect("a folder").to_owned();
+    let programs = testkit::program("log-server").parent().expect("a folder").to_owned();
     let mut session = Session::new(&programs, &prelude);
     let mut wrong = Vec::new();
     for block in &blocks {

@@ -138,7 +138,7 @@ impl Drop for Session {
 
 /// Addresses and folders of the pages, and where they are in this session: ports that are free, folders below `root`.
 fn places(root: &Path) -> Vec<(&'static str, String)> {
-    let ports: Vec<u16> = (0..8).map(|_| tests::log::free_port()).collect();
+    let ports: Vec<u16> = (0..8).map(|_| testkit::log::free_port()).collect();
     let local = |at: usize| format!("127.0.0.1:{}", ports[at]);
     let mut places = vec![
         ("https://log.example.com", format!("http://{}", local(0))),

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use tests::log::Log;
-use tests::someone::Someone;
+use testkit::log::Log;
+use testkit::someone::Someone;
 
 use crate::world::{World, bare_step, checkout, expect_outputs, receive, secrets, step, step_in_job};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::log::Log;
+use testkit::log::Log;
 
 use crate::runner::Run;
 use crate::world::{Secrets, World, bare_step, checkout, secrets, step_in_job};

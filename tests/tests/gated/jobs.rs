@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::log::{Log, copy_folder};
-use tests::someone::Someone;
+use testkit::log::{Log, copy_folder};
+use testkit::someone::Someone;
 
 use crate::runner::{root, yaml};
 use crate::world::{Secrets, World, bare_step, policy_with_url, secrets};

@@ -4,8 +4,8 @@
 use std::fs;
 
 use serde_json::Value;
-use tests::log::Log;
-use tests::someone::Someone;
+use testkit::log::Log;
+use testkit::someone::Someone;
 
 use crate::runner::{Run, Script, script, yaml};
 use crate::world::{Secrets, World, secrets, step};
@@ -55,7 +55,7 @@ fn the_announced_step_tells_a_partner_and_is_red_where_it_cannot() {
     let [got] = &json["messages"].as_array().expect("messages")[..] else { panic!("{json:#}") };
     assert_eq!(got["body"], format!("Build {SHA} complete. Artifacts signed."));
     assert_eq!((got["verdict"].as_str(), got["registered"].as_bool()), (Some("accepted"), Some(true)));
-    assert_eq!(json["checkpoint"]["origin"], tests::log::ORIGIN);
+    assert_eq!(json["checkpoint"]["origin"], testkit::log::ORIGIN);
     // Its own key is all that the pipeline has to read with, and the message was not for it.
     let (code, out, err) = pipeline.owner.run(&["inbox"]);
     assert!(code == 0 && !out.contains("Build"), "{out}{err}");

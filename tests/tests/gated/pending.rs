@@ -1,8 +1,8 @@
 //! After a rotation or a recovery the DID is no longer the hash of the key: where no log answers, the step signs, says so,
 //! and whoever submits gets the log's judgement.
 
-use tests::log::Log;
-use tests::someone::outcome;
+use testkit::log::Log;
+use testkit::someone::outcome;
 
 use crate::runner::Run;
 use crate::world::{Secrets, World, checkout, secrets, step, step_in_job};
@@ -19,7 +19,7 @@ fn keys(log: &Log) -> (Secrets, Secrets) {
     let recovery = owner.owner.recovery_file();
     owner.owner.ok(&["recover", "--since", "2", "--recovery", recovery.to_str().expect("UTF-8")]);
     owner.key = key(&owner);
-    let thief = Secrets { owner: tests::someone::Someone::new(), did: owner.did.clone(), key: stolen };
+    let thief = Secrets { owner: testkit::someone::Someone::new(), did: owner.did.clone(), key: stolen };
     (owner, thief)
 }
 

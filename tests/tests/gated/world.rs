@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use tests::log::Log;
-use tests::someone::Someone;
+use testkit::log::Log;
+use testkit::someone::Someone;
 
 use crate::runner::{Run, root, run_from};
 
@@ -82,7 +82,7 @@ pub(crate) fn step_in_job(
 
 /// The step with nothing but what is given here.
 pub(crate) fn bare_step(world: &World, with: &[(&str, &str)], job: &[(&str, &str)]) -> Run {
-    let program = tests::program("aip-attest");
+    let program = testkit::program("aip-attest");
     // Soon enough for a log that is down.
     let own = [("AIP_ATTEST_BIN", program.to_str().expect("UTF-8")), ("AIP_TIMEOUT", "10s")];
     run_from(world, &root(), with, &[&own[..], job].concat())

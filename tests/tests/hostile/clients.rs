@@ -369,7 +369,7 @@ fn unread_answers_cost_bounded_memory() {
     const ANSWERS: usize = 8;
     let mut log = Log::start(&["--max-unread-bytes", "10000000", "--answer-timeout", "60s"]);
     // Leaves as long as they may be: 64 of them make a bundle of 3 MB.
-    assert_eq!(log.submit(&Value::Array((0..64).map(tests::attack::long_entry).collect())).0, 200);
+    assert_eq!(log.submit(&Value::Array((0..64).map(testkit::attack::long_entry).collect())).0, 200);
     let path = "/tile/entries/000.p/64";
     let bundle = log.bytes(path);
     assert!(bundle.len() > 3_000_000, "{} bytes", bundle.len());

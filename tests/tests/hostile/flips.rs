@@ -1,6 +1,6 @@
 //! R7: one bit flips in one file of a log's directory, or in its record, many times over.
 
-use tests::flips::{Flip, Table, count};
+use testkit::flips::{Flip, Table, count};
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn a_flipped_bit_is_named_and_never_served() {
                 let mut log = Log::init();
                 for flip in flips {
                     fs::remove_dir_all(log.dir()).expect("removed");
-                    tests::flips::copy_folder(good, log.folder());
+                    testkit::flips::copy_folder(good, log.folder());
                     flip.apply(log.folder());
                     let outcome = outcome(&mut log, flip, paths, truth);
                     table_of.lock().expect("no panic").add(flip, outcome);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use tests::bench::load::{self, Plan, Requests};
-use tests::bench::measure::percentile;
-use tests::hostile_mail::beside_hostile_requests;
-use tests::mail::{rule, sealed};
+use testkit::hostile_mail::beside_hostile_requests;
+use testkit::load::percentile;
+use testkit::load::{self, Plan, Requests};
+use testkit::mail::{rule, sealed};
 
 use super::*;
 

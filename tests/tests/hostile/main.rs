@@ -24,11 +24,11 @@ use attestation::entry::PendingEntry;
 use attestation::entry::Visibility::{Private, Public};
 use attestation::receipt::{Signers, Verdict, VerifyPolicy};
 use serde_json::{Value, json};
-use tests::attack::connect_from;
-use tests::log::{Log, ORIGIN, copy_folder, free_port};
-use tests::oracle::{check_log, checkpoint};
-use tests::signer::{Signed, Signer};
-use tests::{program, raise_descriptors};
+use testkit::attack::connect_from;
+use testkit::log::{Log, ORIGIN, copy_folder, free_port};
+use testkit::oracle::{check_log, checkpoint};
+use testkit::signer::{Signed, Signer};
+use testkit::{program, raise_descriptors};
 use tlog::encoding::base64;
 use tlog::{Hash, TreeSize};
 

@@ -1,8 +1,8 @@
 //! Shares: while some clients take all they can get, every other client is answered (S16, S29).
 
 use attestation::entry::Entry;
-use tests::attack::{ATTACKER, Attack, Attackers, BUNDLE, connect_from, fill_bundle};
-use tests::someone::Someone;
+use testkit::attack::{ATTACKER, Attack, Attackers, BUNDLE, connect_from, fill_bundle};
+use testkit::someone::Someone;
 
 use super::*;
 

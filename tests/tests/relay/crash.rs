@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::*;
 use attestation::message::EnvelopeId;
-use tests::mail::post;
+use testkit::mail::post;
 
 /// What clients were told, over all lives of the server.
 #[derive(Default)]
@@ -49,7 +49,7 @@ fn read(log: &Log, bob: &Signer, told: &Told, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         let list = Action::List(List { after: 0, keys: None, limit: 40, wait: 0 });
         let request = http.post(format!("{}/api/v1/mailbox", log.url()));
-        let request = request.header("content-type", "application/json").body(tests::mail::body(bob, list));
+        let request = request.header("content-type", "application/json").body(testkit::mail::body(bob, list));
         let Ok(page) = request.send().and_then(|response| response.error_for_status()?.json::<Value>())
         else {
             return;
@@ -68,7 +68,7 @@ fn read(log: &Log, bob: &Signer, told: &Told, stop: &AtomicBool) {
         }
         ids.sort_unstable();
         told.asked.lock().expect("no panic").extend(&ids);
-        let acknowledge = tests::mail::body(bob, Action::Acknowledge(ids.clone()));
+        let acknowledge = testkit::mail::body(bob, Action::Acknowledge(ids.clone()));
         let request = http.post(format!("{}/api/v1/mailbox", log.url()));
         let request = request.header("content-type", "application/json").body(acknowledge);
         let Ok(response) = request.send() else { return };

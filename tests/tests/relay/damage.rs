@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::*;
-use tests::program;
+use testkit::program;
 
 /// The log takes an entry, is ready, and says that the relay is not open.
 fn assert_the_log_goes_on_without(log: &Log, number: u64) {

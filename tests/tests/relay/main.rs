@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use attestation::message::{Accept, Action, List, Sealed};
 use serde_json::Value;
-use tests::log::Log;
-use tests::mail::{in_millis, now, rule, sealed, sealed_of, send_body};
-use tests::signer::Signer;
+use testkit::log::Log;
+use testkit::mail::{in_millis, now, rule, sealed, sealed_of, send_body};
+use testkit::signer::Signer;
 
 /// Two registered correspondents.
 fn correspondents(log: &Log) -> (Signer, Signer) {

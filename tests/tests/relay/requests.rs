@@ -2,8 +2,8 @@
 
 use super::*;
 use attestation::message::{Request, Settings, SignedRequest};
-use tests::log::ORIGIN;
-use tests::mail::{body, post};
+use testkit::log::ORIGIN;
+use testkit::mail::{body, post};
 
 #[test]
 fn a_message_waits_until_its_recipient_acknowledges_it_restarts_included() {
@@ -118,7 +118,7 @@ fn problems_come_in_their_order() {
         assert_eq!((status, &*rule), want, "{answer}");
         if rule == "request-clock" {
             let now = answer["now"].as_u64().expect("the relay's time");
-            assert!(now.abs_diff(tests::mail::now().as_millis()) < 60_000);
+            assert!(now.abs_diff(testkit::mail::now().as_millis()) < 60_000);
         }
     }
     assert!(log.mail(&bob).is_empty());

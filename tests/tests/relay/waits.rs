@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
 use super::*;
-use tests::mail::body;
+use testkit::mail::body;
 
 fn waiting(log: &Log) -> f64 {
     metric(log, "log_bound_taken{of=\"mail-waiters\"}")
@@ -96,7 +96,7 @@ fn one_address_does_not_take_all_places() {
     until("four wait", Duration::from_secs(30), || waiting(&log) == 4.0);
     let (status, refused) = answer(ask(&log, &owners[4], 60));
     assert_eq!((status, rule(&refused)), (429, "waiters"), "a fifth of the places: {refused}");
-    let mut other = tests::attack::connect_from("127.0.1.1", log.address()).expect("the log listens");
+    let mut other = testkit::attack::connect_from("127.0.1.1", log.address()).expect("the log listens");
     let body = body(&owners[5], list(1));
     let head =
         "POST /api/v1/mailbox HTTP/1.1\r\nHost: log\r\nConnection: close\r\nContent-Type: application/json";

@@ -68,7 +68,7 @@ fn the_map_names_every_crate() {
     }
 }
 
-/// tlog ← attestation ← trust ← {log-server, witness, aip-attest} ← tests; tlog ← service ← {log-server, witness};
+/// tlog ← attestation ← trust ← {log-server, witness, aip-attest}; trust ← testkit ← {bench, tests}; log-server ← bench; tlog ← service ← {log-server, witness};
 /// tlog ← log-client ← {log-server, witness, aip-attest}; manual ← {service, log-server, witness, aip-attest}.
 #[test]
 fn the_arrows_point_one_way() {
@@ -82,6 +82,8 @@ fn the_arrows_point_one_way() {
         "log_server",
         "witness",
         "aip_attest",
+        "testkit",
+        "bench",
         "tests",
     ];
     for (package, may_need) in [
@@ -94,6 +96,11 @@ fn the_arrows_point_one_way() {
         ("log-server", &["attestation", "log_client", "manual", "service", "tlog", "trust"]),
         ("witness", &["attestation", "log_client", "manual", "service", "tlog", "trust"]),
         ("aip-attest", &["attestation", "log_client", "manual", "tlog", "trust"]),
+        ("testkit", &["attestation", "tlog", "trust"]),
+        (
+            "bench",
+            &["attestation", "log_client", "log_server", "manual", "service", "testkit", "tlog", "trust"],
+        ),
     ] {
         let needs = needs(package, "99");
         let library = package.replace('-', "_");
@@ -111,6 +118,10 @@ fn the_command_line_builds_without_rocksdb_and_the_core_without_a_runtime() {
     assert!(!has("aip-attest", "rocksdb") && !has("aip-attest", "librocksdb_sys"));
     assert!(!has("log-client", "rocksdb") && !has("log-client", "axum"), "a client serves and keeps nothing");
     assert!(has("witness", "rocksdb"));
+    assert!(
+        !has("testkit", "rocksdb") && !has("testkit", "librocksdb_sys"),
+        "what tests share links no store"
+    );
     for library in ["tokio", "reqwest", "hyper", "axum", "rocksdb", "getrandom"] {
         assert!(!has("tlog", library), "tlog is pure: no {library}");
         assert!(!has("attestation", library), "attestation is pure: no {library}");

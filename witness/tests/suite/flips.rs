@@ -8,19 +8,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
+use testkit::flips::{Flip, Table, copy_folder, count};
 use tlog::Hash;
 use tlog::key::SignerKey;
 use witness::fsck;
 use witness::opening::{self, Opened};
 use witness::state::{State, read_contradictions};
 
-use self::harness::{Flip, Table, copy_folder, count};
 use crate::server::{Server, program};
 use crate::world::{Log, World, both_keys};
-
-#[path = "../../../tests/src/flips.rs"]
-#[expect(unreachable_pub, reason = "the crate `tests` exports it")]
-mod harness;
 
 const LAST: u64 = 300;
 /// The sizes that were cosigned: those below the bar are in files, the others in the write-ahead log.

@@ -9,6 +9,7 @@ use attestation::entry::LogTime;
 use attestation::event::{Level, Scope};
 use attestation::identity::Identity;
 use attestation::rules::Prefix;
+use testkit::scene::{DAY, START, Scene, did, time};
 use tlog::LeafIndex;
 use trust::graph::{CompactGraph, Edge, Scratch};
 use trust::{
@@ -18,7 +19,6 @@ use trust::{
 use super::Effort;
 use super::measure::{Spread, memory_of};
 use super::report::{Budgets, Table, count, section};
-use crate::scene::{DAY, START, Scene, did, time};
 
 /// Vouches of one DID, on average.
 const VOUCHES: usize = 10;

@@ -5,15 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::load::{self, Outcome, Plan, Requests, percentile};
+use testkit::log::Log;
+
 use super::corpus::{Corpus, Form};
-use super::load::{self, Outcome, Plan, Requests};
-use super::measure::{
-    Spread, bytes_on_disk, cpu_of, cpu_of_self, memory_of, percentile, verification_micros,
-};
+use super::measure::{Spread, bytes_on_disk, cpu_of, cpu_of_self, memory_of, verification_micros};
 use super::peers::{self, Server};
 use super::report::{Budgets, Table, count, not_run, ratio, section};
 use super::{BATCH, BATCH_CONNECTIONS, Effort, SINGLE_CONNECTIONS};
-use crate::log::Log;
 
 /// Budgets of the server are off: they are there to be reached, not to be measured.
 pub const NO_BUDGETS: [&str; 8] = [

@@ -17,8 +17,10 @@
 //! | [`messages`] | messages a second beside adds by hash, and what entries notice of a relay |
 //! | [`attack`] | what honest clients notice of attackers |
 //!
-//! [`load`] makes the load, [`corpus`] what it sends, [`peers`] runs the others, [`measure`] reads clocks
+//! [`load`](testkit::load) makes the load, [`corpus`] what it sends, [`peers`] runs the others, [`measure`] reads clocks
 //! and counters, [`report`] prints.
+
+#![forbid(unsafe_code)]
 
 pub mod add;
 pub mod attack;
@@ -26,7 +28,6 @@ pub mod cold;
 pub mod corpus;
 pub mod cosigned;
 pub mod identities;
-pub mod load;
 pub mod measure;
 pub mod messages;
 pub mod peers;

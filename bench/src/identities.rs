@@ -2,13 +2,14 @@
 //! each has logged its inception. The second kind is checked against a state, and answered with the event and its
 //! proof, so that every receipt tells whose key signed.
 
+use testkit::load::{self, Plan};
+use testkit::log::Log;
+
 use super::add::{NO_BUDGETS, counters, measured};
 use super::corpus::{Corpus, Form};
-use super::load::{self, Plan};
 use super::measure::Spread;
 use super::report::{Table, count, ratio, section};
 use super::{BATCH, BATCH_CONNECTIONS, Effort, SINGLE_CONNECTIONS};
-use crate::log::Log;
 
 /// What one round came to.
 #[derive(Clone, Copy, Debug)]

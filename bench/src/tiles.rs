@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::load::{self, Plan, Requests, percentile};
+use testkit::log::Log;
 use tlog::tile::{TILE_WIDTH, Tile};
 
-use super::load::{self, Plan, Requests};
-use super::measure::{Spread, cpu_of, percentile};
+use super::measure::{Spread, cpu_of};
 use super::peers::{self, Server};
 use super::report::{Table, count, not_run, ratio, section};
 use super::{Effort, READ_CONNECTIONS};
-use crate::log::Log;
 
 /// Most tiles that are read: more than the log keeps in memory, so that the store is read too.
 const TILES: u64 = 4_096;

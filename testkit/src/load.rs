@@ -169,6 +169,12 @@ impl Outcome {
     }
 }
 
+/// The value below which `part` of the sorted values lie.
+pub fn percentile(sorted: &[u32], part: f64) -> f64 {
+    let at = ((sorted.len() as f64 * part) as usize).min(sorted.len().saturating_sub(1));
+    sorted.get(at).map_or(f64::NAN, |value| f64::from(*value))
+}
+
 /// One connection's part of the work: a request, its answer, the next.
 async fn converse(connection: usize, mut stream: TcpStream, work: Arc<Work>) -> Outcome {
     let mut outcome = Outcome::default();

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tlog::encoding::base64;
 
 use crate::attack::{ATTACKER, connect_from};
-use crate::bench::load::{self, Plan, Requests};
+use crate::load::{self, Plan, Requests};
 use crate::log::{Log, ORIGIN};
 use crate::mail::{body, in_millis, now, sealed, send_body};
 use crate::signer::Signer;

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::thread;
 
 use attestation::message::{Action, List};
+use testkit::hostile_mail::beside_hostile_requests;
+use testkit::load::{self, Outcome, Plan, Requests, percentile};
+use testkit::log::Log;
+use testkit::mail::{body, sealed, send_body};
+use testkit::signer::Signer;
 
 use super::add::NO_BUDGETS;
 use super::corpus::{Corpus, Form};
-use super::load::{self, Outcome, Plan, Requests};
-use super::measure::{Spread, percentile};
+use super::measure::Spread;
 use super::report::{Budgets, Table, count, ratio, section};
 use super::{Effort, SINGLE_CONNECTIONS};
-use crate::hostile_mail::beside_hostile_requests;
-use crate::log::Log;
-use crate::mail::{body, sealed, send_body};
-use crate::signer::Signer;
 
 /// Budgets of the relay are off: they are there to be reached, not to be measured.
 const NO_MAIL_BUDGETS: [&str; 14] = [

@@ -12,16 +12,16 @@ use log_server::pool::{Pool, PoolLimits, Turn, Wish};
 use log_server::sequencer::{Accept, Identity, Publication, Sequencer};
 use log_server::signed_record::SignedRecord;
 use log_server::store::rocks::RocksStore;
+use testkit::load::{self, Plan, percentile};
+use testkit::log::{Log, ORIGIN};
+use testkit::signer::Signer;
 use tlog::Hash;
 
 use super::add::NO_BUDGETS;
 use super::corpus::{Corpus, Form};
-use super::load::{self, Plan};
-use super::measure::{bytes_on_disk, memory_of, percentile};
+use super::measure::{bytes_on_disk, memory_of};
 use super::report::{Budgets, Table, count, section};
 use super::{Effort, SINGLE_CONNECTIONS};
-use crate::log::{Log, ORIGIN};
-use crate::signer::Signer;
 
 /// The default of `log-server serve --round-interval`.
 const ROUND_INTERVAL_MS: f64 = 50.0;

@@ -8,11 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use testkit::log::{free_port, terminate};
+use testkit::program;
 use tlog::Hash;
 use tlog::key::{KeyName, KeyType, SignerKey, VerifierKey};
-
-use crate::log::{free_port, terminate};
-use crate::program;
 
 /// A peer's program, from the environment variable of that name; or why there is none, from the variable
 /// with `_WHY` added.

@@ -1,14 +1,24 @@
-//! What the end-to-end tests and the benchmarks share: a real log on loopback, real signers, and the
-//! oracle that reads a log as the public would and recomputes everything.
+//! What tests and benchmarks share: keys, signers and scenes; logs that run as programs, lie, or are far away; load and
+//! attackers; and the oracle that reads a log as the public would and recomputes everything. It links no store: what tests
+//! a crate from inside stands in that crate.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`signer`], [`scene`] | pipelines that sign; a log in memory whose pipelines do what a test says |
+//! | [`log`], [`witness`], [`someone`] | the programs: a log, a witness, somebody at a command line |
+//! | [`oracle`] | reads a log as the public would, and recomputes everything |
+//! | [`liar`], [`detour`], [`throttle`] | what stands between a client and a log: lies, lost answers, a slow line |
+//! | [`load`], [`attack`], [`mail`], [`hostile_mail`] | honest load, attackers, messages, and hostile requests of a relay |
+//! | [`flips`] | one flipped bit in one file, many times |
 
 #![forbid(unsafe_code)]
 
 pub mod attack;
-pub mod bench;
 pub mod detour;
 pub mod flips;
 pub mod hostile_mail;
 pub mod liar;
+pub mod load;
 pub mod log;
 pub mod mail;
 pub mod oracle;

@@ -8,15 +8,14 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
+use testkit::attack::{Attack, Sink, fill_bundle};
+use testkit::load::{self, Outcome, Plan, Requests, percentile};
+use testkit::log::Log;
+use testkit::raise_descriptors;
 
 use super::Effort;
 use super::corpus::Corpus;
-use super::load::{self, Outcome, Plan, Requests};
-use super::measure::percentile;
 use super::report::{Budgets, Table, not_run, section};
-use crate::attack::{Attack, Sink, fill_bundle};
-use crate::log::Log;
-use crate::raise_descriptors;
 
 /// Reads a second: checkpoints, tiles and proofs.
 const READS: f64 = 200.0;

@@ -27,7 +27,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/.." || exit 2
 cache=${AIP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aip}/interop
 mkdir -p "$cache/bin" || exit 2
-interop=$here/interop
+interop=$here/../tests/interop
 . "$interop/tools.sh"
 
 tessera_package=github.com/transparency-dev/tessera/cmd/conformance/posix
@@ -46,14 +46,14 @@ peer() {
 
 go_tool() { command -v go >/dev/null || { echo 'there is no go'; return 1; }; }
 # Pinned in bench/go/go.mod; Go's own cache makes a second build take a second.
-get_tessera() { go_tool && (cd "$here/bench/go" && nice go build -buildvcs=false -o "$cache/bin/tessera-posix" "$tessera_package"); }
+get_tessera() { go_tool && (cd "$here/go" && nice go build -buildvcs=false -o "$cache/bin/tessera-posix" "$tessera_package"); }
 get_cosign() {
     go version -m "$cache/bin/cosign" 2>/dev/null | grep -q "$cosign_module[[:space:]]$cosign_version" ||
         { go_tool && GOBIN="$cache/bin" nice go install "$cosign_module/cmd/cosign@$cosign_version"; }
 }
 get_python() { command -v python3 >/dev/null || { echo 'there is no python3'; return 1; }; }
 
-cargo build --release --quiet -p log-server -p witness -p aip-attest -p tests \
+cargo build --release --quiet -p log-server -p witness -p aip-attest -p bench \
     --bin log-server --bin witness --bin aip-attest --bin bench || exit 2
 bench=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/bench
 

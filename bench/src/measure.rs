@@ -36,12 +36,6 @@ impl Spread {
     }
 }
 
-/// The value below which `part` of the sorted values lie.
-pub fn percentile(sorted: &[u32], part: f64) -> f64 {
-    let at = ((sorted.len() as f64 * part) as usize).min(sorted.len().saturating_sub(1));
-    sorted.get(at).map_or(f64::NAN, |value| f64::from(*value))
-}
-
 /// The CPU time a process has used, in user and kernel mode, all its threads together. The kernel tells it
 /// in hundredths of a second.
 pub fn cpu_of(pid: u32) -> Duration {

@@ -7,17 +7,17 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use attestation::entry::Visibility;
+use testkit::load::{self, Plan};
+use testkit::log::{Log, ORIGIN};
+use testkit::program;
+use testkit::signer::Signer;
 
 use super::Effort;
 use super::add::NO_BUDGETS;
 use super::corpus::{Corpus, Form};
-use super::load::{self, Plan};
 use super::measure::{Spread, cpu_of_ended_children};
 use super::peers;
 use super::report::{Budgets, Table, not_run, ratio, section};
-use crate::log::{Log, ORIGIN};
-use crate::program;
-use crate::signer::Signer;
 
 /// Runs both and prints them.
 pub fn run(effort: &Effort, corpus: &Corpus, budgets: &mut Budgets) {

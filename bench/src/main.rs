@@ -1,17 +1,15 @@
 //! `bench [--quick | --full] [--rounds N] [--entries N] [SECTION …]`: runs the benchmarks and prints their
-//! tables. `tests/bench.sh` builds it, installs the peers, and names them in `BENCH_…` variables.
+//! tables. `bench/bench.sh` builds it, installs the peers, and names them in `BENCH_…` variables.
 
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use tests::bench::corpus::Corpus;
-use tests::bench::measure::{load_average, machine};
-use tests::bench::report::Budgets;
-use tests::bench::{
-    Effort, add, attack, cold, cosigned, identities, messages, start, trees, trust, witnesses,
-};
+use bench::corpus::Corpus;
+use bench::measure::{load_average, machine};
+use bench::report::Budgets;
+use bench::{Effort, add, attack, cold, cosigned, identities, messages, start, trees, trust, witnesses};
 
 fn main() -> ExitCode {
     let mut effort = Effort::QUICK;

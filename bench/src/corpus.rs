@@ -7,13 +7,12 @@ use attestation::entry::Visibility;
 use attestation::event::{Capabilities, Commitment, Event, IdentityEvent, PendingEvent};
 use attestation::receipt::{Signers, Verdict, VerifyPolicy};
 use serde_json::{Value, json};
+use testkit::load::{Outcome, Requests};
+use testkit::log::ORIGIN;
+use testkit::signer::{Signed, Signer};
 use tlog::Hash;
 use tlog::encoding::base64;
 use tlog::policy::Policy;
-
-use super::load::{Outcome, Requests};
-use crate::log::ORIGIN;
-use crate::signer::{Signed, Signer};
 
 /// Signed statements. The same ones go to a new log in every round.
 pub struct Corpus {

@@ -5,14 +5,15 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::load::{self, Outcome, Plan, Requests, percentile};
+use testkit::log::Log;
+use testkit::witness::Witness;
+
 use super::add::{NO_BUDGETS, counters};
 use super::corpus::{Corpus, Form};
-use super::load::{self, Outcome, Plan, Requests};
-use super::measure::{Spread, percentile};
+use super::measure::Spread;
 use super::report::{Budgets, Table, count, ratio, section};
 use super::{BATCH, Effort};
-use crate::log::Log;
-use crate::witness::Witness;
 
 /// Connections that send batches: with fewer, a log that publishes once a second waits for its clients.
 const CONNECTIONS: usize = 64;

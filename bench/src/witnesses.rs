@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::load::{self, Outcome, Plan, Requests, percentile};
 use tlog::add_checkpoint::AddCheckpoint;
 use tlog::checkpoint::Checkpoint;
 use tlog::key::{KeyName, KeyType, SignerKey, VerifierKey};
@@ -14,8 +15,7 @@ use tlog::note::NoteSignature;
 use tlog::{Hash, TreeSize};
 
 use super::Effort;
-use super::load::{self, Outcome, Plan, Requests};
-use super::measure::{Spread, cpu_of, cpu_of_self, percentile};
+use super::measure::{Spread, cpu_of, cpu_of_self};
 use super::peers::{self, Server};
 use super::report::{Budgets, Table, count, not_run, ratio, section};
 

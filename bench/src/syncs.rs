@@ -6,13 +6,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use testkit::load::{self, Plan};
+use testkit::log::{Log, terminate};
+
 use super::add::{NO_BUDGETS, counters};
 use super::corpus::{Corpus, Form};
-use super::load::{self, Plan};
 use super::peers::{self, Server};
 use super::report::{Budgets, Table, count, not_run};
 use super::{BATCH, BATCH_CONNECTIONS, Effort, SINGLE_CONNECTIONS};
-use crate::log::{Log, terminate};
 
 /// Counts the syncs of a round and prints them.
 pub fn run(effort: &Effort, corpus: &Corpus, budgets: &mut Budgets) {
