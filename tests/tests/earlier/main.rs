@@ -10,9 +10,9 @@ use std::process::{Child, Command, Output, Stdio};
 
 use reqwest::blocking::Client;
 use tempfile::TempDir;
-use tests::log::{free_port, spawn_server, terminate};
-use tests::program;
-use tests::someone::Someone;
+use testkit::log::{free_port, spawn_server, terminate};
+use testkit::program;
+use testkit::someone::Someone;
 
 const RELEASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/earlier/release-0.1.0.tar.gz");
 
