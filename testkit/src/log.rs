@@ -130,6 +130,12 @@ impl Log {
         self.server.as_ref().expect("the log runs").id()
     }
 
+    /// Sends the server a signal, such as `KILL`, and waits for nothing.
+    pub fn signal(&self, name: &str) {
+        let killed = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(killed.expect("kill runs").success(), "the process is ours");
+    }
+
     /// Ends the server as a power switch would end a process.
     pub fn kill(&mut self) {
         let mut server = self.server.take().expect("the log runs");

@@ -68,7 +68,7 @@ fn the_map_names_every_crate() {
     }
 }
 
-/// tlog ← attestation ← trust ← {log-server, witness, aip-attest}; trust ← testkit ← {bench, tests}; log-server ← bench; tlog ← service ← {log-server, witness};
+/// tlog ← attestation ← trust ← {log-server, witness, aip-attest}; trust ← testkit ← {bench, torture, tests}; log-server ← bench ← torture ← tests; tlog ← service ← {log-server, witness};
 /// tlog ← log-client ← {log-server, witness, aip-attest}; manual ← {service, log-server, witness, aip-attest}.
 #[test]
 fn the_arrows_point_one_way() {
@@ -85,6 +85,7 @@ fn the_arrows_point_one_way() {
         "testkit",
         "bench",
         "tests",
+        "torture",
     ];
     for (package, may_need) in [
         ("tlog", &[][..]),
