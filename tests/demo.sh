@@ -2,10 +2,11 @@
 # offline; a deploy that is gated on trust and triggered by a message, a key that is stolen and taken back; then witnesses fail, and the log lies.
 
 started=$(date +%s)
-build -p log-server -p witness -p aip-attest --bin log-server --bin witness --bin aip-attest
+build -p log-server -p witness -p monitor -p aip-attest --bin log-server --bin witness --bin monitor --bin aip-attest
 built=$(date +%s)
 log_server=$target/release/log-server
 witness=$target/release/witness
+monitor=$target/release/monitor
 attest=$target/release/aip-attest
 folder=$(mktemp -d)
 pids=
@@ -85,7 +86,7 @@ fi
 $isolated "$attest" verify dist/aip-source.tar.gz --receipts receipts --signer "$did" 2>/dev/null | show
 verified=$(date +%s)
 $isolated "$attest" verify dist --receipts receipts --signer "$did" >/dev/null 2>&1 || broken "the programs do not verify"
-"$witness" monitor --policy policy --dir monitor --once >monitored 2>&1 || broken "the monitor: $(cat monitored)"
+"$monitor" --policy policy --dir monitor --once >monitored 2>&1 || broken "the monitor: $(cat monitored)"
 echo "and a monitor has read every entry" | show
 
 step "A deploy gate: the organisation vouches for the pipeline, whose own key may vouch for nobody"
@@ -127,7 +128,7 @@ step "The key is stolen: a thief signs, the monitor tells the owner, the owner t
 echo "not the owner's" >thief/loot
 AIP_DID=$did AIP_PRIVATE_KEY=$("$attest" key export) HOME=$folder/thief \
     "$attest" sign thief/loot --log "http://$log" --receipts receipts >out 2>/dev/null || broken "the thief cannot sign"
-"$witness" monitor --policy policy --dir monitor --watch-did "$did" --once >alerts 2>/dev/null || broken "the monitor"
+"$monitor" --policy policy --dir monitor --watch-did "$did" --once >alerts 2>/dev/null || broken "the monitor"
 grep ' of .*  index ' alerts | tail -n 1 | show
 stolen=$(sed -n 's/.*  index \([0-9]*\)  .*/\1/p' alerts | tail -n 1)
 gate thief/loot || broken "nobody knows yet"
@@ -159,7 +160,7 @@ for number in 1 2 3; do echo "not what was logged: $number" >"other/$number"; do
 HOME=$folder/other "$attest" sign other/1 other/2 other/3 --log "http://$address" --receipts other >out 2>&1 ||
     broken "the liar's log: $(cat out)"
 sed "/^log /s|http://.*|http://$address|" policy >policy.fork
-if "$witness" monitor --policy policy.fork --dir monitor --once >out 2>/dev/null; then broken "the fork was not seen"; fi
+if "$monitor" --policy policy.fork --dir monitor --once >out 2>/dev/null; then broken "the fork was not seen"; fi
 head -n 1 out | show
 "$attest" inspect --finding "$(ls monitor/findings/*.json | head -n 1)" 2>/dev/null | head -n 2 | show
 cd "$root"

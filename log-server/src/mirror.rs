@@ -94,7 +94,7 @@ impl Mirror<'_> {
             Failure::no("the log contradicts the checkpoint in the folder")
                 .because(why)
                 .hint("keep the folder: both checkpoints are signed, and one of them is false")
-                .hint("`witness monitor` and `aip log sync` keep such a pair as a finding that convicts the log")
+                .hint("`monitor` and `aip log sync` keep such a pair as a finding that convicts the log")
         };
         if new.size < old.size {
             return Err(contradicts(format!("its tree has {} entries, and had {}", new.size, old.size)));

@@ -1,4 +1,4 @@
-//! Manual pages of the three programs, in roff: what clap knows of a command, and behind it EXAMPLES, EXIT STATUS,
+//! Manual pages of the programs, in roff: what clap knows of a command, and behind it EXAMPLES, EXIT STATUS,
 //! ENVIRONMENT and FILES, which it does not.
 //!
 //! In scope: which sections a page has, and how they are written. Out of scope: what a program says in them, which is a

@@ -12,6 +12,7 @@
 
 pub mod addresses;
 pub mod bodies;
+pub mod bounded;
 pub mod clock;
 pub mod connections;
 pub mod disk;

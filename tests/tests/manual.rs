@@ -1,4 +1,4 @@
-//! The manual pages of the three programs say of every command what to type, what comes of it, and what else it reads.
+//! The manual pages of the programs say of every command what to type, what comes of it, and what else it reads.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -47,7 +47,9 @@ fn variables(crates: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn every_page_has_examples_exit_status_environment_and_files() {
-    for (name, at_least) in [("aip", 30), ("aip-attest", 30), ("log-server", 10), ("witness", 7)] {
+    for (name, at_least) in
+        [("aip", 30), ("aip-attest", 30), ("log-server", 10), ("witness", 7), ("monitor", 2)]
+    {
         let pages = pages(name);
         assert!(pages.len() >= at_least, "{name}: {} pages", pages.len());
         for (page, text) in &pages {
@@ -72,10 +74,11 @@ fn every_variable_that_is_read_stands_in_a_manual() {
         ("aip", &["aip-attest", "log-client"][..]),
         ("log-server", &["log-server", "service"]),
         ("witness", &["witness", "service"]),
+        ("monitor", &["monitor", "log-client", "service"]),
     ] {
         let pages: String = pages(name).into_iter().map(|(_, text)| text.replace("\\_", "_")).collect();
         let read = variables(crates);
-        assert!(read.len() > 5, "the check itself works: {read:?}");
+        assert!(read.len() > 1, "the check itself works: {read:?}");
         // What another program reads, and this one speaks of.
         let spoken_of: &[&str] = match name {
             "log-server" => &["AIP_WITNESS_DIR"],

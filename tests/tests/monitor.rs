@@ -39,14 +39,14 @@ impl Place {
     }
 
     fn monitor(&self, flags: &[&str]) -> Command {
-        let mut command = Command::new(program("witness"));
-        command.arg("monitor").arg("--policy").arg(self.path("policy"));
+        let mut command = Command::new(program("monitor"));
+        command.arg("--policy").arg(self.path("policy"));
         command.arg("--dir").arg(self.path("state")).args(flags).stdin(Stdio::null());
         command
     }
 
     fn once(&self, flags: &[&str]) -> Output {
-        self.monitor(&[&["--once", "--json"], flags].concat()).output().expect("witness runs")
+        self.monitor(&[&["--once", "--json"], flags].concat()).output().expect("monitor runs")
     }
 
     fn findings(&self) -> Vec<PathBuf> {
@@ -217,7 +217,7 @@ fn r18_killed_at_any_time_nothing_is_missed_or_doubled() {
         for kill in 0..kills {
             let out = OpenOptions::new().create(true).append(true).open(&printed).expect("a file");
             let mut monitor =
-                place.monitor(&flags).stdout(out).stderr(Stdio::null()).spawn().expect("witness runs");
+                place.monitor(&flags).stdout(out).stderr(Stdio::null()).spawn().expect("monitor runs");
             // From 5 to 300 ms, a different time each, the same in every run.
             std::thread::park_timeout(Duration::from_millis(5 + kill * 7919 % 296));
             assert_eq!(monitor.try_wait().expect("ours"), None, "it runs until it is killed");
@@ -227,7 +227,7 @@ fn r18_killed_at_any_time_nothing_is_missed_or_doubled() {
         stop.store(true, Ordering::Relaxed);
         load.join().expect("the log takes entries")
     });
-    let last = place.monitor(&[&["--once"], &flags[..]].concat()).output().expect("witness runs");
+    let last = place.monitor(&[&["--once"], &flags[..]].concat()).output().expect("monitor runs");
     assert_eq!(last.status.code(), Some(0), "{}", String::from_utf8_lossy(&last.stderr));
     std::fs::write(place.path("last"), &last.stdout).expect("written");
 
@@ -278,7 +278,7 @@ fn only_what_has_no_receipt_of_ones_own_is_an_alarm() {
     let posting = ["--webhook", &hook.url, "--webhook-key", &key, "--allow-private-webhook"];
     let once = |flags: &[&str]| {
         let flags = [&["--once", "--watch-did", &did], flags].concat();
-        let output = place.monitor(&flags).output().expect("witness runs");
+        let output = place.monitor(&flags).output().expect("monitor runs");
         let out = String::from_utf8(output.stdout).expect("text");
         (output.status.code(), out, String::from_utf8_lossy(&output.stderr).into_owned())
     };

@@ -83,7 +83,7 @@ fn every_flag_that_a_page_names_exists() {
         "--quick",
     ];
     let mut known = String::new();
-    for program in ["aip-attest", "log-server", "witness"] {
+    for program in ["aip-attest", "log-server", "witness", "monitor"] {
         help(&testkit::program(program), &[], &mut known);
     }
     let known = flags(&known);

@@ -7,7 +7,7 @@
 //!            logs ◀── lists         state ◀──┘   one writer: check, set, one synced write for all who wait
 //! ```
 //! The order of its checks, its state, time, keys and contradictions: `specs/witness.md`, which `cosigner` has as its text.
-//! Beside it, [`monitor`] reads the entries that a witness does not, and shares nothing with it but this program.
+//! The crate `monitor` reads the entries that a witness does not; [`beside`] starts its program.
 //!
 //! `decide`, `log_list` and `clock` are rules: pure functions. `state` is the only one that writes. `http`, `lists`
 //! and `store` are shells. Mathematics and formats live in `tlog`.
@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agreement;
+pub mod beside;
 pub mod clock;
 pub mod config;
 pub mod cosigner;
@@ -28,7 +29,6 @@ pub mod lists;
 pub mod log_list;
 pub mod logs;
 pub mod metrics;
-pub mod monitor;
 pub mod opening;
 pub mod record;
 pub mod serve;
@@ -36,7 +36,6 @@ pub mod state;
 pub mod status;
 pub mod store;
 
-mod bounded;
 mod directory;
 mod salvage;
 

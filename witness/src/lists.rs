@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use service::bounded::{self, Body};
 use service::durable::replace;
 use tlog::key::VerifierKey;
 
-use crate::bounded::{self, Body};
 use crate::config::{ConfigError, WitnessFile, read};
 use crate::log_list::{self, HEADER, Owner, Stanza};
 use crate::logs::{Logs, LogsError, learn};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use service::program;
-use witness::{Failure, findings, fsck, init, monitor, serve, status};
+use witness::{Failure, beside, findings, fsck, init, serve, status};
 
 mod manual;
 
@@ -27,7 +27,7 @@ enum Command {
     #[command(alias = "evidence")]
     Findings(findings::Args),
     Fsck(fsck::Args),
-    Monitor(monitor::Args),
+    Monitor(beside::Args),
     Man(program::ManArgs),
 }
 
@@ -49,7 +49,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             return Ok(code);
         }
         Command::Man(args) => program::man(&args, Cli::command(), &manual::MANUAL).map(|()| String::new())?,
-        Command::Monitor(args) => return monitor::run(&args).map(ExitCode::from),
+        // What clap read is not what was typed: it takes a `--` away.
+        Command::Monitor(_) => return Err(beside::become_monitor(std::env::args_os().skip(2))),
     };
     program::print(&text)?;
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ pub(crate) const MANUAL: Manual = Manual {
     examples: EXAMPLES,
     exit_status: &[
         ("0", "it was done, or checked and nothing is wrong"),
-        ("1", "it was checked: something is damaged, or a monitor has findings"),
+        ("1", "it was checked: something is damaged"),
         ("2", "it is refused, or could not be done or checked: a person has to look"),
         ("70", "the disk is full, read-only or failing, or a write failed: start it again"),
     ],
@@ -69,8 +69,8 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "monitor",
         &[example(
-            "$ monitor --policy policy --dir /var/lib/aip-monitor --watch-did did:aip:56475aa75463474c0285df5dbf2bcab7",
-            "follow a log, and tell of every entry in this name",
+            "$ monitor --policy policy --dir /var/lib/aip-monitor --once",
+            "as `monitor --policy policy --dir /var/lib/aip-monitor --once`",
         )],
     ),
     (

@@ -12,7 +12,7 @@ const SHELL: &str = r#"
 page_run() {
     page_command=$(cat "$PAGE_OUT/$1.command")
     case $page_command in
-        'log-server serve '* | 'witness serve '* | 'witness monitor '*'--metrics '*)
+        'log-server serve '* | 'witness serve '* | 'monitor '*'--metrics '*)
             # In the foreground on the page: its reader has another terminal for what follows.
             page_command="${page_command%&} &" ;;
     esac

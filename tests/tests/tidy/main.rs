@@ -68,8 +68,9 @@ fn the_map_names_every_crate() {
     }
 }
 
-/// tlog ← attestation ← trust ← {log-server, witness, aip-attest}; trust ← testkit ← {bench, torture, tests}; log-server ← bench ← torture ← tests; tlog ← service ← {log-server, witness};
-/// tlog ← log-client ← {log-server, witness, aip-attest}; manual ← {service, log-server, witness, aip-attest}.
+/// tlog ← attestation ← trust ← {log-server, aip-attest}; attestation ← {witness, monitor}; tlog ← log-client ← {log-server, monitor, aip-attest};
+/// tlog ← service ← {log-server, witness, monitor}; manual ← {service, log-server, witness, monitor, aip-attest};
+/// trust ← testkit ← {bench, torture, tests}; log-server ← bench ← torture ← tests.
 #[test]
 fn the_arrows_point_one_way() {
     let ours = [
@@ -81,6 +82,7 @@ fn the_arrows_point_one_way() {
         "log_client",
         "log_server",
         "witness",
+        "monitor",
         "aip_attest",
         "testkit",
         "bench",
@@ -95,7 +97,8 @@ fn the_arrows_point_one_way() {
         ("service", &["manual", "tlog"]),
         ("log-client", &["tlog"]),
         ("log-server", &["attestation", "log_client", "manual", "service", "tlog", "trust"]),
-        ("witness", &["attestation", "log_client", "manual", "service", "tlog", "trust"]),
+        ("witness", &["attestation", "manual", "service", "tlog"]),
+        ("monitor", &["attestation", "log_client", "manual", "service", "tlog"]),
         ("aip-attest", &["attestation", "log_client", "manual", "tlog", "trust"]),
         ("testkit", &["attestation", "tlog", "trust"]),
         (
@@ -123,6 +126,10 @@ fn the_command_line_builds_without_rocksdb_and_the_core_without_a_runtime() {
         !has("testkit", "rocksdb") && !has("testkit", "librocksdb_sys"),
         "what tests share links no store"
     );
+    for library in ["log_client", "rayon", "indicatif", "trust"] {
+        assert!(has("monitor", library) || library == "trust");
+        assert!(!has("witness", library), "a witness reads no log: no {library}");
+    }
     for library in ["tokio", "reqwest", "hyper", "axum", "rocksdb", "getrandom"] {
         assert!(!has("tlog", library), "tlog is pure: no {library}");
         assert!(!has("attestation", library), "attestation is pure: no {library}");

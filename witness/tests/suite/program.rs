@@ -1,10 +1,12 @@
 //! What the program promises its operator: one process, reload, signals, slow clients, fsync before the answer.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -372,4 +374,71 @@ fn wit_7_a_failed_sync_ends_the_process() {
     let seen = Checkpoint::parse(Note::parse(note.as_bytes()).expect("a note").text()).expect("a checkpoint");
     assert!(seen.size.get() >= cosigned, "{} of {cosigned}", seen.size);
     assert_eq!(server.add(log.request(seen.size.get(), 60)).0, 200);
+}
+
+/// A folder with this witness in it, and beside it or in a folder of PATH a `monitor` that prints what it was called with.
+struct Install {
+    folder: tempfile::TempDir,
+}
+
+impl Install {
+    fn new(monitors: &[&str]) -> Self {
+        let install = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        for name in ["bin", "path"] {
+            fs::create_dir(install.folder.path().join(name)).expect("a folder");
+        }
+        fs::copy(program(), install.folder.path().join("bin/witness")).expect("copied");
+        for place in monitors {
+            let path = install.folder.path().join(place).join("monitor");
+            fs::write(&path, format!("#!/bin/sh\nprintf '%s\\n' {place} $$ \"$@\"\nexit 1\n"))
+                .expect("written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
+        }
+        install
+    }
+
+    /// The exit code of `witness ARGS`, the lines that it prints, what it says, and its process.
+    fn call(&self, args: &[&OsStr]) -> (Option<i32>, Vec<OsString>, String, u32) {
+        let bin = self.folder.path().join("bin/witness");
+        let mut command = Command::new(bin);
+        command.args(args).env("PATH", self.folder.path().join("path"));
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let pid = child.id();
+        let output = child.wait_with_output().expect("it ends");
+        let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let lines = lines.map(|line| OsStr::from_bytes(line).to_owned()).collect();
+        (output.status.code(), lines, String::from_utf8_lossy(&output.stderr).into_owned(), pid)
+    }
+}
+
+#[test]
+fn witness_monitor_becomes_the_monitor_beside_it() {
+    let typed = ["monitor", "--", "--help", "--version", "-x", "", "a b", "--", "--dir="].map(OsStr::new);
+    let typed = [&typed[..], &[OsStr::from_bytes(b"\xff")]].concat();
+    // An empty argument is an empty line, which is left out of what was printed.
+    let given: Vec<&OsStr> = typed[1..].iter().copied().filter(|arg| !arg.is_empty()).collect();
+    for (monitors, taken) in [(&["bin", "path"][..], "bin"), (&["path"], "path")] {
+        let install = Install::new(monitors);
+        let (code, lines, stderr, pid) = install.call(&typed);
+        assert_eq!((code, stderr.as_str()), (Some(1), ""));
+        // The same process: signals and supervisors reach it.
+        assert_eq!((lines[0].as_os_str(), lines[1].to_str()), (OsStr::new(taken), Some(&*pid.to_string())));
+        assert_eq!(lines[2..], given);
+        for flag in ["--help", "--version", "man"] {
+            assert_eq!(install.call(&["monitor", flag].map(OsStr::new)).1[2..], [flag]);
+        }
+    }
+    let none = Install::new(&[]);
+    let (code, lines, stderr, _) = none.call(&["monitor", "--once"].map(OsStr::new));
+    assert_eq!((code, lines.len()), (Some(2), 0), "{stderr}");
+    assert!(stderr.contains("`monitor`") && stderr.contains("\nhint: "), "{stderr}");
+    // The help of the witness names it all the same.
+    let (code, lines, _, _) = none.call(&[OsStr::new("--help")]);
+    assert!(code == Some(0) && lines.iter().any(|line| line.to_string_lossy().starts_with("  monitor ")));
+    // One that is no program says so.
+    let broken = Install::new(&["bin"]);
+    let path = broken.folder.path().join("bin/monitor");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("no program");
+    let (code, _, stderr, _) = broken.call(&[OsStr::new("monitor")]);
+    assert!(code == Some(2) && stderr.contains("cannot run `") && stderr.contains("bin/monitor"), "{stderr}");
 }

@@ -22,13 +22,13 @@ use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::blocking::Client;
+use service::bounded;
 use tlog::encoding::base64;
 use tlog::key::{KeyName, KeyType, SignerKey};
 use tlog::note::Note;
 use zeroize::Zeroizing;
 
 use crate::Failure;
-use crate::bounded;
 
 /// Where alerts are posted, and by whom. Not to be printed: the URL often is a secret.
 pub(crate) struct Webhook {

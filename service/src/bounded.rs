@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// How a body was read.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Body {
+pub enum Body {
     /// All of it.
     Whole(Vec<u8>),
     /// The first bytes, up to the limit; there are more.
@@ -18,7 +18,10 @@ pub(crate) enum Body {
 }
 
 /// Reads to the end, to `limit` bytes, or until `time` is over. It waits for one more piece then, at most.
-pub(crate) fn read(mut from: impl io::Read, limit: usize, time: Duration) -> io::Result<Body> {
+///
+/// # Errors
+/// What `from` answers, but for an interrupted read, which goes on.
+pub fn read(mut from: impl io::Read, limit: usize, time: Duration) -> io::Result<Body> {
     let start = Instant::now();
     let mut body = Vec::new();
     let mut piece = [0; 32 << 10];

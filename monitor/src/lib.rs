@@ -1,4 +1,4 @@
-//! `monitor`: follows a log from its entries, holds every checkpoint against all before it and against what
+//! A monitor of transparency logs: follows a log from its entries, holds every checkpoint against all before it and against what
 //! others were shown, and keeps what it finds with its proof.
 //!
 //! ```text
@@ -7,6 +7,8 @@
 //! ```
 //! A monitor needs nothing of the log but its key and C2SP tiles, and owes it nothing. What it must be believed
 //! about is in `specs/finding.md`; the rules are in `attestation::leaf` and `tlog`.
+
+#![forbid(unsafe_code)]
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -20,13 +22,13 @@ use tlog::Hash;
 use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 
-use crate::Failure;
+use log_client::Until;
+use service::span::{Pause, Span};
+
 use alert::Delivery;
 use finding::Findings;
 use follow::{Follower, Found, Log, Round, Settings, View};
 use known::{Known, Whose};
-use log_client::Until;
-use service::span::{Pause, Span};
 use source::Source;
 use told::Told;
 use webhook::{Reach, Webhook, WebhookError};
@@ -46,6 +48,8 @@ mod state;
 mod told;
 mod tree;
 mod webhook;
+
+pub use service::Failure;
 
 /// Follow a log: rebuild its tree from its entries and report what is wrong
 ///

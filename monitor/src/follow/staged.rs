@@ -12,9 +12,9 @@ use attestation::leaf::{BrokenRule, Leaf, Rule};
 use attestation::rules::{Artifact, Prefix};
 use tlog::LeafIndex;
 
-use super::super::earlier::{Earlier, references};
-use super::super::identities::{Identities, LoggedEvent};
 use crate::Failure;
+use crate::earlier::{Earlier, references};
+use crate::identities::{Identities, LoggedEvent};
 
 /// A leaf that breaks a rule, and what shows it.
 pub(super) struct Bad<'a> {

@@ -18,8 +18,8 @@ use attestation::entry::Entry;
 use attestation::identity::Identity;
 use tlog::LeafIndex;
 
-use super::record;
 use crate::Failure;
+use crate::record;
 
 /// The record of identity events.
 #[derive(Debug)]

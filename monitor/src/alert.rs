@@ -16,8 +16,8 @@ use service::durable::replace;
 use tlog::LeafIndex;
 use tlog::encoding::base64;
 
-use super::record;
 use crate::Failure;
+use crate::record;
 
 /// One line of the record, newline included, of an entry that is seen `now`.
 pub(crate) fn line(

@@ -21,8 +21,8 @@ use tlog::Hash;
 use tlog::merkle::leaf_hash;
 use tlog::policy::Policy;
 
-use super::told::Told;
 use crate::Failure;
+use crate::told::Told;
 
 /// The receipts of one's own runs.
 pub(super) struct Known {

@@ -9,9 +9,9 @@ use tlog::note::Note;
 
 use super::{Follower, Round, Stop, View, cannot_use, not_a_fork};
 use crate::Failure;
-use crate::monitor::metrics;
-use crate::monitor::state::{Ahead, Seen};
-use crate::monitor::tree::SignedTree;
+use crate::metrics;
+use crate::state::{Ahead, Seen};
+use crate::tree::SignedTree;
 
 impl Follower {
     /// Holds what others were shown against what we were.

@@ -30,16 +30,16 @@ use tlog::tile::{Resource, TILE_WIDTH, Tile};
 use tlog::{LeafIndex, TreeSize, bundle};
 
 use self::staged::{Bad, Staged};
-use super::alert::{self, Alerts};
-use super::earlier::Earlier;
-use super::finding::{Findings, Kept};
-use super::identities::Identities;
-use super::metrics;
-use super::progress::Progress;
-use super::source::{Source, StoredEnvelope, in_parallel};
-use super::state::{Seen, State, StateFile};
-use super::tree::{SignedTree, TreeError, edge_proof};
 use crate::Failure;
+use crate::alert::{self, Alerts};
+use crate::earlier::Earlier;
+use crate::finding::{Findings, Kept};
+use crate::identities::Identities;
+use crate::metrics;
+use crate::progress::Progress;
+use crate::source::{Source, StoredEnvelope, in_parallel};
+use crate::state::{Seen, State, StateFile};
+use crate::tree::{SignedTree, TreeError, edge_proof};
 
 mod staged;
 mod views;

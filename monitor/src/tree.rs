@@ -12,7 +12,7 @@ use tlog::note::Note;
 use tlog::reader::{self, NotTheTrees, Want};
 use tlog::tile::{Edge, Resource, TILE_WIDTH, Tile, TileHashReader};
 
-use super::source::Source;
+use crate::source::Source;
 
 /// A signed tree that is read as it is asked for. Every hash it answers leads to the checkpoint's root.
 pub(crate) struct SignedTree<'a> {
