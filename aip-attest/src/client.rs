@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use attestation::Did;
+use attestation::api::{self, EvidenceQuery, python};
 use attestation::lists::{ListKey, Listed};
 use attestation::message::Route;
 use log_client::{ReadError, Request, Until};
@@ -19,6 +20,7 @@ use reqwest::StatusCode;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tlog::Hash;
 use tlog::key::Ed25519PublicKey;
@@ -106,10 +108,12 @@ impl Client {
     /// One page of the entries about an artifact, newest first. `next` is the path of a further page, as
     /// the log gave it.
     pub fn entries(&self, artifact: &Hash, next: Option<&str>) -> Result<EntryList, ClientError> {
-        let first = format!("/api/v1/entries?artifact=sha256:{artifact}&order=desc&limit=100");
+        let first = format!("{}?artifact=sha256:{artifact}&order=desc&limit=100", api::ENTRIES);
         let path = next.unwrap_or(&first);
         // The log says where its next page is: of this list it may say so, of nothing else.
-        if !path.starts_with("/api/v1/entries?") || path.contains(char::is_control) {
+        if !path.strip_prefix(api::ENTRIES).is_some_and(|query| query.starts_with('?'))
+            || path.contains(char::is_control)
+        {
             return Err(self.malformed(path, "the next page is not one of /api/v1/entries".into()));
         }
         let got = self.get(path)?;
@@ -118,19 +122,18 @@ impl Client {
 
     /// The receipt of the entry at an index.
     pub fn receipt(&self, index: u64) -> Result<Vec<u8>, ClientError> {
-        Ok(self.get(&format!("/api/v1/entries/{index}/receipt"))?.body)
+        Ok(self.get(&format!("{}/{index}/receipt", api::ENTRIES))?.body)
     }
 
     /// Evidence about a DID (`specs/http.md`).
-    pub fn evidence(&self, query: &serde_json::Value) -> Result<Vec<u8>, ClientError> {
-        let path = "/api/v1/evidence";
-        Ok(self.send(path, post_json(path, query.to_string()))?.body)
+    pub fn evidence(&self, query: &EvidenceQuery) -> Result<Vec<u8>, ClientError> {
+        Ok(self.send(api::EVIDENCE, post_json(api::EVIDENCE, to_json(query)))?.body)
     }
 
     /// The lists with these names, at most 64; an empty one for each of which nothing stands there.
     pub fn lists(&self, keys: &[ListKey]) -> Result<BTreeMap<ListKey, Vec<Listed>>, ClientError> {
         let names: Vec<String> = keys.iter().map(|key| format!("key={key}")).collect();
-        let path = format!("/api/v1/lists?{}", names.join("&"));
+        let path = format!("{}?{}", api::LISTS, names.join("&"));
         let got = self.get(&path)?;
         answer::lists(&got.body, keys).map_err(|what| self.malformed(&path, what))
     }
@@ -156,8 +159,8 @@ impl Client {
     }
 
     /// Hands mail of Python `aip` to its interface. The token of a log that asks for one goes along.
-    pub fn python_message(&self, body: String) -> Result<(), ClientError> {
-        let request = post_json("/message", body);
+    pub fn python_message(&self, message: &python::Message) -> Result<(), ClientError> {
+        let request = post_json("/message", to_json(message));
         let request = match &self.authorization {
             None => request,
             Some(authorization) => request.header(AUTHORIZATION, authorization.clone()),
@@ -184,27 +187,26 @@ impl Client {
 
     /// Submits a JSON array of `count` submissions.
     pub fn submit(&self, array: String, count: usize) -> Result<Vec<Answer>, ClientError> {
-        let path = "/api/v1/entries";
         // The log answers before the request ends, so that what it knows by then is not lost.
         let wait = self.left().as_secs().saturating_sub(1).clamp(1, LONGEST_WAIT);
         let prefer = HeaderValue::try_from(format!("wait={wait}")).expect("digits");
-        let request = post_json(path, array).header(HeaderName::from_static("prefer"), prefer);
+        let request = post_json(api::ENTRIES, array).header(HeaderName::from_static("prefer"), prefer);
         let request = match &self.authorization {
             None => request,
             Some(authorization) => request.header(AUTHORIZATION, authorization.clone()),
         };
-        let got = self.send(path, request)?;
+        let got = self.send(api::ENTRIES, request)?;
         let answers = answer::results(&got.body, got.retry_after);
-        let answers = answers.map_err(|what| self.malformed(path, what))?;
+        let answers = answers.map_err(|what| self.malformed(api::ENTRIES, what))?;
         if answers.len() == count {
             return Ok(answers);
         }
-        Err(self.malformed(path, format!("{} results for {count} submissions", answers.len())))
+        Err(self.malformed(api::ENTRIES, format!("{} results for {count} submissions", answers.len())))
     }
 
     /// What became of a claim that was committed.
     pub fn claim(&self, claim: &Hash) -> Result<Answer, ClientError> {
-        let path = format!("/api/v1/claims/{claim}");
+        let path = api::claim(claim);
         let got = self.get(&path)?;
         answer::result(&got.body, got.retry_after).map_err(|what| self.malformed(&path, what))
     }
@@ -251,6 +253,10 @@ fn no_success(path: &str, answer: log_client::Answer) -> ClientError {
     }
     let problem = Box::new(Problem::read(&answer.body, answer.status.as_u16()));
     ClientError::Refused { retry_after: retry_after(&answer.headers), problem, url: answer.url }
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("strings and numbers are JSON")
 }
 
 fn post_json(path: &str, body: String) -> Request {

@@ -11,13 +11,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use attestation::Did;
+use attestation::api::{EvidenceQuery, Submission};
 use attestation::entry::LogTime;
 use attestation::event::{
     Body, Capabilities, Commitment, Event, EventEntry, EventError, IdentityEvent, PendingEvent, TrustEvent,
 };
 use attestation::evidence::Proven;
 use attestation::identity::{Identity as State, StateError, Status, check_trust_signer};
-use serde_json::{Value, json};
 use tlog::encoding;
 use tlog::key::Ed25519PrivateKey;
 use tlog::merkle::leaf_hash;
@@ -312,7 +312,8 @@ pub fn known(
     console: &mut Console,
 ) -> Result<Known> {
     let mut patience = Patience::until(deadline);
-    let (_, proven) = fresh_evidence::fetch(target, &state_query(did), pins, &mut patience, console)?;
+    let (_, proven) =
+        fresh_evidence::fetch(target, &EvidenceQuery::state(did), pins, &mut patience, console)?;
     Known::of(did, &proven)
 }
 
@@ -331,11 +332,6 @@ pub fn require_current_by(
     };
     let proven = state.verify(&policy.policy, pins)?;
     Known::of(identity.did, &proven)?.is_current(identity)
-}
-
-/// Evidence for the state of a DID, and nothing else (`specs/http.md`).
-fn state_query(did: Did) -> Value {
-    json!({"did": did})
 }
 
 /// Refuses to sign with a key that is not the DID's: the first key by itself, a later one by the log's state.
@@ -404,7 +400,8 @@ fn send(
     console: &mut Console,
 ) -> Result<Sent> {
     let mut patience = Patience::until(deadline);
-    let body = json!([{"leaf": encoding::base64(&event.to_bytes())}]).to_string();
+    let submission = Submission { leaf: encoding::base64(&event.to_bytes()).into(), envelope: None };
+    let body = serde_json::to_string(&[submission]).expect("a text is JSON");
     let mut committed = false;
     loop {
         let answer = match committed {

@@ -1,7 +1,7 @@
 //! Evidence about DIDs as of today, from a log, judged by the pin of the log.
 
+use attestation::api::EvidenceQuery;
 use attestation::evidence::{Evidence, EvidenceError, Proven};
-use serde_json::Value;
 use tlog::policy::PolicyError;
 
 use crate::clock;
@@ -16,7 +16,7 @@ use crate::target::Target;
 /// the pin moves to it.
 pub fn fetch(
     target: &Target,
-    query: &Value,
+    query: &EvidenceQuery,
     pins: &Pins,
     patience: &mut Patience,
     console: &mut Console,

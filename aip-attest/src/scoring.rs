@@ -6,12 +6,12 @@
 use std::fmt::{self, Display};
 
 use attestation::Did;
+use attestation::api::{EvidenceQuery, TrustQuery};
 use attestation::entry::{Entry, LogTime};
 use attestation::event::{Body, PendingEvent, Scope};
 use attestation::evidence::{Evidence, Proven};
 use attestation::leaf::{self, Leaf};
 use attestation::receipt::SignerState;
-use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
 use tlog::key::{AdmittedKeys, VerifierKey};
 use tlog::policy::Policy;
@@ -358,19 +358,15 @@ where
 }
 
 /// What a log is asked (`specs/http.md`).
-fn query(did: Did, params: &Params) -> Value {
-    let roots: serde_json::Map<String, Value> =
-        params.roots().map(|(did, weight)| (did.to_string(), json!(weight))).collect();
-    json!({
-        "did": did,
-        "trust": {
-            "roots": roots,
-            "scope": params.scope().name(),
-            "decay": params.decay(),
-            "maxHops": params.max_hops(),
-            "floor": params.floor().get(),
-            "threshold": params.threshold().get(),
-            "minPaths": params.min_paths(),
-        },
-    })
+fn query(did: Did, params: &Params) -> EvidenceQuery {
+    let trust = TrustQuery {
+        decay: params.decay(),
+        floor: params.floor().get(),
+        max_hops: params.max_hops(),
+        min_paths: params.min_paths(),
+        roots: params.roots().collect(),
+        scope: params.scope().name().to_owned(),
+        threshold: params.threshold().get(),
+    };
+    EvidenceQuery::trust(did, trust)
 }

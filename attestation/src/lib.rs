@@ -20,6 +20,7 @@
 //! | [`finding`] | what a monitor reports, with its proof | `specs/finding.md` |
 //! | [`manifest`] | the signatures of Python `aip` 0.5.x | `specs/identity.md` |
 //! | [`message`] | what pipelines say to each other, sealed | `specs/message.md` |
+//! | [`api`] | what a log and its clients say to each other over HTTP | `specs/http.md` |
 //! | [`receipt`] | statement, entry and proof in one file, and its checks | `specs/receipt.md` |
 //! | [`rules`] | whether an entry may stand at its index, by those before | `specs/event.md`, `specs/identity.md` |
 //! | [`sigstore`] | receipts as bundles for stock cosign, and bundles of others | `specs/sigstore.md` |
@@ -72,6 +73,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod did;
 pub mod dsse;
 pub mod entry;

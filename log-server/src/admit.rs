@@ -3,16 +3,14 @@
 //! There are two steps: [`read`] takes a submission apart, [`Candidate::admit`] checks its signatures. Between them a
 //! claim that is already in the log gets its answer. The rules of state are in [`crate::registry`].
 
-use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
+use attestation::api::Submission;
 use attestation::dsse::{Envelope, EnvelopeError};
 use attestation::entry::{ClaimHash, DescribeError, EntryError, PendingLeaf, PublishError};
 use attestation::event::{EventError, MessageKeys, RawKey};
 use attestation::identity::StateError;
 use attestation::rules::RuleError;
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 use tlog::Hash;
 use tlog::encoding;
 use tlog::key::{Ed25519PublicKey, KeyError};
@@ -143,20 +141,6 @@ impl Candidate {
         };
         Ok(Admitted { entry: self.entry, claim: self.claim, envelope, leaf_bytes: self.leaf_bytes })
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Submission<'a> {
-    #[serde(borrow)]
-    leaf: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "whatever_is_there")]
-    envelope: Option<&'a RawValue>,
-}
-
-/// Keeps an explicit `null`, so that it is rejected: read as "no envelope", it would log the entry by hash, irreversibly.
-fn whatever_is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// The rule that a submission breaks. Sending it again does not help.

@@ -1,17 +1,16 @@
-//! What a log answers, read: results of submissions, lists, problems (RFC 9457).
-//!
-//! Unknown members are passed over, as a newer log may have them: what matters is verified later.
+//! What a log answers (`attestation::api`), read: bytes out of base64, texts that a terminal survives. What matters is
+//! verified later.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use attestation::Did;
+use attestation::api::{self, DidDocument, EntryPage, IndexedLeaf, Lists, python};
 use attestation::did::from_did_key;
 use attestation::entry::LogTime;
 use attestation::lists::{ListKey, Listed};
 use serde::Deserialize;
-use serde_json::Value;
 use tlog::encoding;
 use tlog::key::Ed25519PublicKey;
 
@@ -100,7 +99,7 @@ pub struct Problem {
 impl Problem {
     /// Reads the body of a refusal; what is no problem details is shown as far as it can be.
     pub fn read(body: &[u8], status: u16) -> Self {
-        serde_json::from_slice::<WireProblem>(body).map_or_else(
+        serde_json::from_slice::<api::Problem>(body).map_or_else(
             |_| Self {
                 rule: String::new(),
                 status,
@@ -109,8 +108,21 @@ impl Problem {
                 hint: None,
                 now: None,
             },
-            |wire| wire.into_problem(status),
+            |said| Self::of(said, status),
         )
+    }
+
+    /// What was said; `status` where it says none.
+    fn of(said: api::Problem, status: u16) -> Self {
+        let text = |text: &String| Some(excerpt(text)).filter(|text| !text.is_empty());
+        Self {
+            rule: excerpt(said.rule()),
+            status: said.status.unwrap_or(status),
+            title: excerpt(&said.title),
+            detail: said.detail.as_ref().and_then(text),
+            hint: said.hint.as_ref().and_then(text).map(|hint| format!("the log says: {hint}")),
+            now: said.now,
+        }
     }
 
     /// Whether the same request may succeed later.
@@ -139,47 +151,51 @@ impl fmt::Display for Problem {
 
 /// The results of an array of submissions.
 pub(super) fn results(body: &[u8], retry_after: Option<Duration>) -> Result<Vec<Answer>, String> {
-    let results: Vec<WireResult> = parse(body)?;
-    results.into_iter().map(|result| result.into_answer(retry_after)).collect()
+    let results: Vec<api::Answer> = parse(body)?;
+    results.into_iter().map(|result| read(result, retry_after)).collect()
 }
 
 /// One result.
 pub(super) fn result(body: &[u8], retry_after: Option<Duration>) -> Result<Answer, String> {
-    parse::<WireResult>(body)?.into_answer(retry_after)
+    read(parse(body)?, retry_after)
 }
 
-pub(super) fn entries(body: &[u8]) -> Result<EntryList, String> {
-    #[derive(Deserialize)]
-    struct Wire {
-        entries: Vec<WireEntry>,
-        next: Option<String>,
-    }
-    #[derive(Deserialize)]
-    struct WireEntry {
-        index: u64,
-        leaf: String,
-    }
-    let wire: Wire = parse(body)?;
-    let entry = |entry: WireEntry| Ok(ListedEntry { index: entry.index, leaf: base64("leaf", &entry.leaf)? });
-    Ok(EntryList {
-        entries: wire.entries.into_iter().map(entry).collect::<Result<_, String>>()?,
-        next: wire.next,
+fn read(result: api::Answer, retry_after: Option<Duration>) -> Result<Answer, String> {
+    Ok(match result {
+        api::Answer::Logged { leaf, proof, sigstore_note, identity, .. } => {
+            let (leaf, identity) = (base64("leaf", &leaf)?, proved(identity)?);
+            Answer::Logged(Box::new(LoggedAnswer { leaf, proof, sigstore_note, identity }))
+        }
+        api::Answer::Committed { reason, .. } => {
+            Answer::Committed { problem: reason.map(|reason| Problem::of(reason, 503)), retry_after }
+        }
+        api::Answer::Refused { error } => Answer::Refused(Problem::of(error, 400)),
+        api::Answer::Unavailable { error } => {
+            Answer::Unavailable { problem: Problem::of(error, 503), retry_after }
+        }
     })
 }
 
-#[derive(Deserialize)]
-struct WireProved {
-    leaf: String,
-    proof: String,
+fn proved(events: Vec<api::ProvedLeaf>) -> Result<Vec<ProvedLeaf>, String> {
+    let event = |event: api::ProvedLeaf| {
+        Ok(ProvedLeaf { leaf: base64("identity", &event.leaf)?, proof: event.proof })
+    };
+    events.into_iter().map(event).collect()
+}
+
+pub(super) fn entries(body: &[u8]) -> Result<EntryList, String> {
+    let page: EntryPage = parse(body)?;
+    let entry =
+        |entry: IndexedLeaf| Ok(ListedEntry { index: entry.index, leaf: base64("leaf", &entry.leaf)? });
+    Ok(EntryList {
+        entries: page.entries.into_iter().map(entry).collect::<Result<_, String>>()?,
+        next: page.next,
+    })
 }
 
 /// The lists of these names; what else is there is passed over.
 pub(super) fn lists(body: &[u8], keys: &[ListKey]) -> Result<BTreeMap<ListKey, Vec<Listed>>, String> {
-    #[derive(Deserialize)]
-    struct Wire {
-        lists: BTreeMap<String, Vec<String>>,
-    }
-    let mut wire: Wire = parse(body)?;
+    let mut all: Lists = parse(body)?;
     let listed = |line: String| {
         let bytes: Option<[u8; Listed::BYTES]> = base64("lists", &line)?.try_into().ok();
         bytes
@@ -188,7 +204,7 @@ pub(super) fn lists(body: &[u8], keys: &[ListKey]) -> Result<BTreeMap<ListKey, V
     };
     let mut list = |key: &ListKey| {
         let lines =
-            wire.lists.remove(&key.to_string()).ok_or_else(|| format!("the list `{key}` is missing"))?;
+            all.lists.remove(&key.to_string()).ok_or_else(|| format!("the list `{key}` is missing"))?;
         Ok((*key, lines.into_iter().map(listed).collect::<Result<_, String>>()?))
     };
     keys.iter().map(&mut list).collect()
@@ -196,105 +212,17 @@ pub(super) fn lists(body: &[u8], keys: &[ListKey]) -> Result<BTreeMap<ListKey, V
 
 /// The key of a DID document that hashes to the DID. Whoever serves the document, no other key does.
 pub(super) fn genesis_key(body: &[u8], did: Did) -> Result<Option<Ed25519PublicKey>, String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Wire {
-        #[serde(default)]
-        also_known_as: Vec<String>,
-    }
-    let wire: Wire = parse(body)?;
-    let mut keys = wire.also_known_as.iter().filter_map(|name| from_did_key(name).ok());
+    let document: DidDocument = parse(body)?;
+    let mut keys = document.also_known_as.iter().filter_map(|name| from_did_key(name).ok());
     Ok(keys.find(|key| Did::of(key) == did))
 }
 
 /// The key in an answer of Python's interface, if it hashes to the DID. Whoever gives the answer, no other key does.
 pub(super) fn python_key(body: &[u8], did: Did) -> Result<Option<Ed25519PublicKey>, String> {
-    #[derive(Deserialize)]
-    struct Wire {
-        public_key: String,
-    }
-    let wire: Wire = parse(body)?;
-    let raw = encoding::decode_base64_array(&wire.public_key);
+    let found: python::Lookup = parse(body)?;
+    let raw = encoding::decode_base64_array(&found.public_key);
     let key = raw.and_then(|raw| Ed25519PublicKey::from_bytes(&raw).ok());
     Ok(key.filter(|key| Did::of(key) == did))
-}
-
-fn proved(events: Vec<WireProved>) -> Result<Vec<ProvedLeaf>, String> {
-    let event =
-        |event: WireProved| Ok(ProvedLeaf { leaf: base64("identity", &event.leaf)?, proof: event.proof });
-    events.into_iter().map(event).collect()
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "status", rename_all = "lowercase")]
-enum WireResult {
-    #[serde(rename_all = "camelCase")]
-    Logged {
-        leaf: String,
-        proof: String,
-        sigstore_note: Option<String>,
-        #[serde(default)]
-        identity: Vec<WireProved>,
-    },
-    Committed {
-        reason: Option<WireProblem>,
-    },
-    Refused {
-        error: WireProblem,
-    },
-    Unavailable {
-        error: WireProblem,
-    },
-}
-
-impl WireResult {
-    fn into_answer(self, retry_after: Option<Duration>) -> Result<Answer, String> {
-        Ok(match self {
-            Self::Logged { leaf, proof, sigstore_note, identity } => {
-                let (leaf, identity) = (base64("leaf", &leaf)?, proved(identity)?);
-                Answer::Logged(Box::new(LoggedAnswer { leaf, proof, sigstore_note, identity }))
-            }
-            Self::Committed { reason } => {
-                Answer::Committed { problem: reason.map(|reason| reason.into_problem(503)), retry_after }
-            }
-            Self::Refused { error } => Answer::Refused(error.into_problem(400)),
-            Self::Unavailable { error } => {
-                Answer::Unavailable { problem: error.into_problem(503), retry_after }
-            }
-        })
-    }
-}
-
-#[derive(Deserialize)]
-struct WireProblem {
-    #[serde(rename = "type", default)]
-    kind: Value,
-    #[serde(default)]
-    title: Value,
-    #[serde(default)]
-    status: Value,
-    #[serde(default)]
-    detail: Value,
-    #[serde(default)]
-    hint: Value,
-    #[serde(default)]
-    now: Value,
-}
-
-impl WireProblem {
-    fn into_problem(self, status: u16) -> Problem {
-        let text = |value: &Value| value.as_str().map(excerpt).filter(|text| !text.is_empty());
-        let kind = text(&self.kind).unwrap_or_default();
-        let said = self.status.as_u64().and_then(|status| u16::try_from(status).ok());
-        Problem {
-            rule: kind.strip_prefix("urn:aip:problem:").unwrap_or_default().to_owned(),
-            status: said.unwrap_or(status),
-            title: text(&self.title).unwrap_or_default(),
-            detail: text(&self.detail),
-            hint: text(&self.hint).map(|hint| format!("the log says: {hint}")),
-            now: self.now.as_u64().and_then(LogTime::from_millis),
-        }
-    }
 }
 
 pub(super) fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, String> {

@@ -1,11 +1,11 @@
 //! Message keys on their way: what a log has of a DID's, and a new set behind it.
 
 use attestation::Did;
+use attestation::api::EvidenceQuery;
 use attestation::entry::LogTime;
 use attestation::event::{DatedKey, Event, MAX_MESSAGE_KEYS, MessageKeys, PendingEvent};
 use attestation::identity::check_message_keys_signer;
 use attestation::message::{Keys, LoggedKeys, Recipient};
-use serde_json::json;
 
 use super::{Known, Logged, Sent, Session, send};
 use crate::clock;
@@ -58,7 +58,7 @@ impl Session {
     /// How messages reach a registered DID.
     pub fn reached(&self, did: Did, console: &mut Console) -> Result<Reached> {
         let mut patience = Patience::until(self.deadline);
-        let query = json!({"did": did, "messages": true});
+        let query = EvidenceQuery::messages(did);
         let (_, proven) = fresh_evidence::fetch(&self.target, &query, &self.pins, &mut patience, console)?;
         let known = Known::of(did, &proven)?;
         known.registered()?;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use attestation::Did;
+use attestation::api::EvidenceQuery;
 use attestation::evidence::Proven;
 use attestation::identity::Identity as State;
 use attestation::message::{Keys, Recipient};
 use attestation::receipt::SignerState;
-use serde_json::{Value, json};
 use tlog::UnixTime;
 use tlog::checkpoint::Checkpoint;
 use tlog::key::Ed25519PublicKey;
@@ -79,7 +79,7 @@ impl<'a> Directory<'a> {
 
     /// The keys to which a message for `did` is sealed. That none may be, or nothing is known of it, is false.
     pub fn keys(&self, did: Did, console: &mut Console) -> Result<Keys> {
-        let proven = self.ask(&json!({"did": did, "messages": true}), console)?;
+        let proven = self.ask(&EvidenceQuery::messages(did), console)?;
         let cannot = |error| {
             Failure::refuted(format!("the evidence does not show how messages reach {did}")).caused_by(error)
         };
@@ -152,7 +152,7 @@ impl<'a> Directory<'a> {
     }
 
     fn ask_for_sender(&mut self, did: Did, console: &mut Console) -> Result<Sender> {
-        let proven = self.ask(&json!({"did": did}), console)?;
+        let proven = self.ask(&EvidenceQuery::state(did), console)?;
         let cannot =
             |error| Failure::new(format!("the evidence does not show the state of {did}")).caused_by(error);
         self.as_of = Some(AsOf { checkpoint: proven.checkpoint().clone(), attested: proven.attested() });
@@ -163,7 +163,7 @@ impl<'a> Directory<'a> {
     }
 
     /// Evidence that may decide. What the log lacks for a moment, such as its witnesses' cosignatures, is waited for.
-    fn ask(&self, query: &Value, console: &mut Console) -> Result<Proven> {
+    fn ask(&self, query: &EvidenceQuery, console: &mut Console) -> Result<Proven> {
         let mut patience = self.patience();
         loop {
             let failure = match fresh_evidence::fetch(self.target, query, self.pins, &mut patience, console) {

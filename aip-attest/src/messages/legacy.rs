@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use attestation::Did;
+use attestation::api::python;
 use attestation::entry::LogTime;
 use attestation::identity::check_may_message;
 use attestation::message::{
@@ -15,7 +16,6 @@ use attestation::message::{
 };
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
-use serde_json::json;
 use tlog::key::Ed25519PublicKey;
 
 use super::directory::Directory;
@@ -48,12 +48,9 @@ pub fn send(
     let (did, now) = (identity.did, clock::now_millis());
     let mail = LegacyMail::seal(text, did, &identity.key, recipient, &to, now, &mut UnwrapErr(SysRng));
     let mail = mail.map_err(|error| Failure::new("the text cannot be sent so").caused_by(error))?;
-    let mut body = json!(mail.content());
-    body["sender_did"] = json!(did);
-    body["recipient_did"] = json!(recipient);
-    let (client, body) = (&directory.target().client, body.to_string());
+    let (client, message) = (&directory.target().client, python::Message::from(&mail));
     // The same bytes again are no second message.
-    let sent = directory.patience().ask(console, || match client.python_message(body.clone()) {
+    let sent = directory.patience().ask(console, || match client.python_message(&message) {
         Err(error) if error.status() == Some(409) => Ok(Ok(())),
         Err(error) if error.retry().is_none() && matches!(error.status(), Some(400..500)) => Ok(Err(error)),
         sent => sent.map(Ok),

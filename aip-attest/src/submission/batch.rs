@@ -1,6 +1,8 @@
 //! What is sent in one request: as much as the interface allows, and less if the log wants less.
 
+use attestation::api::Submission;
 use attestation::receipt::Receipt;
+use serde_json::value::RawValue;
 use tlog::encoding;
 
 use crate::report::Console;
@@ -31,8 +33,8 @@ pub(super) struct Sendings {
 
 struct Item {
     leaf: String,
-    /// JSON; absent if the entry is logged by hash.
-    envelope: Option<String>,
+    /// Absent if the entry is logged by hash.
+    envelope: Option<Box<RawValue>>,
     sending: Sending,
 }
 
@@ -52,14 +54,15 @@ impl Sendings {
                 continue;
             }
             let comma = usize::from(!batch.is_empty());
-            let is_full = body.len() + comma + item.json_bytes() + 1 > MAX_BATCH_BYTES.min(most);
+            let json = item.to_json();
+            let is_full = body.len() + comma + json.len() + 1 > MAX_BATCH_BYTES.min(most);
             if batch.len() == self.max_batch || (is_full && !batch.is_empty()) {
                 break;
             }
             if comma == 1 {
                 body.push(',');
             }
-            item.push_json(&mut body);
+            body.push_str(&json);
             item.sending = Sending::Waiting { sent: true };
             batch.push(at);
         }
@@ -115,7 +118,9 @@ impl Item {
         let entry = receipt.pending_entry().expect("a job has an entry");
         let is_public = entry.claim().listing().is_some();
         let envelope = is_public.then(|| receipt.envelope().to_json());
-        let too_long = envelope.as_ref().map(String::len).filter(|length| *length > MAX_ENVELOPE_BYTES);
+        let envelope = envelope.map(|json| RawValue::from_string(json).expect("an envelope is JSON"));
+        let too_long =
+            envelope.as_ref().map(|json| json.get().len()).filter(|length| *length > MAX_ENVELOPE_BYTES);
         if let Some(length) = too_long {
             console.note(format!(
                 "an envelope of {length} bytes is too large to publish (more than {MAX_ENVELOPE_BYTES}): \
@@ -129,19 +134,9 @@ impl Item {
         }
     }
 
-    fn json_bytes(&self) -> usize {
-        r#"{"leaf":"","envelope":}"#.len() + self.leaf.len() + self.envelope.as_ref().map_or(0, String::len)
-    }
-
-    fn push_json(&self, body: &mut String) {
-        for part in [r#"{"leaf":""#, &self.leaf, "\""] {
-            body.push_str(part);
-        }
-        if let Some(envelope) = &self.envelope {
-            body.push_str(r#","envelope":"#);
-            body.push_str(envelope);
-        }
-        body.push('}');
+    fn to_json(&self) -> String {
+        let submission = Submission { leaf: (&*self.leaf).into(), envelope: self.envelope.as_deref() };
+        serde_json::to_string(&submission).expect("a text and JSON are JSON")
     }
 }
 
@@ -152,7 +147,8 @@ mod tests {
     fn sendings(envelopes: &[usize]) -> Sendings {
         let item = |length: &usize| Item {
             leaf: "e30=".to_owned(),
-            envelope: (*length > 0).then(|| format!("\"{}\"", "x".repeat(*length))),
+            envelope: (*length > 0)
+                .then(|| RawValue::from_string(format!("\"{}\"", "x".repeat(*length))).expect("a text")),
             sending: Sending::Waiting { sent: false },
         };
         Sendings { items: envelopes.iter().map(item).collect(), max_batch: MAX_BATCH }

@@ -9,13 +9,17 @@ use crate::entry::LogTime;
 
 /// A message was kept, or was known already.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Stored {
     /// Until when it is kept.
+    #[cfg_attr(feature = "utoipa", schema(value_type = u64))]
     pub expires: LogTime,
-    /// Its envelope id.
+    /// Its envelope id: SHA-256 of the sealed message, hex.
+    #[cfg_attr(feature = "utoipa", schema(value_type = String))]
     pub id: EnvelopeId,
     /// When it came first.
+    #[cfg_attr(feature = "utoipa", schema(value_type = u64))]
     pub received_at: LogTime,
     /// False: it waits already, or was acknowledged before.
     pub stored: bool,

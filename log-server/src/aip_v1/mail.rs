@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use attestation::api::python;
 use attestation::did::Did;
 use attestation::entry::LogTime;
-use attestation::message::{EnvelopeId, LegacyContent, LegacyMail, MAX_BOX_BYTES};
+use attestation::message::{EnvelopeId, LegacyMail, MAX_BOX_BYTES};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -22,14 +23,6 @@ use crate::http::error::Problem;
 use crate::http::{App, Client, Parts, body, fresh_json, in_turn};
 use crate::metrics;
 use crate::relay::{Delivery, Kind, Legacy, Mail, Message, Relay};
-
-#[derive(Deserialize)]
-struct Sent {
-    sender_did: String,
-    recipient_did: String,
-    #[serde(flatten)]
-    content: LegacyContent,
-}
 
 pub(super) async fn send(
     State(app): State<Arc<App>>,
@@ -61,7 +54,7 @@ pub(super) async fn send(
 /// The rules of a message, in their order, up to whether there is room for it.
 fn admit(app: &App, address: IpAddr, body: &[u8]) -> Result<Delivery, Detail> {
     let (relay, now) = (relay(app)?, (app.now)());
-    let sent: Sent = parse(body)?;
+    let sent: python::Message = parse(body)?;
     let unknown = |who: &str| Detail::bad(format!("{who} DID not registered"));
     let person = |text: &str, who| match text.parse() {
         Ok(did) => known::person(app, did)?.ok_or_else(|| unknown(who)),
@@ -78,7 +71,7 @@ fn admit(app: &App, address: IpAddr, body: &[u8]) -> Result<Delivery, Detail> {
         ));
     }
     // A text that is not in a box would lie in the clear.
-    let mail = LegacyMail::parse(sender.did, recipient.did, sent.content)
+    let mail = LegacyMail::parse(sender.did, recipient.did, sent.into_content())
         .map_err(|refusal| Detail::bad(format!("encrypted_content, signature: {refusal}")))?;
     mail.check_time(LogTime::from_millis(now).unwrap_or(LogTime::MAX))
         .map_err(|refusal| Detail::bad(format!("timestamp: {refusal}")))?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use attestation::api::python;
 use attestation::did::Did;
 use attestation::entry::{Entry, LogTime};
 use attestation::event::Scope;
@@ -102,11 +103,11 @@ pub(super) async fn lookup(
         (Some(state), _) => logged_at(&app, state.since())?,
         (None, since) => since,
     };
-    Ok(fresh_json(json!({
-        "did": person.did,
-        "public_key": base64(person.key.as_bytes()),
-        "registered_at": registered_at.map(plain_time),
-    })))
+    Ok(fresh_json(python::Lookup {
+        did: person.did.to_string(),
+        public_key: base64(person.key.as_bytes()),
+        registered_at: registered_at.map(plain_time),
+    }))
 }
 
 /// When an entry was logged, Unix milliseconds; `None` if it is not published yet.

@@ -1,52 +1,28 @@
 //! One shape for every error: RFC 9457 problem details.
 
-use std::num::NonZeroU64;
-
+use attestation::api;
+use attestation::entry::LogTime;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::admit::{self, Refusal};
 use crate::pool::Unavailable;
 use crate::store::StoreError;
 
-/// What went wrong, for a client. Details that only the operator may know go to stderr.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+/// What went wrong, for a client, and when to try again. Details that only the operator may know go to stderr.
+#[derive(Clone, Debug)]
 pub struct Problem {
-    /// `urn:aip:problem:` and the fixed identifier of the rule that was broken.
-    #[serde(rename = "type")]
-    kind: String,
-    /// The fact.
-    title: String,
-    /// The HTTP status.
-    status: u16,
-    /// Which value.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-    /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-    /// The server's time, Unix milliseconds, where the client's is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<u64>)]
-    now: Option<NonZeroU64>,
-    #[serde(skip)]
+    status: StatusCode,
+    said: Box<api::Problem>,
     retry_after: Option<u32>,
 }
 
 impl Problem {
     /// A problem: status, rule and fact.
     pub fn new(status: StatusCode, rule: &str, title: impl Into<String>) -> Self {
-        Self {
-            kind: format!("urn:aip:problem:{rule}"),
-            title: title.into(),
-            status: status.as_u16(),
-            detail: None,
-            hint: None,
-            now: None,
-            retry_after: None,
-        }
+        Self { status, said: Box::new(api::Problem::new(status.as_u16(), rule, title)), retry_after: None }
     }
 
     /// The request is not of its form.
@@ -67,21 +43,21 @@ impl Problem {
     /// Adds which value.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.said.detail = Some(detail.into());
         self
     }
 
     /// Adds what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.said.hint = Some(hint.into());
         self
     }
 
-    /// Adds the server's time, Unix milliseconds.
+    /// Adds the server's time.
     #[must_use]
-    pub fn now(mut self, millis: u64) -> Self {
-        self.now = NonZeroU64::new(millis);
+    pub fn now(mut self, now: LogTime) -> Self {
+        self.said.now = Some(now);
         self
     }
 
@@ -94,7 +70,7 @@ impl Problem {
 
     /// The fact, which value, and what to do, in one line.
     pub fn text(&self) -> String {
-        let parts = [Some(&self.title), self.detail.as_ref(), self.hint.as_ref()];
+        let parts = [Some(&self.said.title), self.said.detail.as_ref(), self.said.hint.as_ref()];
         parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("; ")
     }
 
@@ -105,28 +81,44 @@ impl Problem {
 
     /// The identifier of the rule.
     pub fn rule(&self) -> &str {
-        self.kind.strip_prefix("urn:aip:problem:").unwrap_or(&self.kind)
+        self.said.rule()
     }
 
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        self.status
     }
 }
 
+/// Described as what its clients read.
+impl PartialSchema for Problem {
+    fn schema() -> RefOr<Schema> {
+        api::Problem::schema()
+    }
+}
+
+impl ToSchema for Problem {}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let json = serde_json::to_string(&self).expect("strings and numbers are JSON");
-        let mut response = (self.status(), json).into_response();
+        let json = serde_json::to_string(&self.said).expect("strings and numbers are JSON");
+        let mut response = (self.status, json).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(api::Problem::MEDIA_TYPE));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status() == StatusCode::UNAUTHORIZED {
+        if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+/// As one of several results, where no header says when to try again.
+impl From<Problem> for api::Problem {
+    fn from(problem: Problem) -> Self {
+        *problem.said
     }
 }
 

@@ -1,77 +1,36 @@
 //! Evidence about DIDs (`specs/http.md`).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use attestation::did::Did;
+use attestation::api::EvidenceQuery;
 use attestation::entry::LogTime;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use trust::{Params, Ppm, ScopeQuery};
-use utoipa::ToSchema;
 
 use super::error::Problem;
 use super::{App, Client, body, in_turn};
 use crate::admit::cut;
 use crate::evidence::{GatherError, Question, gather};
 
-/// What evidence is wanted of.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EvidenceQuery {
-    /// The DID
-    did: String,
-    /// By whose trust; without it only the DID's state is proven
-    trust: Option<TrustQuery>,
-    /// Whether to show how messages reach it, too: its list `msg`, and the last entry of that
-    #[serde(default)]
-    messages: bool,
-}
-
-/// The consumer's parameters, as `specs/trust.md` has them.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct TrustQuery {
-    /// Each root's DID and its weight in per mille
-    roots: BTreeMap<String, u16>,
-    scope: String,
-    /// Per mille
-    decay: u16,
-    max_hops: u8,
-    /// Parts per million
-    floor: u32,
-    /// Parts per million
-    threshold: u32,
-    min_paths: u8,
-}
-
-impl EvidenceQuery {
-    fn read(self, now: u64) -> Result<Question, Problem> {
-        let bad = |why: String| Problem::bad_request("evidence", why);
-        let did = |text: &str| text.parse::<Did>().map_err(|error| bad(cut(error)));
-        let trust = self.trust.map(|trust| -> Result<Params, Problem> {
-            let roots = trust.roots.iter().map(|(root, weight)| Ok((did(root)?, *weight)));
-            let roots: Vec<(Did, u16)> = roots.collect::<Result<_, Problem>>()?;
-            let scope: ScopeQuery = trust.scope.parse().map_err(|error| bad(cut(error)))?;
-            let share = |parts| {
-                Ppm::new(parts).ok_or_else(|| bad(format!("{parts} is no share in parts per million")))
-            };
-            let params = Params::new(roots)
-                .and_then(|params| params.with_decay(trust.decay))
-                .and_then(|params| params.with_max_hops(trust.max_hops))
-                .and_then(|params| params.with_min_paths(trust.min_paths))
-                .map_err(|error| bad(cut(error)))?;
-            Ok(params
-                .with_scope(scope)
-                .with_floor(share(trust.floor)?)
-                .with_threshold(share(trust.threshold)?))
-        });
-        let time = LogTime::from_millis(now).unwrap_or(LogTime::MAX);
-        Ok(Question { did: did(&self.did)?, trust: trust.transpose()?, messages: self.messages, time })
-    }
+/// What is asked, in our terms.
+fn read(query: EvidenceQuery, now: u64) -> Result<Question, Problem> {
+    let bad = |why: String| Problem::bad_request("evidence", why);
+    let trust = query.trust.map(|trust| -> Result<Params, Problem> {
+        let scope: ScopeQuery = trust.scope.parse().map_err(|error| bad(cut(error)))?;
+        let share =
+            |parts| Ppm::new(parts).ok_or_else(|| bad(format!("{parts} is no share in parts per million")));
+        let params = Params::new(trust.roots)
+            .and_then(|params| params.with_decay(trust.decay))
+            .and_then(|params| params.with_max_hops(trust.max_hops))
+            .and_then(|params| params.with_min_paths(trust.min_paths))
+            .map_err(|error| bad(cut(error)))?;
+        Ok(params.with_scope(scope).with_floor(share(trust.floor)?).with_threshold(share(trust.threshold)?))
+    });
+    let time = LogTime::from_millis(now).unwrap_or(LogTime::MAX);
+    Ok(Question { did: query.did, trust: trust.transpose()?, messages: query.messages, time })
 }
 
 /// Evidence about a DID: its state, all that a judgement of trust needs, and how messages reach it.
@@ -95,7 +54,7 @@ pub async fn evidence(
     let query: EvidenceQuery =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_request("evidence", cut(error)))?;
     drop(body);
-    let question = query.read((app.now)())?;
+    let question = read(query, (app.now)())?;
     let gathered = in_turn(&app, &app.evidence, client, move |app| {
         let view = app.view();
         if !view.published().is_signed() {

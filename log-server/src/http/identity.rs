@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
+use attestation::api::{
+    DidDocument, DidMetadata, KeyPeriod, Lists, ProvedLeaf, Registered, Resolution, Service,
+    VerificationMethod, Window,
+};
 use attestation::did::{self, Did};
 use attestation::entry::{Entry, LogTime};
 use attestation::event::RawKey;
-use attestation::identity::Status;
+use attestation::identity::{self, Status};
 use attestation::lists::{ListKey, Listed};
 use attestation::message::{MessageKey, Recipient};
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use serde_json::{Value, json};
 use tlog::key::Ed25519PublicKey;
 use tlog::{LeafIndex, encoding};
-use utoipa::ToSchema;
 
 use super::error::Problem;
 use super::{App, Client, Parts, fresh_json, in_turn};
@@ -23,39 +24,6 @@ use crate::registry::recipient_at;
 use crate::store::schema::{List, Read as _};
 use crate::store::{Order, StoreError};
 use crate::view::View;
-
-/// An event with its proof to the published checkpoint.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ProvedLeaf {
-    /// The leaf, base64.
-    pub leaf: String,
-    /// A C2SP tlog-proof.
-    pub proof: String,
-}
-
-/// What is known of a DID.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Resolution {
-    /// The document, as at `/did/{did}`; null if the log knows nothing of the DID.
-    did_document: Value,
-    /// Its history: `specs/http.md`.
-    did_document_metadata: Value,
-    /// The published checkpoint.
-    checkpoint: String,
-    /// The identity events, in log order, with proofs to it; none if the DID is not registered.
-    identity: Vec<ProvedLeaf>,
-}
-
-/// Lists of entries.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ListsJson {
-    /// The size of the tree that they are of.
-    tree_size: u64,
-    /// Each list by its name: its entries, base64 of 32 bytes.
-    lists: std::collections::BTreeMap<String, Vec<String>>,
-}
 
 /// The DID document.
 #[utoipa::path(get, tag = "identity", path = "/did/{did}", params(("did" = String, Path, description = "the DID")), responses(
@@ -81,7 +49,8 @@ fn describe(app: &App, did: Did) -> Result<Response, Problem> {
         (header::LINK, described_by),
     ];
     let document = known.document(did, app.terms().address.as_deref(), time(app));
-    Ok((headers, document.to_string()).into_response())
+    let json = serde_json::to_string(&document).expect("strings are JSON");
+    Ok((headers, json).into_response())
 }
 
 /// The DID document, its metadata and the proof of both.
@@ -101,13 +70,16 @@ fn resolve(app: &App, did: Did) -> Result<Resolution, Problem> {
     let view = app.view();
     let known = Known::read(&view, did)?;
     let size = view.published().size().get();
+    let (document, metadata) = match known {
+        None => (None, DidMetadata::bare(size)),
+        Some(known) => {
+            let metadata = known.metadata(size);
+            (Some(known.document(did, app.terms().address.as_deref(), time(app))), metadata)
+        }
+    };
     Ok(Resolution {
-        did_document: known
-            .as_ref()
-            .map_or(Value::Null, |known| known.document(did, app.terms().address.as_deref(), time(app))),
-        did_document_metadata: known
-            .as_ref()
-            .map_or_else(|| json!({"registered": false, "treeSize": size}), |known| known.metadata(size)),
+        did_document: document,
+        did_document_metadata: metadata,
         checkpoint: view.published().note.to_string(),
         identity: identity_proofs(&view, did)?,
     })
@@ -115,7 +87,7 @@ fn resolve(app: &App, did: Did) -> Result<Resolution, Problem> {
 
 /// Lists by their names.
 #[utoipa::path(get, tag = "identity", path = "/api/v1/lists", params(("key" = Vec<String>, Query, description = "a list's name (`specs/evidence.md`); up to 64")), responses(
-    (status = 200, description = "The lists as of the published tree", body = ListsJson),
+    (status = 200, description = "The lists as of the published tree", body = Lists),
     (status = 400, description = "No name of a list, none, or too many", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "The lists are too long together", body = Problem, content_type = "application/problem+json")))]
 pub async fn lists(
@@ -143,7 +115,7 @@ pub async fn lists(
     in_turn(&app, &app.work, client, move |app| Ok(fresh_json(read_lists(&app.view(), keys)?))).await
 }
 
-fn read_lists(view: &View, keys: Vec<ListKey>) -> Result<ListsJson, Problem> {
+fn read_lists(view: &View, keys: Vec<ListKey>) -> Result<Lists, Problem> {
     let mut lists = std::collections::BTreeMap::new();
     let mut room = MAX_LISTED;
     for key in keys {
@@ -156,7 +128,7 @@ fn read_lists(view: &View, keys: Vec<ListKey>) -> Result<ListsJson, Problem> {
         let entries = entries.iter().map(|entry| encoding::base64(&entry.to_bytes())).collect();
         lists.insert(key.to_string(), entries);
     }
-    Ok(ListsJson { tree_size: view.published().size().get(), lists })
+    Ok(Lists { tree_size: view.published().size().get(), lists })
 }
 
 /// The entries of a list in the published tree, up to `limit`.
@@ -224,7 +196,7 @@ impl Known {
     }
 
     /// Only keys that count now are in it. `address` is the log's.
-    fn document(&self, did: Did, address: Option<&str>, now: LogTime) -> Value {
+    fn document(&self, did: Did, address: Option<&str>, now: LogTime) -> DidDocument {
         let (key, authentication, assertion) = match &self.recipient {
             Recipient::Bare(key) => (Some(*key), true, true),
             Recipient::Registered { state, key, .. } => {
@@ -233,78 +205,73 @@ impl Known {
                 (key, may.messages, may.receipts || may.vouches)
             }
         };
-        let method = |key: &Ed25519PublicKey| {
-            let multibase = multibase(key);
-            json!({"id": format!("{did}#{multibase}"), "type": "Multikey", "controller": did.to_string(),
-                   "publicKeyMultibase": multibase})
-        };
-        let methods: Vec<Value> = key.iter().map(method).collect();
-        let ids: Vec<Value> = methods.iter().map(|method| method["id"].clone()).collect();
+        let methods: Vec<VerificationMethod> =
+            key.iter().map(|key| VerificationMethod::multikey(did, multibase(key))).collect();
+        let ids: Vec<String> = methods.iter().map(|method| method.id.clone()).collect();
         let named = |may: bool| if may { ids.clone() } else { Vec::new() };
-        let mut document = json!({
-            "@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"],
-            "id": did.to_string(),
-            "alsoKnownAs": key.iter().map(did::to_did_key).collect::<Vec<_>>(),
-            "verificationMethod": methods,
-            "authentication": named(authentication),
-            "assertionMethod": named(assertion),
-            "keyAgreement": self.key_agreement(did, now),
-        });
-        if let Some(address) = address {
-            document["service"] = json!([{
-                "id": format!("{did}#history"),
-                "type": HISTORY,
-                "serviceEndpoint": format!("{address}{}", resolution_path(did)),
-            }]);
+        let history = |address: &str| Service {
+            id: format!("{did}#history"),
+            service_endpoint: format!("{address}{}", resolution_path(did)),
+            kind: HISTORY.to_owned(),
+        };
+        DidDocument {
+            context: CONTEXT.map(str::to_owned).to_vec(),
+            also_known_as: key.iter().map(did::to_did_key).collect(),
+            assertion_method: named(assertion),
+            authentication: named(authentication),
+            id: did.to_string(),
+            key_agreement: self.key_agreement(did, now),
+            service: address.map(history).into_iter().collect(),
+            verification_method: methods,
         }
-        document
     }
 
     /// To which keys a message is sealed at this moment.
-    fn key_agreement(&self, did: Did, now: LogTime) -> Vec<Value> {
-        let method = |key: MessageKey| {
-            let multibase = key.to_multibase();
-            json!({"id": format!("{did}#{multibase}"), "type": "Multikey", "controller": did.to_string(),
-                   "publicKeyMultibase": multibase})
-        };
+    fn key_agreement(&self, did: Did, now: LogTime) -> Vec<VerificationMethod> {
+        let method = |key: MessageKey| VerificationMethod::multikey(did, key.to_multibase());
         self.recipient
             .keys(now)
             .map_or_else(|_| Vec::new(), |keys| keys.keys.into_iter().map(method).collect())
     }
 
-    fn metadata(&self, size: u64) -> Value {
+    fn metadata(&self, size: u64) -> DidMetadata {
         let (Recipient::Registered { state, .. }, Some(Events { created, updated, version })) =
             (&self.recipient, &self.events)
         else {
-            return json!({"registered": false, "treeSize": size});
+            return DidMetadata::bare(size);
         };
-        let mut keys: Vec<Value> = Vec::new();
-        for (at, period) in state.keys().iter().enumerate() {
-            let until = state.keys().get(at + 1).map(|next| next.from.get());
-            let key = admitted(&period.key).map(|key| multibase(&key));
-            keys.push(json!({"publicKeyMultibase": key, "from": period.from.get(), "until": until}));
-        }
-        let window = |window: &attestation::identity::Window| json!({"since": window.since.get(), "until": window.until.map(LeafIndex::get)});
-        json!({
-            "created": date_time(*created),
-            "updated": date_time(*updated),
-            "versionId": version.to_string(),
-            "deactivated": state.status() == Status::Deactivated,
-            "registered": true,
-            "treeSize": size,
-            "status": state.status().name(),
-            "capabilities": state.capabilities().names().collect::<Vec<_>>(),
-            "publicName": state.public_name(),
-            "keys": keys,
-            "nextKey": state.next().get().to_string(),
-            "recoveryKey": state.recovery().get().to_string(),
-            "windows": state.windows().iter().map(window).collect::<Vec<_>>(),
-            "recovered": state.recovered().map(LeafIndex::get),
-            "sequence": state.link().sequence,
-            "previous": state.link().previous.get().to_string(),
-        })
+        let keys = state.keys().iter().enumerate().map(|(at, period)| KeyPeriod {
+            from: period.from.get(),
+            public_key_multibase: admitted(&period.key).map(|key| multibase(&key)),
+            until: state.keys().get(at + 1).map(|next| next.from.get()),
+        });
+        let window = |window: &identity::Window| Window {
+            since: window.since.get(),
+            until: window.until.map(LeafIndex::get),
+        };
+        DidMetadata::Registered(Box::new(Registered {
+            capabilities: state.capabilities().names().collect(),
+            created: date_time(*created),
+            deactivated: state.status() == Status::Deactivated,
+            keys: keys.collect(),
+            next_key: state.next().get().to_string(),
+            previous: state.link().previous.get().to_string(),
+            public_name: state.public_name().map(str::to_owned),
+            recovered: state.recovered().map(LeafIndex::get),
+            recovery_key: state.recovery().get().to_string(),
+            registered: true,
+            sequence: state.link().sequence,
+            status: state.status().name(),
+            tree_size: size,
+            updated: date_time(*updated),
+            version_id: version.to_string(),
+            windows: state.windows().iter().map(window).collect(),
+        }))
     }
 }
+
+/// Whose words a DID document is in.
+const CONTEXT: [&str; 2] = ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"];
 
 /// Where the history of a DID is, with what proves it.
 fn resolution_path(did: Did) -> String {

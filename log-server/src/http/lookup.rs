@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use attestation::api::{ConsistencyProof, EntryPage, InclusionProof, IndexedLeaf};
 use attestation::did::Did;
 use attestation::dsse::Envelope;
 use attestation::entry::{DsseEntry, Entry};
@@ -9,12 +10,12 @@ use attestation::receipt::{IdentityEvent, Receipt};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tlog::encoding;
 use tlog::key::Ed25519PublicKey;
 use tlog::merkle::leaf_hash;
 use tlog::{Hash, LeafIndex, TreeSize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::error::Problem;
 use super::identity::identity_leaves;
@@ -22,25 +23,6 @@ use super::{App, Client, Parts, fresh_json, immutable_json, in_turn};
 use crate::store::Order;
 use crate::store::schema::{Read as _, StoredEnvelope};
 use crate::view::View;
-
-/// An entry in an answer.
-#[derive(Serialize, ToSchema)]
-pub struct EntryJson {
-    index: u64,
-    /// The leaf, base64.
-    leaf: String,
-}
-
-/// A page of entries.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Page {
-    /// The size of the tree that was searched.
-    tree_size: u64,
-    entries: Vec<EntryJson>,
-    /// The path of the next page.
-    next: Option<String>,
-}
 
 /// What to look for.
 #[derive(Deserialize, IntoParams)]
@@ -61,7 +43,7 @@ pub struct Search {
 
 /// Entries about an artifact, or by a DID.
 #[utoipa::path(get, tag = "lookup", path = "/api/v1/entries", params(Search), responses(
-    (status = 200, description = "A page of entries", body = Page),
+    (status = 200, description = "A page of entries", body = EntryPage),
     (status = 400, description = "What to look for is not of its form", body = Problem, content_type = "application/problem+json")))]
 pub async fn entries(
     State(app): State<Arc<App>>,
@@ -72,7 +54,7 @@ pub async fn entries(
     in_turn(&app, &app.work, client, move |app| Ok(fresh_json(find(&app.view(), search)?))).await
 }
 
-fn find(view: &View, search: Search) -> Result<Page, Problem> {
+fn find(view: &View, search: Search) -> Result<EntryPage, Problem> {
     let size = view.published().size();
     let order = match search.order.as_deref() {
         None | Some("asc") => Order::Ascending,
@@ -120,12 +102,12 @@ fn find(view: &View, search: Search) -> Result<Page, Problem> {
     });
     found.truncate(limit);
     let entries = found.into_iter().map(|index| entry_json(view, index)).collect::<Result<_, _>>()?;
-    Ok(Page { tree_size: size.get(), entries, next })
+    Ok(EntryPage { tree_size: size.get(), entries, next })
 }
 
 /// An entry.
 #[utoipa::path(get, tag = "lookup", path = "/api/v1/entries/{index}", params(("index" = u64, Path, description = "leaf index")), responses(
-    (status = 200, description = "The entry", body = EntryJson),
+    (status = 200, description = "The entry", body = IndexedLeaf),
     (status = 404, description = "Not in the published tree", body = Problem, content_type = "application/problem+json")))]
 pub async fn entry(State(app): State<Arc<App>>, Parts(index): Parts<String>) -> Result<Response, Problem> {
     let view = app.view();
@@ -212,21 +194,10 @@ pub async fn envelope(State(app): State<Arc<App>>, Parts(hash): Parts<String>) -
     }
 }
 
-/// An inclusion proof between an index and a size.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct InclusionJson {
-    index: u64,
-    tree_size: u64,
-    leaf_hash: String,
-    root: String,
-    hashes: Vec<String>,
-}
-
 /// The inclusion proof of an entry in a tree of a size that was reached.
 #[utoipa::path(get, tag = "lookup", path = "/api/v1/proofs/inclusion/{index}/{size}",
     params(("index" = u64, Path, description = "leaf index"), ("size" = u64, Path, description = "tree size")), responses(
-    (status = 200, description = "The proof; hashes in base64", body = InclusionJson),
+    (status = 200, description = "The proof; hashes in base64", body = InclusionProof),
     (status = 404, description = "Not in the published tree", body = Problem, content_type = "application/problem+json")))]
 pub async fn inclusion(
     State(app): State<Arc<App>>,
@@ -241,7 +212,7 @@ pub async fn inclusion(
             format!("a tree of {size} entries has no index {index}"),
         ));
     }
-    Ok(immutable_json(InclusionJson {
+    Ok(immutable_json(InclusionProof {
         index: index.get(),
         tree_size: size.get(),
         leaf_hash: leaf_hash(&published_leaf(&view, index)?).to_base64(),
@@ -250,21 +221,10 @@ pub async fn inclusion(
     }))
 }
 
-/// A consistency proof between two sizes.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ConsistencyJson {
-    old: u64,
-    new: u64,
-    old_root: String,
-    new_root: String,
-    hashes: Vec<String>,
-}
-
 /// The proof that one tree is the beginning of another.
 #[utoipa::path(get, tag = "lookup", path = "/api/v1/proofs/consistency/{old}/{new}",
     params(("old" = u64, Path, description = "older tree size"), ("new" = u64, Path, description = "newer tree size")), responses(
-    (status = 200, description = "The proof; hashes in base64", body = ConsistencyJson),
+    (status = 200, description = "The proof; hashes in base64", body = ConsistencyProof),
     (status = 400, description = "The older tree is the larger one", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "Not reached by the published tree", body = Problem, content_type = "application/problem+json")))]
 pub async fn consistency(
@@ -276,7 +236,7 @@ pub async fn consistency(
     if old > new {
         return Err(Problem::bad_request("sizes", format!("{old} does not come before {new}")));
     }
-    Ok(immutable_json(ConsistencyJson {
+    Ok(immutable_json(ConsistencyProof {
         old: old.get(),
         new: new.get(),
         old_root: view.root(old)?.to_base64(),
@@ -301,8 +261,8 @@ fn make_receipt(
     receipt.with_identity(identity.into_iter().map(event).collect::<Option<_>>()?).ok()
 }
 
-fn entry_json(view: &View, index: LeafIndex) -> Result<EntryJson, Problem> {
-    Ok(EntryJson { index: index.get(), leaf: encoding::base64(&published_leaf(view, index)?) })
+fn entry_json(view: &View, index: LeafIndex) -> Result<IndexedLeaf, Problem> {
+    Ok(IndexedLeaf { index: index.get(), leaf: encoding::base64(&published_leaf(view, index)?) })
 }
 
 fn published_leaf(view: &View, index: LeafIndex) -> Result<Vec<u8>, Problem> {

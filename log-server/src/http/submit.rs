@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use attestation::Did;
+use attestation::api::{self, Answer, ProvedLeaf, Submission};
 use attestation::entry::{ClaimHash, Entry, PendingLeaf};
 use attestation::event::{Body as EventBody, TrustEvent};
 use attestation::rules::CheckError;
@@ -15,18 +16,16 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rayon::prelude::*;
-use serde::Serialize;
 use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use service::bodies::Received;
 use tlog::{Hash, LeafIndex, TreeSize, encoding};
 use tokio::sync::oneshot;
 use tokio::time::{Instant as Deadline, timeout_at};
-use utoipa::ToSchema;
 
 use super::body::{self, SMALL_BODY_BYTES};
 use super::error::Problem;
-use super::identity::{ProvedLeaf, identity_proofs};
+use super::identity::identity_proofs;
 use super::unread::no_room;
 use super::{App, BUSY, Client, Parts, below_quorum, in_turn, not_ready};
 use crate::admit::{self, Refusal};
@@ -36,58 +35,8 @@ use crate::store::StoreError;
 use crate::store::schema::{Read as _, StoredEnvelope};
 use crate::view::View;
 
-/// What became of one submission.
-#[derive(Clone, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "status")]
-pub enum Answer {
-    /// In the published tree.
-    Logged {
-        /// The leaf index.
-        index: u64,
-        /// The leaf with its `loggedAt`, base64.
-        leaf: String,
-        /// A C2SP tlog-proof.
-        proof: String,
-        /// The second note, for stock cosign.
-        sigstore_note: String,
-        /// The signer's identity events, with proofs to the same checkpoint.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        identity: Vec<ProvedLeaf>,
-    },
-    /// Durable, and certain to be published.
-    Committed {
-        /// SHA-256 of the claim, hex.
-        claim: String,
-        /// Where to ask for it.
-        url: String,
-        /// What it waits for, if that takes longer than it should.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<Problem>,
-    },
-    /// Breaks a rule.
-    Refused {
-        /// Which.
-        error: Problem,
-    },
-    /// Not taken now.
-    Unavailable {
-        /// Why.
-        error: Problem,
-    },
-}
-
-/// One submission, for the description of the interface.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "only describes what `admit::read` takes")]
-pub struct SubmissionJson {
-    /// The pending leaf, base64.
-    leaf: String,
-    /// The DSSE envelope, to be published.
-    envelope: Option<serde_json::Value>,
-}
-
 /// Submits one entry or many.
-#[utoipa::path(post, tag = "submit", path = "/api/v1/entries", request_body(description = "One submission, or an array of them", content = SubmissionJson), responses(
+#[utoipa::path(post, tag = "submit", path = "/api/v1/entries", request_body(description = "One submission, or an array of them", content = Submission), responses(
     (status = 200, description = "Answered: one result, or an array in the order of the submissions", body = Answer),
     (status = 202, description = "Committed and not yet published", body = Answer),
     (status = 400, description = "Not of its form", body = Problem, content_type = "application/problem+json"),
@@ -207,6 +156,10 @@ async fn answer(
     outcomes: Vec<Outcome>,
     is_array: bool,
 ) -> Result<Response, Problem> {
+    // One that was not taken is a problem like any other.
+    if let ([Outcome::Refused(problem) | Outcome::Unavailable(problem)], false) = (&*outcomes, is_array) {
+        return Ok(problem.clone().into_response());
+    }
     if !is_long(app, &outcomes)? {
         return give(app, client, &outcomes, is_array);
     }
@@ -249,7 +202,8 @@ fn give_without_proofs(
     is_array: bool,
 ) -> Result<Response, Problem> {
     let without = |outcome: &Outcome| match outcome {
-        Outcome::Answered(answer) => answer.clone(),
+        Outcome::Refused(problem) => Answer::Refused { error: problem.clone().into() },
+        Outcome::Unavailable(problem) => Answer::Unavailable { error: problem.clone().into() },
         Outcome::Committed(claim, _, committed) => {
             let is_published = app.view().published().size().contains(committed.index);
             Answer::committed(*claim, waits_for(app, is_published))
@@ -261,7 +215,7 @@ fn give_without_proofs(
 
 fn respond(answers: &[Answer], is_array: bool) -> Response {
     if let ([answer], false) = (answers, is_array) {
-        return answer.respond();
+        return respond_one(answer);
     }
     let all_unavailable = answers.iter().all(|answer| matches!(answer, Answer::Unavailable { .. }));
     let any_committed = answers.iter().any(|answer| matches!(answer, Answer::Committed { .. }));
@@ -322,7 +276,8 @@ enum Step {
 
 /// How one submission ended.
 enum Outcome {
-    Answered(Answer),
+    Refused(Problem),
+    Unavailable(Problem),
     /// In the log, by this signer if it is one that we understand.
     Committed(ClaimHash, Option<Did>, Committed),
 }
@@ -412,9 +367,9 @@ fn is_report(leaf: &PendingLeaf) -> bool {
 }
 
 /// A submission that is not taken now.
-fn unavailable(error: Problem) -> Answer {
-    metrics::unavailable(error.rule());
-    Answer::Unavailable { error }
+fn unavailable(problem: Problem) -> Outcome {
+    metrics::unavailable(problem.rule());
+    Outcome::Unavailable(problem)
 }
 
 /// Waits for a submission's commit and publication, as long as its client does.
@@ -422,11 +377,9 @@ async fn finish(app: &App, step: Step, patience: Patience) -> Result<Outcome, Pr
     let (claim, did, committed) = match step {
         Step::Refused(refusal) => {
             metrics::refused(refusal.rule());
-            return Ok(Outcome::Answered(Answer::Refused { error: Problem::from(&refusal) }));
+            return Ok(Outcome::Refused(Problem::from(&refusal)));
         }
-        Step::Unavailable(error) => {
-            return Ok(Outcome::Answered(unavailable(error)));
-        }
+        Step::Unavailable(problem) => return Ok(unavailable(problem)),
         Step::Broken(problem) => return Err(problem),
         Step::Known(claim, did, index) => {
             metrics::duplicate();
@@ -436,22 +389,19 @@ async fn finish(app: &App, step: Step, patience: Patience) -> Result<Outcome, Pr
             Ok(Ok(Ok(committed))) => (claim, did, committed),
             Ok(Ok(Err(NotTaken::Refused(rule)))) => {
                 metrics::refused(rule.rule());
-                let error = Problem::from(&Refusal::from(rule));
-                return Ok(Outcome::Answered(Answer::Refused { error }));
+                return Ok(Outcome::Refused(Problem::from(&Refusal::from(rule))));
             }
             Ok(Ok(Err(NotTaken::Unavailable(not_now)))) => {
-                return Ok(Outcome::Answered(unavailable(Problem::from(&not_now))));
+                return Ok(unavailable(Problem::from(&not_now)));
             }
             // The sequencer dropped the waiter: a write failed and the process is stopping.
-            Ok(Err(_)) => {
-                return Ok(Outcome::Answered(unavailable(Problem::from(&Unavailable::Stopping))));
-            }
+            Ok(Err(_)) => return Ok(unavailable(Problem::from(&Unavailable::Stopping))),
             Err(_) => {
                 let late = || {
                     Problem::unavailable("deadline", "the entry was not committed in time")
                         .hint("send the same bytes again: nothing is logged twice")
                 };
-                return Ok(Outcome::Answered(unavailable(below_quorum(app).unwrap_or_else(late))));
+                return Ok(unavailable(below_quorum(app).unwrap_or_else(late)));
             }
         },
     };
@@ -471,7 +421,8 @@ async fn finish(app: &App, step: Step, patience: Patience) -> Result<Outcome, Pr
 /// ask for it.
 fn answer_now(app: &App, outcome: &Outcome, room: &mut Room) -> Result<Answer, Problem> {
     let (claim, did, committed) = match outcome {
-        Outcome::Answered(answer) => return Ok(answer.clone()),
+        Outcome::Refused(problem) => return Ok(Answer::Refused { error: problem.clone().into() }),
+        Outcome::Unavailable(problem) => return Ok(Answer::Unavailable { error: problem.clone().into() }),
         Outcome::Committed(claim, did, committed) => (*claim, *did, committed),
     };
     let view = app.view();
@@ -488,8 +439,9 @@ fn answer_now(app: &App, outcome: &Outcome, room: &mut Room) -> Result<Answer, P
 }
 
 /// Why a committed entry is not published yet, if that takes longer than it should.
-fn waits_for(app: &App, is_published: bool) -> Option<Problem> {
-    if is_published { None } else { below_quorum(app).or_else(|| not_ready(app)) }
+fn waits_for(app: &App, is_published: bool) -> Option<api::Problem> {
+    let problem = if is_published { None } else { below_quorum(app).or_else(|| not_ready(app)) };
+    problem.map(api::Problem::from)
 }
 
 /// How much identity one answer may carry: each result has all events of its signer, with proofs, and a thousand
@@ -544,7 +496,7 @@ fn logged(view: &View, committed: &Committed, identity: Vec<ProvedLeaf>) -> Resu
         index: committed.index.get(),
         leaf: encoding::base64(&committed.leaf),
         proof: view.tlog_proof(committed.index)?.to_string(),
-        sigstore_note: view.published().sigstore_note.clone(),
+        sigstore_note: Some(view.published().sigstore_note.clone()),
         identity,
     })
 }
@@ -557,28 +509,16 @@ fn committed(app: &App, index: LeafIndex) -> Result<Committed, Problem> {
     Ok(Committed { index, leaf })
 }
 
-impl Answer {
-    fn committed(claim: ClaimHash, reason: Option<Problem>) -> Self {
-        let claim = claim.get().to_string();
-        Self::Committed { url: format!("/api/v1/claims/{claim}"), claim, reason }
+/// As the answer to a request with one submission.
+fn respond_one(answer: &Answer) -> Response {
+    let Answer::Committed { url, .. } = answer else { return super::fresh_json(answer) };
+    let location = HeaderValue::from_str(url);
+    let mut response = (StatusCode::ACCEPTED, Json(answer)).into_response();
+    if let Ok(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
     }
-
-    /// As the answer to a request with one submission.
-    fn respond(&self) -> Response {
-        match self {
-            Self::Refused { error } | Self::Unavailable { error } => error.clone().into_response(),
-            Self::Committed { url, .. } => {
-                let location = HeaderValue::from_str(url);
-                let mut response = (StatusCode::ACCEPTED, Json(self)).into_response();
-                if let Ok(location) = location {
-                    response.headers_mut().insert(header::LOCATION, location);
-                }
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-                response
-            }
-            Self::Logged { .. } => super::fresh_json(self),
-        }
-    }
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// How long a client waits, and for what.

@@ -44,24 +44,9 @@ pub struct SignedRequestJson {
     sealed: Option<String>,
 }
 
-/// That a message is durable, for the description of the interface.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "only describes what `Stored` is in JSON")]
-#[schema(rename_all = "camelCase")]
-pub struct StoredJson {
-    /// The envelope id: SHA-256 of the sealed message, hex
-    id: String,
-    /// When it came first
-    received_at: u64,
-    /// Until when it is kept
-    expires: u64,
-    /// False: it was stored before
-    stored: bool,
-}
-
 /// Hands a sealed message to the relay.
 #[utoipa::path(post, tag = "messages", path = "/api/v1/messages", request_body = SignedRequestJson, responses(
-    (status = 200, description = "Durable", body = StoredJson),
+    (status = 200, description = "Durable", body = Stored),
     (status = 400, description = "Not of its form", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No token that this log knows, a clock that is wrong, or a signature that does not verify", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "The log or the recipient does not take this sender's messages", body = Problem, content_type = "application/problem+json"),

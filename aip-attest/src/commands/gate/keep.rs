@@ -1,7 +1,7 @@
 //! The state that a gate judged by, kept for `verify`.
 
 use attestation::Did;
-use serde_json::json;
+use attestation::api::EvidenceQuery;
 
 use super::super::trust::{Asked, Judged};
 use crate::fresh_evidence;
@@ -41,6 +41,6 @@ fn keep(
     let target = wish.with_fingerprint(asked.fingerprint).meet(pins, deadline, console)?;
     let mut patience = Patience::until(deadline);
     let (evidence, proven) =
-        fresh_evidence::fetch(&target, &json!({"did": did}), pins, &mut patience, console)?;
+        fresh_evidence::fetch(&target, &EvidenceQuery::state(did), pins, &mut patience, console)?;
     states.keep(&evidence, &proven, did, judge, pins).map(|_| ())
 }

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use attestation::Did;
+use attestation::api::EvidenceQuery;
 use serde_json::{Value, json};
 use tlog::TreeSize;
 use tlog::policy::Cosigned;
@@ -156,7 +157,7 @@ fn keep(did: Did, pin: &Pin, pins: &Pins, deadline: Instant, console: &mut Conso
     let (origin, judge) = (pin.origin().to_owned(), pins.policy_of(pin)?);
     let target = Target { client, origin, judge, is_named: true };
     let mut patience = Patience::until(deadline);
-    let query = json!({"did": did});
+    let query = EvidenceQuery::state(did);
     let (evidence, proven) =
         fresh_evidence::fetch(&target, &query, pins, &mut patience, console).map_err(cannot)?;
     let status = evidence::state(&proven, did)?.map_or("not registered", |state| state.status().name());

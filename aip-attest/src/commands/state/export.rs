@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use attestation::Did;
-use serde_json::json;
+use attestation::api::EvidenceQuery;
 
 use crate::durable::{self, Readers};
 use crate::evidence;
@@ -45,7 +45,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let named = policy_file::named(args.policy.as_deref(), &pins, console)?;
     let target = Wish::new(args.log.as_deref(), named, &pins)?.meet(&pins, deadline, console)?;
     let mut patience = Patience::until(deadline);
-    let query = json!({"did": args.did});
+    let query = EvidenceQuery::state(args.did);
     let (found, proven) = fresh_evidence::fetch(&target, &query, &pins, &mut patience, console)?;
     let size = proven.checkpoint().size;
     let state = evidence::state(&proven, args.did)?;

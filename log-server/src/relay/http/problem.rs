@@ -34,7 +34,7 @@ impl From<RequestError> for Problem {
         let problem = by_rule(error.rule(), cut(&error));
         match error {
             RequestError::Clock { now, .. } => {
-                problem.now(now.as_millis()).hint("set the clock, or sign again with the time in `now`")
+                problem.now(now).hint("set the clock, or sign again with the time in `now`")
             }
             RequestError::Origin { want, .. } => problem.hint(format!("sign the request for `{want}`")),
             _ => problem,
