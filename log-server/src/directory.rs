@@ -27,13 +27,13 @@ use tlog::note::Note;
 
 use crate::Failure;
 use crate::config::LogFile;
-use crate::sequencer::Identity;
 use crate::sigstore_note::SigstoreName;
 use crate::store::rocks::RocksStore;
 use crate::store::salvaged::{Salvaged, missing_leaves, ranges};
 use crate::store::schema::Read as _;
 use crate::store::{StoreError, damage};
 use crate::{salvage, snapshot};
+use log_core::log_keys::LogKeys;
 
 /// A directory that this process holds.
 pub(crate) struct Directory {
@@ -183,7 +183,7 @@ impl Directory {
         read_policy(&self.path)
     }
 
-    pub(crate) fn identity(&self, file: &LogFile) -> Result<Identity, Failure> {
+    pub(crate) fn identity(&self, file: &LogFile) -> Result<LogKeys, Failure> {
         let key = read_key(&self.path.join(KEY), KeyType::Ed25519, &file.origin)?;
         // Everything that was signed for stock cosign says it.
         let made = SigstoreName::of(&file.origin, key.verifier().key());
@@ -195,7 +195,7 @@ impl Directory {
         }
         let ml_dsa = self.path.join(ML_DSA_KEY);
         let ml_dsa = ml_dsa.exists().then(|| read_key(&ml_dsa, KeyType::MlDsa44Cosignature, &file.origin));
-        Ok(Identity { key, ml_dsa: ml_dsa.transpose()?, sigstore: file.sigstore.clone() })
+        Ok(LogKeys { key, ml_dsa: ml_dsa.transpose()?, sigstore: file.sigstore.clone() })
     }
 }
 

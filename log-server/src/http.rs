@@ -30,9 +30,9 @@ use crate::cosign::Cosigning;
 use crate::pool::{Pool, Unavailable};
 use crate::registry::Registry;
 use crate::relay::Relay;
-use crate::sequencer::Identity;
 use crate::store::Store;
 use crate::view::{Published, TileCache, View};
+use log_core::log_keys::LogKeys;
 
 pub mod body;
 pub mod budget;
@@ -97,7 +97,7 @@ pub struct App {
     /// What `/metrics` prints.
     pub metrics: PrometheusHandle,
     /// The log's keys: they sign what the log says of its lists.
-    pub identity: Arc<Identity>,
+    pub identity: Arc<LogKeys>,
     /// Turns at gathering evidence.
     pub evidence: Turns,
     /// Turns at other work that takes long: large bodies and large answers.

@@ -18,13 +18,13 @@ use zeroize::Zeroizing;
 use crate::Failure;
 use crate::config::{LogFile, Settings, default_signed_record};
 use crate::directory::ML_DSA_KEY;
-use crate::sequencer::Identity;
 use crate::signed_record::SignedRecord;
 use crate::sigstore_note::SigstoreName;
 use crate::store::rocks::RocksStore;
 use crate::store::schema::{self, TreeState};
 use crate::store::{Batch, Store as _};
 use crate::url;
+use log_core::log_keys::LogKeys;
 
 /// Make a log: its directory, key, policy and the record of what it signs
 #[derive(clap::Args, Debug)]
@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     let key = generate(KeyType::Ed25519);
     let ml_dsa = args.ml_dsa.then(|| generate(KeyType::MlDsa44Cosignature));
     let sigstore = SigstoreName::of(&args.origin, key.verifier().key());
-    let identity = Identity { key, ml_dsa, sigstore };
+    let identity = LogKeys { key, ml_dsa, sigstore };
     let cannot = |e: io::Error| {
         let hint = match e.kind() {
             io::ErrorKind::NotFound => "the folder that it lies in must exist: make that first",
@@ -145,7 +145,7 @@ fn check_origin(origin: &str) -> Result<(), Option<String>> {
 /// Makes the directory of the log `identity`, without a store in it.
 pub(crate) fn make_directory(
     dir: &Path,
-    identity: &Identity,
+    identity: &LogKeys,
     url: Option<&str>,
     signed_record: Option<PathBuf>,
 ) -> io::Result<()> {

@@ -12,10 +12,8 @@
 
 #![forbid(unsafe_code)]
 
-pub mod admit;
 pub mod aip_v1;
 pub mod backup;
-pub mod clock;
 pub mod config;
 pub mod cosign;
 pub mod day;
@@ -24,7 +22,6 @@ pub mod evidence;
 pub mod fsck;
 pub mod http;
 pub mod init;
-pub mod integrate;
 pub mod metrics;
 pub mod mirror;
 pub mod policy;
@@ -37,7 +34,6 @@ pub mod salvage;
 pub mod sequencer;
 pub mod serve;
 pub mod signed_record;
-pub mod sigstore_note;
 pub mod store;
 pub mod view;
 
@@ -47,4 +43,5 @@ mod snapshot;
 mod source;
 mod url;
 
+pub use log_core::{admit, clock, integrate, sigstore_note};
 pub use service::Failure;

@@ -15,13 +15,14 @@ use crate::config::default_signed_record;
 use crate::directory::Directory;
 use crate::init::{make_directory, make_store};
 use crate::replay::{Replay, check_beginning, check_tiles, contradiction};
+use crate::sequencer::OpenError;
 use crate::sequencer::opening::{check_extends, signed_before, stored_hashes};
-use crate::sequencer::{Identity, OpenError};
 use crate::signed_record::SignedRecord;
 use crate::sigstore_note::SigstoreName;
 use crate::source::{self, Opened, Source, open_checkpoint};
 use crate::store::schema::{self, Read as _};
 use crate::store::{Batch, Store};
+use log_core::log_keys::LogKeys;
 
 /// Bring entries that were signed, and are not in the directory, back from a mirror or a backup
 ///
@@ -112,7 +113,7 @@ fn make_anew(args: &Args, key: &Path) -> Result<(), Failure> {
         Failure::new(format!("`{}` is not what this key signed last", record.display())).because(e)
     })?;
     let sigstore = SigstoreName::of(key.verifier().name().as_str(), key.verifier().key());
-    let identity = Identity { key, ml_dsa: None, sigstore };
+    let identity = LogKeys { key, ml_dsa: None, sigstore };
     make_directory(&args.dir, &identity, None, args.signed_record.clone()).map_err(|e| {
         Failure::new(format!("cannot make the directory `{}`", args.dir.display()))
             .caused_by(e)
@@ -137,7 +138,7 @@ fn no_record(path: &Path, cause: io::Error) -> Failure {
 fn shows_more(
     directory: &Directory,
     store: &dyn Store,
-    identity: &Identity,
+    identity: &LogKeys,
     note: &Note,
 ) -> Result<bool, Failure> {
     let policy: Policy = directory

@@ -10,91 +10,32 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use attestation::did::Did;
-use attestation::entry::{Claim, ClaimHash, Entry, PendingLeaf};
-use attestation::event::{Body, Event, EventEntry, PendingEvent, TrustEvent};
+use attestation::entry::{ClaimHash, Entry, PendingLeaf};
+use attestation::event::{Body, EventEntry, PendingEvent, TrustEvent};
 use attestation::identity::{Identity, check_artifact_signer};
-use attestation::lists::{ListKey, Listed, ListedKind, lists_of_event};
+use attestation::lists::{ListKey, Listed, ListedKind};
 use attestation::message::{LoggedKeys, Recipient};
 use attestation::rules::{Artifact, CheckError, Prefix, RuleError, check_event};
+pub use log_core::keys::Keys;
 use tlog::key::Ed25519PublicKey;
-use tlog::{Hash, LeafIndex, TreeSize};
+use tlog::{LeafIndex, TreeSize};
 
 use crate::store::schema::{self, List, Read as _};
 use crate::store::{Batch, Order, Store, StoreError};
 
-/// Under which keys an entry is found.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Keys {
-    /// The idempotency key.
-    pub claim: Option<Hash>,
-    /// Digests of the artifacts it is about, each once, in the order of the leaf.
-    pub subjects: Vec<Hash>,
-    /// Who signed, and what.
-    pub did: Option<(Did, ListedKind)>,
-    /// The lists that it stands in, and how; `rcpt` is told by `did`.
-    pub lists: Vec<(List, Listed)>,
-    /// The envelope it names, published or not.
-    pub envelope: Option<Hash>,
-}
-
-impl Keys {
-    /// The keys of an entry. An entry of a kind that is not understood has none.
-    pub fn of(entry: &Entry, index: LeafIndex) -> Self {
-        match entry {
-            Entry::Dsse(entry) => Self::of_claim(entry.claim(), entry.claim().hash()),
-            Entry::Event(event) => Self::of_event(event.event(), event.pending().hash(), index),
-            Entry::NotUnderstood { .. } => Self::default(),
-        }
+/// Adds an entry to the lookups.
+pub fn put_keys(writes: &mut Batch, keys: &Keys, index: LeafIndex) {
+    if let Some(claim) = &keys.claim {
+        schema::put_claim(writes, claim, index);
     }
-
-    /// The keys of an entry that gets this index; `hash` is its idempotency key.
-    pub fn of_pending(leaf: &PendingLeaf, hash: ClaimHash, index: LeafIndex) -> Self {
-        match leaf {
-            PendingLeaf::Dsse(entry) => Self::of_claim(entry.claim(), hash),
-            PendingLeaf::Event(event) => Self::of_event(event.event(), hash, index),
-        }
+    for subject in &keys.subjects {
+        schema::put_subject(writes, subject, index);
     }
-
-    fn of_claim(claim: &Claim, hash: ClaimHash) -> Self {
-        Self {
-            claim: Some(hash.get()),
-            subjects: claim.listing().map(|listing| listing.subjects.clone()).unwrap_or_default(),
-            did: Some((claim.did(), ListedKind::Receipt)),
-            lists: Vec::new(),
-            envelope: Some(claim.envelope_hash()),
-        }
+    if let Some((did, kind)) = &keys.did {
+        schema::put_did(writes, did, index, *kind);
     }
-
-    fn of_event(event: &Event, hash: ClaimHash, index: LeafIndex) -> Self {
-        let listed = lists_of_event(event, index);
-        let mut lists: Vec<(List, Listed)> =
-            listed.iter().map(|(key, listed)| (List::Named(*key), *listed)).collect();
-        if let Body::Trust(TrustEvent::Failure { .. } | TrustEvent::Withdrawal { .. }) = event.body() {
-            let pair = List::Failures { subject: event.subject(), issuer: event.issuer() };
-            lists.extend(listed.iter().map(|(_, listed)| (pair, *listed)));
-        }
-        Self {
-            claim: Some(hash.get()),
-            did: Some((event.issuer(), ListedKind::of(event.body()))),
-            lists,
-            ..Self::default()
-        }
-    }
-
-    /// Adds the entry to the lookups.
-    pub fn put(&self, writes: &mut Batch, index: LeafIndex) {
-        if let Some(claim) = &self.claim {
-            schema::put_claim(writes, claim, index);
-        }
-        for subject in &self.subjects {
-            schema::put_subject(writes, subject, index);
-        }
-        if let Some((did, kind)) = &self.did {
-            schema::put_did(writes, did, index, *kind);
-        }
-        for (list, listed) in &self.lists {
-            schema::put_listed(writes, list, listed);
-        }
+    for (list, listed) in &keys.lists {
+        schema::put_listed(writes, list, listed);
     }
 }
 

@@ -15,7 +15,7 @@ use tlog::{Hash, LeafIndex, TreeSize};
 
 use crate::Failure;
 use crate::integrate::Tree;
-use crate::registry::Keys;
+use crate::registry::{Keys, put_keys};
 use crate::sequencer::opening::load_tree;
 use crate::sequencer::{DAY_MILLIS, OpenError};
 use crate::source::{Entries, Source};
@@ -146,7 +146,7 @@ impl Replayed {
 
     fn put(&self, writes: &mut Batch, index: LeafIndex) {
         schema::put_leaf(writes, index, &self.leaf);
-        self.keys.put(writes, index);
+        put_keys(writes, &self.keys, index);
         match (&self.keys.envelope, &self.envelope) {
             (Some(hash), Some(StoredEnvelope::Present(envelope))) => {
                 schema::put_envelope(writes, hash, envelope)

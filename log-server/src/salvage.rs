@@ -20,14 +20,15 @@ use crate::directory::Directory;
 use crate::fsck;
 use crate::init::make_store;
 use crate::replay::{Replay, check_tiles, contradiction};
+use crate::sequencer::OpenError;
 use crate::sequencer::opening::check_extends;
-use crate::sequencer::{Identity, OpenError};
 use crate::signed_record::SignedRecord;
 use crate::source::{self, Entries, Opened, Source, open_checkpoint};
 use crate::store::rocks::RocksStore;
 use crate::store::salvaged::{Salvaged, missing_leaves, ranges};
 use crate::store::schema::{self, Read as _, StoredEnvelope};
 use crate::store::{Batch, Store as _, StoreError};
+use log_core::log_keys::LogKeys;
 
 /// Make a whole database of what can be read of a damaged one, and of other sources
 ///
@@ -117,7 +118,7 @@ struct Known {
 }
 
 impl Known {
-    fn read(store: &RocksStore, recorded: Checkpoint, identity: &Identity) -> Self {
+    fn read(store: &RocksStore, recorded: Checkpoint, identity: &LogKeys) -> Self {
         let key = identity.key.verifier();
         let note = |note: Option<String>| {
             note.and_then(|note| Some((open_checkpoint(note.as_bytes(), key).ok()?, note)))

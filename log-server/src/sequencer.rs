@@ -17,12 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::entry::LogTime;
-use tlog::checkpoint::Checkpoint;
-use tlog::cosignature::cosign;
-use tlog::key::{SignerKey, VerifierKey};
+use log_core::log_keys::LogKeys;
+use tlog::LeafIndex;
 use tlog::merkle::leaf_hash;
-use tlog::note::Note;
-use tlog::{LeafIndex, UnixTime};
 use tokio::sync::watch;
 
 use crate::clock::{ClockGuard, ClockJump};
@@ -30,9 +27,8 @@ use crate::cosign::{Ask, Cosigning, Gathering, Outcome};
 use crate::integrate::{Integrated, Tree};
 use crate::metrics;
 use crate::pool::{Committed, NotTaken, Pending, Unavailable};
-use crate::registry::{Keys, News, Registry, Staged};
+use crate::registry::{Keys, News, Registry, Staged, put_keys};
 use crate::signed_record::SignedRecord;
-use crate::sigstore_note::SigstoreName;
 use crate::store::schema::{self, Read as _, TreeState};
 use crate::store::{Batch, Store, StoreError};
 use crate::view::{Published, TileCache, View};
@@ -45,68 +41,6 @@ use publication::Candidate;
 
 pub use opening::OpenError;
 pub use publication::{Publication, Rhythm};
-
-/// What a log is called and signs with.
-pub struct Identity {
-    /// The log's key (type 0x01), named like its origin.
-    pub key: SignerKey,
-    /// Its ML-DSA-44 key (type 0x06) of the same name, if it has one: it signs every checkpoint as well.
-    pub ml_dsa: Option<SignerKey>,
-    /// Its name for stock cosign.
-    pub sigstore: SigstoreName,
-}
-
-impl Identity {
-    /// The log's unique name.
-    pub fn origin(&self) -> &str {
-        self.key.verifier().name().as_str()
-    }
-
-    /// The keys whose lines on a checkpoint are the log's own.
-    pub fn keys(&self) -> Vec<VerifierKey> {
-        [Some(&self.key), self.ml_dsa.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|key| key.verifier().clone())
-            .collect()
-    }
-
-    /// Signs a checkpoint with every key. Only the line of the ML-DSA key carries the time.
-    pub fn sign(&self, checkpoint: &Checkpoint, now: UnixTime) -> Note {
-        let mut note = checkpoint.sign(&self.key);
-        if let Some(key) = &self.ml_dsa {
-            note.add(
-                cosign(key, checkpoint, now)
-                    .expect("an origin fits, there are no extensions, and it is later than 1970"),
-            );
-        }
-        note
-    }
-
-    /// Whether the lines of a recorded note are the log's own and verify, so that the note can be shown as it is. A note
-    /// from a time before the second key has the first key's line only.
-    pub(crate) fn check_record(&self, note: &Note) -> Result<(), String> {
-        let keys = self.keys();
-        let verified = note.verify(&keys).map_err(|e| e.to_string())?.len();
-        match verified < keys.len() && note.signatures().len() > verified {
-            true => Err("one of its lines is by none of the log's keys".into()),
-            false => Ok(()),
-        }
-    }
-
-    /// The checkpoint in a note, if this log's Ed25519 key signed it.
-    pub fn own_checkpoint(&self, note: &Note) -> Result<Checkpoint, String> {
-        let keys = [self.key.verifier().clone()];
-        if note.verify(&keys).map_err(|e| e.to_string())?.is_empty() {
-            return Err("it is signed by another key".into());
-        }
-        let checkpoint = Checkpoint::parse(note.text()).map_err(|e| e.to_string())?;
-        if checkpoint.origin != self.origin() {
-            return Err(format!("it is of the log `{}`", checkpoint.origin));
-        }
-        Ok(checkpoint)
-    }
-}
 
 /// What the operator vouches for and a log cannot know by itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -123,7 +57,7 @@ pub type Clocks = Box<dyn Fn() -> (u64, Duration) + Send>;
 /// The writer. Owns the tree; everybody else sees what it publishes.
 pub struct Sequencer {
     store: Arc<dyn Store>,
-    identity: Arc<Identity>,
+    identity: Arc<LogKeys>,
     record: SignedRecord,
     clocks: Clocks,
     guard: ClockGuard,
@@ -151,7 +85,7 @@ impl Sequencer {
     /// signed, by its own records or by what a witness shows.
     pub fn open(
         store: Arc<dyn Store>,
-        identity: impl Into<Arc<Identity>>,
+        identity: impl Into<Arc<LogKeys>>,
         record: SignedRecord,
         clocks: Clocks,
         accept: Accept,
@@ -354,7 +288,8 @@ impl Sequencer {
             let leaf = pending.admitted.entry.to_leaf(logged_at);
             hashes.push(leaf_hash(&leaf));
             schema::put_leaf(&mut writes, index, &leaf);
-            Keys::of_pending(&pending.admitted.entry, pending.admitted.claim, index).put(&mut writes, index);
+            let keys = Keys::of_pending(&pending.admitted.entry, pending.admitted.claim, index);
+            put_keys(&mut writes, &keys, index);
             if let Some((hash, envelope)) = &pending.admitted.envelope {
                 // An erased envelope stays erased, even if it is sent again.
                 if self.store.envelope(hash)?.is_none() {

@@ -7,6 +7,7 @@
 
 use std::ops::ControlFlow;
 
+pub use log_core::StoreError;
 use service::disk;
 
 pub mod faulty;
@@ -117,28 +118,9 @@ pub trait Store: Send + Sync + 'static {
     fn expunge(&self, column: Column, key: &[u8]) -> Result<(), StoreError>;
 }
 
-/// The disk, or the database on it, failed.
-#[derive(Debug, thiserror::Error)]
-#[error("the store failed to {action}: {cause}")]
-pub struct StoreError {
-    /// What was being done.
-    pub action: &'static str,
-    /// What the database said.
-    pub cause: String,
-    /// Whether the disk may take it at the next try: it is full, read-only for now, or failed.
-    pub may_pass: bool,
-}
-
-impl StoreError {
-    /// An error while doing `action`.
-    pub fn new(action: &'static str, cause: impl std::fmt::Display) -> Self {
-        Self { action, cause: cause.to_string(), may_pass: false }
-    }
-
-    /// An error of the file system while doing `action`.
-    pub fn of_disk(action: &'static str, cause: &std::io::Error) -> Self {
-        Self { may_pass: disk::may_pass(cause), ..Self::new(action, cause) }
-    }
+/// An error of the file system while doing `action`.
+pub fn of_disk(action: &'static str, cause: &std::io::Error) -> StoreError {
+    StoreError { may_pass: disk::may_pass(cause), ..StoreError::new(action, cause) }
 }
 
 /// What every store keeps, run by each implementation's tests.

@@ -16,7 +16,7 @@ use service::durable::sync_folder;
 use service::wal;
 
 use crate::store::rocks::failed;
-use crate::store::{StoreError, damage};
+use crate::store::{StoreError, damage, of_disk};
 
 /// The mail database.
 pub(crate) struct Disk {
@@ -30,7 +30,7 @@ impl Disk {
     /// Makes an empty database at `path` if nothing is there. It gets its name once it is whole, so that a crash leaves
     /// a database or nothing; a folder that is there and empty, which may be a disk of its own, is taken as it is.
     pub(crate) fn create_if_missing(path: &Path) -> Result<bool, StoreError> {
-        let in_the_way = |e: io::Error| StoreError::of_disk("make the mail database", &e);
+        let in_the_way = |e: io::Error| of_disk("make the mail database", &e);
         if has_files(path).map_err(in_the_way)? {
             return Ok(false);
         }
@@ -61,11 +61,11 @@ impl Disk {
             return Err(StoreError::new("open", format!("damaged: {}", found.join("; "))));
         }
         // RocksDB keeps one at all times, and without it goes on from what the sorted files hold, without a word.
-        if wal::logs(path).map_err(|e| StoreError::of_disk("read its files", &e))?.is_empty() {
+        if wal::logs(path).map_err(|e| of_disk("read its files", &e))?.is_empty() {
             let folder = path.display();
             return Err(StoreError::new("open", format!("damaged: `{folder}` has no write-ahead log")));
         }
-        let place = place(path).map_err(|e| StoreError::of_disk("read its files", &e))?;
+        let place = place(path).map_err(|e| of_disk("read its files", &e))?;
         let db = DB::open(&options(), path).map_err(|e| failed("open", &e))?;
         let mut synced = WriteOptions::default();
         synced.set_sync(true);

@@ -25,7 +25,7 @@ use super::index::{Index, Limits, Mailboxes};
 use super::queue::Change;
 use super::rows::{self, Head, Kind, Message, Place};
 use super::settings::{self, Dated};
-use crate::store::StoreError;
+use crate::store::{StoreError, of_disk};
 
 /// The database, and what it holds.
 pub(super) struct Mailroom {
@@ -278,7 +278,7 @@ impl Mailroom {
                     };
                 };
                 let thread = std::thread::Builder::new().name("mail-compaction".into()).spawn(compact);
-                thread.map(drop).map_err(|e| StoreError::of_disk("start a compaction", &e))
+                thread.map(drop).map_err(|e| of_disk("start a compaction", &e))
             }
         }
     }

@@ -8,12 +8,13 @@ use tlog::note::Note;
 use tlog::tile::{Edge, TILE_WIDTH, Tile, TileHashReader, hashes_at};
 use tlog::{Hash, TreeSize};
 
-use super::{Accept, FatalError, Identity};
+use super::{Accept, FatalError};
 use crate::integrate::Tree;
 use crate::signed_record::SignedRecord;
 use crate::store::schema::{Read as _, TreeState};
 use crate::store::{Store, StoreError};
 use crate::view::Published;
+use log_core::log_keys::LogKeys;
 
 /// Why a log is not opened.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +92,7 @@ pub(crate) struct SignedNote {
 
 impl SignedNote {
     /// Reads a note of ours; `name` says where it stood.
-    fn read(name: &'static str, text: &str, identity: &Identity) -> Result<Self, OpenError> {
+    fn read(name: &'static str, text: &str, identity: &LogKeys) -> Result<Self, OpenError> {
         let bad = |cause: String| OpenError::BadRecord { record: name, cause };
         let note = Note::parse(text.as_bytes()).map_err(|e| bad(e.to_string()))?;
         let checkpoint = identity.own_checkpoint(&note).map_err(bad)?;
@@ -158,7 +159,7 @@ impl SignedBefore {
 pub(crate) fn signed_before(
     store: &dyn Store,
     record: &SignedRecord,
-    identity: &Identity,
+    identity: &LogKeys,
 ) -> Result<SignedBefore, OpenError> {
     let text = record.read();
     let text = text.map_err(|e| OpenError::BadRecord { record: FILE_RECORD, cause: e.to_string() })?;
@@ -176,7 +177,7 @@ pub(crate) fn signed_before(
 pub(crate) fn judge(
     store: &dyn Store,
     record: &SignedRecord,
-    identity: &Identity,
+    identity: &LogKeys,
     accept: Accept,
 ) -> Result<(), OpenError> {
     let state = store.tree_state()?.ok_or(OpenError::NoTree)?;
@@ -196,7 +197,7 @@ pub(super) fn published_before(
     store: &dyn Store,
     state: &TreeState,
     tree: &Tree,
-    identity: &Identity,
+    identity: &LogKeys,
 ) -> Result<Published, OpenError> {
     let Some(text) = store.published()? else { return Ok(Published::nothing(identity.origin())) };
     let SignedNote { checkpoint, note } = SignedNote::read("the published checkpoint", &text, identity)?;
@@ -208,7 +209,7 @@ pub(super) fn published_before(
 pub(super) fn show(
     store: &dyn Store,
     tree: &Tree,
-    identity: &Identity,
+    identity: &LogKeys,
     checkpoint: Checkpoint,
     note: Note,
 ) -> Result<Published, OpenError> {

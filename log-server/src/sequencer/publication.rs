@@ -16,12 +16,13 @@ use tlog::note::Note;
 use tlog::policy::{Cosigned, Policy};
 
 use super::opening::stored_hashes;
-use super::{FatalError, Identity, Sequencer};
+use super::{FatalError, Sequencer};
 use crate::cosign::{Answer, Ask, BadLine, Cosigners, Cosigning, Gathering, Outcome};
 use crate::metrics;
 use crate::store::schema;
 use crate::store::{Batch, StoreError};
 use crate::view::{Published, View};
+use log_core::log_keys::LogKeys;
 
 /// Who cosigns, and when.
 pub struct Publication {
@@ -48,7 +49,7 @@ pub struct Rhythm {
 
 impl Publication {
     /// For a log that no witness cosigns: `quorum none`.
-    pub fn alone(identity: &Identity) -> Self {
+    pub fn alone(identity: &LogKeys) -> Self {
         let policy = format!("log {}\nquorum none\n", identity.key.verifier());
         let policy = policy.parse().expect("a log and a quorum are a policy");
         let rhythm = Rhythm {

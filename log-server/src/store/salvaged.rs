@@ -12,7 +12,7 @@ use tlog::LeafIndex;
 
 use super::rocks::RocksStore;
 use super::schema::Read as _;
-use super::{Store, StoreError};
+use super::{Store, StoreError, of_disk};
 
 /// A damaged store, as far as it can be read.
 pub(crate) struct Salvaged {
@@ -33,7 +33,7 @@ impl Salvaged {
     }
 
     fn of(mended: io::Result<Mended>) -> Result<Self, StoreError> {
-        let mended = mended.map_err(|e| StoreError::of_disk("copy its files", &e))?;
+        let mended = mended.map_err(|e| of_disk("copy its files", &e))?;
         let store = RocksStore::open_read_only(mended.path())?;
         Ok(Self { store: Arc::new(store), _mended: mended })
     }

@@ -22,6 +22,8 @@ use std::ops::ControlFlow;
 
 use attestation::did::Did;
 use attestation::lists::{ListKey, Listed, ListedKind};
+pub use log_core::keys::List;
+pub use log_core::port::{StoredEnvelope, Tombstone};
 use serde::{Deserialize, Serialize};
 use tlog::tile::{Tile, parse_hashes};
 use tlog::{Hash, LeafIndex, TreeSize};
@@ -42,25 +44,6 @@ pub struct TreeState {
     pub day: u64,
     /// Bytes of leaves and envelopes admitted on `day`.
     pub day_bytes: u64,
-}
-
-/// What is known about an envelope.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum StoredEnvelope {
-    /// Canonical JSON of the envelope.
-    Present(Vec<u8>),
-    /// Erased, for this reason.
-    Erased(Tombstone),
-}
-
-/// Why and when an envelope was erased.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tombstone {
-    /// The operator's words.
-    pub reason: String,
-    /// Unix milliseconds.
-    pub erased_at: u64,
 }
 
 /// Adds a leaf.
@@ -91,45 +74,29 @@ pub fn put_did(batch: &mut Batch, did: &Did, index: LeafIndex, kind: ListedKind)
 
 /// Adds an entry to a list.
 pub fn put_listed(batch: &mut Batch, list: &List, entry: &Listed) {
-    batch.put(Column::List, lookup_key(&list.prefix(), entry.index.get()), &entry.to_bytes()[8..]);
+    batch.put(Column::List, lookup_key(&prefix(list), entry.index.get()), &entry.to_bytes()[8..]);
 }
 
-/// A list that is kept.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum List {
-    /// One that has a name outside; not `rcpt`.
-    Named(ListKey),
-    /// Failures and withdrawals.
-    Failures {
-        /// About whom.
-        subject: Did,
-        /// By whom.
-        issuer: Did,
-    },
-}
-
-impl List {
-    fn prefix(&self) -> Vec<u8> {
-        let of = |which: u8, dids: &[&Did]| {
-            let mut prefix = vec![which];
-            dids.iter().for_each(|did| prefix.extend(did.as_bytes()));
+fn prefix(list: &List) -> Vec<u8> {
+    let of = |which: u8, dids: &[&Did]| {
+        let mut prefix = vec![which];
+        dids.iter().for_each(|did| prefix.extend(did.as_bytes()));
+        prefix
+    };
+    match list {
+        List::Named(ListKey::Id(did)) => of(b'i', &[did]),
+        List::Named(ListKey::Out(did)) => of(b'o', &[did]),
+        List::Named(ListKey::In(did)) => of(b'n', &[did]),
+        List::Named(ListKey::Neg(did)) => of(b'f', &[did]),
+        List::Named(ListKey::Pos(did)) => of(b'p', &[did]),
+        List::Named(ListKey::Messages(did)) => of(b'm', &[did]),
+        List::Named(ListKey::Receipts(did)) => did.as_bytes().to_vec(),
+        List::Named(ListKey::Edge(from, to, scope)) => {
+            let mut prefix = of(b'e', &[from, to]);
+            prefix.push(*scope as u8);
             prefix
-        };
-        match self {
-            Self::Named(ListKey::Id(did)) => of(b'i', &[did]),
-            Self::Named(ListKey::Out(did)) => of(b'o', &[did]),
-            Self::Named(ListKey::In(did)) => of(b'n', &[did]),
-            Self::Named(ListKey::Neg(did)) => of(b'f', &[did]),
-            Self::Named(ListKey::Pos(did)) => of(b'p', &[did]),
-            Self::Named(ListKey::Messages(did)) => of(b'm', &[did]),
-            Self::Named(ListKey::Receipts(did)) => did.as_bytes().to_vec(),
-            Self::Named(ListKey::Edge(from, to, scope)) => {
-                let mut prefix = of(b'e', &[from, to]);
-                prefix.push(*scope as u8);
-                prefix
-            }
-            Self::Failures { subject, issuer } => of(b'r', &[subject, issuer]),
         }
+        List::Failures { subject, issuer } => of(b'r', &[subject, issuer]),
     }
 }
 
@@ -226,7 +193,7 @@ pub trait Read: Store {
 
     /// Up to `limit` entries of a list, from index `from` on in `order`.
     fn list(&self, list: &List, from: u64, order: Order, limit: usize) -> Result<Vec<Listed>, StoreError> {
-        let prefix = list.prefix();
+        let prefix = prefix(list);
         let receipts = match list {
             List::Named(ListKey::Receipts(did)) => Some(*did),
             _ => None,

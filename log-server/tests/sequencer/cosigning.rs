@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use log_core::log_keys::LogKeys;
 use log_server::cosign::{Answer, Ask, Cosigners, Outcome};
 use log_server::pool::{NotTaken, Unavailable};
-use log_server::sequencer::{Accept, Clocks, Identity, OpenError, Publication, Rhythm, Sequencer};
+use log_server::sequencer::{Accept, Clocks, OpenError, Publication, Rhythm, Sequencer};
 use log_server::sigstore_note::SigstoreName;
 use log_server::store::faulty::FaultyStore;
 use log_server::store::schema::{self, Read as _};
@@ -64,7 +65,7 @@ impl Stage {
         let publication =
             Publication { policy: Arc::new(policy()), cosigners: Box::new(self.clone()), rhythm };
         let sigstore = SigstoreName { host: "example.com".into(), tree_id: 7 };
-        let identity = Identity { key: key(), ml_dsa: Some(ml_dsa()), sigstore };
+        let identity = LogKeys { key: key(), ml_dsa: Some(ml_dsa()), sigstore };
         Sequencer::open(store, identity, bench.record(), self.clocks(), Accept::default(), publication)
     }
 

@@ -11,7 +11,7 @@ use attestation::message::MessagePrivateKey;
 use attestation::rules::CheckError;
 use log_server::admit::Admitted;
 use log_server::pool::{NotTaken, Sequenced};
-use log_server::registry::{Keys, identity_at};
+use log_server::registry::{Keys, identity_at, put_keys};
 use log_server::sequencer::Sequencer;
 use log_server::store::memory::MemoryStore;
 use log_server::store::schema::{self, Read as _, Tombstone};
@@ -488,7 +488,7 @@ fn the_registry_rebuilt_from_the_leaves_is_identical() {
             let index = LeafIndex::new(at);
             let mut writes = Batch::default();
             schema::put_leaf(&mut writes, index, leaf);
-            Keys::of(&Entry::parse(leaf).expect("a leaf"), index).put(&mut writes, index);
+            put_keys(&mut writes, &Keys::of(&Entry::parse(leaf).expect("a leaf"), index), index);
             rebuilt.write(&writes).expect("a write");
         })
         .expect("the leaves");
@@ -524,7 +524,7 @@ fn a_registry_that_is_not_of_the_leaves_is_named() {
     assert_eq!(damage(&|_, _| {}), Ok(2));
     let put = |bench: &Bench, keys: &Keys, index: u64| {
         let mut writes = Batch::default();
-        keys.put(&mut writes, LeafIndex::new(index));
+        put_keys(&mut writes, keys, LeafIndex::new(index));
         bench.store.write(&writes).expect("a write");
     };
     let words = damage(&|bench, owner| {

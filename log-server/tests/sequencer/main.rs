@@ -14,11 +14,12 @@ use attestation::did::Did;
 use attestation::dsse::Envelope;
 use attestation::entry::{Claim, PendingEntry, Visibility};
 use attestation::statement::{Statement, Subject};
+use log_core::log_keys::LogKeys;
 use log_server::admit::Admitted;
 use log_server::day::Spent;
 use log_server::fsck;
 use log_server::pool::{Pool, PoolLimits, Sequenced, Turn, Wish};
-use log_server::sequencer::{Accept, Clocks, FatalError, Identity, OpenError, Publication, Sequencer};
+use log_server::sequencer::{Accept, Clocks, FatalError, OpenError, Publication, Sequencer};
 use log_server::signed_record::SignedRecord;
 use log_server::sigstore_note::SigstoreName;
 use log_server::store::memory::MemoryStore;
@@ -78,7 +79,7 @@ fn open_accepting(
     accept: Accept,
 ) -> Result<Sequencer, OpenError> {
     let sigstore = SigstoreName { host: "example.com".into(), tree_id: 7 };
-    let identity = Identity { key: key(), ml_dsa: None, sigstore };
+    let identity = LogKeys { key: key(), ml_dsa: None, sigstore };
     let alone = Publication::alone(&identity);
     Sequencer::open(store, identity, record, clocks, accept, alone)
 }

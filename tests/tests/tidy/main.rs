@@ -80,6 +80,7 @@ fn the_arrows_point_one_way() {
         "manual",
         "service",
         "log_client",
+        "log_core",
         "log_server",
         "witness",
         "monitor",
@@ -96,14 +97,25 @@ fn the_arrows_point_one_way() {
         ("manual", &[]),
         ("service", &["manual", "tlog"]),
         ("log-client", &["tlog"]),
-        ("log-server", &["attestation", "log_client", "manual", "service", "tlog", "trust"]),
+        ("log-core", &["attestation", "tlog"]),
+        ("log-server", &["attestation", "log_client", "log_core", "manual", "service", "tlog", "trust"]),
         ("witness", &["attestation", "manual", "service", "tlog"]),
         ("monitor", &["attestation", "log_client", "manual", "service", "tlog"]),
         ("aip-attest", &["attestation", "log_client", "manual", "tlog", "trust"]),
         ("testkit", &["attestation", "tlog", "trust"]),
         (
             "bench",
-            &["attestation", "log_client", "log_server", "manual", "service", "testkit", "tlog", "trust"],
+            &[
+                "attestation",
+                "log_client",
+                "log_core",
+                "log_server",
+                "manual",
+                "service",
+                "testkit",
+                "tlog",
+                "trust",
+            ],
         ),
     ] {
         let needs = needs(package, "99");
@@ -129,6 +141,9 @@ fn the_command_line_builds_without_rocksdb_and_the_core_without_a_runtime() {
     for library in ["log_client", "rayon", "indicatif", "trust"] {
         assert!(has("monitor", library) || library == "trust");
         assert!(!has("witness", library), "a witness reads no log: no {library}");
+    }
+    for library in ["mio", "reqwest", "hyper", "axum", "rocksdb", "getrandom", "trust"] {
+        assert!(!has("log-core", library), "log-core reaches the world through its ports: no {library}");
     }
     for library in ["tokio", "reqwest", "hyper", "axum", "rocksdb", "getrandom"] {
         assert!(!has("tlog", library), "tlog is pure: no {library}");

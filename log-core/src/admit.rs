@@ -1,7 +1,7 @@
 //! Admission: bytes become an [`Admitted`] entry, or the rule they break. Pure.
 //!
 //! There are two steps: [`read`] takes a submission apart, [`Candidate::admit`] checks its signatures. Between them a
-//! claim that is already in the log gets its answer. The rules of state are in [`crate::registry`].
+//! claim that is already in the log gets its answer. The rules of state are `registry`'s.
 
 use std::fmt::{self, Write as _};
 
@@ -59,6 +59,11 @@ impl Admitted {
         let entry = entry.into();
         let (leaf_bytes, claim) = (entry.to_bytes().len(), entry.hash());
         Self { entry, claim, envelope, leaf_bytes }
+    }
+
+    /// Whether it is an event, about an identity or about trust.
+    pub fn is_event(&self) -> bool {
+        matches!(self.entry, PendingLeaf::Event(_))
     }
 
     /// What it adds to the log, in bytes of leaf and envelope.
@@ -206,7 +211,7 @@ pub enum Refusal {
 }
 
 /// The beginning of a message: a library's error about a submission may repeat all of it.
-pub(crate) fn cut(message: impl fmt::Display) -> String {
+pub fn cut(message: impl fmt::Display) -> String {
     struct Cut(String);
 
     impl fmt::Write for Cut {
