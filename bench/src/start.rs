@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use attestation::entry::{PendingEntry, Visibility};
+use log_core::log_keys::LogKeys;
 use log_server::admit::Admitted;
 use log_server::config::{LogFile, default_signed_record};
 use log_server::day::Spent;
 use log_server::pool::{Pool, PoolLimits, Turn, Wish};
-use log_server::sequencer::{Accept, Identity, Publication, Sequencer};
+use log_server::sequencer::{Accept, Publication, Sequencer};
 use log_server::signed_record::SignedRecord;
 use log_server::store::rocks::RocksStore;
 use testkit::load::{self, Plan, percentile};
@@ -100,7 +101,7 @@ fn fill(log: &Log, size: u64) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970");
         (now.as_millis() as u64, start.elapsed())
     });
-    let identity = Identity { key, ml_dsa: None, sigstore: file.sigstore };
+    let identity = LogKeys { key, ml_dsa: None, sigstore: file.sigstore };
     let alone = Publication::alone(&identity);
     let mut sequencer =
         Sequencer::open(store, identity, record, clocks, Accept::default(), alone).expect("a sound log");
