@@ -1,0 +1,3 @@
+//! `simulate`: runs seeds.
+
+fn main() {}
