@@ -261,8 +261,7 @@ impl Executor {
     /// Lets one task go on up to its next await, or time up to the next timer.
     pub fn step(&mut self) -> Step {
         self.settle();
-        let woken =
-            std::mem::take(&mut *self.sim.0.woken.lock().unwrap_or_else(PoisonError::into_inner));
+        let woken = std::mem::take(&mut *self.sim.0.woken.lock().unwrap_or_else(PoisonError::into_inner));
         for number in woken {
             // A task that ended, or that is ready already, is woken in vain.
             if self.tasks.contains_key(&number) && !self.ready.contains(&number) {

@@ -56,12 +56,15 @@ pub struct Network {
 /// A task that answers.
 pub type Answering<A> = Pin<Box<dyn Future<Output = A> + Send>>;
 
+type Serving<Q, A> = (u64, Handler<Q, A>);
+
 type Handler<Q, A> = Arc<dyn Fn(Q) -> Answering<A> + Send + Sync>;
 
 /// A place where a process takes requests, while it lives.
 pub struct Service<Q, A> {
     process: Process,
-    handler: Arc<Mutex<Option<(u64, Handler<Q, A>)>>>,
+    /// What answers, and in which life of the process.
+    handler: Arc<Mutex<Option<Serving<Q, A>>>>,
 }
 
 impl<Q, A> Clone for Service<Q, A> {
@@ -108,7 +111,12 @@ impl Network {
     }
 
     /// Asks once, and waits for an answer for so long.
-    pub async fn call<Q, A>(&self, service: &Service<Q, A>, request: Q, patience: Duration) -> Result<A, CallError>
+    pub async fn call<Q, A>(
+        &self,
+        service: &Service<Q, A>,
+        request: Q,
+        patience: Duration,
+    ) -> Result<A, CallError>
     where
         Q: Clone + Send + 'static,
         A: Send + 'static,
@@ -209,7 +217,12 @@ mod tests {
     use crate::executor::{Executor, Step};
 
     /// Calls `calls` times in this weather. Answers what was heard at the service, and what the caller learned.
-    fn talk(seed: u64, weather: Weather, calls: u64, is_there: bool) -> (Vec<u64>, Vec<Result<u64, CallError>>) {
+    fn talk(
+        seed: u64,
+        weather: Weather,
+        calls: u64,
+        is_there: bool,
+    ) -> (Vec<u64>, Vec<Result<u64, CallError>>) {
         let mut executor = Executor::new(seed);
         let sim = executor.sim().clone();
         let network = Network::new(&sim);

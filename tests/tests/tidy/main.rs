@@ -86,6 +86,7 @@ fn the_arrows_point_one_way() {
         "monitor",
         "aip_attest",
         "testkit",
+        "simulation",
         "bench",
         "tests",
         "torture",
@@ -103,6 +104,7 @@ fn the_arrows_point_one_way() {
         ("monitor", &["attestation", "log_client", "manual", "service", "tlog"]),
         ("aip-attest", &["attestation", "log_client", "manual", "tlog", "trust"]),
         ("testkit", &["attestation", "tlog", "trust"]),
+        ("simulation", &["attestation", "log_core", "testkit", "tlog", "trust"]),
         (
             "bench",
             &[

@@ -1,3 +1,0 @@
-//! `simulate`: runs seeds.
-
-fn main() {}
