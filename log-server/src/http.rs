@@ -6,9 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::extract::connect_info::ConnectInfo;
-use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header, request};
-use axum::middleware::{self, Next};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::{Method, StatusCode, Uri, header, request};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -18,9 +18,8 @@ use service::addresses::Proxies;
 use service::bodies::Bodies;
 use service::shares::{Shares, Standing};
 use service::turns::Turns;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{Any, CorsLayer};
 
 use tlog::key::AdmittedKeys;
 
@@ -38,15 +37,18 @@ pub mod body;
 pub mod budget;
 pub mod error;
 pub mod evidence;
+pub mod front;
 pub mod identity;
 pub mod lookup;
 pub mod openapi;
+pub mod prepared;
 pub mod read;
 pub mod submit;
 pub mod unread;
 
 use budget::{Budgets, Gatekeeper};
 use error::Problem;
+use prepared::Prepared;
 
 /// What the log's files say, and what is read again at SIGHUP.
 pub struct Terms {
@@ -66,8 +68,12 @@ pub struct App {
     pub terms: RwLock<Arc<Terms>>,
     /// Where everything is kept. Handlers read; the sequencer writes.
     pub store: Arc<dyn Store>,
-    /// Full tiles in memory.
+    /// Full tiles in memory, for proofs.
     pub tiles: Arc<TileCache>,
+    /// Full tiles and bundles in memory, as they are sent.
+    pub prepared: Prepared,
+    /// Turns at reads of the store that take one look.
+    pub reads: Semaphore,
     /// The states of DIDs as committed.
     pub registry: Arc<Registry>,
     /// What is published.
@@ -177,18 +183,37 @@ pub(crate) async fn in_turn<T: Send + 'static>(
     done.await.unwrap_or_else(|_| Err(failed()))
 }
 
+/// Reads the store where a slow disk holds up nobody but those who read it: never on the threads that serve. A read of
+/// this kind takes one look, or a few; longer work is done [in turn](in_turn).
+pub(crate) async fn reading<T: Send + 'static>(
+    app: &Arc<App>,
+    read: impl FnOnce(&App) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let Ok(Ok(_turn)) = tokio::time::timeout(PATIENCE, app.reads.acquire()).await else {
+        return Err(Problem::unavailable(BUSY, "the log's store is slow").hint("ask again later"));
+    };
+    let app = app.clone();
+    tokio::task::spawn_blocking(move || read(&app)).await.unwrap_or_else(|_| Err(failed()))
+}
+
+/// How many reads of the store are under way at a time.
+pub const READS: usize = 64;
+
+/// Memory for full tiles and bundles.
+pub const PREPARED_BYTES: usize = 64 << 20;
+
 /// The rule of an answer to a client that got no turn.
 const BUSY: &str = "busy";
 
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The routes. Tests call them without a socket. Nothing is compressed: caches keep what never changes, and compressing the
+/// The routes. Nothing is compressed: caches keep what never changes, and compressing the
 /// rest would cost the threads that answer other clients.
-pub fn router(app: Arc<App>) -> Router {
+fn router(app: Arc<App>) -> Router {
     // The handlers of submissions and claims bound their answers themselves.
     let large = Router::new()
-        .route("/tile/entries/{*path}", get(read::bundle))
+        .route(read::BUNDLE, get(read::bundle))
         .route("/api/v1/entries", get(lookup::entries))
         .route("/api/v1/entries/{index}", get(lookup::entry))
         .route("/api/v1/entries/{index}/proof", get(lookup::proof))
@@ -201,26 +226,23 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/did/{did}", get(identity::document))
         .route("/openapi.json", get(openapi::openapi))
         .route_layer(middleware::from_fn_with_state(app.clone(), unread::share));
-    let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::GET, Method::HEAD]);
     let operation = if app.operator_port { Router::new() } else { operation() };
     let python = if app.aip_v1.is_some() { aip_v1::router(&app) } else { Router::new() };
     large
         .merge(operation)
         .merge(python)
-        .route("/api/v1/entries", post(submit::submit))
+        .route(submit::PATH, post(submit::submit))
         .route("/api/v1/claims/{hash}", get(submit::claim))
         .route("/api/v1/messages", post(crate::relay::http::send))
-        .route("/checkpoint", get(read::checkpoint))
+        .route(read::CHECKPOINT, get(read::checkpoint))
         .route("/policy", get(read::policy))
-        .route("/tile/{*path}", get(read::tile))
+        .route(read::TILE, get(read::tile))
         .route("/api/v1/proofs/inclusion/{index}/{size}", get(lookup::inclusion))
         .route("/api/v1/proofs/consistency/{old}/{new}", get(lookup::consistency))
         .route("/healthz", get(healthz))
         .fallback(no_such_resource)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(cors)
-        .layer(middleware::from_fn(count))
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(front::end))
         .with_state(app)
 }
 
@@ -324,21 +346,6 @@ async fn no_such_resource(uri: Uri) -> Problem {
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", format!("`{}` does not take {method}", uri.path()))
-}
-
-/// Counts every answer, and lets caches keep only successes that say so. A connection whose request was not read to its end
-/// is of no further use, which its client is told.
-async fn count(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    let route = path.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let mut response = next.run(request).await;
-    crate::metrics::request(&route, response.status().as_u16());
-    if !response.status().is_success() || !response.headers().contains_key(header::CACHE_CONTROL) {
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    if matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {

@@ -15,7 +15,7 @@ use service::turns::Turns;
 use service::{clock, connections, disk, edited, operator};
 use tlog::key::AdmittedKeys;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::Failure;
 use crate::aip_v1::V1;
@@ -23,6 +23,8 @@ use crate::config::Settings;
 use crate::cosign::witnesses::Witnesses;
 use crate::directory::{AIP_V1, Directory, EDITED, MAIL};
 use crate::http::budget::Budgets;
+use crate::http::front::Front;
+use crate::http::prepared::Prepared;
 use crate::http::unread::Unread;
 use crate::http::{self, App, RequestLimits};
 use crate::metrics;
@@ -105,6 +107,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
         terms: RwLock::new(Arc::new(terms)),
         store,
         tiles: sequencer.tiles(),
+        prepared: Prepared::new(http::PREPARED_BYTES),
+        reads: Semaphore::new(http::READS),
         registry: sequencer.registry(),
         published: sequencer.published(),
         cosigning: sequencer.cosigning(),
@@ -184,8 +188,8 @@ async fn serve(
     let messages = relay::status(app.relay.as_deref());
     let size = app.published.borrow().size().get();
     tracing::info!(origin = app.origin, address = %bound, size, messages, "serving");
-    let (router, proxies, open) = (http::router(app.clone()), app.proxies.clone(), app.connections.clone());
-    let server = tokio::spawn(connections::serve(listener, router, proxies, limits, open, stopping));
+    let (front, proxies, open) = (Front::new(app.clone()), app.proxies.clone(), app.connections.clone());
+    let server = tokio::spawn(connections::serve(listener, front, proxies, limits, open, stopping));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

@@ -103,6 +103,13 @@ impl View {
         Ok(Some(tree.hashes()[..usize::from(tile.width())].to_vec()))
     }
 
+    /// The hashes of a tile at the right edge of the published tree, which is in memory; `None` if it is not there.
+    pub fn edge_tile(&self, tile: Tile) -> Option<Vec<Hash>> {
+        let size = self.published.size();
+        let hashes = self.published.edge.level(tile.level());
+        (tile.is_in(size) && !tile.full().is_in(size)).then(|| hashes[..usize::from(tile.width())].to_vec())
+    }
+
     /// The entry bundle under a level-0 tile; `None` if the published tree does not imply it.
     pub fn bundle(&self, tile: Tile) -> Result<Option<Vec<u8>>, StoreError> {
         if !tile.is_in(self.published.size()) {
@@ -199,14 +206,15 @@ impl TileCache {
         // Neighbouring tiles get neighbouring slots; levels are spread.
         let slot =
             (tile.index().wrapping_add(u64::from(tile.level()) * 157) % self.slots.len() as u64) as usize;
-        let mut slot = self.slots[slot].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, tree)) = slot.as_ref().filter(|(cached, _)| *cached == tile) {
+        // Locked for a moment only: who finds a tile here never waits for the store.
+        let slot = || self.slots[slot].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, tree)) = slot().as_ref().filter(|(cached, _)| *cached == tile) {
             return Ok(tree.clone());
         }
         let hashes = store.full_tile(tile)?;
         let hashes = hashes.ok_or_else(|| StoreError::new("read", format!("{} is missing", tile.path())))?;
         let tree = Arc::new(TileTree::new(hashes));
-        *slot = Some((tile, tree.clone()));
+        *slot() = Some((tile, tree.clone()));
         Ok(tree)
     }
 }

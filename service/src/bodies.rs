@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 
@@ -42,8 +42,8 @@ pub const RATE_SPAN: Duration = Duration::from_secs(10);
 /// A whole body, and its share of the memory until it is dropped.
 #[derive(Debug)]
 pub struct Received {
-    bytes: Vec<u8>,
-    share: Share,
+    bytes: Bytes,
+    _share: Option<Share>,
 }
 
 impl Deref for Received {
@@ -117,13 +117,16 @@ impl Bodies {
     }
 
     /// Reads the body of a client's request, of at most `longest` bytes.
-    pub async fn read(
+    pub async fn read<B>(
         &self,
         client: IpAddr,
         headers: &HeaderMap,
-        body: Body,
+        body: B,
         longest: usize,
-    ) -> Result<Received, BodyError> {
+    ) -> Result<Received, BodyError>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
         if headers.contains_key(header::CONTENT_ENCODING) {
             return Err(BodyError::Compressed);
         }
@@ -133,47 +136,68 @@ impl Bodies {
         if announced > longest as u64 {
             return Err(BodyError::TooLarge(longest));
         }
-        // Memory is given to bytes that came, not to bytes that were announced.
-        let bytes = Vec::with_capacity((announced as usize).min(self.limits.small));
-        self.collect(client, body, bytes, longest).await
+        self.collect(client, body, announced as usize, longest).await
     }
 
-    /// One buffer for all chunks: a body of one-byte chunks, kept as chunks, would take many times its bytes.
-    async fn collect(
+    /// A body of one chunk is taken as it came. Else there is one buffer for all: a body of one-byte chunks, kept as chunks,
+    /// would take many times its bytes.
+    async fn collect<B>(
         &self,
         client: IpAddr,
-        mut body: Body,
-        bytes: Vec<u8>,
+        mut body: B,
+        announced: usize,
         longest: usize,
-    ) -> Result<Received, BodyError> {
-        let share = self.large.take(Some(client), 0).map_err(BodyError::NoRoom)?;
-        let mut received = Received { bytes, share };
+    ) -> Result<Received, BodyError>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
+        let mut bytes = Vec::new();
+        let mut share: Option<Share> = None;
         let mut pace = Pace::new(self.limits.timeout, longest, Instant::now());
         loop {
             let Ok(frame) = tokio::time::timeout_at(pace.next_look.into(), body.frame()).await else {
-                pace.look(received.bytes.len(), Instant::now())?;
+                pace.look(bytes.len(), Instant::now())?;
                 continue;
             };
             let Some(frame) = frame else { break };
             if Instant::now() >= pace.next_look {
-                pace.look(received.bytes.len(), Instant::now())?;
+                pace.look(bytes.len(), Instant::now())?;
             }
             // Trailers say nothing here.
             let Ok(data) = frame.map_err(|_| BodyError::BrokenOff)?.into_data() else { continue };
-            let length = received.bytes.len() + data.len();
+            let length = bytes.len() + data.len();
             if length > longest {
                 return Err(BodyError::TooLarge(longest));
             }
             let large = length.saturating_sub(self.limits.small) as u64;
-            let more = large.saturating_sub(received.share.amount());
+            let more = large.saturating_sub(share.as_ref().map_or(0, Share::amount));
             if more > 0 {
-                received.share.grow(more).map_err(BodyError::NoRoom)?;
+                match &mut share {
+                    Some(share) => share.grow(more).map_err(BodyError::NoRoom)?,
+                    None => share = Some(self.large.take(Some(client), more).map_err(BodyError::NoRoom)?),
+                }
             }
-            received.bytes.extend_from_slice(&data);
+            if bytes.is_empty() && body.is_end_stream() {
+                return Ok(Received { bytes: data, _share: share });
+            }
+            if length > bytes.capacity() {
+                // Memory is given to bytes that came, not to bytes that were announced; but each move leaves a copy behind,
+                // which the allocator keeps for a while, so who sent this much has room for the rest.
+                let room = match length {
+                    _ if announced == 0 => 2 * length,
+                    ..TRUSTED_BYTES => announced.min((4 * length).max(self.limits.small)),
+                    TRUSTED_BYTES.. => announced,
+                };
+                bytes.reserve_exact(room.max(length) - bytes.len());
+            }
+            bytes.extend_from_slice(&data);
         }
-        Ok(received)
+        Ok(Received { bytes: bytes.into(), _share: share })
     }
 }
+
+/// Whoever sent so much of a body gets memory for all that was announced. The pages of it are taken as they are written.
+const TRUSTED_BYTES: usize = 1 << 20;
 
 /// Whether a body comes fast enough. Pure: the time is an argument.
 #[derive(Debug)]

@@ -1,14 +1,19 @@
 //! The accept loop: how many connections there are, how many of one client, and how long each may be slow.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::connect_info::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -49,10 +54,31 @@ impl ConnectionLimits {
     }
 }
 
+/// What answers the requests of connections.
+pub trait Routes: Send + Sync + 'static {
+    /// Answers a request that came from this address.
+    fn answer(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send;
+}
+
+impl Routes for Router {
+    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        match self.clone().call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
 /// Serves until `stop` says so, then finishes what is under way. `open` are the connections of these limits.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    routes: impl Routes,
     proxies: Proxies,
     limits: ConnectionLimits,
     open: Shares,
@@ -63,7 +89,7 @@ pub async fn serve(
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS);
-    let router = router.into_make_service_with_connect_info::<SocketAddr>();
+    let routes = Arc::new(routes);
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(limits.connections));
     loop {
@@ -91,10 +117,11 @@ pub async fn serve(
         };
         let _ = stream.set_nodelay(true);
         limit_unread(&stream, limits.answer_timeout);
-        let service = match router.clone().call(address).await {
-            Ok(service) => TowerToHyperService::new(service),
-            Err(never) => match never {},
-        };
+        let routes = routes.clone();
+        let service = service_fn(move |request| {
+            let routes = routes.clone();
+            async move { Ok::<_, Infallible>(routes.answer(address, request).await) }
+        });
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use axum::body::Body;
+use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
 use service::bodies::{BodyError, Received};
 
@@ -10,13 +10,16 @@ use super::App;
 use super::error::Problem;
 
 /// Reads a client's JSON body of at most `limit` bytes.
-pub async fn read(
+pub async fn read<B>(
     app: &App,
     client: IpAddr,
     headers: &HeaderMap,
-    body: Body,
+    body: B,
     limit: usize,
-) -> Result<Received, Problem> {
+) -> Result<Received, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let json = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
         value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
     });

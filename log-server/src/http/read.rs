@@ -1,24 +1,35 @@
 //! Tiles, bundles, checkpoint and policy: what every C2SP client reads.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{Uri, header};
+use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use tlog::tile::{Resource, Tile};
 
 use super::error::Problem;
-use super::{App, Client, IMMUTABLE, below_quorum, in_turn};
+use super::unread::no_room;
+use super::{App, Client, IMMUTABLE, below_quorum, in_turn, reading};
 
 /// The published checkpoint.
 #[utoipa::path(get, tag = "tiles", path = "/checkpoint", responses(
     (status = 200, description = "The published checkpoint, a signed note", body = String),
     (status = 503, description = "Nothing was published yet: witnesses are asked first", body = Problem, content_type = "application/problem+json")))]
 pub async fn checkpoint(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    show(&app)
+}
+
+/// Where the checkpoint is.
+pub(crate) const CHECKPOINT: &str = "/checkpoint";
+
+/// Shows the published checkpoint.
+pub(super) fn show(app: &App) -> Result<Response, Problem> {
     let published = app.published.borrow().clone();
     if !published.is_signed() {
         let nothing = || Problem::unavailable("not-published", "this log has not published a checkpoint yet");
-        return Err(below_quorum(&app).unwrap_or_else(nothing));
+        return Err(below_quorum(app).unwrap_or_else(nothing));
     }
     let headers = [(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, published.note.to_string()).into_response())
@@ -37,8 +48,14 @@ pub async fn policy(State(app): State<Arc<App>>) -> impl IntoResponse {
               (status = 404, description = "The published tree does not imply it", body = Problem, content_type = "application/problem+json")))]
 pub async fn tile(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
     let tile = parse(&uri, Resource::Hashes)?;
-    let hashes = app.view().tile(tile)?.ok_or_else(|| not_in_tree(&uri))?;
-    Ok(octets(hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()))
+    let view = app.view();
+    let hashes = match view.edge_tile(tile) {
+        Some(hashes) => Some(hashes),
+        None => reading(&app, move |_| Ok(view.tile(tile)?)).await?,
+    };
+    let bytes: Vec<u8> =
+        hashes.ok_or_else(|| not_in_tree(&uri))?.iter().flat_map(|hash| *hash.as_bytes()).collect();
+    Ok(octets(keep(&app, Resource::Hashes, tile, bytes)))
 }
 
 /// An entry bundle, full or partial.
@@ -53,7 +70,36 @@ pub async fn bundle(
 ) -> Result<Response, Problem> {
     let tile = parse(&uri, Resource::Entries)?;
     let bundle = in_turn(&app, &app.work, client, move |app| Ok(app.view().bundle(tile)?)).await?;
-    Ok(octets(bundle.ok_or_else(|| not_in_tree(&uri))?))
+    let bundle = bundle.ok_or_else(|| not_in_tree(&uri))?;
+    Ok(octets(keep(&app, Resource::Entries, tile, bundle)))
+}
+
+/// The routes of tiles and bundles.
+pub(crate) const TILE: &str = "/tile/{*path}";
+pub(crate) const BUNDLE: &str = "/tile/entries/{*path}";
+
+/// The answer to a request for a full tile or bundle that is in memory, and its route.
+pub(super) fn prepared(
+    app: &App,
+    client: IpAddr,
+    path: &str,
+) -> Option<(&'static str, Result<Response, Problem>)> {
+    let (tile, of) = Tile::parse(path.strip_prefix('/')?)?;
+    // What was published once, and so came into this memory, is published for ever.
+    let bytes = app.prepared.get(of, tile)?;
+    match of {
+        Resource::Hashes => Some((TILE, Ok(octets(bytes)))),
+        Resource::Entries => Some((BUNDLE, app.unread.hold(client, octets(bytes)).map_err(no_room))),
+    }
+}
+
+/// Keeps a full tile or bundle in memory.
+fn keep(app: &App, of: Resource, tile: Tile, bytes: Vec<u8>) -> Bytes {
+    let bytes = Bytes::from(bytes);
+    if tile == tile.full() {
+        app.prepared.put(of, tile, bytes.clone());
+    }
+    bytes
 }
 
 /// The path as it was sent, not decoded: a tile has one spelling.
@@ -69,9 +115,12 @@ fn not_in_tree(uri: &Uri) -> Problem {
     Problem::not_found("tile-outside", format!("the published tree has no `{}`", uri.path()))
 }
 
-fn octets(bytes: Vec<u8>) -> Response {
-    ([(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, IMMUTABLE)], bytes)
-        .into_response()
+fn octets(bytes: Bytes) -> Response {
+    let mut response = Response::new(Body::from(bytes));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
+    response
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";

@@ -11,7 +11,7 @@ use attestation::entry::{ClaimHash, Entry, PendingLeaf};
 use attestation::event::{Body as EventBody, TrustEvent};
 use attestation::rules::CheckError;
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -55,16 +55,29 @@ pub async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    take(&app, address, &headers, body).await
+}
+
+/// Takes a client's submissions.
+pub(super) async fn take<B>(
+    app: &Arc<App>,
+    address: IpAddr,
+    headers: &HeaderMap,
+    body: B,
+) -> Result<Response, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let start = Instant::now();
-    app.terms().gatekeeper.check_request(&headers)?;
+    app.terms().gatekeeper.check_request(headers)?;
     // Before the body is read: reading it is work, too.
     app.budgets.spend_address(address, 1)?;
-    let body = body::read(&app, address, &headers, body, app.request_limits.body_bytes).await?;
-    let patience = Patience::from_headers(&headers, app.request_limits.deadline);
+    let body = body::read(app, address, headers, body, app.request_limits.body_bytes).await?;
+    let patience = Patience::from_headers(headers, app.request_limits.deadline);
     let response = if body.trim_ascii_start().first() == Some(&b'[') {
-        submit_many(&app, address, body, patience).await?
+        submit_many(app, address, body, patience).await?
     } else {
-        submit_one(&app, address, body, patience).await?
+        submit_one(app, address, body, patience).await?
     };
     metrics::submitted(start.elapsed());
     Ok(response)
@@ -101,10 +114,12 @@ async fn submit_one(
     body: Received,
     patience: Patience,
 ) -> Result<Response, Problem> {
+    // Who waits holds no body.
     let step = if body.len() <= SMALL_BODY_BYTES {
-        begin(app, address, &body)
+        let step = begin(app, address, &body);
+        drop(body);
+        step
     } else {
-        // Who waits holds no body: it ends with the turn.
         in_turn(app, &app.work, address, move |app| Ok(begin(app, address, &body))).await?
     };
     let outcome = finish(app, step, patience).await?;
@@ -118,7 +133,7 @@ async fn submit_many(
     patience: Patience,
 ) -> Result<Response, Problem> {
     let steps = if body.len() <= SMALL_BODY_BYTES {
-        tokio::task::block_in_place(|| begin_many(app, address, &body))?
+        tokio::task::block_in_place(move || begin_many(app, address, &body))?
     } else {
         in_turn(app, &app.work, address, move |app| begin_many(app, address, &body)).await?
     };
@@ -264,6 +279,9 @@ fn elements(body: &[u8], limit: usize) -> Result<Option<Vec<&RawValue>>, serde_j
     reader.end()?;
     Ok(Some(elements))
 }
+
+/// Where entries are submitted.
+pub(crate) const PATH: &str = "/api/v1/entries";
 
 /// How far one submission has come without waiting.
 enum Step {
