@@ -29,9 +29,6 @@ use crate::lists::{ListKey, Listed, list_root, lists_of};
 use crate::quote::quoted;
 
 mod recipient;
-#[cfg(test)]
-mod tests;
-
 /// The media type in the first member.
 pub const MEDIA_TYPE: &str = "application/vnd.aip.evidence.v1+json";
 

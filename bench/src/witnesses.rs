@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use testkit::load::{self, Outcome, Plan, Requests, percentile};
+use testkit::tree;
 use tlog::add_checkpoint::AddCheckpoint;
 use tlog::checkpoint::Checkpoint;
 use tlog::key::{KeyName, KeyType, SignerKey, VerifierKey};
-use tlog::merkle::{self, HashReader, Node, consistency, leaf_hash, node_hash};
+use tlog::merkle::{self, consistency};
 use tlog::note::NoteSignature;
 use tlog::{Hash, TreeSize};
 
@@ -245,7 +246,7 @@ impl Tree {
                 Some(*size)
             })
             .collect();
-        let hashes = Levels::new(sizes.last().copied().unwrap_or_default());
+        let hashes = tree::Tree::new(sizes.last().copied().unwrap_or_default());
         let step = |(at, size): (usize, &u64)| {
             let size = TreeSize::new(*size);
             let proof = at.checked_sub(1).map_or_else(Vec::new, |before| {
@@ -256,27 +257,5 @@ impl Tree {
             Step { size, root, proof }
         };
         Self { steps: sizes.iter().enumerate().map(step).collect() }
-    }
-}
-
-/// Every complete subtree's hash, by level.
-struct Levels(Vec<Vec<Hash>>);
-
-impl Levels {
-    fn new(leaves: u64) -> Self {
-        let mut levels = vec![(0..leaves).map(|leaf| leaf_hash(&leaf.to_be_bytes())).collect::<Vec<_>>()];
-        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
-            let above = below.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
-            levels.push(above);
-        }
-        Self(levels)
-    }
-}
-
-impl HashReader for Levels {
-    type Error = std::convert::Infallible;
-
-    fn read_hashes(&self, nodes: &[Node]) -> Result<Vec<Hash>, Self::Error> {
-        Ok(nodes.iter().map(|node| self.0[usize::from(node.level)][node.index as usize]).collect())
     }
 }

@@ -7,6 +7,8 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::chance::Chance;
+
 /// One bit of one file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Flip {
@@ -26,20 +28,13 @@ impl Flip {
         files.retain(|(_, length)| *length > 0);
         files.sort();
         assert!(!files.is_empty(), "there is something to flip");
-        let mut random = seed;
-        let mut next = move || {
-            // splitmix64
-            random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            mixed ^ (mixed >> 31)
-        };
-        let flip = |number: usize| {
+        let mut chance = Chance::new(seed);
+        let mut flip = |number: usize| {
             let (file, length) = &files[number % files.len()];
-            let random = next();
+            let random = chance.next();
             Self { file: file.clone(), byte: (random >> 3) as usize % length, bit: (random & 7) as u8 }
         };
-        (0..count).map(flip).collect()
+        (0..count).map(&mut flip).collect()
     }
 
     /// Flips the bit in a copy of the folder.

@@ -2,7 +2,6 @@
 //! log's, but the evidence that it is told to give.
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -11,13 +10,12 @@ use std::time::Duration;
 use attestation::Did;
 use attestation::entry::Entry;
 use attestation::event::Scope;
-use attestation::evidence::{Element, Evidence, Lists, assert_lists};
-use attestation::lists::{ListKey, lists_of};
+use attestation::evidence::Evidence;
+use attestation::lists::ListKey;
 use reqwest::blocking::Client;
-use tlog::merkle::{HashReader, Node, inclusion, leaf_hash, root_of};
 use tlog::note::Note;
-use tlog::{Hash, LeafIndex};
 
+use crate::evidence::evidence_of;
 use crate::log::Log;
 use crate::oracle;
 
@@ -58,39 +56,22 @@ pub fn evidence_without(log: &Log, omitted: &[u64]) -> Evidence {
     let note = Note::parse(&log.bytes("/checkpoint")).expect("a note");
     let skey = std::fs::read_to_string(log.dir().join("log.skey")).expect("the log's key");
     let key = skey.trim_end().parse().expect("the log's key");
-    let entries: Vec<(LeafIndex, Entry)> = (0..)
-        .map(LeafIndex::new)
-        .zip(&seen.leaves)
-        .map(|(index, leaf)| (index, Entry::parse(leaf).expect("an entry")))
-        .collect();
-    let mut lists: Lists = empty_lists(&entries);
-    let reader = Leaves(seen.leaves.iter().map(|leaf| leaf_hash(leaf)).collect());
-    let mut elements = Vec::new();
-    for ((index, entry), leaf) in entries.iter().zip(&seen.leaves) {
-        if omitted.contains(&index.get()) {
-            continue;
-        }
-        for (list, listed) in lists_of(entry, *index) {
-            lists.entry(list).or_default().push(listed);
-        }
-        let Ok(hashes) = inclusion::prove(&reader, *index, seen.checkpoint.size);
-        elements.push(Element { index: *index, leaf: leaf.clone(), hashes });
-    }
-    let assertion = assert_lists(&key, &seen.checkpoint, &lists);
-    Evidence { checkpoint: note, assertion, lists, elements }
+    let entries: Vec<Entry> = seen.leaves.iter().map(|leaf| Entry::parse(leaf).expect("an entry")).collect();
+    let said = |at| !omitted.contains(&at);
+    Evidence { checkpoint: note, ..evidence_of(&key, &[], &seen.leaves, said, every_list(&entries)) }
 }
 
 /// Every list that somebody may ask for.
-fn empty_lists(entries: &[(LeafIndex, Entry)]) -> Lists {
+fn every_list(entries: &[Entry]) -> Vec<ListKey> {
     let mut dids = BTreeSet::<Did>::new();
-    for (_, entry) in entries {
+    for entry in entries {
         match entry {
             Entry::Dsse(entry) => dids.extend([entry.claim().did()]),
             Entry::Event(event) => dids.extend([event.event().issuer(), event.event().subject()]),
             Entry::NotUnderstood { .. } => {}
         }
     }
-    let mut lists = Lists::new();
+    let mut lists = Vec::new();
     for did in &dids {
         let of_one = [
             ListKey::Id,
@@ -101,23 +82,12 @@ fn empty_lists(entries: &[(LeafIndex, Entry)]) -> Lists {
             ListKey::Receipts,
             ListKey::Messages,
         ];
-        lists.extend(of_one.map(|list| (list(*did), Vec::new())));
+        lists.extend(of_one.map(|list| list(*did)));
         for to in dids.iter().filter(|to| *to != did) {
-            lists.extend(Scope::ALL.iter().map(|scope| (ListKey::Edge(*did, *to, *scope), Vec::new())));
+            lists.extend(Scope::ALL.iter().map(|scope| ListKey::Edge(*did, *to, *scope)));
         }
     }
     lists
-}
-
-struct Leaves(Vec<Hash>);
-
-impl HashReader for Leaves {
-    type Error = Infallible;
-
-    fn read_hashes(&self, nodes: &[Node]) -> Result<Vec<Hash>, Infallible> {
-        let hash = |node: &Node| root_of(&self.0[(node.index << node.level) as usize..][..1 << node.level]);
-        Ok(nodes.iter().map(hash).collect())
-    }
 }
 
 /// Answers one request, by the lie or by the real log.

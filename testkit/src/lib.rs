@@ -2,9 +2,14 @@
 //! attackers; and the oracle that reads a log as the public would and recomputes everything. It links no store: what tests
 //! a crate from inside stands in that crate.
 //!
+//! The feature `programs`, on by default, has what runs programs and speaks over sockets; the pure crates test without it.
+//!
 //! | module | what |
 //! |---|---|
+//! | [`keys`], [`tree`], [`chance`] | keys, trees and chance that are the same in every run |
 //! | [`signer`], [`scene`] | pipelines that sign; a log in memory whose pipelines do what a test says |
+//! | [`trials`], [`vectors`] | trials by malicious input that need no program; vector files |
+//! | [`evidence`] | evidence of whatever leaves a test has |
 //! | [`log`], [`witness`], [`someone`] | the programs: a log, a witness, somebody at a command line |
 //! | [`oracle`] | reads a log as the public would, and recomputes everything |
 //! | [`liar`], [`detour`], [`throttle`] | what stands between a client and a log: lies, lost answers, a slow line |
@@ -13,19 +18,36 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "programs")]
 pub mod attack;
+pub mod chance;
+#[cfg(feature = "programs")]
 pub mod detour;
+pub mod evidence;
 pub mod flips;
+#[cfg(feature = "programs")]
 pub mod hostile_mail;
+pub mod keys;
+#[cfg(feature = "programs")]
 pub mod liar;
+#[cfg(feature = "programs")]
 pub mod load;
+#[cfg(feature = "programs")]
 pub mod log;
+#[cfg(feature = "programs")]
 pub mod mail;
+#[cfg(feature = "programs")]
 pub mod oracle;
 pub mod scene;
 pub mod signer;
+#[cfg(feature = "programs")]
 pub mod someone;
+#[cfg(feature = "programs")]
 pub mod throttle;
+pub mod tree;
+pub mod trials;
+pub mod vectors;
+#[cfg(feature = "programs")]
 pub mod witness;
 
 use std::path::PathBuf;
@@ -51,13 +73,4 @@ pub fn raise_descriptors(descriptors: u32) -> bool {
     let pid = std::process::id().to_string();
     let raised = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={descriptors}:")]).output();
     raised.is_ok_and(|output| output.status.success())
-}
-
-/// The vectors of others, which are read in place: the folder in `AIP_VECTORS`. Says so when there is none.
-pub fn third_party_vectors(test: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("AIP_VECTORS").map(PathBuf::from).filter(|folder| folder.is_dir());
-    if folder.is_none() {
-        eprintln!("not run: {test}: AIP_VECTORS names no folder");
-    }
-    folder
 }

@@ -381,40 +381,6 @@ pub fn reproducible() -> Map<String, Value> {
     predicate
 }
 
-/// SplitMix64: the same chances each time.
-pub struct Chance(u64);
-
-impl Chance {
-    /// The chances of this seed.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// Below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// True this often of a hundred times.
-    pub fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    /// One of some.
-    pub fn of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        let at = self.below(choices.len() as u64);
-        &choices[usize::try_from(at).expect("a place")]
-    }
-}
-
 /// Judges by the paths that a search finds.
 pub fn judge_by(ledger: &MemoryLedger, params: &Params, target: Did, now: LogTime) -> Verdict {
     let found = search(ledger, params, target, now).expect("a ledger in memory answers");

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use attestation::json::parse_exact;
 use serde_json::Value;
-use testkit::scene::Chance;
+use testkit::chance::Chance;
 
 /// Of random doubles of every exponent, and of ties: only odd multiples of 1/4 from 2^50 to 2^51 lie halfway
 /// between two texts of 17 digits, the fewest that tell them apart.

@@ -1,9 +1,9 @@
 //! Checkpoints (CP). CP-5, to sign one history only, is tested with a running log: `tests/tests/crash.rs`.
 
-mod common;
-
-use common::{Chance, our_vectors, signer};
 use serde::Deserialize;
+use testkit::chance::Chance;
+use testkit::keys::signer;
+use testkit::vectors;
 use tlog::checkpoint::{Checkpoint, CheckpointError};
 use tlog::cosignature::{cosign, ed25519_message};
 use tlog::key::{KeyType, PublicKey};
@@ -34,7 +34,7 @@ fn with_size(size: &str) -> String {
 
 #[test]
 fn cp_1_to_4_the_vectors_have_these_verdicts() {
-    let texts: CheckpointTexts = our_vectors("checkpoint_text.json");
+    let texts: CheckpointTexts = vectors::ours("checkpoint_text.json");
     for case in &texts.cases {
         let checkpoint = Checkpoint::parse(&case.text);
         assert_eq!(checkpoint.is_ok(), case.valid, "{}", case.name);

@@ -1,9 +1,9 @@
 //! Cosignatures (COS). COS-7, one key is one signer, is a rule of policies.
 
-mod common;
-
-use common::{Chance, hash, our_vectors, signer, vkey};
 use serde::Deserialize;
+use testkit::chance::Chance;
+use testkit::keys::{signer, vkey};
+use testkit::vectors::{self, hash};
 use tlog::checkpoint::Checkpoint;
 use tlog::cosignature::{
     CosignatureError, MAX_TIME, Subtree, cosign, cosign_subtree, ed25519_message, subtree_message, verify,
@@ -88,7 +88,7 @@ fn verdict(key: &SignerKey, blob: &[u8]) -> Result<UnixTime, CosignatureError> {
 
 #[test]
 fn cos_1_cos_2_messages_lines_and_notes_are_those_of_go_byte_for_byte() {
-    let vectors: Cosignatures = our_vectors("cosignatures.json");
+    let vectors: Cosignatures = vectors::ours("cosignatures.json");
     let time = UnixTime::from_secs(vectors.timestamp);
     let log = vectors.keys.log_ed25519.signer(KeyType::Ed25519);
     let ml_dsa_log = vectors.keys.log_mldsa44.signer(KeyType::MlDsa44Cosignature);
@@ -133,7 +133,7 @@ fn cos_1_cos_2_messages_lines_and_notes_are_those_of_go_byte_for_byte() {
 
 #[test]
 fn cos_2_cos_8_subtrees_are_cosigned_without_a_time() {
-    let vectors: Cosignatures = our_vectors("cosignatures.json");
+    let vectors: Cosignatures = vectors::ours("cosignatures.json");
     let key = vectors.keys.w2_mldsa44.signer(KeyType::MlDsa44Cosignature);
     let (signer, key, zero) = (&key, key.verifier(), UnixTime::from_secs(0));
     for case in &vectors.subtrees {
@@ -219,7 +219,7 @@ fn cos_3_altered_signatures_are_refused() {
         for round in 0..2_000 {
             let mut bad = good.clone();
             match round % 4 {
-                0 | 1 => bad[chance.below(good.len())] ^= 1 << chance.below(8),
+                0 | 1 => bad[chance.place(good.len())] ^= 1 << chance.place(8),
                 2 => bad[8..].iter_mut().for_each(|byte| *byte = chance.next() as u8),
                 // The end of an ML-DSA signature is a list of positions with rules of its own.
                 _ => bad[good.len().saturating_sub(84)..]

@@ -1,9 +1,9 @@
 //! Signed notes and keys (NOTE, S2, S12).
 
-mod common;
-
-use common::{foreign_vectors, signer, vkey};
 use serde::Deserialize;
+use testkit::keys::{signer, vkey};
+use testkit::trials::signatures;
+use testkit::vectors;
 use tlog::cosignature::{CosignatureError, cosign};
 use tlog::encoding::{base64, decode_base64};
 use tlog::key::{
@@ -84,7 +84,7 @@ struct SignVector {
 /// S6: verdicts of golang.org/x/mod and of the specification's text.
 #[test]
 fn note_1_to_12_the_notes_of_go_and_c2sp_have_these_verdicts() {
-    let Some(vectors) = foreign_vectors::<SignedNotes>("signed_note.json") else { return };
+    let Some(vectors) = vectors::of_others::<SignedNotes>("signed_note.json") else { return };
     for case in &vectors.cases {
         let keys: Vec<VerifierKey> = case.vkeys.iter().map(|text| vkey(text)).collect();
         let bytes = decode_base64(&case.note_b64).expect("base64");
@@ -402,39 +402,16 @@ fn note_14_errors_do_not_show_an_unverified_text() {
     assert!([error, unsigned, malformed].iter().all(|error| !error.to_string().contains("555")));
 }
 
-#[derive(Deserialize)]
-struct EdgeCases {
-    cases: Vec<EdgeCase>,
-}
-
-#[derive(Deserialize)]
-struct EdgeCase {
-    key: String,
-    sig: String,
-    msg: String,
-    flags: Option<Vec<String>>,
-}
-
-/// S2: of the 914 CCTV cases strict verification accepts 43; with keys of prime order only, the one
-/// without a flag, an honest signature.
 #[test]
-fn note_15_s2_ed25519_accepts_what_every_verifier_accepts() {
-    let Some(vectors) = foreign_vectors::<EdgeCases>("ed25519_edge_cases.json") else { return };
-    let (mut strict, mut admitted) = (0, Vec::new());
-    for case in &vectors.cases {
-        let key: [u8; 32] = hex::decode(&case.key).expect("hex").try_into().expect("32 bytes");
-        let signature: [u8; 64] = hex::decode(&case.sig).expect("hex").try_into().expect("64 bytes");
-        let message = case.msg.as_bytes();
-        if let Ok(key) = ed25519_dalek::VerifyingKey::from_bytes(&key) {
-            let signature = ed25519_dalek::Signature::from_bytes(&signature);
-            strict += usize::from(key.verify_strict(message, &signature).is_ok());
-        }
-        if Ed25519PublicKey::from_bytes(&key).is_ok_and(|key| key.verify(message, &signature)) {
-            admitted.push(case.flags.clone().unwrap_or_default());
+fn note_15_s1_s2_ed25519_accepts_what_every_verifier_accepts() {
+    for (what, trial, count) in
+        [("Wycheproof", signatures::wycheproof as fn() -> _, 151), ("CCTV", signatures::edge_cases, 914)]
+    {
+        match trial() {
+            Ok(tried) => tried.assert_clean(count),
+            Err(why) => vectors::not_run(what, &why),
         }
     }
-    assert_eq!((vectors.cases.len(), strict), (914, 43));
-    assert_eq!(admitted, [Vec::<String>::new()]);
 }
 
 /// The eight points of small order, a point of mixed order, a second spelling, and no point at all.

@@ -1,9 +1,8 @@
 //! Policies: the format, and what a quorum counts (POL).
 
-mod common;
-
-use common::{our_vectors, signer};
 use serde::Deserialize;
+use testkit::keys::signer;
+use testkit::vectors;
 use tlog::checkpoint::Checkpoint;
 use tlog::cosignature::cosign;
 use tlog::key::{KeyType, SignerKey};
@@ -26,7 +25,7 @@ struct PolicyCase {
 
 #[test]
 fn pol_1_the_vectors_have_these_verdicts() {
-    let policies: Policies = our_vectors("policy.json");
+    let policies: Policies = vectors::ours("policy.json");
     for case in &policies.cases {
         assert_eq!(case.policy.parse::<Policy>().is_ok(), case.valid, "{}", case.name);
     }

@@ -1,9 +1,10 @@
 //! Proofs that travel (PROOF; S7: mutated texts).
 
-mod common;
-
-use common::{Chance, Tree, entry, our_vectors, signer};
 use serde::Deserialize;
+use testkit::keys::signer;
+use testkit::tree::{Tree, entry};
+use testkit::trials::proofs::mutated_texts;
+use testkit::vectors;
 use tlog::checkpoint::Checkpoint;
 use tlog::cosignature::cosign;
 use tlog::key::{KeyType, SignerKey};
@@ -102,7 +103,7 @@ struct ProofCase {
 
 #[test]
 fn proof_1_the_vectors_have_these_verdicts() {
-    let proofs: Proofs = our_vectors("tlog_proof.json");
+    let proofs: Proofs = vectors::ours("tlog_proof.json");
     let policy: Policy = proofs.policy.parse().expect("well formed");
     for case in &proofs.cases {
         let verdict = verify(&policy, &case.proof, &leaf_hash(case.leaf.as_bytes()));
@@ -265,57 +266,12 @@ fn proof_8_the_empty_tree_proves_nothing() {
     }
 }
 
-/// Mutants of whole texts: every one differs from its original, and none has an `extra` line or lines
-/// of strangers, which change no verdict.
-fn s7_mutated_texts_are_refused(cosigner: KeyType, mutants: usize) {
-    let (scene, mut chance) = (Scene::new(cosigner), Chance::new(5));
-    let proofs: Vec<(String, u64)> = [(0, 1), (4, 7), (7, 8), (255, 257), (256, 257)]
-        .map(|(i, n)| (scene.proof(i, n).to_string(), i))
-        .into();
-    let (mut made, mut accepted) = (0, 0);
-    while made < mutants {
-        let (good, index) = &proofs[chance.below(proofs.len())];
-        let mut bad = good.clone().into_bytes();
-        let at = chance.below(bad.len());
-        let mut leaf = scene.tree.leaf(*index);
-        match chance.below(8) {
-            0..=2 => bad[at] ^= 1 << chance.below(8),
-            3 => bad[at] = good.as_bytes()[chance.below(good.len())],
-            4 => {
-                bad.remove(at);
-            }
-            5 => bad.insert(at, good.as_bytes()[chance.below(good.len())]),
-            6 => bad.truncate(at),
-            _ => {
-                let mut proof = TlogProof::parse(good).expect("it was just printed");
-                let end = proof.hashes.len();
-                match chance.below(5) {
-                    0 => proof.index = LeafIndex::new(chance.next() % 300),
-                    1 => leaf = scene.tree.leaf(chance.next() % 300),
-                    2 => proof.hashes.insert(chance.below(end + 1), Hash::new(chance.bytes())),
-                    3 => proof.hashes.truncate(chance.below(end + 1)),
-                    _ if end > 1 => proof.hashes.swap(chance.below(end), chance.below(end)),
-                    _ => {}
-                }
-                bad = proof.to_string().into_bytes();
-            }
-        }
-        if bad == good.as_bytes() && leaf == scene.tree.leaf(*index) {
-            continue;
-        }
-        made += 1;
-        let Ok(bad) = std::str::from_utf8(&bad) else { continue };
-        accepted += usize::from(verify(&scene.policy, bad, &leaf) == Verdict::Proven);
-    }
-    assert_eq!(accepted, 0);
-}
-
 #[test]
 fn s7_mutated_ed25519_texts_are_refused() {
-    s7_mutated_texts_are_refused(KeyType::Ed25519Cosignature, 40_000);
+    mutated_texts(KeyType::Ed25519Cosignature, 40_000, 5).assert_clean(40_000);
 }
 
 #[test]
 fn s7_mutated_ml_dsa_texts_are_refused() {
-    s7_mutated_texts_are_refused(KeyType::MlDsa44Cosignature, 10_000);
+    mutated_texts(KeyType::MlDsa44Cosignature, 10_000, 5).assert_clean(10_000);
 }

@@ -1,12 +1,10 @@
 //! One spelling: what is printed is read as it was, what is accepted prints as it was read, and no
 //! bytes whatever make a parser panic.
 
-mod common;
-
-use common::signer;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use testkit::keys::signer;
 use tlog::checkpoint::{Checkpoint, MAX_TREE_SIZE};
 use tlog::key::{Ed25519PublicKey, KeyId, KeyName, KeyType, MlDsa44PublicKey, SignerKey, VerifierKey};
 use tlog::merkle::empty_root;

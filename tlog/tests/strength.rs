@@ -1,11 +1,9 @@
 //! What a quorum is worth: by table, and against every way in which few witnesses can behave.
 
-mod common;
-
 use std::sync::LazyLock;
 
-use common::signer;
 use proptest::prelude::*;
+use testkit::keys::signer;
 use tlog::key::{KeyName, KeyType, VerifierKey};
 use tlog::policy::{MAX_DEFINITIONS, Policy, Strength};
 

@@ -1,13 +1,12 @@
 //! Tiles and bundles (TILE as far as a format can keep it; S15).
 
-mod common;
-
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
-use common::{Tree, entry, hash, our_vectors};
 use serde::Deserialize;
+use testkit::tree::{Tree, entry};
+use testkit::vectors::{self, hash};
 use tlog::merkle::{HashReader as _, Node, consistency, inclusion, leaf_hash};
 use tlog::tile::{
     Edge, InTile, Resource, TILE_WIDTH, Tile, TileHashReader, TileTree, hashes_at, parse_hashes,
@@ -91,7 +90,7 @@ fn bundle_under(tile: Tile) -> Vec<u8> {
 
 #[test]
 fn tile_2_tile_3_all_20_trees_have_these_roots_tiles_and_bundles() {
-    let vectors: Vectors = our_vectors("tlog_tiles.json");
+    let vectors: Vectors = vectors::ours("tlog_tiles.json");
     let mut log = Log::default();
     for case in &vectors.trees {
         log.grow_to(case.size);
@@ -159,7 +158,7 @@ fn tile_3_every_bundle_hashes_to_its_tile_and_has_nothing_else() {
 
 #[test]
 fn tile_4_paths_of_the_vectors() {
-    let vectors: Vectors = our_vectors("tlog_tiles.json");
+    let vectors: Vectors = vectors::ours("tlog_tiles.json");
     for case in &vectors.index_paths {
         for (suffix, width) in [("", 256), (".p/7", 7)] {
             let tile = Tile::new(1, case.index, width).expect("in range");

@@ -16,9 +16,6 @@ use attestation::evidence::{EvidenceError, Proven, Said};
 use attestation::identity::{Identity, check_artifact_signer, check_trust_signer};
 use attestation::lists::{ListKey, Listed, ListedKind};
 
-#[cfg(test)]
-mod tests;
-
 impl Ledger for Proven {
     type Error = EvidenceError;
 

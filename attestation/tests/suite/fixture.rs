@@ -5,14 +5,16 @@ use std::sync::LazyLock;
 
 use attestation::Did;
 use attestation::dsse::Envelope;
-use attestation::entry::{Claim, DsseEntry, Entry, LogTime, PendingEntry, Visibility};
-use attestation::evidence::{Element, Evidence, Lists, assert_lists};
-use attestation::lists::{ListKey, lists_of};
+use attestation::entry::{Claim, DsseEntry, LogTime, PendingEntry, Visibility};
+use attestation::evidence::Evidence;
+use attestation::lists::ListKey;
 use attestation::receipt::{Receipt, Report, Signers, VerifyPolicy};
 use attestation::statement::{Statement, Subject};
 use serde_json::{Value, json};
+use testkit::evidence::evidence_of;
+pub(crate) use testkit::keys::signer as key;
 use tlog::checkpoint::Checkpoint;
-use tlog::key::{Ed25519PrivateKey, KeyName, KeyType, SignerKey};
+use tlog::key::{Ed25519PrivateKey, KeyType, SignerKey};
 use tlog::merkle::{HashReader, Node, inclusion, leaf_hash, root_of};
 use tlog::policy::Policy;
 use tlog::proof::TlogProof;
@@ -46,10 +48,6 @@ pub(crate) fn log() -> SignerKey {
 
 pub(crate) fn witness() -> SignerKey {
     key("witness.example.com", KeyType::Ed25519Cosignature, 0x22)
-}
-
-pub(crate) fn key(name: &str, kind: KeyType, seed: u8) -> SignerKey {
-    SignerKey::from_seed(KeyName::new(name).expect("a name"), kind, &[seed; 32])
 }
 
 pub(crate) fn policy() -> Policy {
@@ -154,21 +152,8 @@ impl Tree {
 
 /// What a log with these leaves says of the identity events of `did`, which stand at `events`.
 pub(crate) fn state_of(did: Did, leaves: &[Vec<u8>], events: &[usize], log: &SignerKey) -> Evidence {
-    let tree = Tree(leaves.iter().map(|leaf| leaf_hash(leaf)).collect());
-    let checkpoint = tree.checkpoint(log.verifier().name().as_str());
-    let mut lists = Lists::from([(ListKey::Id(did), Vec::new())]);
-    let mut elements = Vec::new();
-    for at in events {
-        let index = LeafIndex::new(*at as u64);
-        let leaf = leaves[*at].clone();
-        for (key, listed) in lists_of(&Entry::parse(&leaf).expect("an entry"), index) {
-            lists.entry(key).or_default().push(listed);
-        }
-        let Ok(hashes) = inclusion::prove(&tree, index, checkpoint.size);
-        elements.push(Element { index, leaf, hashes });
-    }
-    let assertion = assert_lists(log, &checkpoint, &lists);
-    Evidence { checkpoint: cosigned(&checkpoint, log, &[&witness()]), assertion, lists, elements }
+    let said = |at| events.contains(&(at as usize));
+    evidence_of(log, &[(&witness(), COSIGNED_AT)], leaves, said, [ListKey::Id(did)])
 }
 
 impl HashReader for Tree {

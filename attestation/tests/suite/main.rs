@@ -3,6 +3,7 @@
 
 mod bundles;
 mod checks;
+mod evidence;
 mod exports;
 mod fixture;
 mod hostile;

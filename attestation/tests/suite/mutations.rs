@@ -1,6 +1,7 @@
 //! A receipt with one byte altered never verifies, unless it still says the same.
 
 use attestation::receipt::Receipt;
+use testkit::chance::Chance;
 
 use crate::fixture::{receipt, verify};
 
@@ -19,10 +20,10 @@ fn a_mutated_receipt_on_one_line_never_verifies_unless_it_says_the_same() {
 
 fn mutate(text: &str, seed: u64) {
     assert!(verify(text.as_bytes()).verified().is_some());
-    let (good, mut random, mut same) = (receipt(), SplitMix(seed), 0);
+    let (good, mut random, mut same) = (receipt(), Chance::new(seed), 0);
     for _ in 0..MUTATIONS {
         let mut mutant = text.as_bytes().to_vec();
-        let at = random.below(mutant.len());
+        let at = random.place(mutant.len());
         mutant[at] ^= 1 + random.below(255) as u8;
         if verify(&mutant).verified().is_some() {
             assert_eq!(Receipt::parse(&mutant).as_ref(), Ok(&good), "byte {at}: {}", mutant[at]);
@@ -40,9 +41,9 @@ fn a_cut_or_spliced_receipt_never_verifies() {
     for end in 0..good.len() {
         assert!(Receipt::parse(&good[..end]).is_err(), "cut at {end}");
     }
-    let mut random = SplitMix(3);
+    let mut random = Chance::new(3);
     for _ in 0..MUTATIONS / 10 {
-        let (from, to) = (random.below(good.len()), random.below(good.len()));
+        let (from, to) = (random.place(good.len()), random.place(good.len()));
         let spliced = [&good[..from], &good[to..]].concat();
         assert!(from == to || verify(&spliced).verified().is_none(), "{from} {to}");
     }
@@ -51,17 +52,4 @@ fn a_cut_or_spliced_receipt_never_verifies() {
 fn one_line(receipt: &Receipt) -> String {
     let value: serde_json::Value = serde_json::from_str(&receipt.to_json()).expect("JSON");
     value.to_string()
-}
-
-/// Steele, Lea and Flood's generator: the same mutants in every run.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % end as u64) as usize
-    }
 }

@@ -16,6 +16,7 @@ use log_server::evidence::{GatherError, Question, gather};
 use log_server::sequencer::Sequencer;
 use log_server::store::schema::Read as _;
 use log_server::view::View;
+use testkit::chance::Chance;
 use tlog::{Hash, LeafIndex};
 use trust::{Graph, JudgeError, MemoryLedger, Params, Ppm, ScopeQuery, Verdict, judge, search};
 
@@ -133,46 +134,34 @@ fn params(roots: &[Did]) -> Params {
         .with_floor(Ppm::new(300_000).expect("a share"))
 }
 
-/// A source of chances: xorshift.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % bound as u64).expect("small")
-    }
-}
-
 /// Whatever happened in a log: evidence makes the verdict that the whole log makes.
 #[test]
 fn evidence_makes_the_verdict_of_the_whole_log() {
     let mut passing = 0;
     for seed in 1..=12 {
-        let mut chance = Chance(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
+        let mut chance = Chance::new(seed);
         let mut world = World::new(9);
         let dids: Vec<Did> = world.owners.iter().map(|owner| owner.did).collect();
         let mut builds: Vec<Vec<(u64, u64)>> = vec![Vec::new(); dids.len()];
         let mut failures: Vec<(usize, usize, u64)> = Vec::new();
         for turn in 0..160 {
-            let (from, to) = (chance.below(dids.len()), chance.below(dids.len()));
+            let (from, to) = (chance.place(dids.len()), chance.place(dids.len()));
             if from == to {
-                world.pass([0, DAY / 3, 5 * DAY][chance.below(3)]);
+                world.pass([0, DAY / 3, 5 * DAY][chance.place(3)]);
                 continue;
             }
-            let scope = [Scope::CodeSigning, Scope::General, Scope::Financial][chance.below(3)];
-            let level = [Level::Strong, Level::Moderate, Level::Weak][chance.below(3)];
-            let lasts = [10 * 60 * 1_000, 30 * DAY, 365 * DAY][chance.below(3)];
+            let scope = [Scope::CodeSigning, Scope::General, Scope::Financial][chance.place(3)];
+            let level = [Level::Strong, Level::Moderate, Level::Weak][chance.place(3)];
+            let lasts = [10 * 60 * 1_000, 30 * DAY, 365 * DAY][chance.place(3)];
             let size = world.sequencer.registry().size().get();
             let (id, issued_at) = (world.id(), time(world.now()));
             let owner = &mut world.owners[from];
-            let entry = match chance.below(40) {
+            let entry = match chance.place(40) {
                 0..12 => world.vouch(from, dids[to], scope, level, lasts),
                 12..14 => owner.says(dids[to], TrustEvent::Revocation { id, issued_at, scope }),
                 14 => owner.says(dids[to], TrustEvent::Distrust { id, issued_at, scope }),
                 15..21 => world.failure(from, dids[to]),
-                21..24 => match failures.get(chance.below(failures.len().max(1))) {
+                21..24 => match failures.get(chance.place(failures.len().max(1))) {
                     Some((from, to, index)) => {
                         let withdrawal = TrustEvent::Withdrawal { failure: reference(*index) };
                         world.owners[*from].says(dids[*to], withdrawal)

@@ -2,48 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use tlog::key::{KeyName, KeyType, SignerKey};
-use tlog::merkle::{HashReader, Node, leaf_hash, node_hash};
+use testkit::keys::signer;
+use testkit::tree::Tree;
+use tlog::key::{KeyType, SignerKey};
 
 use super::*;
 use crate::log_list::Stanza;
 
-/// A tree in memory: each complete subtree's hash, by level.
-struct Tree(Vec<Vec<Hash>>);
-
-impl Tree {
-    fn new(size: u64) -> Self {
-        let mut levels = vec![(0..size).map(|i| leaf_hash(&i.to_be_bytes())).collect::<Vec<_>>()];
-        while levels[levels.len() - 1].len() > 1 {
-            let pairs = levels[levels.len() - 1].chunks_exact(2);
-            levels.push(pairs.map(|pair| node_hash(&pair[0], &pair[1])).collect());
-        }
-        Self(levels)
-    }
-
-    fn seen(&self, size: u64) -> Seen {
-        let Ok(root) = tlog::merkle::root(self, TreeSize::new(size));
-        Seen { size: TreeSize::new(size), root }
-    }
-
-    fn proof(&self, old: u64, new: u64) -> Vec<Hash> {
-        let Ok(proof) = consistency::prove(self, TreeSize::new(old), TreeSize::new(new));
-        proof
-    }
-}
-
-impl HashReader for Tree {
-    type Error = std::convert::Infallible;
-
-    fn read_hashes(&self, nodes: &[Node]) -> Result<Vec<Hash>, Self::Error> {
-        Ok(nodes.iter().map(|node| self.0[usize::from(node.level)][node.index as usize]).collect())
-    }
-}
-
 const ORIGIN: &str = "log.example";
 
+fn seen(tree: &Tree, size: u64) -> Seen {
+    Seen { size: TreeSize::new(size), root: tree.root(size) }
+}
+
 fn key(seed: u8, kind: KeyType) -> SignerKey {
-    SignerKey::from_seed(KeyName::new(ORIGIN).expect("a name"), kind, &[seed; 32])
+    signer(ORIGIN, kind, seed)
 }
 
 fn logs_of(keys: &[&SignerKey]) -> Logs {
@@ -84,7 +57,7 @@ fn judge(body: &str, logs: &Logs, seen: &Seen) -> Result<Seen, Refusal> {
 #[test]
 fn wit_1_each_row_alone() {
     let tree = Tree::new(9);
-    let at = |size| tree.seen(size);
+    let at = |size| seen(&tree, size);
     let empty = at(0);
     let other = |size| Seen { size: TreeSize::new(size), root: Hash::of(b"another tree") };
     let junk = vec![Hash::of(b"junk")];
@@ -93,13 +66,13 @@ fn wit_1_each_row_alone() {
     for (seen, old, new, proof, want) in [
         (at(5), 6, at(5), vec![], Err(Refusal::OldAboveSize { old: size(6), size: size(5) })),
         (empty, 0, other(0), vec![], Err(Refusal::EmptyRoot(Hash::of(b"another tree")))),
-        (at(5), 4, at(9), tree.proof(4, 9), Err(Refusal::Stale(size(5)))),
-        (at(5), 6, at(9), tree.proof(6, 9), Err(Refusal::Stale(size(5)))),
+        (at(5), 4, at(9), tree.consistency(4, 9), Err(Refusal::Stale(size(5)))),
+        (at(5), 6, at(9), tree.consistency(6, 9), Err(Refusal::Stale(size(5)))),
         // WIT-3: an old size of 0 finds out the size, and is right for a log that is new here.
         (at(5), 0, at(9), vec![], Err(Refusal::Stale(size(5)))),
         (empty, 0, at(9), vec![], Ok(at(9))),
         // WIT-4: first contact from another size.
-        (empty, 5, at(9), tree.proof(5, 9), Err(Refusal::Stale(size(0)))),
+        (empty, 5, at(9), tree.consistency(5, 9), Err(Refusal::Stale(size(0)))),
         // WIT-11: the empty tree is cosigned, again, and grows.
         (empty, 0, empty, vec![], Ok(empty)),
         (empty, 0, at(1), vec![], Ok(at(1))),
@@ -108,14 +81,18 @@ fn wit_1_each_row_alone() {
         (empty, 0, empty, junk.clone(), Err(Refusal::ProofNotEmpty(1))),
         (at(5), 5, at(5), junk.clone(), Err(Refusal::ProofNotEmpty(1))),
         (at(5), 5, at(5), vec![], Ok(at(5))),
-        (at(5), 5, at(9), tree.proof(5, 9), Ok(at(9))),
+        (at(5), 5, at(9), tree.consistency(5, 9), Ok(at(9))),
     ] {
         let proposal = Proposal { old: size(old), new, proof: &proof };
         assert_eq!(decide(&seen, &proposal), want, "{seen:?} {proposal:?}");
     }
-    for proof in
-        [vec![], junk, tree.proof(4, 9), tree.proof(5, 8), [tree.proof(5, 9), tree.proof(5, 9)].concat()]
-    {
+    for proof in [
+        vec![],
+        junk,
+        tree.consistency(4, 9),
+        tree.consistency(5, 8),
+        [tree.consistency(5, 9), tree.consistency(5, 9)].concat(),
+    ] {
         let verdict = decide(&at(5), &Proposal { old: size(5), new: at(9), proof: &proof });
         assert!(matches!(verdict, Err(Refusal::Inconsistent(_))), "{verdict:?}");
     }
@@ -145,10 +122,10 @@ fn wit_1_the_first_broken_row_is_the_answer() {
             for (right_root, proof_is) in
                 [true, false].iter().flat_map(|r| ["right", "none", "junk"].map(|p| (*r, p)))
             {
-                let seen = tree.seen(seen_size);
-                let root = if right_root { tree.seen(size).root } else { Hash::of(b"another tree") };
+                let seen = seen(&tree, seen_size);
+                let root = if right_root { tree.root(size) } else { Hash::of(b"another tree") };
                 let proof = match proof_is {
-                    "right" if old <= size => tree.proof(old, size),
+                    "right" if old <= size => tree.consistency(old, size),
                     "none" | "right" => Vec::new(),
                     _ => vec![Hash::of(b"junk")],
                 };

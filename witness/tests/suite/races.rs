@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use testkit::chance::Chance;
 use tlog::Hash;
 use tlog::checkpoint::Checkpoint;
 use tlog::note::Note;
@@ -45,14 +46,6 @@ impl<S: Store> Store for Recorded<S> {
     }
 }
 
-/// Chance that is the same in every run (xorshift64*).
-fn chance(state: &mut u64) -> u64 {
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    state.wrapping_mul(0x2545_f491_4f6c_dd1d)
-}
-
 /// So many requests by so many clients, half of which show another tree from entry 100 on. Returns what was
 /// answered with 200.
 async fn race(world: Arc<World>, logs: [Arc<Log>; 2], requests: usize, clients: u64) -> Vec<(u64, Hash)> {
@@ -60,10 +53,10 @@ async fn race(world: Arc<World>, logs: [Arc<Log>; 2], requests: usize, clients: 
     let tasks = (1..=clients).map(|client| {
         let (world, log, left) = (world.clone(), logs[client as usize % 2].clone(), left.clone());
         tokio::spawn(async move {
-            let (mut random, mut known, mut given) = (client << 32 | 1, 0, Vec::new());
+            let (mut chance, mut known, mut given) = (Chance::new(client), 0, Vec::new());
             while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
                 // Up to three entries more; sometimes the same size, sometimes what is long over.
-                let (old, size) = match chance(&mut random) % 8 {
+                let (old, size) = match chance.below(8) {
                     0 => (known, known),
                     1 => (known / 2, known / 2 + 1),
                     more => (known, (known + more % 3 + 1).min(30_000)),

@@ -12,11 +12,12 @@ use axum::http::{HeaderMap, Request, header};
 use http_body_util::BodyExt as _;
 use service::addresses::{AddressBudget, Proxies};
 use service::bodies::Bodies;
+pub(crate) use testkit::keys::signer;
+use testkit::tree::Tree;
 use tlog::add_checkpoint::AddCheckpoint;
 use tlog::checkpoint::Checkpoint;
 use tlog::cosignature::cosign;
-use tlog::key::{KeyName, KeyType, PublicKey, SignerKey, VerifierKey};
-use tlog::merkle::{HashReader, Node, consistency, leaf_hash, node_hash};
+use tlog::key::{KeyType, PublicKey, SignerKey, VerifierKey};
 use tlog::note::{Note, NoteSignature};
 use tlog::{Hash, TreeSize, UnixTime};
 use tower::ServiceExt as _;
@@ -35,46 +36,6 @@ use witness::store::memory::MemoryStore;
 pub(crate) const NAME: &str = "witness.example/w1";
 pub(crate) const START: u64 = 1_790_000_000;
 
-/// A test key: the same one for the same seed.
-pub(crate) fn signer(name: &str, kind: KeyType, seed: u8) -> SignerKey {
-    SignerKey::from_seed(KeyName::new(name).expect("a key name"), kind, &[seed; 32])
-}
-
-/// A tree in memory: each complete subtree's hash, by level.
-#[derive(Clone)]
-pub(crate) struct Tree(Vec<Vec<Hash>>);
-
-impl Tree {
-    /// The tree over entries that differ from those of another `salt` from `fork_at` on.
-    pub(crate) fn new(size: u64, salt: &str, fork_at: u64) -> Self {
-        let leaf = |i: u64| leaf_hash(format!("{} {i}", if i < fork_at { "" } else { salt }).as_bytes());
-        let mut levels = vec![(0..size).map(leaf).collect::<Vec<_>>()];
-        while levels[levels.len() - 1].len() > 1 {
-            let pairs = levels[levels.len() - 1].chunks_exact(2);
-            levels.push(pairs.map(|pair| node_hash(&pair[0], &pair[1])).collect());
-        }
-        Self(levels)
-    }
-
-    pub(crate) fn root(&self, size: u64) -> Hash {
-        let Ok(root) = tlog::merkle::root(self, TreeSize::new(size));
-        root
-    }
-
-    pub(crate) fn consistency(&self, old: u64, new: u64) -> Vec<Hash> {
-        let Ok(proof) = consistency::prove(self, TreeSize::new(old), TreeSize::new(new));
-        proof
-    }
-}
-
-impl HashReader for Tree {
-    type Error = std::convert::Infallible;
-
-    fn read_hashes(&self, nodes: &[Node]) -> Result<Vec<Hash>, Self::Error> {
-        Ok(nodes.iter().map(|node| self.0[usize::from(node.level)][node.index as usize]).collect())
-    }
-}
-
 /// A log with a tree and keys.
 pub(crate) struct Log {
     pub(crate) origin: String,
@@ -87,13 +48,13 @@ impl Log {
     pub(crate) fn new(origin: &str, size: u64) -> Self {
         let seed = Hash::of(origin.as_bytes()).as_bytes()[0];
         let keys = vec![signer(origin, KeyType::Ed25519, seed)];
-        Self { origin: origin.to_owned(), keys, tree: Tree::new(size, "", u64::MAX) }
+        Self { origin: origin.to_owned(), keys, tree: Tree::new(size) }
     }
 
     /// The same log to other eyes: other entries from `at` on.
     pub(crate) fn forked(&self, at: u64, size: u64) -> Self {
         let keys = self.keys.iter().map(|key| key.to_skey().parse().expect("an skey")).collect();
-        Self { origin: self.origin.clone(), keys, tree: Tree::new(size, "another", at) }
+        Self { origin: self.origin.clone(), keys, tree: Tree::forked(size, "another", at) }
     }
 
     pub(crate) fn stanzas(&self) -> Vec<Stanza> {
@@ -107,7 +68,7 @@ impl Log {
     }
 
     pub(crate) fn checkpoint(&self, size: u64) -> Checkpoint {
-        Checkpoint::new(&self.origin, TreeSize::new(size), self.tree.root(size))
+        self.tree.checkpoint(&self.origin, size)
     }
 
     /// The checkpoint, signed by all keys.

@@ -1,33 +1,32 @@
-use tlog::TreeSize;
-use tlog::cosignature::cosign;
-use tlog::key::{Ed25519PrivateKey, KeyName, KeyType};
-use tlog::merkle::{HashReader, Node, root_of};
-use tlog::{UnixTime, merkle};
+//! Evidence: what a log asserts of its lists, and how each lie is named.
 
-use super::*;
-use crate::entry::LogTime;
-use crate::event::{
-    Capabilities, Commitment, Event, IdentityEvent, Level, Link, Scope, StatementId, TrustEvent,
+use attestation::did::Did;
+use attestation::entry::LogTime;
+use attestation::event::{
+    Capabilities, Commitment, Event, IdentityEvent, Level, Link, PendingEvent, RawKey, Scope, StatementId,
+    TrustEvent,
 };
-use crate::identity::Status;
+use attestation::evidence::{Evidence, EvidenceError, MAX_BYTES, assert_lists};
+use attestation::identity::Status;
+use attestation::lists::{ListKey, Listed};
+use testkit::keys::{policy_of, signer};
+use tlog::checkpoint::Checkpoint;
+use tlog::key::{Ed25519PrivateKey, KeyType, SignerKey};
+use tlog::policy::Policy;
+use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
 const ORIGIN: &str = "log.example.com/pipelines";
 
-fn signer(seed: u8, name: &str, kind: KeyType) -> SignerKey {
-    SignerKey::from_seed(KeyName::new(name).expect("a name"), kind, &[seed; 32])
-}
-
 fn log() -> SignerKey {
-    signer(1, ORIGIN, KeyType::Ed25519)
+    signer(ORIGIN, KeyType::Ed25519, 1)
 }
 
 fn witness() -> SignerKey {
-    signer(2, "witness.example.com", KeyType::Ed25519Cosignature)
+    signer("witness.example.com", KeyType::Ed25519Cosignature, 2)
 }
 
 fn policy() -> Policy {
-    let text = format!("log {}\nwitness w {}\nquorum w\n", log().verifier(), witness().verifier());
-    text.parse().expect("a policy")
+    policy_of(&log(), &witness()).parse().expect("a policy")
 }
 
 fn key(seed: u8) -> Ed25519PrivateKey {
@@ -44,17 +43,6 @@ fn did(seed: u8) -> Did {
 
 fn time(millis: u64) -> LogTime {
     LogTime::from_millis(millis).expect("a time")
-}
-
-struct Leaves(Vec<Hash>);
-
-impl HashReader for Leaves {
-    type Error = std::convert::Infallible;
-
-    fn read_hashes(&self, nodes: &[Node]) -> Result<Vec<Hash>, Self::Error> {
-        let hash = |node: &Node| root_of(&self.0[(node.index << node.level) as usize..][..1 << node.level]);
-        Ok(nodes.iter().map(hash).collect())
-    }
 }
 
 const CAPABILITIES: Capabilities = Capabilities { messages: false, receipts: true, vouches: true };
@@ -111,22 +99,7 @@ fn good() -> Evidence {
 /// Evidence of a log with these events and all of their lists, whatever rules of state they break.
 fn evidence_of(events: &[PendingEvent]) -> Evidence {
     let leaves: Vec<Vec<u8>> = events.iter().map(|event| event.to_leaf(time(1_500))).collect();
-    let reader = Leaves(leaves.iter().map(|leaf| leaf_hash(leaf)).collect());
-    let size = TreeSize::new(leaves.len() as u64);
-    let checkpoint = Checkpoint::new(ORIGIN, size, root_of(&reader.0));
-    let mut note = checkpoint.sign(&log());
-    note.add(cosign(&witness(), &checkpoint, UnixTime::from_secs(1_790_000_000)).expect("a cosignature"));
-    let mut lists = Lists::new();
-    let mut elements = Vec::new();
-    for (leaf, index) in leaves.into_iter().zip(0..).map(|(leaf, at)| (leaf, LeafIndex::new(at))) {
-        for (key, listed) in lists_of(&Entry::parse(&leaf).expect("an entry"), index) {
-            lists.entry(key).or_default().push(listed);
-        }
-        let Ok(hashes) = merkle::inclusion::prove(&reader, index, size);
-        elements.push(Element { index, leaf, hashes });
-    }
-    let assertion = assert_lists(&log(), &checkpoint, &lists);
-    Evidence { checkpoint: note, assertion, lists, elements }
+    testkit::evidence::evidence_of(&log(), &[(&witness(), 1_790_000_000)], &leaves, |_| true, [])
 }
 
 #[test]
@@ -210,7 +183,7 @@ fn log_and_witnesses_vouch_for_it() {
     let (checkpoint, _) = policy().log_checkpoint(&good.checkpoint).map(|(c, l)| (c, l.clone())).expect("it");
     let unwitnessed = Evidence { checkpoint: checkpoint.sign(&log()), ..good.clone() };
     assert!(matches!(unwitnessed.verify(&policy()), Err(EvidenceError::Quorum(_))));
-    let other = signer(9, ORIGIN, KeyType::Ed25519);
+    let other = signer(ORIGIN, KeyType::Ed25519, 9);
     let forged = Evidence { checkpoint: checkpoint.sign(&other), ..good.clone() };
     assert!(matches!(forged.verify(&policy()), Err(EvidenceError::Checkpoint(_))));
     let by_another = Evidence { assertion: assert_lists(&other, &checkpoint, &good.lists), ..good.clone() };

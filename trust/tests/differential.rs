@@ -1,7 +1,14 @@
-//! R20: the score is computed twice, by the crate and by `tests/trust/aip_trust.py`, which was written from the
+//! R20: the score is computed twice, by the crate and by `aip_trust.py` beside it, which was written from the
 //! specifications alone. Both agree byte for byte on random logs.
 //!
 //! 1,000 logs by default; `AIP_TRUST_LOGS` says how many (`./run interop`: 10,000).
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros,
+    reason = "the library is pure; this test runs the other implementation"
+)]
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,9 +21,9 @@ use attestation::event::{Capabilities, Event, FailureReason, IdentityEvent, Leve
 use attestation::identity::StateError;
 use attestation::rules::RuleError;
 use serde_json::{Map, Value, json};
+use testkit::chance::Chance;
 use testkit::scene::{
-    ALL, Chance, DAY, ORIGIN, START, Scene, commitment, did, key, raw, recovery_key, reference, reproducible,
-    time,
+    ALL, DAY, ORIGIN, START, Scene, commitment, did, key, raw, recovery_key, reference, reproducible, time,
 };
 use tlog::key::Ed25519PrivateKey;
 use tlog::{Hash, LeafIndex};
@@ -571,7 +578,7 @@ fn two_implementations_agree_on_random_logs() {
         ours.push(answer.to_string());
     }
     file.into_inner().expect("written");
-    let script = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("trust/aip_trust.py");
+    let script = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("tests/aip_trust.py");
     let status = Command::new("python3")
         .args(["-I", "-B"])
         .arg(script)

@@ -2,8 +2,14 @@
 //!
 //! `AIP_PICTURES=FOLDER` keeps the pictures, to be looked at.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the library is pure; this test writes files where it is asked to"
+)]
+
 use attestation::event::{IdentityEvent, Level, Scope};
-use testkit::scene::{ALL, Chance, Scene, commitment, did, from_root, key, raw, recovery_key, time};
+use testkit::chance::Chance;
+use testkit::scene::{ALL, Scene, commitment, did, from_root, key, raw, recovery_key, time};
 use trust::picture::{DrawnFrom, MAX_DIDS, MAX_LINES, Picture};
 use trust::{Params, ScopeQuery, search};
 

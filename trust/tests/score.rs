@@ -11,9 +11,9 @@ use attestation::event::{Capabilities, IdentityEvent, Level, Scope, TrustEvent};
 use attestation::identity::{Identity, StateError};
 use attestation::rules::RuleError;
 use serde_json::Map;
+use testkit::chance::Chance;
 use testkit::scene::{
-    ALL, Chance, DAY, Scene, commitment, did, from_root, judge_by, key, path, raw, recovery_key, reference,
-    time,
+    ALL, DAY, Scene, commitment, did, from_root, judge_by, key, path, raw, recovery_key, reference, time,
 };
 use tlog::{Hash, LeafIndex};
 use trust::graph::{CompactGraph, Scratch};
