@@ -10,8 +10,8 @@ use tlog::key::Ed25519PrivateKey;
 use tlog::{Hash, UnixTime};
 
 use crate::artifact::{Artifact, Hashed, Place};
+use crate::bounded_file;
 use crate::durable::{self, Readers};
-use crate::receipt_file;
 use crate::report::{Console, Failure, Result, counted};
 
 /// The folder whose manifest names an artifact: the one that was named, or that the named file lies in. `None` for what
@@ -35,7 +35,7 @@ pub fn is_manifest(artifact: &Artifact) -> bool {
 /// The manifest's bytes; `None` if the folder has none.
 pub fn read(folder: &Path) -> Result<Option<Vec<u8>>> {
     let path = folder.join(FILE_NAME);
-    match receipt_file::read_found(&path, MAX_BYTES) {
+    match bounded_file::read_found(&path, MAX_BYTES) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::new(format!("cannot read `{}`", path.display())).caused_by(error)),

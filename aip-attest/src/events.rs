@@ -27,8 +27,6 @@ use tlog::{LeafIndex, TreeSize, UnixTime};
 
 use crate::client::{Answer, ClientError, LoggedAnswer, Problem};
 use crate::clock;
-use crate::evidence::{self, Claimed};
-use crate::fresh_evidence;
 use crate::keyfile::Identity;
 use crate::keyfile::logs::{KeptLog, KeptLogs};
 use crate::keyfile::next::Next;
@@ -36,9 +34,11 @@ use crate::patience::Patience;
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
 use crate::report::{Console, Failure, Result};
-use crate::said::{self, Said};
 use crate::submission::refusal;
 use crate::target::{Target, Wish};
+use crate::word::evidence::{self, Claimed};
+use crate::word::fresh_evidence;
+use crate::word::said::{self, Said};
 
 pub use change::register_on_the_way;
 

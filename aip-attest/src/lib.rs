@@ -7,7 +7,8 @@
 //!   aip_manifest    manifests of Python aip on disk
 //!   receipt_file    receipts on disk                        no socket, and no clock unless an
 //!   policy_file     which policy judges; pins; trust.toml   age is asked for
-//!   evidence        evidence in a file, verified
+//!   bounded_file    files of others, read to a bound
+//!   word::evidence  evidence in a file, verified
 //!   states          a DID's events as of a later tree, kept
 //!   predicate       kinds of statements
 //!   clock           the present
@@ -24,12 +25,8 @@
 //!   submission      pending receipts to logged ones
 //!   events          identity and trust events: the state, the event, its answer
 //!   messages        from one DID to others: sent, fetched, judged
-//!   said            what a DID says of another, to take it back
 //!   scoring         a score: whose roots, from which entries
-//!   fresh_evidence  evidence from a log
-//!   whole_log       all entries of a log, read and verified
-//!   current         is what a log shows now what was seen of it?
-//!   asserted        is what a log asserted what its entries say?
+//!   word            what a log says, read and verified: evidence, its present tree, all its entries
 //!   patience        trying again until a deadline
 //!   client          HTTP, the only sockets
 //! ```
@@ -40,17 +37,14 @@
 
 pub mod aip_manifest;
 pub mod artifact;
-pub mod asserted;
+pub mod bounded_file;
 pub mod ci_env;
 pub mod client;
 pub mod clock;
 mod commands;
-pub mod current;
 pub mod durable;
 pub mod environment;
 pub mod events;
-pub mod evidence;
-pub mod fresh_evidence;
 pub mod keyfile;
 pub mod messages;
 pub mod patience;
@@ -60,13 +54,12 @@ pub mod predicate;
 pub mod progress;
 pub mod receipt_file;
 pub mod report;
-pub mod said;
 pub mod scoring;
 pub mod signing;
 pub mod states;
 pub mod submission;
 pub mod target;
-pub mod whole_log;
+pub mod word;
 
 use std::ffi::OsString;
 use std::panic;

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 use tlog::policy::{Policy, PolicyParseError, Rule};
 
+use crate::bounded_file::read_found;
 use crate::environment;
-use crate::receipt_file::read_found;
 use crate::report::{Console, Failure, Result};
 use pins::Pins;
 use trust::{Trust, TrustFile};

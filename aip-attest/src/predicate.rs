@@ -6,7 +6,7 @@ use attestation::json::JsonError;
 use attestation::statement::Predicate;
 use tlog::Hash;
 
-use crate::receipt_file::read_bounded;
+use crate::bounded_file::read_bounded;
 use crate::report::{Failure, Result};
 
 /// The predicate type of SLSA provenance, which `sign` fills by itself.

@@ -16,13 +16,13 @@ mod listing;
 mod placing;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use attestation::receipt::Receipt;
 use tlog::Hash;
 
+use crate::bounded_file::read_found;
 use crate::durable;
 use crate::platform::{self, Platform};
 use crate::predicate;
@@ -214,30 +214,6 @@ pub fn read_if_there(path: &Path) -> Result<Option<(Receipt, Vec<u8>)>> {
     match Receipt::parse(&bytes) {
         Ok(receipt) => Ok(Some((receipt, bytes))),
         Err(error) => Err(left_alone(cannot_read(path).caused_by(error))),
-    }
-}
-
-/// Reads a file that must not be longer than `limit`.
-pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    // A folder opens like a file.
-    if file.metadata()?.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::other(format!("it is longer than {limit} bytes")));
-    }
-    Ok(bytes)
-}
-
-/// As [`read_bounded`], of a file that was found and not named: a pipe that somebody put there would be waited
-/// for, for ever.
-pub fn read_found(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    match path.metadata()?.is_file() {
-        true => read_bounded(path, limit),
-        false => Err(io::Error::other("it is not a regular file")),
     }
 }
 

@@ -20,18 +20,18 @@ use tlog::{LeafIndex, UnixTime};
 use trust::picture::{DrawnFrom, Picture};
 use trust::{self, Graph, JudgeError, MemoryLedger, Params, ParamsError, Ppm, ScopeQuery, Verdict};
 
-use crate::asserted::Asserted;
-use crate::current::{self, Shown};
 use crate::environment;
-use crate::evidence::Claimed;
-use crate::fresh_evidence;
 use crate::keyfile;
 use crate::patience::Patience;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::trust::{Root, Scoring};
 use crate::report::{Console, Failure, Result, counted};
 use crate::target::Target;
-use crate::whole_log;
+use crate::word::asserted::Asserted;
+use crate::word::current::{self, Shown};
+use crate::word::evidence::Claimed;
+use crate::word::fresh_evidence;
+use crate::word::whole_log;
 
 pub mod age;
 

@@ -26,9 +26,9 @@ use tlog::policy::Policy;
 
 use crate::durable::{self, Readers};
 use crate::environment;
-use crate::evidence::{Claimed, refuse_fork};
 use crate::policy_file::pins::{Pin, Pins};
 use crate::report::{Failure, Result};
+use crate::word::evidence::{Claimed, refuse_fork};
 
 /// The states of this user.
 #[derive(Clone, Debug)]

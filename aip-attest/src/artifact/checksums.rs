@@ -25,7 +25,7 @@ use crate::report::{Failure, Result};
 pub fn read(path: &Path) -> Result<Vec<Hashed>> {
     let cannot = || Failure::new(format!("cannot read the checksums in `{}`", path.display()));
     let text =
-        crate::receipt_file::read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
+        crate::bounded_file::read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
     let text = String::from_utf8(text).map_err(|_| {
         cannot()
             .because("it is not UTF-8")

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use tlog::Hash;
 
 use super::called_on;
+use crate::bounded_file;
 use crate::platform::Platform;
 use crate::receipt_file;
 
@@ -131,7 +132,7 @@ impl Claims {
         if start[..read].trim_ascii_start().first() != Some(&b'{') {
             return None;
         }
-        let bytes = receipt_file::read_found(path, receipt_file::MAX_BYTES).ok()?;
+        let bytes = bounded_file::read_found(path, receipt_file::MAX_BYTES).ok()?;
         if path.file_name().is_some_and(|name| name == MANIFEST) {
             return Self::of_manifest(&bytes);
         }

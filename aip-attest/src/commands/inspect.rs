@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use tlog::key::VerifierKey;
 
-use crate::receipt_file::{self, read_bounded};
+use crate::bounded_file::read_bounded;
+use crate::receipt_file;
 use crate::report::{Console, Exit, Failure, Result};
 
 /// Print what a file says, believing none of it

@@ -6,7 +6,7 @@ use super::vouch::{new_id, scope};
 use crate::clock;
 use crate::keyfile;
 use crate::report::{Console, Exit, Failure, Result};
-use crate::said::Said;
+use crate::word::said::Said;
 
 /// Take back what you said about a DID: a vouch or a warning, in one scope
 ///

@@ -11,10 +11,8 @@ use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
 use tlog::{LeafIndex, encoding};
 
-use crate::asserted::Asserted;
 use crate::clock;
 use crate::durable::{self, Readers};
-use crate::evidence::Claimed;
 use crate::patience::Patience;
 use crate::policy_file::trust::{Stated, Trust};
 use crate::policy_file::{self, PolicyFile, Source, pins::Pins};
@@ -22,6 +20,8 @@ use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::scoring::age::{self, MaxAge};
 use crate::scoring::{self, Basis, Flags, RootSource};
 use crate::target::{self, Wish};
+use crate::word::asserted::Asserted;
+use crate::word::evidence::Claimed;
 pub(super) use asked::{Asked, Workflow};
 
 /// Explain how far a pipeline is trusted, and why

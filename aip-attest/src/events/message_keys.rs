@@ -9,11 +9,11 @@ use attestation::message::{Keys, LoggedKeys, Recipient};
 
 use super::{Known, Logged, Sent, Session, send};
 use crate::clock;
-use crate::fresh_evidence;
 use crate::keyfile::Identity;
 use crate::patience::Patience;
 use crate::report::{Console, Failure, Result};
 use crate::submission::refusal;
+use crate::word::fresh_evidence;
 
 /// How messages reach a DID, by what its log says now, verified.
 pub struct Reached {

@@ -28,9 +28,9 @@ use zeroize::Zeroizing;
 use super::credentials::Secret;
 use super::lock::Lock;
 use super::{FORGOTTEN, Identity, chosen, encrypted, passphrase_of, random};
+use crate::bounded_file::read_found;
 use crate::durable::{self, Readers};
 use crate::environment;
-use crate::receipt_file::read_found;
 use crate::report::{Console, Failure, Result};
 
 /// The private keys of a DID, the oldest first.

@@ -36,8 +36,8 @@ use super::credentials::Secret;
 use super::lock::Lock;
 use super::logs::{self, KeptLog, KeptLogs};
 use super::{FORGOTTEN, credentials, encrypted, random, recovery};
+use crate::bounded_file::read_found;
 use crate::durable::{self, Readers};
-use crate::receipt_file::read_found;
 use crate::report::{Console, Failure, Result};
 
 /// What a machine holds of a DID's future.

@@ -17,9 +17,9 @@ use zeroize::Zeroizing;
 use super::credentials::{self, Secret};
 use super::leftovers;
 use super::logs::{self, KeptLogs};
+use crate::bounded_file::read_bounded;
 use crate::durable::{self, Readers};
 use crate::environment;
-use crate::receipt_file::read_bounded;
 use crate::report::{Console, Failure, Result};
 
 /// A recovery key and whose it is.

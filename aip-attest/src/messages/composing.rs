@@ -11,8 +11,9 @@ use attestation::message::{
     is_attachment_name, is_content_type,
 };
 
+use crate::bounded_file::read_bounded;
 use crate::keyfile;
-use crate::receipt_file::{self, read_bounded};
+use crate::receipt_file;
 use crate::report::{Console, Failure, Result};
 
 /// What is to be said, to whomever.

@@ -15,14 +15,14 @@ use tlog::checkpoint::Checkpoint;
 use tlog::key::Ed25519PublicKey;
 
 use crate::clock;
-use crate::evidence;
-use crate::fresh_evidence;
 use crate::patience::Patience;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::{self, Source};
 use crate::report::{Console, Failure, Result};
 use crate::scoring::age::{self, MaxAge, Way};
 use crate::target::{self, Target};
+use crate::word::evidence;
+use crate::word::fresh_evidence;
 
 /// What a log says of DIDs, as far as it was asked.
 pub struct Directory<'a> {

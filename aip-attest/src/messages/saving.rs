@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use attestation::message::{Attachment, MessageId};
 
+use crate::bounded_file::read_found;
 use crate::durable::{self, Readers};
-use crate::receipt_file::{allowed_path, read_found};
+use crate::receipt_file::allowed_path;
 use crate::report::{Failure, Result};
 
 /// Writes the attachments of a message below `folder`, and answers their files, in order.

@@ -18,9 +18,9 @@ use attestation::Did;
 use attestation::entry::LogTime;
 use attestation::message::MessageId;
 
+use crate::bounded_file::read_found;
 use crate::durable::{self, Readers};
 use crate::keyfile::Source;
-use crate::receipt_file::read_found;
 use crate::report::{Failure, Result};
 
 /// A message: who sent it, and its id, which the sender chose.

@@ -12,8 +12,9 @@ use attestation::statement::Subject;
 use rayon::prelude::*;
 use tlog::Hash;
 
-use super::{MAX_BYTES, read_found};
+use super::MAX_BYTES;
 use crate::artifact;
+use crate::bounded_file::read_found;
 use crate::report::{Failure, Result};
 
 /// What the receipts of a folder name.

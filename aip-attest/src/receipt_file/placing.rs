@@ -21,7 +21,8 @@ use attestation::receipt::{Receipt, State};
 use rayon::prelude::*;
 use tlog::Hash;
 
-use super::{MAX_BYTES, Place, SUFFIX, envelope_hash, read_found, read_if_there, with_end};
+use super::{MAX_BYTES, Place, SUFFIX, envelope_hash, read_if_there, with_end};
+use crate::bounded_file::read_found;
 use crate::durable::{self, Disk, Swapped};
 use crate::report::{Console, Failure, Result};
 

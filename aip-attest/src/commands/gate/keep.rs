@@ -4,12 +4,12 @@ use attestation::Did;
 use attestation::api::EvidenceQuery;
 
 use super::super::trust::{Asked, Judged};
-use crate::fresh_evidence;
 use crate::patience::Patience;
 use crate::policy_file::pins::Pins;
 use crate::report::{Console, Result};
 use crate::states::States;
 use crate::target::Wish;
+use crate::word::fresh_evidence;
 
 /// Keeps the state of `did`. What is kept changes no verdict of a gate: that it cannot be is said, and no more.
 pub(super) fn state(did: Did, judged: &Judged, asked: &Asked, pins: &Pins, console: &mut Console) {

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use crate::bounded_file::read_bounded;
 use crate::environment;
-use crate::receipt_file::read_bounded;
 use crate::report::{Failure, Result};
 
 /// What started this run.

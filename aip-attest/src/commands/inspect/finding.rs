@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tlog::policy::{Policy, PolicyParseError};
 
 use super::Args;
+use crate::bounded_file::read_bounded;
 use crate::clock;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::{self, PolicyFile, Source};
-use crate::receipt_file::read_bounded;
 use crate::report::{Console, Exit, Failure, Result};
 
 pub(super) fn confirm(path: &Path, args: &Args, console: &mut Console) -> Result<Exit> {

@@ -9,14 +9,14 @@ use tlog::policy::Cosigned;
 
 use crate::client::{Client, normal_url};
 use crate::clock;
-use crate::current::{self, Shown};
-use crate::evidence;
-use crate::fresh_evidence;
 use crate::patience::Patience;
 use crate::policy_file::pins::{Pin, Pins};
 use crate::report::{Console, Exit, Failure, Result};
 use crate::states::States;
 use crate::target::Target;
+use crate::word::current::{self, Shown};
+use crate::word::evidence;
+use crate::word::fresh_evidence;
 
 /// Look at pinned logs, and move their pins forward
 ///

@@ -11,11 +11,11 @@ use tlog::{Hash, TreeSize};
 use super::check;
 use crate::artifact::parse_digest;
 use crate::client::{Client, normal_url};
-use crate::current::{self, Shown};
 use crate::patience::Patience;
 use crate::policy_file::pins::{Pin, Pins};
 use crate::policy_file::{self, PolicyFile, Source, difference};
 use crate::report::{Console, Exit, Failure, Result, printable};
+use crate::word::current::{self, Shown};
 
 /// Keep a log's policy and key, once you have compared its fingerprint
 ///

@@ -5,12 +5,12 @@ use attestation::Did;
 use attestation::api::EvidenceQuery;
 
 use crate::durable::{self, Readers};
-use crate::evidence;
-use crate::fresh_evidence;
 use crate::patience::Patience;
 use crate::policy_file::{self, pins::Pins};
 use crate::report::{Console, Exit, Result};
 use crate::target::Wish;
+use crate::word::evidence;
+use crate::word::fresh_evidence;
 
 /// Write the state of a DID as of today: its identity events with proofs, on a checkpoint that witnesses cosigned
 ///

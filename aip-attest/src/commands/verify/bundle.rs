@@ -30,13 +30,13 @@ use super::json::{OneResult, VerifiedResult, as_signed, checks, cosigned, not_ch
 use super::judge::stricter;
 use super::text::{beginning, witnesses, words};
 use crate::artifact::{self, Aside, Hashed, Unusable, Wanted};
+use crate::bounded_file::read_bounded;
 use crate::clock;
-use crate::evidence::Claimed;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::{self, PolicyFile, Source};
-use crate::receipt_file::read_bounded;
 use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::states::States;
+use crate::word::evidence::Claimed;
 
 /// What judges a bundle instead of receipts.
 #[derive(clap::Args, Debug)]

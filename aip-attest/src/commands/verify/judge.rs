@@ -15,14 +15,15 @@ use super::demands::{Naming, OTHER_NAME, other_kind};
 use super::found::{Found, FoundBy, Judged};
 use super::later::{AsOf, Later};
 use crate::artifact::{self, Artifact, Hashed};
+use crate::bounded_file;
 use crate::clock;
-use crate::evidence::Claimed;
 use crate::policy_file::pins::{Pin as PinnedLog, Pins};
 use crate::policy_file::trust::Stated;
 use crate::policy_file::{self, PolicyFile};
 use crate::predicate;
 use crate::receipt_file::{self, ByDigest, Listings, Named, Place, Shelf};
 use crate::report::{Console, Exit, Failure, Result};
+use crate::word::evidence::Claimed;
 
 /// What is asked of every receipt, and where receipts and policies are.
 pub(super) struct Judge {
@@ -79,7 +80,7 @@ impl Judge {
     /// rest.
     fn answers(&mut self, artifact: &Artifact, sha256: &Hash, console: &mut Console) -> Result<Vec<Judged>> {
         if let Some(path) = &self.receipt {
-            let bytes = receipt_file::read_bounded(path, receipt_file::MAX_BYTES);
+            let bytes = bounded_file::read_bounded(path, receipt_file::MAX_BYTES);
             let bytes = bytes.map_err(|error| cannot_read(path, error))?;
             let mut answer = self.answer(path.clone(), &bytes, sha256, console);
             // It is not asked what the file is called, so what it was signed as is said.
@@ -171,7 +172,7 @@ impl Judge {
     ) -> Vec<Judged> {
         let (mut answers, mut of_other_bytes) = (Vec::new(), None);
         for path in files {
-            let bytes = match receipt_file::read_found(&path, receipt_file::MAX_BYTES) {
+            let bytes = match bounded_file::read_found(&path, receipt_file::MAX_BYTES) {
                 Ok(bytes) => bytes,
                 Err(error) if is_nowhere(&error) => continue,
                 Err(error) => {

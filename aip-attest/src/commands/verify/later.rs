@@ -9,10 +9,10 @@ use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 use tlog::{Hash, TreeSize};
 
-use crate::evidence::Claimed;
 use crate::policy_file::pins::Pins;
 use crate::report::Result;
 use crate::states::{self, Kept, States};
+use crate::word::evidence::Claimed;
 
 /// Where a state of the signer comes from.
 pub(in super::super) enum Later {

@@ -11,7 +11,7 @@ use tlog::policy::Policy;
 use tlog::{Hash, TreeSize};
 
 use super::{Pin, Seen};
-use crate::receipt_file::read_found;
+use crate::bounded_file::read_found;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

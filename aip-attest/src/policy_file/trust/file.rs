@@ -12,7 +12,7 @@ use tlog::Hash;
 use toml::{Table, Value};
 
 use super::{MAX_PATHS, NAME, Scoring, Stated, Trust, positive};
-use crate::receipt_file::read_found;
+use crate::bounded_file::read_found;
 use crate::report::{Failure, Result};
 
 /// A `trust.toml` as it lies there.

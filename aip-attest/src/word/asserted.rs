@@ -18,12 +18,12 @@ use tlog::tile::TileHashReader;
 
 use crate::client::Client;
 use crate::clock;
-use crate::current::{self, Shown};
-use crate::evidence::Claimed;
 use crate::patience::Patience;
 use crate::policy_file::findings;
 use crate::policy_file::pins::{Pin, Seen};
 use crate::report::{Console, Failure, Result};
+use crate::word::current::{self, Shown};
+use crate::word::evidence::Claimed;
 
 /// Evidence, and what is false in it as far as the log was read.
 pub struct Asserted {

@@ -5,12 +5,12 @@ use attestation::evidence::{Evidence, EvidenceError, Proven};
 use tlog::policy::PolicyError;
 
 use crate::clock;
-use crate::current::{self, Shown};
-use crate::evidence;
 use crate::patience::Patience;
 use crate::policy_file::pins::{Pins, Seen};
 use crate::report::{Console, Failure, Result};
 use crate::target::Target;
+use crate::word::current::{self, Shown};
+use crate::word::evidence;
 
 /// Asks a log for evidence as of its present checkpoint. That must extend the pinned one, if the log is pinned;
 /// the pin moves to it.

@@ -12,8 +12,8 @@ use tlog::checkpoint::Checkpoint;
 use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 
+use crate::bounded_file::{read_bounded, read_found};
 use crate::policy_file::pins::{Pin, Pins};
-use crate::receipt_file::{read_bounded, read_found};
 use crate::report::{Failure, Result};
 
 /// Evidence from a file that nobody has verified. It is read once, since it may come through a pipe.
