@@ -16,24 +16,24 @@ use crate::report::{Console, Failure, Result, counted};
 
 /// The folder whose manifest names an artifact: the one that was named, or that the named file lies in. `None` for what
 /// has no place on the disk.
-pub fn folder_of(artifact: &Artifact) -> Option<PathBuf> {
+pub(crate) fn folder_of(artifact: &Artifact) -> Option<PathBuf> {
     let path = artifact.path()?;
     let levels = artifact.name.split('/').count();
     Some(plain(path.ancestors().nth(levels).unwrap_or(Path::new(""))))
 }
 
 /// The same folder in one spelling: without `.` in it.
-pub fn plain(folder: &Path) -> PathBuf {
+pub(crate) fn plain(folder: &Path) -> PathBuf {
     folder.components().filter(|part| *part != Component::CurDir).collect()
 }
 
 /// Whether this file is the manifest of the folder that it is judged for.
-pub fn is_manifest(artifact: &Artifact) -> bool {
+pub(crate) fn is_manifest(artifact: &Artifact) -> bool {
     artifact.name == FILE_NAME
 }
 
 /// The manifest's bytes; `None` if the folder has none.
-pub fn read(folder: &Path) -> Result<Option<Vec<u8>>> {
+pub(crate) fn read(folder: &Path) -> Result<Option<Vec<u8>>> {
     let path = folder.join(FILE_NAME);
     match bounded_file::read_found(&path, MAX_BYTES) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -43,7 +43,7 @@ pub fn read(folder: &Path) -> Result<Option<Vec<u8>>> {
 }
 
 /// A manifest that is to be written.
-pub struct Written {
+pub(crate) struct Written {
     /// Where.
     pub path: PathBuf,
     /// What it says.
@@ -51,7 +51,7 @@ pub struct Written {
 }
 
 /// The manifests of `artifacts`, one a folder, signed and not yet written.
-pub fn sign(
+pub(crate) fn sign(
     artifacts: &[Hashed],
     did: Did,
     key: &Ed25519PrivateKey,
@@ -113,13 +113,13 @@ fn no_longer_named(folder: &Path, files: &BTreeMap<String, Hash>) -> Result<Opti
 
 impl Written {
     /// Whether it names this artifact.
-    pub fn is_of(&self, artifact: &Artifact) -> bool {
+    pub(crate) fn is_of(&self, artifact: &Artifact) -> bool {
         let is_here = folder_of(artifact).is_some_and(|folder| folder.join(FILE_NAME) == self.path);
         is_here && self.manifest.claimed_names().any(|name| name == artifact.name)
     }
 
     /// Puts it on the disk.
-    pub fn write(&self) -> Result<()> {
+    pub(crate) fn write(&self) -> Result<()> {
         durable::write(&self.path, self.manifest.to_json().as_bytes(), Readers::Everyone)
     }
 }

@@ -17,7 +17,7 @@
 //! | `select` | these on the real disk, with digests |
 
 mod aside;
-pub mod checksums;
+pub(crate) mod checksums;
 mod choose;
 mod disk;
 mod exclude;
@@ -27,7 +27,7 @@ mod name;
 mod ours;
 mod pattern;
 mod piped;
-pub mod receipts;
+pub(crate) mod receipts;
 mod select;
 
 use std::path::{Component, Path, PathBuf};
@@ -37,15 +37,15 @@ use tlog::Hash;
 use crate::platform::{self, Platform};
 use crate::receipt_file;
 use crate::report::{Failure, Result};
-pub use aside::{Aside, exclude_hint};
-pub use exclude::Excludes;
-pub use ours::is_named;
-pub use piped::{Piped, refuse_piped, take_piped};
-pub use select::{Selection, Unusable, Wanted, to_judge, to_sign};
+pub(crate) use aside::{Aside, exclude_hint};
+pub(crate) use exclude::Excludes;
+pub(crate) use ours::is_named;
+pub(crate) use piped::{Piped, refuse_piped, take_piped};
+pub(crate) use select::{Selection, Unusable, Wanted, to_judge, to_sign};
 
 /// An artifact that was asked for.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Artifact {
+pub(crate) struct Artifact {
     /// Where it is, or would be: what messages call it, and where its receipt is looked for.
     pub place: Place,
     /// What a statement calls it: its path below the folder, or below the fixed part of the glob, that was
@@ -55,7 +55,7 @@ pub struct Artifact {
 
 /// Where an artifact is.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Place {
+pub(crate) enum Place {
     /// A file to read.
     File(PathBuf),
     /// Not here: somebody else computed its digest. The path is where the file would be, if it has one.
@@ -69,7 +69,7 @@ pub enum Place {
 
 /// An artifact with its digest.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Hashed {
+pub(crate) struct Hashed {
     /// The artifact.
     pub artifact: Artifact,
     /// Its SHA-256.
@@ -78,7 +78,7 @@ pub struct Hashed {
 
 impl Artifact {
     /// The path that receipts are named after.
-    pub fn path(&self) -> Option<&Path> {
+    pub(crate) fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::File(path) => Some(path),
             Place::Elsewhere { path, .. } => path.as_deref(),
@@ -86,7 +86,7 @@ impl Artifact {
     }
 
     /// What its file is called, in the form in which a statement names a subject. A digest has no name.
-    pub fn called(&self) -> Option<String> {
+    pub(crate) fn called(&self) -> Option<String> {
         match &self.place {
             Place::File(path) => Some(called_on(Platform::HERE, &path.to_string_lossy())),
             Place::Elsewhere { path, .. } => path.is_some().then(|| self.name.clone()),
@@ -94,7 +94,7 @@ impl Artifact {
     }
 
     /// What to call it in messages.
-    pub fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         match self.path() {
             // Not as the folder of its receipt is called, but as it was named.
             Some(path) if path != place_below(Platform::HERE, &self.name) => {
@@ -112,17 +112,17 @@ fn called_on(platform: Platform, path: &str) -> String {
 }
 
 /// Whether `text` has characters of a pattern.
-pub fn is_pattern(text: &str) -> bool {
+pub(crate) fn is_pattern(text: &str) -> bool {
     pattern::Pattern::is_meant_by(text, Platform::HERE)
 }
 
 /// Reads `sha256:<64 lower-case hex digits>`.
-pub fn parse_digest(text: &str) -> Option<Hash> {
+pub(crate) fn parse_digest(text: &str) -> Option<Hash> {
     Hash::from_hex(text.strip_prefix("sha256:")?)
 }
 
 /// Reads `NAME@sha256:HEX`, a subject whose file is elsewhere.
-pub fn parse_subject(text: &str) -> Result<Hashed> {
+pub(crate) fn parse_subject(text: &str) -> Result<Hashed> {
     let malformed = || {
         Failure::new(format!("`{text}` is not NAME@sha256:HEX with 64 lower-case hex digits"))
             .hint("`sha256sum FILE` prints the digits")

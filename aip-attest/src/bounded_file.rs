@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 /// Reads a file that must not be longer than `limit`.
-pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     // A folder opens like a file.
     if file.metadata()?.is_dir() {
@@ -21,7 +21,7 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 
 /// As [`read_bounded`], of a file that was found and not named: a pipe that somebody put there would be waited
 /// for, for ever.
-pub fn read_found(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_found(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     match path.metadata()?.is_file() {
         true => read_bounded(path, limit),
         false => Err(io::Error::other("it is not a regular file")),

@@ -3,7 +3,7 @@
 use attestation::provenance::Provenance;
 
 /// The provenance of this run; of a local build outside of CI.
-pub fn provenance() -> Provenance {
+pub(crate) fn provenance() -> Provenance {
     Provenance::from_ci(&read).unwrap_or_else(Provenance::local)
 }
 

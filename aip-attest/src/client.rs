@@ -27,18 +27,18 @@ use tlog::key::Ed25519PublicKey;
 use tlog::reader::Want;
 use tlog::tile::Tile;
 
-pub use answer::{Answer, EntryList, ListedEntry, LoggedAnswer, Problem, ProvedLeaf};
-pub use error::ClientError;
-pub use token::Token;
-pub use url::normal_url;
+pub(crate) use answer::{Answer, EntryList, LoggedAnswer, Problem, ProvedLeaf};
+pub(crate) use error::ClientError;
+pub(crate) use token::Token;
+pub(crate) use url::normal_url;
 
 use crate::report::{Failure, Result};
 
 /// The longest body that is read, decompressed: a bundle of 256 entries of 65,535 bytes fits.
-pub const MAX_BODY_BYTES: usize = 17 << 20;
+pub(crate) const MAX_BODY_BYTES: usize = 17 << 20;
 
 /// A log at its address, for as long as somebody waits for it.
-pub struct Client {
+pub(crate) struct Client {
     http: log_client::Client,
     authorization: Option<HeaderValue>,
     deadline: Instant,
@@ -47,7 +47,7 @@ pub struct Client {
 impl Client {
     /// A client for the log at `url`: `http` or `https`, with neither user, query nor fragment. It reads what everybody
     /// may, and carries no token. No request lasts beyond `deadline`.
-    pub fn new(url: &str, deadline: Instant) -> Result<Self> {
+    pub(crate) fn new(url: &str, deadline: Instant) -> Result<Self> {
         let base = normal_url(url)?;
         let http = log_client::Client::new(&base, concat!("aip-attest/", env!("CARGO_PKG_VERSION")))
             .map_err(|error| Failure::new("cannot set up an HTTP client").caused_by(error))?;
@@ -55,38 +55,38 @@ impl Client {
     }
 
     /// The same client, whose submissions carry this token. Refuses a way on which others can read it.
-    pub fn with_token(self, token: &Token) -> Result<Self> {
+    pub(crate) fn with_token(self, token: &Token) -> Result<Self> {
         let authorization = Some(token.header(self.url())?);
         Ok(Self { authorization, ..self })
     }
 
     /// The address, without a slash at the end.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         self.http.url()
     }
 
     /// The time until the deadline.
-    pub fn left(&self) -> Duration {
+    pub(crate) fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// Whether nobody on the way can read or answer instead: TLS, or this machine.
-    pub fn is_private(&self) -> bool {
+    pub(crate) fn is_private(&self) -> bool {
         url::is_private_way(self.url())
     }
 
     /// The policy that the log publishes.
-    pub fn policy(&self) -> Result<String, ClientError> {
+    pub(crate) fn policy(&self) -> Result<String, ClientError> {
         self.get_text("/policy")
     }
 
     /// The published checkpoint, a note.
-    pub fn checkpoint(&self) -> Result<Vec<u8>, ClientError> {
+    pub(crate) fn checkpoint(&self) -> Result<Vec<u8>, ClientError> {
         Ok(self.get("/checkpoint")?.body)
     }
 
     /// The bytes of a tile or a bundle. Of a partial one that is gone, those at the beginning of the full one.
-    pub fn fetch(&self, want: Want) -> Result<Vec<u8>, ClientError> {
+    pub(crate) fn fetch(&self, want: Want) -> Result<Vec<u8>, ClientError> {
         match self.http.fetch(want, Until::Deadline(self.deadline)) {
             Ok(bytes) => Ok(bytes),
             Err(ReadError::Http(error)) => Err(error.into()),
@@ -96,7 +96,7 @@ impl Client {
     }
 
     /// The hashes of a tile, for a proof that is verified.
-    pub fn tile(&self, tile: Tile) -> Result<Vec<Hash>, ClientError> {
+    pub(crate) fn tile(&self, tile: Tile) -> Result<Vec<Hash>, ClientError> {
         let want = Want::hashes(tile);
         let bytes = self.fetch(want)?;
         want.parse_hashes(&bytes).ok_or_else(|| {
@@ -107,7 +107,7 @@ impl Client {
 
     /// One page of the entries about an artifact, newest first. `next` is the path of a further page, as
     /// the log gave it.
-    pub fn entries(&self, artifact: &Hash, next: Option<&str>) -> Result<EntryList, ClientError> {
+    pub(crate) fn entries(&self, artifact: &Hash, next: Option<&str>) -> Result<EntryList, ClientError> {
         let first = format!("{}?artifact=sha256:{artifact}&order=desc&limit=100", api::ENTRIES);
         let path = next.unwrap_or(&first);
         // The log says where its next page is: of this list it may say so, of nothing else.
@@ -121,17 +121,17 @@ impl Client {
     }
 
     /// The receipt of the entry at an index.
-    pub fn receipt(&self, index: u64) -> Result<Vec<u8>, ClientError> {
+    pub(crate) fn receipt(&self, index: u64) -> Result<Vec<u8>, ClientError> {
         Ok(self.get(&format!("{}/{index}/receipt", api::ENTRIES))?.body)
     }
 
     /// Evidence about a DID (`specs/http.md`).
-    pub fn evidence(&self, query: &EvidenceQuery) -> Result<Vec<u8>, ClientError> {
+    pub(crate) fn evidence(&self, query: &EvidenceQuery) -> Result<Vec<u8>, ClientError> {
         Ok(self.send(api::EVIDENCE, post_json(api::EVIDENCE, to_json(query)))?.body)
     }
 
     /// The lists with these names, at most 64; an empty one for each of which nothing stands there.
-    pub fn lists(&self, keys: &[ListKey]) -> Result<BTreeMap<ListKey, Vec<Listed>>, ClientError> {
+    pub(crate) fn lists(&self, keys: &[ListKey]) -> Result<BTreeMap<ListKey, Vec<Listed>>, ClientError> {
         let names: Vec<String> = keys.iter().map(|key| format!("key={key}")).collect();
         let path = format!("{}?{}", api::LISTS, names.join("&"));
         let got = self.get(&path)?;
@@ -139,7 +139,7 @@ impl Client {
     }
 
     /// The key that the log knows a DID by which is not registered: the one that hashes to it. `None` if it knows none.
-    pub fn genesis_key(&self, did: Did) -> Result<Option<Ed25519PublicKey>, ClientError> {
+    pub(crate) fn genesis_key(&self, did: Did) -> Result<Option<Ed25519PublicKey>, ClientError> {
         let path = format!("/did/{did}");
         match self.get(&path) {
             Ok(got) => answer::genesis_key(&got.body, did).map_err(|what| self.malformed(&path, what)),
@@ -149,7 +149,7 @@ impl Client {
     }
 
     /// The key that a DID hashes to, by the interface of Python `aip`; `None` if the log has none, or does not know the DID.
-    pub fn python_key(&self, did: Did) -> Result<Option<Ed25519PublicKey>, ClientError> {
+    pub(crate) fn python_key(&self, did: Did) -> Result<Option<Ed25519PublicKey>, ClientError> {
         let path = format!("/lookup/{did}");
         match self.get(&path) {
             Ok(got) => answer::python_key(&got.body, did).map_err(|what| self.malformed(&path, what)),
@@ -159,7 +159,7 @@ impl Client {
     }
 
     /// Hands mail of Python `aip` to its interface. The token of a log that asks for one goes along.
-    pub fn python_message(&self, message: &python::Message) -> Result<(), ClientError> {
+    pub(crate) fn python_message(&self, message: &python::Message) -> Result<(), ClientError> {
         let request = post_json("/message", to_json(message));
         let request = match &self.authorization {
             None => request,
@@ -170,7 +170,7 @@ impl Client {
 
     /// Posts a signed request to the log's relay, and waits for the answer until `until`: a relay that holds requests back
     /// may be gone without a word. The token goes along to send: of that alone a log asks who may.
-    pub fn signed_request<T: DeserializeOwned>(
+    pub(crate) fn signed_request<T: DeserializeOwned>(
         &self,
         route: Route,
         body: String,
@@ -186,7 +186,7 @@ impl Client {
     }
 
     /// Submits a JSON array of `count` submissions.
-    pub fn submit(&self, array: String, count: usize) -> Result<Vec<Answer>, ClientError> {
+    pub(crate) fn submit(&self, array: String, count: usize) -> Result<Vec<Answer>, ClientError> {
         // The log answers before the request ends, so that what it knows by then is not lost.
         let wait = self.left().as_secs().saturating_sub(1).clamp(1, LONGEST_WAIT);
         let prefer = HeaderValue::try_from(format!("wait={wait}")).expect("digits");
@@ -205,7 +205,7 @@ impl Client {
     }
 
     /// What became of a claim that was committed.
-    pub fn claim(&self, claim: &Hash) -> Result<Answer, ClientError> {
+    pub(crate) fn claim(&self, claim: &Hash) -> Result<Answer, ClientError> {
         let path = api::claim(claim);
         let got = self.get(&path)?;
         answer::result(&got.body, got.retry_after).map_err(|what| self.malformed(&path, what))

@@ -6,32 +6,32 @@ use attestation::entry::LogTime;
 use tlog::UnixTime;
 
 /// Seconds since the epoch; 0 on a machine whose clock stands before it.
-pub fn now() -> UnixTime {
+pub(crate) fn now() -> UnixTime {
     UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 /// The same in milliseconds.
-pub fn now_millis() -> LogTime {
+pub(crate) fn now_millis() -> LogTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     LogTime::from_millis(milliseconds).unwrap_or(LogTime::MAX)
 }
 
 /// Milliseconds since the epoch as RFC 3339 in UTC, for people.
-pub fn rfc3339_millis(milliseconds: u64) -> String {
+pub(crate) fn rfc3339_millis(milliseconds: u64) -> String {
     // Times come from outside; the formatter ends at the year 9999.
     let time = UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds.min(253_402_300_799_999)));
     time.map_or_else(|| milliseconds.to_string(), |time| humantime::format_rfc3339_millis(time).to_string())
 }
 
 /// As [`rfc3339_millis`], of a time in seconds.
-pub fn rfc3339(time: UnixTime) -> String {
+pub(crate) fn rfc3339(time: UnixTime) -> String {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs().min(253_402_300_799)));
     time.map_or_else(String::new, |time| humantime::format_rfc3339_seconds(time).to_string())
 }
 
 /// Reads a duration such as `60s` or `7d`.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; a duration looks like `60s` or `7d`"))
 }
 

@@ -19,11 +19,11 @@ use crate::report::{Failure, Result};
 
 mod swap;
 
-pub use swap::{Disk, Swapped, stage_all, sync_folders, take};
+pub(crate) use swap::{Disk, Swapped, stage_all, sync_folders, take};
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Readers {
+pub(crate) enum Readers {
     /// Its owner: 0600, from the first byte.
     Owner,
     /// Whoever the umask lets.
@@ -31,12 +31,12 @@ pub enum Readers {
 }
 
 /// What the names of unfinished files end in.
-pub const TEMPORARY: &str = ".aip-tmp";
+pub(crate) const TEMPORARY: &str = ".aip-tmp";
 
 /// Puts `bytes` at `path`, durably. Makes the folders above it. A symlink stays one, and what it names is written.
 ///
 /// A pipe or a device is written into as it is, and keeps its name; what is for its owner only is refused there.
-pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<()> {
     let path = &named_by(path).map_err(|source| cannot_write(path).caused_by(source))?;
     // Only a file, or nothing at all, gives its name to another one. A folder says so itself.
     if path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir()) {
@@ -59,7 +59,7 @@ pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<()> {
 
 /// Puts `bytes` at `path` as [`write()`] does, where nothing is: of several that try at once exactly one does, and
 /// the others get `false` and have changed nothing.
-pub fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> Result<bool> {
+pub(crate) fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> Result<bool> {
     write_new_by(|from, to| fs::hard_link(from, to), path, bytes, readers)
 }
 
@@ -90,7 +90,7 @@ fn write_new_by(
 
 /// Moves the file at `path` to the first of `names` that is free, durably, and answers which; `None` if there is no
 /// file any more. Several at once never move one file over another.
-pub fn set_aside(path: &Path, mut names: impl Iterator<Item = PathBuf>) -> Result<Option<PathBuf>> {
+pub(crate) fn set_aside(path: &Path, mut names: impl Iterator<Item = PathBuf>) -> Result<Option<PathBuf>> {
     let cannot = |source| Failure::new(format!("cannot move `{}` away", path.display())).caused_by(source);
     let to = loop {
         let Some(name) = names.next() else {
@@ -115,7 +115,7 @@ pub fn set_aside(path: &Path, mut names: impl Iterator<Item = PathBuf>) -> Resul
 /// Puts `bytes` in the place of the file at `path`, which is kept under the first of `names` that is free; answers which,
 /// `None` if nothing was there. At any moment there is a whole file at `path`: the old one, then the new one. A symlink is
 /// replaced by a file, and is what is kept.
-pub fn replace(
+pub(crate) fn replace(
     path: &Path,
     bytes: &[u8],
     readers: Readers,
@@ -159,7 +159,7 @@ fn keep(path: &Path, mut names: impl Iterator<Item = PathBuf>) -> Result<Option<
 }
 
 /// Makes a folder and those above it; those it makes for [`Readers::Owner`] are 0700.
-pub fn create_folder(folder: &Path, readers: Readers) -> Result<()> {
+pub(crate) fn create_folder(folder: &Path, readers: Readers) -> Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -175,7 +175,7 @@ pub fn create_folder(folder: &Path, readers: Readers) -> Result<()> {
 }
 
 /// What `path` names, through every symlink; it need not be there.
-pub fn named_by(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn named_by(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..MAX_SYMLINKS {
         match fs::read_link(&path) {
@@ -204,7 +204,7 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Removes a file.
-pub fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     while_held(Platform::HERE, || fs::remove_file(path))
 }
 
@@ -222,7 +222,7 @@ fn while_held(platform: Platform, mut change: impl FnMut() -> io::Result<()>) ->
 
 /// Reads what is expected to be there again, for a fifth of a second, where two files cannot be exchanged and another
 /// process may just be putting one in the place of another.
-pub fn while_moved<T>(platform: Platform, mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn while_moved<T>(platform: Platform, mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for pause in &PAUSES_MILLIS[..4] {
         match read() {
             Err(error) if is_moved(platform, &error) => thread::sleep(Duration::from_millis(*pause)),
@@ -273,7 +273,7 @@ fn create_new(path: &Path, readers: Readers) -> io::Result<File> {
 
 /// The file at `path` to take a lock on, made 0600 if there is none. What is no file of its own is refused: to open a pipe
 /// is to wait for whoever reads it, and behind a link lies somebody's file.
-pub fn lock_file(path: &Path) -> io::Result<File> {
+pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
     if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -294,7 +294,7 @@ fn temporary_name(path: &Path) -> Result<PathBuf> {
 }
 
 /// 16 hex digits that nobody else has.
-pub fn random_id() -> Result<String> {
+pub(crate) fn random_id() -> Result<String> {
     let mut random = [0; 8];
     getrandom::fill(&mut random)
         .map_err(|source| Failure::new("the system gives no random bytes").because(source))?;
@@ -302,12 +302,12 @@ pub fn random_id() -> Result<String> {
 }
 
 /// What the name of an unfinished file has of the file's own: its beginning, since a name ends at 255 bytes.
-pub fn start_of(name: &str) -> &str {
+pub(crate) fn start_of(name: &str) -> &str {
     name.char_indices().nth(40).map_or(name, |(end, _)| &name[..end])
 }
 
 /// The [`start_of`] the file that an unfinished one of this name was to be; `None` if it is none.
-pub fn unfinished(name: &str) -> Option<&str> {
+pub(crate) fn unfinished(name: &str) -> Option<&str> {
     let (start, random) = name.strip_prefix('.')?.strip_suffix(TEMPORARY)?.rsplit_once('.')?;
     (random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(start)
 }
@@ -323,7 +323,7 @@ fn sync_folder(_: &Path) -> io::Result<()> {
 }
 
 /// The folder that a file lies in.
-pub fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

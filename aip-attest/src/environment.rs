@@ -6,7 +6,7 @@ use crate::platform::{self, Platform};
 use crate::report::{Failure, Result};
 
 /// The value of a variable; an empty one counts as not set, since that is how workflows pass nothing.
-pub fn var(name: &str) -> Result<Option<String>> {
+pub(crate) fn var(name: &str) -> Result<Option<String>> {
     match std::env::var(name) {
         Ok(value) if value.is_empty() => Ok(None),
         Ok(value) => Ok(Some(value)),
@@ -18,22 +18,22 @@ pub fn var(name: &str) -> Result<Option<String>> {
 }
 
 /// A variable that names a file or folder.
-pub fn path(name: &str) -> Option<PathBuf> {
+pub(crate) fn path(name: &str) -> Option<PathBuf> {
     let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
     Some(platform::native(Path::new(&value)))
 }
 
 /// The user's own folder `~/.aip`, if there is a home at all.
-pub fn home() -> Option<PathBuf> {
+pub(crate) fn home() -> Option<PathBuf> {
     home_of_user().map(|home| home.join(".aip"))
 }
 
 /// Why there is no [`home`].
-pub fn no_home() -> String {
+pub(crate) fn no_home() -> String {
     format!("{} is not set", Platform::HERE.home_variable())
 }
 
 /// The user's home.
-pub fn home_of_user() -> Option<PathBuf> {
+pub(crate) fn home_of_user() -> Option<PathBuf> {
     Platform::HERE.home(path("HOME"), path("USERPROFILE"))
 }

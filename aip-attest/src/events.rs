@@ -4,8 +4,8 @@
 //! event's answer with the proof that it is in the tree of a checkpoint that the policy believes.
 
 mod change;
-pub mod home;
-pub mod message_keys;
+pub(crate) mod home;
+pub(crate) mod message_keys;
 
 use std::path::Path;
 use std::time::Instant;
@@ -25,9 +25,10 @@ use tlog::policy::PolicyError;
 use tlog::proof::TlogProof;
 use tlog::{LeafIndex, TreeSize, UnixTime};
 
+use crate::asking::Contact;
 use crate::client::{Answer, ClientError, LoggedAnswer, Problem};
 use crate::clock;
-use crate::keyfile::Identity;
+use crate::keyfile::OwnIdentity;
 use crate::keyfile::logs::{KeptLog, KeptLogs};
 use crate::keyfile::next::Next;
 use crate::patience::Patience;
@@ -40,10 +41,10 @@ use crate::word::evidence::{self, Claimed};
 use crate::word::fresh_evidence;
 use crate::word::said::{self, Said};
 
-pub use change::register_on_the_way;
+pub(crate) use change::register_on_the_way;
 
 /// A log that events go to, for as long as somebody waits for it.
-pub struct Session {
+pub(crate) struct Session {
     /// The log.
     pub target: Target,
     pins: Pins,
@@ -53,7 +54,7 @@ pub struct Session {
 }
 
 /// What a log says of a DID, verified.
-pub struct Known {
+pub(crate) struct Known {
     /// The DID.
     pub did: Did,
     /// Its state; `None`: it is bare.
@@ -71,7 +72,7 @@ pub struct Known {
 }
 
 /// An identity event in a log.
-pub struct KnownEvent {
+pub(crate) struct KnownEvent {
     /// Its place.
     pub index: LeafIndex,
     /// The event.
@@ -81,7 +82,7 @@ pub struct KnownEvent {
 }
 
 /// An event that is logged, and proved to be.
-pub struct Logged {
+pub(crate) struct Logged {
     /// The event.
     pub event: Event,
     /// Its place.
@@ -94,7 +95,7 @@ pub struct Logged {
 
 impl Session {
     /// Meets the log that is named: as `sign` finds it.
-    pub fn open(
+    pub(crate) fn open(
         log: Option<&str>,
         policy: Option<&Path>,
         deadline: Instant,
@@ -106,46 +107,54 @@ impl Session {
         Ok(Self { target, pins, deadline, own: None })
     }
 
+    /// The log, and what judges it.
+    pub(crate) fn contact(&self) -> Contact<'_> {
+        Contact { target: &self.target, pins: &self.pins, deadline: self.deadline }
+    }
+
     /// What the log says of a DID now.
-    pub fn known(&self, did: Did, console: &mut Console) -> Result<Known> {
-        known(did, &self.target, &self.pins, self.deadline, console)
+    pub(crate) fn known(&self, did: Did, console: &mut Console) -> Result<Known> {
+        known(did, self.contact(), console)
     }
 
     /// Sends an event, and waits until it is proved to be logged.
-    pub fn submit(&self, event: &PendingEvent, console: &mut Console) -> Result<Logged> {
-        submit(event, &self.target, &self.pins, self.deadline, console)
+    pub(crate) fn submit(&self, event: &PendingEvent, console: &mut Console) -> Result<Logged> {
+        match send(event, self.contact(), console)? {
+            Sent::Logged(logged) => Ok(*logged),
+            Sent::Refused(problem) => Err(refusal(&problem)),
+        }
     }
 
     /// The log's name.
-    pub fn origin(&self) -> &str {
+    pub(crate) fn origin(&self) -> &str {
         &self.target.origin
     }
 
     /// Keeps the log among `logs`, if its owner says which it is.
-    pub fn keep_in(&self, logs: &mut KeptLogs) -> Result<()> {
+    pub(crate) fn keep_in(&self, logs: &mut KeptLogs) -> Result<()> {
         self.own.clone().map_or(Ok(()), |log| logs.keep(log))
     }
 
     /// The same, at the address that is kept already: this one may be a way around for once.
-    pub fn keep_policy_in(&self, logs: &mut KeptLogs) -> Result<()> {
+    pub(crate) fn keep_policy_in(&self, logs: &mut KeptLogs) -> Result<()> {
         let Some(log) = self.own.clone() else { return Ok(()) };
         let url = logs.of(log.origin()).filter(|kept| kept.vkey == log.vkey).map(|kept| kept.url.clone());
         logs.keep(KeptLog { url: url.unwrap_or_else(|| log.url.clone()), ..log })
     }
 
     /// What a DID says of another one now, in each scope.
-    pub fn said(&self, from: Did, to: Did, console: &mut Console) -> Result<Said> {
+    pub(crate) fn said(&self, from: Did, to: Did, console: &mut Console) -> Result<Said> {
         let known = self.known(from, console)?;
         let issuer = known.registered()?;
-        let mut patience = Patience::until(self.deadline);
-        let lists = patience.ask(console, || self.target.client.lists(&said::keys(from, to)))?;
+        let mut inquiry = self.contact().inquire(console);
+        let lists = inquiry.asking.ask(|client| client.lists(&said::keys(from, to)))?;
         Ok(Said::of(issuer, &lists, clock::now_millis()))
     }
 
     /// Says something about another DID, after a look whether this key may.
-    pub fn say(
+    pub(crate) fn say(
         &self,
-        identity: &Identity,
+        identity: &OwnIdentity,
         subject: Did,
         event: TrustEvent,
         console: &mut Console,
@@ -162,7 +171,7 @@ impl Session {
             .map_err(|error| Failure::new(format!("cannot make this {said}")).caused_by(error))?;
         let known = self.known(identity.did, console)?;
         let state = known.registered()?;
-        known.is_current(identity)?;
+        known.require_current(identity)?;
         check_trust_signer(Some(state), &signed, &event).map_err(|error| {
             let failure = Failure::new(format!("this key may not log a {said}")).caused_by(error);
             match state.status() {
@@ -186,7 +195,7 @@ fn lacks(has: Capabilities) -> String {
 
 impl Known {
     /// What evidence says of a DID.
-    pub fn of(did: Did, proven: &Proven) -> Result<Self> {
+    pub(crate) fn of(did: Did, proven: &Proven) -> Result<Self> {
         let checkpoint = proven.checkpoint();
         let lacking =
             |error| Failure::refuted(format!("the evidence gives no state of {did}")).caused_by(error);
@@ -210,7 +219,7 @@ impl Known {
     }
 
     /// The state of a registered DID.
-    pub fn registered(&self) -> Result<&State> {
+    pub(crate) fn registered(&self) -> Result<&State> {
         self.state.as_ref().ok_or_else(|| {
             Failure::new(format!("{} is not registered in the log `{}`", self.did, self.origin))
                 .because(format!("it has no inception there, {}", self.as_of()))
@@ -221,7 +230,7 @@ impl Known {
     /// Refuses if this DID's inception commits to keys that we do not hold, and we made no inception in this log: someone
     /// with our first key registered it, and holds the keys after it. After a rotation (`is_genesis` is false) we hold none
     /// of the keys that an inception commits to, so nothing is refused then.
-    pub fn is_ours(&self, next: &Next, is_genesis: bool) -> Result<()> {
+    pub(crate) fn require_ours(&self, next: &Next, is_genesis: bool) -> Result<()> {
         let is_home = next.registered.as_ref() == Some(&self.origin);
         let theirs = self.committed.filter(|theirs| *theirs != (next.next, next.recovery));
         if is_home || !is_genesis || theirs.is_none() {
@@ -245,7 +254,7 @@ impl Known {
     }
 
     /// The last event of this name, such as `deactivation`.
-    pub fn last(&self, name: &str) -> Option<Logged> {
+    pub(crate) fn last(&self, name: &str) -> Option<Logged> {
         self.events.iter().rfind(|event| event.event.name() == name).map(|event| self.logged(event))
     }
 
@@ -255,7 +264,7 @@ impl Known {
     }
 
     /// Refuses an identity event that the log would refuse now, before anything is written or sent.
-    pub fn takes(&self, event: &PendingEvent) -> Result<()> {
+    pub(crate) fn takes(&self, event: &PendingEvent) -> Result<()> {
         let at = LeafIndex::new(self.size.get());
         let Err(error) = State::apply(self.state.as_ref(), event, at) else { return Ok(()) };
         let failure =
@@ -274,13 +283,13 @@ impl Known {
     }
 
     /// `as of size N, <time>`.
-    pub fn as_of(&self) -> String {
+    pub(crate) fn as_of(&self) -> String {
         let time = self.time.map_or(String::new(), |time| format!(", {}", clock::rfc3339(time)));
         format!("as of size {}{time}", self.size)
     }
 
     /// Whether the identity's key is the one that the log has for its DID now.
-    pub fn matches(&self, identity: &Identity) -> bool {
+    pub(crate) fn matches(&self, identity: &OwnIdentity) -> bool {
         match &self.state {
             Some(state) => state.key() == identity.key.public_key().as_bytes(),
             None => identity.is_genesis(),
@@ -288,7 +297,7 @@ impl Known {
     }
 
     /// Refuses a key that is not the DID's now.
-    pub fn is_current(&self, identity: &Identity) -> Result<()> {
+    pub(crate) fn require_current(&self, identity: &OwnIdentity) -> Result<()> {
         if self.matches(identity) {
             return Ok(());
         }
@@ -304,22 +313,15 @@ impl Known {
 }
 
 /// Asks a log for the state of a DID.
-pub fn known(
-    did: Did,
-    target: &Target,
-    pins: &Pins,
-    deadline: Instant,
-    console: &mut Console,
-) -> Result<Known> {
-    let mut patience = Patience::until(deadline);
-    let (_, proven) =
-        fresh_evidence::fetch(target, &EvidenceQuery::state(did), pins, &mut patience, console)?;
+pub(crate) fn known(did: Did, contact: Contact<'_>, console: &mut Console) -> Result<Known> {
+    let query = EvidenceQuery::state(did);
+    let (_, proven) = fresh_evidence::fetch(&query, &mut contact.inquire(console))?;
     Known::of(did, &proven)
 }
 
 /// Refuses a key that is not the DID's by the state in a file, as `state export` writes it.
-pub fn require_current_by(
-    identity: &Identity,
+pub(crate) fn require_current_by(
+    identity: &OwnIdentity,
     state: &Path,
     policy: Option<&Path>,
     pins: &Pins,
@@ -331,26 +333,24 @@ pub fn require_current_by(
         None => policy_file::pinned(pins, state.origin())?,
     };
     let proven = state.verify(&policy.policy, pins)?;
-    Known::of(identity.did, &proven)?.is_current(identity)
+    Known::of(identity.did, &proven)?.require_current(identity)
 }
 
 /// Refuses to sign with a key that is not the DID's: the first key by itself, a later one by the log's state.
-pub fn require_current(
-    identity: &Identity,
-    target: &Target,
-    pins: &Pins,
-    deadline: Instant,
+pub(crate) fn require_current(
+    identity: &OwnIdentity,
+    contact: Contact<'_>,
     console: &mut Console,
 ) -> Result<()> {
     // A retired first key is refused by the log, with the reason: nobody is asked twice.
     if identity.is_genesis() {
         return Ok(());
     }
-    known(identity.did, target, pins, deadline, console)?.is_current(identity)
+    known(identity.did, contact, console)?.require_current(identity)
 }
 
 /// Signs an identity event.
-pub fn sign(
+pub(crate) fn sign(
     did: Did,
     origin: &str,
     event: IdentityEvent,
@@ -369,20 +369,6 @@ pub fn sign(
         })
 }
 
-/// Sends an event until the log has it, or the time is up. That the log refuses it is a failure too.
-pub fn submit(
-    event: &PendingEvent,
-    target: &Target,
-    pins: &Pins,
-    deadline: Instant,
-    console: &mut Console,
-) -> Result<Logged> {
-    match send(event, target, pins, deadline, console)? {
-        Sent::Logged(logged) => Ok(*logged),
-        Sent::Refused(problem) => Err(refusal(&problem)),
-    }
-}
-
 /// What became of an event that was sent, where there is no doubt about it.
 enum Sent {
     Logged(Box<Logged>),
@@ -392,13 +378,8 @@ enum Sent {
 
 /// Sends an event until the log has it, refuses it, or the time is up. Where it may be logged all the same, or be taken
 /// later as it is, that is a failure.
-fn send(
-    event: &PendingEvent,
-    target: &Target,
-    pins: &Pins,
-    deadline: Instant,
-    console: &mut Console,
-) -> Result<Sent> {
+fn send(event: &PendingEvent, contact: Contact<'_>, console: &mut Console) -> Result<Sent> {
+    let Contact { target, pins, deadline } = contact;
     let mut patience = Patience::until(deadline);
     let submission = Submission { leaf: encoding::base64(&event.to_bytes()).into(), envelope: None };
     let body = serde_json::to_string(&[submission]).expect("a text is JSON");

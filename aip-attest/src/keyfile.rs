@@ -8,19 +8,21 @@
 //!
 //! A file counts when it has a DID and a private key, plain ([`credentials`]) or encrypted ([`encrypted`]).
 //! A key that does not hash to its DID is one that took over by a rotation, or no key of the DID at all: only a
-//! log's state tells ([`Identity::is_genesis`]). What comes after the key lies beside the file ([`next`]). Who changes
+//! log's state tells ([`OwnIdentity::is_genesis`]). What comes after the key lies beside the file ([`next`]). Who changes
 //! any of it holds the [`mod@lock`].
 
-pub mod chosen;
-pub mod credentials;
-pub mod encrypted;
+pub(crate) mod chosen;
+pub(crate) mod credentials;
+pub(crate) mod encrypted;
 mod leftovers;
-pub mod lock;
-pub mod logs;
-pub mod message_keys;
-pub mod next;
+pub(crate) mod lock;
+pub(crate) mod logs;
+pub(crate) mod message_keys;
+mod names;
+pub(crate) mod next;
 mod passphrase;
-pub mod recovery;
+mod passphrase_box;
+pub(crate) mod recovery;
 
 use std::fmt::{self, Display};
 use std::fs;
@@ -36,13 +38,13 @@ use crate::durable::{self, Readers};
 use crate::environment;
 use crate::platform::{self, Platform};
 use crate::report::{Console, Failure, Result};
-use credentials::{Credentials, Profile};
+use credentials::{Credentials, CredentialsError, File, Profile};
 use encrypted::Encrypted;
 use lock::Lock;
 use next::Next;
 
 /// A signer with its key.
-pub struct Identity {
+pub(crate) struct OwnIdentity {
     /// The signer's name, by the word of where it was found: the hash of its first key.
     pub did: Did,
     /// The key.
@@ -50,25 +52,25 @@ pub struct Identity {
     /// What the file says beside.
     pub profile: Profile,
     /// Where it was found.
-    pub source: Source,
+    pub source: KeySource,
     /// What opened the file, and opens what lies beside it.
     pub passphrase: Option<Zeroizing<String>>,
 }
 
-impl Identity {
+impl OwnIdentity {
     /// Whether the key is the DID's first one, which the DID proves by itself.
-    pub fn is_genesis(&self) -> bool {
+    pub(crate) fn is_genesis(&self) -> bool {
         Did::of(&self.key.public_key()) == self.did
     }
 
     /// Refuses a key that the DID does not prove by itself, where no log's state is at hand.
-    pub fn require_genesis(&self) -> Result<()> {
+    pub(crate) fn require_genesis(&self) -> Result<()> {
         if self.is_genesis() {
             return Ok(());
         }
         let place = match &self.source {
-            Source::Environment => "AIP_DID".to_owned(),
-            Source::File(path) => format!("`did` in `{}`", path.display()),
+            KeySource::Environment => "AIP_DID".to_owned(),
+            KeySource::File(path) => format!("`did` in `{}`", path.display()),
         };
         let own = Did::of(&self.key.public_key());
         Err(Failure::new(format!("{place} is not the DID of its key"))
@@ -84,9 +86,9 @@ impl Identity {
 
     /// The same, with what opens the keys of `next`. Where they are locked and the credentials are not, the new
     /// credentials are locked too: what lay encrypted is never written in the clear.
-    pub fn opening(self, next: &Next) -> Result<Self> {
+    pub(crate) fn opening(self, next: &Next) -> Result<Self> {
         match (&self.source, &self.passphrase) {
-            (Source::File(path), None) if next.is_sealed() => {
+            (KeySource::File(path), None) if next.is_sealed() => {
                 let passphrase = passphrase_of(&next::path(path, self.did))?;
                 Ok(Self { passphrase: Some(passphrase), ..self })
             }
@@ -95,27 +97,27 @@ impl Identity {
     }
 
     /// What opens what lies beside its file.
-    pub fn passphrase(&self) -> Option<&str> {
+    pub(crate) fn passphrase(&self) -> Option<&str> {
         self.passphrase.as_ref().map(|passphrase| passphrase.as_str())
     }
 
     /// The credentials file it is from.
-    pub fn file(&self) -> Option<&Path> {
+    pub(crate) fn file(&self) -> Option<&Path> {
         match &self.source {
-            Source::Environment => None,
-            Source::File(path) => Some(path),
+            KeySource::Environment => None,
+            KeySource::File(path) => Some(path),
         }
     }
 
     /// Writes the credentials file anew, with another key.
-    pub fn replace_key(&self, lock: &Lock, key: &Ed25519PrivateKey) -> Result<()> {
+    pub(crate) fn replace_key(&self, lock: &Lock, key: &Ed25519PrivateKey) -> Result<()> {
         let file = write_credentials(self.did, key, &self.profile, self.passphrase())?;
         durable::write(lock.credentials(), file.as_bytes(), Readers::Owner)
     }
 }
 
 /// The text of a credentials file, encrypted if there is a passphrase.
-pub fn write_credentials(
+pub(crate) fn write_credentials(
     did: Did,
     key: &Ed25519PrivateKey,
     profile: &Profile,
@@ -130,7 +132,7 @@ pub fn write_credentials(
 }
 
 /// Random bytes of the system.
-pub fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>> {
+pub(crate) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>> {
     let mut bytes = Zeroizing::new([0; N]);
     getrandom::fill(bytes.as_mut())
         .map_err(|error| Failure::new("the system gives no random bytes").because(error))?;
@@ -138,20 +140,20 @@ pub fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>> {
 }
 
 /// A new key.
-pub fn new_key() -> Result<Ed25519PrivateKey> {
+pub(crate) fn new_key() -> Result<Ed25519PrivateKey> {
     Ok(Ed25519PrivateKey::from_seed(&*random()?))
 }
 
 /// Where an identity was found.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Source {
+pub(crate) enum KeySource {
     /// `AIP_DID` and `AIP_PRIVATE_KEY`.
     Environment,
     /// A credentials file.
     File(PathBuf),
 }
 
-impl Display for Source {
+impl Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Environment => f.write_str("environment (AIP_DID, AIP_PRIVATE_KEY)"),
@@ -161,7 +163,7 @@ impl Display for Source {
 }
 
 /// A credentials file as it was found: its key may still be locked.
-pub enum Stored {
+pub(crate) enum Stored {
     /// Everything is readable.
     Plain(Box<Credentials>),
     /// The DID is readable, the key needs a passphrase.
@@ -169,8 +171,19 @@ pub enum Stored {
 }
 
 impl Stored {
+    /// Reads a credentials file, plain or encrypted; `None` if it has no DID or no key.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Self>, CredentialsError> {
+        let file = File::read(bytes)?;
+        match file.format.as_deref() {
+            Some(credentials::ENCRYPTED) => {
+                Encrypted::from_file(file).map(|file| Some(Self::Encrypted(file)))
+            }
+            _ => Ok(file.plain()?.map(|credentials| Self::Plain(Box::new(credentials)))),
+        }
+    }
+
     /// The DID, by the word of the file.
-    pub fn did(&self) -> &str {
+    pub(crate) fn did(&self) -> &str {
         match self {
             Self::Plain(credentials) => &credentials.did,
             Self::Encrypted(encrypted) => &encrypted.did,
@@ -179,7 +192,7 @@ impl Stored {
 }
 
 /// The identity to act as; asks for a passphrase if the file is encrypted.
-pub fn load(console: &mut Console) -> Result<Identity> {
+pub(crate) fn load(console: &mut Console) -> Result<OwnIdentity> {
     if let Some(identity) = from_environment()? {
         return Ok(identity);
     }
@@ -190,7 +203,7 @@ pub fn load(console: &mut Console) -> Result<Identity> {
 
 /// The lock on the keys beside the credentials file that is here, or would be made; for `command`, until `deadline`.
 /// What was read before it is held may have changed.
-pub fn lock(command: &str, deadline: Instant, console: &mut Console) -> Result<Lock> {
+pub(crate) fn lock(command: &str, deadline: Instant, console: &mut Console) -> Result<Lock> {
     loop {
         let path = place()?;
         let lock = Lock::take(&path, command, deadline, console)?;
@@ -202,7 +215,7 @@ pub fn lock(command: &str, deadline: Instant, console: &mut Console) -> Result<L
 }
 
 /// The credentials file that is here, else the one that would be made.
-pub fn place() -> Result<PathBuf> {
+pub(crate) fn place() -> Result<PathBuf> {
     match chosen::credentials()? {
         Some(path) => Ok(path),
         None => search(&mut |_, _| {})?.map_or_else(destination, |(path, _)| Ok(path)),
@@ -211,12 +224,12 @@ pub fn place() -> Result<PathBuf> {
 
 /// The identity whose keys are to change and what lies beside it, read under the lock. `nothing_beside` is the failure
 /// where nothing does: beside one from the environment, unless the variable only hides a file.
-pub fn load_to_change(
+pub(crate) fn load_to_change(
     command: &str,
     deadline: Instant,
     nothing_beside: fn() -> Failure,
     console: &mut Console,
-) -> Result<(Lock, Identity, Next)> {
+) -> Result<(Lock, OwnIdentity, Next)> {
     if from_environment()?.is_some() {
         let hidden = search(&mut |_, _| {}).ok().flatten();
         return Err(hidden.map_or_else(nothing_beside, |(path, _)| {
@@ -237,7 +250,7 @@ pub fn load_to_change(
 
 /// The identity whose key is exported. Fails if environment and file disagree, or while a key change is under way: the
 /// exported key would soon be useless.
-pub fn load_to_export(console: &mut Console) -> Result<Identity> {
+pub(crate) fn load_to_export(console: &mut Console) -> Result<OwnIdentity> {
     let beside = search_if_any(&mut |_, _| {})?;
     let beside = beside.and_then(|(path, stored)| Some((path, stored.did().parse::<Did>().ok()?)));
     // Check before reading the key: a rotation that starts later cannot make us export an older key than this check saw.
@@ -274,7 +287,7 @@ pub fn load_to_export(console: &mut Console) -> Result<Identity> {
 }
 
 /// The identity in a credentials file, if there is one.
-pub fn from_files(console: &mut Console) -> Result<Option<Identity>> {
+pub(crate) fn from_files(console: &mut Console) -> Result<Option<OwnIdentity>> {
     let Some((path, stored)) = find(console)? else { return Ok(None) };
     let (credentials, passphrase) = match stored {
         Stored::Plain(credentials) => (*credentials, None),
@@ -285,11 +298,11 @@ pub fn from_files(console: &mut Console) -> Result<Option<Identity>> {
             (opened, Some(passphrase))
         }
     };
-    Ok(Some(Identity { passphrase, ..identify(credentials, Source::File(path))? }))
+    Ok(Some(OwnIdentity { passphrase, ..identify(credentials, KeySource::File(path))? }))
 }
 
 /// The same, also where the file that is named is not there yet.
-pub fn from_files_if_any(console: &mut Console) -> Result<Option<Identity>> {
+pub(crate) fn from_files_if_any(console: &mut Console) -> Result<Option<OwnIdentity>> {
     match names_nothing()? {
         true => Ok(None),
         false => from_files(console),
@@ -297,7 +310,7 @@ pub fn from_files_if_any(console: &mut Console) -> Result<Option<Identity>> {
 }
 
 /// The DID of the credentials file, if there is one, by its word: nothing is opened.
-pub fn did_in_files(console: &mut Console) -> Result<Option<Did>> {
+pub(crate) fn did_in_files(console: &mut Console) -> Result<Option<Did>> {
     let found = search_if_any(&mut |path, file| warn_of_other_readers(path, file.metadata(), console))?;
     found.map(|(_, stored)| own(stored.did())).transpose()
 }
@@ -314,7 +327,7 @@ fn search_if_any(look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<(Path
 }
 
 /// The identity in the environment, if it is there and none is chosen by name.
-pub fn from_environment() -> Result<Option<Identity>> {
+pub(crate) fn from_environment() -> Result<Option<OwnIdentity>> {
     if chosen::name()?.is_some() {
         return Ok(None);
     }
@@ -340,16 +353,16 @@ pub fn from_environment() -> Result<Option<Identity>> {
     let key = credentials::decode_private_key(&key)
         .map_err(|error| Failure::new("AIP_PRIVATE_KEY is no private key").caused_by(error))?;
     let credentials = Credentials { did, key, profile: Profile::default() };
-    identify(credentials, Source::Environment).map(Some)
+    identify(credentials, KeySource::Environment).map(Some)
 }
 
 /// Whether a key of the environment comes before every file.
-pub fn is_in_environment() -> Result<bool> {
+pub(crate) fn is_in_environment() -> Result<bool> {
     Ok(chosen::name()?.is_none() && environment::var("AIP_PRIVATE_KEY")?.is_some())
 }
 
 /// The credentials file, by the search order of files; `None` if there is none.
-pub fn find(console: &mut Console) -> Result<Option<(PathBuf, Stored)>> {
+pub(crate) fn find(console: &mut Console) -> Result<Option<(PathBuf, Stored)>> {
     search(&mut |path, file| warn_of_other_readers(path, file.metadata(), console))
 }
 
@@ -364,7 +377,7 @@ fn search(look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<(PathBuf, St
             return Err(cannot_read(&path).because("it is not a regular file"));
         }
         let Some(bytes) = read(&path, look)? else { continue };
-        match credentials::parse(&bytes) {
+        match Stored::parse(&bytes) {
             Ok(Some(stored)) => return Ok(Some((path, stored))),
             // No DID or no key: the file does not count.
             Ok(None) => {}
@@ -381,7 +394,7 @@ fn search(look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<(PathBuf, St
 }
 
 /// One's own DID, which needs no key: `AIP_DID`, else what the credentials file says; `None` if there is neither.
-pub fn own_did(console: &mut Console) -> Result<Option<Did>> {
+pub(crate) fn own_did(console: &mut Console) -> Result<Option<Did>> {
     if let Some(did) = did_of_environment()? {
         return Ok(Some(did));
     }
@@ -389,7 +402,7 @@ pub fn own_did(console: &mut Console) -> Result<Option<Did>> {
 }
 
 /// One's own DID, and nothing but `AIP_DID`.
-pub fn did_of_environment() -> Result<Option<Did>> {
+pub(crate) fn did_of_environment() -> Result<Option<Did>> {
     did_in_environment()?.map(|said| own(&said)).transpose()
 }
 
@@ -398,14 +411,14 @@ fn own(said: &str) -> Result<Did> {
 }
 
 /// What stands where a DID should is not repeated: it may be a key that got into the wrong place.
-pub fn no_did(place: &str) -> Failure {
+pub(crate) fn no_did(place: &str) -> Failure {
     Failure::new(format!("{place} is no DID")).because(
         "a DID is `did:aip:` and 32 lower-case hex digits; what is there is not shown, it could be a key",
     )
 }
 
 /// Where a new identity is written, where none is.
-pub fn destination() -> Result<PathBuf> {
+pub(crate) fn destination() -> Result<PathBuf> {
     let path =
         chosen::credentials()?.or_else(|| environment::home().map(|folder| folder.join("credentials.json")));
     path.ok_or_else(|| {
@@ -416,7 +429,7 @@ pub fn destination() -> Result<PathBuf> {
 
 /// Writes a credentials file where none is: 0600 in a folder of 0700, whole or not at all. Another program may have
 /// written one, and knows of no lock: the key of that one counts.
-pub fn save(lock: &Lock, file: &[u8]) -> Result<()> {
+pub(crate) fn save(lock: &Lock, file: &[u8]) -> Result<()> {
     match durable::write_new(lock.credentials(), file, Readers::Owner)? {
         true => Ok(()),
         false => Err(Failure::new("another program made an identity at the same time")
@@ -427,7 +440,7 @@ pub fn save(lock: &Lock, file: &[u8]) -> Result<()> {
 
 /// Writes a credentials file in the place of the one that is there, which stays until the new one is on the disk and is
 /// kept under another name beside it, since a key that is gone is gone for ever.
-pub fn replace(lock: &Lock, file: &[u8], console: &mut Console) -> Result<()> {
+pub(crate) fn replace(lock: &Lock, file: &[u8], console: &mut Console) -> Result<()> {
     let path = lock.credentials();
     let kept = durable::replace(path, file, Readers::Owner, old_names(path))?;
     tell_kept(kept, console);
@@ -435,7 +448,7 @@ pub fn replace(lock: &Lock, file: &[u8], console: &mut Console) -> Result<()> {
 }
 
 /// Moves the credentials file that is there to another name beside it.
-pub fn set_aside(lock: &Lock, console: &mut Console) -> Result<()> {
+pub(crate) fn set_aside(lock: &Lock, console: &mut Console) -> Result<()> {
     let path = lock.credentials();
     let kept = durable::set_aside(path, old_names(path))?;
     tell_kept(kept, console);
@@ -454,30 +467,30 @@ fn tell_kept(kept: Option<PathBuf>, console: &mut Console) {
 }
 
 /// A passphrase for a new encrypted file: `AIP_PASSPHRASE`, else typed twice.
-pub fn new_passphrase() -> Result<Zeroizing<String>> {
+pub(crate) fn new_passphrase() -> Result<Zeroizing<String>> {
     passphrase::choose()
 }
 
 /// The passphrase that opens a file: `AIP_PASSPHRASE`, else typed.
-pub fn passphrase_of(path: &Path) -> Result<Zeroizing<String>> {
+pub(crate) fn passphrase_of(path: &Path) -> Result<Zeroizing<String>> {
     passphrase::ask_for(path)
 }
 
 /// Takes a key and the DID it is said to have for an identity.
-fn identify(credentials: Credentials, source: Source) -> Result<Identity> {
+fn identify(credentials: Credentials, source: KeySource) -> Result<OwnIdentity> {
     let Credentials { did, key, profile } = credentials;
     let did = did.parse().map_err(|_| {
         let place = match &source {
-            Source::Environment => "AIP_DID".to_owned(),
-            Source::File(path) => format!("`did` in `{}`", path.display()),
+            KeySource::Environment => "AIP_DID".to_owned(),
+            KeySource::File(path) => format!("`did` in `{}`", path.display()),
         };
         no_did(&place).hint(format!("this key's own is {}", Did::of(&key.public_key())))
     })?;
-    Ok(Identity { did, key, profile, source, passphrase: None })
+    Ok(OwnIdentity { did, key, profile, source, passphrase: None })
 }
 
 /// Another identity than the one that `AIP_DID` alone asks for would sign in the wrong name.
-pub fn check_against_environment(did: &str) -> Result<()> {
+pub(crate) fn check_against_environment(did: &str) -> Result<()> {
     match did_in_environment()? {
         Some(said) if said != did => {
             let said: Did = said.parse().map_err(|_| no_did("AIP_DID"))?;
@@ -545,7 +558,7 @@ fn warn_of_other_readers(path: &Path, metadata: io::Result<fs::Metadata>, consol
 fn warn_of_other_readers(_: &Path, _: io::Result<fs::Metadata>, _: &mut Console) {}
 
 /// Warns of a key that was just written to where no mode bits keep others out and the system's own rules may not.
-pub fn warn_of_place(path: &Path, console: &mut Console) {
+pub(crate) fn warn_of_place(path: &Path, console: &mut Console) {
     let home = environment::home_of_user();
     let (home, path) =
         (home.as_deref().map(Path::to_string_lossy), std::path::absolute(path).unwrap_or(path.into()));
@@ -624,5 +637,23 @@ mod tests {
         }
         assert!(is_open_place(Platform::Windows, r"C:\x", None));
         assert!(!is_open_place(Platform::Unix, "/keys/x", Some("/home/me")));
+    }
+
+    #[test]
+    fn other_files_do_not_count_or_are_refused_without_repeating_them() {
+        for (file, want) in [
+            ("{}", Ok(())),
+            (r#"{"did":"x"}"#, Ok(())),
+            (r#"{"private_key":"x"}"#, Ok(())),
+            ("", Err(CredentialsError::Json { line: 1, column: 0 })),
+            (r#"{"private_key":5}"#, Err(CredentialsError::Json { line: 1, column: 17 })),
+            (r#"{"did":"x","private_key":"#, Err(CredentialsError::Json { line: 1, column: 25 })),
+            (r#"{"did":"x","private_key":"s3cret"}"#, Err(CredentialsError::PrivateKeyEncoding)),
+            (r#"{"format":"v9"}"#, Err(CredentialsError::Format("v9".into()))),
+            (r#"{"format":"aip-encrypted-v1","did":"x"}"#, Err(CredentialsError::Member("salt"))),
+        ] {
+            let got = Stored::parse(file.as_bytes());
+            assert_eq!(got.map(|found| assert!(found.is_none())), want, "{file}");
+        }
     }
 }

@@ -27,6 +27,7 @@
 //!   messages        from one DID to others: sent, fetched, judged
 //!   scoring         a score: whose roots, from which entries
 //!   word            what a log says, read and verified: evidence, its present tree, all its entries
+//!   asking          a log that is asked: which, judged by what, for how long
 //!   patience        trying again until a deadline
 //!   client          HTTP, the only sockets
 //! ```
@@ -35,31 +36,32 @@
 
 #![forbid(unsafe_code)]
 
-pub mod aip_manifest;
-pub mod artifact;
-pub mod bounded_file;
-pub mod ci_env;
-pub mod client;
-pub mod clock;
+mod aip_manifest;
+mod artifact;
+mod asking;
+mod bounded_file;
+mod ci_env;
+mod client;
+mod clock;
 mod commands;
-pub mod durable;
-pub mod environment;
-pub mod events;
-pub mod keyfile;
-pub mod messages;
-pub mod patience;
-pub mod platform;
-pub mod policy_file;
-pub mod predicate;
-pub mod progress;
-pub mod receipt_file;
-pub mod report;
-pub mod scoring;
-pub mod signing;
-pub mod states;
-pub mod submission;
-pub mod target;
-pub mod word;
+mod durable;
+mod environment;
+mod events;
+mod keyfile;
+mod messages;
+mod patience;
+mod platform;
+mod policy_file;
+mod predicate;
+mod progress;
+mod receipt_file;
+mod report;
+mod scoring;
+mod signing;
+mod states;
+mod submission;
+mod target;
+mod word;
 
 use std::ffi::OsString;
 use std::panic;

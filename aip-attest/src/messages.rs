@@ -17,13 +17,13 @@
 //! ```
 //! Text of others goes through [`crate::report`], which leaves no command, escape or turned line in it.
 
-pub mod artifacts;
-pub mod composing;
-pub mod directory;
-pub mod judging;
-pub mod keys;
-pub mod legacy;
-pub mod relay;
-pub mod saving;
-pub mod seen;
-pub mod sending;
+pub(crate) mod artifacts;
+pub(crate) mod composing;
+pub(crate) mod directory;
+pub(crate) mod judging;
+pub(crate) mod keys;
+pub(crate) mod legacy;
+pub(crate) mod relay;
+pub(crate) mod saving;
+pub(crate) mod seen;
+pub(crate) mod sending;

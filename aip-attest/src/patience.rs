@@ -7,7 +7,7 @@ use crate::client::ClientError;
 use crate::report::{Console, Failure, Result};
 
 /// What is left of a caller's patience.
-pub struct Patience {
+pub(crate) struct Patience {
     deadline: Instant,
     pause: Duration,
     told: String,
@@ -17,19 +17,23 @@ pub struct Patience {
 
 impl Patience {
     /// Tries until `deadline`.
-    pub fn until(deadline: Instant) -> Self {
+    pub(crate) fn until(deadline: Instant) -> Self {
         Self { deadline, pause: FIRST_PAUSE, told: String::new(), unreachable_until: deadline }
     }
 
     /// For somebody who looks on and typed the address: where nobody answers, three seconds are enough for a log that is
     /// just being started.
-    pub fn only_with_who_answers(self) -> Self {
+    pub(crate) fn only_with_who_answers(self) -> Self {
         let soon = Instant::now() + Duration::from_secs(3);
         Self { unreachable_until: soon.min(self.deadline), ..self }
     }
 
     /// Asks until there is an answer, a refusal, or no time left.
-    pub fn ask<T>(&mut self, console: &mut Console, ask: impl Fn() -> Result<T, ClientError>) -> Result<T> {
+    pub(crate) fn ask<T>(
+        &mut self,
+        console: &mut Console,
+        ask: impl Fn() -> Result<T, ClientError>,
+    ) -> Result<T> {
         loop {
             let error = match ask() {
                 Ok(answer) => return Ok(answer),
@@ -51,7 +55,7 @@ impl Patience {
 
     /// Waits before the next try, at least as long as the log asks; false if the deadline comes first. Says
     /// why, and again when that changes.
-    pub fn pause(&mut self, at_least: Option<Duration>, console: &mut Console, why: &str) -> bool {
+    pub(crate) fn pause(&mut self, at_least: Option<Duration>, console: &mut Console, why: &str) -> bool {
         self.pause_until(self.deadline, at_least, console, why)
     }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Whose rules for names hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Platform {
+pub(crate) enum Platform {
     /// Linux, macOS and others.
     Unix,
     /// Windows.
@@ -24,10 +24,10 @@ pub enum Platform {
 
 impl Platform {
     /// The one that this program is built for.
-    pub const HERE: Self = if cfg!(windows) { Self::Windows } else { Self::Unix };
+    pub(crate) const HERE: Self = if cfg!(windows) { Self::Windows } else { Self::Unix };
 
     /// What parts the folders of a path that is shown.
-    pub fn separator(self) -> &'static str {
+    pub(crate) fn separator(self) -> &'static str {
         match self {
             Self::Unix => "/",
             Self::Windows => r"\",
@@ -35,7 +35,7 @@ impl Platform {
     }
 
     /// `text`, a path or a pattern, with folders parted by `/` only.
-    pub fn with_slashes(self, text: &str) -> Cow<'_, str> {
+    pub(crate) fn with_slashes(self, text: &str) -> Cow<'_, str> {
         match self {
             Self::Windows if text.contains('\\') => Cow::Owned(text.replace('\\', "/")),
             _ => Cow::Borrowed(text),
@@ -43,7 +43,7 @@ impl Platform {
     }
 
     /// What of `text` cannot be a pattern, and the rest: `C:`, `\\?\`, `\\?\C:`, `\\.\`. On other systems nothing.
-    pub fn split_prefix(self, text: &str) -> (&str, &str) {
+    pub(crate) fn split_prefix(self, text: &str) -> (&str, &str) {
         if self == Self::Unix {
             return ("", text);
         }
@@ -60,7 +60,7 @@ impl Platform {
     }
 
     /// The names that a path consists of, without `.`. The first is empty if the path begins at a root.
-    pub fn names(self, path: &str) -> Vec<String> {
+    pub(crate) fn names(self, path: &str) -> Vec<String> {
         let path = self.with_slashes(path);
         let is_root = |at| at == 0 && path.starts_with('/');
         let is_name = |(at, name): &(usize, &str)| !matches!(*name, "" | ".") || is_root(*at);
@@ -68,12 +68,12 @@ impl Platform {
     }
 
     /// Whether two characters are the same in a name.
-    pub fn is_same_char(self, a: char, b: char) -> bool {
+    pub(crate) fn is_same_char(self, a: char, b: char) -> bool {
         a == b || (self == Self::Windows && lower(a) == lower(b))
     }
 
     /// Whether two names are one.
-    pub fn is_same_name(self, a: &str, b: &str) -> bool {
+    pub(crate) fn is_same_name(self, a: &str, b: &str) -> bool {
         match self {
             Self::Unix => a == b,
             Self::Windows => a.chars().map(lower).eq(b.chars().map(lower)),
@@ -82,7 +82,7 @@ impl Platform {
 
     /// The user's home, by the variables HOME and USERPROFILE. On Windows shells set HOME that are not the system's: a
     /// key that one of them makes is found by all.
-    pub fn home<T>(self, home: Option<T>, user_profile: Option<T>) -> Option<T> {
+    pub(crate) fn home<T>(self, home: Option<T>, user_profile: Option<T>) -> Option<T> {
         match self {
             Self::Unix => home.or(user_profile),
             Self::Windows => user_profile.or(home),
@@ -90,7 +90,7 @@ impl Platform {
     }
 
     /// The variable that names the home.
-    pub fn home_variable(self) -> &'static str {
+    pub(crate) fn home_variable(self) -> &'static str {
         match self {
             Self::Unix => "HOME",
             Self::Windows => "USERPROFILE",
@@ -99,7 +99,7 @@ impl Platform {
 }
 
 /// `path` in one spelling where a system knows two for one path: `C:/keys\next.json` is `C:\keys\next.json`.
-pub fn native(path: &Path) -> PathBuf {
+pub(crate) fn native(path: &Path) -> PathBuf {
     match Platform::HERE {
         Platform::Unix => path.to_path_buf(),
         Platform::Windows => path.components().collect(),
@@ -107,7 +107,7 @@ pub fn native(path: &Path) -> PathBuf {
 }
 
 /// In lower case, if that is one character.
-pub fn lower(c: char) -> char {
+pub(crate) fn lower(c: char) -> char {
     let mut lower = c.to_lowercase();
     match (lower.next(), lower.next()) {
         (Some(lower), None) => lower,
@@ -116,7 +116,7 @@ pub fn lower(c: char) -> char {
 }
 
 /// In upper case, if that is one character.
-pub fn upper(c: char) -> char {
+pub(crate) fn upper(c: char) -> char {
     let mut upper = c.to_uppercase();
     match (upper.next(), upper.next()) {
         (Some(upper), None) => upper,

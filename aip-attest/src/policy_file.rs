@@ -10,10 +10,10 @@
 //! `trust.toml` beside a policy adds what C2SP policies have no words for ([`trust`]). One that a checkout brings never
 //! takes the place of the user's own `~/.aip/trust.toml`.
 
-pub mod difference;
-pub mod findings;
-pub mod pins;
-pub mod trust;
+pub(crate) mod difference;
+pub(crate) mod findings;
+pub(crate) mod pins;
+pub(crate) mod trust;
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ use trust::{Trust, TrustFile};
 
 /// A policy with its settings, and where both come from.
 #[derive(Clone, Debug)]
-pub struct PolicyFile {
+pub(crate) struct PolicyFile {
     /// The policy.
     pub policy: Policy,
     /// Its text, as it was published.
@@ -36,12 +36,12 @@ pub struct PolicyFile {
     /// What `trust.toml` beside it adds.
     pub trust: Trust,
     /// Where it comes from.
-    pub source: Source,
+    pub source: PolicySource,
 }
 
 /// Where a policy comes from, the strongest first.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Source {
+pub(crate) enum PolicySource {
     /// `--policy`.
     Flag(PathBuf),
     /// `AIP_POLICY`.
@@ -58,9 +58,9 @@ pub enum Source {
     Log(String),
 }
 
-impl Source {
+impl PolicySource {
     /// The file, where it is one.
-    pub fn path(&self) -> Option<&Path> {
+    pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             Self::Flag(path) | Self::Environment(path) | Self::WorkingTree(path) => Some(path),
             Self::Pinned(_) | Self::Kept(_) | Self::Fixed(_) | Self::Log(_) => None,
@@ -68,7 +68,7 @@ impl Source {
     }
 }
 
-impl Display for Source {
+impl Display for PolicySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(path) => write!(f, "{} (--policy)", path.display()),
@@ -87,10 +87,10 @@ impl Display for Source {
 /// A checkout is somebody else's word, the pin is the user's own: a policy of the working tree that has another key for
 /// a pinned log is refused, and one that asks for less than the pin is warned of. Every command takes its policy
 /// from here. The settings of a working tree count only for a user who has none.
-pub fn named(flag: Option<&Path>, pins: &Pins, console: &mut Console) -> Result<Option<PolicyFile>> {
+pub(crate) fn named(flag: Option<&Path>, pins: &Pins, console: &mut Console) -> Result<Option<PolicyFile>> {
     let Some(found) = named_alone(flag, pins, console)? else { return Ok(None) };
     let trust = match (&found.source, pins.own_settings()?) {
-        (Source::WorkingTree(path), Some(own)) => {
+        (PolicySource::WorkingTree(path), Some(own)) => {
             if let Some(theirs) = TrustFile::beside(path)?.filter(|theirs| !own.is_at(&theirs.path)) {
                 console.warn(format!(
                     "the settings `{}` of the working tree are passed over, since you have your own: `{}`; \
@@ -108,7 +108,11 @@ pub fn named(flag: Option<&Path>, pins: &Pins, console: &mut Console) -> Result<
 }
 
 /// As [`named`], without settings: for who says which of them count.
-pub fn named_alone(flag: Option<&Path>, pins: &Pins, console: &mut Console) -> Result<Option<PolicyFile>> {
+pub(crate) fn named_alone(
+    flag: Option<&Path>,
+    pins: &Pins,
+    console: &mut Console,
+) -> Result<Option<PolicyFile>> {
     let found = find(flag, pins)?;
     if let Some(why) = found.as_ref().and_then(|found| pins.is_weaker(found)) {
         console.warn(why);
@@ -117,21 +121,21 @@ pub fn named_alone(flag: Option<&Path>, pins: &Pins, console: &mut Console) -> R
 }
 
 /// As [`named_alone`], without the warning: for whoever only asks whether there is one.
-pub fn find(flag: Option<&Path>, pins: &Pins) -> Result<Option<PolicyFile>> {
+pub(crate) fn find(flag: Option<&Path>, pins: &Pins) -> Result<Option<PolicyFile>> {
     if let Some(path) = flag {
-        return read_alone(path, Source::Flag).map(Some);
+        return read_alone(path, PolicySource::Flag).map(Some);
     }
     if let Some(path) = environment::path("AIP_POLICY") {
-        return read_alone(&path, Source::Environment).map(Some);
+        return read_alone(&path, PolicySource::Environment).map(Some);
     }
     let Some(path) = in_working_tree("policy")? else { return Ok(None) };
-    let found = read_alone(&path, Source::WorkingTree)?;
+    let found = read_alone(&path, PolicySource::WorkingTree)?;
     pins.refuse_contradiction(&found)?;
     Ok(Some(found))
 }
 
 /// The settings of a workflow's checkout: beside the policy, else `.aip/trust.toml`.
-pub fn settings_of_checkout(policy: Option<&PolicyFile>) -> Result<Option<TrustFile>> {
+pub(crate) fn settings_of_checkout(policy: Option<&PolicyFile>) -> Result<Option<TrustFile>> {
     if let Some(path) = policy.and_then(|policy| policy.source.path())
         && let Some(beside) = TrustFile::beside(path)?
     {
@@ -141,7 +145,7 @@ pub fn settings_of_checkout(policy: Option<&PolicyFile>) -> Result<Option<TrustF
 }
 
 /// The policy that is pinned for the log `origin`, where none is named.
-pub fn pinned(pins: &Pins, origin: &str) -> Result<PolicyFile> {
+pub(crate) fn pinned(pins: &Pins, origin: &str) -> Result<PolicyFile> {
     pins.policy_for(origin)?.ok_or_else(|| {
         Failure::new(format!("there is no policy for the log `{}`", crate::report::printable(origin)))
             .hint(
@@ -153,19 +157,19 @@ pub fn pinned(pins: &Pins, origin: &str) -> Result<PolicyFile> {
 }
 
 /// How a machine that keeps no pins knows a log.
-pub const IN_CI: &str = "in CI, where no pin is kept: commit the policy, `aip-attest policy show ORIGIN > .aip/policy` where it \
+pub(crate) const IN_CI: &str = "in CI, where no pin is kept: commit the policy, `aip-attest policy show ORIGIN > .aip/policy` where it \
                          is pinned, or give the action `log-url` and `policy-sha256`, which `aip-attest policy check` prints";
 
 /// Reads a policy file and the settings beside it.
-pub fn read(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<PolicyFile> {
+pub(crate) fn read(path: &Path, source: impl FnOnce(PathBuf) -> PolicySource) -> Result<PolicyFile> {
     let found = read_alone(path, source)?;
     Ok(PolicyFile { trust: settings_beside(&found.source)?, ..found })
 }
 
-fn settings_beside(source: &Source) -> Result<Trust> {
+fn settings_beside(source: &PolicySource) -> Result<Trust> {
     let Some(path) = source.path() else { return Ok(Trust::default()) };
     let whose = match source {
-        Source::WorkingTree(_) => "working tree",
+        PolicySource::WorkingTree(_) => "working tree",
         _ => "beside the policy",
     };
     TrustFile::beside(path)?.map_or_else(|| Ok(Trust::default()), |file| file.read(whose))
@@ -173,7 +177,7 @@ fn settings_beside(source: &Source) -> Result<Trust> {
 
 /// Reads a policy file. A pipe or a device is none, named or not: settings lie
 /// beside a file, and what judges is there to be read again.
-fn read_alone(path: &Path, source: impl FnOnce(PathBuf) -> Source) -> Result<PolicyFile> {
+fn read_alone(path: &Path, source: impl FnOnce(PathBuf) -> PolicySource) -> Result<PolicyFile> {
     let cannot = || Failure::new(format!("cannot use the policy `{}`", path.display()));
     let text = read_found(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
     let text = String::from_utf8(text).map_err(|_| {

@@ -10,10 +10,10 @@ use crate::bounded_file::read_bounded;
 use crate::report::{Failure, Result};
 
 /// The predicate type of SLSA provenance, which `sign` fills by itself.
-pub const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+pub(crate) const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 
 /// The longest predicate that is read from a file.
-pub const MAX_BYTES: u64 = 32 << 20;
+pub(crate) const MAX_BYTES: u64 = 32 << 20;
 
 /// Short words for well-known predicate types: accepted where a type is asked for, and part of the names of
 /// receipts. A word never gets another meaning.
@@ -31,7 +31,7 @@ const WORDS: [(&str, &str); 9] = [
 
 /// The predicate type that `text` means: one of the short words, or a URI. For a command line: a word that is
 /// misspelt would else be signed as a type that nobody asks for.
-pub fn resolve(text: &str) -> Result<String, String> {
+pub(crate) fn resolve(text: &str) -> Result<String, String> {
     let is_uri = text.split_once(':').is_some_and(|(scheme, rest)| {
         let mut scheme = scheme.chars();
         let is_scheme = scheme.next().is_some_and(|first| first.is_ascii_alphabetic())
@@ -49,13 +49,13 @@ pub fn resolve(text: &str) -> Result<String, String> {
 }
 
 /// Each word with the type that it stands for.
-pub fn words() -> impl Iterator<Item = (&'static str, &'static str)> {
+pub(crate) fn words() -> impl Iterator<Item = (&'static str, &'static str)> {
     WORDS.into_iter()
 }
 
 /// The part of a receipt's name that tells its predicate type: the short word, else the URI's letters and
 /// digits, and enough of its hash that no two types share a name.
-pub fn file_word(predicate_type: &str) -> String {
+pub(crate) fn file_word(predicate_type: &str) -> String {
     if let Some((word, _)) = WORDS.iter().find(|(_, uri)| *uri == predicate_type) {
         return (*word).to_owned();
     }
@@ -67,7 +67,7 @@ pub fn file_word(predicate_type: &str) -> String {
 }
 
 /// Reads a predicate: a JSON object, with the strictness of everything that is signed.
-pub fn read(path: &Path) -> Result<Predicate> {
+pub(crate) fn read(path: &Path) -> Result<Predicate> {
     let cannot = || Failure::new(format!("cannot use the predicate `{}`", path.display()));
     let bytes = read_bounded(path, MAX_BYTES).map_err(|error| {
         let failure = cannot().caused_by(error);

@@ -5,23 +5,23 @@ use std::io::IsTerminal as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// How far something has come.
-pub struct Progress(Option<ProgressBar>);
+pub(crate) struct Progress(Option<ProgressBar>);
 
 impl Progress {
     /// Reading so many bytes.
-    pub fn over_bytes(bytes: u64) -> Self {
+    pub(crate) fn over_bytes(bytes: u64) -> Self {
         // Less is over before a bar is seen.
         let is_worth_it = bytes >= BYTES_WORTH_A_BAR;
         Self::new(is_worth_it, bytes, "hashing {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}")
     }
 
     /// Waiting for a log to publish so many entries.
-    pub fn over_entries(entries: usize) -> Self {
+    pub(crate) fn over_entries(entries: usize) -> Self {
         Self::new(entries > 1, entries as u64, "logging {wide_bar} {pos}/{len}")
     }
 
     /// Reading so many entries of a log.
-    pub fn over_leaves(leaves: u64) -> Self {
+    pub(crate) fn over_leaves(leaves: u64) -> Self {
         Self::new(leaves >= LEAVES_WORTH_A_BAR, leaves, "reading the log {wide_bar} {pos}/{len}")
     }
 
@@ -37,14 +37,14 @@ impl Progress {
     }
 
     /// Some more is done.
-    pub fn add(&self, more: u64) {
+    pub(crate) fn add(&self, more: u64) {
         if let Some(bar) = &self.0 {
             bar.inc(more);
         }
     }
 
     /// All is done: the bar goes away.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }

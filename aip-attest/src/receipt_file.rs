@@ -27,35 +27,35 @@ use crate::durable;
 use crate::platform::{self, Platform};
 use crate::predicate;
 use crate::report::{Failure, Result};
-pub use by_digest::{ByDigest, Named};
-pub use listing::Listings;
-pub use placing::{Written, write_all};
+pub(crate) use by_digest::{ByDigest, Named};
+pub(crate) use listing::Listings;
+pub(crate) use placing::{Written, write_all};
 
 /// What the name of every receipt ends in.
-pub const SUFFIX: &str = ".receipt.json";
+pub(crate) const SUFFIX: &str = ".receipt.json";
 
 /// The longest receipt that is read: a predicate of [`predicate::MAX_BYTES`] in base64, and a proof.
-pub const MAX_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_BYTES: u64 = 64 << 20;
 
 /// Where receipts lie: beside their artifacts, or in a folder of their own.
 #[derive(Clone, Debug, Default)]
-pub struct Shelf {
+pub(crate) struct Shelf {
     folder: Option<PathBuf>,
 }
 
 impl Shelf {
     /// Receipts lie in `folder`, by the paths of their artifacts, or beside them if there is none.
-    pub fn new(folder: Option<PathBuf>) -> Self {
+    pub(crate) fn new(folder: Option<PathBuf>) -> Self {
         Self { folder: folder.as_deref().map(platform::native) }
     }
 
     /// The folder of receipts, if they do not lie beside their artifacts.
-    pub fn folder(&self) -> Option<&Path> {
+    pub(crate) fn folder(&self) -> Option<&Path> {
         self.folder.as_deref()
     }
 
     /// The place of the receipt of the artifact at `path`, which statements call `name`, for a predicate type.
-    pub fn place(&self, path: &Path, name: &str, predicate_type: &str) -> Result<Place> {
+    pub(crate) fn place(&self, path: &Path, name: &str, predicate_type: &str) -> Result<Place> {
         self.place_as(path, name, predicate_type, allowed)
     }
 
@@ -88,7 +88,12 @@ impl Shelf {
     }
 
     /// The places to look at for an artifact, first those for `predicate_type` if one is asked for.
-    pub fn candidates(&self, path: &Path, name: &str, predicate_type: Option<&str>) -> Result<Vec<Place>> {
+    pub(crate) fn candidates(
+        &self,
+        path: &Path,
+        name: &str,
+        predicate_type: Option<&str>,
+    ) -> Result<Vec<Place>> {
         let mut places: Vec<Place> = Vec::new();
         // Receipts of before, and of others, are named as the artifact is, whatever characters that has. On Windows no
         // file has such a name: to look for `con.receipt.json` is to ask a device.
@@ -110,7 +115,7 @@ impl Shelf {
 
 /// Where the receipts of one artifact and kind lie: one at the place itself, others beside it.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Place {
+pub(crate) struct Place {
     /// What all their names begin with.
     base: PathBuf,
     /// The file that somebody named for the one at the place, through every symlink; else it is named after `base`.
@@ -121,7 +126,7 @@ pub struct Place {
 
 impl Place {
     /// The file that somebody named. If it is a symlink it stays one, and what it names is written.
-    pub fn named(file: &Path) -> Result<Self> {
+    pub(crate) fn named(file: &Path) -> Result<Self> {
         let cannot = |source| cannot_read(file).caused_by(source);
         let target = durable::named_by(file).map_err(cannot)?;
         let name = file.file_name().unwrap_or_default();
@@ -135,12 +140,12 @@ impl Place {
 
     /// The same place, for a receipt that must not take it from others of the same call.
     #[must_use]
-    pub fn with_own_name(self) -> Self {
+    pub(crate) fn with_own_name(self) -> Self {
         Self { has_own_name: true, ..self }
     }
 
     /// The file at the place, where receipts do not have names of their own.
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.file.clone().unwrap_or_else(|| with_end(&self.base, SUFFIX))
     }
 
@@ -150,7 +155,7 @@ impl Place {
     }
 
     /// The files of the receipts that are kept beside it.
-    pub fn beside(&self, listings: &mut Listings) -> Result<Vec<PathBuf>> {
+    pub(crate) fn beside(&self, listings: &mut Listings) -> Result<Vec<PathBuf>> {
         listings.kept(&self.base)
     }
 
@@ -172,7 +177,7 @@ impl Place {
 }
 
 /// The file at the place beside which the receipt `path` is kept, by its name.
-pub fn place_of_kept(path: &Path) -> Option<PathBuf> {
+pub(crate) fn place_of_kept(path: &Path) -> Option<PathBuf> {
     let stem = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
     let (of, _) = listing::split_kept(stem.as_bytes())?;
     Some(path.with_file_name(format!("{}{SUFFIX}", &stem[..of.len()])))
@@ -189,14 +194,14 @@ fn with_end(base: &Path, end: &str) -> PathBuf {
 }
 
 /// Reads and parses a receipt that is expected to be there.
-pub fn read(path: &Path) -> Result<Receipt> {
+pub(crate) fn read(path: &Path) -> Result<Receipt> {
     let bytes = durable::while_moved(Platform::HERE, || read_found(path, MAX_BYTES));
     let bytes = bytes.map_err(|error| cannot_read(path).caused_by(error))?;
     Receipt::parse(&bytes).map_err(|error| cannot_read(path).caused_by(error))
 }
 
 /// The receipt at `path` and its bytes; `None` if nothing is there.
-pub fn read_if_there(path: &Path) -> Result<Option<(Receipt, Vec<u8>)>> {
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<(Receipt, Vec<u8>)>> {
     let left_alone = |failure: Failure| failure.hint("what is there is left alone: move it away");
     let bytes = match read_found(path, MAX_BYTES) {
         Ok(bytes) => bytes,
@@ -238,7 +243,7 @@ fn from_here(path: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// A path whose every name is written so that all systems and tools can have it.
-pub fn allowed_path(path: &Path) -> PathBuf {
+pub(crate) fn allowed_path(path: &Path) -> PathBuf {
     called_path(path, allowed)
 }
 

@@ -19,11 +19,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 /// A result whose error is meant for people.
-pub type Result<T, E = Failure> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// The answer of a command, as a script sees it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// 0: done, or checked and true.
     Yes,
     /// 1: checked and false.
@@ -34,7 +34,7 @@ pub enum Exit {
 
 impl Exit {
     /// The answer about two things: false if any is false, else unable if any could not be checked.
-    pub fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::False, _) | (_, Self::False) => Self::False,
             (Self::Unable, _) | (_, Self::Unable) => Self::Unable,
@@ -43,7 +43,7 @@ impl Exit {
     }
 
     /// The number a shell sees.
-    pub fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Yes => 0,
             Self::False => 1,
@@ -60,7 +60,7 @@ impl From<Exit> for ExitCode {
 
 /// Why a command stopped: what is wrong, whose fault it is, what to do.
 #[derive(Clone, Debug)]
-pub struct Failure(Box<Parts>);
+pub(crate) struct Failure(Box<Parts>);
 
 #[derive(Clone, Debug)]
 struct Parts {
@@ -73,21 +73,21 @@ struct Parts {
 
 impl Failure {
     /// Could not be done: exit 2.
-    pub fn new(message: impl Display) -> Self {
+    pub(crate) fn new(message: impl Display) -> Self {
         let message = message.to_string();
         let (causes, hints) = (Vec::new(), Vec::new());
         Self(Box::new(Parts { exit: Exit::Unable, message, causes, hints, for_now: false }))
     }
 
     /// Checked and false: exit 1.
-    pub fn refuted(message: impl Display) -> Self {
+    pub(crate) fn refuted(message: impl Display) -> Self {
         let mut failure = Self::new(message);
         failure.0.exit = Exit::False;
         failure
     }
 
     /// Adds what lies behind it, with the sources of an error behind that.
-    pub fn caused_by(mut self, cause: impl std::error::Error) -> Self {
+    pub(crate) fn caused_by(mut self, cause: impl std::error::Error) -> Self {
         let mut cause: Option<&dyn std::error::Error> = Some(&cause);
         while let Some(error) = cause {
             let text = error.to_string();
@@ -101,25 +101,25 @@ impl Failure {
     }
 
     /// Adds what lies behind it, in words.
-    pub fn because(mut self, cause: impl Display) -> Self {
+    pub(crate) fn because(mut self, cause: impl Display) -> Self {
         self.0.causes.push(cause.to_string());
         self
     }
 
     /// Adds what to do next.
-    pub fn hint(mut self, hint: impl Display) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Display) -> Self {
         self.0.hints.push(hint.to_string());
         self
     }
 
     /// As [`Failure::hint`], before the others: annotations and JSON show the first.
-    pub fn hint_first(mut self, hint: impl Display) -> Self {
+    pub(crate) fn hint_first(mut self, hint: impl Display) -> Self {
         self.0.hints.insert(0, hint.to_string());
         self
     }
 
     /// The same in other words. A hint for which there are none is left out.
-    pub fn in_words(mut self, words: Words) -> Self {
+    pub(crate) fn in_words(mut self, words: Words) -> Self {
         for text in std::iter::once(&mut self.0.message).chain(&mut self.0.causes) {
             *text = words(text).unwrap_or_else(|| text.clone());
         }
@@ -128,40 +128,40 @@ impl Failure {
     }
 
     /// Marks it as one that may be gone later, with nothing changed here: a log that does not answer.
-    pub fn for_now(mut self) -> Self {
+    pub(crate) fn for_now(mut self) -> Self {
         self.0.for_now = true;
         self
     }
 
     /// Whether the same may succeed later.
-    pub fn is_for_now(&self) -> bool {
+    pub(crate) fn is_for_now(&self) -> bool {
         self.0.for_now
     }
 
     /// The exit code it leads to.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         self.0.exit
     }
 
     /// The message and its causes on one line, for annotations and JSON.
-    pub fn one_line(&self) -> String {
+    pub(crate) fn one_line(&self) -> String {
         let parts: Vec<&str> =
             [self.0.message.as_str()].into_iter().chain(self.0.causes.iter().map(String::as_str)).collect();
         printable(&parts.join(": ")).into_owned()
     }
 
     /// The failure in JSON.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         json!({"message": self.one_line(), "hint": self.first_hint()})
     }
 
     /// What to do next, in order.
-    pub fn hints(&self) -> &[String] {
+    pub(crate) fn hints(&self) -> &[String] {
         &self.0.hints
     }
 
     /// The first hint, for annotations and JSON.
-    pub fn first_hint(&self) -> Option<String> {
+    pub(crate) fn first_hint(&self) -> Option<String> {
         self.0.hints.first().map(|hint| printable(hint).into_owned())
     }
 }
@@ -176,10 +176,10 @@ impl Display for Failure {
 }
 
 /// Says a text to readers who know other words; `None` if there are none for it.
-pub type Words = fn(&str) -> Option<String>;
+pub(crate) type Words = fn(&str) -> Option<String>;
 
 /// Where a command writes. The only place that writes to stdout or stderr.
-pub struct Console {
+pub(crate) struct Console {
     words: Words,
     out: BufWriter<Box<dyn Write>>,
     err: Box<dyn Write>,
@@ -191,38 +191,38 @@ pub struct Console {
 
 impl Console {
     /// The process's own stdout and stderr.
-    pub fn standard() -> Self {
+    pub(crate) fn standard() -> Self {
         Self::new(Box::new(io::stdout()), Box::new(io::stderr()))
     }
 
     /// Any two writers, for tests.
-    pub fn new(out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
+    pub(crate) fn new(out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
         let words: Words = |text| Some(text.to_owned());
         Self { words, out: BufWriter::new(out), err, out_error: None, has_data: false, is_cut: false }
     }
 
     /// The same for readers who know other words. What speaks to them in none of these is left out if it is a hint, and
     /// stays as it is otherwise.
-    pub fn in_words(self, words: Words) -> Self {
+    pub(crate) fn in_words(self, words: Words) -> Self {
         Self { words, ..self }
     }
 
     /// A line of data, which stays one: [`printable`].
-    pub fn line(&mut self, line: impl Display) {
+    pub(crate) fn line(&mut self, line: impl Display) {
         self.has_data = true;
         let written = writeln!(self.out, "{}", printable(&line.to_string()));
         self.keep(written);
     }
 
     /// Data as it is, without a newline behind it.
-    pub fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.has_data = true;
         let written = self.out.write_all(bytes);
         self.keep(written);
     }
 
     /// A line that must not linger in a buffer: written past it, and the buffer is never given it.
-    pub fn secret(&mut self, line: &str) {
+    pub(crate) fn secret(&mut self, line: &str) {
         let flushed = self.out.flush();
         self.keep(flushed);
         let out = self.out.get_mut();
@@ -232,7 +232,7 @@ impl Console {
     }
 
     /// Data as JSON, indented, with a newline behind it. What [`printable`] escapes is escaped as JSON does.
-    pub fn json(&mut self, value: &impl Serialize) {
+    pub(crate) fn json(&mut self, value: &impl Serialize) {
         self.has_data = true;
         let written = serde_json::to_string_pretty(value).map_err(io::Error::from);
         let written = written.and_then(|text| writeln!(self.out, "{}", printable_json(&text)));
@@ -240,7 +240,7 @@ impl Console {
     }
 
     /// What ended the command, as JSON, for who asked for JSON and has got none yet.
-    pub fn json_failure(&mut self, failure: &Failure) {
+    pub(crate) fn json_failure(&mut self, failure: &Failure) {
         if !self.has_data {
             let failure = failure.clone().in_words(self.words);
             self.json(&json!({"schema": "aip.error.v1", "error": failure.to_json()}));
@@ -248,33 +248,33 @@ impl Console {
     }
 
     /// Something worth knowing.
-    pub fn note(&mut self, note: impl Display) {
+    pub(crate) fn note(&mut self, note: impl Display) {
         let text = note.to_string();
         self.say("note", &(self.words)(&text).unwrap_or(text));
     }
 
     /// Something worth acting on.
-    pub fn warn(&mut self, warning: impl Display) {
+    pub(crate) fn warn(&mut self, warning: impl Display) {
         let text = warning.to_string();
         self.say("warning", &(self.words)(&text).unwrap_or(text));
     }
 
     /// What to do next.
-    pub fn hint(&mut self, hint: impl Display) {
+    pub(crate) fn hint(&mut self, hint: impl Display) {
         if let Some(hint) = (self.words)(&hint.to_string()) {
             self.say("hint", &hint);
         }
     }
 
     /// A question, on stderr, with the cursor behind it.
-    pub fn prompt(&mut self, question: &str) {
+    pub(crate) fn prompt(&mut self, question: &str) {
         let flushed = self.out.flush();
         self.keep(flushed);
         let _ = write!(self.err, "{question}").and_then(|()| self.err.flush());
     }
 
     /// An error that does not end the command.
-    pub fn failure(&mut self, failure: &Failure) {
+    pub(crate) fn failure(&mut self, failure: &Failure) {
         // Data that belongs before the error has to appear before it.
         let flushed = self.out.flush();
         self.keep(flushed);
@@ -284,7 +284,7 @@ impl Console {
 
     /// Writes out what is buffered, and answers whether everything so far was taken. Whoever deletes what was shown asks
     /// here first.
-    pub fn has_delivered(&mut self) -> bool {
+    pub(crate) fn has_delivered(&mut self) -> bool {
         let flushed = self.out.flush();
         self.keep(flushed);
         self.out_error.is_none() && !self.is_cut
@@ -292,7 +292,7 @@ impl Console {
 
     /// Writes out what is buffered. A reader that closed the pipe has seen enough: that is no error, and
     /// the exit code stays the command's own. A full disk is one.
-    pub fn finish(mut self) -> Result<()> {
+    pub(crate) fn finish(mut self) -> Result<()> {
         let flushed = self.out.flush();
         self.keep(flushed);
         match self.out_error {
@@ -317,14 +317,14 @@ impl Console {
 }
 
 /// `1 path`, `2 paths`.
-pub fn counted(count: usize, noun: &str) -> String {
+pub(crate) fn counted(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
 }
 
 /// `text` with everything escaped that could move a cursor, colour a line, turn its direction or hide in it, and without
 /// `##[`, which a runner takes for a workflow command: file names and signed text come from whoever wrote them.
-pub fn printable(text: &str) -> Cow<'_, str> {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if is_printable(text) {
         return Cow::Borrowed(text);
     }
@@ -341,7 +341,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 }
 
 /// Whether [`printable`] leaves `text` as it is.
-pub fn is_printable(text: &str) -> bool {
+pub(crate) fn is_printable(text: &str) -> bool {
     !text.contains(is_hostile) && !text.contains("##[")
 }
 

@@ -20,26 +20,25 @@ use tlog::{LeafIndex, UnixTime};
 use trust::picture::{DrawnFrom, Picture};
 use trust::{self, Graph, JudgeError, MemoryLedger, Params, ParamsError, Ppm, ScopeQuery, Verdict};
 
+use crate::asking::Inquiry;
 use crate::environment;
 use crate::keyfile;
-use crate::patience::Patience;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::trust::{Root, Scoring};
 use crate::report::{Console, Failure, Result, counted};
-use crate::target::Target;
 use crate::word::asserted::Asserted;
 use crate::word::current::{self, Shown};
 use crate::word::evidence::Claimed;
 use crate::word::fresh_evidence;
 use crate::word::whole_log;
 
-pub mod age;
+pub(crate) mod age;
 
 use age::Way;
 
 /// Where the roots come from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum RootSource {
+pub(crate) enum RootSource {
     /// `--root`.
     Flag,
     /// `AIP_TRUST_ROOTS`.
@@ -63,7 +62,7 @@ impl Display for RootSource {
 
 /// What the flags of a command say.
 #[derive(Clone, Debug, Default)]
-pub struct Flags {
+pub(crate) struct Flags {
     /// `--root`.
     pub roots: Vec<Root>,
     /// `--threshold`.
@@ -78,7 +77,7 @@ pub struct Flags {
 }
 
 /// Refuses to look for more paths than there are roots: those that share nothing share no root (`specs/trust.md`).
-pub fn refuse_too_few_roots(params: &Params, source: RootSource) -> Result<()> {
+pub(crate) fn refuse_too_few_roots(params: &Params, source: RootSource) -> Result<()> {
     let (paths, roots) = (usize::from(params.min_paths()), params.roots().count());
     if paths <= roots {
         return Ok(());
@@ -90,7 +89,11 @@ pub fn refuse_too_few_roots(params: &Params, source: RootSource) -> Result<()> {
 }
 
 /// The parameters, and where their roots come from. Flags beat the settings.
-pub fn params(flags: &Flags, settings: &Scoring, console: &mut Console) -> Result<(Params, RootSource)> {
+pub(crate) fn params(
+    flags: &Flags,
+    settings: &Scoring,
+    console: &mut Console,
+) -> Result<(Params, RootSource)> {
     let (roots, source) = roots(flags, settings, console)?;
     let params = build(&roots, flags, settings).map_err(|error| {
         Failure::new("this cannot be asked").caused_by(error).hint(format!("the roots are from {source}"))
@@ -121,7 +124,7 @@ fn build(roots: &[Root], flags: &Flags, settings: &Scoring) -> Result<Params, Pa
 }
 
 /// The names in a list of roots: with commas between them, or white space.
-pub fn root_names(text: &str) -> Vec<&str> {
+pub(crate) fn root_names(text: &str) -> Vec<&str> {
     text.split(|c: char| c == ',' || c.is_whitespace()).filter(|name| !name.is_empty()).collect()
 }
 
@@ -152,8 +155,8 @@ fn roots(flags: &Flags, settings: &Scoring, console: &mut Console) -> Result<(Ve
 }
 
 /// What a judgement is made from.
-pub struct Basis {
-    ledger: Source,
+pub(crate) struct Basis {
+    ledger: Entries,
     /// The tree.
     pub checkpoint: Checkpoint,
     /// The latest time that the quorum attests; `None` without witnesses.
@@ -166,7 +169,7 @@ pub struct Basis {
     pub evidence: Option<Evidence>,
 }
 
-enum Source {
+enum Entries {
     Evidence(Box<Proven>),
     WholeLog(Box<WholeLog>),
 }
@@ -181,30 +184,22 @@ struct WholeLog {
 
 impl Basis {
     /// What a file holds.
-    pub fn of_file(claimed: Claimed, policy: &Policy, pins: &Pins) -> Result<Self> {
+    pub(crate) fn of_file(claimed: Claimed, policy: &Policy, pins: &Pins) -> Result<Self> {
         let proven = claimed.verify(policy, pins)?;
         Ok(Self::of_evidence(claimed.into_evidence(), proven, Way::File))
     }
 
     /// What a log says of `did` today, in answer to these parameters.
-    pub fn of_log(
-        target: &Target,
-        did: Did,
-        params: &Params,
-        pins: &Pins,
-        patience: &mut Patience,
-        console: &mut Console,
-    ) -> Result<Self> {
-        let query = query(did, params);
-        let (evidence, proven) = fresh_evidence::fetch(target, &query, pins, patience, console)?;
-        Ok(Self::of_evidence(evidence, proven, Way::to(&target.client)))
+    pub(crate) fn of_log(did: Did, params: &Params, inquiry: &mut Inquiry<'_>) -> Result<Self> {
+        let (evidence, proven) = fresh_evidence::fetch(&query(did, params), inquiry)?;
+        Ok(Self::of_evidence(evidence, proven, Way::to(&inquiry.target.client)))
     }
 
     fn of_evidence(evidence: Evidence, proven: Proven, way: Way) -> Self {
         let (checkpoint, attested, newest) =
             (proven.checkpoint().clone(), proven.attested(), proven.newest());
         Self {
-            ledger: Source::Evidence(Box::new(proven)),
+            ledger: Entries::Evidence(Box::new(proven)),
             checkpoint,
             attested,
             way,
@@ -214,15 +209,13 @@ impl Basis {
     }
 
     /// The whole log, read and verified here. `asserted` is held against it.
-    pub fn of_whole_log(
-        target: &Target,
+    pub(crate) fn of_whole_log(
         did: Did,
         mut asserted: Option<Asserted>,
-        pins: &Pins,
-        patience: &mut Patience,
-        console: &mut Console,
+        inquiry: &mut Inquiry<'_>,
     ) -> Result<Self> {
-        let Shown { seen, checkpoint } = current::fetch(&target.client, patience, console)?;
+        let target = inquiry.target;
+        let Shown { seen, checkpoint } = current::fetch(&mut inquiry.asking)?;
         if checkpoint.origin != target.origin {
             return Err(Failure::refuted(format!("`{}` is another log", target.client.url()))
                 .because(format!("asked was `{}`, it shows `{}`", target.origin, checkpoint.origin)));
@@ -233,17 +226,18 @@ impl Basis {
                 .caused_by(error)
         })?;
         let shown = Shown { seen, checkpoint };
-        let cosigned = current::satisfies(policy, &format!("the policy {}", target.judge.source), &shown)?;
+        let cosigned =
+            current::require_quorum(policy, &format!("the policy {}", target.judge.source), &shown)?;
         let attested = policy.quorum_time(&cosigned);
-        current::follow(&shown, &log.vkey, &target.client, pins, patience, console)?;
+        current::follow(&shown, &log.vkey, inquiry)?;
         if let Some(asserted) = &asserted {
-            asserted.is_before(&shown, policy, &target.client, patience, console)?;
+            asserted.require_before(&shown, inquiry)?;
         }
         let checkpoint = &shown.checkpoint;
         let mut ledger = MemoryLedger::new(checkpoint.origin.clone());
         let keys = AdmittedKeys::default();
         let (mut events, mut newest) = (Vec::new(), None);
-        whole_log::read(&log.vkey, checkpoint, &target.client, patience, console, &mut |index, bytes| {
+        whole_log::read(&log.vkey, checkpoint, &mut inquiry.asking, &mut |index, bytes| {
             // What breaks a rule counts for nothing; to report it is the monitor's work.
             let leaf = leaf::check(&checkpoint.origin, bytes, |raw| keys.admit(raw)).ok();
             newest = newest.max(leaf.as_ref().and_then(Leaf::logged_at));
@@ -260,11 +254,11 @@ impl Basis {
             Ok(())
         })?;
         if let Some(asserted) = &asserted {
-            asserted.check(&shown, policy, &target.client, patience, console)?;
+            asserted.check(&shown, inquiry)?;
         }
         let whole = WholeLog { ledger, log: log.vkey.clone(), events };
         Ok(Self {
-            ledger: Source::WholeLog(Box::new(whole)),
+            ledger: Entries::WholeLog(Box::new(whole)),
             checkpoint: shown.checkpoint,
             attested,
             way: Way::to(&target.client),
@@ -274,20 +268,20 @@ impl Basis {
     }
 
     /// Whether nothing is taken on the log's word.
-    pub fn is_complete(&self) -> bool {
-        matches!(self.ledger, Source::WholeLog(_))
+    pub(crate) fn is_complete(&self) -> bool {
+        matches!(self.ledger, Entries::WholeLog(_))
     }
 
     /// The evidence, and what it proves; none of the whole log.
-    pub fn proven(&self) -> Option<(&Evidence, &Proven)> {
+    pub(crate) fn proven(&self) -> Option<(&Evidence, &Proven)> {
         match (&self.ledger, &self.evidence) {
-            (Source::Evidence(proven), Some(evidence)) => Some((evidence, proven)),
+            (Entries::Evidence(proven), Some(evidence)) => Some((evidence, proven)),
             _ => None,
         }
     }
 
     /// The leaf at `index` with its proof to the checkpoint; none of the whole log, whose root proves all.
-    pub fn proof(&self, index: LeafIndex) -> Option<(&[u8], TlogProof)> {
+    pub(crate) fn proof(&self, index: LeafIndex) -> Option<(&[u8], TlogProof)> {
         let evidence = self.evidence.as_ref()?;
         let element = evidence.elements.iter().find(|element| element.index == index)?;
         let (hashes, checkpoint) = (element.hashes.clone(), evidence.checkpoint.clone());
@@ -295,13 +289,13 @@ impl Basis {
     }
 
     /// The state of the one who was asked about.
-    pub fn signer_state(&self, did: Did) -> Result<SignerState> {
+    pub(crate) fn signer_state(&self, did: Did) -> Result<SignerState> {
         let cannot = || Failure::new(format!("the evidence does not show the state of {did}"));
         match &self.ledger {
-            Source::Evidence(proven) => {
+            Entries::Evidence(proven) => {
                 SignerState::of(proven, did).map_err(|error| cannot().caused_by(error))
             }
-            Source::WholeLog(whole) => Ok(SignerState {
+            Entries::WholeLog(whole) => Ok(SignerState {
                 did,
                 log: whole.log.clone(),
                 checkpoint: self.checkpoint.clone(),
@@ -312,13 +306,13 @@ impl Basis {
     }
 
     /// Draws the neighbourhood of a DID.
-    pub fn picture(&self, params: &Params, did: Did, time: LogTime) -> Result<Picture> {
+    pub(crate) fn picture(&self, params: &Params, did: Did, time: LogTime) -> Result<Picture> {
         let cannot = |error: &dyn Display| Failure::new(format!("cannot draw {did}")).because(error);
         match &self.ledger {
-            Source::Evidence(proven) => {
+            Entries::Evidence(proven) => {
                 Picture::of(&**proven, DrawnFrom::Evidence, params, did, time).map_err(|error| cannot(&error))
             }
-            Source::WholeLog(whole) => Picture::of(&whole.ledger, DrawnFrom::WholeLog, params, did, time)
+            Entries::WholeLog(whole) => Picture::of(&whole.ledger, DrawnFrom::WholeLog, params, did, time)
                 .map_err(|error| cannot(&error)),
         }
     }
@@ -326,16 +320,16 @@ impl Basis {
     /// Judges a DID at a moment.
     ///
     /// Also whether every path was looked at: among more vouches than one search takes there may be a better one.
-    pub fn judge(&self, params: &Params, did: Did, time: LogTime) -> Result<(Verdict, bool)> {
+    pub(crate) fn judge(&self, params: &Params, did: Did, time: LogTime) -> Result<(Verdict, bool)> {
         match &self.ledger {
-            Source::Evidence(proven) => judge(&**proven, params, did, time).map_err(|failure| match self.way {
+            Entries::Evidence(proven) => judge(&**proven, params, did, time).map_err(|failure| match self.way {
                 Way::File => failure.hint(
                     "it was made for another DID, other roots or other settings: `aip-attest gate … --evidence-out \
                      FILE`, asked like this, keeps what is needed",
                 ),
                 Way::Private | Way::Open => failure,
             }),
-            Source::WholeLog(whole) => judge(&whole.ledger, params, did, time),
+            Entries::WholeLog(whole) => judge(&whole.ledger, params, did, time),
         }
     }
 }

@@ -11,8 +11,9 @@ use attestation::statement::{MAX_SUBJECTS, Predicate, Statement, StatementError,
 use tlog::Hash;
 
 use crate::artifact::Hashed;
+use crate::asking::Contact;
 use crate::events;
-use crate::keyfile::Identity;
+use crate::keyfile::OwnIdentity;
 use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::{self, Listings, Place, Shelf, Written};
@@ -22,7 +23,7 @@ use crate::submission::{self, Job, Outcome};
 use crate::target::Wish;
 
 /// What is to be signed, and what becomes of it.
-pub struct Request {
+pub(crate) struct Request {
     /// The artifacts.
     pub artifacts: Vec<Hashed>,
     /// What is said about them.
@@ -45,7 +46,7 @@ pub struct Request {
 
 /// Who says that a key is its DID's: a DID proves its first key by itself, and of every later one a log's state tells.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum KeyOf {
+pub(crate) enum KeyOf {
     /// The caller has seen such a state.
     Shown,
     /// The log, before anything is signed; where it does not answer, a state of it that is kept.
@@ -55,7 +56,7 @@ pub enum KeyOf {
 }
 
 /// What a statement says about its subjects.
-pub enum Says {
+pub(crate) enum Says {
     /// That this run built them.
     Built(Provenance),
     /// What a file says.
@@ -69,7 +70,7 @@ pub enum Says {
 
 impl Says {
     /// The kind of statement.
-    pub fn predicate_type(&self) -> &str {
+    pub(crate) fn predicate_type(&self) -> &str {
         match self {
             Self::Built(_) => predicate::PROVENANCE,
             Self::Predicate { predicate_type, .. } => predicate_type,
@@ -78,7 +79,7 @@ impl Says {
 }
 
 /// What became of an artifact.
-pub struct Signed {
+pub(crate) struct Signed {
     /// The artifact.
     pub hashed: Hashed,
     /// Where its receipt is, or was to be.
@@ -97,7 +98,7 @@ pub struct Signed {
 
 impl Signed {
     /// How far the receipt came: `signed`, `pending`, `refused` or `logged`.
-    pub fn state(&self) -> &'static str {
+    pub(crate) fn state(&self) -> &'static str {
         match self.receipt.state() {
             _ if self.is_refused => "refused",
             State::Signed => "signed",
@@ -108,18 +109,18 @@ impl Signed {
     }
 
     /// Where the receipt is, if it is kept.
-    pub fn kept(&self) -> Option<&Path> {
+    pub(crate) fn kept(&self) -> Option<&Path> {
         (!self.is_refused).then_some(&self.path)
     }
 
     /// The place in the log.
-    pub fn index(&self) -> Option<u64> {
+    pub(crate) fn index(&self) -> Option<u64> {
         self.receipt.log_answer().filter(|_| self.is_logged).map(|logged| logged.proof.index.get())
     }
 }
 
 /// Everything that was signed, in the order of the artifacts.
-pub struct Report {
+pub(crate) struct Report {
     /// The artifacts.
     pub signed: Vec<Signed>,
     /// Why the log was not even asked.
@@ -130,14 +131,19 @@ pub struct Report {
 
 impl Report {
     /// The exit code: what is not logged and should be is not done.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         let failures = self.signed.iter().filter_map(|signed| signed.failure.as_ref());
         failures.chain(&self.log_failure).map(Failure::exit).fold(Exit::Yes, Exit::and)
     }
 }
 
 /// Signs, writes what it signed, and submits it.
-pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mut Console) -> Result<Report> {
+pub(crate) fn sign(
+    mut request: Request,
+    identity: &OwnIdentity,
+    pins: &Pins,
+    console: &mut Console,
+) -> Result<Report> {
     let is_proven = request.key == KeyOf::Shown || identity.is_genesis();
     // A log that answers is asked all the same: the key may have been rotated since.
     let is_kept =
@@ -159,9 +165,10 @@ pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mu
         // Nothing says that this key may sign for the DID.
         Err(failure) => return Err(failure),
     };
+    let contact = Contact { target: &target, pins, deadline: request.deadline };
     let whose = match is_proven {
         true => Ok(()),
-        false => events::require_current(identity, &target, pins, request.deadline, console),
+        false => events::require_current(identity, contact, console),
     };
     let unanswered = match whose {
         Ok(()) => None,
@@ -185,15 +192,15 @@ pub fn sign(mut request: Request, identity: &Identity, pins: &Pins, console: &mu
         }
         None => {
             events::home::tell_of_other(identity.did, &target, console);
-            events::register_on_the_way(identity, &target, pins, request.deadline, console);
-            submission::submit(&jobs, &target, pins, request.deadline, console)
+            events::register_on_the_way(identity, contact, console);
+            submission::submit(&jobs, contact, console)
         }
     };
     let mut signed = Vec::new();
     for (((group, job), written), outcome) in groups.into_iter().zip(jobs).zip(written).zip(outcomes) {
         let is_logged = match &outcome {
             Outcome::Logged(..) => true,
-            Outcome::Left(_) | Outcome::Refused(_) => submission::holds(&job.receipt, &target, pins),
+            Outcome::Left(_) | Outcome::Refused(_) => submission::holds(&job.receipt, contact),
         };
         let ended = group.ended(job, &written, outcome, console).into_iter();
         signed.extend(ended.map(|signed| Signed { is_logged, ..signed }));
@@ -210,7 +217,7 @@ struct Group {
     receipt: Receipt,
 }
 
-fn prepare(request: &Request, identity: &Identity) -> Result<Vec<Group>> {
+fn prepare(request: &Request, identity: &OwnIdentity) -> Result<Vec<Group>> {
     let predicate_type = request.says.predicate_type();
     let predicate = match &request.says {
         Says::Built(provenance) => Predicate::from(provenance.to_predicate()),
@@ -289,7 +296,7 @@ impl Group {
     /// one, pending.
     fn pending(
         &self,
-        identity: &Identity,
+        identity: &OwnIdentity,
         origin: &str,
         visibility: Visibility,
         listings: &mut Listings,

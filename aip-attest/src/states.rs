@@ -32,13 +32,13 @@ use crate::word::evidence::{Claimed, refuse_fork};
 
 /// The states of this user.
 #[derive(Clone, Debug)]
-pub struct States {
+pub(crate) struct States {
     folder: Option<PathBuf>,
 }
 
 /// A state that is kept, and verified.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// Where it lies.
     pub file: PathBuf,
     /// What it says.
@@ -47,18 +47,24 @@ pub struct Kept {
 
 impl States {
     /// Those in the user's own folder; none if there is no home.
-    pub fn of_user() -> Self {
+    pub(crate) fn of_user() -> Self {
         Self { folder: environment::home().map(|home| home.join("states")) }
     }
 
     /// Whether there is a place for them.
-    pub fn has_place(&self) -> bool {
+    pub(crate) fn has_place(&self) -> bool {
         self.folder.is_some()
     }
 
     /// The state of `did` as of the largest tree that `log`, the key of a receipt's checkpoint, signed; `policy` judges it.
     /// A file that is there and cannot be believed is an error: it may be the one that says no.
-    pub fn newest(&self, log: &VerifierKey, did: Did, policy: &Policy, pins: &Pins) -> Result<Option<Kept>> {
+    pub(crate) fn newest(
+        &self,
+        log: &VerifierKey,
+        did: Did,
+        policy: &Policy,
+        pins: &Pins,
+    ) -> Result<Option<Kept>> {
         let Some(folder) = &self.folder else { return Ok(None) };
         let mut newest: Option<Kept> = None;
         // A log with two keys has its states under one of them, and a receipt may show the signature by the other.
@@ -81,7 +87,7 @@ impl States {
 
     /// Whether a state that is kept here shows, by the policy of a pin, that `key` is the one with which `did` signs
     /// artifacts. What cannot be believed shows nothing.
-    pub fn show_signer(&self, did: Did, key: &RawKey, pins: &Pins) -> bool {
+    pub(crate) fn show_signer(&self, did: Did, key: &RawKey, pins: &Pins) -> bool {
         pins.iter().any(|pin| {
             let of_key = |log: &VerifierKey| self.newest(log, did, &pin.policy, pins).ok().flatten();
             let signs = |kept: Kept| {
@@ -94,7 +100,7 @@ impl States {
 
     /// Keeps the state of `did` that `evidence` shows, which `judge` found to be `proven`. Answers the file and the size
     /// of the state in it, which is larger if another process was faster.
-    pub fn keep(
+    pub(crate) fn keep(
         &self,
         evidence: &Evidence,
         proven: &Proven,
@@ -193,7 +199,7 @@ fn read(file: &Path) -> Result<Option<Claimed>> {
 }
 
 /// The pin of the log with this key.
-pub fn pin_of<'p>(pins: &'p Pins, log: &VerifierKey) -> Option<&'p Pin> {
+pub(crate) fn pin_of<'p>(pins: &'p Pins, log: &VerifierKey) -> Option<&'p Pin> {
     pins.iter().find(|pin| pin.log_keys().contains(log))
 }
 

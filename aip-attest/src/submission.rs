@@ -21,18 +21,17 @@ use tlog::key::VerifierKey;
 use tlog::policy::{Policy, PolicyError, Witness};
 use tlog::proof::TlogProof;
 
+use crate::asking::Contact;
 use crate::client::{Answer, ClientError, LoggedAnswer, Problem, ProvedLeaf};
 use crate::patience::Patience;
-use crate::policy_file::pins::Pins;
 use crate::progress::Progress;
 use crate::receipt_file::{self, Place};
 use crate::report::{Console, Exit, Failure, Result};
-use crate::target::Target;
 use batch::{Sending, Sendings};
 use pace::Pace;
 
 /// A pending receipt on its way.
-pub struct Job {
+pub(crate) struct Job {
     /// The receipt; pending, or logged and to be refreshed.
     pub receipt: Receipt,
     /// Its places; several if several artifacts share it.
@@ -40,7 +39,7 @@ pub struct Job {
 }
 
 /// What became of a job.
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The receipt is logged, verified and written to these files, one a place.
     Logged(Box<Receipt>, Vec<PathBuf>),
     /// The receipt is left as it was, and why.
@@ -51,7 +50,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Why the receipt is left as it was, if it is.
-    pub fn failure(&self) -> Option<&Failure> {
+    pub(crate) fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Logged(..) => None,
             Self::Left(failure) | Self::Refused(failure) => Some(failure),
@@ -59,7 +58,7 @@ impl Outcome {
     }
 
     /// The receipt, if it is logged.
-    pub fn receipt(&self) -> Option<&Receipt> {
+    pub(crate) fn receipt(&self) -> Option<&Receipt> {
         match self {
             Self::Logged(receipt, _) => Some(receipt),
             Self::Left(_) | Self::Refused(_) => None,
@@ -67,13 +66,17 @@ impl Outcome {
     }
 
     /// The exit code it leads to.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         self.failure().map_or(Exit::Yes, Failure::exit)
     }
 }
 
 /// Says what the bare DIDs of receipts lack that the log `origin` just gave, once for each.
-pub fn tell_of_bare<'r>(receipts: impl Iterator<Item = &'r Receipt>, origin: &str, console: &mut Console) {
+pub(crate) fn tell_of_bare<'r>(
+    receipts: impl Iterator<Item = &'r Receipt>,
+    origin: &str,
+    console: &mut Console,
+) {
     let is_bare = |receipt: &&Receipt| receipt.log_answer().is_some_and(|logged| logged.identity.is_empty());
     let bare: BTreeSet<Did> = receipts.filter(is_bare).map(Receipt::did).collect();
     for did in bare {
@@ -86,17 +89,10 @@ pub fn tell_of_bare<'r>(receipts: impl Iterator<Item = &'r Receipt>, origin: &st
 
 /// Submits `jobs`, whose receipts name the target's log, and waits for their receipts until `deadline`. One
 /// outcome for each job, in their order.
-pub fn submit(
-    jobs: &[Job],
-    target: &Target,
-    pins: &Pins,
-    deadline: Instant,
-    console: &mut Console,
-) -> Vec<Outcome> {
+pub(crate) fn submit(jobs: &[Job], contact: Contact<'_>, console: &mut Console) -> Vec<Outcome> {
     let mut round = Round {
         jobs,
-        target,
-        pins,
+        contact,
         sendings: Sendings::new(jobs.iter().map(|job| &job.receipt), console),
         outcomes: jobs.iter().map(|_| None).collect(),
         progress: Progress::over_entries(jobs.len()),
@@ -104,7 +100,7 @@ pub fn submit(
         pace: Pace::default(),
         wait: Wait::default(),
     };
-    let mut patience = Patience::until(deadline);
+    let mut patience = Patience::until(contact.deadline);
     loop {
         round.ask_for_committed(console);
         round.send(console);
@@ -125,8 +121,7 @@ pub fn submit(
 /// All jobs, and how far each has come.
 struct Round<'a> {
     jobs: &'a [Job],
-    target: &'a Target,
-    pins: &'a Pins,
+    contact: Contact<'a>,
     sendings: Sendings,
     outcomes: Vec<Option<Outcome>>,
     progress: Progress,
@@ -165,7 +160,7 @@ impl Round<'_> {
 
     /// Sends what waits, batch by batch.
     fn send(&mut self, console: &mut Console) {
-        let client = &self.target.client;
+        let client = &self.contact.target.client;
         while let Some((batch, body)) = self.sendings.next_batch(self.pace.bytes_in(client.left())) {
             let (bytes, start) = (body.len(), Instant::now());
             match client.submit(body, batch.len()) {
@@ -190,7 +185,7 @@ impl Round<'_> {
         let committed = self.sendings.committed();
         let ask = |at: &usize| {
             let entry = self.jobs[*at].receipt.pending_entry().expect("a job has an entry");
-            (*at, self.target.client.claim(&entry.claim().hash().get()))
+            (*at, self.contact.target.client.claim(&entry.claim().hash().get()))
         };
         let answers: Vec<_> = match committed.len() {
             1 => committed.iter().map(ask).collect(),
@@ -243,7 +238,7 @@ impl Round<'_> {
     /// Verifies what makes receipts, and writes what passed every check before more is asked.
     fn take_logged(&mut self, answers: &[(usize, Box<LoggedAnswer>)], console: &mut Console) {
         let check = |(at, answer): &(usize, Box<LoggedAnswer>)| {
-            (*at, accept(&self.jobs[*at].receipt, answer, self.target, self.pins))
+            (*at, accept(&self.jobs[*at].receipt, answer, self.contact))
         };
         let checked: Vec<_> = answers.par_iter().map(check).collect();
         let mut passed = Vec::new();
@@ -284,13 +279,13 @@ impl Round<'_> {
     /// The witnesses without which the quorum stays out of reach, if it does: those that have not signed and that
     /// the log does not ask. A log that publishes no policy may ask anybody.
     fn is_out_of_reach(&mut self, cosigned: &[String]) -> Option<String> {
-        let client = &self.target.client;
+        let client = &self.contact.target.client;
         let asked = self.asked.get_or_insert_with(|| {
             let policy: Policy = client.policy().ok()?.parse().ok()?;
             Some(policy.witnesses().iter().map(|witness| witness.vkey.clone()).collect())
         });
         let asked = asked.as_ref()?;
-        let policy = &self.target.judge.policy;
+        let policy = &self.contact.target.judge.policy;
         let may_sign = |witness: &Witness| asked.contains(&witness.vkey) || cosigned.contains(&witness.name);
         if policy.is_met_by(may_sign) {
             return None;
@@ -300,7 +295,7 @@ impl Round<'_> {
     }
 
     fn never_cosigned(&self, why: &str, who: &str) -> Failure {
-        let url = self.target.client.url();
+        let url = self.contact.target.client.url();
         Failure::new(format!("`{url}` does not ask the witnesses that the policy needs"))
             .because(why)
             .because(format!("the log's own policy does not name {who}"))
@@ -371,11 +366,11 @@ enum Accepted {
 }
 
 /// Whether a receipt that was not sent holds by the policy of the log: what lies on a disk may be anybody's.
-pub fn holds(receipt: &Receipt, target: &Target, pins: &Pins) -> bool {
-    judge(receipt, target, pins).verdict() == Verdict::Verified
+pub(crate) fn holds(receipt: &Receipt, contact: Contact<'_>) -> bool {
+    judge(receipt, contact).verdict() == Verdict::Verified
 }
 
-fn judge(receipt: &Receipt, target: &Target, pins: &Pins) -> Report {
+fn judge(receipt: &Receipt, Contact { target, pins, .. }: Contact<'_>) -> Report {
     let demands = VerifyPolicy {
         policy: &target.judge.policy,
         signers: Signers::OneOf(vec![receipt.did()]),
@@ -387,7 +382,8 @@ fn judge(receipt: &Receipt, target: &Target, pins: &Pins) -> Report {
 }
 
 /// Makes a receipt of an answer, and verifies it as anybody would.
-fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -> Result<Accepted> {
+fn accept(sent: &Receipt, answer: &LoggedAnswer, contact: Contact<'_>) -> Result<Accepted> {
+    let target = contact.target;
     let broken = |why: String| {
         Failure::refuted(format!("the answer of `{}` does not verify", target.client.url()))
             .because(why)
@@ -404,7 +400,7 @@ fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -
         .logged(entry, proof, answer.sigstore_note.clone())
         .and_then(|receipt| receipt.with_identity(identity))
         .map_err(|error| broken(error.to_string()))?;
-    let report = judge(&receipt, target, pins);
+    let report = judge(&receipt, contact);
     if let Some((_, Fault::WitnessQuorum(error @ PolicyError::Quorum { cosigned, .. }))) = report.fault() {
         let source = &target.judge.source;
         let why = format!("the log answers below the quorum of the policy {source}: {error}");
@@ -430,7 +426,7 @@ fn accept(sent: &Receipt, answer: &LoggedAnswer, target: &Target, pins: &Pins) -
 }
 
 /// A DID's identity events as a log answers them, read. What they say is verified later.
-pub fn proved_events(answer: &[ProvedLeaf]) -> Result<Vec<IdentityEvent>, String> {
+pub(crate) fn proved_events(answer: &[ProvedLeaf]) -> Result<Vec<IdentityEvent>, String> {
     let event = |event: &ProvedLeaf| {
         let proof = TlogProof::parse(&event.proof).map_err(|error| error.to_string())?;
         Ok(IdentityEvent { leaf: event.leaf.clone(), proof })
@@ -447,7 +443,7 @@ fn refused(problem: &Problem) -> Outcome {
 }
 
 /// What a log's refusal means, and what to do about it: in the log's words, else in ours.
-pub fn refusal(problem: &Problem) -> Failure {
+pub(crate) fn refusal(problem: &Problem) -> Failure {
     let failure = Failure::new(format!("the log refuses the entry: {problem}"));
     // What to do at this command line, where we know; the log speaks to whoever speaks HTTP.
     let ours = match problem.rule.as_str() {
@@ -493,6 +489,6 @@ pub fn refusal(problem: &Problem) -> Failure {
 }
 
 /// The receipt stays pending, and here is how to go on.
-pub fn pending(failure: Failure) -> Failure {
+pub(crate) fn pending(failure: Failure) -> Failure {
     failure.hint("the receipt stays pending: `aip-attest submit RECEIPT` sends the same bytes again")
 }

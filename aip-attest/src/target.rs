@@ -5,15 +5,15 @@ use std::time::Instant;
 use tlog::Hash;
 use tlog::note::Note;
 
+use crate::asking::Asking;
 use crate::client::{Client, Token, normal_url};
 use crate::environment;
-use crate::patience::Patience;
 use crate::policy_file::pins::{Pin, Pins};
-use crate::policy_file::{self, PolicyFile, Source};
+use crate::policy_file::{self, PolicyFile, PolicySource};
 use crate::report::{Console, Failure, Result, printable};
 
 /// A log to submit to.
-pub struct Target {
+pub(crate) struct Target {
     /// The way there.
     pub client: Client,
     /// Its name, which every claim for it carries.
@@ -25,7 +25,7 @@ pub struct Target {
 }
 
 /// What is known of the log before it is asked anything.
-pub struct Wish {
+pub(crate) struct Wish {
     url: String,
     /// The policy that is named or pinned, if one is.
     policy: Option<PolicyFile>,
@@ -40,7 +40,7 @@ pub struct Wish {
 impl Wish {
     /// The log that is wished for: `url` (`--log`), else `AIP_LOG_URL`, else the policy's, else the only
     /// pinned one.
-    pub fn new(url: Option<&str>, named: Option<PolicyFile>, pins: &Pins) -> Result<Self> {
+    pub(crate) fn new(url: Option<&str>, named: Option<PolicyFile>, pins: &Pins) -> Result<Self> {
         let environment = environment::var("AIP_LOG_URL")?;
         let url = url.or(environment.as_deref()).map(normal_url).transpose()?;
         match (url, named) {
@@ -82,7 +82,7 @@ impl Wish {
     }
 
     /// The log of this name at `url`, where both are the user's own word.
-    pub fn known(url: &str, policy: PolicyFile, origin: &str) -> Result<Self> {
+    pub(crate) fn known(url: &str, policy: PolicyFile, origin: &str) -> Result<Self> {
         Ok(Self {
             url: normal_url(url)?,
             policy: Some(policy),
@@ -93,18 +93,23 @@ impl Wish {
     }
 
     /// Demands that the policy has this fingerprint, the SHA-256 of its whole text.
-    pub fn with_fingerprint(self, fingerprint: Option<Hash>) -> Self {
+    pub(crate) fn with_fingerprint(self, fingerprint: Option<Hash>) -> Self {
         Self { fingerprint, ..self }
     }
 
     /// Whether the user ties `AIP_LOG_TOKEN` to this log: by its URL, a pin, or the fingerprint of the policy that names
     /// it. A file that comes with a checkout does not choose who gets a secret.
-    pub fn takes_token(&self) -> bool {
+    pub(crate) fn takes_token(&self) -> bool {
         self.is_named || self.fingerprint.is_some()
     }
 
     /// As [`meet`](Self::meet), to submit: the token goes along, if it is tied to this log.
-    pub fn meet_to_submit(self, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Target> {
+    pub(crate) fn meet_to_submit(
+        self,
+        pins: &Pins,
+        deadline: Instant,
+        console: &mut Console,
+    ) -> Result<Target> {
         let token = Token::of_environment()?;
         let is_tied = self.takes_token();
         if token.is_some() && !is_tied {
@@ -125,7 +130,7 @@ impl Wish {
 
     /// Asks the log what is not known of it yet: its name, and its policy if none is named or pinned.
     /// Tries until `deadline`.
-    pub fn meet(self, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Target> {
+    pub(crate) fn meet(self, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Target> {
         let client = Client::new(&self.url, deadline)?;
         self.meet_at(client, pins, deadline, console)
     }
@@ -144,17 +149,17 @@ impl Wish {
         if let (Some(origin), Some(judge)) = (&self.origin, &self.policy) {
             return Ok(Target { client, origin: origin.clone(), judge: judge.clone(), is_named });
         }
-        let mut patience = Patience::until(deadline);
-        let note = patience.ask(console, || client.checkpoint())?;
+        let mut asking = Asking::new(&client, deadline, console);
+        let note = asking.ask(Client::checkpoint)?;
         let note = Note::parse(&note)
             .map_err(|error| Failure::new(format!("`{}` serves no checkpoint", self.url)).caused_by(error))?;
         let judge = match self.policy {
             Some(policy) => policy,
-            None => believed_policy(&client, &note, pins, &mut patience, console)?,
+            None => believed_policy(&note, pins, &mut asking)?,
         };
         refuse_other_fingerprint(self.fingerprint, &judge)?;
         let judge = match (judge.source, self.fingerprint) {
-            (Source::Log(url), Some(_)) => PolicyFile { source: Source::Fixed(url), ..judge },
+            (PolicySource::Log(url), Some(_)) => PolicyFile { source: PolicySource::Fixed(url), ..judge },
             (source, _) => PolicyFile { source, ..judge },
         };
         let (checkpoint, _) = judge.policy.log_checkpoint(&note).map_err(|error| {
@@ -164,7 +169,7 @@ impl Wish {
             ))
             .caused_by(error)
         })?;
-        if matches!(judge.source, Source::Log(_)) {
+        if matches!(judge.source, PolicySource::Log(_)) {
             console.warn(format!(
                 "`{}` is not pinned: its own word is taken for origin `{}` and policy; \
                  `aip-attest policy pin {}`, or the action's input `policy-sha256`, makes it certain",
@@ -190,26 +195,20 @@ fn refuse_other_fingerprint(want: Option<Hash>, policy: &PolicyFile) -> Result<(
 }
 
 /// The pinned policy of the log that this note is by, else the one that the log publishes.
-fn believed_policy(
-    client: &Client,
-    note: &Note,
-    pins: &Pins,
-    patience: &mut Patience,
-    console: &mut Console,
-) -> Result<PolicyFile> {
+fn believed_policy(note: &Note, pins: &Pins, asking: &mut Asking<'_>) -> Result<PolicyFile> {
     let origin = note.text().lines().next().unwrap_or_default();
     // Who is pinned under another address stays judged by the pin.
     if let Some(pinned) = pins.policy_for(origin)? {
         return Ok(pinned);
     }
-    let url = client.url().to_owned();
-    let text = patience.ask(console, || client.policy())?;
+    let url = asking.client.url().to_owned();
+    let text = asking.ask(Client::policy)?;
     let policy = text.parse().map_err(|error: tlog::policy::PolicyParseError| {
         Failure::new(format!("`{url}/policy` is no policy")).caused_by(error)
     })?;
     // What the user asks for holds for every log.
     let trust = pins.settings()?;
-    Ok(PolicyFile { policy, text, trust, source: Source::Log(url) })
+    Ok(PolicyFile { policy, text, trust, source: PolicySource::Log(url) })
 }
 
 /// The name of the log at `url`, if the policy says which it is: the one with that address, or the only one.
@@ -227,10 +226,11 @@ fn origin_at(policy: &PolicyFile, url: &str) -> Option<String> {
 }
 
 /// How a log is named on a machine that keeps what it pins.
-pub const NAME_LOG: &str = "name one with --log URL or AIP_LOG_URL, or pin one: `aip-attest policy pin URL`";
+pub(crate) const NAME_LOG: &str =
+    "name one with --log URL or AIP_LOG_URL, or pin one: `aip-attest policy pin URL`";
 
 /// How it is pinned there.
-pub const PIN_ONCE: &str =
+pub(crate) const PIN_ONCE: &str =
     "`aip-attest policy pin URL` once, or name the policy: --policy, AIP_POLICY, .aip/policy";
 
 fn no_log(pins: &Pins) -> Failure {

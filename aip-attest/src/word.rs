@@ -9,9 +9,9 @@
 //! | [`asserted`] | is what a log asserted what its entries say? |
 //! | [`said`] | what a DID says of another, to take it back |
 
-pub mod asserted;
-pub mod current;
-pub mod evidence;
-pub mod fresh_evidence;
-pub mod said;
-pub mod whole_log;
+pub(crate) mod asserted;
+pub(crate) mod current;
+pub(crate) mod evidence;
+pub(crate) mod fresh_evidence;
+pub(crate) mod said;
+pub(crate) mod whole_log;

@@ -11,7 +11,7 @@ use crate::report::{Console, counted};
 
 /// What was met and is not taken.
 #[derive(Clone, Debug, Default)]
-pub struct Aside {
+pub(crate) struct Aside {
     pub(super) paths: BTreeMap<PathBuf, Reason>,
     pub(super) links: Vec<PathBuf>,
     pub(super) ambiguous: Vec<String>,
@@ -21,7 +21,7 @@ pub struct Aside {
 
 impl Aside {
     /// How many files are set aside, by their reasons, in one line: `not signed: …`. `None` if none is.
-    pub fn text(&self, done: &str) -> Option<String> {
+    pub(crate) fn text(&self, done: &str) -> Option<String> {
         let part = |(reason, words): (Reason, &str)| {
             let mut paths = self.of(reason);
             let first = paths.next()?;
@@ -34,7 +34,7 @@ impl Aside {
     }
 
     /// The same for programs: a number for each reason.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let count = |reason| self.of(reason).count();
         json!({
             "passedOver": count(Reason::Ours),
@@ -45,7 +45,7 @@ impl Aside {
     }
 
     /// Tells what somebody who signs should know of.
-    pub fn warn(&self, console: &mut Console) {
+    pub(crate) fn warn(&self, console: &mut Console) {
         for argument in &self.ambiguous {
             console.warn(format!(
                 "`{argument}` is a pattern, and the name of a file or folder as well: both are taken"
@@ -72,7 +72,7 @@ impl Aside {
 }
 
 /// What to do about a file without a receipt, if it is one that is seldom meant.
-pub fn exclude_hint(path: &Path) -> Option<String> {
+pub(crate) fn exclude_hint(path: &Path) -> Option<String> {
     if let Some(name) = path.iter().find_map(internal_name) {
         return Some(format!(
             "`{name}` is a folder like others, and its files need receipts: leave it out with --exclude {name}"

@@ -22,7 +22,7 @@ use crate::report::{Failure, Result};
 
 /// The subjects that the file at `path` lists. Their receipts are named after them, beside the file; those of a list
 /// that is piped in, in the working folder.
-pub fn read(path: &Path) -> Result<Vec<Hashed>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<Hashed>> {
     let cannot = || Failure::new(format!("cannot read the checksums in `{}`", path.display()));
     let text =
         crate::bounded_file::read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;

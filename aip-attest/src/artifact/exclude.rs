@@ -14,7 +14,7 @@ use crate::report::{Failure, Result};
 
 /// The patterns of what is left aside.
 #[derive(Debug, Default)]
-pub struct Excludes {
+pub(crate) struct Excludes {
     excludes: Vec<Exclude>,
     here: PathBuf,
 }
@@ -32,7 +32,7 @@ struct Exclude {
 
 impl Excludes {
     /// Reads patterns. `here` is the working folder, to which paths are relative.
-    pub fn parse<T: AsRef<str>>(patterns: &[T], here: &Path) -> Result<Self> {
+    pub(crate) fn parse<T: AsRef<str>>(patterns: &[T], here: &Path) -> Result<Self> {
         Self::parse_on(Platform::HERE, patterns, here)
     }
 

@@ -187,7 +187,7 @@ struct Manifest {
 const MANIFEST: &str = ".aip-signature.json";
 
 /// Whether a subject's name is one of the file at `path`, by the rule for receipts ([`receipt::is_named`]).
-pub fn is_named(subject: &str, path: &Path) -> bool {
+pub(crate) fn is_named(subject: &str, path: &Path) -> bool {
     is_named_on(Platform::HERE, subject, &path.to_string_lossy())
 }
 

@@ -13,13 +13,13 @@ use crate::report::{Failure, Result};
 
 /// An argument that is read once.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Piped(OsString);
+pub(crate) struct Piped(OsString);
 
 /// Takes what is read once out of `arguments`, each once. A pipe that has a name of its own is a file among others, and
 /// nothing waits for whoever may write to it.
 ///
 /// Refuses `-` where a file has that name: a shell's `*` gives it, and standard input must not stand in for that file.
-pub fn take_piped(arguments: &[OsString]) -> Result<(Vec<OsString>, Vec<Piped>)> {
+pub(crate) fn take_piped(arguments: &[OsString]) -> Result<(Vec<OsString>, Vec<Piped>)> {
     if arguments.iter().any(|argument| argument == "-") && Path::new("-").symlink_metadata().is_ok() {
         return Err(Failure::new("`-` is standard input, and there is a file of that name").hint(
             match cfg!(windows) {
@@ -43,7 +43,7 @@ pub fn take_piped(arguments: &[OsString]) -> Result<(Vec<OsString>, Vec<Piped>)>
 }
 
 /// Refuses what is read once, for a command that does not read it; `instead` says what to do.
-pub fn refuse_piped(arguments: &[OsString], command: &str, instead: &[&str]) -> Result<()> {
+pub(crate) fn refuse_piped(arguments: &[OsString], command: &str, instead: &[&str]) -> Result<()> {
     match take_piped(arguments)?.1.first() {
         None => Ok(()),
         Some(piped) => {
@@ -62,19 +62,19 @@ impl Piped {
     }
 
     /// What to call it in messages.
-    pub fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         self.0.to_string_lossy().into_owned()
     }
 
     /// Reads it to its end; it has no place where a receipt would lie.
-    pub fn hash(&self) -> Result<Hashed> {
+    pub(crate) fn hash(&self) -> Result<Hashed> {
         let sha256 = self.digest()?;
         let place = Place::Elsewhere { sha256, path: None };
         Ok(Hashed { artifact: Artifact { place, name: self.label() }, sha256 })
     }
 
     /// Reads it to its end, as the artifact of this name.
-    pub fn hash_as(&self, name: &str) -> Result<Hashed> {
+    pub(crate) fn hash_as(&self, name: &str) -> Result<Hashed> {
         elsewhere(name, self.digest()?, Path::new(""))
     }
 

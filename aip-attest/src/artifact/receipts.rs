@@ -16,7 +16,7 @@ use crate::report::{Failure, Result};
 /// The receipts that `arguments` name, each once: receipts, folders and patterns of them, and artifacts, which
 /// stand for the receipt beside them, and for others there that are not logged yet. Of a folder or a pattern what has
 /// the name of a receipt is taken.
-pub fn select<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Vec<PathBuf>> {
+pub(crate) fn select<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Vec<PathBuf>> {
     let mut seen = BTreeSet::new();
     let mut paths = Vec::new();
     for argument in arguments {

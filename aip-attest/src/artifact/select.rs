@@ -15,7 +15,7 @@ use super::{Artifact, Hashed, Place, hashing};
 use crate::report::{Failure, Result, counted};
 
 /// What is asked for.
-pub struct Wanted<'a, S> {
+pub(crate) struct Wanted<'a, S> {
     /// Files, folders, patterns, digests.
     pub arguments: &'a [S],
     /// What of it is left aside.
@@ -26,7 +26,7 @@ pub struct Wanted<'a, S> {
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Selection {
+pub(crate) struct Selection {
     /// What is meant, in the order of the arguments, each file once; of folders and patterns sorted by path. Of what
     /// cannot be taken or read, why: an argument that names nothing, a pipe, a link that leads nowhere.
     pub artifacts: Vec<Result<Hashed, Unusable>>,
@@ -36,7 +36,7 @@ pub struct Selection {
 
 /// Something that was asked for and is no artifact.
 #[derive(Clone, Debug)]
-pub struct Unusable {
+pub(crate) struct Unusable {
     /// What to call it in messages.
     pub label: String,
     /// Why.
@@ -45,7 +45,7 @@ pub struct Unusable {
 
 impl Selection {
     /// The artifacts, for who needs all of them: one failure names every one that cannot be used.
-    pub fn all(self) -> Result<Vec<Hashed>> {
+    pub(crate) fn all(self) -> Result<Vec<Hashed>> {
         let (mut all, mut bad) = (Vec::new(), Vec::new());
         for artifact in self.artifacts {
             match artifact {
@@ -69,13 +69,13 @@ impl Selection {
 }
 
 /// What is to be judged. What matches and cannot be judged is in the answer.
-pub fn to_judge<S: AsRef<OsStr>>(wanted: &Wanted<'_, S>) -> Selection {
+pub(crate) fn to_judge<S: AsRef<OsStr>>(wanted: &Wanted<'_, S>) -> Selection {
     select(wanted, Purpose::Judge, &|_| None)
 }
 
 /// What is to be signed. `receipt_of` tells where the receipt of a file is about to be written: one that lies there is
 /// replaced, and not signed.
-pub fn to_sign<S: AsRef<OsStr>>(
+pub(crate) fn to_sign<S: AsRef<OsStr>>(
     wanted: &Wanted<'_, S>,
     receipt_of: &dyn Fn(&Path) -> Option<PathBuf>,
 ) -> Selection {

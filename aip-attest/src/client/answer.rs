@@ -18,7 +18,7 @@ use crate::report::printable;
 
 /// What became of one submission.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// In the published tree.
     Logged(Box<LoggedAnswer>),
     /// Durable, and certain to be published. Ask for the claim.
@@ -41,7 +41,7 @@ pub enum Answer {
 
 /// What makes a receipt of a pending one. Not believed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LoggedAnswer {
+pub(crate) struct LoggedAnswer {
     /// The leaf, with its time.
     pub leaf: Vec<u8>,
     /// A tlog-proof text.
@@ -54,7 +54,7 @@ pub struct LoggedAnswer {
 
 /// A leaf and its proof. Not believed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ProvedLeaf {
+pub(crate) struct ProvedLeaf {
     /// The leaf, with its time.
     pub leaf: Vec<u8>,
     /// A tlog-proof text.
@@ -63,7 +63,7 @@ pub struct ProvedLeaf {
 
 /// One page of entries.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct EntryList {
+pub(crate) struct EntryList {
     /// The entries.
     pub entries: Vec<ListedEntry>,
     /// The path of the next page.
@@ -72,7 +72,7 @@ pub struct EntryList {
 
 /// An entry of a list. Not believed, but its signatures can be checked.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ListedEntry {
+pub(crate) struct ListedEntry {
     /// Its place.
     pub index: u64,
     /// Its bytes.
@@ -81,7 +81,7 @@ pub struct ListedEntry {
 
 /// A log's refusal (RFC 9457 problem details): its own words, safe for a terminal.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// The fixed identifier of the rule, the last part of `type`; empty if there is none.
     pub rule: String,
     /// The HTTP status.
@@ -98,7 +98,7 @@ pub struct Problem {
 
 impl Problem {
     /// Reads the body of a refusal; what is no problem details is shown as far as it can be.
-    pub fn read(body: &[u8], status: u16) -> Self {
+    pub(crate) fn read(body: &[u8], status: u16) -> Self {
         serde_json::from_slice::<api::Problem>(body).map_or_else(
             |_| Self {
                 rule: String::new(),
@@ -126,12 +126,12 @@ impl Problem {
     }
 
     /// Whether the same request may succeed later.
-    pub fn is_for_now(&self) -> bool {
+    pub(crate) fn is_for_now(&self) -> bool {
         matches!(self.status, 408 | 425 | 429 | 500 | 502..=504)
     }
 
     /// Whether the log takes the entry, but not its envelope: that is too large for it.
-    pub fn is_about_envelope(&self) -> bool {
+    pub(crate) fn is_about_envelope(&self) -> bool {
         self.rule == "envelope-size"
     }
 }

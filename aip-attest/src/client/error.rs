@@ -11,7 +11,7 @@ use crate::report::{Failure, printable};
 
 /// Why a log gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientError {
+pub(crate) enum ClientError {
     /// No answer, or no whole one.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -59,7 +59,7 @@ impl ClientError {
     }
 
     /// Whether the same request may succeed later, and when to try.
-    pub fn retry(&self) -> Option<Option<Duration>> {
+    pub(crate) fn retry(&self) -> Option<Option<Duration>> {
         match self {
             Self::Refused { problem, retry_after, .. } if problem.is_for_now() => Some(*retry_after),
             Self::Http(HttpError::Tls { .. }) => None,
@@ -69,7 +69,7 @@ impl ClientError {
     }
 
     /// The log's time, if it refused the request because of another one in it.
-    pub fn time_there(&self) -> Option<LogTime> {
+    pub(crate) fn time_there(&self) -> Option<LogTime> {
         match self {
             Self::Refused { problem, .. } if problem.rule == "request-clock" => problem.now,
             _ => None,
@@ -77,12 +77,12 @@ impl ClientError {
     }
 
     /// Whether there is not even a connection.
-    pub fn is_unreachable(&self) -> bool {
+    pub(crate) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Http(HttpError::Unreachable { .. }))
     }
 
     /// Whether a shorter request may get through where this one did not.
-    pub fn is_for_length(&self) -> bool {
+    pub(crate) fn is_for_length(&self) -> bool {
         match self {
             Self::Http(error) => matches!(error, HttpError::Cut { .. } | HttpError::NoAnswer { .. }),
             Self::Refused { problem, .. } => matches!(problem.status, 408 | 429 | 504),
@@ -98,12 +98,12 @@ impl ClientError {
     }
 
     /// The error and its cause on one line.
-    pub fn one_line(&self) -> String {
+    pub(crate) fn one_line(&self) -> String {
         self.root_cause().map_or_else(|| self.to_string(), |cause| format!("{self}: {cause}"))
     }
 
     /// The HTTP status of a refusal.
-    pub fn status(&self) -> Option<u16> {
+    pub(crate) fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { problem, .. } => Some(problem.status),
             _ => None,
@@ -121,7 +121,7 @@ impl From<ClientError> for Failure {
 
 impl ClientError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Malformed { .. } | Self::TooLong { .. } => {
                 "is this the address of a log? `/checkpoint` below it has to be a signed note"

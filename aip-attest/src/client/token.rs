@@ -8,12 +8,12 @@ use crate::environment;
 use crate::report::{Failure, Result};
 
 /// `AIP_LOG_TOKEN`, the bearer token of one log.
-pub struct Token(Zeroizing<String>);
+pub(crate) struct Token(Zeroizing<String>);
 
 impl Token {
     /// The token of the environment, if there is one. A file that was read into the variable ends in a newline, which
     /// is none of it.
-    pub fn of_environment() -> Result<Option<Self>> {
+    pub(crate) fn of_environment() -> Result<Option<Self>> {
         let token = environment::var("AIP_LOG_TOKEN")?.map(Zeroizing::new);
         let token = token.map(|token| Zeroizing::new(token.trim().to_owned()));
         Ok(token.filter(|token| !token.is_empty()).map(Self))

@@ -3,7 +3,7 @@
 use crate::report::{Failure, Result};
 
 /// A log's URL in one spelling: no slash at the end, nothing behind the path.
-pub fn normal_url(url: &str) -> Result<String> {
+pub(crate) fn normal_url(url: &str) -> Result<String> {
     let refuse = |why: &str| {
         Failure::new(format!("`{url}` is no log's URL"))
             .because(why)

@@ -8,9 +8,9 @@ use tlog::{Hash, LeafIndex};
 use super::fetch::{self, Found};
 use super::log_args::LogArgs;
 use crate::artifact::{self, Aside, Wanted};
+use crate::asking::Contact;
 use crate::events::Session;
 use crate::keyfile;
-use crate::patience::Patience;
 use crate::report::{Console, Exit, Failure, Result};
 
 /// Confirm that you built the same bytes as another pipeline
@@ -40,8 +40,8 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let identity = keyfile::load(console)?;
     let (artifact, aside) = digest(&args.artifact, &args.exclude)?;
     let session = args.log.open(console)?;
-    let mut patience = Patience::until(super::deadline(args.log.timeout)?);
-    let found = fetch::list(&session.target, &artifact, &mut patience, console)?;
+    let contact = Contact { deadline: super::deadline(args.log.timeout)?, ..session.contact() };
+    let found = fetch::list(&artifact, &mut contact.inquire(console))?;
     let receipt = newest(&found, args.did).ok_or_else(|| {
         Failure::new(format!("{} logged nothing about sha256:{artifact}", args.did))
             .because(format!("so says the log `{}`", session.origin()))

@@ -52,7 +52,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let event = match &hands {
         Hands::Recovery(recovery) => events::sign(recovery.did, session.origin(), said, &[key]),
         Hands::Machine { identity, .. } => {
-            known.is_current(identity)?;
+            known.require_current(identity)?;
             events::sign(identity.did, session.origin(), said, &[&identity.key, key])
         }
     }?;

@@ -5,22 +5,22 @@ use std::time::Instant;
 
 use attestation::Did;
 use attestation::event::Commitment;
+use attestation::identity::{Identity as State, Status};
 use tlog::key::Ed25519PrivateKey;
 
 use super::log_args::HomeArgs;
-use super::recover::refuse_other_key;
 use crate::events::{Known, Session};
 use crate::keyfile::lock::Lock;
 use crate::keyfile::logs::{KeptLog, KeptLogs};
 use crate::keyfile::next::Next;
 use crate::keyfile::recovery::{self, Recovery};
-use crate::keyfile::{self, Identity};
+use crate::keyfile::{self, OwnIdentity};
 use crate::report::{Console, Failure, Result};
 
 /// The keys in somebody's hands.
 pub(super) enum Hands {
     Recovery(Recovery),
-    Machine { identity: Box<Identity>, next: Box<Next>, keys: Vec<Ed25519PrivateKey>, lock: Lock },
+    Machine { identity: Box<OwnIdentity>, next: Box<Next>, keys: Vec<Ed25519PrivateKey>, lock: Lock },
 }
 
 impl Hands {
@@ -118,6 +118,20 @@ pub(super) fn open_for(
     let kept: Vec<&KeptLogs> = [&recovery.logs].into_iter().chain(next.map(|next| &next.logs)).collect();
     let home = recovery.logs.iter().next().or_else(|| next.and_then(Next::home));
     args.open(&kept, home, deadline, console)
+}
+
+/// Refuses a recovery key that is not the one the DID committed to.
+pub(super) fn refuse_other_key(recovery: &Recovery, state: &State, known: &Known) -> Result<()> {
+    if state.status() == Status::Deactivated {
+        return Err(Failure::new(format!("{} is deactivated, for ever", known.did))
+            .hint("`aip-attest init` makes another"));
+    }
+    if Commitment::to(recovery.key.public_key().as_bytes()) == state.recovery() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("this is not the recovery key of {} any more, or never was", known.did))
+        .because(format!("so says the log `{}`, {}", known.origin, known.as_of()))
+        .hint("each recovery made another one: use the newest"))
 }
 
 pub(super) fn no_key() -> Failure {

@@ -12,15 +12,15 @@ use tlog::Hash;
 use tlog::key::Ed25519PublicKey;
 
 use crate::artifact::{self, Excludes, Hashed, Wanted};
+use crate::asking::{Contact, Inquiry};
 use crate::clock;
-use crate::patience::Patience;
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
 use crate::predicate;
 use crate::receipt_file::{self, Place, Shelf};
 use crate::report::{Console, Exit, Failure, Result};
 use crate::submission;
-use crate::target::{Target, Wish};
+use crate::target::Wish;
 
 /// Get the receipts of artifacts from the log, by their digests
 ///
@@ -85,11 +85,11 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let named = policy_file::named(args.policy.as_deref(), &pins, console)?;
     let deadline = super::deadline(args.timeout)?;
     let target = Wish::new(args.log.as_deref(), named, &pins)?.meet(&pins, deadline, console)?;
-    let mut patience = Patience::until(deadline);
+    let mut inquiry = Contact { target: &target, pins: &pins, deadline }.inquire(console);
     let is_only = artifacts.len() == 1;
     let mut fetched = Vec::new();
     for hashed in artifacts {
-        let mut one = fetch_one(&hashed, &args, &target, &pins, &mut patience, console);
+        let mut one = fetch_one(&hashed, &args, &mut inquiry);
         one.failure = one.failure.map(|failure| match is_only {
             true => failure,
             false => failure.because(format!("it is about `{}`", one.label)),
@@ -115,17 +115,10 @@ struct Fetched {
     failure: Option<Failure>,
 }
 
-fn fetch_one(
-    hashed: &Hashed,
-    args: &Args,
-    target: &Target,
-    pins: &Pins,
-    patience: &mut Patience,
-    console: &mut Console,
-) -> Fetched {
+fn fetch_one(hashed: &Hashed, args: &Args, inquiry: &mut Inquiry<'_>) -> Fetched {
     let (label, sha256) = (hashed.artifact.label(), hashed.sha256);
     let mut fetched = Fetched { label, sha256, receipt: None, entries: Vec::new(), failure: None };
-    let got = list(target, &sha256, patience, console).and_then(|found| {
+    let got = list(&sha256, inquiry).and_then(|found| {
         let listed = found.len();
         let mut wanted = wanted(args, found);
         if !is_clear(args, &wanted) {
@@ -135,7 +128,7 @@ fn fetch_one(
         }
         wanted.sort_by_key(|found| Reverse(found.index));
         let artifact = &hashed.artifact;
-        let get = |chosen: &Found| get(target, pins, chosen, &sha256, patience, console);
+        let get = |chosen: &Found| get(chosen, &sha256, inquiry);
         let (at, receipt) = newest_called(artifact.called().as_deref(), &wanted, get)?;
         let chosen = wanted.swap_remove(at);
         let place = match (&args.output, artifact.path()) {
@@ -145,7 +138,7 @@ fn fetch_one(
             }
             (None, None) => return Err(Failure::new("a digest has no place for its receipt")),
         };
-        let written = receipt_file::write_all(&[(&place, &receipt)], console)?;
+        let written = receipt_file::write_all(&[(&place, &receipt)], inquiry.asking.console)?;
         fetched.entries = vec![chosen];
         Ok((receipt, written[0].path().to_path_buf()))
     });
@@ -217,18 +210,13 @@ pub(super) struct Found {
 }
 
 /// All entries about a digest, newest first. What does not prove its signer is left out.
-pub(super) fn list(
-    target: &Target,
-    digest: &Hash,
-    patience: &mut Patience,
-    console: &mut Console,
-) -> Result<Vec<Found>> {
+pub(super) fn list(digest: &Hash, inquiry: &mut Inquiry<'_>) -> Result<Vec<Found>> {
     let (mut found, mut next, mut junk) = (Vec::new(), None::<String>, 0);
     for _ in 0..MAX_PAGES {
-        let page = patience.ask(console, || target.client.entries(digest, next.as_deref()))?;
+        let page = inquiry.asking.ask(|client| client.entries(digest, next.as_deref()))?;
         for listed in page.entries {
             match Entry::parse(&listed.leaf) {
-                Ok(Entry::Dsse(entry)) if proves_itself(&entry, &target.origin, digest) => {
+                Ok(Entry::Dsse(entry)) if proves_itself(&entry, &inquiry.target.origin, digest) => {
                     found.push(Found { index: listed.index, entry });
                 }
                 _ => junk += 1,
@@ -240,7 +228,7 @@ pub(super) fn list(
         }
     }
     if junk > 0 {
-        console.warn(format!(
+        inquiry.asking.console.warn(format!(
             "{junk} entries in the log's list prove no signer of this artifact, and are left out"
         ));
     }
@@ -300,15 +288,9 @@ fn newest_called(
 }
 
 /// The receipt of an entry, verified.
-fn get(
-    target: &Target,
-    pins: &Pins,
-    chosen: &Found,
-    digest: &Hash,
-    patience: &mut Patience,
-    console: &mut Console,
-) -> Result<Receipt> {
-    let bytes = patience.ask(console, || target.client.receipt(chosen.index)).map_err(|failure| {
+fn get(chosen: &Found, digest: &Hash, inquiry: &mut Inquiry<'_>) -> Result<Receipt> {
+    let (target, pins) = (inquiry.target, inquiry.pins);
+    let bytes = inquiry.asking.ask(|client| client.receipt(chosen.index)).map_err(|failure| {
         failure.hint("its envelope never came to the log, was lost in a recovery or was erased: the signer has the receipt")
     })?;
     let broken = |why: String| {

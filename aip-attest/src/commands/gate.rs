@@ -9,7 +9,7 @@ use super::trust::{self, Asked, Judged};
 use super::verify::{self, Demands, Found, Naming};
 use crate::artifact::{self, Aside, Excludes, Wanted};
 use crate::policy_file::trust::MAX_PATHS;
-use crate::policy_file::{PolicyFile, Source};
+use crate::policy_file::{PolicyFile, PolicySource};
 use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::scoring::age::MaxAge;
 use crate::scoring::{Flags, RootSource};
@@ -225,7 +225,7 @@ impl Gate {
     /// receipt of another log is judged by the pin of that one.
     fn policy_of_receipts(&self, judged: &Judged) -> Option<PolicyFile> {
         let is_one_of_many =
-            matches!(judged.policy.source, Source::Pinned(_)) && self.asked.fingerprint.is_none();
+            matches!(judged.policy.source, PolicySource::Pinned(_)) && self.asked.fingerprint.is_none();
         (!is_one_of_many).then(|| judged.policy.clone())
     }
 }

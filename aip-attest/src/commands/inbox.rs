@@ -15,9 +15,9 @@ use self::fetch::Fetch;
 use super::log_args::LogArgs;
 use crate::artifact::{self, Excludes, Wanted};
 use crate::bounded_file::read_bounded;
-use crate::keyfile::{self, Identity};
+use crate::keyfile::{self, OwnIdentity};
 use crate::messages::directory::Directory;
-use crate::messages::judging::{Again, Arrived, Judge, Judged, Verdict};
+use crate::messages::judging::{Again, Arrived, Judged, MailJudge, Verdict};
 use crate::messages::keys::Held;
 use crate::messages::relay::Relay;
 use crate::messages::saving;
@@ -136,7 +136,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let directory = Directory::new(&target, &pins, args.max_age.unwrap_or_default(), timeout, deadline);
     directory.refuse_unfounded()?;
     let held = Held::of(&identity, console)?;
-    let judge = Judge {
+    let judge = MailJudge {
         did: identity.did,
         held,
         directory,
@@ -193,7 +193,7 @@ fn digests(arguments: &[OsString]) -> Result<Vec<Hash>> {
 
 struct Inbox<'a> {
     args: &'a Args,
-    identity: &'a Identity,
+    identity: &'a OwnIdentity,
     target: &'a Target,
     deadline: Instant,
     /// Until when a message is waited for.
@@ -201,7 +201,7 @@ struct Inbox<'a> {
 }
 
 impl Inbox<'_> {
-    fn read(&self, mut judge: Judge<'_>, sealed: Option<Sealed>, console: &mut Console) -> Result<Exit> {
+    fn read(&self, mut judge: MailJudge<'_>, sealed: Option<Sealed>, console: &mut Console) -> Result<Exit> {
         let mut relay = Relay::new(self.target, self.identity, self.deadline);
         let mut judged = Vec::new();
         let fetched = match sealed {

@@ -14,7 +14,7 @@ use crate::keyfile::credentials::Profile;
 use crate::keyfile::lock::Lock;
 use crate::keyfile::logs::KeptLogs;
 use crate::keyfile::next::{self, Next, Stored};
-use crate::keyfile::{self, Identity, recovery};
+use crate::keyfile::{self, OwnIdentity, recovery};
 use crate::report::{Console, Exit, Failure, Result};
 
 /// Make an identity: a key, the DID that is its hash, and the keys that come after it
@@ -336,7 +336,7 @@ fn register(
     let known = session.known(identity.did, console)?;
     if let Some(state) = &known.state {
         if let Some(next) = next {
-            known.is_ours(&next, identity.is_genesis())?;
+            known.require_ours(&next, identity.is_genesis())?;
             note_registration(next, &session, lock, console)?;
         }
         refuse_other_flags(args, state)?;
@@ -419,7 +419,7 @@ fn refuse_other_flags(args: &Args, state: &State) -> Result<()> {
 /// An identity of an earlier release has nothing that comes after it.
 fn without_next(
     args: &Args,
-    identity: &Identity,
+    identity: &OwnIdentity,
     lock: &Lock,
     done: &mut Done,
     console: &mut Console,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::events::home::Meant;
 use crate::events::{Logged, Session};
-use crate::keyfile::Identity;
+use crate::keyfile::OwnIdentity;
 use crate::keyfile::logs::{KeptLog, KeptLogs};
 use crate::keyfile::next::Next;
 use crate::policy_file;
@@ -45,7 +45,7 @@ impl HomeArgs {
     }
 
     /// As [`open`](Self::open), by the next key's file beside the identity, if there is one.
-    pub(super) fn open_for(&self, identity: &Identity, console: &mut Console) -> Result<Session> {
+    pub(super) fn open_for(&self, identity: &OwnIdentity, console: &mut Console) -> Result<Session> {
         let next = identity.file().map_or(Ok(None), |path| Next::peek(path, identity.did))?;
         let kept: Vec<&KeptLogs> = next.iter().map(|next| &next.logs).collect();
         self.open(&kept, next.as_ref().and_then(Next::home), self.log.deadline()?, console)

@@ -10,7 +10,7 @@ use tlog::key::Ed25519PublicKey;
 
 use super::log_args::LogArgs;
 use crate::clock;
-use crate::keyfile::{self, Identity};
+use crate::keyfile::{self, OwnIdentity};
 use crate::messages::composing::{self, Draft, parse_content_type, parse_life};
 use crate::messages::directory::{Directory, given_key};
 use crate::messages::legacy;
@@ -138,7 +138,12 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 }
 
 /// Sends as Python `aip` does.
-fn send_legacy(args: &Args, recipients: &[Did], identity: &Identity, console: &mut Console) -> Result<Exit> {
+fn send_legacy(
+    args: &Args,
+    recipients: &[Did],
+    identity: &OwnIdentity,
+    console: &mut Console,
+) -> Result<Exit> {
     let [recipient] = recipients[..] else {
         return Err(Failure::new("--legacy writes to one recipient").hint("write to each by itself"));
     };
@@ -195,7 +200,7 @@ fn no_recipient(failure: Failure) -> Failure {
 
 /// Somebody who sends.
 pub(super) struct Post<'a> {
-    pub(super) identity: &'a Identity,
+    pub(super) identity: &'a OwnIdentity,
     pub(super) target: &'a Target,
     pub(super) pins: &'a Pins,
     pub(super) deadline: Instant,

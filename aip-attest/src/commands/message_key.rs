@@ -12,7 +12,7 @@ use crate::clock;
 use crate::events::Logged;
 use crate::events::message_keys::Reached;
 use crate::keyfile::message_keys::{Held, HeldKey, encode, opening, path};
-use crate::keyfile::{self, Identity};
+use crate::keyfile::{self, OwnIdentity};
 use crate::report::{Console, Exit, Failure, Result, counted};
 
 /// Keep the keys that messages to you are sealed to
@@ -201,7 +201,7 @@ fn list(args: &ListArgs, console: &mut Console) -> Result<Exit> {
 }
 
 fn print_list(
-    identity: &Identity,
+    identity: &OwnIdentity,
     held: &Held,
     reached: &Reached,
     as_json: bool,

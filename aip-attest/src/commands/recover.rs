@@ -2,10 +2,10 @@ use std::path::{Path, PathBuf};
 
 use attestation::Did;
 use attestation::event::{Body, Capabilities, Commitment, IdentityEvent, Reference};
-use attestation::identity::{Identity as State, Status};
+use attestation::identity::Identity as State;
 use tlog::{LeafIndex, TreeSize};
 
-use super::emergency::open_for;
+use super::emergency::{open_for, refuse_other_key};
 use super::init::capabilities;
 use super::log_args::HomeArgs;
 use super::rotate_key::{OLD_KEY_STAYS, as_asked, capabilities_of};
@@ -17,7 +17,7 @@ use crate::keyfile::logs::KeptLogs;
 use crate::keyfile::message_keys;
 use crate::keyfile::next::{Next, Standing, Stored, UnderWay};
 use crate::keyfile::recovery::{self, Recovery};
-use crate::keyfile::{self, Identity, Source};
+use crate::keyfile::{self, KeySource, OwnIdentity};
 use crate::report::{Console, Exit, Failure, Result};
 
 /// Take an identity back after a theft: new keys, and what the thief logged is void
@@ -64,7 +64,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     recovery::remove_leftovers(recovery.did, args.recovery_out.as_deref(), console);
     let next = Next::read(lock.credentials(), recovery.did, console)?;
     let mut identity = place(&args, &recovery, next.as_ref(), &lock, console)?;
-    identity.source = Source::File(lock.credentials().to_path_buf());
+    identity.source = KeySource::File(lock.credentials().to_path_buf());
     let session = open_for(&args.home, &recovery, next.as_ref(), deadline, console)?;
     let mut logs = next.as_ref().map(|next| next.logs.clone()).unwrap_or_default().with(&recovery.logs);
     session.keep_policy_in(&mut logs)?;
@@ -142,14 +142,14 @@ fn place(
     next: Option<&Next>,
     lock: &Lock,
     console: &mut Console,
-) -> Result<Identity> {
+) -> Result<OwnIdentity> {
     let path = lock.credentials();
-    let stand_in = |passphrase| Identity {
+    let stand_in = |passphrase| OwnIdentity {
         did: recovery.did,
         // Stands for the key that is not here; what is written is the new one.
         key: recovery.key.clone(),
         profile: Profile { registered_at: Some(clock::now().as_secs()), ..Profile::default() },
-        source: Source::File(path.to_path_buf()),
+        source: KeySource::File(path.to_path_buf()),
         passphrase,
     };
     if args.set_aside {
@@ -166,7 +166,7 @@ fn place(
         None => identity,
     };
     match &identity.passphrase {
-        None if args.encrypt => Ok(Identity { passphrase: Some(keyfile::new_passphrase()?), ..identity }),
+        None if args.encrypt => Ok(OwnIdentity { passphrase: Some(keyfile::new_passphrase()?), ..identity }),
         _ => Ok(identity),
     }
 }
@@ -186,7 +186,7 @@ fn refuse_other_identity(found: Option<Did>, recovery: &Recovery, path: &Path) -
 struct Recovering<'a> {
     args: &'a Args,
     recovery: &'a Recovery,
-    identity: &'a Identity,
+    identity: &'a OwnIdentity,
     lock: &'a Lock,
     known: &'a Known,
     /// The logs that the new files keep.
@@ -307,18 +307,4 @@ fn since(args: &Args, begun: Option<LeafIndex>, state: &State, size: TreeSize) -
             .hint("name the first entry that is not yours; nothing was changed"));
     }
     Ok(since)
-}
-
-/// Refuses a recovery key that is not the one the DID committed to.
-pub(super) fn refuse_other_key(recovery: &Recovery, state: &State, known: &Known) -> Result<()> {
-    if state.status() == Status::Deactivated {
-        return Err(Failure::new(format!("{} is deactivated, for ever", known.did))
-            .hint("`aip-attest init` makes another"));
-    }
-    if Commitment::to(recovery.key.public_key().as_bytes()) == state.recovery() {
-        return Ok(());
-    }
-    Err(Failure::new(format!("this is not the recovery key of {} any more, or never was", known.did))
-        .because(format!("so says the log `{}`, {}", known.origin, known.as_of()))
-        .hint("each recovery made another one: use the newest"))
 }

@@ -5,9 +5,9 @@ use attestation::message::{
 
 use super::log_args::LogArgs;
 use super::message::{Post, report};
-use crate::keyfile::{self, Identity};
+use crate::keyfile::{self, OwnIdentity};
 use crate::messages::composing::{self, Draft, LIFE};
-use crate::messages::judging::{Again, Judge, Judged, Verdict};
+use crate::messages::judging::{Again, Judged, MailJudge, Verdict};
 use crate::messages::keys::Held;
 use crate::messages::legacy;
 use crate::messages::relay::Relay;
@@ -84,9 +84,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     Ok(sent.exit())
 }
 
-fn judge<'a>(post: &'a Post<'_>, held: Held) -> Judge<'a> {
-    let Identity { did, .. } = post.identity;
-    Judge {
+fn judge<'a>(post: &'a Post<'_>, held: Held) -> MailJudge<'a> {
+    let OwnIdentity { did, .. } = post.identity;
+    MailJudge {
         did: *did,
         held,
         directory: post.directory(),
@@ -156,7 +156,7 @@ fn refuse_legacy(start: &str, waiting: &Waiting, mail: LegacyContent, did: Did) 
 /// The message that is answered, its sender and its group.
 fn answered(
     found: Vec<Waiting>,
-    mut judge: Judge<'_>,
+    mut judge: MailJudge<'_>,
     console: &mut Console,
 ) -> Result<(MessageId, Did, Vec<Did>)> {
     let mut judged = Vec::new();

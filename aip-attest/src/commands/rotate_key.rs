@@ -8,7 +8,7 @@ use super::init::capabilities;
 use super::log_args::HomeArgs;
 use crate::events::{self, Known, Logged, Session};
 use crate::keyfile::next::{Next, Standing, UnderWay};
-use crate::keyfile::{self, Identity};
+use crate::keyfile::{self, OwnIdentity};
 use crate::messages::relay::Relay;
 use crate::report::{Console, Exit, Failure, Result, counted};
 
@@ -123,7 +123,7 @@ pub(super) fn capabilities_of(logged: &Logged) -> Option<Capabilities> {
 /// would read them.
 fn refuse_unread(
     session: &Session,
-    identity: &Identity,
+    identity: &OwnIdentity,
     deadline: Instant,
     console: &mut Console,
 ) -> Result<()> {
@@ -147,7 +147,7 @@ fn refuse_unread(
     }
 }
 
-fn begin(args: &Args, identity: &Identity, next: &Next, known: &Known) -> Result<UnderWay> {
+fn begin(args: &Args, identity: &OwnIdentity, next: &Next, known: &Known) -> Result<UnderWay> {
     let state = known.registered()?;
     let passphrase = identity.passphrase();
     let key = next.key.open(passphrase)?;
@@ -161,7 +161,7 @@ fn begin(args: &Args, identity: &Identity, next: &Next, known: &Known) -> Result
     let event = events::sign(identity.did, &known.origin, rotation, &[&identity.key, &key])?;
     // Nothing is written that could not be logged.
     if state.status() == Status::Active {
-        known.is_current(identity)?;
+        known.require_current(identity)?;
         if Commitment::to(key.public_key().as_bytes()) != state.next() {
             return Err(Failure::new("the next key here is not the one that the DID committed to")
                 .because(format!("so says the log `{}`, {}", known.origin, known.as_of()))

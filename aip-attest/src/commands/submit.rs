@@ -9,8 +9,9 @@ use attestation::receipt::{Receipt, State};
 use serde_json::json;
 
 use crate::artifact::{self, receipts};
+use crate::asking::Contact;
 use crate::events;
-use crate::keyfile::{self, Identity};
+use crate::keyfile::{self, OwnIdentity};
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
 use crate::receipt_file::{self, Place};
@@ -70,7 +71,10 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         // Receipts of several signers in one place are for one log all the same.
         let did = receipts[0].1.did();
         match meet(&args, did, origin.as_deref(), &pins, deadline, console) {
-            Ok(target) => outcomes.extend(submit_to(&target, receipts, &args, &pins, deadline, console)),
+            Ok(target) => {
+                let contact = Contact { target: &target, pins: &pins, deadline };
+                outcomes.extend(submit_to(contact, receipts, &args, console));
+            }
             Err(failure) => {
                 outcomes.extend(
                     receipts.into_iter().map(|(file, _)| (file.path, Outcome::Left(failure.clone()))),
@@ -132,13 +136,12 @@ fn wish(args: &Args, did: Did, origin: Option<&str>, pins: &Pins, console: &mut 
 }
 
 fn submit_to(
-    target: &Target,
+    contact: Contact<'_>,
     receipts: Vec<(InFile, Receipt)>,
     args: &Args,
-    pins: &Pins,
-    deadline: Instant,
     console: &mut Console,
 ) -> Vec<(PathBuf, Outcome)> {
+    let target = contact.target;
     let dids: BTreeSet<Did> = receipts.iter().map(|(_, receipt)| receipt.did()).collect();
     dids.into_iter().for_each(|did| events::home::tell_of_other(did, target, console));
     let (signed, claimed): (Vec<_>, Vec<_>) =
@@ -146,7 +149,7 @@ fn submit_to(
     let claimed = claimed.into_iter().map(|(file, receipt)| (file, Ok(receipt)));
     let (mut jobs, mut sent, mut done) = (Vec::new(), Vec::new(), Vec::new());
     // Once for all: a passphrase takes its time, and its user's. What is pending needs no key.
-    let identity = (!signed.is_empty()).then(|| signer(target, pins, deadline, console));
+    let identity = (!signed.is_empty()).then(|| signer(contact, console));
     let now_claimed =
         identity.as_ref().map_or(Vec::new(), |identity| claim_all(signed, target, args, identity, console));
     for (file, receipt) in claimed.chain(now_claimed) {
@@ -159,18 +162,18 @@ fn submit_to(
         }
     }
     if let (Some(Ok(identity)), false) = (&identity, jobs.is_empty()) {
-        events::register_on_the_way(identity, target, pins, deadline, console);
+        events::register_on_the_way(identity, contact, console);
     }
-    let outcomes = submission::submit(&jobs, target, pins, deadline, console);
+    let outcomes = submission::submit(&jobs, contact, console);
     submission::tell_of_bare(outcomes.iter().filter_map(Outcome::receipt), &target.origin, console);
     done.extend(sent.into_iter().zip(outcomes));
     done
 }
 
 /// Who signs the claims.
-fn signer(target: &Target, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Identity> {
+fn signer(contact: Contact<'_>, console: &mut Console) -> Result<OwnIdentity> {
     let identity = keyfile::load(console)?;
-    events::require_current(&identity, target, pins, deadline, console)?;
+    events::require_current(&identity, contact, console)?;
     Ok(identity)
 }
 
@@ -179,7 +182,7 @@ fn claim_all(
     receipts: Vec<(InFile, Receipt)>,
     target: &Target,
     args: &Args,
-    identity: &Result<Identity>,
+    identity: &Result<OwnIdentity>,
     console: &mut Console,
 ) -> Vec<(InFile, Result<Receipt>)> {
     let visibility = if args.private { Visibility::Private } else { Visibility::Public };
@@ -198,7 +201,12 @@ fn claim_all(
 }
 
 /// A signed receipt with a claim for the log.
-fn claim(receipt: Receipt, identity: &Identity, target: &Target, visibility: Visibility) -> Result<Receipt> {
+fn claim(
+    receipt: Receipt,
+    identity: &OwnIdentity,
+    target: &Target,
+    visibility: Visibility,
+) -> Result<Receipt> {
     let key = identity.key.public_key();
     let cannot = || Failure::new("cannot claim the receipt");
     if identity.did != receipt.did() {

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;
 use tlog::{LeafIndex, encoding};
 
+use crate::asking::Contact;
 use crate::clock;
 use crate::durable::{self, Readers};
-use crate::patience::Patience;
 use crate::policy_file::trust::{Stated, Trust};
-use crate::policy_file::{self, PolicyFile, Source, pins::Pins};
+use crate::policy_file::{self, PolicyFile, PolicySource, pins::Pins};
 use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::scoring::age::{self, MaxAge};
 use crate::scoring::{self, Basis, Flags, RootSource};
@@ -115,7 +115,7 @@ impl Judged {
     /// Which policy judged, and whose word that is.
     pub(super) fn policy_words(&self) -> String {
         match &self.policy.source {
-            source @ Source::Fixed(_) => source.to_string(),
+            source @ PolicySource::Fixed(_) => source.to_string(),
             source if self.is_fixed => format!("{source}, pinned by policy-sha256"),
             source => source.to_string(),
         }
@@ -164,7 +164,7 @@ pub(super) fn judge(
             .warn(format!("more vouches lead to {did} than one search looks at: there may be a better path"));
     }
     let has_threshold = flags.threshold.or(policy.trust.scoring.threshold).is_some();
-    let is_believed = !matches!(policy.source, Source::Log(_));
+    let is_believed = !matches!(policy.source, PolicySource::Log(_));
     let is_fixed = asked.fingerprint.is_some();
     let max_age = policy.trust.max_checkpoint_age();
     let settings = settings_that_count(&policy.trust, flags, roots);
@@ -213,12 +213,12 @@ fn reach(did: Did, asked: &Asked, flags: &Flags, pins: &Pins, console: &mut Cons
                 .with_fingerprint(asked.fingerprint);
             let target = wish.meet(pins, deadline, console)?;
             let (params, roots) = scoring::params(flags, &target.judge.trust.scoring, console)?;
-            let mut patience = Patience::until(deadline);
+            let mut inquiry = Contact { target: &target, pins, deadline }.inquire(console);
             let basis = if asked.sync {
                 let asserted = evidence.as_ref().map(|path| Asserted::read(path, &target.judge.policy));
-                Basis::of_whole_log(&target, did, asserted.transpose()?, pins, &mut patience, console)?
+                Basis::of_whole_log(did, asserted.transpose()?, &mut inquiry)?
             } else {
-                Basis::of_log(&target, did, &params, pins, &mut patience, console)?
+                Basis::of_log(did, &params, &mut inquiry)?
             };
             Ok(Reached { basis, policy: target.judge, params, roots })
         }

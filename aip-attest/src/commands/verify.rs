@@ -25,7 +25,7 @@ use crate::receipt_file::{Listings, Shelf};
 use crate::report::{Console, Exit, Result};
 pub(super) use demands::{Demands, Naming};
 pub(super) use found::Found;
-use judge::Judge;
+use judge::ReceiptJudge;
 use later::Later;
 use text::Detail;
 
@@ -127,7 +127,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     if args.bundle.is_asked() {
         return bundle::run(&args, console);
     }
-    let mut judge = Judge {
+    let mut judge = ReceiptJudge {
         wanted: if args.any_signer { None } else { Some(args.signer.clone()) },
         demands: args.demands.to_checks(args.max_age),
         naming: Naming::Found,
@@ -192,7 +192,7 @@ pub(super) struct Wish {
 pub(super) fn for_gate(wish: Wish, selection: Selection, pins: Pins, console: &mut Console) -> Vec<Found> {
     let kind = wish.demands.predicate_type.clone().unwrap_or_else(|| predicate::PROVENANCE.to_owned());
     let demands = Demands { predicate_type: Some(kind.clone()), ..wish.demands };
-    let mut judge = Judge {
+    let mut judge = ReceiptJudge {
         wanted: Some(vec![wish.signer.did]),
         demands: demands.to_checks(wish.max_age),
         naming: wish.naming,
@@ -214,7 +214,7 @@ pub(super) fn for_gate(wish: Wish, selection: Selection, pins: Pins, console: &m
 
 /// Judges every artifact, and says of everything that is named and cannot be judged why not: one that is not there
 /// must not keep the others from being found false.
-fn judge_all(selection: Selection, judge: &mut Judge, console: &mut Console) -> Vec<Found> {
+fn judge_all(selection: Selection, judge: &mut ReceiptJudge, console: &mut Console) -> Vec<Found> {
     judge.digests = selection.artifacts.iter().flatten().map(|hashed| hashed.sha256).collect();
     let judge_one = |artifact| match artifact {
         Ok(hashed) => judge.judge(hashed, console),

@@ -10,7 +10,7 @@ use crate::events::home::{self, Meant};
 use crate::events::{Known, Session};
 use crate::keyfile::credentials::Profile;
 use crate::keyfile::next::Next;
-use crate::keyfile::{self, Identity, Source, Stored};
+use crate::keyfile::{self, KeySource, OwnIdentity, Stored};
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
 use crate::report::{Console, Exit, Failure, Result};
@@ -47,13 +47,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let who = Who::find(console)?;
     let known = ask(&args, &who, console);
-    let is_current = match (&who.identity, &known) {
-        (Some(identity), Ok(Some(known))) => known.is_current(identity),
+    let current = match (&who.identity, &known) {
+        (Some(identity), Ok(Some(known))) => known.require_current(identity),
         // With no log to ask, only the first key proves whose it is.
         (Some(identity), Ok(None)) => identity.require_genesis(),
         (Some(_), Err(_)) | (None, _) => Ok(()),
     };
-    let is_ours = who.is_ours(&known);
+    let ours = who.require_ours(&known);
     if args.json {
         console.json(&who.to_json(&known));
     } else {
@@ -62,7 +62,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
             Ok(Some(known)) => {
                 print_state(known, console);
                 if who.identity.is_some() && known.state.is_some() {
-                    let which = if is_current.is_ok() { "this one" } else { "another one" };
+                    let which = if current.is_ok() { "this one" } else { "another one" };
                     console.line(format!("Current key: {which}"));
                 }
             }
@@ -78,9 +78,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
         }
         who.tell_of_keys(console);
     }
-    is_ours?;
+    ours?;
     known.map_err(unknown)?;
-    is_current.map(|()| Exit::Yes)
+    current.map(|()| Exit::Yes)
 }
 
 /// Also a log that is caught in a lie leaves this question open: exit code 2.
@@ -125,10 +125,10 @@ struct Who {
     did_key: Option<String>,
     public_key: Option<String>,
     profile: Profile,
-    source: Source,
+    source: KeySource,
     encrypted: bool,
     /// The key, where nobody has to open it.
-    identity: Option<Identity>,
+    identity: Option<OwnIdentity>,
     /// What lies beside the file.
     next: Result<Option<Next>>,
 }
@@ -148,7 +148,7 @@ impl Who {
                         did_key: None,
                         public_key: None,
                         profile: Profile::default(),
-                        source: Source::File(path),
+                        source: KeySource::File(path),
                         encrypted: true,
                         identity: None,
                         next,
@@ -172,13 +172,13 @@ impl Who {
     }
 
     /// Whether the log's inception is the one of the keys here.
-    fn is_ours(&self, known: &Result<Option<Known>>) -> Result<()> {
+    fn require_ours(&self, known: &Result<Option<Known>>) -> Result<()> {
         match (&self.next, known) {
             (Ok(Some(next)), Ok(Some(known))) => {
                 // A key that was never registered is the first one, also where it stays locked.
                 let is_genesis =
-                    self.identity.as_ref().map_or(next.registered.is_none(), Identity::is_genesis);
-                known.is_ours(next, is_genesis)
+                    self.identity.as_ref().map_or(next.registered.is_none(), OwnIdentity::is_genesis);
+                known.require_ours(next, is_genesis)
             }
             // Told with the keys, or with the log.
             _ => Ok(()),
@@ -200,7 +200,7 @@ impl Who {
 
     /// What of the DID's future is here.
     fn tell_of_keys(&self, console: &mut Console) {
-        if self.source == Source::Environment {
+        if self.source == KeySource::Environment {
             console.note("from the environment: the next key is elsewhere, so that nothing here can rotate or register");
             return;
         }

@@ -18,7 +18,7 @@ use crate::report::{Failure, Result};
 
 /// What a file system can do. A field is exchanged in tests only.
 #[derive(Clone, Copy)]
-pub struct Disk {
+pub(crate) struct Disk {
     pub(crate) exchange: fn(&Path, &Path) -> io::Result<()>,
     /// Gives a file that has a name a second one, or another one, where nothing is.
     pub(crate) link: fn(&Path, &Path) -> io::Result<()>,
@@ -26,7 +26,7 @@ pub struct Disk {
 
 /// What came of [`Disk::swap`].
 #[derive(Debug, Eq, PartialEq)]
-pub enum Swapped {
+pub(crate) enum Swapped {
     /// The staged file has the place; what was there is the file named here.
     Done(PathBuf),
     /// Nothing is there any more, and nothing was changed.
@@ -38,25 +38,25 @@ pub enum Swapped {
 
 impl Disk {
     /// The one that the system has.
-    pub const SYSTEM: Self = Self { exchange: system::exchange, link };
+    pub(crate) const SYSTEM: Self = Self { exchange: system::exchange, link };
 
     /// One that has neither exchange nor second names, such as a FAT stick.
     #[cfg(test)]
-    pub const PLAIN: Self = Self {
+    pub(crate) const PLAIN: Self = Self {
         exchange: |_, _| Err(ErrorKind::Unsupported.into()),
         link: |_, _| Err(ErrorKind::Unsupported.into()),
     };
 
     /// One that has second names and no exchange, such as NFS.
     #[cfg(test)]
-    pub const WITHOUT_EXCHANGE: Self = Self {
+    pub(crate) const WITHOUT_EXCHANGE: Self = Self {
         exchange: |_, _| Err(ErrorKind::Unsupported.into()),
         link: |from, to| fs::hard_link(from, to),
     };
 
     /// Gives the staged file `staged` the name `path`, where nothing is; `false` if something is, and the staged file
     /// stays where it was. Who is told `true` waits for the folder.
-    pub fn put_new(self, staged: &Path, path: &Path) -> io::Result<bool> {
+    pub(crate) fn put_new(self, staged: &Path, path: &Path) -> io::Result<bool> {
         let put = match (self.link)(staged, path) {
             // A medium that can do neither: until all is written, others see the beginning of the file.
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -76,7 +76,7 @@ impl Disk {
 
     /// Puts the staged file `staged` in the place of what is at `path`. Where the disk cannot exchange two files, what
     /// was there is for a moment only at `aside`, a name that nobody else uses: a crash leaves it there.
-    pub fn swap(self, staged: &Path, path: &Path, aside: &Path) -> io::Result<Swapped> {
+    pub(crate) fn swap(self, staged: &Path, path: &Path, aside: &Path) -> io::Result<Swapped> {
         match (self.exchange)(staged, path) {
             Ok(()) => return Ok(Swapped::Done(staged.to_path_buf())),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Swapped::Gone),
@@ -100,7 +100,7 @@ impl Disk {
 
 /// Writes each of `files` beside its place, synced, and answers their names in the same order. Makes the folders. Many
 /// take the time of a few.
-pub fn stage_all(files: &[(&Path, &[u8])]) -> Result<Vec<PathBuf>> {
+pub(crate) fn stage_all(files: &[(&Path, &[u8])]) -> Result<Vec<PathBuf>> {
     let folders: BTreeSet<&Path> = files.iter().map(|(path, _)| folder_of(path)).collect();
     folders.iter().try_for_each(|folder| create_folder(folder, Readers::Everyone))?;
     let stage = |(path, bytes): &(&Path, &[u8])| {
@@ -132,14 +132,14 @@ pub fn stage_all(files: &[(&Path, &[u8])]) -> Result<Vec<PathBuf>> {
 }
 
 /// Waits until the names in the folders of `paths` are on the disk.
-pub fn sync_folders<'p>(paths: impl Iterator<Item = &'p Path>) -> Result<()> {
+pub(crate) fn sync_folders<'p>(paths: impl Iterator<Item = &'p Path>) -> Result<()> {
     let folders: BTreeSet<&Path> = paths.map(folder_of).collect();
     let sync = |folder: &Path| sync_folder(folder).map_err(|source| cannot_write(folder).caused_by(source));
     folders.into_iter().try_for_each(sync)
 }
 
 /// Takes what is at `path` in hand, whatever it is: its name from now on; `None` if nothing is there.
-pub fn take(path: &Path) -> Result<Option<PathBuf>> {
+pub(crate) fn take(path: &Path) -> Result<Option<PathBuf>> {
     let taken = temporary_name(path)?;
     match rename(path, &taken) {
         Ok(()) => Ok(Some(taken)),

@@ -13,26 +13,24 @@ use attestation::event::{Event, PendingEvent};
 use tlog::LeafIndex;
 
 use super::{Known, Logged, Sent, Session, home, known, send};
-use crate::keyfile::Identity;
+use crate::asking::Contact;
+use crate::keyfile::OwnIdentity;
 use crate::keyfile::lock::Lock;
 use crate::keyfile::logs::KeptLog;
 use crate::keyfile::next::{Next, Standing, UnderWay};
-use crate::policy_file::pins::Pins;
 use crate::report::{Console, Failure, Result, printable};
 use crate::submission::refusal;
-use crate::target::Target;
 
 impl Session {
     /// Logs the inception of the DID that these keys are for, unless the log has it.
-    pub fn register(
+    pub(crate) fn register(
         &self,
-        identity: &Identity,
+        identity: &OwnIdentity,
         lock: &Lock,
         next: Next,
         console: &mut Console,
     ) -> Result<LeafIndex> {
-        let Self { target, pins, deadline, own } = self;
-        register(identity, lock, next, &Way { target, pins, deadline: *deadline, own: own.as_ref() }, console)
+        register(identity, lock, next, self.contact(), self.own.as_ref(), console)
     }
 
     /// Brings the change of keys that lies on disk to its end: sends it, unless the log has it by `known`, then lets the
@@ -40,9 +38,9 @@ impl Session {
     ///
     /// A rotation that the log refuses is taken off the disk: the next one is made anew, by what the log says then. Its
     /// keys are kept in a copy, and [`Known::given_up`] finds them, should the log have lied.
-    pub fn finish_change(
+    pub(crate) fn finish_change(
         &self,
-        identity: &Identity,
+        identity: &OwnIdentity,
         lock: &Lock,
         next: Next,
         known: &Known,
@@ -53,7 +51,7 @@ impl Session {
         under_way.key.open(identity.passphrase())?;
         let logged = match known.change(under_way) {
             Some(logged) => logged,
-            None => match send(&under_way.event, &self.target, &self.pins, self.deadline, console) {
+            None => match send(&under_way.event, self.contact(), console) {
                 // In the tree is not in force: the keys follow what the log's state says.
                 Ok(Sent::Logged(_)) => {
                     match self.known(identity.did, console).map(|now| now.change(under_way)) {
@@ -91,14 +89,14 @@ impl Session {
     }
 
     /// Warns of an event in one of two logs: the other one goes on without it, and `there` says how.
-    pub fn warn_of_other_home(&self, elsewhere: Option<&str>, there: &str, console: &mut Console) {
+    pub(crate) fn warn_of_other_home(&self, elsewhere: Option<&str>, there: &str, console: &mut Console) {
         if let Some(other) = elsewhere {
             console.warn(format!("the DID is registered in `{other}` too: there {there}"));
         }
     }
 
     /// The credentials follow a change that the log has. Answers what comes next now.
-    pub fn follow(&self, identity: &Identity, lock: &Lock, next: Next) -> Result<Next> {
+    pub(crate) fn follow(&self, identity: &OwnIdentity, lock: &Lock, next: Next) -> Result<Next> {
         let under_way = next.under_way.as_ref().expect("the caller began a change");
         // From here on the old key counts for nothing. A crash before the next line leaves credentials with it, and
         // the file of the change beside them.
@@ -133,7 +131,7 @@ fn give_up(next: Next, lock: &Lock, failure: Failure, console: &mut Console) -> 
 impl Known {
     /// The change, if the log has it: its current and its next key are those of the change, whichever event made them so
     /// and whatever came behind.
-    pub fn change(&self, under_way: &UnderWay) -> Option<Logged> {
+    pub(crate) fn change(&self, under_way: &UnderWay) -> Option<Logged> {
         let state = self.state.as_ref()?;
         if under_way.standing(state, &self.origin) != Standing::Logged {
             return None;
@@ -144,14 +142,14 @@ impl Known {
 
     /// Of the changes that were given up here, the one that the log has all the same. It begins with the keys at hand:
     /// one that was followed before is no news, whatever old state the log shows.
-    pub fn given_up(&self, lock: &Lock, at_hand: &Next) -> Option<Next> {
+    pub(crate) fn given_up(&self, lock: &Lock, at_hand: &Next) -> Option<Next> {
         Next::kept(lock, self.did)
             .filter(|kept| kept.next == at_hand.next)
             .find(|kept| kept.under_way.as_ref().is_some_and(|under_way| self.change(under_way).is_some()))
     }
 
     /// The log shows an older state than a change that was begun here was made on.
-    pub fn is_behind(&self, under_way: &UnderWay) -> Failure {
+    pub(crate) fn is_behind(&self, under_way: &UnderWay) -> Failure {
         Failure::new(format!(
             "the log `{}` shows an older state of {} than it did before",
             self.origin, self.did
@@ -167,24 +165,17 @@ impl Known {
     }
 }
 
-/// Where an inception goes.
-struct Way<'a> {
-    target: &'a Target,
-    pins: &'a Pins,
-    deadline: Instant,
-    /// The log as its owner says that it is.
-    own: Option<&'a KeptLog>,
-}
-
-/// Logs the inception, unless the log has one; notes in the next key's file which log it was.
+/// Logs the inception, unless the log has one; notes in the next key's file which log it was, and the log as its owner
+/// says that it is: `own`.
 fn register(
-    identity: &Identity,
+    identity: &OwnIdentity,
     lock: &Lock,
     next: Next,
-    way: &Way<'_>,
+    contact: Contact<'_>,
+    own: Option<&KeptLog>,
     console: &mut Console,
 ) -> Result<LeafIndex> {
-    let Way { target, pins, deadline, own } = *way;
+    let target = contact.target;
     let event = Event::about_itself(identity.did, target.origin.as_str(), next.inception(&identity.key))
         .and_then(|event| PendingEvent::sign(event, &[&identity.key]))
         .map_err(|error| Failure::new("cannot make the inception").caused_by(error))?;
@@ -199,7 +190,7 @@ fn register(
         next.write(lock)?;
     }
     // The same keys always make the same inception: a second try meets the first.
-    let failure = match send(&event, target, pins, deadline, console) {
+    let failure = match send(&event, contact, console) {
         Ok(Sent::Logged(logged)) => {
             // A DID that has a home keeps it.
             let registered = next.registered.clone().or_else(|| Some(target.origin.clone()));
@@ -212,20 +203,15 @@ fn register(
         Err(failure) => failure,
     };
     // Refused because another inception is there: whose it is matters more.
-    known(identity.did, target, pins, deadline, console)
-        .map_or(Ok(()), |known| known.is_ours(&next, identity.is_genesis()))?;
+    known(identity.did, contact, console)
+        .map_or(Ok(()), |known| known.require_ours(&next, identity.is_genesis()))?;
     Err(failure)
 }
 
 /// Registers on the way, where the first submission comes from the machine that holds the next key, and more than a
 /// checkout says which log that is. What does not come off leaves the DID bare for now, and that is said.
-pub fn register_on_the_way(
-    identity: &Identity,
-    target: &Target,
-    pins: &Pins,
-    deadline: Instant,
-    console: &mut Console,
-) {
+pub(crate) fn register_on_the_way(identity: &OwnIdentity, contact: Contact<'_>, console: &mut Console) {
+    let Contact { target, pins, deadline } = contact;
     let Some(credentials) = identity.file().filter(|_| identity.is_genesis()) else { return };
     let own = home::own_word(target, pins.of_origin(&target.origin).map(KeptLog::of_pin).next());
     // Never in a second log: its state there would be another one, and only its owner can want that.
@@ -253,8 +239,7 @@ pub fn register_on_the_way(
         let Some(next) = Next::read(credentials, identity.did, console)?.filter(waits) else {
             return Ok(None);
         };
-        let way = Way { target, pins, deadline, own: own.as_ref() };
-        register(identity, &lock, next, &way, console).map(Some)
+        register(identity, &lock, next, contact, own.as_ref(), console).map(Some)
     };
     match register() {
         Ok(None) => {}

@@ -15,12 +15,12 @@ use crate::keyfile;
 use crate::keyfile::logs::{self, Difference, KeptLog, KeptLogs};
 use crate::keyfile::next::Next;
 use crate::policy_file::pins::Pins;
-use crate::policy_file::{self, PolicyFile, Source};
+use crate::policy_file::{self, PolicyFile, PolicySource};
 use crate::report::{Console, Failure, Result};
 use crate::target::{Target, Wish};
 
 /// What a command says about the log that it means, and what is known of it.
-pub struct Meant<'a> {
+pub(crate) struct Meant<'a> {
     /// `--log`.
     pub log: Option<&'a str>,
     /// `--policy`.
@@ -37,7 +37,7 @@ pub struct Meant<'a> {
 
 impl Session {
     /// Meets the log that is meant, refuses another one, and says which it is.
-    pub fn open_at_home(meant: &Meant<'_>, deadline: Instant, console: &mut Console) -> Result<Self> {
+    pub(crate) fn open_at_home(meant: &Meant<'_>, deadline: Instant, console: &mut Console) -> Result<Self> {
         let pins = Pins::load()?;
         let named = policy_file::named(meant.policy, &pins, console)?;
         let is_named = meant.log.is_some() || environment::var("AIP_LOG_URL")?.is_some();
@@ -74,7 +74,7 @@ pub(super) fn is_other(next: &Next, target: &Target) -> bool {
 }
 
 /// Says where something of a DID goes to another log than its home, if that is known here. Nothing forbids it.
-pub fn tell_of_other(did: Did, target: &Target, console: &mut Console) {
+pub(crate) fn tell_of_other(did: Did, target: &Target, console: &mut Console) {
     // What cannot be read says so where it is needed.
     let next = keyfile::place().ok().and_then(|place| Next::peek(&place, did).ok().flatten());
     let Some(next) = next else { return };
@@ -93,7 +93,7 @@ pub fn tell_of_other(did: Did, target: &Target, console: &mut Console) {
 /// The log for what `did` signed: the one that is named or pinned, else its home, which the next key's file keeps by the
 /// owner's own word. A policy of a checkout names a log, so that the home is not taken then. `claimed`: what was signed is
 /// for this log, and goes to no other.
-pub fn wish_for(
+pub(crate) fn wish_for(
     did: Did,
     claimed: Option<&str>,
     log: Option<&str>,
@@ -127,14 +127,14 @@ fn wish_home(home: &KeptLog, named: Option<PolicyFile>, pins: &Pins) -> Result<W
             policy: home.policy.clone(),
             text: home.text.clone(),
             trust: pins.settings()?,
-            source: Source::Kept(origin.to_owned()),
+            source: PolicySource::Kept(origin.to_owned()),
         },
     };
     Wish::known(pin.map_or(&home.url, |pin| &pin.url), judge, origin)
 }
 
 fn is_of_checkout(policy: &PolicyFile) -> bool {
-    matches!(policy.source, Source::WorkingTree(_))
+    matches!(policy.source, PolicySource::WorkingTree(_))
 }
 
 /// What the policy that judges is held against: what the key's files keep of a log of this name, else its pins, else what
@@ -218,7 +218,7 @@ fn other(known: &KeptLog, difference: &Difference, target: &Target) -> Failure {
     };
     let failure = failure.because("nothing was changed");
     match target.judge.source {
-        Source::WorkingTree(_) => failure
+        PolicySource::WorkingTree(_) => failure
             .hint("the checkout is somebody else's word: give the command outside of it, or name a policy with --policy"),
         _ => failure,
     }

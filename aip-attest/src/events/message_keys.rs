@@ -9,14 +9,14 @@ use attestation::message::{Keys, LoggedKeys, Recipient};
 
 use super::{Known, Logged, Sent, Session, send};
 use crate::clock;
-use crate::keyfile::Identity;
+use crate::keyfile::OwnIdentity;
 use crate::patience::Patience;
 use crate::report::{Console, Failure, Result};
 use crate::submission::refusal;
 use crate::word::fresh_evidence;
 
 /// How messages reach a DID, by what its log says now, verified.
-pub struct Reached {
+pub(crate) struct Reached {
     /// Its state.
     pub known: Known,
     recipient: Recipient,
@@ -26,7 +26,7 @@ pub struct Reached {
 
 impl Reached {
     /// The keys to which a message is sealed at this moment.
-    pub fn keys(&self) -> Result<Keys> {
+    pub(crate) fn keys(&self) -> Result<Keys> {
         self.recipient.keys(clock::now_millis()).map_err(|error| {
             Failure::new(format!("no message reaches {}", self.known.did)).caused_by(error).because(format!(
                 "so says the log `{}`, {}",
@@ -37,7 +37,7 @@ impl Reached {
     }
 
     /// The keys that count and have not ended, with their ends; none if it is the identity key.
-    pub fn set(&self) -> Vec<DatedKey> {
+    pub(crate) fn set(&self) -> Vec<DatedKey> {
         let now = clock::now_millis();
         let counting = self.recipient.last();
         counting.map_or_else(Vec::new, |last| {
@@ -56,10 +56,9 @@ impl Reached {
 
 impl Session {
     /// How messages reach a registered DID.
-    pub fn reached(&self, did: Did, console: &mut Console) -> Result<Reached> {
-        let mut patience = Patience::until(self.deadline);
+    pub(crate) fn reached(&self, did: Did, console: &mut Console) -> Result<Reached> {
         let query = EvidenceQuery::messages(did);
-        let (_, proven) = fresh_evidence::fetch(&self.target, &query, &self.pins, &mut patience, console)?;
+        let (_, proven) = fresh_evidence::fetch(&query, &mut self.contact().inquire(console))?;
         let known = Known::of(did, &proven)?;
         known.registered()?;
         let lacking =
@@ -73,9 +72,9 @@ impl Session {
 
     /// Says the DID's message keys: `make` gets the set that counts now and answers the one that comes. Where another device
     /// was first, it is made again behind that one, until the time is up.
-    pub fn say_message_keys(
+    pub(crate) fn say_message_keys(
         &self,
-        identity: &Identity,
+        identity: &OwnIdentity,
         mut make: impl FnMut(&Reached) -> Result<Vec<DatedKey>>,
         console: &mut Console,
     ) -> Result<Logged> {
@@ -84,7 +83,7 @@ impl Session {
             let reached = self.reached(identity.did, console)?;
             let keys = ordered(make(&reached)?)?;
             let event = self.message_keys_event(identity, &reached, keys)?;
-            let problem = match send(&event, &self.target, &self.pins, self.deadline, console)? {
+            let problem = match send(&event, self.contact(), console)? {
                 Sent::Logged(logged) => return Ok(*logged),
                 Sent::Refused(problem) if problem.rule == ORDER => problem,
                 Sent::Refused(problem) => return Err(refusal(&problem)),
@@ -98,7 +97,7 @@ impl Session {
 
     fn message_keys_event(
         &self,
-        identity: &Identity,
+        identity: &OwnIdentity,
         reached: &Reached,
         keys: Vec<DatedKey>,
     ) -> Result<PendingEvent> {
@@ -111,7 +110,7 @@ impl Session {
         let event = Event::message_keys(identity.did, self.origin(), said)
             .and_then(|event| PendingEvent::sign(event, &[&identity.key]))
             .map_err(|error| cannot().caused_by(error))?;
-        reached.known.is_current(identity)?;
+        reached.known.require_current(identity)?;
         check_message_keys_signer(reached.known.state.as_ref(), &event).map_err(|error| {
             Failure::new("this key may not log message keys").caused_by(error).because(format!(
                 "so says the log `{}`, {}",

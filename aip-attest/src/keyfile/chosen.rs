@@ -15,11 +15,11 @@ use crate::report::{Failure, Result};
 
 /// What this user calls an identity on this machine.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Name(String);
+pub(crate) struct Name(String);
 
 impl Name {
     /// The name.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -47,12 +47,12 @@ impl FromStr for Name {
 }
 
 /// Acts as the identity of this name from now on, as `--as` asks. Once a process, before an identity is looked for.
-pub fn choose(name: Name) {
+pub(crate) fn choose(name: Name) {
     let _ = BY_FLAG.set(name);
 }
 
 /// The name that `--as` gave.
-pub fn by_flag() -> Option<&'static Name> {
+pub(crate) fn by_flag() -> Option<&'static Name> {
     BY_FLAG.get()
 }
 
@@ -88,7 +88,7 @@ pub(super) fn credentials() -> Result<Option<PathBuf>> {
 }
 
 /// The names of the identities that are here.
-pub fn names() -> Vec<Name> {
+pub(crate) fn names() -> Vec<Name> {
     let entries = folder().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
     let has_key = |entry: &fs::DirEntry| entry.path().join("credentials.json").is_file();
     let names = entries.filter(has_key).filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -104,7 +104,7 @@ fn folder() -> Option<PathBuf> {
 static BY_FLAG: OnceLock<Name> = OnceLock::new();
 
 /// The variable that says what `--as` says.
-pub const VARIABLE: &str = "AIP_AS";
+pub(crate) const VARIABLE: &str = "AIP_AS";
 
 const MAX_NAME_BYTES: usize = 32;
 

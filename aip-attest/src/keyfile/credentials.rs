@@ -16,11 +16,10 @@ use tlog::encoding;
 use tlog::key::Ed25519PrivateKey;
 use zeroize::Zeroizing;
 
-use super::Stored;
-use super::encrypted::{self, Encrypted};
+use super::passphrase_box::NotOpened;
 
 /// What a plain file holds. The DID is what the file says: not yet compared with the key.
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// The DID in the file.
     pub did: String,
     /// The key.
@@ -31,7 +30,7 @@ pub struct Credentials {
 
 /// What a credentials file says beside DID and key. It stays in the file: no entry carries it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Profile {
+pub(crate) struct Profile {
     /// Where the signer is at home, such as `github`.
     pub platform: Option<String>,
     /// Its name there.
@@ -40,31 +39,9 @@ pub struct Profile {
     pub registered_at: Option<u64>,
 }
 
-/// Reads a credentials file, plain or encrypted; `None` if it has no DID or no key.
-pub fn parse(bytes: &[u8]) -> Result<Option<Stored>, CredentialsError> {
-    let file: File = serde_json::from_slice(bytes).map_err(|error| CredentialsError::json(&error))?;
-    match file.format.as_deref() {
-        None => {}
-        Some(encrypted::FORMAT) => {
-            return Encrypted::from_file(file).map(|file| Some(Stored::Encrypted(file)));
-        }
-        Some(other) => return Err(CredentialsError::Format(other.to_owned())),
-    }
-    let (Some(did), Some(key)) = (file.did, file.private_key) else { return Ok(None) };
-    let key = decode_private_key(&key.0)?;
-    if let Some(public) = file.public_key.filter(|public| !public.is_empty())
-        && decode(&public).as_deref().map(Vec::as_slice) != Some(key.public_key().as_bytes())
-    {
-        return Err(CredentialsError::PublicKey);
-    }
-    let profile =
-        Profile { platform: file.platform, username: file.username, registered_at: file.registered_at };
-    Ok(Some(Stored::Plain(Box::new(Credentials { did, key, profile }))))
-}
-
 /// Reads a private key as any tool of this family spells it: hex or base64 (spaces around are ignored), of
 /// the 32-byte seed, or of seed and public key. The error never repeats the text.
-pub fn decode_private_key(text: &str) -> Result<Ed25519PrivateKey, CredentialsError> {
+pub(crate) fn decode_private_key(text: &str) -> Result<Ed25519PrivateKey, CredentialsError> {
     let bytes = decode(text).ok_or(CredentialsError::PrivateKeyEncoding)?;
     let (seed, public) = match bytes.len() {
         32 => (&bytes[..], None),
@@ -80,12 +57,12 @@ pub fn decode_private_key(text: &str) -> Result<Ed25519PrivateKey, CredentialsEr
 }
 
 /// The text of a private key as files and secrets carry it: base64 of the seed.
-pub fn encode_private_key(key: &Ed25519PrivateKey) -> Zeroizing<String> {
+pub(crate) fn encode_private_key(key: &Ed25519PrivateKey) -> Zeroizing<String> {
     Zeroizing::new(encoding::base64(&*key.seed()))
 }
 
 /// The plain file of an identity, indented, members in the Python client's order.
-pub fn to_plain(did: Did, key: &Ed25519PrivateKey, profile: &Profile) -> Zeroizing<String> {
+pub(crate) fn to_plain(did: Did, key: &Ed25519PrivateKey, profile: &Profile) -> Zeroizing<String> {
     let mut members = members(did, key, profile);
     let order = ["did", "public_key", "private_key", "platform", "username", "registered_at"];
     members.sort_by_key(|(name, _)| order.iter().position(|known| known == name));
@@ -143,7 +120,7 @@ fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 /// The members of either form that are read here.
 #[derive(serde::Deserialize)]
 pub(super) struct File {
-    format: Option<String>,
+    pub(super) format: Option<String>,
     pub(super) did: Option<String>,
     private_key: Option<Secret>,
     public_key: Option<String>,
@@ -156,6 +133,33 @@ pub(super) struct File {
     pub(super) salt: Option<String>,
     pub(super) ciphertext: Option<String>,
 }
+
+impl File {
+    /// Reads a credentials file.
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, CredentialsError> {
+        serde_json::from_slice(bytes).map_err(|error| CredentialsError::json(&error))
+    }
+
+    /// What a plain file holds; `None` if it has no DID or no key.
+    pub(super) fn plain(self) -> Result<Option<Credentials>, CredentialsError> {
+        if let Some(format) = self.format {
+            return Err(CredentialsError::Format(format));
+        }
+        let (Some(did), Some(key)) = (self.did, self.private_key) else { return Ok(None) };
+        let key = decode_private_key(&key.0)?;
+        if let Some(public) = self.public_key.filter(|public| !public.is_empty())
+            && decode(&public).as_deref().map(Vec::as_slice) != Some(key.public_key().as_bytes())
+        {
+            return Err(CredentialsError::PublicKey);
+        }
+        let profile =
+            Profile { platform: self.platform, username: self.username, registered_at: self.registered_at };
+        Ok(Some(Credentials { did, key, profile }))
+    }
+}
+
+/// The `format` of an encrypted file. A plain one has none.
+pub(super) const ENCRYPTED: &str = "aip-encrypted-v1";
 
 /// A string that is wiped when it is dropped.
 pub(super) struct Secret(pub(super) Zeroizing<String>);
@@ -171,12 +175,9 @@ impl<'de> Deserialize<'de> for Secret {
 
 /// Why a credentials file was refused. No message repeats a secret.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum CredentialsError {
-    /// The passphrase is wrong, or the file was altered.
-    #[error("the passphrase does not open it, or it was altered")]
-    Decryption,
+pub(crate) enum CredentialsError {
     /// A `format` that is not known here.
-    #[error("its format `{0}` is not `{format}`", format = encrypted::FORMAT)]
+    #[error("its format `{0}` is not `{format}`", format = ENCRYPTED)]
     Format(String),
     /// Not JSON of this shape.
     #[error("it is no JSON object with a `did` and a `private_key`: line {line} column {column}")]
@@ -189,6 +190,9 @@ pub enum CredentialsError {
     /// A member of an encrypted file is missing or malformed.
     #[error("`{0}` of an encrypted file is missing or malformed")]
     Member(&'static str),
+    /// The passphrase is wrong, or the file was altered.
+    #[error(transparent)]
+    NotOpened(#[from] NotOpened),
     /// Neither hex nor base64.
     #[error("the private key is neither base64 nor hex")]
     PrivateKeyEncoding,
@@ -262,26 +266,8 @@ mod tests {
              \"username\": \"\\u00e9\\\"\\u4e16\\ud83d\\ude00\\u007f\",\n  \"registered_at\": 1760000000\n}}\n"
         );
         assert_eq!(*file, want);
-        let Ok(Some(Stored::Plain(read))) = parse(file.as_bytes()) else { panic!("a plain file") };
+        let read = File::read(file.as_bytes()).and_then(File::plain).expect("read").expect("a plain file");
         assert_eq!(read.profile, profile);
         assert_eq!(read.key.public_key(), key.public_key());
-    }
-
-    #[test]
-    fn other_files_do_not_count_or_are_refused_without_repeating_them() {
-        for (file, want) in [
-            ("{}", Ok(())),
-            (r#"{"did":"x"}"#, Ok(())),
-            (r#"{"private_key":"x"}"#, Ok(())),
-            ("", Err(CredentialsError::Json { line: 1, column: 0 })),
-            (r#"{"private_key":5}"#, Err(CredentialsError::Json { line: 1, column: 17 })),
-            (r#"{"did":"x","private_key":"#, Err(CredentialsError::Json { line: 1, column: 25 })),
-            (r#"{"did":"x","private_key":"s3cret"}"#, Err(CredentialsError::PrivateKeyEncoding)),
-            (r#"{"format":"v9"}"#, Err(CredentialsError::Format("v9".into()))),
-            (r#"{"format":"aip-encrypted-v1","did":"x"}"#, Err(CredentialsError::Member("salt"))),
-        ] {
-            let got = parse(file.as_bytes());
-            assert_eq!(got.map(|found| assert!(found.is_none())), want, "{file}");
-        }
     }
 }

@@ -2,30 +2,23 @@
 //!
 //! ```text
 //! {"format":"aip-encrypted-v1","did":"did:aip:…","salt":"<base64, 16 bytes>",
-//!  "ciphertext":"<base64: 24-byte nonce || XSalsa20-Poly1305 box>"}
+//!  "ciphertext":"<base64 of the box>"}
 //!
-//! key        Argon2id v1.3 (RFC 9106) of the passphrase: 3 passes, 256 MiB, 1 lane, 32 bytes
+//! box        [`passphrase_box`]
 //! plaintext  the plain file's object, members sorted, no spaces, ASCII only
 //! ```
 
 use std::fmt;
 
-use argon2::{Algorithm, Argon2, Params, Version};
 use attestation::Did;
-use crypto_secretbox::aead::{AeadInPlace as _, KeyInit as _};
-use crypto_secretbox::{Nonce, XSalsa20Poly1305};
 use tlog::encoding;
 use tlog::key::Ed25519PrivateKey;
-use zeroize::Zeroizing;
 
-use super::Stored;
-use super::credentials::{self, Credentials, CredentialsError, File, Profile};
-
-/// The value of `format`.
-pub const FORMAT: &str = "aip-encrypted-v1";
+use super::credentials::{self, Credentials, CredentialsError, ENCRYPTED, File, Profile};
+use super::passphrase_box::{self, NONCE_BYTES, SALT_BYTES};
 
 /// An encrypted file as it was read.
-pub struct Encrypted {
+pub(crate) struct Encrypted {
     /// The DID in the clear. Believed once the key inside is seen to be its own.
     pub did: String,
     salt: [u8; SALT_BYTES],
@@ -44,17 +37,17 @@ impl Encrypted {
     }
 
     /// Opens the box. Takes about a second and 256 MiB: that is what protects the passphrase.
-    pub fn decrypt(&self, passphrase: &str) -> Result<Credentials, CredentialsError> {
-        let plaintext = open(&self.salt, &self.nonce, &self.sealed, passphrase)?;
-        match credentials::parse(&plaintext)? {
-            Some(Stored::Plain(credentials)) if credentials.did == self.did => Ok(*credentials),
+    pub(crate) fn decrypt(&self, passphrase: &str) -> Result<Credentials, CredentialsError> {
+        let plaintext = passphrase_box::open(&self.salt, &self.nonce, &self.sealed, passphrase)?;
+        match File::read(&plaintext)?.plain()? {
+            Some(credentials) if credentials.did == self.did => Ok(credentials),
             _ => Err(CredentialsError::Member("ciphertext")),
         }
     }
 }
 
 /// The encrypted file of an identity. `salt` and `nonce` are fresh random bytes.
-pub fn encrypt(
+pub(crate) fn encrypt(
     did: Did,
     key: &Ed25519PrivateKey,
     profile: &Profile,
@@ -64,50 +57,12 @@ pub fn encrypt(
 ) -> String {
     let plaintext = credentials::to_canonical(did, key, profile);
     let file = serde_json::json!({
-        "format": FORMAT,
+        "format": ENCRYPTED,
         "did": did.to_string(),
         "salt": encoding::base64(&salt),
-        "ciphertext": encoding::base64(&seal(plaintext.as_bytes(), passphrase, &salt, &nonce)),
+        "ciphertext": encoding::base64(&passphrase_box::seal(plaintext.as_bytes(), passphrase, &salt, &nonce)),
     });
     format!("{file:#}\n")
-}
-
-/// The nonce and a box of `plaintext`. `salt` and `nonce` are fresh random bytes.
-pub(super) fn seal(
-    plaintext: &[u8],
-    passphrase: &str,
-    salt: &[u8; SALT_BYTES],
-    nonce: &[u8; NONCE_BYTES],
-) -> Vec<u8> {
-    let mut sealed = Zeroizing::new(Vec::with_capacity(plaintext.len() + TAG_BYTES));
-    sealed.extend_from_slice(plaintext);
-    cipher(passphrase, salt)
-        .encrypt_in_place(Nonce::from_slice(nonce), b"", &mut *sealed)
-        .expect("a credentials file is shorter than what the cipher can take");
-    [nonce, sealed.as_slice()].concat()
-}
-
-/// What is in a box.
-pub(super) fn open(
-    salt: &[u8; SALT_BYTES],
-    nonce: &[u8; NONCE_BYTES],
-    sealed: &[u8],
-    passphrase: &str,
-) -> Result<Zeroizing<Vec<u8>>, CredentialsError> {
-    let mut plaintext = Zeroizing::new(sealed.to_vec());
-    cipher(passphrase, salt)
-        .decrypt_in_place(Nonce::from_slice(nonce), b"", &mut *plaintext)
-        .map_err(|_| CredentialsError::Decryption)?;
-    Ok(plaintext)
-}
-
-fn cipher(passphrase: &str, salt: &[u8]) -> XSalsa20Poly1305 {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(32)).expect("these are allowed parameters");
-    let mut key = Zeroizing::new([0; 32]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(passphrase.as_bytes(), salt, &mut *key)
-        .expect("a salt of 16 bytes and a key of 32 are allowed");
-    XSalsa20Poly1305::new((&*key).into())
 }
 
 impl fmt::Debug for Encrypted {
@@ -116,19 +71,9 @@ impl fmt::Debug for Encrypted {
     }
 }
 
-/// Length of the salt.
-pub const SALT_BYTES: usize = 16;
-
-/// Length of the nonce.
-pub const NONCE_BYTES: usize = 24;
-
-const TAG_BYTES: usize = 16;
-const PASSES: u32 = 3;
-const MEMORY_KIB: u32 = 256 * 1024;
-const LANES: u32 = 1;
-
 #[cfg(test)]
 mod tests {
+    use super::super::passphrase_box::NotOpened;
     use super::*;
 
     /// Written by the Python client, for the passphrase `correct horse`.
@@ -143,17 +88,17 @@ mod tests {
     );
 
     fn parse(file: &str) -> Encrypted {
-        match credentials::parse(file.as_bytes()) {
-            Ok(Some(Stored::Encrypted(encrypted))) => encrypted,
-            other => panic!("{:?}", other.map(|_| ())),
-        }
+        File::read(file.as_bytes()).and_then(Encrypted::from_file).expect("an encrypted file")
     }
 
     /// Vector `encrypted_credentials`: opened, and written again to the same bytes.
     #[test]
     fn the_python_clients_file_is_opened_and_written_again() {
         let encrypted = parse(FILE);
-        assert_eq!(encrypted.decrypt("correct horsf").map(|_| ()), Err(CredentialsError::Decryption));
+        assert_eq!(
+            encrypted.decrypt("correct horsf").map(|_| ()),
+            Err(CredentialsError::NotOpened(NotOpened))
+        );
         let opened = encrypted.decrypt("correct horse").expect("opened");
         assert_eq!(*opened.key.seed(), *std::array::from_fn::<u8, 32, _>(|i| i as u8).as_slice());
         let did = Did::of(&opened.key.public_key());

@@ -11,6 +11,7 @@ use std::time::UNIX_EPOCH;
 
 use attestation::Did;
 
+use super::names;
 use crate::clock;
 use crate::durable;
 use crate::report::Console;
@@ -22,18 +23,18 @@ pub(super) fn remove_beside(credentials: &Path, console: &mut Console) {
     // A start that was cut off could be another file's.
     let is_whole = start == name;
     remove(durable::folder_of(credentials), console, |found, is_old| {
-        found.starts_with("next-") && found.len() == "next-".len() + 2 * Did::BYTES + ".js".len()
-            || found == durable::start_of(super::message_keys::NAME)
+        found.starts_with(names::NEXT) && found.len() == names::NEXT.len() + 2 * Did::BYTES + ".js".len()
+            || found == durable::start_of(names::MESSAGE_KEYS)
             || found == start && (is_whole || is_old)
     });
 }
 
 /// Removes what was left of recovery keys in a folder; those of `did` at once.
 pub(super) fn remove_recoveries(folder: &Path, did: Option<Did>, console: &mut Console) {
-    let name = |did: Did| durable::start_of(&super::recovery::file_name(did, 1)).to_owned();
+    let name = |did: Did| durable::start_of(&names::recovery(did, 1)).to_owned();
     let own = did.map(name);
     remove(folder, console, |found, is_old| {
-        found.starts_with(super::recovery::PREFIX) && (is_old || own.as_deref() == Some(found))
+        found.starts_with(names::RECOVERY) && (is_old || own.as_deref() == Some(found))
     });
 }
 

@@ -16,7 +16,7 @@ use crate::environment;
 use crate::report::{Console, Failure, Result, printable};
 
 /// The right to write the credentials and what lies beside them, for as long as it is held.
-pub struct Lock {
+pub(crate) struct Lock {
     credentials: PathBuf,
     // Closing it lets go of the lock.
     _file: File,
@@ -25,7 +25,12 @@ pub struct Lock {
 impl Lock {
     /// Takes the lock on the folder of `credentials` for `command`. Where another process has it, that is said, and it
     /// is waited for until `deadline`. Makes the folder, 0700, and removes what a process that was killed left there.
-    pub fn take(credentials: &Path, command: &str, deadline: Instant, console: &mut Console) -> Result<Self> {
+    pub(crate) fn take(
+        credentials: &Path,
+        command: &str,
+        deadline: Instant,
+        console: &mut Console,
+    ) -> Result<Self> {
         let path = credentials.with_file_name(NAME);
         let cannot = |source| Failure::new(format!("cannot lock `{}`", path.display())).caused_by(source);
         durable::create_folder(durable::folder_of(&path), Readers::Owner)?;
@@ -62,7 +67,7 @@ impl Lock {
     }
 
     /// The credentials file that it is for.
-    pub fn credentials(&self) -> &Path {
+    pub(crate) fn credentials(&self) -> &Path {
         &self.credentials
     }
 }

@@ -18,7 +18,7 @@ use crate::report::{Failure, Result};
 
 /// A log, as its DID's owner knows it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct KeptLog {
+pub(crate) struct KeptLog {
     /// Its key; the key's name is the log's origin.
     pub vkey: VerifierKey,
     /// Where it is served.
@@ -31,7 +31,7 @@ pub struct KeptLog {
 
 /// Why a policy does not stand in for the one that is kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Difference {
+pub(crate) enum Difference {
     /// It believes another key of the log.
     OtherKey(Box<VerifierKey>),
     /// It is worth less, and why: by the rule of `policy pin`.
@@ -40,25 +40,25 @@ pub enum Difference {
 
 impl KeptLog {
     /// The log `origin` by this policy; `None` if the policy has no key of it.
-    pub fn new(origin: &str, url: &str, policy: &Policy, text: &str) -> Option<Self> {
+    pub(crate) fn new(origin: &str, url: &str, policy: &Policy, text: &str) -> Option<Self> {
         let log = policy.logs().iter().find(|log| log.vkey.name().as_str() == origin)?;
         let (vkey, url) = (log.vkey.clone(), url.to_owned());
         Some(Self { vkey, url, policy: policy.clone(), text: text.to_owned() })
     }
 
     /// A pinned log.
-    pub fn of_pin(pin: &Pin) -> Self {
+    pub(crate) fn of_pin(pin: &Pin) -> Self {
         let Pin { url, vkey, policy, text, .. } = pin.clone();
         Self { vkey, url, policy, text }
     }
 
     /// The log's name.
-    pub fn origin(&self) -> &str {
+    pub(crate) fn origin(&self) -> &str {
         self.vkey.name().as_str()
     }
 
     /// Why `policy` is not believed of this log, if it is not.
-    pub fn differs(&self, policy: &Policy) -> Option<Difference> {
+    pub(crate) fn differs(&self, policy: &Policy) -> Option<Difference> {
         let is_kept = |key: &VerifierKey| {
             *key == self.vkey || keys(&self.policy, self.origin()).any(|kept| kept == key)
         };
@@ -71,27 +71,27 @@ impl KeptLog {
 }
 
 /// The keys that a policy has for the log `origin`. A log that signs with two algorithms has two.
-pub fn keys<'p>(policy: &'p Policy, origin: &str) -> impl Iterator<Item = &'p VerifierKey> {
+pub(crate) fn keys<'p>(policy: &'p Policy, origin: &str) -> impl Iterator<Item = &'p VerifierKey> {
     policy.logs().iter().map(|log| &log.vkey).filter(move |key| key.name().as_str() == origin)
 }
 
 /// All logs that a key file keeps, each once.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct KeptLogs(Vec<KeptLog>);
+pub(crate) struct KeptLogs(Vec<KeptLog>);
 
 impl KeptLogs {
     /// The logs, the home first.
-    pub fn iter(&self) -> impl Iterator<Item = &KeptLog> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &KeptLog> {
         self.0.iter()
     }
 
     /// The log of this name.
-    pub fn of(&self, origin: &str) -> Option<&KeptLog> {
+    pub(crate) fn of(&self, origin: &str) -> Option<&KeptLog> {
         self.0.iter().find(|log| log.origin() == origin)
     }
 
     /// Keeps a log, in the place of the one of its name.
-    pub fn keep(&mut self, log: KeptLog) -> Result<()> {
+    pub(crate) fn keep(&mut self, log: KeptLog) -> Result<()> {
         let cannot = || Failure::new(format!("the log `{}` cannot be kept with the key", log.origin()));
         if log.text.len() > MAX_POLICY_BYTES {
             return Err(cannot().because(format!("its policy is longer than {MAX_POLICY_BYTES} bytes")));
@@ -105,13 +105,13 @@ impl KeptLogs {
     }
 
     /// The logs, this one first.
-    pub fn headed_by(mut self, origin: &str) -> Self {
+    pub(crate) fn headed_by(mut self, origin: &str) -> Self {
         self.0.sort_by_key(|log| log.origin() != origin);
         self
     }
 
     /// These, and those of `others` whose names are not here.
-    pub fn with(mut self, others: &Self) -> Self {
+    pub(crate) fn with(mut self, others: &Self) -> Self {
         let new: Vec<KeptLog> =
             others.iter().filter(|log| self.of(log.origin()).is_none()).cloned().collect();
         self.0.extend(new);

@@ -27,21 +27,21 @@ use zeroize::Zeroizing;
 
 use super::credentials::Secret;
 use super::lock::Lock;
-use super::{FORGOTTEN, Identity, chosen, encrypted, passphrase_of, random};
+use super::{FORGOTTEN, OwnIdentity, chosen, names, passphrase_box, passphrase_of, random};
 use crate::bounded_file::read_found;
 use crate::durable::{self, Readers};
 use crate::environment;
 use crate::report::{Console, Failure, Result};
 
 /// The private keys of a DID, the oldest first.
-pub struct Held {
+pub(crate) struct Held {
     did: Did,
     keys: Vec<HeldKey>,
 }
 
 /// A private key, and what came of its public half.
 #[derive(Clone)]
-pub struct HeldKey {
+pub(crate) struct HeldKey {
     /// The key.
     pub key: MessagePrivateKey,
     /// The log in which it is said, or is to be.
@@ -56,7 +56,7 @@ pub struct HeldKey {
 
 impl HeldKey {
     /// When nothing can come any more that it opens.
-    pub fn ends_at(&self) -> LogTime {
+    pub(crate) fn ends_at(&self) -> LogTime {
         let last = self.replaced_at.map_or(self.not_after, |replaced| replaced.min(self.not_after));
         LogTime::from_millis(last.as_millis().saturating_add(REPLACED_MILLIS)).unwrap_or(LogTime::MAX)
     }
@@ -64,7 +64,7 @@ impl HeldKey {
 
 impl Held {
     /// Those in the file beside a credentials file; none if there is no file. One of another DID is none of ours.
-    pub fn read(identity: &Identity, console: &mut Console) -> Result<Self> {
+    pub(crate) fn read(identity: &OwnIdentity, console: &mut Console) -> Result<Self> {
         let none = Self { did: identity.did, keys: Vec::new() };
         let Some(credentials) = identity.file() else { return Ok(none) };
         let path = path(credentials);
@@ -91,22 +91,22 @@ impl Held {
     }
 
     /// The keys, the oldest first.
-    pub fn keys(&self) -> &[HeldKey] {
+    pub(crate) fn keys(&self) -> &[HeldKey] {
         &self.keys
     }
 
     /// The key whose public half this is.
-    pub fn get(&self, key: &MessageKey) -> Option<&HeldKey> {
+    pub(crate) fn get(&self, key: &MessageKey) -> Option<&HeldKey> {
         self.keys.iter().find(|held| held.key.public_key() == key)
     }
 
     /// Adds a key that was just made.
-    pub fn add(&mut self, key: HeldKey) {
+    pub(crate) fn add(&mut self, key: HeldKey) {
         self.keys.push(key);
     }
 
     /// Notes which keys the log `origin` has said at `at`, and which it has no more.
-    pub fn follow(&mut self, origin: &str, said: &[DatedKey], at: LogTime) {
+    pub(crate) fn follow(&mut self, origin: &str, said: &[DatedKey], at: LogTime) {
         for held in self.keys.iter_mut().filter(|held| held.origin == origin) {
             match said.iter().find(|said| said.key == *held.key.public_key()) {
                 Some(said) => {
@@ -122,14 +122,14 @@ impl Held {
     }
 
     /// Takes out what opens nothing any more by `now`, a time of the log; answers how many.
-    pub fn destroy(&mut self, now: LogTime) -> usize {
+    pub(crate) fn destroy(&mut self, now: LogTime) -> usize {
         let before = self.keys.len();
         self.keys.retain(|held| now < held.ends_at());
         before - self.keys.len()
     }
 
     /// Writes the file, durably, 0600; encrypted if the credentials are. One of another DID is kept under another name.
-    pub fn write(&self, lock: &Lock, passphrase: Option<&str>, console: &mut Console) -> Result<()> {
+    pub(crate) fn write(&self, lock: &Lock, passphrase: Option<&str>, console: &mut Console) -> Result<()> {
         let path = path(lock.credentials());
         let text = self.to_json(passphrase)?;
         if read(&path)?.is_none_or(|there| there.did == self.did) {
@@ -153,7 +153,7 @@ impl Held {
             return Ok(text);
         };
         let salt = *random()?;
-        let ciphertext = encrypted::seal(keys.as_bytes(), passphrase, &salt, &*random()?);
+        let ciphertext = passphrase_box::seal(keys.as_bytes(), passphrase, &salt, &*random()?);
         let file = json!({"format": FORMAT, "did": did.to_string(), "salt": encoding::base64(&salt),
                           "ciphertext": encoding::base64(&ciphertext)});
         Ok(Zeroizing::new(format!("{file}\n")))
@@ -162,7 +162,7 @@ impl Held {
 
 /// The private keys that open what comes to an identity: those in the file, those in the environment, and the identity key in
 /// its X25519 form, which is the last.
-pub fn opening(identity: &Identity, console: &mut Console) -> Result<Vec<MessagePrivateKey>> {
+pub(crate) fn opening(identity: &OwnIdentity, console: &mut Console) -> Result<Vec<MessagePrivateKey>> {
     let mut keys: Vec<MessagePrivateKey> =
         Held::read(identity, console)?.keys.into_iter().rev().map(|held| held.key).collect();
     for key in in_environment()? {
@@ -199,7 +199,7 @@ fn decode(text: &str) -> Option<Vec<MessagePrivateKey>> {
 }
 
 /// Private keys as `AIP_MESSAGE_KEYS` has them.
-pub fn encode<'k>(keys: impl IntoIterator<Item = &'k MessagePrivateKey>) -> Zeroizing<String> {
+pub(crate) fn encode<'k>(keys: impl IntoIterator<Item = &'k MessagePrivateKey>) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(MAX_MESSAGE_KEYS * 45));
     for key in keys {
         let key = Zeroizing::new(encoding::base64(&*key.to_bytes()));
@@ -212,12 +212,9 @@ pub fn encode<'k>(keys: impl IntoIterator<Item = &'k MessagePrivateKey>) -> Zero
 }
 
 /// The file beside a credentials file.
-pub fn path(credentials: &Path) -> PathBuf {
-    credentials.with_file_name(NAME)
+pub(crate) fn path(credentials: &Path) -> PathBuf {
+    credentials.with_file_name(names::MESSAGE_KEYS)
 }
-
-/// Its name.
-pub(super) const NAME: &str = "message-keys.json";
 
 const VARIABLE: &str = "AIP_MESSAGE_KEYS";
 const FORMAT: &str = "aip-message-keys-v1";
@@ -230,7 +227,7 @@ struct File {
 
 enum Kept {
     Plain(Vec<HeldKey>),
-    Sealed { salt: [u8; encrypted::SALT_BYTES], ciphertext: Vec<u8> },
+    Sealed { salt: [u8; passphrase_box::SALT_BYTES], ciphertext: Vec<u8> },
 }
 
 fn read(path: &Path) -> Result<Option<File>> {
@@ -246,13 +243,13 @@ fn read(path: &Path) -> Result<Option<File>> {
 
 fn open(
     path: &Path,
-    salt: &[u8; encrypted::SALT_BYTES],
+    salt: &[u8; passphrase_box::SALT_BYTES],
     sealed: &[u8],
     passphrase: &str,
 ) -> Result<Vec<HeldKey>> {
     let malformed = || cannot_read(path).because("what is in its box are no message keys");
     let (nonce, sealed) = sealed.split_first_chunk().ok_or_else(malformed)?;
-    let opened = encrypted::open(salt, nonce, sealed, passphrase);
+    let opened = passphrase_box::open(salt, nonce, sealed, passphrase);
     let opened = opened.map_err(|error| cannot_read(path).caused_by(error).hint(FORGOTTEN))?;
     let keys: Option<Vec<WireKey>> = serde_json::from_slice(&opened).ok();
     keys.and_then(keys_from_wire).ok_or_else(malformed)

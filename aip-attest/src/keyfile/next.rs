@@ -35,13 +35,13 @@ use zeroize::Zeroizing;
 use super::credentials::Secret;
 use super::lock::Lock;
 use super::logs::{self, KeptLog, KeptLogs};
-use super::{FORGOTTEN, credentials, encrypted, random, recovery};
+use super::{FORGOTTEN, credentials, names, passphrase_box, random, recovery};
 use crate::bounded_file::read_found;
 use crate::durable::{self, Readers};
 use crate::report::{Console, Failure, Result};
 
 /// What a machine holds of a DID's future.
-pub struct Next {
+pub(crate) struct Next {
     /// The DID.
     pub did: Did,
     /// What the next key is committed to by.
@@ -67,7 +67,7 @@ pub struct Next {
 }
 
 /// A change of keys: the event, and the keys after it.
-pub struct UnderWay {
+pub(crate) struct UnderWay {
     /// The event, as it is sent.
     pub event: PendingEvent,
     /// The current key after it.
@@ -80,7 +80,7 @@ pub struct UnderWay {
 
 /// Where a change of keys stands by the state of its DID in a log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// The current and the next key are those of the change.
     Logged,
     /// It can be the next event.
@@ -93,13 +93,13 @@ pub enum Standing {
 
 /// A private key in a file.
 #[derive(Clone)]
-pub enum Stored {
+pub(crate) enum Stored {
     /// Readable.
     Plain(Ed25519PrivateKey),
     /// Locked with the credentials' passphrase.
     Sealed {
         /// The salt.
-        salt: [u8; encrypted::SALT_BYTES],
+        salt: [u8; passphrase_box::SALT_BYTES],
         /// Nonce and box.
         ciphertext: Vec<u8>,
     },
@@ -107,15 +107,15 @@ pub enum Stored {
 
 impl Stored {
     /// The key as it is kept beside credentials with this passphrase.
-    pub fn new(key: &Ed25519PrivateKey, passphrase: Option<&str>) -> Result<Self> {
+    pub(crate) fn new(key: &Ed25519PrivateKey, passphrase: Option<&str>) -> Result<Self> {
         let Some(passphrase) = passphrase else { return Ok(Self::Plain(key.clone())) };
         let salt = *random()?;
-        let ciphertext = encrypted::seal(&*key.seed(), passphrase, &salt, &*random()?);
+        let ciphertext = passphrase_box::seal(&*key.seed(), passphrase, &salt, &*random()?);
         Ok(Self::Sealed { salt, ciphertext })
     }
 
     /// The key.
-    pub fn open(&self, passphrase: Option<&str>) -> Result<Ed25519PrivateKey> {
+    pub(crate) fn open(&self, passphrase: Option<&str>) -> Result<Ed25519PrivateKey> {
         let (salt, ciphertext) = match self {
             Self::Plain(key) => return Ok(key.clone()),
             Self::Sealed { salt, ciphertext } => (salt, ciphertext),
@@ -126,7 +126,7 @@ impl Stored {
         })?;
         let (nonce, sealed) =
             ciphertext.split_first_chunk().ok_or_else(|| cannot().because("its box is too short"))?;
-        let seed = encrypted::open(salt, nonce, sealed, passphrase);
+        let seed = passphrase_box::open(salt, nonce, sealed, passphrase);
         let seed = seed.map_err(|error| cannot().caused_by(error).hint(FORGOTTEN))?;
         let seed = <[u8; 32]>::try_from(seed.as_slice()).map(Zeroizing::new);
         let seed = seed.map_err(|_| cannot().because("what is in the box is not 32 bytes"))?;
@@ -162,8 +162,8 @@ impl fmt::Debug for Stored {
 }
 
 /// The file of a DID beside a credentials file.
-pub fn path(credentials: &Path, did: Did) -> PathBuf {
-    credentials.with_file_name(format!("next-{}.json", hex::encode(did.as_bytes())))
+pub(crate) fn path(credentials: &Path, did: Did) -> PathBuf {
+    credentials.with_file_name(names::next(did))
 }
 
 fn copy_name(path: &Path, number: u32) -> PathBuf {
@@ -192,14 +192,14 @@ const COPY_SUFFIX: &str = ".old";
 
 impl Next {
     /// As [`peek`](Self::peek), and warns of others who can read it.
-    pub fn read(credentials: &Path, did: Did, console: &mut Console) -> Result<Option<Self>> {
+    pub(crate) fn read(credentials: &Path, did: Did, console: &mut Console) -> Result<Option<Self>> {
         let path = path(credentials, did);
         super::warn_of_other_readers(&path, path.metadata(), console);
         Self::peek(credentials, did)
     }
 
     /// Reads the file of a DID beside a credentials file; `None` if there is none.
-    pub fn peek(credentials: &Path, did: Did) -> Result<Option<Self>> {
+    pub(crate) fn peek(credentials: &Path, did: Did) -> Result<Option<Self>> {
         let path = path(credentials, did);
         let cannot = || Failure::new(format!("cannot read the next key's file `{}`", path.display()));
         let bytes = match read_found(&path, MAX_BYTES) {
@@ -240,7 +240,7 @@ impl Next {
     }
 
     /// Writes the file, durably, 0600.
-    pub fn write(&self, lock: &Lock) -> Result<()> {
+    pub(crate) fn write(&self, lock: &Lock) -> Result<()> {
         durable::write(&path(lock.credentials(), self.did), self.to_json().as_bytes(), Readers::Owner)
     }
 
@@ -281,7 +281,7 @@ impl Next {
     }
 
     /// Keeps a copy under another name beside it: what holds keys is never thrown away, and is never missing in between.
-    pub fn keep_copy(&self, lock: &Lock, console: &mut Console) -> Result<()> {
+    pub(crate) fn keep_copy(&self, lock: &Lock, console: &mut Console) -> Result<()> {
         let path = path(lock.credentials(), self.did);
         let text = self.to_json();
         // Behind the newest, so that their numbers are their order.
@@ -298,7 +298,7 @@ impl Next {
     }
 
     /// The copies that were kept, the oldest first. One that cannot be read is passed over.
-    pub fn kept(lock: &Lock, did: Did) -> impl Iterator<Item = Self> {
+    pub(crate) fn kept(lock: &Lock, did: Did) -> impl Iterator<Item = Self> {
         let path = path(lock.credentials(), did);
         let copies: Vec<PathBuf> =
             copy_numbers(&path).into_iter().map(|number| copy_name(&path, number)).collect();
@@ -306,13 +306,13 @@ impl Next {
     }
 
     /// Whether a key in it is locked with a passphrase.
-    pub fn is_sealed(&self) -> bool {
+    pub(crate) fn is_sealed(&self) -> bool {
         let of_change = self.under_way.iter().flat_map(|under_way| [&under_way.key, &under_way.next]);
         of_change.chain([&self.key]).any(|key| matches!(key, Stored::Sealed { .. }))
     }
 
     /// The same, with the next key locked, if there is a passphrase.
-    pub fn sealed(self, passphrase: Option<&str>) -> Result<Self> {
+    pub(crate) fn sealed(self, passphrase: Option<&str>) -> Result<Self> {
         match (&self.key, passphrase) {
             (Stored::Plain(key), Some(_)) => Ok(Self { key: Stored::new(key, passphrase)?, ..self }),
             _ => Ok(self),
@@ -320,14 +320,14 @@ impl Next {
     }
 
     /// Begins a change of keys: on disk before the event is sent.
-    pub fn begin(self, lock: &Lock, change: UnderWay) -> Result<Self> {
+    pub(crate) fn begin(self, lock: &Lock, change: UnderWay) -> Result<Self> {
         let begun = Self { under_way: Some(change), ..self };
         begun.write(lock)?;
         Ok(begun)
     }
 
     /// What the file holds once the change that is under way is logged and the credentials have its key.
-    pub fn ended(self, origin: &str) -> Self {
+    pub(crate) fn ended(self, origin: &str) -> Self {
         let Some(UnderWay { event, next: key, recovery_file, .. }) = self.under_way else { return self };
         let (next, recovery, capabilities) = match event.event().body() {
             Body::Identity(IdentityEvent::Rotation { next, capabilities, .. }) => {
@@ -345,18 +345,18 @@ impl Next {
 
     /// The log that has the DID, or may have it, if it is another one than `origin`. One that was its home before keys
     /// changed in a second log is kept still.
-    pub fn elsewhere(&self, origin: &str) -> Option<&str> {
+    pub(crate) fn elsewhere(&self, origin: &str) -> Option<&str> {
         let noted = [&self.registered, &self.sent_to].into_iter().flatten().map(String::as_str);
         noted.chain(self.logs.iter().map(KeptLog::origin)).find(|there| *there != origin)
     }
 
     /// The log that has the DID, or may have it, as it is kept here.
-    pub fn home(&self) -> Option<&KeptLog> {
+    pub(crate) fn home(&self) -> Option<&KeptLog> {
         [&self.registered, &self.sent_to].into_iter().flatten().find_map(|origin| self.logs.of(origin))
     }
 
     /// Adds the logs to the recovery key's file, where that still lies where it was written. The home is the first.
-    pub fn tell_recovery(&self, console: &mut Console) {
+    pub(crate) fn tell_recovery(&self, console: &mut Console) {
         let (Some(path), Some(home)) = (&self.recovery_file, self.home()) else { return };
         let (path, logs) = (Path::new(path), self.logs.clone().headed_by(home.origin()));
         match recovery::keep(path, self.did, self.recovery, &logs, console) {
@@ -374,7 +374,7 @@ impl Next {
     }
 
     /// The inception of the DID that these keys are for.
-    pub fn inception(&self, genesis: &Ed25519PrivateKey) -> IdentityEvent {
+    pub(crate) fn inception(&self, genesis: &Ed25519PrivateKey) -> IdentityEvent {
         IdentityEvent::Inception {
             key: *genesis.public_key().as_bytes(),
             next: self.next,
@@ -387,7 +387,7 @@ impl Next {
 
 impl UnderWay {
     /// A change to these keys, which are kept as the credentials are.
-    pub fn new(
+    pub(crate) fn new(
         event: PendingEvent,
         key: &Ed25519PrivateKey,
         next: &Ed25519PrivateKey,
@@ -399,7 +399,7 @@ impl UnderWay {
     }
 
     /// Where it stands by the state of its DID in the log of this origin.
-    pub fn standing(&self, state: &State, origin: &str) -> Standing {
+    pub(crate) fn standing(&self, state: &State, origin: &str) -> Standing {
         let Body::Identity(event) = self.event.event().body() else { return Standing::Passed };
         let is_logged = match event {
             IdentityEvent::Rotation { key, next, .. } => (key, *next) == (state.key(), state.next()),
@@ -419,17 +419,17 @@ impl UnderWay {
     }
 
     /// `rotation` or `recovery`.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.event.event().name()
     }
 
     /// Whether it is a recovery, and no rotation.
-    pub fn is_recovery(&self) -> bool {
+    pub(crate) fn is_recovery(&self) -> bool {
         matches!(self.event.event().body(), Body::Identity(IdentityEvent::Recovery { .. }))
     }
 
     /// The command that finishes it.
-    pub fn command(&self) -> &'static str {
+    pub(crate) fn command(&self) -> &'static str {
         match self.is_recovery() {
             true => "`aip-attest recover --recovery FILE`",
             false => "`aip-attest rotate-key`",

@@ -15,15 +15,15 @@ use tlog::key::Ed25519PrivateKey;
 use zeroize::Zeroizing;
 
 use super::credentials::{self, Secret};
-use super::leftovers;
 use super::logs::{self, KeptLogs};
+use super::{leftovers, names};
 use crate::bounded_file::read_bounded;
 use crate::durable::{self, Readers};
 use crate::environment;
 use crate::report::{Console, Failure, Result};
 
 /// A recovery key and whose it is.
-pub struct Recovery {
+pub(crate) struct Recovery {
     /// The DID.
     pub did: Did,
     /// The key.
@@ -36,7 +36,7 @@ pub struct Recovery {
 /// a name that is free.
 ///
 /// Never by accident into a git checkout: what lies there is committed one day.
-pub fn destination(did: Did, flag: Option<&Path>, console: &mut Console) -> Result<PathBuf> {
+pub(crate) fn destination(did: Did, flag: Option<&Path>, console: &mut Console) -> Result<PathBuf> {
     if let Some(path) = flag {
         if let Some(root) = checkout_around(path) {
             console.warn(format!(
@@ -51,7 +51,7 @@ pub fn destination(did: Did, flag: Option<&Path>, console: &mut Console) -> Resu
     let no_home =
         || Failure::new(format!("there is no place for the recovery key: {}", environment::no_home()));
     let home = environment::home_of_user().ok_or_else(|| no_home().hint(place))?;
-    let numbered = |number: u32| home.join(file_name(did, number));
+    let numbered = |number: u32| home.join(names::recovery(did, number));
     match checkout_around(&numbered(1)) {
         // Each recovery makes a new key, and the one before may lie there still.
         None => Ok((1..=MAX_NUMBER).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(1))),
@@ -62,18 +62,6 @@ pub fn destination(did: Did, flag: Option<&Path>, console: &mut Console) -> Resu
         }
     }
 }
-
-/// The name of the DID's recovery key of this number, from 1.
-pub(super) fn file_name(did: Did, number: u32) -> String {
-    let digits = hex::encode(did.as_bytes());
-    match number {
-        1 => format!("{PREFIX}{digits}.json"),
-        _ => format!("{PREFIX}{digits}-{number}.json"),
-    }
-}
-
-/// What the names of all begin with.
-pub(super) const PREFIX: &str = "aip-recovery-";
 
 /// The root of the git checkout that a file would lie in.
 fn checkout_around(path: &Path) -> Option<PathBuf> {
@@ -86,14 +74,14 @@ fn checkout_around(path: &Path) -> Option<PathBuf> {
 }
 
 /// Removes what a process that was killed left of a recovery key of this DID: in the home folder, and beside `out`.
-pub fn remove_leftovers(did: Did, out: Option<&Path>, console: &mut Console) {
+pub(crate) fn remove_leftovers(did: Did, out: Option<&Path>, console: &mut Console) {
     let places =
         environment::home_of_user().into_iter().chain(out.map(|out| durable::folder_of(out).to_path_buf()));
     places.for_each(|place| leftovers::remove_recoveries(&place, Some(did), console));
 }
 
 /// Writes a recovery key where nothing is, 0600.
-pub fn write(path: &Path, did: Did, key: &Ed25519PrivateKey, logs: &KeptLogs) -> Result<()> {
+pub(crate) fn write(path: &Path, did: Did, key: &Ed25519PrivateKey, logs: &KeptLogs) -> Result<()> {
     if durable::write_new(path, to_json(did, key, logs).as_bytes(), Readers::Owner)? {
         return Ok(());
     }
@@ -104,7 +92,7 @@ pub fn write(path: &Path, did: Did, key: &Ed25519PrivateKey, logs: &KeptLogs) ->
 
 /// Adds logs to the recovery key that was written to `path`; false if it is not there any more. A file that is another
 /// one by now is left alone. The key stays as it is, there whole at any moment.
-pub fn keep(
+pub(crate) fn keep(
     path: &Path,
     did: Did,
     commitment: Commitment,
@@ -137,7 +125,7 @@ fn to_json(did: Did, key: &Ed25519PrivateKey, logs: &KeptLogs) -> Zeroizing<Stri
 }
 
 /// Says in plain words what to do with the file.
-pub fn tell(path: &Path, console: &mut Console) {
+pub(crate) fn tell(path: &Path, console: &mut Console) {
     console.warn(format!(
         "the recovery key is in `{}`: move it off this machine now, to where no build can read it",
         path.display()
@@ -150,7 +138,7 @@ pub fn tell(path: &Path, console: &mut Console) {
 }
 
 /// Reads a recovery key; warns of others who can read it.
-pub fn read(path: &Path, console: &mut Console) -> Result<Recovery> {
+pub(crate) fn read(path: &Path, console: &mut Console) -> Result<Recovery> {
     super::warn_of_other_readers(path, path.metadata(), console);
     let cannot = || Failure::new(format!("cannot read the recovery key `{}`", path.display()));
     let bytes = read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;

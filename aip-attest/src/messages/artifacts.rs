@@ -12,7 +12,7 @@ use crate::report::{Console, Failure, Result};
 
 /// What keeps a message from proving a file.
 #[derive(Debug)]
-pub enum Unproven {
+pub(crate) enum Unproven {
     /// A check that is false, by its identifier, and why.
     False(&'static str, String),
     /// It could not be told.
@@ -20,7 +20,7 @@ pub enum Unproven {
 }
 
 /// Whether `message`, which was accepted as its sender's, proves the file with this digest.
-pub fn check(
+pub(crate) fn check(
     message: &Message,
     sha256: &Hash,
     directory: &mut Directory<'_>,

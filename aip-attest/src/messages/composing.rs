@@ -17,7 +17,7 @@ use crate::receipt_file;
 use crate::report::{Console, Failure, Result};
 
 /// What is to be said, to whomever.
-pub struct Draft {
+pub(crate) struct Draft {
     /// The text.
     pub body: String,
     /// What it is, such as `text/plain`.
@@ -34,7 +34,13 @@ pub struct Draft {
 
 impl Draft {
     /// The message of this draft, written at `now` under a new id.
-    pub fn message(&self, sender: Did, recipients: &[Did], origin: &str, now: LogTime) -> Result<Message> {
+    pub(crate) fn message(
+        &self,
+        sender: Did,
+        recipients: &[Did],
+        origin: &str,
+        now: LogTime,
+    ) -> Result<Message> {
         let life = u64::try_from(self.life.as_millis()).unwrap_or(u64::MAX);
         let expires = now.as_millis().checked_add(life).and_then(LogTime::from_millis);
         let expires =
@@ -56,10 +62,10 @@ impl Draft {
 }
 
 /// The longest life of a message, and the one that it has if none is named.
-pub const LIFE: Duration = Duration::from_millis(MAX_LIFE_MILLIS);
+pub(crate) const LIFE: Duration = Duration::from_millis(MAX_LIFE_MILLIS);
 
 /// Reads how long a message lives.
-pub fn parse_life(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_life(text: &str) -> Result<Duration, String> {
     let life = crate::clock::parse_duration(text)?;
     match (1..=LIFE.as_millis()).contains(&life.as_millis()) {
         true => Ok(life),
@@ -70,7 +76,7 @@ pub fn parse_life(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads what the body is.
-pub fn parse_content_type(text: &str) -> Result<String, String> {
+pub(crate) fn parse_content_type(text: &str) -> Result<String, String> {
     match is_content_type(text) {
         true => Ok(text.to_owned()),
         false => Err("a content type is `type/subtype` in lower case, without parameters".into()),
@@ -78,7 +84,7 @@ pub fn parse_content_type(text: &str) -> Result<String, String> {
 }
 
 /// The text of a message: the argument, or for `-` standard input, which is read to its end.
-pub fn text(argument: &str) -> Result<String> {
+pub(crate) fn text(argument: &str) -> Result<String> {
     if argument != "-" {
         return within_limit(argument.to_owned());
     }
@@ -110,7 +116,7 @@ fn too_long(got: &str) -> Failure {
 }
 
 /// A file as an attachment, under its own name.
-pub fn attachment(path: &Path) -> Result<Attachment> {
+pub(crate) fn attachment(path: &Path) -> Result<Attachment> {
     let cannot = || Failure::new(format!("cannot attach `{}`", path.display()));
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if !is_attachment_name(name) {
@@ -136,7 +142,7 @@ pub fn attachment(path: &Path) -> Result<Attachment> {
 }
 
 /// What a receipt is about, and where it is logged; `sender` is who will say so.
-pub fn artifacts(path: &Path, sender: Did, console: &mut Console) -> Result<Vec<Artifact>> {
+pub(crate) fn artifacts(path: &Path, sender: Did, console: &mut Console) -> Result<Vec<Artifact>> {
     let receipt = receipt_file::read(path)?;
     let path = path.display();
     if receipt.did() != sender {

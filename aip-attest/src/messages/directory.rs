@@ -14,10 +14,11 @@ use tlog::UnixTime;
 use tlog::checkpoint::Checkpoint;
 use tlog::key::Ed25519PublicKey;
 
+use crate::asking::Contact;
 use crate::clock;
 use crate::patience::Patience;
 use crate::policy_file::pins::Pins;
-use crate::policy_file::{self, Source};
+use crate::policy_file::{self, PolicySource};
 use crate::report::{Console, Failure, Result};
 use crate::scoring::age::{self, MaxAge, Way};
 use crate::target::{self, Target};
@@ -25,7 +26,7 @@ use crate::word::evidence;
 use crate::word::fresh_evidence;
 
 /// What a log says of DIDs, as far as it was asked.
-pub struct Directory<'a> {
+pub(crate) struct Directory<'a> {
     target: &'a Target,
     pins: &'a Pins,
     max_age: MaxAge,
@@ -37,7 +38,7 @@ pub struct Directory<'a> {
 
 /// Somebody who sent a message.
 #[derive(Clone, Debug)]
-pub struct Sender {
+pub(crate) struct Sender {
     /// Its state; `None`: it is not registered.
     pub state: Option<State>,
     /// The same, to judge receipts by.
@@ -46,7 +47,7 @@ pub struct Sender {
 
 /// The tree that judged.
 #[derive(Clone, Debug)]
-pub struct AsOf {
+pub(crate) struct AsOf {
     /// The checkpoint.
     pub checkpoint: Checkpoint,
     /// The latest time that the quorum attests; `None` without witnesses.
@@ -56,7 +57,7 @@ pub struct AsOf {
 impl<'a> Directory<'a> {
     /// The directory of a log whose checkpoint may have `max_age`. Each question has `timeout`, and none lasts beyond
     /// `deadline`.
-    pub fn new(
+    pub(crate) fn new(
         target: &'a Target,
         pins: &'a Pins,
         max_age: MaxAge,
@@ -67,8 +68,8 @@ impl<'a> Directory<'a> {
     }
 
     /// Refuses to decide anything about what comes by a log that nobody but itself has named.
-    pub fn refuse_unfounded(&self) -> Result<()> {
-        if !matches!(self.target.judge.source, Source::Log(_)) {
+    pub(crate) fn refuse_unfounded(&self) -> Result<()> {
+        if !matches!(self.target.judge.source, PolicySource::Log(_)) {
             return Ok(());
         }
         Err(Failure::new("nobody but the log itself says which log it is")
@@ -78,7 +79,7 @@ impl<'a> Directory<'a> {
     }
 
     /// The keys to which a message for `did` is sealed. That none may be, or nothing is known of it, is false.
-    pub fn keys(&self, did: Did, console: &mut Console) -> Result<Keys> {
+    pub(crate) fn keys(&self, did: Did, console: &mut Console) -> Result<Keys> {
         let proven = self.ask(&EvidenceQuery::messages(did), console)?;
         let cannot = |error| {
             Failure::refuted(format!("the evidence does not show how messages reach {did}")).caused_by(error)
@@ -108,7 +109,7 @@ impl<'a> Directory<'a> {
 
     /// The key that a DID hashes to, if the log knows it without an inception: by an artifact, or by the interface of
     /// Python `aip`.
-    pub fn bare_key(&self, did: Did, console: &mut Console) -> Result<Option<Ed25519PublicKey>> {
+    pub(crate) fn bare_key(&self, did: Did, console: &mut Console) -> Result<Option<Ed25519PublicKey>> {
         let client = &self.target.client;
         match self.patience().ask(console, || client.genesis_key(did))? {
             None => self.patience().ask(console, || client.python_key(did)),
@@ -117,7 +118,7 @@ impl<'a> Directory<'a> {
     }
 
     /// The state of somebody who sent a message.
-    pub fn sender(&mut self, did: Did, console: &mut Console) -> Result<Sender> {
+    pub(crate) fn sender(&mut self, did: Did, console: &mut Console) -> Result<Sender> {
         if let Some(known) = self.senders.get(&did) {
             return known.clone();
         }
@@ -127,28 +128,32 @@ impl<'a> Directory<'a> {
     }
 
     /// Forgets what was learnt: what is judged from here on is judged by what the log says then.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.senders.clear();
     }
 
     /// The tree by which somebody was judged last.
-    pub fn as_of(&self) -> Option<&AsOf> {
+    pub(crate) fn as_of(&self) -> Option<&AsOf> {
         self.as_of.as_ref()
     }
 
     /// The log.
-    pub fn target(&self) -> &Target {
+    pub(crate) fn target(&self) -> &Target {
         self.target
     }
 
     /// The roots of logs that were seen.
-    pub fn pins(&self) -> &Pins {
+    pub(crate) fn pins(&self) -> &Pins {
         self.pins
     }
 
-    /// Until when the next question is asked.
-    pub fn patience(&self) -> Patience {
-        Patience::until((Instant::now() + self.timeout).min(self.deadline))
+    /// The patience for the next question.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::until(self.until())
+    }
+
+    fn until(&self) -> Instant {
+        (Instant::now() + self.timeout).min(self.deadline)
     }
 
     fn ask_for_sender(&mut self, did: Did, console: &mut Console) -> Result<Sender> {
@@ -164,13 +169,14 @@ impl<'a> Directory<'a> {
 
     /// Evidence that may decide. What the log lacks for a moment, such as its witnesses' cosignatures, is waited for.
     fn ask(&self, query: &EvidenceQuery, console: &mut Console) -> Result<Proven> {
-        let mut patience = self.patience();
+        let contact = Contact { target: self.target, pins: self.pins, deadline: self.until() };
+        let mut inquiry = contact.inquire(console);
         loop {
-            let failure = match fresh_evidence::fetch(self.target, query, self.pins, &mut patience, console) {
+            let failure = match fresh_evidence::fetch(query, &mut inquiry) {
                 Ok((_, proven)) => return self.founded(proven),
                 Err(failure) => failure,
             };
-            if !failure.is_for_now() || !patience.pause(None, console, &failure.one_line()) {
+            if !failure.is_for_now() || !inquiry.asking.pause(None, &failure.one_line()) {
                 return Err(failure);
             }
         }
@@ -190,7 +196,7 @@ impl<'a> Directory<'a> {
 }
 
 /// The key of a DID that somebody gave by another way than the log's: it must hash to the DID.
-pub fn given_key(did: Did, key: &Ed25519PublicKey) -> Result<Keys> {
+pub(crate) fn given_key(did: Did, key: &Ed25519PublicKey) -> Result<Keys> {
     if Did::of(key) != did {
         return Err(Failure::refuted("the recipient's key is not the DID's")
             .because(format!("it hashes to {}, and the message is for {did}", Did::of(key)))

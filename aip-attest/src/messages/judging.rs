@@ -22,7 +22,7 @@ use crate::clock;
 use crate::report::{Console, Failure, Result};
 
 /// What is asked of what comes.
-pub struct Judge<'a> {
+pub(crate) struct MailJudge<'a> {
     /// Whose mailbox it is.
     pub did: Did,
     /// The keys that are here.
@@ -47,7 +47,7 @@ pub struct Judge<'a> {
 
 /// What becomes of a message that was shown before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Again {
+pub(crate) enum Again {
     /// It is shown again, and called so: it still waits in the mailbox.
     Shown,
     /// It is passed over.
@@ -57,7 +57,7 @@ pub enum Again {
 }
 
 /// What came, and on which way.
-pub struct Arrived {
+pub(crate) struct Arrived {
     /// What it is.
     pub content: Content,
     /// Its envelope id: by the relay's word, of a file its own.
@@ -77,14 +77,14 @@ impl From<Waiting> for Arrived {
 
 impl Arrived {
     /// A sealed message from a file.
-    pub fn file(sealed: &Sealed) -> Self {
+    pub(crate) fn file(sealed: &Sealed) -> Self {
         let content = Content::Sealed(sealed.to_base64());
         Self { content, envelope: sealed.id(), sender: None, received_at: None }
     }
 }
 
 /// What came of it.
-pub struct Judged {
+pub(crate) struct Judged {
     /// The copy that was judged.
     pub envelope: EnvelopeId,
     /// Further copies of the same message, for other keys that are here.
@@ -111,7 +111,7 @@ pub struct Judged {
 
 /// Whether a message was shown before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Replay {
+pub(crate) enum Replay {
     /// It was not.
     New,
     /// It was.
@@ -122,7 +122,7 @@ pub enum Replay {
 
 impl Replay {
     /// The word for programs.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::New => "new",
             Self::Seen => "seen",
@@ -132,7 +132,7 @@ impl Replay {
 }
 
 /// What is to be believed.
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// All that its sender says.
     Accepted(Box<Letter>),
     /// Nothing: a rule does not hold.
@@ -147,7 +147,7 @@ pub enum Verdict {
 }
 
 /// What an accepted message says.
-pub struct Letter {
+pub(crate) struct Letter {
     /// Whether the log registered its sender.
     pub is_registered: bool,
     /// The text.
@@ -177,7 +177,7 @@ impl From<&Accepted> for Letter {
 
 impl Judged {
     /// Its text, if it was accepted.
-    pub fn letter(&self) -> Option<&Letter> {
+    pub(crate) fn letter(&self) -> Option<&Letter> {
         match &self.verdict {
             Verdict::Accepted(letter) => Some(letter),
             Verdict::Refused { .. } | Verdict::Unable(_) => None,
@@ -190,7 +190,7 @@ impl Judged {
     }
 
     /// What is acknowledged with it.
-    pub fn envelopes(&self) -> impl Iterator<Item = EnvelopeId> {
+    pub(crate) fn envelopes(&self) -> impl Iterator<Item = EnvelopeId> {
         std::iter::once(self.envelope).chain(self.copies.iter().copied())
     }
 
@@ -226,10 +226,10 @@ fn refused(refusal: &Refusal) -> Verdict {
     Verdict::Refused { rule: refusal.rule().to_owned(), why: refusal.to_string() }
 }
 
-impl Judge<'_> {
+impl MailJudge<'_> {
     /// Judges what came, in its order, behind what came before. What nobody asked for is left out. Those that are accepted
     /// are marked as shown, durably, before they are answered.
-    pub fn judge(
+    pub(crate) fn judge(
         &mut self,
         arrived: Vec<Arrived>,
         judged: &mut Vec<Judged>,

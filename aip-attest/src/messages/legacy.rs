@@ -19,18 +19,18 @@ use rand_core::UnwrapErr;
 use tlog::key::Ed25519PublicKey;
 
 use super::directory::Directory;
-use super::judging::{Again, Arrived, Judge, Judged, Letter, Replay, Verdict};
+use super::judging::{Again, Arrived, Judged, Letter, MailJudge, Replay, Verdict};
 use super::seen::Name;
 use crate::client::ClientError;
 use crate::clock;
-use crate::keyfile::Identity;
+use crate::keyfile::OwnIdentity;
 use crate::report::{Console, Failure, Result};
 
 /// Sends a text to somebody who reads with Python `aip`. Answers the name that the message has here, and the key that opens it.
-pub fn send(
+pub(crate) fn send(
     text: &str,
     recipient: Did,
-    identity: &Identity,
+    identity: &OwnIdentity,
     directory: &mut Directory<'_>,
     console: &mut Console,
 ) -> Result<(MessageId, MessageKeyId)> {
@@ -68,7 +68,7 @@ fn not_taken(error: ClientError) -> Failure {
     }
 }
 
-impl Judge<'_> {
+impl MailJudge<'_> {
     /// Judges mail of Python `aip`; `None`: nobody asked for it.
     pub(super) fn judge_legacy(
         &mut self,
@@ -174,7 +174,7 @@ fn refused(refusal: &LegacyRefusal) -> Verdict {
 }
 
 /// The name that mail of Python `aip` has here: the beginning of SHA-256 of its signature, which is the relay's id for it too.
-pub fn name_of(mail: &LegacyMail) -> MessageId {
+pub(crate) fn name_of(mail: &LegacyMail) -> MessageId {
     let hash = mail.replay_key();
     MessageId::from_bytes(*hash.as_bytes().first_chunk().expect("a digest is longer than 16 bytes"))
 }

@@ -12,16 +12,16 @@ use serde::de::DeserializeOwned;
 
 use crate::client::{Client, ClientError};
 use crate::clock;
-use crate::keyfile::Identity;
+use crate::keyfile::OwnIdentity;
 use crate::patience::Patience;
 use crate::report::{Console, Failure, Result};
 use crate::target::Target;
 
 /// The relay of a log, for one DID and as long as somebody waits.
-pub struct Relay<'a> {
+pub(crate) struct Relay<'a> {
     client: &'a Client,
     origin: &'a str,
-    identity: &'a Identity,
+    identity: &'a OwnIdentity,
     deadline: Instant,
     /// The relay's clock less this machine's, in milliseconds, once the relay said that they differ.
     difference: Option<i128>,
@@ -30,7 +30,7 @@ pub struct Relay<'a> {
 }
 
 /// What became of a copy that was offered to the relay.
-pub enum Offered {
+pub(crate) enum Offered {
     /// It waits for its recipient, or did before.
     Stored(Stored),
     /// The relay's clock is another one, which [`Relay::now`] follows from here on. What was written by the old one is to be
@@ -40,7 +40,7 @@ pub enum Offered {
 
 impl<'a> Relay<'a> {
     /// The relay of `target`, used by `identity` until `deadline`.
-    pub fn new(target: &'a Target, identity: &'a Identity, deadline: Instant) -> Self {
+    pub(crate) fn new(target: &'a Target, identity: &'a OwnIdentity, deadline: Instant) -> Self {
         Self {
             client: &target.client,
             origin: &target.origin,
@@ -52,7 +52,7 @@ impl<'a> Relay<'a> {
     }
 
     /// The time: this machine's, corrected once by what the relay said.
-    pub fn now(&self) -> LogTime {
+    pub(crate) fn now(&self) -> LogTime {
         let now = clock::now_millis();
         let Some(difference) = self.difference else { return now };
         let corrected =
@@ -61,8 +61,13 @@ impl<'a> Relay<'a> {
     }
 
     /// Has a copy kept until `expires`. Answers when it is durable there.
-    pub fn send(&mut self, sealed: &Sealed, expires: LogTime, console: &mut Console) -> Result<Offered> {
-        let Identity { did, key, .. } = self.identity;
+    pub(crate) fn send(
+        &mut self,
+        sealed: &Sealed,
+        expires: LogTime,
+        console: &mut Console,
+    ) -> Result<Offered> {
+        let OwnIdentity { did, key, .. } = self.identity;
         let make = |now| SignedRequest::send(sealed, *did, self.origin, now, expires, key);
         match self.post(&make, self.deadline, console) {
             Ok(stored) => Ok(Offered::Stored(stored)),
@@ -77,7 +82,7 @@ impl<'a> Relay<'a> {
     }
 
     /// A page of the mailbox, by arrival.
-    pub fn list(&mut self, list: &List, console: &mut Console) -> Result<Page> {
+    pub(crate) fn list(&mut self, list: &List, console: &mut Console) -> Result<Page> {
         // Between the relay's answer and ours lies the way.
         let until = Instant::now() + Duration::from_secs(list.wait) + PAGE_PATIENCE;
         let page: Page = self.ask(&Action::List(list.clone()), until.min(self.deadline), console)?;
@@ -101,7 +106,11 @@ impl<'a> Relay<'a> {
 
     /// How many messages wait that only the identity key of this id opens, mail of Python `aip` among them, and whether there are
     /// more; `None` if the log carries none.
-    pub fn waiting_for(&mut self, key: MessageKeyId, console: &mut Console) -> Result<Option<(usize, bool)>> {
+    pub(crate) fn waiting_for(
+        &mut self,
+        key: MessageKeyId,
+        console: &mut Console,
+    ) -> Result<Option<(usize, bool)>> {
         let list = Action::List(List { after: 0, keys: Some(vec![key]), limit: MAX_PAGE, wait: 0 });
         match self.try_ask::<Page>(&list, self.deadline, console) {
             Ok(page) => Ok(Some((page.messages.len() + self.legacy(console)?, page.more))),
@@ -125,13 +134,13 @@ impl<'a> Relay<'a> {
     }
 
     /// Says who may send; only what is signed later than the settings before is taken.
-    pub fn settings(&mut self, settings: &Settings, console: &mut Console) -> Result<()> {
+    pub(crate) fn settings(&mut self, settings: &Settings, console: &mut Console) -> Result<()> {
         let _: serde_json::Value = self.ask(&Action::Settings(settings.clone()), self.deadline, console)?;
         Ok(())
     }
 
     /// Deletes what was fetched and is not needed any more. An id that is not there is no error.
-    pub fn acknowledge(&mut self, ids: &[EnvelopeId], console: &mut Console) -> Result<u64> {
+    pub(crate) fn acknowledge(&mut self, ids: &[EnvelopeId], console: &mut Console) -> Result<u64> {
         let mut ids = ids.to_vec();
         ids.sort_unstable();
         ids.dedup();

@@ -14,7 +14,7 @@ use crate::receipt_file::allowed_path;
 use crate::report::{Failure, Result};
 
 /// Writes the attachments of a message below `folder`, and answers their files, in order.
-pub fn save(folder: &Path, id: MessageId, attachments: &[Attachment]) -> Result<Vec<PathBuf>> {
+pub(crate) fn save(folder: &Path, id: MessageId, attachments: &[Attachment]) -> Result<Vec<PathBuf>> {
     if attachments.is_empty() {
         return Ok(Vec::new());
     }

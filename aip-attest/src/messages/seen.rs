@@ -20,26 +20,26 @@ use attestation::message::MessageId;
 
 use crate::bounded_file::read_found;
 use crate::durable::{self, Readers};
-use crate::keyfile::Source;
+use crate::keyfile::KeySource;
 use crate::report::{Failure, Result};
 
 /// A message: who sent it, and its id, which the sender chose.
-pub type Name = (Did, MessageId);
+pub(crate) type Name = (Did, MessageId);
 
 /// The messages that were shown by this identity, on this machine.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     file: PathBuf,
 }
 
 impl Seen {
     /// Those of an identity: in `state` if that is named, else beside the credentials file. None for a key from the
     /// environment alone, which has no place.
-    pub fn of(identity: &Source, state: Option<&Path>) -> Option<Self> {
+    pub(crate) fn of(identity: &KeySource, state: Option<&Path>) -> Option<Self> {
         let file = match (state, identity) {
             (Some(folder), _) => folder.join(NAME),
-            (None, Source::Environment) => return None,
-            (None, Source::File(credentials)) => {
+            (None, KeySource::Environment) => return None,
+            (None, KeySource::File(credentials)) => {
                 // Of two identities in one folder, each has its own: a message to a group is new to both.
                 let stem = credentials.file_stem().unwrap_or_default().to_string_lossy();
                 let is_usual = stem == "credentials";
@@ -50,13 +50,18 @@ impl Seen {
     }
 
     /// The messages that were shown before.
-    pub fn all(&self) -> Result<BTreeSet<Name>> {
+    pub(crate) fn all(&self) -> Result<BTreeSet<Name>> {
         Ok(self.read()?.into_keys().collect())
     }
 
     /// Marks these as shown, with the times at which they expire, durably. Answers which of them were not before: of several
     /// processes at once exactly one gets that answer for a message.
-    pub fn mark(&self, messages: &[(Name, LogTime)], now: LogTime, deadline: Instant) -> Result<Vec<bool>> {
+    pub(crate) fn mark(
+        &self,
+        messages: &[(Name, LogTime)],
+        now: LogTime,
+        deadline: Instant,
+    ) -> Result<Vec<bool>> {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
@@ -170,7 +175,7 @@ mod tests {
     #[test]
     fn a_message_is_new_once_and_forgotten_a_day_after_it_expired() {
         let dir = tempfile::tempdir().expect("a folder");
-        let seen = Seen::of(&Source::Environment, Some(&dir.path().join("state"))).expect("a place");
+        let seen = Seen::of(&KeySource::Environment, Some(&dir.path().join("state"))).expect("a place");
         assert!(seen.all().expect("no file is an empty one").is_empty());
         let both = [(name(2, 1), time(DAY)), (name(1, 2), time(3 * DAY))];
         assert_eq!(mark(&seen, &both, DAY).expect("marked"), [true, true]);
@@ -190,18 +195,18 @@ mod tests {
 
     #[test]
     fn each_credentials_file_has_its_own() {
-        let of = |file: &str| Seen::of(&Source::File(file.into()), None).expect("a place").file;
+        let of = |file: &str| Seen::of(&KeySource::File(file.into()), None).expect("a place").file;
         assert_eq!(of("/h/.aip/credentials.json"), Path::new("/h/.aip/seen-messages"));
         assert_eq!(of("/k/a.json"), Path::new("/k/a.seen-messages"));
         assert_ne!(of("/k/a.json"), of("/k/b.json"));
-        assert!(Seen::of(&Source::Environment, None).is_none());
+        assert!(Seen::of(&KeySource::Environment, None).is_none());
     }
 
     /// Two commands at once must not both deploy.
     #[test]
     fn of_many_at_once_exactly_one_sees_a_new_message() {
         let dir = tempfile::tempdir().expect("a folder");
-        let seen = Seen::of(&Source::Environment, Some(dir.path())).expect("a place");
+        let seen = Seen::of(&KeySource::Environment, Some(dir.path())).expect("a place");
         let news: usize = thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
                 .map(|_| scope.spawn(|| mark(&seen, &[(name(1, 1), time(DAY))], 0).expect("marked")[0]))
@@ -214,7 +219,7 @@ mod tests {
     #[test]
     fn a_damaged_file_is_an_error_and_no_empty_one() {
         let dir = tempfile::tempdir().expect("a folder");
-        let seen = Seen::of(&Source::Environment, Some(dir.path())).expect("a place");
+        let seen = Seen::of(&KeySource::Environment, Some(dir.path())).expect("a place");
         mark(&seen, &[(name(1, 1), time(DAY)), (name(2, 2), time(DAY))], 0).expect("marked");
         let file = dir.path().join("seen-messages");
         let good = std::fs::read(&file).expect("the file");
@@ -236,7 +241,7 @@ mod tests {
     #[test]
     fn a_full_file_takes_nothing_more_and_has_room_once_messages_expire() {
         let dir = tempfile::tempdir().expect("a folder");
-        let seen = Seen::of(&Source::Environment, Some(dir.path())).expect("a place");
+        let seen = Seen::of(&KeySource::Environment, Some(dir.path())).expect("a place");
         let most = MAX_BYTES / RECORD_BYTES as u64;
         let id = |number: u64| MessageId::from_bytes(u128::from(number).to_be_bytes());
         let full = (0..most).map(|number| ((Did::from_bytes([1; 16]), id(number)), DAY)).collect();
@@ -254,7 +259,7 @@ mod tests {
     fn what_cannot_be_kept_is_an_error() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().expect("a folder");
-        let seen = Seen::of(&Source::Environment, Some(dir.path())).expect("a place");
+        let seen = Seen::of(&KeySource::Environment, Some(dir.path())).expect("a place");
         mark(&seen, &[(name(1, 1), time(DAY))], 0).expect("marked");
         let mode = std::fs::metadata(dir.path().join("seen-messages")).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -15,11 +15,11 @@ use rand_core::UnwrapErr;
 use super::composing::Draft;
 use super::relay::{Offered, Relay};
 use crate::durable::{self, Readers};
-use crate::keyfile::Identity;
+use crate::keyfile::OwnIdentity;
 use crate::report::{Console, Exit, Failure, Result};
 
 /// Somebody to write to, and the keys that messages for it are sealed to, or why there are none.
-pub struct Addressee {
+pub(crate) struct Addressee {
     /// Who.
     pub did: Did,
     /// Its keys.
@@ -27,7 +27,7 @@ pub struct Addressee {
 }
 
 /// A copy of a message, for one key; or for nobody, where no key was found.
-pub struct Copy {
+pub(crate) struct Copy {
     /// For whom.
     pub recipient: Did,
     /// The key.
@@ -37,7 +37,7 @@ pub struct Copy {
 }
 
 /// What becomes of a copy.
-pub enum Became {
+pub(crate) enum Became {
     /// The relay keeps it, or kept it before.
     Stored(Stored),
     /// It is in a file.
@@ -45,7 +45,7 @@ pub enum Became {
 }
 
 /// A message that was sent, as far as that was possible.
-pub struct Sent {
+pub(crate) struct Sent {
     /// Its id.
     pub id: MessageId,
     /// Its copies, by recipient.
@@ -54,7 +54,7 @@ pub struct Sent {
 
 impl Sent {
     /// 1 if a rule refused a copy, else 2 if one could not be sent.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         let exits =
             self.copies.iter().map(|copy| copy.became.as_ref().map_or_else(Failure::exit, |_| Exit::Yes));
         exits.fold(Exit::Yes, Exit::and)
@@ -62,10 +62,10 @@ impl Sent {
 }
 
 /// Seals `draft` for each key of `addressees`, who are sorted, each once, and has the relay keep it.
-pub fn send(
+pub(crate) fn send(
     draft: &Draft,
     addressees: &[Addressee],
-    identity: &Identity,
+    identity: &OwnIdentity,
     origin: &str,
     relay: &mut Relay<'_>,
     console: &mut Console,
@@ -92,10 +92,10 @@ pub fn send(
 
 /// Seals `draft` for each key of the only one of `addressees`, into the file `out`; if there are several keys, into one named
 /// after each.
-pub fn write(
+pub(crate) fn write(
     draft: &Draft,
     addressees: &[Addressee],
-    identity: &Identity,
+    identity: &OwnIdentity,
     origin: &str,
     out: &Path,
 ) -> Result<Sent> {
@@ -121,7 +121,7 @@ pub fn write(
 fn sign(
     draft: &Draft,
     addressees: &[Addressee],
-    identity: &Identity,
+    identity: &OwnIdentity,
     origin: &str,
     now: attestation::entry::LogTime,
 ) -> Result<SignedMessage> {

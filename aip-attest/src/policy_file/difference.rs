@@ -3,7 +3,7 @@
 use tlog::policy::{Policy, Witness};
 
 /// Why `new` is worth less than `old`, which is pinned, if it is.
-pub fn weaker(old: &Policy, new: &Policy) -> Option<String> {
+pub(crate) fn weaker(old: &Policy, new: &Policy) -> Option<String> {
     let (before, after) = (old.weakest_quorum(), new.weakest_quorum());
     if after < before {
         return Some(format!("it is met by {after} cosignatures, the pinned one by no fewer than {before}"));
@@ -23,7 +23,7 @@ pub fn weaker(old: &Policy, new: &Policy) -> Option<String> {
 }
 
 /// The lines that went (`-`) and came (`+`), in their order.
-pub fn lines(old: &str, new: &str) -> Vec<String> {
+pub(crate) fn lines(old: &str, new: &str) -> Vec<String> {
     let only_in = |one: &str, other: &str, sign: char| -> Vec<String> {
         let others: Vec<&str> = other.lines().collect();
         let lines = one.lines().filter(|line| !others.contains(line));

@@ -9,7 +9,7 @@ use crate::environment;
 use crate::report::{Failure, Result};
 
 /// Keeps a finding and answers where. One that is there already stays as it was first found.
-pub fn keep(finding: &Finding) -> Result<PathBuf> {
+pub(crate) fn keep(finding: &Finding) -> Result<PathBuf> {
     let home = environment::home()
         .ok_or_else(|| Failure::new(format!("there is no place for findings: {}", environment::no_home())))?;
     let path = home.join("findings").join(finding.file_name());

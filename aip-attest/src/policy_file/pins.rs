@@ -25,14 +25,14 @@ use tlog::policy::Policy;
 use tlog::{Hash, TreeSize};
 
 use super::trust::{self, Trust, TrustFile};
-use super::{PolicyFile, Source, difference};
+use super::{PolicyFile, PolicySource, difference};
 use crate::durable::{self, Readers};
 use crate::environment;
 use crate::report::{Failure, Result};
 
 /// A pinned log.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pin {
+pub(crate) struct Pin {
     /// Where it is served.
     pub url: String,
     /// Its key; the key's name is the log's origin.
@@ -51,7 +51,7 @@ pub struct Pin {
 
 /// A checkpoint that a log showed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// The note.
     pub note: Note,
     /// When it was seen, by this machine's clock.
@@ -60,7 +60,7 @@ pub struct Seen {
 
 impl Pin {
     /// The log's name.
-    pub fn origin(&self) -> &str {
+    pub(crate) fn origin(&self) -> &str {
         self.vkey.name().as_str()
     }
 
@@ -72,7 +72,7 @@ impl Pin {
     }
 
     /// The keys of the log, the pinned one first. A log that signs with two algorithms has two.
-    pub fn log_keys(&self) -> Vec<VerifierKey> {
+    pub(crate) fn log_keys(&self) -> Vec<VerifierKey> {
         let others = self.policy.logs().iter().map(|log| &log.vkey);
         let others = others.filter(|key| key.name() == self.vkey.name() && **key != self.vkey);
         std::iter::once(&self.vkey).chain(others).cloned().collect()
@@ -81,7 +81,7 @@ impl Pin {
 
 /// All pins of this user.
 #[derive(Clone, Debug, Default)]
-pub struct Pins {
+pub(crate) struct Pins {
     folder: Option<PathBuf>,
     pins: Vec<Pin>,
     /// What counts instead of `~/.aip/trust.toml`.
@@ -90,7 +90,7 @@ pub struct Pins {
 
 impl Pins {
     /// Reads the pins of this user; none if there is no home.
-    pub fn load() -> Result<Self> {
+    pub(crate) fn load() -> Result<Self> {
         environment::home().map_or_else(|| Ok(Self::default()), |home| Self::load_from(&home.join("pins")))
     }
 
@@ -117,34 +117,34 @@ impl Pins {
     }
 
     /// The pins, by file name.
-    pub fn iter(&self) -> impl Iterator<Item = &Pin> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Pin> {
         self.pins.iter()
     }
 
     /// The pins for this origin. More than one only after a key was replaced by hand.
-    pub fn of_origin(&self, origin: &str) -> impl Iterator<Item = &Pin> {
+    pub(crate) fn of_origin(&self, origin: &str) -> impl Iterator<Item = &Pin> {
         self.pins.iter().filter(move |pin| pin.origin() == origin)
     }
 
     /// The pin for this key.
-    pub fn of_key(&self, vkey: &VerifierKey) -> Option<&Pin> {
+    pub(crate) fn of_key(&self, vkey: &VerifierKey) -> Option<&Pin> {
         self.pins.iter().find(|pin| pin.vkey == *vkey)
     }
 
     /// The pins for this address, in the spelling of [`crate::client::normal_url`].
-    pub fn of_url(&self, url: &str) -> impl Iterator<Item = &Pin> {
+    pub(crate) fn of_url(&self, url: &str) -> impl Iterator<Item = &Pin> {
         self.pins.iter().filter(move |pin| pin.url == url)
     }
 
     /// The roots that were seen: a receipt with another root at one of these sizes shows a fork.
-    pub fn roots(&self) -> Vec<receipt::Pin> {
+    pub(crate) fn roots(&self) -> Vec<receipt::Pin> {
         let by_key = |pin: &Pin, log| receipt::Pin { log, size: pin.size, root: pin.root };
         let roots = |pin: &Pin| pin.log_keys().into_iter().map(|log| by_key(pin, log)).collect::<Vec<_>>();
         self.pins.iter().flat_map(roots).collect()
     }
 
     /// The policy that is pinned for a log.
-    pub fn policy_for(&self, origin: &str) -> Result<Option<PolicyFile>> {
+    pub(crate) fn policy_for(&self, origin: &str) -> Result<Option<PolicyFile>> {
         let mut pinned = self.of_origin(origin);
         match (pinned.next(), pinned.next()) {
             (None, _) => Ok(None),
@@ -157,12 +157,12 @@ impl Pins {
     /// The same pins with these settings in the place of the user's own, which are not read: on a runner they may be
     /// another job's.
     #[must_use]
-    pub fn with_settings(self, settings: Trust) -> Self {
+    pub(crate) fn with_settings(self, settings: Trust) -> Self {
         Self { settings: Some(settings), ..self }
     }
 
     /// The user's own settings, for policies that are in no folder: `~/.aip/trust.toml`.
-    pub fn settings(&self) -> Result<Trust> {
+    pub(crate) fn settings(&self) -> Result<Trust> {
         match &self.settings {
             Some(settings) => Ok(settings.clone()),
             None => self.own_settings()?.map_or_else(|| Ok(Trust::default()), |own| own.read(trust::OWN)),
@@ -175,10 +175,10 @@ impl Pins {
     }
 
     /// The policy of a pin, with the user's own settings.
-    pub fn policy_of(&self, pin: &Pin) -> Result<PolicyFile> {
+    pub(crate) fn policy_of(&self, pin: &Pin) -> Result<PolicyFile> {
         let trust = self.settings()?;
         let (policy, text) = (pin.policy.clone(), pin.text.clone());
-        Ok(PolicyFile { policy, text, trust, source: Source::Pinned(pin.origin().to_owned()) })
+        Ok(PolicyFile { policy, text, trust, source: PolicySource::Pinned(pin.origin().to_owned()) })
     }
 
     /// Refuses a policy of the working tree that has another key for a pinned log.
@@ -202,7 +202,7 @@ impl Pins {
 
     /// Why a policy of the working tree asks for less than a pinned one, if it does.
     pub(super) fn is_weaker(&self, found: &PolicyFile) -> Option<String> {
-        let Source::WorkingTree(_) = &found.source else { return None };
+        let PolicySource::WorkingTree(_) = &found.source else { return None };
         let is_same = |pin: &&Pin| found.policy.logs().iter().any(|log| log.vkey == pin.vkey);
         let weaker = |pin: &Pin| {
             let why = difference::weaker(&pin.policy, &found.policy)?;
@@ -218,7 +218,7 @@ impl Pins {
     /// Keeps a pin in the place of the one for the same key that these pins have, or of none. Refuses if that
     /// has changed since they were read: two processes at once must not move a pin back. Of two that saw the same,
     /// the first has said it.
-    pub fn save(&self, pin: &Pin) -> Result<()> {
+    pub(crate) fn save(&self, pin: &Pin) -> Result<()> {
         let path = self.path_of(&pin.vkey)?;
         let _lock = self.lock()?;
         let now = match path.exists() {
@@ -248,7 +248,7 @@ impl Pins {
     }
 
     /// Forgets the pin for a key.
-    pub fn remove(&self, vkey: &VerifierKey) -> Result<()> {
+    pub(crate) fn remove(&self, vkey: &VerifierKey) -> Result<()> {
         let path = self.path_of(vkey)?;
         fs::remove_file(&path)
             .map_err(|error| Failure::new(format!("cannot remove `{}`", path.display())).caused_by(error))

@@ -35,11 +35,11 @@ use tlog::TreeSize;
 use tlog::policy::Policy;
 
 use crate::report::{Failure, Result};
-pub use file::TrustFile;
+pub(crate) use file::TrustFile;
 
 /// The settings.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Trust {
+pub(crate) struct Trust {
     max_age: Option<Duration>,
     max_checkpoint_age: Option<Duration>,
     min_checkpoint: BTreeMap<String, u64>,
@@ -50,7 +50,7 @@ pub struct Trust {
 
 /// A setting as it was written.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Stated {
+pub(crate) struct Stated {
     /// Its name, such as `max-age` or `trust.decay`.
     pub name: String,
     /// Its value.
@@ -61,7 +61,7 @@ pub struct Stated {
 
 /// `[trust]`: what is not there is left to the defaults.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Scoring {
+pub(crate) struct Scoring {
     /// Whom the user trusts.
     pub roots: Vec<Root>,
     /// The score that passes.
@@ -80,7 +80,7 @@ pub struct Scoring {
 
 /// A root with its weight, as a user writes it: `did:aip:…` or `did:aip:…=0.6`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Root {
+pub(crate) struct Root {
     /// The DID.
     pub did: Did,
     /// Its weight in per mille.
@@ -110,7 +110,7 @@ fn positive(text: &str) -> Result<u16, String> {
 
 impl Trust {
     /// Refuses a tree that is smaller than the least one of its log: whoever shows it hides what came later.
-    pub fn refuse_small(&self, origin: &str, size: TreeSize) -> Result<()> {
+    pub(crate) fn refuse_small(&self, origin: &str, size: TreeSize) -> Result<()> {
         match self.min_checkpoint.get(origin) {
             Some(least) if size.get() < *least => Err(Failure::new(format!(
                 "the checkpoint of `{origin}` is older than trust.toml allows"
@@ -125,13 +125,13 @@ impl Trust {
     }
 
     /// The settings, each with whose word it is.
-    pub fn stated(&self) -> &[Stated] {
+    pub(crate) fn stated(&self) -> &[Stated] {
         &self.stated
     }
 
     /// These settings, and those of `over` in their place.
     #[must_use]
-    pub fn overridden_by(mut self, over: Self) -> Self {
+    pub(crate) fn overridden_by(mut self, over: Self) -> Self {
         let (mine, theirs) = (self.scoring, over.scoring);
         let is_mine = |stated: &Stated| !over.stated.iter().any(|other| other.name == stated.name);
         self.stated.retain(is_mine);
@@ -155,12 +155,12 @@ impl Trust {
     }
 
     /// The greatest age of a checkpoint, if there is one.
-    pub fn max_checkpoint_age(&self) -> Option<Duration> {
+    pub(crate) fn max_checkpoint_age(&self) -> Option<Duration> {
         self.max_checkpoint_age
     }
 
     /// What the settings demand of a receipt that `policy` judges.
-    pub fn demands(&self, policy: &Policy) -> Vec<Demand> {
+    pub(crate) fn demands(&self, policy: &Policy) -> Vec<Demand> {
         let mut demands = Vec::new();
         demands.extend(self.max_age.map(Demand::MaxAge));
         demands.extend(self.max_checkpoint_age.map(Demand::CheckpointFreshness));
@@ -180,7 +180,7 @@ pub(super) const NAME: &str = "trust.toml";
 pub(super) const OWN: &str = "your own";
 
 /// [`trust::MAX_PATHS`](trust::MAX_PATHS).
-pub const MAX_PATHS: u8 = 8;
+pub(crate) const MAX_PATHS: u8 = 8;
 
 #[cfg(test)]
 mod tests {

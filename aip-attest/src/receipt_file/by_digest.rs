@@ -19,7 +19,7 @@ use crate::report::{Failure, Result};
 
 /// What the receipts of a folder name.
 #[derive(Debug, Default)]
-pub struct ByDigest {
+pub(crate) struct ByDigest {
     named: BTreeMap<Hash, Vec<Named>>,
     /// Names of other bytes, by their last part.
     others: BTreeMap<String, Vec<Named>>,
@@ -27,7 +27,7 @@ pub struct ByDigest {
 
 /// A name that a receipt gives to what has the digest.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Named {
+pub(crate) struct Named {
     /// The receipt.
     pub path: PathBuf,
     /// The name.
@@ -37,7 +37,7 @@ pub struct Named {
 impl ByDigest {
     /// Reads the receipts of this kind in `folder`: what they say of `digests`, and what they call other bytes. Links are not
     /// followed.
-    pub fn read(folder: &Path, digests: &BTreeSet<Hash>, predicate_type: &str) -> Result<Self> {
+    pub(crate) fn read(folder: &Path, digests: &BTreeSet<Hash>, predicate_type: &str) -> Result<Self> {
         let files = files_below(folder)?;
         let named = |path: &PathBuf| {
             let receipt =
@@ -60,12 +60,12 @@ impl ByDigest {
     }
 
     /// Every name of this digest, by the paths of the receipts.
-    pub fn names(&self, digest: &Hash) -> &[Named] {
+    pub(crate) fn names(&self, digest: &Hash) -> &[Named] {
         self.named.get(digest).map_or(&[], Vec::as_slice)
     }
 
     /// The receipts that call other bytes as `file` is called, those by the longest name first.
-    pub fn of_other_bytes(&self, file: &Path) -> Vec<PathBuf> {
+    pub(crate) fn of_other_bytes(&self, file: &Path) -> Vec<PathBuf> {
         let last = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let called = self.others.get(last).into_iter().flatten();
         let mut called: Vec<&Named> = called.filter(|named| artifact::is_named(&named.name, file)).collect();

@@ -11,7 +11,7 @@ use crate::report::{Failure, Result};
 
 /// The receipts that are kept in folders, each folder listed once: a thousand artifacts may lie in one.
 #[derive(Default)]
-pub struct Listings {
+pub(crate) struct Listings {
     folders: BTreeMap<PathBuf, Result<Kept>>,
 }
 
@@ -20,7 +20,7 @@ type Kept = BTreeMap<Vec<u8>, Vec<PathBuf>>;
 
 impl Listings {
     /// The receipts `<base>.<16 hex>.receipt.json`, sorted by name.
-    pub fn kept(&mut self, base: &Path) -> Result<Vec<PathBuf>> {
+    pub(crate) fn kept(&mut self, base: &Path) -> Result<Vec<PathBuf>> {
         let folder = folder_of(base);
         let listed = self.folders.entry(folder.to_path_buf()).or_insert_with(|| list(folder));
         let name = base.file_name().unwrap_or_default().as_encoded_bytes();

@@ -37,7 +37,7 @@ const MAX_ROUNDS: usize = 1000;
 ///
 /// Of what must leave its place and holds something that the new one does not, the user is told. What is there and no
 /// receipt is somebody's, and an error.
-pub fn write_all(receipts: &[(&Place, &Receipt)], console: &mut Console) -> Result<Vec<Written>> {
+pub(crate) fn write_all(receipts: &[(&Place, &Receipt)], console: &mut Console) -> Result<Vec<Written>> {
     let items = receipts.iter().map(|(place, receipt)| Item::new(place, receipt)).collect();
     let written = put_all(Disk::SYSTEM, items)?;
     tell(&written, console);
@@ -46,7 +46,7 @@ pub fn write_all(receipts: &[(&Place, &Receipt)], console: &mut Console) -> Resu
 
 /// Where a receipt lies that was to be written.
 #[derive(Clone, Debug)]
-pub struct Written {
+pub(crate) struct Written {
     path: PathBuf,
     /// Whether it was written; else all of it was there already.
     is_new: bool,
@@ -64,13 +64,13 @@ struct Displaced {
 
 impl Written {
     /// The file.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Takes `refused`, which was written and is worth nothing, away again, and puts back what was there before.
     /// Something else that lies there by now is left alone.
-    pub fn put_back(&self, refused: &Receipt, console: &mut Console) -> Result<()> {
+    pub(crate) fn put_back(&self, refused: &Receipt, console: &mut Console) -> Result<()> {
         let disk = Disk::SYSTEM;
         if !self.is_new || !remove(disk, &self.path, refused.to_json().as_bytes())? {
             return Ok(());

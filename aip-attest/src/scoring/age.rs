@@ -12,7 +12,7 @@ use crate::report::{Failure, Result};
 
 /// How old the checkpoint may be.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum MaxAge {
+pub(crate) enum MaxAge {
     /// Nobody said: [`MaxAge::USUAL`] by witnesses, where there are any.
     #[default]
     Usual,
@@ -26,17 +26,17 @@ pub enum MaxAge {
 
 impl MaxAge {
     /// The limit if nobody names one: gates use fresh evidence.
-    pub const USUAL: Duration = Duration::from_secs(24 * 60 * 60);
+    pub(crate) const USUAL: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// Reads an age as people write it: a duration such as `12h`, or `none`.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text == "none" { Ok(Self::Any) } else { parse_duration(text).map(Self::Limit) }
     }
 }
 
 /// How entries reached this machine.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Way {
+pub(crate) enum Way {
     /// In a file.
     File,
     /// From the log just now, over TLS or on this machine: nobody between could show an older answer.
@@ -47,14 +47,14 @@ pub enum Way {
 
 impl Way {
     /// The way to a log that is asked now.
-    pub fn to(client: &Client) -> Self {
+    pub(crate) fn to(client: &Client) -> Self {
         if client.is_private() { Self::Private } else { Self::Open }
     }
 }
 
 /// Refuses a checkpoint that is too old to decide by, is from the future, or of an age that nobody attests though
 /// it matters. `size` is of its tree, `attested` the quorum's time; `None` without witnesses.
-pub fn refuse_stale(
+pub(crate) fn refuse_stale(
     size: TreeSize,
     attested: Option<UnixTime>,
     way: Way,

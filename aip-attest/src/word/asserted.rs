@@ -16,17 +16,16 @@ use tlog::merkle::inclusion;
 use tlog::policy::Policy;
 use tlog::tile::TileHashReader;
 
-use crate::client::Client;
+use crate::asking::Inquiry;
 use crate::clock;
-use crate::patience::Patience;
 use crate::policy_file::findings;
 use crate::policy_file::pins::{Pin, Seen};
-use crate::report::{Console, Failure, Result};
+use crate::report::{Failure, Result};
 use crate::word::current::{self, Shown};
 use crate::word::evidence::Claimed;
 
 /// Evidence, and what is false in it as far as the log was read.
-pub struct Asserted {
+pub(crate) struct Asserted {
     evidence: Evidence,
     proven: Proven,
     /// What the lists have of the entries that are still to come.
@@ -47,7 +46,7 @@ struct Lie {
 
 impl Asserted {
     /// Reads evidence from a file. It may be older than what was seen of the log since.
-    pub fn read(path: &Path, policy: &Policy) -> Result<Self> {
+    pub(crate) fn read(path: &Path, policy: &Policy) -> Result<Self> {
         let claimed = Claimed::read(path)?;
         let proven = claimed.verify_of_any_time(policy)?;
         let evidence = claimed.into_evidence();
@@ -59,14 +58,7 @@ impl Asserted {
     }
 
     /// Refuses evidence of another log, and a log whose tree does not begin with the one that was asserted.
-    pub fn is_before(
-        &self,
-        shown: &Shown,
-        policy: &Policy,
-        client: &Client,
-        patience: &mut Patience,
-        console: &mut Console,
-    ) -> Result<()> {
+    pub(crate) fn require_before(&self, shown: &Shown, inquiry: &mut Inquiry<'_>) -> Result<()> {
         let (tree, log) = (self.proven.checkpoint(), self.proven.log());
         if tree.origin != shown.checkpoint.origin {
             return Err(Failure::new(format!(
@@ -76,19 +68,19 @@ impl Asserted {
         }
         let seen = Seen { note: self.evidence.checkpoint.clone(), at: clock::now_millis() };
         let seen = Pin {
-            url: client.url().to_owned(),
+            url: inquiry.target.client.url().to_owned(),
             vkey: log.clone(),
-            policy: policy.clone(),
+            policy: inquiry.target.judge.policy.clone(),
             text: String::new(),
             size: tree.size,
             root: tree.root,
             seen: Some(seen),
         };
-        current::extends(&seen, shown, client, patience, console)
+        current::require_extension(&seen, shown, &mut inquiry.asking)
     }
 
     /// Takes a leaf; `entry` is what it says, if it keeps the rules.
-    pub fn take(&mut self, index: LeafIndex, leaf: &[u8], entry: Option<&Entry>) {
+    pub(crate) fn take(&mut self, index: LeafIndex, leaf: &[u8], entry: Option<&Entry>) {
         if !self.proven.checkpoint().size.contains(index) {
             return;
         }
@@ -106,23 +98,16 @@ impl Asserted {
     }
 
     /// Refuses a log that asserted what its entries contradict, all of which were taken.
-    pub fn check(
-        &self,
-        shown: &Shown,
-        policy: &Policy,
-        client: &Client,
-        patience: &mut Patience,
-        console: &mut Console,
-    ) -> Result<()> {
+    pub(crate) fn check(&self, shown: &Shown, inquiry: &mut Inquiry<'_>) -> Result<()> {
         let Some(lie) = self.lie() else {
-            console.note("what the log asserted in the evidence is what its entries say");
+            inquiry.asking.console.note("what the log asserted in the evidence is what its entries say");
             return Ok(());
         };
         let tree = self.proven.checkpoint();
         let failure =
             Failure::refuted(format!("the log `{}` asserted what its entries contradict", tree.origin))
                 .because(self.words(&lie));
-        let finding = self.finding(&lie, shown, policy, client, patience, console);
+        let finding = self.finding(&lie, shown, inquiry);
         match finding.and_then(|finding| findings::keep(&finding)) {
             Ok(path) => Err(failure
                 .hint(format!(
@@ -149,24 +134,15 @@ impl Asserted {
     }
 
     /// The finding, which confirms itself before anybody is told.
-    fn finding(
-        &self,
-        lie: &Lie,
-        shown: &Shown,
-        policy: &Policy,
-        client: &Client,
-        patience: &mut Patience,
-        console: &mut Console,
-    ) -> Result<Finding> {
+    fn finding(&self, lie: &Lie, shown: &Shown, inquiry: &mut Inquiry<'_>) -> Result<Finding> {
         let tree = self.proven.checkpoint();
         let Some(leaf) = &lie.leaf else {
             return Err(Failure::new("the tree has no such entry"));
         };
-        let asking = RefCell::new((patience, console));
+        let asking = RefCell::new(&mut inquiry.asking);
         // Of the whole tree, whose partial tiles the log still has.
         let reader = TileHashReader::new(shown.checkpoint.size, |tile| {
-            let (patience, console) = &mut *asking.borrow_mut();
-            patience.ask(console, || client.tile(tile))
+            asking.borrow_mut().ask(|client| client.tile(tile))
         });
         let proof = inclusion::prove(&reader, lie.index, tree.size)?;
         let shows = Proof::FalseAssertion(FalseAssertion {
@@ -177,7 +153,7 @@ impl Asserted {
         });
         let keys = vec![self.proven.log().clone()];
         let finding = Finding::new(&tree.origin, keys, clock::now_millis(), &self.words(lie), shows);
-        match finding.confirm(Some(policy)) {
+        match finding.confirm(Some(&inquiry.target.judge.policy)) {
             Ok(_) => Ok(finding),
             Err(error) => Err(Failure::new("the finding does not hold").caused_by(error)),
         }

@@ -18,15 +18,15 @@ use tlog::note::Note;
 use tlog::policy::{Cosigned, Policy, PolicyError};
 use tlog::tile::TileHashReader;
 
+use crate::asking::{Asking, Inquiry};
 use crate::client::Client;
 use crate::clock;
-use crate::patience::Patience;
 use crate::policy_file::findings;
-use crate::policy_file::pins::{Pin, Pins, Seen};
-use crate::report::{Console, Failure, Result};
+use crate::policy_file::pins::{Pin, Seen};
+use crate::report::{Failure, Result};
 
 /// What a log shows as its newest checkpoint. Read, and not believed.
-pub struct Shown {
+pub(crate) struct Shown {
     /// The note.
     pub seen: Seen,
     /// What it says.
@@ -34,9 +34,9 @@ pub struct Shown {
 }
 
 /// Asks a log for its checkpoint.
-pub fn fetch(client: &Client, patience: &mut Patience, console: &mut Console) -> Result<Shown> {
-    let bytes = patience.ask(console, || client.checkpoint())?;
-    let none = || Failure::new(format!("`{}` serves no checkpoint", client.url()));
+pub(crate) fn fetch(asking: &mut Asking<'_>) -> Result<Shown> {
+    let bytes = asking.ask(Client::checkpoint)?;
+    let none = || Failure::new(format!("`{}` serves no checkpoint", asking.client.url()));
     let note = Note::parse(&bytes).map_err(|error| none().caused_by(error))?;
     let checkpoint = Checkpoint::parse(note.text()).map_err(|error| none().caused_by(error))?;
     Ok(Shown { seen: Seen { note, at: clock::now_millis() }, checkpoint })
@@ -44,17 +44,10 @@ pub fn fetch(client: &Client, patience: &mut Patience, console: &mut Console) ->
 
 /// Takes a checkpoint, which log and witnesses signed, as current: it must extend the pinned one of the log with
 /// this key, and the pin moves to it. A log that is not pinned is followed by nobody.
-pub fn follow(
-    shown: &Shown,
-    log: &VerifierKey,
-    client: &Client,
-    pins: &Pins,
-    patience: &mut Patience,
-    console: &mut Console,
-) -> Result<()> {
-    let Some(pin) = pins.of_key(log) else { return Ok(()) };
-    extends(pin, shown, client, patience, console)?;
-    match pins.save(&moved(pin, shown)) {
+pub(crate) fn follow(shown: &Shown, log: &VerifierKey, inquiry: &mut Inquiry<'_>) -> Result<()> {
+    let Some(pin) = inquiry.pins.of_key(log) else { return Ok(()) };
+    require_extension(pin, shown, &mut inquiry.asking)?;
+    match inquiry.pins.save(&moved(pin, shown)) {
         // Another process follows it too: it took as good a checkpoint.
         Err(failure) if failure.is_for_now() => Ok(()),
         saved => saved,
@@ -62,7 +55,7 @@ pub fn follow(
 }
 
 /// The pin at a checkpoint that extends it.
-pub fn moved(pin: &Pin, shown: &Shown) -> Pin {
+pub(crate) fn moved(pin: &Pin, shown: &Shown) -> Pin {
     Pin {
         size: shown.checkpoint.size,
         root: shown.checkpoint.root,
@@ -72,13 +65,8 @@ pub fn moved(pin: &Pin, shown: &Shown) -> Pin {
 }
 
 /// Refuses a checkpoint, which a key of the log signed, that does not extend the pinned one.
-pub fn extends(
-    pin: &Pin,
-    shown: &Shown,
-    client: &Client,
-    patience: &mut Patience,
-    console: &mut Console,
-) -> Result<()> {
+pub(crate) fn require_extension(pin: &Pin, shown: &Shown, asking: &mut Asking<'_>) -> Result<()> {
+    let client = asking.client;
     let (old, new) = (pin.size, shown.checkpoint.size);
     if new < old {
         return Err(contradiction(
@@ -91,11 +79,8 @@ pub fn extends(
     let proof = if old == new {
         Vec::new()
     } else {
-        let asking = RefCell::new((patience, console));
-        let reader = TileHashReader::new(new, |tile| {
-            let (patience, console) = &mut *asking.borrow_mut();
-            patience.ask(console, || client.tile(tile))
-        });
+        let asking = RefCell::new(asking);
+        let reader = TileHashReader::new(new, |tile| asking.borrow_mut().ask(|client| client.tile(tile)));
         consistency::prove(&reader, old, new)?
     };
     consistency::verify(old, new, &proof, &pin.root, &shown.checkpoint.root).map_err(|error| {
@@ -162,7 +147,12 @@ fn finding(pin: &Pin, why: &str, proof: Proof) -> Result<Finding> {
 }
 
 /// Refuses a note that is not by a log of this policy.
-pub fn signed_by_log(policy: &Policy, whose: &str, shown: &Shown, client: &Client) -> Result<()> {
+pub(crate) fn require_signed_by_log(
+    policy: &Policy,
+    whose: &str,
+    shown: &Shown,
+    client: &Client,
+) -> Result<()> {
     policy.log_checkpoint(&shown.seen.note).map(|_| ()).map_err(|error| {
         Failure::refuted(format!("the checkpoint of `{}` is not by a log of {whose}", client.url()))
             .caused_by(error)
@@ -171,7 +161,7 @@ pub fn signed_by_log(policy: &Policy, whose: &str, shown: &Shown, client: &Clien
 
 /// The witnesses that make the quorum of this policy. Too few prove nothing against the log, and more may come:
 /// exit 2. A bad line of one is false: exit 1.
-pub fn satisfies(policy: &Policy, whose: &str, shown: &Shown) -> Result<Vec<Cosigned>> {
+pub(crate) fn require_quorum(policy: &Policy, whose: &str, shown: &Shown) -> Result<Vec<Cosigned>> {
     policy.quorum(&shown.seen.note).map_err(|error| {
         let origin = &shown.checkpoint.origin;
         let message = format!("the checkpoint of `{origin}` does not satisfy {whose}");

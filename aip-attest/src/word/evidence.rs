@@ -18,14 +18,14 @@ use crate::report::{Failure, Result};
 
 /// Evidence from a file that nobody has verified. It is read once, since it may come through a pipe.
 #[derive(Clone, Debug)]
-pub struct Claimed {
+pub(crate) struct Claimed {
     evidence: Evidence,
     whose: String,
 }
 
 impl Claimed {
     /// Reads it.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let whose = format!("the evidence `{}`", path.display());
         let bytes = read_bounded(path, MAX_BYTES as u64)
             .map_err(|error| Failure::new(format!("cannot read {whose}")).caused_by(error))?;
@@ -33,7 +33,7 @@ impl Claimed {
     }
 
     /// Reads a file that lies where [`crate::states`] keeps one, and may be anything.
-    pub fn read_kept(path: &Path) -> Result<Self> {
+    pub(crate) fn read_kept(path: &Path) -> Result<Self> {
         let whose = format!("the kept state `{}`", path.display());
         let bytes = read_found(path, MAX_BYTES as u64)
             .map_err(|error| Failure::new(format!("cannot read {whose}")).caused_by(error))?;
@@ -41,23 +41,23 @@ impl Claimed {
     }
 
     /// The size of the tree that it says it is of.
-    pub fn size(&self) -> Option<TreeSize> {
+    pub(crate) fn size(&self) -> Option<TreeSize> {
         Checkpoint::parse(self.evidence.checkpoint.text()).ok().map(|checkpoint| checkpoint.size)
     }
 
     /// Whether `log` signed the checkpoint.
-    pub fn is_signed_by(&self, log: &VerifierKey) -> bool {
+    pub(crate) fn is_signed_by(&self, log: &VerifierKey) -> bool {
         let signed = self.evidence.checkpoint.verify(std::slice::from_ref(log));
         signed.is_ok_and(|signed| !signed.is_empty())
     }
 
     /// The log that it says it is of, to find the policy that judges it.
-    pub fn origin(&self) -> &str {
+    pub(crate) fn origin(&self) -> &str {
         self.evidence.checkpoint.text().lines().next().unwrap_or_default()
     }
 
     /// Verifies it. It is refused if more was seen of its log since: it could hide what came later.
-    pub fn verify(&self, policy: &Policy, pins: &Pins) -> Result<Proven> {
+    pub(crate) fn verify(&self, policy: &Policy, pins: &Pins) -> Result<Proven> {
         let proven = self.verify_of_any_time(policy)?;
         if let Some(pin) = pins.of_key(proven.log()) {
             refuse_older(pin, &proven, &self.whose)?;
@@ -66,17 +66,17 @@ impl Claimed {
     }
 
     /// Verifies it, however much was seen of its log since.
-    pub fn verify_of_any_time(&self, policy: &Policy) -> Result<Proven> {
+    pub(crate) fn verify_of_any_time(&self, policy: &Policy) -> Result<Proven> {
         self.prove(policy).map_err(|error| refuted(&self.whose, error))
     }
 
     /// The same, for who has other words for what is wrong.
-    pub fn prove(&self, policy: &Policy) -> Result<Proven, EvidenceError> {
+    pub(crate) fn prove(&self, policy: &Policy) -> Result<Proven, EvidenceError> {
         self.evidence.verify(policy)
     }
 
     /// What was verified.
-    pub fn into_evidence(self) -> Evidence {
+    pub(crate) fn into_evidence(self) -> Evidence {
         self.evidence
     }
 }
@@ -89,18 +89,18 @@ impl Display for Claimed {
 }
 
 /// The state of a DID in evidence; `None` if it is not registered.
-pub fn state(proven: &Proven, did: Did) -> Result<Option<Identity>> {
+pub(crate) fn state(proven: &Proven, did: Did) -> Result<Option<Identity>> {
     let cannot = || Failure::refuted(format!("the evidence does not show the state of {did}"));
     proven.identity(did, proven.checkpoint().size).map_err(|error| cannot().caused_by(error))
 }
 
 /// Reads evidence that nobody has verified.
-pub fn parse(bytes: &[u8], whose: &str) -> Result<Evidence> {
+pub(crate) fn parse(bytes: &[u8], whose: &str) -> Result<Evidence> {
     Evidence::parse(bytes).map_err(|error| Failure::new(format!("{whose} is malformed")).caused_by(error))
 }
 
 /// Why evidence is refused: it stays what it is.
-pub fn refuted(whose: &str, error: EvidenceError) -> Failure {
+pub(crate) fn refuted(whose: &str, error: EvidenceError) -> Failure {
     Failure::refuted(format!("{whose} does not hold")).caused_by(error)
 }
 
@@ -120,7 +120,7 @@ fn refuse_older(pin: &Pin, proven: &Proven, whose: &str) -> Result<()> {
 }
 
 /// Refuses another root than the one that was seen at its size.
-pub fn refuse_fork(pin: &Pin, checkpoint: &Checkpoint) -> Result<()> {
+pub(crate) fn refuse_fork(pin: &Pin, checkpoint: &Checkpoint) -> Result<()> {
     if checkpoint.size == pin.size && checkpoint.root != pin.root {
         return Err(Failure::refuted(format!("the log `{}` contradicts what was seen of it", pin.origin()))
             .because(format!("two roots of size {}: {} and {}", pin.size, pin.root, checkpoint.root))

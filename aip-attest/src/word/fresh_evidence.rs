@@ -4,24 +4,18 @@ use attestation::api::EvidenceQuery;
 use attestation::evidence::{Evidence, EvidenceError, Proven};
 use tlog::policy::PolicyError;
 
+use crate::asking::Inquiry;
 use crate::clock;
-use crate::patience::Patience;
-use crate::policy_file::pins::{Pins, Seen};
-use crate::report::{Console, Failure, Result};
-use crate::target::Target;
+use crate::policy_file::pins::Seen;
+use crate::report::{Failure, Result};
 use crate::word::current::{self, Shown};
 use crate::word::evidence;
 
 /// Asks a log for evidence as of its present checkpoint. That must extend the pinned one, if the log is pinned;
 /// the pin moves to it.
-pub fn fetch(
-    target: &Target,
-    query: &EvidenceQuery,
-    pins: &Pins,
-    patience: &mut Patience,
-    console: &mut Console,
-) -> Result<(Evidence, Proven)> {
-    let bytes = patience.ask(console, || target.client.evidence(query))?;
+pub(crate) fn fetch(query: &EvidenceQuery, inquiry: &mut Inquiry<'_>) -> Result<(Evidence, Proven)> {
+    let target = inquiry.target;
+    let bytes = inquiry.asking.ask(|client| client.evidence(query))?;
     let whose = format!("the evidence of `{}`", target.client.url());
     let found = evidence::parse(&bytes, &whose)?;
     let proven = found.verify(&target.judge.policy).map_err(|error| match error {
@@ -42,7 +36,7 @@ pub fn fetch(
         )));
     }
     let shown = shown(&found, &proven);
-    current::follow(&shown, proven.log(), &target.client, pins, patience, console)?;
+    current::follow(&shown, proven.log(), inquiry)?;
     Ok((found, proven))
 }
 

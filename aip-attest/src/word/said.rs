@@ -12,13 +12,13 @@ use attestation::identity::Identity;
 use attestation::lists::{ListKey, Listed, ListedKind};
 
 /// The lists of what `from` said of `to`, one for each scope.
-pub fn keys(from: Did, to: Did) -> Vec<ListKey> {
+pub(crate) fn keys(from: Did, to: Did) -> Vec<ListKey> {
     Scope::ALL.iter().map(|scope| ListKey::Edge(from, to, *scope)).collect()
 }
 
 /// The last word in each scope.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Said(BTreeMap<Scope, Last>);
+pub(crate) struct Said(BTreeMap<Scope, Last>);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Last {
@@ -30,7 +30,7 @@ enum Last {
 
 impl Said {
     /// From the lists of [`keys`], as of `now`.
-    pub fn of(issuer: &Identity, lists: &BTreeMap<ListKey, Vec<Listed>>, now: LogTime) -> Self {
+    pub(crate) fn of(issuer: &Identity, lists: &BTreeMap<ListKey, Vec<Listed>>, now: LogTime) -> Self {
         let last = lists.iter().filter_map(|(key, list)| match key {
             ListKey::Edge(_, _, scope) => Some((*scope, Last::of(issuer, list.last()?, now))),
             _ => None,
@@ -39,12 +39,12 @@ impl Said {
     }
 
     /// Whether there is anything to take back in a scope.
-    pub fn stands(&self, scope: Scope) -> bool {
+    pub(crate) fn stands(&self, scope: Scope) -> bool {
         matches!(self.0.get(&scope), Some(Last::Stands(_)))
     }
 
     /// What stands in other scopes than this one, in words, with the scope.
-    pub fn elsewhere(&self, scope: Scope) -> impl Iterator<Item = (Scope, &'static str)> {
+    pub(crate) fn elsewhere(&self, scope: Scope) -> impl Iterator<Item = (Scope, &'static str)> {
         self.0.iter().filter(move |(other, _)| **other != scope).filter_map(|(scope, last)| match last {
             Last::Stands(ListedKind::Distrust) => Some((*scope, "you warn of it")),
             Last::Stands(_) => Some((*scope, "you vouch for it")),
@@ -53,7 +53,7 @@ impl Said {
     }
 
     /// Why nothing stands in a scope where something was said.
-    pub fn over(&self, scope: Scope) -> Option<String> {
+    pub(crate) fn over(&self, scope: Scope) -> Option<String> {
         match self.0.get(&scope)? {
             Last::Over(why, listed) => Some(format!("{why} (entry {})", listed.index)),
             Last::Stands(_) => None,

@@ -20,21 +20,18 @@ use tlog::reader::{SignedTree, Want};
 use tlog::tile::TILE_WIDTH;
 use tlog::{Hash, LeafIndex};
 
-use crate::client::Client;
+use crate::asking::Asking;
 use crate::durable::{self, Readers};
 use crate::environment;
-use crate::patience::Patience;
 use crate::progress::Progress;
-use crate::report::{Console, Failure, Result};
+use crate::report::{Failure, Result};
 
 /// Shows `visit` every leaf of the tree of `checkpoint`, which log and witnesses signed, in order. Only what
 /// comes after `Ok` is certain: the root is known when the last leaf is.
-pub fn read(
+pub(crate) fn read(
     log: &VerifierKey,
     checkpoint: &Checkpoint,
-    client: &Client,
-    patience: &mut Patience,
-    console: &mut Console,
+    asking: &mut Asking<'_>,
     visit: &mut dyn FnMut(LeafIndex, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let size = checkpoint.size.get();
@@ -42,12 +39,14 @@ pub fn read(
         return Err(too_large(&checkpoint.origin).because(format!("its checkpoint is of {size} entries")));
     }
     let path = cache_path(log)?;
-    let mut cache = Cache::open(&path, patience, console)?;
-    cache.extend(checkpoint, client, patience, console)?;
+    let mut cache = Cache::open(&path, asking)?;
+    cache.extend(checkpoint, asking)?;
     if cache.root(size)? != checkpoint.root {
-        console.note(format!("`{}` is damaged, or another tree's: reading the log again", path.display()));
+        asking
+            .console
+            .note(format!("`{}` is damaged, or another tree's: reading the log again", path.display()));
         cache.doubt()?;
-        cache.extend(checkpoint, client, patience, console)?;
+        cache.extend(checkpoint, asking)?;
         let root = cache.root(size)?;
         if root != checkpoint.root {
             return Err(Failure::refuted(format!(
@@ -83,7 +82,7 @@ struct Cache {
 }
 
 impl Cache {
-    fn open(path: &Path, patience: &mut Patience, console: &mut Console) -> Result<Self> {
+    fn open(path: &Path, asking: &mut Asking<'_>) -> Result<Self> {
         let cannot = |error| cannot_use(path, error);
         durable::create_folder(path.parent().unwrap_or(path), Readers::Owner)?;
         let mut options = OpenOptions::new();
@@ -100,7 +99,7 @@ impl Cache {
                 Err(TryLockError::Error(error)) => return Err(cannot(error)),
                 Err(TryLockError::WouldBlock) => {
                     let why = format!("another process reads the log into `{}`", path.display());
-                    if !patience.pause(None, console, &why) {
+                    if !asking.pause(None, &why) {
                         return Err(Failure::new(why).because("there is no time left to wait").for_now());
                     }
                 }
@@ -147,19 +146,13 @@ impl Cache {
     }
 
     /// Reads from the log what is missing of the checkpoint's tree.
-    fn extend(
-        &mut self,
-        checkpoint: &Checkpoint,
-        client: &Client,
-        patience: &mut Patience,
-        console: &mut Console,
-    ) -> Result<()> {
+    fn extend(&mut self, checkpoint: &Checkpoint, asking: &mut Asking<'_>) -> Result<()> {
         let size = checkpoint.size.get();
         if self.leaves >= size {
             return Ok(());
         }
         let progress = Progress::over_leaves(size - self.leaves);
-        let mut fetch = |want| patience.ask(console, || client.fetch(want));
+        let mut fetch = |want| asking.ask(|client| client.fetch(want));
         let refuted = |why: &dyn Display| {
             Failure::refuted(format!("`{}` does not serve the tree of its checkpoint", checkpoint.origin))
                 .because(why)

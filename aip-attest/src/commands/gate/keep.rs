@@ -4,7 +4,7 @@ use attestation::Did;
 use attestation::api::EvidenceQuery;
 
 use super::super::trust::{Asked, Judged};
-use crate::patience::Patience;
+use crate::asking::Contact;
 use crate::policy_file::pins::Pins;
 use crate::report::{Console, Result};
 use crate::states::States;
@@ -39,8 +39,8 @@ fn keep(
     let named = judged.policy.source.path().map(|_| judged.policy.clone());
     let wish = Wish::new(asked.log.as_deref(), named, pins)?;
     let target = wish.with_fingerprint(asked.fingerprint).meet(pins, deadline, console)?;
-    let mut patience = Patience::until(deadline);
+    let contact = Contact { target: &target, pins, deadline };
     let (evidence, proven) =
-        fresh_evidence::fetch(&target, &EvidenceQuery::state(did), pins, &mut patience, console)?;
+        fresh_evidence::fetch(&EvidenceQuery::state(did), &mut contact.inquire(console))?;
     states.keep(&evidence, &proven, did, judge, pins).map(|_| ())
 }

@@ -11,7 +11,7 @@ use super::runner::Runner;
 use crate::environment;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::trust::{Trust, TrustFile};
-use crate::policy_file::{self, PolicyFile, Source};
+use crate::policy_file::{self, PolicyFile, PolicySource};
 use crate::report::{Failure, Result};
 
 /// What judges in this step, as far as it is known before a log is asked.
@@ -106,11 +106,13 @@ fn fixed(found: &TrustFile, want: Hash) -> Result<Trust> {
 }
 
 /// Whether whoever changes the checkout changes this policy, by whatever name and links it was found.
-fn is_of_checkout(source: &Source) -> bool {
+fn is_of_checkout(source: &PolicySource) -> bool {
     let path = match source {
-        Source::Pinned(_) | Source::Kept(_) | Source::Fixed(_) | Source::Log(_) => return false,
-        Source::WorkingTree(_) => return true,
-        Source::Flag(path) | Source::Environment(path) => path,
+        PolicySource::Pinned(_) | PolicySource::Kept(_) | PolicySource::Fixed(_) | PolicySource::Log(_) => {
+            return false;
+        }
+        PolicySource::WorkingTree(_) => return true,
+        PolicySource::Flag(path) | PolicySource::Environment(path) => path,
     };
     is_in_checkout(path)
 }

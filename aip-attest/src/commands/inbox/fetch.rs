@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use attestation::message::{List, MAX_PAGE, Page};
 
-use crate::keyfile::Identity;
-use crate::messages::judging::{Arrived, Judge, Judged, Verdict};
+use crate::keyfile::OwnIdentity;
+use crate::messages::judging::{Arrived, Judged, MailJudge, Verdict};
 use crate::messages::keys::Held;
 use crate::messages::relay::Relay;
 use crate::report::{Console, Result};
@@ -15,7 +15,7 @@ use crate::report::{Console, Result};
 pub(super) struct Fetch<'a, 'r> {
     pub(super) relay: &'a mut Relay<'r>,
     /// Whose mailbox it is.
-    pub(super) identity: &'a Identity,
+    pub(super) identity: &'a OwnIdentity,
     /// Until when a message is waited for.
     pub(super) end: Option<Instant>,
     /// The most messages that are accepted and shown.
@@ -27,7 +27,7 @@ impl Fetch<'_, '_> {
     /// Where it fails, what came before is there: it is marked as shown, and has to be.
     pub(super) fn all(
         mut self,
-        judge: &mut Judge<'_>,
+        judge: &mut MailJudge<'_>,
         judged: &mut Vec<Judged>,
         console: &mut Console,
     ) -> Result<()> {
@@ -88,7 +88,7 @@ impl Fetch<'_, '_> {
     fn judge(
         &self,
         arrived: Vec<Arrived>,
-        judge: &mut Judge<'_>,
+        judge: &mut MailJudge<'_>,
         judged: &mut Vec<Judged>,
         console: &mut Console,
     ) -> Result<()> {

@@ -24,7 +24,7 @@ use tlog::sign_subtree::SignSubtree;
 
 use super::tree::Described;
 use crate::clock;
-use crate::keyfile::{Stored, credentials};
+use crate::keyfile::Stored;
 use crate::report::{Failure, Result};
 
 /// What these bytes are.
@@ -381,7 +381,7 @@ fn key_type(kind: KeyType) -> &'static str {
 }
 
 fn credentials_file(bytes: &[u8]) -> Result<Described> {
-    match credentials::parse(bytes).map_err(|error| malformed("credentials file", error))? {
+    match Stored::parse(bytes).map_err(|error| malformed("credentials file", error))? {
         None => Err(malformed("credentials file", "it has no `did` or no `private_key`")),
         Some(Stored::Encrypted(encrypted)) => {
             Ok(Described::new("credentials, encrypted").text("did", encrypted.did))

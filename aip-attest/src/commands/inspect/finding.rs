@@ -10,7 +10,7 @@ use super::Args;
 use crate::bounded_file::read_bounded;
 use crate::clock;
 use crate::policy_file::pins::Pins;
-use crate::policy_file::{self, PolicyFile, Source};
+use crate::policy_file::{self, PolicyFile, PolicySource};
 use crate::report::{Console, Exit, Failure, Result};
 
 pub(super) fn confirm(path: &Path, args: &Args, console: &mut Console) -> Result<Exit> {
@@ -57,7 +57,7 @@ fn keys(args: &Args, finding: &Finding, console: &mut Console) -> Result<Option<
         Some(named) => Some(named),
         None => pins.policy_for(finding.origin())?,
     };
-    let whose = |source: &Source| format!("the policy {source}");
+    let whose = |source: &PolicySource| format!("the policy {source}");
     Ok(found.map(|found| LogKeys { whose: whose(&found.source), policy: found.policy }))
 }
 

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tlog::TreeSize;
 use tlog::policy::Cosigned;
 
+use crate::asking::{Asking, Contact};
 use crate::client::{Client, normal_url};
 use crate::clock;
-use crate::patience::Patience;
 use crate::policy_file::pins::{Pin, Pins};
 use crate::report::{Console, Exit, Failure, Result};
 use crate::states::States;
@@ -125,9 +125,9 @@ impl Synced {
 
 fn sync(pin: &Pin, pins: &Pins, deadline: Instant, console: &mut Console) -> Result<Synced> {
     let client = Client::new(&pin.url, deadline)?;
-    let mut patience = Patience::until(deadline);
-    let shown = current::fetch(&client, &mut patience, console)?;
-    current::signed_by_log(&pin.policy, "the pinned policy", &shown, &client)?;
+    let mut asking = Asking::new(&client, deadline, console);
+    let shown = current::fetch(&mut asking)?;
+    current::require_signed_by_log(&pin.policy, "the pinned policy", &shown, &client)?;
     if shown.checkpoint.origin != pin.origin() {
         return Err(Failure::refuted(format!("`{}` is another log now", pin.url)).because(format!(
             "pinned is `{}`, it shows `{}`",
@@ -136,8 +136,8 @@ fn sync(pin: &Pin, pins: &Pins, deadline: Instant, console: &mut Console) -> Res
         )));
     }
     // Before the quorum: a fork is one with or without cosignatures.
-    current::extends(pin, &shown, &client, &mut patience, console)?;
-    let cosigned = current::satisfies(&pin.policy, "the pinned policy", &shown)
+    current::require_extension(pin, &shown, &mut asking)?;
+    let cosigned = current::require_quorum(&pin.policy, "the pinned policy", &shown)
         .map_err(|failure| failure.hint("the pin stays where it was"))?;
     pins.save(&current::moved(pin, &shown))?;
     Ok(Synced { shown, cosigned })
@@ -156,10 +156,9 @@ fn keep(did: Did, pin: &Pin, pins: &Pins, deadline: Instant, console: &mut Conso
     let client = Client::new(&pin.url, deadline)?;
     let (origin, judge) = (pin.origin().to_owned(), pins.policy_of(pin)?);
     let target = Target { client, origin, judge, is_named: true };
-    let mut patience = Patience::until(deadline);
+    let contact = Contact { target: &target, pins, deadline };
     let query = EvidenceQuery::state(did);
-    let (evidence, proven) =
-        fresh_evidence::fetch(&target, &query, pins, &mut patience, console).map_err(cannot)?;
+    let (evidence, proven) = fresh_evidence::fetch(&query, &mut contact.inquire(console)).map_err(cannot)?;
     let status = evidence::state(&proven, did)?.map_or("not registered", |state| state.status().name());
     let (file, size) = States::of_user().keep(&evidence, &proven, did, &pin.policy, pins)?;
     Ok(Stated { status, size, file })

@@ -7,7 +7,7 @@ use tlog::policy::{Group, Log, Policy, Witness};
 
 use crate::policy_file::pins::Pins;
 use crate::policy_file::trust::TrustFile;
-use crate::policy_file::{self, PolicyFile, Source};
+use crate::policy_file::{self, PolicyFile, PolicySource};
 use crate::report::{Console, Exit, Failure, Result};
 
 /// Read a policy and print what it asks for
@@ -32,7 +32,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let found = match &args.file {
-        Some(path) => policy_file::read(path, Source::Flag),
+        Some(path) => policy_file::read(path, PolicySource::Flag),
         None => policy_file::named(None, &Pins::load()?, console)
             .and_then(|named| named.ok_or_else(|| Failure::new("no policy is named").hint("name a file"))),
     }?;

@@ -10,10 +10,11 @@ use tlog::{Hash, TreeSize};
 
 use super::check;
 use crate::artifact::parse_digest;
+use crate::asking::Asking;
 use crate::client::{Client, normal_url};
 use crate::patience::Patience;
 use crate::policy_file::pins::{Pin, Pins};
-use crate::policy_file::{self, PolicyFile, Source, difference};
+use crate::policy_file::{self, PolicyFile, PolicySource, difference};
 use crate::report::{Console, Exit, Failure, Result, printable};
 use crate::word::current::{self, Shown};
 
@@ -73,23 +74,26 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let expect = expect.transpose()?;
     let url = args.url.as_deref().map(normal_url).transpose()?;
     let pins = Pins::load()?;
-    let brought = args.policy.as_deref().map(|path| policy_file::read(path, Source::Flag)).transpose()?;
+    let brought =
+        args.policy.as_deref().map(|path| policy_file::read(path, PolicySource::Flag)).transpose()?;
     let (offered, asked) = match (url, brought) {
         (Some(url), brought) if !args.offline => {
             let deadline = super::super::deadline(args.timeout)?;
             let client = Client::new(&url, deadline)?;
-            let mut patience = Patience::until(deadline).only_with_who_answers();
+            let patience = Patience::until(deadline).only_with_who_answers();
+            let mut asking = Asking { client: &client, patience, console };
             let text = match brought {
                 Some(found) => found.text,
-                None => published(&client, &mut patience, console)?,
+                None => published(&mut asking)?,
             };
-            let offered = Offer::fetch(text, &client, &mut patience, console);
+            let offered = Offer::fetch(text, &mut asking);
             let offered = offered.map_err(|failure| match args.policy.is_some() && failure.is_for_now() {
                 true => {
                     failure.hint("`policy pin --policy FILE` without the URL pins the file and asks nobody")
                 }
                 false => failure,
             })?;
+            let patience = asking.patience;
             (offered, Some((client, patience)))
         }
         (url, Some(found)) => (Offer::brought(found, url, &pins)?, None),
@@ -107,12 +111,12 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
             .hint("a log announces a change of its key; if it did, --replace"));
     }
     let known = pins.of_key(&offered.vkey);
-    if let (Some(shown), Some((client, mut patience))) = (&offered.shown, asked) {
+    if let (Some(shown), Some((client, patience))) = (&offered.shown, asked) {
         if let Some(known) = known {
             // Before the quorum: a fork is one with or without cosignatures.
-            current::extends(known, shown, &client, &mut patience, console)?;
+            current::require_extension(known, shown, &mut Asking { client: &client, patience, console })?;
         }
-        current::satisfies(&offered.policy, "the policy", shown)?;
+        current::require_quorum(&offered.policy, "the policy", shown)?;
     }
     let before = known.or(others.first().copied());
     if before.is_none_or(|before| before.text != offered.text || before.vkey != offered.vkey) {
@@ -156,11 +160,12 @@ struct Offer {
 
 impl Offer {
     /// The policy in `text`, and the log's checkpoint.
-    fn fetch(text: String, client: &Client, patience: &mut Patience, console: &mut Console) -> Result<Self> {
+    fn fetch(text: String, asking: &mut Asking<'_>) -> Result<Self> {
+        let client = asking.client;
         let policy: Policy = text.parse().map_err(|error: tlog::policy::PolicyParseError| {
             Failure::new(format!("`{}/policy` is no policy", client.url())).caused_by(error)
         })?;
-        let shown = current::fetch(client, patience, console)?;
+        let shown = current::fetch(asking)?;
         let (_, log) = policy.log_checkpoint(&shown.seen.note).map_err(|error| {
             Failure::refuted("the log's checkpoint does not satisfy the policy").caused_by(error)
         })?;
@@ -221,10 +226,10 @@ fn only_log<'p>(policy: &'p Policy, url: Option<&str>) -> Result<&'p Log> {
 }
 
 /// The policy that the log publishes.
-fn published(client: &Client, patience: &mut Patience, console: &mut Console) -> Result<String> {
+fn published(asking: &mut Asking<'_>) -> Result<String> {
     let has_none = Cell::new(false);
-    let asked = patience
-        .ask(console, || client.policy().inspect_err(|error| has_none.set(error.status() == Some(404))));
+    let asked =
+        asking.ask(|client| client.policy().inspect_err(|error| has_none.set(error.status() == Some(404))));
     asked.map_err(|failure| match has_none.get() {
         true => failure.hint("a log of other software publishes no policy: bring one with --policy FILE"),
         false => failure,

@@ -4,8 +4,8 @@ use std::time::Duration;
 use attestation::Did;
 use attestation::api::EvidenceQuery;
 
+use crate::asking::Contact;
 use crate::durable::{self, Readers};
-use crate::patience::Patience;
 use crate::policy_file::{self, pins::Pins};
 use crate::report::{Console, Exit, Result};
 use crate::target::Wish;
@@ -44,9 +44,9 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let deadline = super::super::deadline(args.timeout)?;
     let named = policy_file::named(args.policy.as_deref(), &pins, console)?;
     let target = Wish::new(args.log.as_deref(), named, &pins)?.meet(&pins, deadline, console)?;
-    let mut patience = Patience::until(deadline);
+    let contact = Contact { target: &target, pins: &pins, deadline };
     let query = EvidenceQuery::state(args.did);
-    let (found, proven) = fresh_evidence::fetch(&target, &query, &pins, &mut patience, console)?;
+    let (found, proven) = fresh_evidence::fetch(&query, &mut contact.inquire(console))?;
     let size = proven.checkpoint().size;
     let state = evidence::state(&proven, args.did)?;
     let word = state.map_or("not registered", |state| state.status().name());

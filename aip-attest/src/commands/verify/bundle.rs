@@ -33,7 +33,7 @@ use crate::artifact::{self, Aside, Hashed, Unusable, Wanted};
 use crate::bounded_file::read_bounded;
 use crate::clock;
 use crate::policy_file::pins::Pins;
-use crate::policy_file::{self, PolicyFile, Source};
+use crate::policy_file::{self, PolicyFile, PolicySource};
 use crate::report::{Console, Exit, Failure, Result, counted};
 use crate::states::States;
 use crate::word::evidence::Claimed;
@@ -70,7 +70,7 @@ impl BundleArgs {
 pub(super) fn run(args: &Args, console: &mut Console) -> Result<Exit> {
     let excludes = super::super::excludes(&args.exclude)?;
     let (arguments, piped) = artifact::take_piped(&args.artifacts)?;
-    let judge = Judge::new(args)?;
+    let judge = BundleJudge::new(args)?;
     let selection =
         artifact::to_judge(&Wanted { arguments: &arguments, excludes: &excludes, receipts: None });
     let piped =
@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, console: &mut Console) -> Result<Exit> {
 }
 
 /// What judges, read once.
-struct Judge {
+struct BundleJudge {
     path: PathBuf,
     bytes: Vec<u8>,
     /// The same, if it is one.
@@ -108,7 +108,7 @@ struct Judge {
     state: Option<PathBuf>,
 }
 
-impl Judge {
+impl BundleJudge {
     fn new(args: &Args) -> Result<Self> {
         let BundleArgs { bundle, trusted_root, key, allow_unwitnessed } = &args.bundle;
         let (Some(path), Some(root_path)) = (bundle, trusted_root) else {
@@ -121,7 +121,8 @@ impl Judge {
         })?;
         let pins = Pins::load()?;
         // A policy of the working tree or a pin is about other logs: only one that is named is about this one.
-        let policy = args.policy.as_deref().map(|path| policy_file::read(path, Source::Flag)).transpose()?;
+        let policy =
+            args.policy.as_deref().map(|path| policy_file::read(path, PolicySource::Flag)).transpose()?;
         let mut demands = args.demands.to_checks(args.max_age);
         if let Some(policy) = &policy {
             let settings = stricter(&demands, policy.trust.demands(&policy.policy));
@@ -236,7 +237,7 @@ fn read(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>> {
 
 /// What came of all artifacts.
 struct Answers {
-    judge: Judge,
+    judge: BundleJudge,
     results: Vec<(String, Option<Hash>, Result<Report<Verified>>)>,
     aside: Aside,
 }

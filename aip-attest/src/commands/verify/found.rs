@@ -8,7 +8,7 @@ use tlog::Hash;
 
 use super::demands::{OTHER_NAME, other_kind};
 use super::later::AsOf;
-use crate::policy_file::Source;
+use crate::policy_file::PolicySource;
 use crate::predicate;
 use crate::report::{Exit, Failure, Result};
 
@@ -37,7 +37,7 @@ pub(super) enum FoundBy {
 pub(in super::super) struct Judged {
     pub(super) receipt: Option<PathBuf>,
     /// The policy that judged.
-    pub(super) policy: Option<Source>,
+    pub(super) policy: Option<PolicySource>,
     /// As of when, once it is logged.
     pub(super) as_of: Option<AsOf>,
     /// How many members of the policy's quorum cosigned, and of how many; `None` if it asks for none.

@@ -26,7 +26,7 @@ use crate::report::{Console, Exit, Failure, Result};
 use crate::word::evidence::Claimed;
 
 /// What is asked of every receipt, and where receipts and policies are.
-pub(super) struct Judge {
+pub(super) struct ReceiptJudge {
     /// One of these signers; anybody if there is no list.
     pub(super) wanted: Option<Vec<Did>>,
     pub(super) demands: Vec<Demand>,
@@ -50,7 +50,7 @@ pub(super) struct Judge {
     pub(super) policy: Option<Option<PolicyFile>>,
 }
 
-impl Judge {
+impl ReceiptJudge {
     pub(super) fn judge(&mut self, hashed: Hashed, console: &mut Console) -> Found {
         let Hashed { artifact, sha256 } = hashed;
         self.called = artifact.called().filter(|_| self.naming == Naming::Signed);

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tlog::{Hash, UnixTime};
 
 use super::found::word;
-use super::judge::Judge;
+use super::judge::ReceiptJudge;
 use crate::aip_manifest;
 use crate::artifact::{self, Aside, Excludes, Hashed, Unusable, Wanted};
 use crate::clock;
@@ -50,7 +50,7 @@ struct Row {
 }
 
 /// Judges each artifact by the manifest of its folder.
-pub(super) fn judge(asked: &Asked<'_>, judge: &mut Judge, console: &mut Console) -> Result<Answers> {
+pub(super) fn judge(asked: &Asked<'_>, judge: &mut ReceiptJudge, console: &mut Console) -> Result<Answers> {
     let instead = ["name the files, or their folder"];
     artifact::refuse_piped(asked.artifacts, "aip-attest verify --aip-manifest", &instead)?;
     let wanted = Wanted { arguments: asked.artifacts, excludes: asked.excludes, receipts: None };
@@ -119,7 +119,7 @@ fn names(signed: &Signed, name: &str, sha256: &Hash, folder: &Path) -> Result<Di
 
 impl Answers {
     /// The folder's manifest, judged once.
-    fn believed(&mut self, folder: &Path, judge: &mut Judge, console: &mut Console) -> Result<Signed> {
+    fn believed(&mut self, folder: &Path, judge: &mut ReceiptJudge, console: &mut Console) -> Result<Signed> {
         if let Some(known) = self.manifests.get(folder) {
             return known.clone();
         }
@@ -225,7 +225,7 @@ impl Row {
 }
 
 /// Reads the manifest of a folder, and checks whose it is.
-fn believe(folder: &Path, judge: &mut Judge, console: &mut Console) -> Result<Signed> {
+fn believe(folder: &Path, judge: &mut ReceiptJudge, console: &mut Console) -> Result<Signed> {
     let path = folder.join(FILE_NAME);
     let bytes = aip_manifest::read(folder)?.ok_or_else(|| {
         Failure::new(format!("there is no manifest `{}`", path.display()))

@@ -17,7 +17,7 @@ use crate::report::{Failure, Result};
 
 /// A `trust.toml` as it lies there.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct TrustFile {
+pub(crate) struct TrustFile {
     /// Where.
     pub path: PathBuf,
     text: String,
@@ -25,7 +25,7 @@ pub struct TrustFile {
 
 impl TrustFile {
     /// The one beside the policy at `policy`, if there is one.
-    pub fn beside(policy: &Path) -> Result<Option<Self>> {
+    pub(crate) fn beside(policy: &Path) -> Result<Option<Self>> {
         Self::at(policy.with_file_name(NAME))
     }
 
@@ -49,12 +49,12 @@ impl TrustFile {
     }
 
     /// The SHA-256 of its whole text.
-    pub fn sha256(&self) -> Hash {
+    pub(crate) fn sha256(&self) -> Hash {
         Hash::of(self.text.as_bytes())
     }
 
     /// Its settings; `whose` it is stands behind its name where they are shown.
-    pub fn read(&self, whose: &str) -> Result<Trust> {
+    pub(crate) fn read(&self, whose: &str) -> Result<Trust> {
         let from = format!("{} ({whose})", self.path.display());
         parse(&self.text, &from).map_err(|why| cannot_use(&self.path).because(why))
     }
@@ -67,7 +67,7 @@ fn cannot_use(path: &Path) -> Failure {
 impl Trust {
     /// One setting, by its name in `trust.toml`: `max-age`, `trust.decay`; of `min-checkpoint`, one log as
     /// `ORIGIN=SIZE`. `from` says who names it.
-    pub fn of_setting(name: &str, value: &str, from: &str) -> Result<Self, String> {
+    pub(crate) fn of_setting(name: &str, value: &str, from: &str) -> Result<Self, String> {
         let number = |text: &str| {
             text.parse::<u32>()
                 .map(|number| Value::Integer(number.into()))
