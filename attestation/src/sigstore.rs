@@ -8,7 +8,7 @@
 //! | `trusted_root` | the keys of logs, and from when until when they count | `sigstore_trustroot.proto` |
 //! | `key` | Ed25519 and P-256 keys as SubjectPublicKeyInfo | RFC 8410, RFC 5480 |
 //! | `export` | the bundle of a receipt, the trusted root of a policy | |
-//! | `verify` | every check of a bundle | |
+//! | `verify`, `refusal` | every check of a bundle, and why one does not pass | |
 //!
 //! Out of scope: certificates (keyless signing), timestamp authorities, inclusion promises, RSA and larger curves. A
 //! bundle that needs one of them is refused by its name.
@@ -18,6 +18,7 @@ mod export;
 mod key;
 mod leaf;
 mod note;
+mod refusal;
 mod time;
 mod trusted_root;
 mod verify;
@@ -27,8 +28,9 @@ pub use export::{ExportError, Exported, export, trusted_root_of};
 pub use key::{KeyError, SpkiKey, spki_of};
 pub use leaf::LeafError;
 pub use note::{LogNoteError, host_of};
+pub use refusal::Refusal;
 pub use trusted_root::{TrustedRoot, TrustedRootError};
-pub use verify::{Refusal, Signer, Verified, VerifyPolicy, Witnesses, verify};
+pub use verify::{Signer, Verified, VerifyPolicy, Witnesses, verify};
 
 /// The media type of a bundle.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";

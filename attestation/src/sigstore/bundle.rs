@@ -170,6 +170,11 @@ impl Bundle {
         let note = LogNote::parse(&checkpoint.string("envelope")?)?;
         checkpoint.finish()?;
         proof.finish()?;
+        let leaf = Leaf::parse(&body, &kind, &version)?;
+        // No log of Sigstore makes it: Rekor v1 signs no other note, and Rekor v2 logs no such leaf.
+        if leaf.is_of_rekor_1() && !note.is_of_rekor_1() {
+            return Err(BundleError::LeafUnderNote);
+        }
         Ok(Self {
             content,
             signature,
@@ -179,7 +184,7 @@ impl Bundle {
             size,
             root,
             note,
-            leaf: Leaf::parse(&body, &kind, &version)?,
+            leaf,
             body,
             promise,
             unread,
@@ -318,6 +323,11 @@ pub enum BundleError {
     /// The leaf.
     #[error("leaf: {0}")]
     Leaf(#[from] LeafError),
+    /// A leaf of Rekor v1 under a note of another.
+    #[error(
+        "a `dsse` leaf stands under a checkpoint `host - N`, and stock cosign refuses it under any other"
+    )]
+    LeafUnderNote,
     /// Another version.
     #[error("`mediaType` is {0}: bundles {MEDIA_TYPE:?} are known here")]
     MediaType(String),

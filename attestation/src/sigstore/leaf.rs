@@ -68,6 +68,11 @@ impl Leaf {
         }
     }
 
+    /// Whether it is of the kind that only Rekor v1 logs: `dsse` 0.0.1.
+    pub(super) fn is_of_rekor_1(&self) -> bool {
+        matches!(self.subject, Subject::Payload(_) | Subject::Ours(_))
+    }
+
     /// The entry, if it is one of this project.
     pub(super) fn ours(&self) -> Option<&DsseEntry> {
         match &self.subject {
