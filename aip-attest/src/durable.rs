@@ -14,7 +14,6 @@ use std::thread;
 use std::time::Duration;
 
 use crate::platform::Platform;
-
 use crate::report::{Failure, Result};
 
 mod swap;
@@ -277,14 +276,24 @@ pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
     if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other("it is not a regular file"));
     }
+    open_lock(path)
+}
+
+/// The same, whatever came between the look and the opening.
+fn open_lock(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.mode(0o600).custom_flags(flags.bits().cast_signed());
     }
-    options.open(path)
+    let file = options.open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is not a regular file")),
+    }
 }
 
 fn temporary_name(path: &Path) -> Result<PathBuf> {
@@ -364,6 +373,7 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
         for path in [&pipe, &link, &dangling, dir.path()] {
             lock_file(path).expect_err("no file of its own");
+            open_lock(path).expect_err("nor if it came after the look");
         }
         assert_eq!(fs::read(&whose).expect("there"), b"somebody's");
         assert!(!dir.path().join("nowhere").exists());
