@@ -18,6 +18,7 @@
 
 mod aside;
 pub(crate) mod checksums;
+mod choice;
 mod choose;
 mod disk;
 mod exclude;

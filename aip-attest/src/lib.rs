@@ -26,7 +26,11 @@
 //!   events          identity and trust events: the state, the event, its answer
 //!   messages        from one DID to others: sent, fetched, judged
 //!   scoring         a score: whose roots, from which entries
-//!   word            what a log says, read and verified: evidence, its present tree, all its entries
+//!   word::fresh_evidence  evidence from a log
+//!   word::current   is what a log shows now what was seen of it?
+//!   word::whole_log  all entries of a log, read and verified
+//!   word::asserted  is what a log asserted what its entries say?
+//!   word::said      what a DID says of another, to take it back
 //!   asking          a log that is asked: which, judged by what, for how long
 //!   patience        trying again until a deadline
 //!   client          HTTP, the only sockets

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::choose::{Reason, internal_name};
+use super::choice::Reason;
+use super::choose::internal_name;
 use super::ours::Claims;
 use crate::report::{Console, counted};
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::choose::{Choice, Item, Purpose, Reason};
+use super::choice::{Choice, Item, Purpose, Reason};
 use super::disk::{Disk, Kind, Seen};
 use super::pattern::{At, State};
 use crate::report::Failure;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::choose::{self, Item, Purpose};
+use super::choice::{Item, Purpose};
+use super::choose;
 use super::disk::{Disk as _, FileSystem, Seen};
 use super::exclude::Excludes;
 use super::pattern::Pattern;

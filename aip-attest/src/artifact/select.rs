@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::aside::Aside;
-use super::choose::{self, Choice, Item, Purpose, Reason};
+use super::choice::{Choice, Item, Purpose, Reason};
+use super::choose;
 use super::disk::FileSystem;
 use super::exclude::Excludes;
 use super::ours::{self, Candidate, Claims, Places};

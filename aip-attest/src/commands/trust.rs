@@ -1,28 +1,28 @@
 mod asked;
 mod graph;
+mod json;
+mod text;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ::trust::{Advice, Cause, History, JudgedPath, Params, Ppm, Verdict};
+use ::trust::{Params, Ppm, Verdict};
 use attestation::Did;
 use attestation::entry::LogTime;
-use serde_json::{Value, json};
-use tlog::checkpoint::Checkpoint;
-use tlog::{LeafIndex, encoding};
 
 use crate::asking::Contact;
 use crate::clock;
 use crate::durable::{self, Readers};
 use crate::policy_file::trust::{Stated, Trust};
 use crate::policy_file::{self, PolicyFile, PolicySource, pins::Pins};
-use crate::report::{Console, Exit, Failure, Result, counted};
+use crate::report::{Console, Exit, Failure, Result};
 use crate::scoring::age::{self, MaxAge};
 use crate::scoring::{self, Basis, Flags, RootSource};
 use crate::target::{self, Wish};
 use crate::word::asserted::Asserted;
 use crate::word::evidence::Claimed;
 pub(super) use asked::{Asked, Workflow};
+pub(super) use json::json_of;
+pub(super) use text::{hint, print, words};
 
 /// Explain how far a pipeline is trusted, and why
 ///
@@ -251,177 +251,3 @@ fn now(basis: &Basis) -> Result<LogTime> {
 }
 
 const MAX_BEHIND_SECONDS: u64 = 300;
-
-/// The explanation for people.
-pub(super) fn print(judged: &Judged, console: &mut Console) {
-    let Judged { verdict, basis, .. } = judged;
-    console.line(format!("{}  {}", verdict.target, verdict.standing.name()));
-    console.line(format!("score     {} for {}", verdict.score, verdict.params.scope()));
-    let roots: Vec<String> = verdict.params.roots().map(root_words).collect();
-    console.line(format!("roots     {} ({})", roots.join(", "), judged.roots));
-    for (at, path) in verdict.paths.iter().enumerate() {
-        let name = if verdict.best == Some(at) { "path" } else { "other" };
-        print_path(name, path, console);
-    }
-    let history = &verdict.history;
-    if verdict.best.is_some() {
-        console.line(format!(
-            "history   {} of 26, {} by {}, {}: worth {}",
-            counted(history.weeks, "active week"),
-            counted(history.confirmed, "confirmed week"),
-            counted(history.confirmers.len(), "other"),
-            counted(history.failures.len(), "open failure"),
-            history.behaviour,
-        ));
-    }
-    for cause in &verdict.causes {
-        console.line(format!("because   {}", words(judged, *cause)));
-    }
-    let is_distrusted = !verdict.distrusted.is_empty();
-    for advice in &verdict.advice {
-        let once = match advice {
-            Advice::DirectVouch { .. } if is_distrusted => "and then ",
-            _ => "",
-        };
-        console.line(format!("raises    {once}{}", advice_words(advice)));
-    }
-    let Checkpoint { origin, size, root, .. } = &basis.checkpoint;
-    console.line(match basis.is_complete() {
-        true => format!("proven    all entries up to size {size} were read, and have the root {root}"),
-        false => {
-            format!("proven    each entry that is named is in the tree of size {size} with the root {root}")
-        }
-    });
-    let time = basis.attested.map_or("age not attested".to_owned(), clock::rfc3339);
-    let complete = if basis.is_complete() { "the whole log was read" } else { "log-asserted" };
-    console.line(format!("as of     size {size} of {origin}, {time}; {complete}"));
-    console.line(format!("policy    {}", judged.policy_words()));
-    for Stated { name, value, from } in &judged.settings {
-        console.line(format!("setting   {name} {value}: {from}"));
-    }
-}
-
-fn root_words((did, weight): (Did, u16)) -> String {
-    if weight == 1000 { did.to_string() } else { format!("{did}={}.{:03}", weight / 1000, weight % 1000) }
-}
-
-fn print_path(name: &str, path: &JudgedPath, console: &mut Console) {
-    console.line(format!("{name:<9} {}", path.path.root));
-    for hop in &path.hops {
-        let depth =
-            hop.depth.map_or(String::new(), |depth| format!(", {}", counted(usize::from(depth), "more hop")));
-        console.line(format!(
-            "          {} {} {} until {}{depth}, entry {}: {}",
-            hop.to,
-            hop.scope,
-            hop.level,
-            clock::rfc3339_millis(hop.expires.as_millis()),
-            hop.logged.index,
-            hop.product,
-        ));
-    }
-    if let Some((hop, why)) = &path.broken {
-        console.line(format!("          broken at hop {hop}: {why}"));
-    }
-}
-
-/// What to do for want of a path from the only root there is.
-pub(super) fn hint(judged: &Judged) -> Option<&'static str> {
-    let is_lost = judged.verdict.causes.contains(&Cause::NoPath);
-    (is_lost && judged.roots == RootSource::OwnDid).then_some(
-        "your own DID is the only root: name the DIDs that you trust with --root, AIP_TRUST_ROOTS, \
-         `[trust.roots]` in .aip/trust.toml, or the action's input `trust-roots`",
-    )
-}
-
-/// A cause in words.
-pub(super) fn words(judged: &Judged, cause: Cause) -> String {
-    let Judged { verdict, basis, .. } = judged;
-    match cause {
-        Cause::Unregistered => {
-            format!("it is not registered: the log `{}` has no inception of it", basis.checkpoint.origin)
-        }
-        Cause::Deactivated => "it was deactivated".into(),
-        Cause::Compromised => "it is reported as compromised, and has not recovered".into(),
-        Cause::Distrusted { by, index } => format!("the root {by} distrusts it (entry {index})"),
-        Cause::NoPath => "no path of vouches leads to it from your roots".into(),
-        Cause::Equivocation { by, index } => {
-            format!("it signed two results of one reproducible build (shown by {by}, entry {index})")
-        }
-        Cause::Failure { by, index } => format!("{by} reports a failed verification (entry {index})"),
-        Cause::History => format!("its history is worth {}", verdict.history.positive),
-        Cause::BelowThreshold => {
-            let (score, threshold) = unequal(verdict.score, verdict.params.threshold());
-            format!("the score {score} is below {threshold}")
-        }
-        Cause::Paths { found, needed } => {
-            format!("{needed} paths that reach the threshold and share nothing are asked for, found: {found}")
-        }
-    }
-}
-
-/// Two scores as people read them, with as many decimals as tell them apart.
-fn unequal(a: Ppm, b: Ppm) -> (String, String) {
-    let (short, long) = (
-        |ppm: Ppm| ppm.to_string(),
-        |ppm: Ppm| format!("{}.{:06}", ppm.get() / 1_000_000, ppm.get() % 1_000_000),
-    );
-    if short(a) == short(b) { (long(a), long(b)) } else { (short(a), short(b)) }
-}
-
-fn advice_words(advice: &Advice) -> String {
-    match advice {
-        Advice::Register => {
-            "an inception in this log: `aip-attest init --register`, by its owner; of a DID of another log: --log"
-                .into()
-        }
-        Advice::Recover => "a recovery: `aip-attest recover`".into(),
-        Advice::LiftDistrust { by, index } => format!("{by} taking back its distrust (entry {index})"),
-        Advice::DirectVouch { by, score } => format!("a STRONG vouch by the root {by}: {score}"),
-        Advice::StrongerVouch { hop, by, score } => format!("a STRONG vouch by {by} at hop {hop}: {score}"),
-        Advice::Activity { weeks, score } => format!("{weeks} more weeks with receipts: {score}"),
-        Advice::Confirmations { weeks, score } => format!("{weeks} more weeks confirmed by others: {score}"),
-        Advice::Withdrawals { score } => format!("the failure reports withdrawn: {score}"),
-    }
-}
-
-/// The same for programs.
-///
-/// ```text
-/// {"schema": "aip.trust.v1", "verdict": {…, specs/trust.md}, "origin", "treeSize", "root", "attested",
-///  "completeness": "log-asserted | whole-log", "proofs": [{"index", "leaf", "proof"}], "rootsFrom", "policy",
-///  "settings": [{"name", "value", "from"}]}
-/// ```
-/// `attested` is null where no witness attests a time. `proofs` has each entry that makes or lowers the score, with a
-/// C2SP tlog-proof to the checkpoint; null if the whole log was read, whose root all its entries prove together.
-pub(super) fn json_of(judged: &Judged) -> Value {
-    let Judged { verdict, basis, roots, settings, .. } = judged;
-    let setting_json =
-        |Stated { name, value, from }: &Stated| json!({"name": name, "value": value, "from": from});
-    json!({
-        "schema": "aip.trust.v1",
-        "verdict": verdict.to_json(),
-        "origin": basis.checkpoint.origin,
-        "treeSize": basis.checkpoint.size.get(),
-        "root": basis.checkpoint.root.to_string(),
-        "attested": basis.attested.map(clock::rfc3339),
-        "completeness": if basis.is_complete() { "whole-log" } else { "log-asserted" },
-        "proofs": proofs(verdict, basis),
-        "rootsFrom": roots.to_string(),
-        "policy": judged.policy_words(),
-        "settings": settings.iter().map(setting_json).collect::<Vec<_>>(),
-    })
-}
-
-fn proofs(verdict: &Verdict, basis: &Basis) -> Option<Vec<Value>> {
-    let History { failures, equivocations, .. } = &verdict.history;
-    let hops = verdict.paths.iter().flat_map(|path| &path.hops).map(|hop| hop.logged.index);
-    let against = verdict.distrusted.iter().chain(equivocations).map(|(_, index)| *index);
-    let failures = failures.iter().map(|failure| failure.logged.index);
-    let indexes: BTreeSet<LeafIndex> = hops.chain(against).chain(failures).collect();
-    let proof = |index| {
-        let (leaf, proof) = basis.proof(index)?;
-        Some(json!({"index": index.get(), "leaf": encoding::base64(leaf), "proof": proof.to_string()}))
-    };
-    indexes.into_iter().map(proof).collect()
-}
