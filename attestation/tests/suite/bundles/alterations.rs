@@ -359,7 +359,7 @@ fn each_leaf_that_does_not_belong_is_refused() {
         assert_refused(name, &with(&Maker::of_rekor_1(), change), check, verdict, reason);
     }
     // A message under a leaf for envelopes: its payload would be nobody's.
-    let mixed = Maker { payload: None, is_hashedrekord: false, ..Maker::of_rekor_2() };
+    let mixed = Maker { payload: None, signer: Key::P256, ..Maker::of_rekor_1() };
     assert_refused("mixed", &judge(&mixed, &mixed.bundle()), Check::Leaf, Failed, "another content");
 }
 
