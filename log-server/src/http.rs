@@ -33,11 +33,13 @@ use crate::store::Store;
 use crate::view::{Published, TileCache, View};
 use log_core::log_keys::LogKeys;
 
+pub mod answer;
 pub mod body;
 pub mod budget;
 pub mod error;
 pub mod evidence;
 pub mod front;
+pub mod identities;
 pub mod identity;
 pub mod lookup;
 pub mod openapi;
@@ -46,8 +48,10 @@ pub mod read;
 pub mod submit;
 pub mod unread;
 
+use answer::Shown;
 use budget::{Budgets, Gatekeeper};
 use error::Problem;
+use identities::Identities;
 use prepared::Prepared;
 
 /// What the log's files say, and what is read again at SIGHUP.
@@ -72,6 +76,10 @@ pub struct App {
     pub tiles: Arc<TileCache>,
     /// Full tiles and bundles in memory, as they are sent.
     pub prepared: Prepared,
+    /// What is published, as answers show it.
+    pub shown: RwLock<Arc<Shown>>,
+    /// Identity events in memory.
+    pub identities: Identities,
     /// Turns at reads of the store that take one look.
     pub reads: Semaphore,
     /// The states of DIDs as committed.
@@ -135,6 +143,18 @@ impl App {
     /// The terms as they are now.
     pub fn terms(&self) -> Arc<Terms> {
         self.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is published at this moment, as answers show it.
+    pub fn shown(&self) -> Arc<Shown> {
+        let published = self.published.borrow().clone();
+        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if shown.is(&published) {
+            return shown;
+        }
+        let shown = Shown::new(published);
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown.clone();
+        shown
     }
 
     /// What is published at this moment.

@@ -84,6 +84,11 @@ impl<S: Deref<Target: Store>> Registry<S> {
         }
     }
 
+    /// As [`state`](Self::state), if memory tells.
+    pub fn known_state(&self, did: Did) -> Option<Option<Arc<Identity>>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).states.get(&did).cloned()
+    }
+
     /// The state of a DID; `None` if it is not registered.
     pub fn state(&self, did: Did) -> Result<Option<Arc<Identity>>, StoreError> {
         let size = {

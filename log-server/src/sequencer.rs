@@ -214,6 +214,9 @@ impl Sequencer {
             // loses nothing that was promised; after it, `open` finishes the round.
             self.store.write(&round.writes)?;
             metrics::committed(round.new.len(), self.state.size + round.new.len() as u64);
+            for (tile, hashes) in round.integrated.tiles {
+                self.tiles.keep(tile, hashes);
+            }
             self.state = round.state;
             self.tree = round.integrated.tree;
             self.registry.commit(self.state.tree_size(), round.news);

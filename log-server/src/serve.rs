@@ -22,8 +22,10 @@ use crate::aip_v1::V1;
 use crate::config::Settings;
 use crate::cosign::witnesses::Witnesses;
 use crate::directory::{AIP_V1, Directory, EDITED, MAIL};
+use crate::http::answer::Shown;
 use crate::http::budget::Budgets;
 use crate::http::front::Front;
+use crate::http::identities::Identities;
 use crate::http::prepared::Prepared;
 use crate::http::unread::Unread;
 use crate::http::{self, App, RequestLimits};
@@ -108,6 +110,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
         store,
         tiles: sequencer.tiles(),
         prepared: Prepared::new(http::PREPARED_BYTES),
+        shown: RwLock::new(Shown::new(sequencer.published().borrow().clone())),
+        identities: Identities::default(),
         reads: Semaphore::new(http::READS),
         registry: sequencer.registry(),
         published: sequencer.published(),

@@ -1,6 +1,6 @@
 //! What the public sees: the published tree, and proofs from it.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use attestation::entry::ClaimHash;
 use tlog::checkpoint::Checkpoint;
@@ -145,6 +145,11 @@ impl View {
         inclusion::prove(self, index, size)
     }
 
+    /// As [`inclusion`](Self::inclusion), if every tile that it takes is in memory.
+    pub fn inclusion_in_memory(&self, index: LeafIndex, size: TreeSize) -> Option<Vec<Hash>> {
+        inclusion::prove(&InMemory(self), index, size).ok()
+    }
+
     /// The consistency proof between two published sizes.
     pub fn consistency(&self, old: TreeSize, new: TreeSize) -> Result<Vec<Hash>, StoreError> {
         consistency::prove(self, old, new)
@@ -171,21 +176,48 @@ impl HashReader for View {
     type Error = StoreError;
 
     fn read_hashes(&self, nodes: &[Node]) -> Result<Vec<Hash>, StoreError> {
-        let mut last: Option<(Tile, Arc<TileTree>)> = None;
-        let mut hashes = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            let InTile { tile, height, index } = InTile::of(*node, self.published.size());
-            let tree = match last.take().filter(|(read, _)| *read == tile) {
-                Some((_, tree)) => tree,
-                None => self.tile_tree(tile)?,
-            };
-            let hash = tree.get(height, index);
-            hashes
-                .push(hash.ok_or_else(|| StoreError::new("read", format!("{} is too narrow", tile.path())))?);
-            last = Some((tile, tree));
-        }
-        Ok(hashes)
+        let narrow = |tile: Tile| StoreError::new("read", format!("{} is too narrow", tile.path()));
+        read_hashes(nodes, self.published.size(), |tile| self.tile_tree(tile), narrow)
     }
+}
+
+/// The same, of tiles in memory.
+struct InMemory<'v>(&'v View);
+
+struct NotInMemory;
+
+impl HashReader for InMemory<'_> {
+    type Error = NotInMemory;
+
+    fn read_hashes(&self, nodes: &[Node]) -> Result<Vec<Hash>, NotInMemory> {
+        let View { cache, published, .. } = self.0;
+        let tree = |tile: Tile| match tile.full().is_in(published.size()) {
+            true => cache.kept(tile.full()).ok_or(NotInMemory),
+            false => Ok(published.edge_tree(tile.level())),
+        };
+        read_hashes(nodes, published.size(), tree, |_| NotInMemory)
+    }
+}
+
+/// Takes nodes out of the tiles that hold them. `narrow` is the error for a tile without a node that it must hold.
+fn read_hashes<E>(
+    nodes: &[Node],
+    size: TreeSize,
+    tree: impl Fn(Tile) -> Result<Arc<TileTree>, E>,
+    narrow: impl Fn(Tile) -> E,
+) -> Result<Vec<Hash>, E> {
+    let mut last: Option<(Tile, Arc<TileTree>)> = None;
+    let mut hashes = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let InTile { tile, height, index } = InTile::of(*node, size);
+        let held = match last.take().filter(|(read, _)| *read == tile) {
+            Some((_, held)) => held,
+            None => tree(tile)?,
+        };
+        hashes.push(held.get(height, index).ok_or_else(|| narrow(tile))?);
+        last = Some((tile, held));
+    }
+    Ok(hashes)
 }
 
 type Slot = Option<(Tile, Arc<TileTree>)>;
@@ -202,20 +234,31 @@ impl TileCache {
         Self { slots: (0..512).map(|_| Mutex::default()).collect() }
     }
 
+    /// Keeps a tile that has just become full: the proofs of its entries are asked for next.
+    pub fn keep(&self, tile: Tile, hashes: Vec<Hash>) -> Arc<TileTree> {
+        let tree = Arc::new(TileTree::new(hashes));
+        *self.slot(tile) = Some((tile, tree.clone()));
+        tree
+    }
+
     fn get(&self, store: &dyn Store, tile: Tile) -> Result<Arc<TileTree>, StoreError> {
-        // Neighbouring tiles get neighbouring slots; levels are spread.
-        let slot =
-            (tile.index().wrapping_add(u64::from(tile.level()) * 157) % self.slots.len() as u64) as usize;
-        // Locked for a moment only: who finds a tile here never waits for the store.
-        let slot = || self.slots[slot].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, tree)) = slot().as_ref().filter(|(cached, _)| *cached == tile) {
-            return Ok(tree.clone());
+        if let Some(tree) = self.kept(tile) {
+            return Ok(tree);
         }
         let hashes = store.full_tile(tile)?;
         let hashes = hashes.ok_or_else(|| StoreError::new("read", format!("{} is missing", tile.path())))?;
-        let tree = Arc::new(TileTree::new(hashes));
-        *slot() = Some((tile, tree.clone()));
-        Ok(tree)
+        Ok(self.keep(tile, hashes))
+    }
+
+    fn kept(&self, tile: Tile) -> Option<Arc<TileTree>> {
+        self.slot(tile).as_ref().filter(|(cached, _)| *cached == tile).map(|(_, tree)| tree.clone())
+    }
+
+    /// Locked for a moment only: who finds a tile here never waits for the store.
+    fn slot(&self, tile: Tile) -> MutexGuard<'_, Slot> {
+        // Neighbouring tiles get neighbouring slots; levels are spread.
+        let at = tile.index().wrapping_add(u64::from(tile.level()) * 157) % self.slots.len() as u64;
+        self.slots[at as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

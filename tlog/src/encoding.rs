@@ -12,6 +12,11 @@ pub fn base64(bytes: &[u8]) -> String {
     STRICT.encode(bytes)
 }
 
+/// As [`base64()`], behind what is there.
+pub fn push_base64(bytes: &[u8], out: &mut String) {
+    STRICT.encode_string(bytes, out);
+}
+
 /// As [`base64()`], written piece by piece: for bytes of which there are many.
 pub fn base64_display(bytes: &[u8]) -> impl Display {
     Base64Display::new(bytes, &STRICT)

@@ -34,6 +34,9 @@ pub struct TlogProof {
 }
 
 impl TlogProof {
+    /// The first line.
+    pub const HEADER: &str = "c2sp.org/tlog-proof@v1";
+
     /// Reads a proof. One spelling only.
     pub fn parse(text: &str) -> Result<Self, TlogProofError> {
         let (head, checkpoint) = text.split_once("\n\n").ok_or(TlogProofError::BlankLine)?;
@@ -107,4 +110,4 @@ pub enum TlogProofError {
     Checkpoint(#[from] NoteError),
 }
 
-const HEADER: &str = "c2sp.org/tlog-proof@v1";
+const HEADER: &str = TlogProof::HEADER;

@@ -19,7 +19,7 @@ use utoipa::IntoParams;
 
 use super::error::Problem;
 use super::identity::identity_leaves;
-use super::{App, Client, Parts, fresh_json, immutable_json, in_turn};
+use super::{App, Client, Parts, fresh_json, immutable_json, in_turn, reading};
 use crate::store::Order;
 use crate::store::schema::{Read as _, StoredEnvelope};
 use crate::view::View;
@@ -110,9 +110,11 @@ fn find(view: &View, search: Search) -> Result<EntryPage, Problem> {
     (status = 200, description = "The entry", body = IndexedLeaf),
     (status = 404, description = "Not in the published tree", body = Problem, content_type = "application/problem+json")))]
 pub async fn entry(State(app): State<Arc<App>>, Parts(index): Parts<String>) -> Result<Response, Problem> {
-    let view = app.view();
-    let index = published_index(&view, &index)?;
-    Ok(immutable_json(entry_json(&view, index)?))
+    let entry = move |app: &App| {
+        let view = app.view();
+        entry_json(&view, published_index(&view, &index)?)
+    };
+    Ok(immutable_json(reading(&app, entry).await?))
 }
 
 /// The proof that travels.
@@ -120,9 +122,11 @@ pub async fn entry(State(app): State<Arc<App>>, Parts(index): Parts<String>) -> 
     (status = 200, description = "A C2SP tlog-proof to the published checkpoint", body = String),
     (status = 404, description = "Not in the published tree", body = Problem, content_type = "application/problem+json")))]
 pub async fn proof(State(app): State<Arc<App>>, Parts(index): Parts<String>) -> Result<Response, Problem> {
-    let view = app.view();
-    let index = published_index(&view, &index)?;
-    let proof = view.tlog_proof(index)?.to_string();
+    let proof = move |app: &App| {
+        let view = app.view();
+        Ok(view.tlog_proof(published_index(&view, &index)?)?.to_string())
+    };
+    let proof = reading(&app, proof).await?;
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, proof).into_response())
 }
@@ -183,7 +187,7 @@ fn receipt_of(view: &View, index: &str) -> Result<String, Problem> {
 pub async fn envelope(State(app): State<Arc<App>>, Parts(hash): Parts<String>) -> Result<Response, Problem> {
     let hash = Hash::from_hex(&hash)
         .ok_or_else(|| Problem::bad_request("hash", "a hash is 64 lower-case hex digits"))?;
-    match app.store.envelope(&hash)? {
+    match reading(&app, move |app| Ok(app.store.envelope(&hash)?)).await? {
         // Not immutable: it may be erased.
         Some(StoredEnvelope::Present(envelope)) => {
             Ok(([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], envelope)
@@ -203,22 +207,25 @@ pub async fn inclusion(
     State(app): State<Arc<App>>,
     Parts((index, size)): Parts<(String, String)>,
 ) -> Result<Response, Problem> {
-    let view = app.view();
-    let size = published_size(&view, &size)?;
-    let index = published_index(&view, &index)?;
+    Ok(immutable_json(reading(&app, move |app| prove_inclusion(&app.view(), &index, &size)).await?))
+}
+
+fn prove_inclusion(view: &View, index: &str, size: &str) -> Result<InclusionProof, Problem> {
+    let size = published_size(view, size)?;
+    let index = published_index(view, index)?;
     if !size.contains(index) {
         return Err(Problem::not_found(
             "index-outside",
             format!("a tree of {size} entries has no index {index}"),
         ));
     }
-    Ok(immutable_json(InclusionProof {
+    Ok(InclusionProof {
         index: index.get(),
         tree_size: size.get(),
-        leaf_hash: leaf_hash(&published_leaf(&view, index)?).to_base64(),
+        leaf_hash: leaf_hash(&published_leaf(view, index)?).to_base64(),
         root: view.root(size)?.to_base64(),
         hashes: view.inclusion(index, size)?.iter().map(|hash| hash.to_base64()).collect(),
-    }))
+    })
 }
 
 /// The proof that one tree is the beginning of another.
@@ -231,18 +238,21 @@ pub async fn consistency(
     State(app): State<Arc<App>>,
     Parts((old, new)): Parts<(String, String)>,
 ) -> Result<Response, Problem> {
-    let view = app.view();
-    let (old, new) = (published_size(&view, &old)?, published_size(&view, &new)?);
+    Ok(immutable_json(reading(&app, move |app| prove_consistency(&app.view(), &old, &new)).await?))
+}
+
+fn prove_consistency(view: &View, old: &str, new: &str) -> Result<ConsistencyProof, Problem> {
+    let (old, new) = (published_size(view, old)?, published_size(view, new)?);
     if old > new {
         return Err(Problem::bad_request("sizes", format!("{old} does not come before {new}")));
     }
-    Ok(immutable_json(ConsistencyProof {
+    Ok(ConsistencyProof {
         old: old.get(),
         new: new.get(),
         old_root: view.root(old)?.to_base64(),
         new_root: view.root(new)?.to_base64(),
         hashes: view.consistency(old, new)?.iter().map(|hash| hash.to_base64()).collect(),
-    }))
+    })
 }
 
 fn make_receipt(

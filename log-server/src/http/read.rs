@@ -26,13 +26,13 @@ pub(crate) const CHECKPOINT: &str = "/checkpoint";
 
 /// Shows the published checkpoint.
 pub(super) fn show(app: &App) -> Result<Response, Problem> {
-    let published = app.published.borrow().clone();
-    if !published.is_signed() {
+    let shown = app.shown();
+    if !shown.published().is_signed() {
         let nothing = || Problem::unavailable("not-published", "this log has not published a checkpoint yet");
         return Err(below_quorum(app).unwrap_or_else(nothing));
     }
     let headers = [(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, published.note.to_string()).into_response())
+    Ok((headers, Body::from(shown.note())).into_response())
 }
 
 /// The policy that a consumer of this log pins.

@@ -6,34 +6,31 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use attestation::Did;
-use attestation::api::{self, Answer, ProvedLeaf, Submission};
+use attestation::api::{self, Answer, Submission};
 use attestation::entry::{ClaimHash, Entry, PendingLeaf};
 use attestation::event::{Body as EventBody, TrustEvent};
 use attestation::rules::CheckError;
-use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use rayon::prelude::*;
 use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use service::bodies::Received;
-use tlog::{Hash, LeafIndex, TreeSize, encoding};
+use tlog::{Hash, LeafIndex, encoding};
 use tokio::sync::oneshot;
 use tokio::time::{Instant as Deadline, timeout_at};
 
+use super::answer::{Outcome, answer};
 use super::body::{self, SMALL_BODY_BYTES};
 use super::error::Problem;
-use super::identity::identity_proofs;
-use super::unread::no_room;
-use super::{App, BUSY, Client, Parts, below_quorum, in_turn, not_ready};
+use super::{App, Client, Parts, below_quorum, in_turn, not_ready, reading};
 use crate::admit::{self, Refusal};
 use crate::metrics;
 use crate::pool::{Committed, NotTaken, Sequenced, Unavailable};
 use crate::store::StoreError;
 use crate::store::schema::{Read as _, StoredEnvelope};
-use crate::view::View;
 
 /// Submits one entry or many.
 #[utoipa::path(post, tag = "submit", path = "/api/v1/entries", request_body(description = "One submission, or an array of them", content = Submission), responses(
@@ -96,10 +93,11 @@ pub async fn claim(
     let hash = Hash::from_hex(&hash)
         .ok_or_else(|| Problem::bad_request("hash", "a hash is 64 lower-case hex digits"))?;
     let claim = ClaimHash::new(hash);
-    let Some(index) = app.store.claim(&hash)? else {
-        return Err(Problem::not_found("no-claim", format!("no claim {hash} is in this log")));
-    };
-    let committed = committed(&app, index)?;
+    let committed = reading(&app, move |app| match app.store.claim(&hash)? {
+        Some(index) => committed(app, index),
+        None => Err(Problem::not_found("no-claim", format!("no claim {hash} is in this log"))),
+    });
+    let committed = committed.await?;
     let did = match Entry::parse(&committed.leaf) {
         Ok(Entry::Dsse(entry)) => Some(entry.claim().did()),
         Ok(Entry::Event(event)) => Some(event.event().issuer()),
@@ -162,90 +160,6 @@ fn begin_many(app: &App, address: IpAddr, body: &[u8]) -> Result<Vec<Step>, Prob
     Ok(submissions.par_iter().map(|submission| begin(app, address, submission.get().as_bytes())).collect())
 }
 
-/// Answers a client. Long histories of signers take long to prove, so they are proved in the client's turn. Without a turn,
-/// or without room for the proofs, each entry is answered `committed`, with the URL to ask: an entry that is in the log
-/// must not look as if it were not.
-async fn answer(
-    app: &Arc<App>,
-    client: IpAddr,
-    outcomes: Vec<Outcome>,
-    is_array: bool,
-) -> Result<Response, Problem> {
-    // One that was not taken is a problem like any other.
-    if let ([Outcome::Refused(problem) | Outcome::Unavailable(problem)], false) = (&*outcomes, is_array) {
-        return Ok(problem.clone().into_response());
-    }
-    if !is_long(app, &outcomes)? {
-        return give(app, client, &outcomes, is_array);
-    }
-    let outcomes = Arc::new(outcomes);
-    let theirs = outcomes.clone();
-    match in_turn(app, &app.work, client, move |app| give(app, client, &theirs, is_array)).await {
-        Err(problem) if problem.rule() == BUSY => give_without_proofs(app, client, &outcomes, is_array),
-        answered => answered,
-    }
-}
-
-/// Whether the signers together have so many events that proving them would hold up other clients.
-fn is_long(app: &App, outcomes: &[Outcome]) -> Result<bool, Problem> {
-    let mut events = 0;
-    for outcome in outcomes {
-        let Outcome::Committed(_, Some(did), _) = outcome else { continue };
-        // The events of one signer are proved once, and written with each of its entries.
-        events += app.registry.state(*did)?.map_or(0, |state| state.link().sequence);
-        if events > MAX_EVENTS_WITHOUT_A_TURN {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn give(app: &App, client: IpAddr, outcomes: &[Outcome], is_array: bool) -> Result<Response, Problem> {
-    let mut room = Room::new();
-    let answers: Vec<Answer> =
-        outcomes.iter().map(|outcome| answer_now(app, outcome, &mut room)).collect::<Result<_, _>>()?;
-    match app.unread.hold(client, respond(&answers, is_array)) {
-        Ok(response) => Ok(response),
-        Err(_) => give_without_proofs(app, client, outcomes, is_array),
-    }
-}
-
-fn give_without_proofs(
-    app: &App,
-    client: IpAddr,
-    outcomes: &[Outcome],
-    is_array: bool,
-) -> Result<Response, Problem> {
-    let without = |outcome: &Outcome| match outcome {
-        Outcome::Refused(problem) => Answer::Refused { error: problem.clone().into() },
-        Outcome::Unavailable(problem) => Answer::Unavailable { error: problem.clone().into() },
-        Outcome::Committed(claim, _, committed) => {
-            let is_published = app.view().published().size().contains(committed.index);
-            Answer::committed(*claim, waits_for(app, is_published))
-        }
-    };
-    let answers: Vec<Answer> = outcomes.iter().map(without).collect();
-    app.unread.hold(client, respond(&answers, is_array)).map_err(no_room)
-}
-
-fn respond(answers: &[Answer], is_array: bool) -> Response {
-    if let ([answer], false) = (answers, is_array) {
-        return respond_one(answer);
-    }
-    let all_unavailable = answers.iter().all(|answer| matches!(answer, Answer::Unavailable { .. }));
-    let any_committed = answers.iter().any(|answer| matches!(answer, Answer::Committed { .. }));
-    let status = match (all_unavailable, any_committed) {
-        (true, _) => StatusCode::SERVICE_UNAVAILABLE,
-        (_, true) => StatusCode::ACCEPTED,
-        _ => StatusCode::OK,
-    };
-    let mut response = (status, Json(answers)).into_response();
-    if all_unavailable {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
-}
-
 /// The elements of a JSON array; `None` if there are more than `limit`, which are not read.
 fn elements(body: &[u8], limit: usize) -> Result<Option<Vec<&RawValue>>, serde_json::Error> {
     struct Elements<'o>(usize, &'o mut bool);
@@ -281,7 +195,7 @@ fn elements(body: &[u8], limit: usize) -> Result<Option<Vec<&RawValue>>, serde_j
 }
 
 /// Where entries are submitted.
-pub(crate) const PATH: &str = "/api/v1/entries";
+pub(crate) const PATH: &str = api::ENTRIES;
 
 /// How far one submission has come without waiting.
 enum Step {
@@ -290,14 +204,6 @@ enum Step {
     Broken(Problem),
     Known(ClaimHash, Did, LeafIndex),
     Waiting(ClaimHash, Did, oneshot::Receiver<Sequenced>),
-}
-
-/// How one submission ended.
-enum Outcome {
-    Refused(Problem),
-    Unavailable(Problem),
-    /// In the log, by this signer if it is one that we understand.
-    Committed(ClaimHash, Option<Did>, Committed),
 }
 
 /// Admits one submission to the pool, or finds that its claim is in the log.
@@ -391,7 +297,7 @@ fn unavailable(problem: Problem) -> Outcome {
 }
 
 /// Waits for a submission's commit and publication, as long as its client does.
-async fn finish(app: &App, step: Step, patience: Patience) -> Result<Outcome, Problem> {
+async fn finish(app: &Arc<App>, step: Step, patience: Patience) -> Result<Outcome, Problem> {
     let (claim, did, committed) = match step {
         Step::Refused(refusal) => {
             metrics::refused(refusal.rule());
@@ -401,7 +307,7 @@ async fn finish(app: &App, step: Step, patience: Patience) -> Result<Outcome, Pr
         Step::Broken(problem) => return Err(problem),
         Step::Known(claim, did, index) => {
             metrics::duplicate();
-            (claim, did, committed(app, index)?)
+            (claim, did, reading(app, move |app| committed(app, index)).await?)
         }
         Step::Waiting(claim, did, receiver) => match timeout_at(patience.until, receiver).await {
             Ok(Ok(Ok(committed))) => (claim, did, committed),
@@ -435,108 +341,12 @@ async fn finish(app: &App, step: Step, patience: Patience) -> Result<Outcome, Pr
     Ok(Outcome::Committed(claim, Some(did), committed))
 }
 
-/// What is true of a submission at this moment. If its proof does not fit the answer any more, the answer says where to
-/// ask for it.
-fn answer_now(app: &App, outcome: &Outcome, room: &mut Room) -> Result<Answer, Problem> {
-    let (claim, did, committed) = match outcome {
-        Outcome::Refused(problem) => return Ok(Answer::Refused { error: problem.clone().into() }),
-        Outcome::Unavailable(problem) => return Ok(Answer::Unavailable { error: problem.clone().into() }),
-        Outcome::Committed(claim, did, committed) => (*claim, *did, committed),
-    };
-    let view = app.view();
-    let is_published = view.published().size().contains(committed.index);
-    let identity = match did {
-        // Most have no event, and the registry knows it without a look at the disk.
-        Some(did) if is_published && app.registry.state(did)?.is_some() => Some(room.identity(&view, did)?),
-        Some(_) | None => None,
-    };
-    if !is_published || identity.is_some_and(|identity| !room.takes(identity)) {
-        return Ok(Answer::committed(claim, waits_for(app, is_published)));
-    }
-    logged(&view, committed, identity.map(|identity| room.proofs[identity].1.clone()).unwrap_or_default())
-}
-
-/// Why a committed entry is not published yet, if that takes longer than it should.
-fn waits_for(app: &App, is_published: bool) -> Option<api::Problem> {
-    let problem = if is_published { None } else { below_quorum(app).or_else(|| not_ready(app)) };
-    problem.map(api::Problem::from)
-}
-
-/// How much identity one answer may carry: each result has all events of its signer, with proofs, and a thousand
-/// results may be of a signer who rotated often.
-struct Room {
-    left: usize,
-    /// The events of a DID, proved to one published size.
-    proofs: Vec<((Did, TreeSize), Vec<ProvedLeaf>)>,
-}
-
-impl Room {
-    fn new() -> Self {
-        Self { left: MAX_IDENTITY_BYTES, proofs: Vec::new() }
-    }
-
-    /// The place of a DID's events in `proofs`.
-    fn identity(&mut self, view: &View, did: Did) -> Result<usize, Problem> {
-        let key = (did, view.published().size());
-        if let Some(at) = self.proofs.iter().position(|(known, _)| *known == key) {
-            return Ok(at);
-        }
-        // Signers of one request are few, or one; what is of many is not kept.
-        if self.proofs.len() >= MAX_KEPT_IDENTITIES {
-            self.proofs.clear();
-        }
-        self.proofs.push((key, identity_proofs(view, did)?));
-        Ok(self.proofs.len() - 1)
-    }
-
-    /// Whether these events fit; then they are spent. The first always do.
-    fn takes(&mut self, identity: usize) -> bool {
-        let events = &self.proofs[identity].1;
-        let bytes: usize = events.iter().map(|event| event.leaf.len() + event.proof.len()).sum();
-        let fits = bytes <= self.left || self.left == MAX_IDENTITY_BYTES;
-        if fits {
-            self.left = self.left.saturating_sub(bytes);
-        }
-        fits
-    }
-}
-
-/// Proving so many takes a few hundred microseconds, as other requests do.
-const MAX_EVENTS_WITHOUT_A_TURN: u32 = 16;
-
-/// With the entries themselves, which a request bounds, an answer stays below what clients read.
-const MAX_IDENTITY_BYTES: usize = 8 << 20;
-
-const MAX_KEPT_IDENTITIES: usize = 64;
-
-fn logged(view: &View, committed: &Committed, identity: Vec<ProvedLeaf>) -> Result<Answer, Problem> {
-    Ok(Answer::Logged {
-        index: committed.index.get(),
-        leaf: encoding::base64(&committed.leaf),
-        proof: view.tlog_proof(committed.index)?.to_string(),
-        sigstore_note: Some(view.published().sigstore_note.clone()),
-        identity,
-    })
-}
-
 fn committed(app: &App, index: LeafIndex) -> Result<Committed, Problem> {
     let leaf = app
         .store
         .leaf(index)?
         .ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the log lost an entry"))?;
     Ok(Committed { index, leaf })
-}
-
-/// As the answer to a request with one submission.
-fn respond_one(answer: &Answer) -> Response {
-    let Answer::Committed { url, .. } = answer else { return super::fresh_json(answer) };
-    let location = HeaderValue::from_str(url);
-    let mut response = (StatusCode::ACCEPTED, Json(answer)).into_response();
-    if let Ok(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
 }
 
 /// How long a client waits, and for what.
