@@ -21,6 +21,8 @@ use service::turns::Turns;
 use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use attestation::Did;
+use attestation::message::Recipient;
 use tlog::key::AdmittedKeys;
 
 use crate::admit::EntryLimits;
@@ -29,7 +31,7 @@ use crate::cosign::Cosigning;
 use crate::pool::{Pool, Unavailable};
 use crate::registry::Registry;
 use crate::relay::Relay;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::view::{Published, TileCache, View};
 use log_core::log_keys::LogKeys;
 
@@ -157,6 +159,22 @@ impl App {
         shown
     }
 
+    /// The state of a DID; `None` if it is not registered.
+    pub fn state(&self, did: Did) -> Result<Option<Arc<attestation::identity::Identity>>, StoreError> {
+        match self.registry.known_state(did) {
+            Some(state) => Ok(state),
+            None => beside(|| self.registry.state(did)),
+        }
+    }
+
+    /// How messages reach a DID; `None` if it is not registered and has logged no artifact.
+    pub fn recipient(&self, did: Did) -> Result<Option<Arc<Recipient>>, StoreError> {
+        match self.registry.known_recipient(did) {
+            Some(recipient) => Ok(Some(recipient)),
+            None => beside(|| self.registry.recipient(did)),
+        }
+    }
+
     /// What is published at this moment.
     pub fn view(&self) -> View {
         let published = self.published.borrow().clone();
@@ -214,6 +232,11 @@ pub(crate) async fn reading<T: Send + 'static>(
     };
     let app = app.clone();
     tokio::task::spawn_blocking(move || read(&app)).await.unwrap_or_else(|_| Err(failed()))
+}
+
+/// Reads the store where the caller cannot be put off: another thread serves meanwhile.
+pub(crate) fn beside<T>(read: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(read)
 }
 
 /// How many reads of the store are under way at a time.

@@ -107,6 +107,11 @@ impl<S: Deref<Target: Store>> Registry<S> {
         Ok(state)
     }
 
+    /// As [`recipient`](Self::recipient), if memory tells.
+    pub fn known_recipient(&self, did: Did) -> Option<Arc<Recipient>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).recipients.get(&did).cloned()
+    }
+
     /// How messages reach a DID; `None` if it is not registered and has logged no artifact.
     pub fn recipient(&self, did: Did) -> Result<Option<Arc<Recipient>>, StoreError> {
         let size = {

@@ -38,7 +38,7 @@ impl Person {
 pub(super) fn person(app: &App, did: Did) -> Result<Option<Person>, Detail> {
     let row = app.v1()?.table.get(did, (app.now)());
     let in_table_since = row.map(|row| row.registered);
-    let person = match app.registry.state(did)? {
+    let person = match app.state(did)? {
         Some(state) if state.status() == Status::Active => {
             let key = Ed25519PublicKey::from_bytes(state.key()).ok();
             key.map(|key| Person { did, key, state: Some(state), in_table_since })

@@ -22,7 +22,7 @@ use super::known::{self, Person};
 use super::table::{NotRegistered, Registered};
 use crate::evidence::{self, GatherError};
 use crate::http::error::Problem;
-use crate::http::{App, Client, Parts, body, fresh_json, in_turn};
+use crate::http::{App, Client, Parts, beside, body, fresh_json, in_turn};
 
 /// What the client asks for. It has further members, which are not read.
 #[derive(Deserialize)]
@@ -56,7 +56,7 @@ pub(super) async fn register(
     let message = match known::person(&app, did)? {
         Some(_) => "Already registered",
         // The log knows that it ended, or that its key was stolen.
-        None if app.registry.state(did)?.is_some() => {
+        None if app.state(did)?.is_some() => {
             return Err(Detail::bad("this DID has ended, or is reported as compromised"));
         }
         None => {
@@ -112,7 +112,7 @@ pub(super) async fn lookup(
 
 /// When an entry was logged, Unix milliseconds; `None` if it is not published yet.
 fn logged_at(app: &App, index: LeafIndex) -> Result<Option<u64>, Detail> {
-    let leaf = app.view().leaf(index)?;
+    let leaf = beside(|| app.view().leaf(index))?;
     Ok(leaf.and_then(|leaf| match Entry::parse(&leaf) {
         Ok(Entry::Event(event)) => Some(event.logged_at().as_millis()),
         _ => None,

@@ -167,7 +167,7 @@ fn check_recipient(app: &App, sealed: &Sealed, now: LogTime) -> Result<(), Probl
 
 /// Who gets messages here.
 fn recipient(app: &App, did: Did) -> Result<Arc<Recipient>, Problem> {
-    if let Some(recipient) = app.registry.recipient(did)? {
+    if let Some(recipient) = app.recipient(did)? {
         return Ok(recipient);
     }
     // Who registered by the interface of Python `aip` has a mailbox, too.
@@ -287,7 +287,7 @@ async fn read(app: &Arc<App>, address: IpAddr, owner: Did, list: &List) -> Resul
 
 /// Checks that the key of a request speaks for its DID; whether that DID is not registered.
 fn check_signer(app: &App, signed: &SignedRequest) -> Result<bool, Problem> {
-    let state = app.registry.state(signed.request().did)?;
+    let state = app.state(signed.request().did)?;
     signed.check_signer(state.as_deref()).map_err(|error| {
         let problem = by_rule(error.rule(), error.to_string());
         match error.rule() {
