@@ -9,8 +9,8 @@ use log_core::log_keys::LogKeys;
 use log_server::admit::Admitted;
 use log_server::config::{LogFile, default_signed_record};
 use log_server::day::Spent;
-use log_server::pool::{Pool, PoolLimits, Turn, Wish};
-use log_server::sequencer::{Accept, Publication, Sequencer};
+use log_server::pool::{Pool, PoolLimits, Turn, Until, Wish};
+use log_server::sequencer::{Accept, Engine, Publication, Sequencer};
 use log_server::signed_record::SignedRecord;
 use log_server::store::rocks::RocksStore;
 use testkit::load::{self, Plan, percentile};
@@ -103,8 +103,9 @@ fn fill(log: &Log, size: u64) -> Duration {
     });
     let identity = LogKeys { key, ml_dsa: None, sigstore: file.sigstore };
     let alone = Publication::alone(&identity);
+    let engine = Arc::new(Engine::open(store).expect("a sound tree"));
     let mut sequencer =
-        Sequencer::open(store, identity, record, clocks, Accept::default(), alone).expect("a sound log");
+        Sequencer::open(engine, identity, record, clocks, Accept::default(), alone).expect("a sound log");
     let limits = PoolLimits {
         entries: 4_096,
         bytes: usize::MAX,
@@ -112,7 +113,7 @@ fn fill(log: &Log, size: u64) -> Duration {
         round_early: 1,
         round_interval: Duration::ZERO,
     };
-    let pool = Pool::new(limits);
+    let pool = Pool::new(limits, sequencer.tickets());
     let signed = Signer::new(0).sign(ORIGIN, b"template", Visibility::Public, 0);
     let leaf = String::from_utf8(signed.entry.to_bytes()).expect("JSON");
     let claim = signed.entry.claim();
@@ -124,7 +125,7 @@ fn fill(log: &Log, size: u64) -> Duration {
         let leaf =
             leaf.replace(&hashes[0], &other).replace(&hashes[1], &other).replace(&subject, &hash.to_base64());
         let entry = PendingEntry::parse(leaf.as_bytes()).expect("an entry of the same form");
-        drop(pool.push(Admitted::new(entry, None), None, Spent::nothing()));
+        drop(pool.push(Admitted::new(entry, None), None, Spent::nothing(), Until::Committed));
         if pool.len() == limits.round_entries || number + 1 == size {
             let wish = Wish { last_round: start, takes_entries: true, until: None };
             let Turn::Round(round) = pool.next(wish) else { panic!("entries wait") };

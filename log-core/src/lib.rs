@@ -13,11 +13,21 @@
 
 pub mod admit;
 pub mod clock;
+pub mod cosign;
 pub mod integrate;
+pub mod integrator;
 pub mod keys;
+pub mod log;
 pub mod log_keys;
+pub mod metrics;
+pub mod orderer;
+pub mod plan;
 pub mod port;
+pub mod registry;
 pub mod sigstore_note;
+pub mod stored;
+pub mod ticket;
+pub mod view;
 
 mod error;
 

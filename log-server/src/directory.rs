@@ -91,9 +91,9 @@ impl Directory {
     /// that. From then on `backup` gets snapshots, as long as this process has the directory.
     pub(crate) fn store(
         &self,
-        judge: impl FnOnce(&RocksStore) -> Result<(), Failure>,
+        judge: impl FnOnce(&Arc<RocksStore>) -> Result<(), Failure>,
     ) -> Result<Arc<RocksStore>, Failure> {
-        judge(&*self.store_read_only()?)?;
+        judge(&self.store_read_only()?)?;
         let store = self.opened(RocksStore::open(&self.db()))?;
         match snapshot::answer(&self.path, &store) {
             // There is one store in a directory, and it is opened once.

@@ -8,8 +8,9 @@ use crate::Failure;
 use crate::directory::Directory;
 use crate::replay::Replay;
 use crate::sequencer::OpenError;
-use crate::store::schema::{self, Read as _, StoredEnvelope, Tombstone};
-use crate::store::{Batch, Column, Store as _};
+use crate::store::schema::Read as _;
+use log_core::port::{Objects as _, StoredEnvelope, Tombstone, ready};
+use log_rocksdb::ReadsOf;
 
 /// Erase a published envelope; its entry, proofs and receipts stay valid
 ///
@@ -33,13 +34,16 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     })?;
     let directory = Directory::lock(&args.dir)?;
     let unreadable = |e: OpenError| Failure::new(format!("cannot erase {hash}")).caused_by(e);
-    let store = directory.store(|store| Replay::open(store).map(drop).map_err(unreadable))?;
+    let store = directory.store(|store| Replay::open(&**store).map(drop).map_err(unreadable))?;
     let failed = |e| Failure::new(format!("cannot erase {hash}")).caused_by(e);
-    match store.envelope(&hash).map_err(failed)? {
-        Some(StoredEnvelope::Present(_)) => {}
+    let tombstone =
+        Tombstone { reason: args.reason.clone(), erased_at: service::clock::wall().as_millis() as u64 };
+    let before = store.envelope(&hash).map_err(failed)?;
+    // Also of one that was erased before: an earlier run may have broken off before the old bytes were gone.
+    ready(ReadsOf(&*store).erase(&hash, &tombstone)).map_err(|e| failed(e.into_error()))?;
+    match before {
+        Some(StoredEnvelope::Present(_)) => (),
         Some(StoredEnvelope::Erased(tombstone)) => {
-            // An earlier run may have broken off between the tombstone and this.
-            store.expunge(Column::Envelope, hash.as_bytes()).map_err(failed)?;
             return Err(Failure::new(format!("{hash} was erased before: {}", tombstone.reason)));
         }
         None => {
@@ -47,11 +51,5 @@ pub fn run(args: &Args) -> Result<String, Failure> {
                 .hint("`envelopeHash` in the entry's leaf names it; entries logged by hash have none here"));
         }
     }
-    let erased_at = service::clock::wall().as_millis() as u64;
-    let tombstone = Tombstone { reason: args.reason.clone(), erased_at };
-    let mut batch = Batch::default();
-    schema::put_tombstone(&mut batch, &hash, &tombstone);
-    store.write(&batch).map_err(failed)?;
-    store.expunge(Column::Envelope, hash.as_bytes()).map_err(failed)?;
     Ok(format!("erased {hash}"))
 }

@@ -21,9 +21,10 @@ use trust::{
     Ledger, Logged, Negative, Params, Verdict, is_qualified, iso_week,
 };
 
-use crate::store::Order;
-use crate::store::StoreError;
-use crate::store::schema::{List, Read as _};
+use log_core::StoreError;
+use log_core::keys::List;
+use log_core::port::Direction;
+
 use crate::view::View;
 
 mod published;
@@ -219,11 +220,13 @@ impl<'p> Gathering<'p> {
     /// The last receipt that counts of each of the last weeks.
     fn weekly(&self, did: Did) -> Result<Vec<Logged>, GatherError> {
         let Some(subject) = self.from.identity(did)? else { return Ok(Vec::new()) };
-        let (key, store) = (List::Named(ListKey::Receipts(did)), self.from.view.store());
+        let key = List::Named(ListKey::Receipts(did));
         let mut weekly = Vec::new();
         let mut before = self.from.view.published().size().get();
         while let (Some(from), true) = (before.checked_sub(1), (weekly.len() as u64) < ACTIVE_WEEKS) {
-            let Some(index) = store.list(&key, from, Order::Descending, 1)?.pop().map(|l| l.index) else {
+            let Some(index) =
+                self.from.view.list(&key, from, Direction::Descending, 1)?.pop().map(|l| l.index)
+            else {
                 break;
             };
             if subject.recovered().is_some_and(|recovery| index <= recovery) {

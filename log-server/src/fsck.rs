@@ -15,14 +15,18 @@ use tlog::reader::Want;
 use tlog::tile::{Edge, TILE_WIDTH, Tile};
 use tlog::{Hash, LeafIndex, TreeSize, bundle};
 
+use log_core::keys::Keys;
+use log_core::port::{Direction, OrderState, Page, StoredEnvelope};
+use log_rocksdb::ReadsOf;
+
 use crate::Failure;
 use crate::directory::{Directory, EDITED};
 use crate::policy::own_policy;
-use crate::registry::{Keys, Registry, Staged};
+use crate::registry::Registry;
 use crate::signed_record::SignedRecord;
 use crate::source::open_checkpoint;
 use crate::source::published::{MAX_TEXT_BYTES, Place};
-use crate::store::schema::{Read, StoredEnvelope};
+use crate::store::schema::Read;
 use crate::store::{Column, Order, Store};
 
 /// Check a log: rebuild every tile, index and the root from its entries
@@ -115,7 +119,8 @@ fn check(
     let mut rows = Rows::default();
     let mut times = Times::default();
     // The rules that earlier entries decide.
-    let registry = Registry::new(store, TreeSize::EMPTY);
+    let reads = ReadsOf(store);
+    let registry = Registry::new(&reads, &OrderState::default());
     for first in (0..state.size).step_by(TILE_WIDTH as usize) {
         let last = (first + TILE_WIDTH).min(state.size);
         let mut leaves = Vec::new();
@@ -207,19 +212,17 @@ fn check_leaves(leaves: &[(u64, Vec<u8>)], origin: &str) -> Result<(), Failure> 
 }
 
 /// Checks a leaf against those before it, and takes it into the registry.
-fn check_rules(registry: &Registry<&dyn Store>, index: u64, entry: &Entry) -> Result<(), Failure> {
+fn check_rules(registry: &Registry<&ReadsOf<'_>>, index: u64, entry: &Entry) -> Result<(), Failure> {
     let leaf = match entry {
-        Entry::Dsse(entry) => Some(PendingLeaf::from(entry.pending().clone())),
-        Entry::Event(event) => Some(PendingLeaf::from(event.pending().clone())),
-        Entry::NotUnderstood { .. } => None,
+        Entry::Dsse(entry) => PendingLeaf::from(entry.pending().clone()),
+        Entry::Event(event) => PendingLeaf::from(event.pending().clone()),
+        Entry::NotUnderstood { .. } => {
+            registry.skip(LeafIndex::new(index));
+            return Ok(());
+        }
     };
-    let mut staged = Staged::new(registry);
-    if let Some(leaf) = leaf {
-        let taken = staged.take(&leaf, LeafIndex::new(index)).map_err(unreadable)?;
-        taken.map_err(|rule| damaged(&format!("leaf {index}"), Some(rule.to_string())))?;
-    }
-    registry.commit(TreeSize::new(index + 1), staged.into_news());
-    Ok(())
+    let taken = registry.take(&leaf, LeafIndex::new(index)).map_err(unreadable)?;
+    taken.map_err(|rule| damaged(&format!("leaf {index}"), Some(rule.to_string())))
 }
 
 /// The entries of a log, hashed into a tree again.
@@ -310,6 +313,8 @@ impl Rows {
         depth: Depth,
     ) -> Result<(), Failure> {
         let keys = Keys::of(entry, index);
+        let size = TreeSize::new(index.get() + 1);
+        let at = Page { from: index.get(), direction: Direction::Ascending, limit: 1, size };
         let lost = |what: String| {
             damaged(&format!("lookup of {what}"), Some(format!("it does not lead to leaf {index}")))
         };
@@ -320,7 +325,7 @@ impl Rows {
             self.claims += 1;
         }
         for subject in &keys.subjects {
-            if store.by_subject(subject, index.get(), Order::Ascending, 1).map_err(unreadable)? != [index] {
+            if store.by_subject(subject, at).map_err(unreadable)? != [index] {
                 return Err(lost(format!("artifact {subject}")));
             }
             self.subjects += 1;
@@ -332,7 +337,7 @@ impl Rows {
             self.dids += 1;
         }
         for (list, listed) in &keys.lists {
-            if store.list(list, index.get(), Order::Ascending, 1).map_err(unreadable)? != [*listed] {
+            if store.list(list, at).map_err(unreadable)? != [*listed] {
                 return Err(lost(format!("{list:?}")));
             }
             self.lists += 1;

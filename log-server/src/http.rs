@@ -27,13 +27,13 @@ use tlog::key::AdmittedKeys;
 
 use crate::admit::EntryLimits;
 use crate::aip_v1::{self, V1};
+use crate::asserter::Asserter;
 use crate::cosign::Cosigning;
 use crate::pool::{Pool, Unavailable};
 use crate::registry::Registry;
 use crate::relay::Relay;
-use crate::store::{Store, StoreError};
-use crate::view::{Published, TileCache, View};
-use log_core::log_keys::LogKeys;
+use crate::view::{Door, Published, View};
+use log_core::StoreError;
 
 pub mod answer;
 pub mod body;
@@ -72,10 +72,8 @@ pub struct App {
     pub origin: String,
     /// What is read again while the log runs.
     pub terms: RwLock<Arc<Terms>>,
-    /// Where everything is kept. Handlers read; the sequencer writes.
-    pub store: Arc<dyn Store>,
-    /// Full tiles in memory, for proofs.
-    pub tiles: Arc<TileCache>,
+    /// What handlers read: what is published, and where claims stand. Only the sequencer writes.
+    pub door: Door,
     /// Full tiles and bundles in memory, as they are sent.
     pub prepared: Prepared,
     /// What is published, as answers show it.
@@ -112,8 +110,8 @@ pub struct App {
     pub disk_low: AtomicBool,
     /// What `/metrics` prints.
     pub metrics: PrometheusHandle,
-    /// The log's keys: they sign what the log says of its lists.
-    pub identity: Arc<LogKeys>,
+    /// Whoever holds the log's key: it signs what the log says of its lists.
+    pub asserter: Asserter,
     /// Turns at gathering evidence.
     pub evidence: Turns,
     /// Turns at other work that takes long: large bodies and large answers.
@@ -178,7 +176,7 @@ impl App {
     /// What is published at this moment.
     pub fn view(&self) -> View {
         let published = self.published.borrow().clone();
-        View::new(self.store.clone(), self.tiles.clone(), published)
+        self.door.view(published)
     }
 
     /// How everything stands that is bounded for all and for each client, by its name in `/metrics`.

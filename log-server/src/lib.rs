@@ -1,18 +1,19 @@
 //! An append-only Merkle log of signed entries, on RocksDB, over HTTP.
 //!
 //! ```text
-//! http ──admit──▶ pool ──▶ sequencer: sequence ▶ integrate ▶ commit ▶ sign ▶ record ▶ cosign ▶ publish
-//!   ▲                          │                                                │ ▲              │
-//!   └───────── view ◀──────── store ◀─────────────────────────── witnesses ◀────┘ └──────────────┘
+//! http ──admit──▶ pool ──▶ sequencer: order ▶ integrate ▶ sign ▶ record ▶ cosign ▶ publish
+//!   ▲                │                                             │ ▲              │
+//!   │             tickets ◀── outcomes                 witnesses ◀─┘ └──────────────┤
+//!   └──────── view ◀────────────────── engine ◀─────────────────────────────────────┘
 //! ```
-//! Rules are pure functions: `admit`, `integrate`, `clock`, and what `cosign` says of cosignature lines. Lookups answer
-//! from the store, each as of one size of the tree: `registry`, `view`, `evidence`. `sequencer` is the only writer.
-//! `pool` and `day` bound what waits and what is logged, for all and for each client. Shells: `http` for clients,
-//! `cosign::witnesses` for witnesses, `store` for the disk. Mathematics and formats live in `tlog` and `attestation`.
+//! What a log does is `log_core`'s, over the ports of an engine; the engine is `log_rocksdb`'s. This crate is what is around
+//! them: `http` for clients, `cosign::witnesses` for witnesses, `pool` and `day`, which bound what waits and what is logged,
+//! for all and for each client, and the commands that look after a directory.
 
 #![forbid(unsafe_code)]
 
 pub mod aip_v1;
+pub mod asserter;
 pub mod backup;
 pub mod config;
 pub mod cosign;
@@ -27,15 +28,12 @@ pub mod mirror;
 pub mod policy;
 pub mod pool;
 pub mod recover;
-pub mod registry;
 pub mod relay;
 pub mod restore;
 pub mod salvage;
 pub mod sequencer;
 pub mod serve;
 pub mod signed_record;
-pub mod store;
-pub mod view;
 
 mod directory;
 mod replay;
@@ -43,5 +41,6 @@ mod snapshot;
 mod source;
 mod url;
 
-pub use log_core::{admit, clock, integrate, sigstore_note};
+pub use log_core::{admit, clock, integrate, registry, sigstore_note, view};
+pub use log_rocksdb::store;
 pub use service::Failure;

@@ -3,6 +3,10 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use log_core::metrics::{
+    BELOW_QUORUM, CLOCK_STOPPED, COMMITTED, HALTED, PUBLISH_SECONDS, ROUNDS, SIZE_COMMITTED, SIZE_PUBLISHED,
+    WITNESS_FAILURES, WITNESS_FORGOT, WITNESS_OBJECTIONS, WITNESS_SIZE, WITNESS_TIME,
+};
 use metrics::{
     Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -83,20 +87,6 @@ impl Hot {
     }
 }
 
-/// A log was opened: what there is to be read before anything happens.
-pub fn opened(committed: u64, published: u64) {
-    gauge!(SIZE_COMMITTED).set(committed as f64);
-    gauge!(SIZE_PUBLISHED).set(published as f64);
-    gauge!(HALTED).set(0.0);
-    below_quorum(false);
-    clock_stopped(false);
-}
-
-/// Whether nothing is logged because of the clock.
-pub fn clock_stopped(is_stopped: bool) {
-    gauge!(CLOCK_STOPPED).set(f64::from(u8::from(is_stopped)));
-}
-
 /// Whether nothing is taken for want of disk space.
 pub fn disk_low(is_low: bool) {
     gauge!(DISK_LOW).set(f64::from(u8::from(is_low)));
@@ -122,50 +112,6 @@ pub fn refused(rule: &'static str) {
 /// A submission was not taken. The reason is the identifier that its answer has, of a fixed list.
 pub fn unavailable(reason: &str) {
     counter!(UNAVAILABLE, "reason" => reason.to_owned()).increment(1);
-}
-
-/// A round was committed.
-pub fn committed(entries: usize, size: u64) {
-    counter!(COMMITTED).increment(entries as u64);
-    counter!(ROUNDS).increment(1);
-    gauge!(SIZE_COMMITTED).set(size as f64);
-}
-
-/// A checkpoint was published, so long after it was signed.
-pub fn published(size: u64, after: Duration) {
-    gauge!(SIZE_PUBLISHED).set(size as f64);
-    histogram!(PUBLISH_SECONDS).record(after);
-}
-
-/// Whether the signed checkpoint waits for a quorum that is late, or the published one was published without it.
-pub fn below_quorum(is_late: bool) {
-    gauge!(BELOW_QUORUM).set(f64::from(u8::from(is_late)));
-}
-
-/// Nothing is signed any more.
-pub fn halted() {
-    gauge!(HALTED).set(1.0);
-}
-
-/// A witness cosigned. Names are the policy's, so the label is bounded.
-pub fn witness_cosigned(witness: &str, size: u64, time: u64) {
-    gauge!(WITNESS_SIZE, "witness" => witness.to_owned()).set(size as f64);
-    gauge!(WITNESS_TIME, "witness" => witness.to_owned()).set(time as f64);
-}
-
-/// A witness did not cosign what it was asked.
-pub fn witness_failed(witness: &str) {
-    counter!(WITNESS_FAILURES, "witness" => witness.to_owned()).increment(1);
-}
-
-/// A witness says that it has seen another tree.
-pub fn witness_objects(witness: &str) {
-    counter!(WITNESS_OBJECTIONS, "witness" => witness.to_owned()).increment(1);
-}
-
-/// A witness named a smaller size than it had cosigned.
-pub fn witness_forgot(witness: &str) {
-    gauge!(WITNESS_FORGOT, "witness" => witness.to_owned()).set(1.0);
 }
 
 /// A submission was answered.
@@ -246,20 +192,7 @@ const ADMITTED: &str = "log_entries_admitted_total";
 const DUPLICATE: &str = "log_entries_duplicate_total";
 const REFUSED: &str = "log_entries_refused_total";
 const UNAVAILABLE: &str = "log_entries_unavailable_total";
-const CLOCK_STOPPED: &str = "log_clock_stopped";
 const DISK_LOW: &str = "log_disk_low";
-const COMMITTED: &str = "log_entries_committed_total";
-const ROUNDS: &str = "log_rounds_total";
-const SIZE_COMMITTED: &str = "log_tree_size_committed";
-const SIZE_PUBLISHED: &str = "log_tree_size_published";
-const PUBLISH_SECONDS: &str = "log_publish_seconds";
-const BELOW_QUORUM: &str = "log_below_quorum";
-const HALTED: &str = "log_halted";
-const WITNESS_SIZE: &str = "log_witness_tree_size";
-const WITNESS_TIME: &str = "log_witness_cosigned_time_seconds";
-const WITNESS_FAILURES: &str = "log_witness_failures_total";
-const WITNESS_OBJECTIONS: &str = "log_witness_objections_total";
-const WITNESS_FORGOT: &str = "log_witness_forgot";
 const SUBMIT_SECONDS: &str = "log_submit_seconds";
 const ROUND_SECONDS: &str = "log_round_seconds";
 const REQUESTS: &str = "log_http_requests_total";

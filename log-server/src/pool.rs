@@ -1,65 +1,19 @@
 //! The pool: admitted entries that wait for the sequencer.
 //!
 //! It is bounded in entries and bytes, for all together and for each client. An entry that does not fit is refused at once,
-//! never queued. The pool owns each entry until the sequencer takes it. Each waiter holds the other end of a channel, and
-//! may go away.
+//! never queued. The pool owns each entry until the sequencer takes it. Who waits for its claim holds a ticket.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use attestation::entry::ClaimHash;
-use attestation::rules::RuleError;
+pub use log_core::ticket::{Committed, NotTaken, Sequenced, Ticket, Tickets, Unavailable, Until};
 use service::shares::{Bounds, Ledger, Refused, Standing};
-use tlog::LeafIndex;
-use tokio::sync::oneshot;
+use tlog::TreeSize;
 
 use crate::admit::Admitted;
 use crate::day::Spent;
-
-/// What a waiter learns: where its claim stands, durably; or why it was not taken.
-pub type Sequenced = Result<Committed, NotTaken>;
-
-/// Why an admitted entry was not taken.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum NotTaken {
-    /// It breaks this rule, since another entry came before it. Sending it again does not help.
-    #[error(transparent)]
-    Refused(#[from] RuleError),
-    /// Not now.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
-/// A claim that is durable in the log.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Committed {
-    /// Where it stands.
-    pub index: LeafIndex,
-    /// The leaf, with its `loggedAt`.
-    pub leaf: Vec<u8>,
-}
-
-/// Why nothing is taken now. The same bytes may be sent again later.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Unavailable {
-    /// The pool is full.
-    #[error("more entries are waiting than the log takes at a time")]
-    Full,
-    /// The client's share of the pool is full.
-    #[error("more entries of this address are waiting than the log takes of one at a time")]
-    ShareFull,
-    /// The log's clock cannot be right.
-    #[error("sequencing has stopped: {0}")]
-    Clock(String),
-    /// The log must not sign any more.
-    #[error("the log signs nothing any more: {0}")]
-    Halted(String),
-    /// The server stops.
-    #[error("the log is stopping")]
-    Stopping,
-}
 
 /// How much waits, and how a round is filled.
 #[derive(Clone, Copy, Debug)]
@@ -98,26 +52,19 @@ pub enum Turn {
     Closed,
 }
 
-/// One entry and whoever waits for it.
+/// One entry, and what it holds of its client's shares.
 #[derive(Debug)]
 pub struct Pending {
     /// The entry.
     pub admitted: Admitted,
     client: Option<IpAddr>,
     spent: Spent,
-    waiters: Vec<oneshot::Sender<Sequenced>>,
 }
 
 impl Pending {
-    /// Tells all who wait.
-    pub fn answer(self, sequenced: &Sequenced) {
-        if sequenced.is_ok() {
-            self.spent.logged();
-        }
-        for waiter in self.waiters {
-            // A waiter whose deadline passed has gone; the entry stands all the same.
-            let _ = waiter.send(sequenced.clone());
-        }
+    /// The entry, and what it took of the day.
+    pub fn into_parts(self) -> (Admitted, Spent) {
+        (self.admitted, self.spent)
     }
 }
 
@@ -125,6 +72,7 @@ impl Pending {
 #[derive(Debug)]
 pub struct Pool {
     limits: PoolLimits,
+    tickets: Arc<Tickets>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -132,7 +80,6 @@ pub struct Pool {
 #[derive(Debug)]
 struct State {
     waiting: Vec<Pending>,
-    by_claim: HashMap<ClaimHash, usize>,
     entries: Ledger,
     bytes: Ledger,
     woken: bool,
@@ -151,63 +98,69 @@ impl State {
             self.bytes.give_back(*client, admitted.bytes() as u64);
         }
     }
-
-    fn join(&mut self, claim: &ClaimHash) -> Option<oneshot::Receiver<Sequenced>> {
-        let at = *self.by_claim.get(claim)?;
-        let (sender, receiver) = oneshot::channel();
-        self.waiting[at].waiters.push(sender);
-        Some(receiver)
-    }
 }
 
 impl Pool {
     /// An empty pool.
-    pub fn new(limits: PoolLimits) -> Self {
+    pub fn new(limits: PoolLimits, tickets: Arc<Tickets>) -> Self {
         // What waits is gone in a moment: a client may have the half.
         let half = |whole: usize| Bounds { whole: whole as u64, each: Some(whole as u64), part: 1 };
         let state = State {
             waiting: Vec::new(),
-            by_claim: HashMap::new(),
             entries: Ledger::new(half(limits.entries)),
             bytes: Ledger::new(half(limits.bytes)),
             woken: false,
             closed: false,
         };
-        Self { limits, state: Mutex::new(state), changed: Condvar::new() }
+        Self { limits, tickets, state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Adds a waiter to a claim that is already here, if it is.
-    pub fn join(&self, claim: &ClaimHash) -> Option<oneshot::Receiver<Sequenced>> {
-        self.lock().join(claim)
+    /// A ticket for a claim that somebody waits for, if there is such a one.
+    pub fn join(&self, claim: ClaimHash, until: Until) -> Option<Ticket> {
+        self.tickets.join(claim, until)
     }
 
-    /// Adds a client's entry, or a waiter to the same claim that is already here. `spent` is what the entry took of the
-    /// day.
+    /// How a claim stands that is committed and not published.
+    pub fn committed(&self, claim: &ClaimHash) -> Option<Committed> {
+        self.tickets.committed(claim)
+    }
+
+    /// Adds a client's entry, unless somebody waits for the same claim already; a ticket for it in either case. `spent` is
+    /// what the entry took of the day.
     pub fn push(
         &self,
         admitted: Admitted,
         client: Option<IpAddr>,
         spent: Spent,
-    ) -> Result<oneshot::Receiver<Sequenced>, Unavailable> {
+        until: Until,
+    ) -> Result<Ticket, Unavailable> {
+        let claim = admitted.claim;
+        let (ticket, is_first) = self.tickets.register(claim, until);
+        if !is_first {
+            return Ok(ticket);
+        }
+        self.add(Pending { admitted, client, spent }).map(|()| ticket).inspect_err(|reason| {
+            // Also whoever has joined meanwhile.
+            self.tickets.resolve([(claim, Err(reason.clone().into()))], TreeSize::EMPTY);
+        })
+    }
+
+    fn add(&self, pending: Pending) -> Result<(), Unavailable> {
         let mut state = self.lock();
         if state.closed {
             return Err(Unavailable::Stopping);
         }
-        if let Some(receiver) = state.join(&admitted.claim) {
-            return Ok(receiver);
-        }
-        state.take_room(client, admitted.bytes() as u64).map_err(|refused| match refused {
+        let bytes = pending.admitted.bytes() as u64;
+        state.take_room(pending.client, bytes).map_err(|refused| match refused {
             Refused::Share => Unavailable::ShareFull,
             Refused::Whole => Unavailable::Full,
         })?;
-        let (sender, receiver) = oneshot::channel();
         let at = state.waiting.len();
-        state.by_claim.insert(admitted.claim, at);
-        state.waiting.push(Pending { admitted, client, spent, waiters: vec![sender] });
+        state.waiting.push(pending);
         if at == 0 || at + 1 == self.limits.round_early {
             self.changed.notify_all();
         }
-        Ok(receiver)
+        Ok(())
     }
 
     /// Waits for the sequencer's next turn: a round of entries, oldest first, if it takes entries now. Otherwise, or when
@@ -245,7 +198,6 @@ impl Pool {
         let rest = state.waiting.split_off(count);
         let round = std::mem::replace(&mut state.waiting, rest);
         state.give_room(&round);
-        state.by_claim = state.waiting.iter().map(|pending| pending.admitted.claim).zip(0..).collect();
         round
     }
 
@@ -259,10 +211,9 @@ impl Pool {
     pub fn refuse(&self, reason: &Unavailable) {
         let mut state = self.lock();
         let waiting = std::mem::take(&mut state.waiting);
-        state.by_claim.clear();
         state.give_room(&waiting);
         drop(state);
-        waiting.into_iter().for_each(|pending| pending.answer(&Err(reason.clone().into())));
+        self.tickets.refuse(reason);
     }
 
     /// Takes nothing more; what waits is still sequenced.
@@ -303,13 +254,14 @@ mod tests {
 
     #[test]
     fn whoever_wakes_the_sequencer_while_it_works_is_heard() {
-        let pool = Pool::new(PoolLimits {
+        let limits = PoolLimits {
             entries: 1,
             bytes: 1,
             round_entries: 1,
             round_early: 1,
             round_interval: Duration::ZERO,
-        });
+        };
+        let pool = Pool::new(limits, Arc::default());
         let start = Instant::now();
         let late = start + Duration::from_secs(60);
         let wish = Wish { last_round: start, takes_entries: true, until: Some(late) };

@@ -10,13 +10,17 @@ use tlog::note::Note;
 use tlog::policy::Policy;
 use tlog::{TreeSize, merkle};
 
+use log_core::port::{Head as _, ready};
+use log_core::stored::{check_extends, stored_hashes};
+use log_rocksdb::ReadsOf;
+
 use crate::Failure;
 use crate::config::default_signed_record;
 use crate::directory::Directory;
 use crate::init::{make_directory, make_store};
 use crate::replay::{Replay, check_beginning, check_tiles, contradiction};
-use crate::sequencer::OpenError;
-use crate::sequencer::opening::{check_extends, signed_before, stored_hashes};
+use crate::sequencer::opening::signed_before;
+use crate::sequencer::{Engine, OpenError};
 use crate::signed_record::SignedRecord;
 use crate::sigstore_note::SigstoreName;
 use crate::source::{self, Opened, Source, open_checkpoint};
@@ -57,8 +61,10 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     let record = SignedRecord::open(&record_path).map_err(|e| no_record(&record_path, e))?;
     let refused =
         |e: OpenError| Failure::new(format!("cannot recover `{}`", args.dir.display())).caused_by(e);
-    let store = directory.store(|store| Replay::open(store).map(drop).map_err(refused))?;
-    let signed = signed_before(&*store, &record, &identity).map_err(refused)?;
+    let store = directory.store(|store| Replay::open(&**store).map(drop).map_err(refused))?;
+    let engine = Engine::open(store.clone()).map_err(refused)?;
+    let heads = ready(engine.heads()).map_err(|e| refused(e.into()))?;
+    let signed = ready(signed_before(&heads, &record, &identity)).map_err(refused)?;
     let Opened { source, held, published } = source::open(&args.from, identity.key.verifier())?;
     check_tiles(&*source, &held)?;
     let mut replay = Replay::open(&*store).map_err(refused)?;
@@ -74,7 +80,7 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     let replay = Replay::open(&*store).map_err(refused)?;
     let state = replay.state();
     for signed in signed.checkpoints() {
-        match check_extends(&*store, state, replay.tree(), signed) {
+        match check_extends(&ReadsOf(&*store), replay.tree(), signed) {
             Ok(()) => {}
             Err(OpenError::RolledBack { size, signed }) => {
                 return Err(not_reached(size, signed, size - before));
@@ -160,7 +166,7 @@ fn check_one_tree(
     signed: &Checkpoint,
 ) -> Result<(), Failure> {
     if signed.size <= TreeSize::new(replay.state().size) {
-        let root = merkle::root(&stored_hashes(store, replay.tree().edge()), signed.size)
+        let root = merkle::root(&stored_hashes(&ReadsOf(store), replay.tree().edge()), signed.size)
             .map_err(|e| Failure::no("damaged: the database").caused_by(e))?;
         if root != signed.root {
             return Err(contradiction().caused_by(OpenError::Contradiction {

@@ -13,13 +13,16 @@ use tlog::merkle::{self, consistency, leaf_hash};
 use tlog::tile::{Tile, TileHashReader};
 use tlog::{Hash, LeafIndex, TreeSize};
 
+use log_core::keys::Keys;
+use log_core::port::StoredEnvelope;
+use log_core::stored::load_tree;
+use log_rocksdb::ReadsOf;
+
 use crate::Failure;
 use crate::integrate::Tree;
-use crate::registry::{Keys, put_keys};
-use crate::sequencer::opening::load_tree;
 use crate::sequencer::{DAY_MILLIS, OpenError};
 use crate::source::{Entries, Source};
-use crate::store::schema::{self, Read as _, StoredEnvelope, TreeState};
+use crate::store::schema::{self, Read as _, TreeState};
 use crate::store::{Batch, Store};
 
 /// A tree that grows out of entries that were logged before.
@@ -35,7 +38,7 @@ impl<'s> Replay<'s> {
     /// Goes on from the tree that is in `store`.
     pub(crate) fn open(store: &'s dyn Store) -> Result<Self, OpenError> {
         let state = store.tree_state()?.ok_or(OpenError::NoTree)?;
-        let tree = load_tree(store, &state)?;
+        let tree = load_tree(&ReadsOf(store), state.tree_size(), &state.root)?;
         Ok(Self { store, state, tree, envelopes: 0 })
     }
 
@@ -146,7 +149,7 @@ impl Replayed {
 
     fn put(&self, writes: &mut Batch, index: LeafIndex) {
         schema::put_leaf(writes, index, &self.leaf);
-        put_keys(writes, &self.keys, index);
+        schema::put_keys(writes, &self.keys, index);
         match (&self.keys.envelope, &self.envelope) {
             (Some(hash), Some(StoredEnvelope::Present(envelope))) => {
                 schema::put_envelope(writes, hash, envelope)

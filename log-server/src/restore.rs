@@ -11,13 +11,15 @@ use tlog::TreeSize;
 use tlog::checkpoint::Checkpoint;
 use tlog::key::{KeyType, VerifierKey};
 
+use log_core::stored::check_extends;
+use log_rocksdb::ReadsOf;
+
 use crate::Failure;
 use crate::backup::{CHECKPOINT, copy_file, copy_keys, left_over, make_partial};
 use crate::directory::{KEY, ML_DSA_KEY, read_key, read_settings};
 use crate::fsck;
 use crate::replay::Replay;
 use crate::sequencer::OpenError;
-use crate::sequencer::opening::check_extends;
 use crate::signed_record::SignedRecord;
 use crate::source::open_checkpoint;
 use crate::store::damage;
@@ -169,7 +171,7 @@ fn compare(
     })?;
     let store = open(partial)?;
     let replay = Replay::open(&store).map_err(|e| Failure::no("damaged: the backup").caused_by(e))?;
-    match check_extends(&store, replay.state(), replay.tree(), &signed) {
+    match check_extends(&ReadsOf(&store), replay.tree(), &signed) {
         Ok(()) => Ok(None),
         Err(OpenError::RolledBack { size, signed }) => Ok(Some(format!(
             "this log has signed a checkpoint of {signed} entries, and the backup has {size}: `serve` refuses until \

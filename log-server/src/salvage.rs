@@ -15,18 +15,21 @@ use tlog::merkle::leaf_hash;
 use tlog::tile::{TILE_WIDTH, Tile};
 use tlog::{Hash, LeafIndex};
 
+use log_core::port::StoredEnvelope;
+use log_core::stored::check_extends;
+use log_rocksdb::ReadsOf;
+
 use crate::Failure;
 use crate::directory::Directory;
 use crate::fsck;
 use crate::init::make_store;
 use crate::replay::{Replay, check_tiles, contradiction};
 use crate::sequencer::OpenError;
-use crate::sequencer::opening::check_extends;
 use crate::signed_record::SignedRecord;
 use crate::source::{self, Entries, Opened, Source, open_checkpoint};
 use crate::store::rocks::RocksStore;
 use crate::store::salvaged::{Salvaged, missing_leaves, ranges};
-use crate::store::schema::{self, Read as _, StoredEnvelope};
+use crate::store::schema::{self, Read as _};
 use crate::store::{Batch, Store as _, StoreError};
 use log_core::log_keys::LogKeys;
 
@@ -272,7 +275,7 @@ fn rebuild(
     let (state, tree) = (replay.state(), replay.tree());
     let not_signed = |e: OpenError| contradiction().caused_by(e);
     for signed in &known.signed {
-        check_extends(&store, state, tree, signed).map_err(not_signed)?;
+        check_extends(&ReadsOf(&store), tree, signed).map_err(not_signed)?;
     }
     if let Some((_, want)) =
         known.committed.as_ref().filter(|(committed, want)| *committed == size && *want != state.root)

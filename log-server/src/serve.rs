@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use log_core::port::ready;
 use service::addresses::Proxies;
 use service::bodies::Bodies;
 use service::connections::ConnectionLimits;
@@ -19,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::Failure;
 use crate::aip_v1::V1;
+use crate::asserter::Asserter;
 use crate::config::Settings;
 use crate::cosign::witnesses::Witnesses;
 use crate::directory::{AIP_V1, Directory, EDITED, MAIL};
@@ -30,12 +32,13 @@ use crate::http::prepared::Prepared;
 use crate::http::unread::Unread;
 use crate::http::{self, App, RequestLimits};
 use crate::metrics;
-use crate::pool::{Pool, Turn, Unavailable, Wish};
+use crate::pool::{Pool, Tickets, Turn, Unavailable, Wish};
 use crate::relay::{self, Clock, Relay};
-use crate::sequencer::{Accept, Clocks, FatalError, OpenError, Publication, Sequencer, opening};
+use crate::sequencer::{Accept, Clocks, Engine, FatalError, OpenError, Publication, Sequencer, opening};
 use crate::signed_record::SignedRecord;
 use crate::store::rocks;
 use crate::store::schema::Read as _;
+use crate::view::Door;
 
 mod reload;
 
@@ -75,19 +78,22 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let record = SignedRecord::take(&record_path).map_err(|e| no_record(&record_path, e))?;
     let accept = Accept { clock: settings.accept_clock, older_record: args.accept_older_record };
     let store = directory.store(|store| {
-        opening::judge(store, &record, &identity, accept).map_err(|e| cannot_open(&args.dir, e))
+        let engine = Engine::open(store.clone()).map_err(|e| cannot_open(&args.dir, e))?;
+        ready(opening::judge(&engine, &record, &identity, accept)).map_err(|e| cannot_open(&args.dir, e))
     })?;
     edited::say(&args.dir, &EDITED);
     let handle = metrics::install();
-    let pool = Arc::new(Pool::new(settings.pool_limits()));
+    let engine = Arc::new(Engine::open(store.clone()).map_err(|e| cannot_open(&args.dir, e))?);
+    let tickets = Arc::new(Tickets::default());
+    let pool = Arc::new(Pool::new(settings.pool_limits(), tickets.clone()));
     let rhythm = settings.rhythm(&policy);
     let waking = pool.clone();
     let witnesses = Witnesses::start(&policy, rhythm.quorum_timeout, move || waking.wake());
     let witnesses = witnesses.map_err(|e| Failure::new("cannot ask witnesses").caused_by(e))?;
     let publication = Publication { policy, cosigners: Box::new(witnesses), rhythm };
     let identity = Arc::new(identity);
-    let sequencer = Sequencer::open(store.clone(), identity.clone(), record, clocks(), accept, publication);
-    let sequencer = sequencer.map_err(|e| cannot_open(&args.dir, e))?;
+    let sequencer = Sequencer::open(engine.clone(), identity.clone(), record, clocks(), accept, publication);
+    let sequencer = sequencer.map_err(|e| cannot_open(&args.dir, e))?.telling(tickets);
     let relay = match settings.messages.unwrap_or(true) {
         true => Some(Arc::new(start_relay(&args.dir, &settings, sequencer.clock_stopped())?)),
         false => None,
@@ -107,8 +113,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let app = Arc::new(App {
         origin: file.origin,
         terms: RwLock::new(Arc::new(terms)),
-        store,
-        tiles: sequencer.tiles(),
+        door: Door::new(engine, sequencer.tiles()),
         prepared: Prepared::new(http::PREPARED_BYTES),
         shown: RwLock::new(Shown::new(sequencer.published().borrow().clone())),
         identities: Identities::default(),
@@ -131,7 +136,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         keys: AdmittedKeys::default(),
         disk_low: AtomicBool::new(false),
         metrics: handle,
-        identity,
+        asserter: Asserter::new(identity),
         evidence: turns(),
         work: turns(),
         relay: relay.clone(),

@@ -11,7 +11,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use log_core::StoreError;
+use log_core::port::Record;
 use service::durable;
+
+use crate::store::of_disk;
 
 /// The file.
 #[derive(Debug)]
@@ -72,6 +76,24 @@ impl SignedRecord {
 
     fn shown_path(&self) -> PathBuf {
         self.path.with_added_extension("shown")
+    }
+}
+
+impl Record for SignedRecord {
+    async fn read(&self) -> Result<String, StoreError> {
+        Self::read(self).map_err(|e| of_disk("read the signed record", &e))
+    }
+
+    async fn write(&self, note: &str) -> Result<(), StoreError> {
+        Self::write(self, note).map_err(|e| of_disk("write the signed record", &e))
+    }
+
+    async fn shown(&self) -> Result<Option<String>, StoreError> {
+        Self::shown(self).map_err(|e| of_disk("read what a witness showed", &e))
+    }
+
+    async fn write_shown(&self, note: &str) -> Result<(), StoreError> {
+        Self::write_shown(self, note).map_err(|e| of_disk("write what the witness showed", &e))
     }
 }
 

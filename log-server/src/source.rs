@@ -9,7 +9,7 @@ use tlog::note::Note;
 use tlog::tile::Tile;
 
 use crate::Failure;
-use crate::store::schema::StoredEnvelope;
+use log_core::port::StoredEnvelope;
 
 pub(crate) mod published;
 pub(crate) mod stored;

@@ -102,7 +102,7 @@ impl Page {
 /// Lookups. What is integrated is found by all of them. What is ordered and not integrated yet is found by
 /// [`facts`](Self::facts), [`claim`](Self::claim) and [`identity_events_since`](Self::identity_events_since); whether the
 /// others find it is the engine's choice, so that a reader names the size that is meant.
-pub trait Index: Send + Sync + 'static {
+pub trait Index: Send + Sync {
     /// Everything that a round wants to know, of one moment, in one call.
     fn facts(&self, wants: &Wants) -> Result<Facts, StoreError>;
 

@@ -59,7 +59,7 @@ pub enum Put {
 }
 
 /// Tiles, leaves and envelopes.
-pub trait Objects: Send + Sync + 'static {
+pub trait Objects: Send + Sync {
     /// A full tile.
     fn tile(&self, tile: Tile) -> Result<Option<Vec<Hash>>, StoreError>;
 

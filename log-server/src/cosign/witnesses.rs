@@ -20,7 +20,7 @@ use tlog::note::{Note, NoteSignature};
 use tlog::policy::Policy;
 use tlog::{Hash, TreeSize};
 
-use super::{Answer, Ask, Cosigners, Outcome};
+use super::{Answer, Ask, Cosigners, Outcome, Surveying};
 
 /// The witnesses of a policy that have a URL.
 pub struct Witnesses {
@@ -62,7 +62,27 @@ impl Witnesses {
 }
 
 impl Cosigners for Witnesses {
-    fn survey(&mut self, ask: Ask) -> Vec<Answer> {
+    /// Waits on the thread of its caller, which has nothing else to do: it is ready at once when it is looked at.
+    fn survey(&mut self, ask: Ask) -> Surveying<'_> {
+        Box::pin(async move { self.survey_now(ask) })
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        for seat in &self.seats {
+            let mut wish = seat.lock();
+            wish.number += 1;
+            wish.ask = Some(ask.clone());
+            seat.changed.notify_all();
+        }
+    }
+
+    fn answers(&mut self) -> Vec<Answer> {
+        self.answers.try_iter().collect()
+    }
+}
+
+impl Witnesses {
+    fn survey_now(&mut self, ask: Ask) -> Vec<Answer> {
         self.ask(ask);
         let until = Instant::now() + self.patience;
         let mut answers: Vec<Answer> = Vec::new();
@@ -79,19 +99,6 @@ impl Cosigners for Witnesses {
             }
         }
         answers
-    }
-
-    fn ask(&mut self, ask: Ask) {
-        for seat in &self.seats {
-            let mut wish = seat.lock();
-            wish.number += 1;
-            wish.ask = Some(ask.clone());
-            seat.changed.notify_all();
-        }
-    }
-
-    fn answers(&mut self) -> Vec<Answer> {
-        self.answers.try_iter().collect()
     }
 }
 

@@ -19,9 +19,10 @@ use trust::{
 };
 
 use super::GatherError;
-use crate::registry;
-use crate::store::schema::{List, Read as _};
-use crate::store::{Order, StoreError};
+use log_core::StoreError;
+use log_core::keys::List;
+use log_core::port::Direction;
+
 use crate::view::View;
 
 /// What one question reads.
@@ -71,15 +72,13 @@ impl<'v> Published<'v> {
 
     /// The published entries of a list, which has no more than `most`.
     pub(super) fn list(&self, key: ListKey, most: usize) -> Result<Vec<Listed>, GatherError> {
-        let mut found = self.view.store().list(&List::Named(key), 0, Order::Ascending, most + 1)?;
-        found.retain(|listed| self.view.published().size().contains(listed.index));
+        let found = self.view.list(&List::Named(key), 0, Direction::Ascending, most + 1)?;
         if found.len() > most { Err(GatherError::TooMuch) } else { Ok(found) }
     }
 
     /// The newest published entries of a list, oldest first.
     pub(super) fn newest(&self, key: ListKey, most: usize) -> Result<Vec<Listed>, GatherError> {
-        let Some(last) = self.view.published().size().get().checked_sub(1) else { return Ok(Vec::new()) };
-        let mut found = self.view.store().list(&List::Named(key), last, Order::Descending, most)?;
+        let mut found = self.view.list(&List::Named(key), u64::MAX, Direction::Descending, most)?;
         found.reverse();
         Ok(found)
     }
@@ -249,7 +248,7 @@ impl Ledger for Published<'_> {
             return Ok(state.clone().map(Cow::Owned));
         }
         self.check_time()?;
-        let state = registry::identity_at(self.view.store(), did, self.view.published().size())?;
+        let state = self.view.identity(did)?;
         self.states.borrow_mut().insert(did, state.clone());
         Ok(state.map(Cow::Owned))
     }

@@ -238,7 +238,7 @@ struct Answers<'a> {
 impl<'a> Answers<'a> {
     fn new(app: &'a App, from: From) -> Self {
         let shown = app.shown();
-        let view = View::new(app.store.clone(), app.tiles.clone(), shown.published.clone());
+        let view = app.door.view(shown.published.clone());
         // One answer is about twice its leaf; most of many make it grow a few times.
         let json = String::with_capacity(4 << 10);
         Self {
@@ -462,7 +462,11 @@ mod tests {
             let sigstore = "a \"note\" — with\nwhat JSON escapes \\ \u{1}\n";
             let published = Published::new(checkpoint, note.clone(), sigstore.into(), edge);
             let shown = Shown::new(Arc::new(published));
-            let committed = Committed { index: LeafIndex::new(1 << 40), leaf: b"{\"leaf\":1}".to_vec() };
+            let committed = Committed {
+                index: LeafIndex::new(1 << 40),
+                leaf: (*b"{\"leaf\":1}").into(),
+                was_known: false,
+            };
             let proof =
                 |index| TlogProof { extra: None, index, hashes: hashes.clone(), checkpoint: note.clone() };
             let mut identity = Identity { json: String::new(), bytes: 0 };

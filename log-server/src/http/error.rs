@@ -145,6 +145,7 @@ impl From<&Unavailable> for Problem {
             Unavailable::Full | Unavailable::ShareFull => "pool-full",
             Unavailable::Clock(_) => "clock",
             Unavailable::Halted(_) => "halted",
+            Unavailable::Closed(_) => "closed",
             Unavailable::Stopping => "stopping",
         };
         Self::unavailable(rule, unavailable.to_string())

@@ -13,7 +13,7 @@ use trust::{Params, Ppm, ScopeQuery};
 use super::error::Problem;
 use super::{App, Client, body, in_turn};
 use crate::admit::cut;
-use crate::evidence::{GatherError, Question, gather};
+use crate::evidence::{GatherError, Question};
 
 /// What is asked, in our terms.
 fn read(query: EvidenceQuery, now: u64) -> Result<Question, Problem> {
@@ -60,7 +60,7 @@ pub async fn evidence(
         if !view.published().is_signed() {
             return Err(Problem::unavailable("no-checkpoint", "nothing is published yet"));
         }
-        Ok(gather(&view, &app.identity.key, &question)?.to_json())
+        Ok(app.asserter.gather(&view, &question)?.to_json())
     });
     let headers =
         [(header::CONTENT_TYPE, attestation::evidence::MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];

@@ -20,9 +20,10 @@ use tlog::{LeafIndex, encoding};
 
 use super::error::Problem;
 use super::{App, Client, Parts, fresh_json, in_turn};
-use crate::registry::recipient_at;
-use crate::store::schema::{List, Read as _};
-use crate::store::{Order, StoreError};
+use log_core::StoreError;
+use log_core::keys::List;
+use log_core::port::Direction;
+
 use crate::view::View;
 
 /// The DID document.
@@ -133,9 +134,7 @@ fn read_lists(view: &View, keys: Vec<ListKey>) -> Result<Lists, Problem> {
 
 /// The entries of a list in the published tree, up to `limit`.
 pub fn listed(view: &View, key: ListKey, limit: usize) -> Result<Vec<Listed>, StoreError> {
-    let mut entries = view.store().list(&List::Named(key), 0, Order::Ascending, limit)?;
-    entries.retain(|entry| view.published().size().contains(entry.index));
-    Ok(entries)
+    view.list(&List::Named(key), 0, Direction::Ascending, limit)
 }
 
 /// The identity events of a DID in the published tree, with proofs to its checkpoint.
@@ -179,7 +178,7 @@ struct Events {
 
 impl Known {
     fn read(view: &View, did: Did) -> Result<Option<Self>, Problem> {
-        let Some(recipient) = recipient_at(view.store(), did, view.published().size())? else {
+        let Some(recipient) = view.recipient(did)? else {
             return Ok(None);
         };
         let leaves = identity_leaves(view, did)?;

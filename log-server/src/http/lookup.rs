@@ -20,8 +20,8 @@ use utoipa::IntoParams;
 use super::error::Problem;
 use super::identity::identity_leaves;
 use super::{App, Client, Parts, fresh_json, immutable_json, in_turn, reading};
-use crate::store::Order;
-use crate::store::schema::{Read as _, StoredEnvelope};
+use log_core::port::{Direction, StoredEnvelope};
+
 use crate::view::View;
 
 /// What to look for.
@@ -57,8 +57,8 @@ pub async fn entries(
 fn find(view: &View, search: Search) -> Result<EntryPage, Problem> {
     let size = view.published().size();
     let order = match search.order.as_deref() {
-        None | Some("asc") => Order::Ascending,
-        Some("desc") => Order::Descending,
+        None | Some("asc") => Direction::Ascending,
+        Some("desc") => Direction::Descending,
         Some(order) => {
             return Err(Problem::bad_request("order", format!("`{order}` is not `asc` or `desc`")));
         }
@@ -66,13 +66,12 @@ fn find(view: &View, search: Search) -> Result<EntryPage, Problem> {
     let limit = search.limit.as_deref().map_or(Ok(MAX_PAGE as u64), |limit| number("limit", limit))?;
     let limit = usize::try_from(limit).unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
     let edge = match order {
-        Order::Ascending => 0,
+        Direction::Ascending => 0,
         // What is committed beyond the published tree is not shown.
-        Order::Descending => size.get().saturating_sub(1),
+        Direction::Descending => size.get().saturating_sub(1),
     };
     let from = search.from.as_deref().map_or(Ok(edge), |from| number("from", from))?;
-    let from = if order == Order::Descending { from.min(edge) } else { from };
-    let store = view.store();
+    let from = if order == Direction::Descending { from.min(edge) } else { from };
     // One more than the page tells whether there is a next one.
     let (mut found, what) = match (search.artifact, search.did) {
         (Some(artifact), None) => {
@@ -80,13 +79,13 @@ fn find(view: &View, search: Search) -> Result<EntryPage, Problem> {
             let digest = digest.ok_or_else(|| {
                 Problem::bad_request("artifact", "an artifact is `sha256:` and 64 lower-case hex digits")
             })?;
-            (store.by_subject(&digest, from, order, limit + 1)?, format!("artifact={artifact}"))
+            (view.by_subject(&digest, from, order, limit + 1)?, format!("artifact={artifact}"))
         }
         (None, Some(text)) => {
             let did: Did = text.parse().map_err(|_| {
                 Problem::bad_request("did", "a DID is `did:aip:` and 32 lower-case hex digits")
             })?;
-            (store.by_did(&did, from, order, limit + 1)?, format!("did={text}"))
+            (view.by_did(&did, from, order, limit + 1)?, format!("did={text}"))
         }
         _ => {
             return Err(Problem::bad_request(
@@ -95,9 +94,8 @@ fn find(view: &View, search: Search) -> Result<EntryPage, Problem> {
             ));
         }
     };
-    found.retain(|index| size.contains(*index));
     let next = found.get(limit).map(|next| {
-        let order = if order == Order::Ascending { "asc" } else { "desc" };
+        let order = if order == Direction::Ascending { "asc" } else { "desc" };
         format!("/api/v1/entries?{what}&order={order}&limit={limit}&from={next}")
     });
     found.truncate(limit);
@@ -158,7 +156,7 @@ fn receipt_of(view: &View, index: &str) -> Result<String, Problem> {
     };
     let hash = entry.claim().envelope_hash();
     // A private entry's envelope is its signer's, even if the same one was published by another entry.
-    let stored = if entry.claim().listing().is_some() { view.store().envelope(&hash)? } else { None };
+    let stored = if entry.claim().listing().is_some() { view.envelope(&hash)? } else { None };
     let envelope = match stored {
         Some(StoredEnvelope::Present(envelope)) => envelope,
         Some(StoredEnvelope::Erased(tombstone)) => {
@@ -187,7 +185,7 @@ fn receipt_of(view: &View, index: &str) -> Result<String, Problem> {
 pub async fn envelope(State(app): State<Arc<App>>, Parts(hash): Parts<String>) -> Result<Response, Problem> {
     let hash = Hash::from_hex(&hash)
         .ok_or_else(|| Problem::bad_request("hash", "a hash is 64 lower-case hex digits"))?;
-    match reading(&app, move |app| Ok(app.store.envelope(&hash)?)).await? {
+    match reading(&app, move |app| Ok(app.view().envelope(&hash)?)).await? {
         // Not immutable: it may be erased.
         Some(StoredEnvelope::Present(envelope)) => {
             Ok(([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], envelope)

@@ -9,7 +9,8 @@ use attestation::Did;
 use attestation::api::{self, Answer, Submission};
 use attestation::entry::{ClaimHash, Entry, PendingLeaf};
 use attestation::event::{Body as EventBody, TrustEvent};
-use attestation::rules::CheckError;
+use attestation::identity::check_artifact_signer;
+use attestation::rules::{CheckError, RuleError};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -18,8 +19,7 @@ use rayon::prelude::*;
 use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use service::bodies::Received;
-use tlog::{Hash, LeafIndex, encoding};
-use tokio::sync::oneshot;
+use tlog::{Hash, encoding};
 use tokio::time::{Instant as Deadline, timeout_at};
 
 use super::answer::{Outcome, answer};
@@ -28,9 +28,8 @@ use super::error::Problem;
 use super::{App, Client, Parts, below_quorum, in_turn, not_ready, reading};
 use crate::admit::{self, Refusal};
 use crate::metrics;
-use crate::pool::{Committed, NotTaken, Sequenced, Unavailable};
-use crate::store::StoreError;
-use crate::store::schema::{Read as _, StoredEnvelope};
+use crate::pool::{NotTaken, Ticket, Unavailable, Until};
+use crate::view::Published;
 
 /// Submits one entry or many.
 #[utoipa::path(post, tag = "submit", path = "/api/v1/entries", request_body(description = "One submission, or an array of them", content = Submission), responses(
@@ -93,11 +92,9 @@ pub async fn claim(
     let hash = Hash::from_hex(&hash)
         .ok_or_else(|| Problem::bad_request("hash", "a hash is 64 lower-case hex digits"))?;
     let claim = ClaimHash::new(hash);
-    let committed = reading(&app, move |app| match app.store.claim(&hash)? {
-        Some(index) => committed(app, index),
-        None => Err(Problem::not_found("no-claim", format!("no claim {hash} is in this log"))),
-    });
-    let committed = committed.await?;
+    let Some(committed) = reading(&app, move |app| Ok(app.door.claim(claim)?)).await? else {
+        return Err(Problem::not_found("no-claim", format!("no claim {hash} is in this log")));
+    };
     let did = match Entry::parse(&committed.leaf) {
         Ok(Entry::Dsse(entry)) => Some(entry.claim().did()),
         Ok(Entry::Event(event)) => Some(event.event().issuer()),
@@ -112,13 +109,19 @@ async fn submit_one(
     body: Received,
     patience: Patience,
 ) -> Result<Response, Problem> {
+    let until = patience.awaits();
     // Who waits holds no body.
     let step = if body.len() <= SMALL_BODY_BYTES {
-        let step = begin(app, address, &body);
+        let step = begin(app, address, &body, until);
         drop(body);
-        step
+        match step {
+            Step::Unchecked(candidate) => {
+                reading(app, move |app| Ok(go_on(app, address, *candidate, until))).await?
+            }
+            step => step,
+        }
     } else {
-        in_turn(app, &app.work, address, move |app| Ok(begin(app, address, &body))).await?
+        in_turn(app, &app.work, address, move |app| Ok(begin_reading(app, address, &body, until))).await?
     };
     let outcome = finish(app, step, patience).await?;
     answer(app, address, vec![outcome], false).await
@@ -130,10 +133,11 @@ async fn submit_many(
     body: Received,
     patience: Patience,
 ) -> Result<Response, Problem> {
+    let until = patience.awaits();
     let steps = if body.len() <= SMALL_BODY_BYTES {
-        tokio::task::block_in_place(move || begin_many(app, address, &body))?
+        tokio::task::block_in_place(move || begin_many(app, address, &body, until))?
     } else {
-        in_turn(app, &app.work, address, move |app| begin_many(app, address, &body)).await?
+        in_turn(app, &app.work, address, move |app| begin_many(app, address, &body, until)).await?
     };
     let mut outcomes = Vec::with_capacity(steps.len());
     for step in steps {
@@ -143,7 +147,7 @@ async fn submit_many(
 }
 
 /// Admits the submissions of an array.
-fn begin_many(app: &App, address: IpAddr, body: &[u8]) -> Result<Vec<Step>, Problem> {
+fn begin_many(app: &App, address: IpAddr, body: &[u8], until: Until) -> Result<Vec<Step>, Problem> {
     let limit = app.request_limits.entries;
     let submissions = elements(body, limit)
         .map_err(|e| Problem::bad_request("body", format!("the body is no JSON array: {e}")))?
@@ -157,7 +161,8 @@ fn begin_many(app: &App, address: IpAddr, body: &[u8]) -> Result<Vec<Step>, Prob
         app.budgets.spend_address(address, more)?;
     }
     // Signatures are most of the work: all cores share it.
-    Ok(submissions.par_iter().map(|submission| begin(app, address, submission.get().as_bytes())).collect())
+    let begin = |submission: &&RawValue| begin_reading(app, address, submission.get().as_bytes(), until);
+    Ok(submissions.par_iter().map(begin).collect())
 }
 
 /// The elements of a JSON array; `None` if there are more than `limit`, which are not read.
@@ -199,33 +204,80 @@ pub(crate) const PATH: &str = api::ENTRIES;
 
 /// How far one submission has come without waiting.
 enum Step {
-    Refused(Refusal),
-    Unavailable(Problem),
+    /// No; but if the claim is in the log already, the answer is that entry, whatever has changed since.
+    No(ClaimHash, Did, No),
+    /// Not of its form: it has no claim.
+    Malformed(Refusal),
     Broken(Problem),
-    Known(ClaimHash, Did, LeafIndex),
-    Waiting(ClaimHash, Did, oneshot::Receiver<Sequenced>),
+    /// What is in memory does not tell whether it keeps the rules of state.
+    Unchecked(Box<admit::Candidate>),
+    Waiting(ClaimHash, Did, Ticket),
 }
 
-/// Admits one submission to the pool, or finds that its claim is in the log.
-fn begin(app: &App, address: IpAddr, json: &[u8]) -> Step {
+/// Why a submission is not taken.
+enum No {
+    Refused(Refusal),
+    Unavailable(Problem),
+}
+
+/// Admits one submission to the pool, without a look at the disk: whether its claim is in the log is found for a whole round
+/// at once.
+fn begin(app: &App, address: IpAddr, json: &[u8], until: Until) -> Step {
     let candidate = match admit::read(json, &app.entry_limits, &app.origin) {
         Ok(candidate) => candidate,
-        Err(refusal) => return Step::Refused(refusal),
+        Err(refusal) => return Step::Malformed(refusal),
     };
     let (claim, did) = (candidate.claim(), candidate.entry().did());
-    // Idempotency comes before every rule about state: a retry is answered even if its DID, its envelope
-    // or the log's mood has changed since.
-    match app.store.claim(&claim.get()) {
-        Ok(Some(index)) => return Step::Known(claim, did, index),
-        Ok(None) => {}
-        Err(error) => return Step::Broken(error.into()),
+    if let Some(ticket) = app.pool.join(claim, until) {
+        return Step::Waiting(claim, did, ticket);
     }
-    if let Some(receiver) = app.pool.join(&claim) {
-        return Step::Waiting(claim, did, receiver);
+    let checked = app.registry.check_known(candidate.entry());
+    match checked {
+        Err(CheckError::Prefix(_)) if !is_by_genesis_key(candidate.entry()) => {
+            Step::Unchecked(Box::new(candidate))
+        }
+        // Bare DIDs are many, and each is new once: who orders the entry reads the states of a whole round.
+        Err(CheckError::Prefix(_)) => admit_checked(app, address, candidate, Ok(()), until),
+        Err(CheckError::Rule(rule)) => admit_checked(app, address, candidate, Err(rule), until),
+        Ok(()) => admit_checked(app, address, candidate, Ok(()), until),
     }
-    match admit_new(app, address, candidate) {
-        Ok(receiver) => Step::Waiting(claim, did, receiver),
-        Err(step) => *step,
+}
+
+/// The same where the disk may be read.
+fn begin_reading(app: &App, address: IpAddr, json: &[u8], until: Until) -> Step {
+    match begin(app, address, json, until) {
+        Step::Unchecked(candidate) => go_on(app, address, *candidate, until),
+        step => step,
+    }
+}
+
+/// Goes on with a submission whose rules of state are found on the disk. Before that, nothing that belongs to its DID is
+/// spent: anybody can name it.
+fn go_on(app: &App, address: IpAddr, candidate: admit::Candidate, until: Until) -> Step {
+    match app.registry.check(candidate.entry()) {
+        Ok(()) => admit_checked(app, address, candidate, Ok(()), until),
+        Err(CheckError::Rule(rule)) => admit_checked(app, address, candidate, Err(rule), until),
+        Err(CheckError::Prefix(error)) => Step::Broken(error.into()),
+    }
+}
+
+/// Whether it is an artifact by the key whose hash its DID is: only a registered DID could refuse it.
+fn is_by_genesis_key(leaf: &PendingLeaf) -> bool {
+    let PendingLeaf::Dsse(entry) = leaf else { return false };
+    check_artifact_signer(None, entry.claim().did(), entry.claim().verifier()).is_ok()
+}
+
+fn admit_checked(
+    app: &App,
+    address: IpAddr,
+    candidate: admit::Candidate,
+    checked: Result<(), RuleError>,
+    until: Until,
+) -> Step {
+    let (claim, did) = (candidate.claim(), candidate.entry().did());
+    match admit_new(app, address, candidate, checked, until) {
+        Ok(ticket) => Step::Waiting(claim, did, ticket),
+        Err(no) => Step::No(claim, did, *no),
     }
 }
 
@@ -233,9 +285,11 @@ fn admit_new(
     app: &App,
     address: IpAddr,
     candidate: admit::Candidate,
-) -> Result<oneshot::Receiver<Sequenced>, Box<Step>> {
-    let refused = |refusal| Box::new(Step::Refused(refusal));
-    let unavailable = |problem| Box::new(Step::Unavailable(problem));
+    checked: Result<(), RuleError>,
+    until: Until,
+) -> Result<Ticket, Box<No>> {
+    let refused = |refusal| Box::new(No::Refused(refusal));
+    let unavailable = |problem| Box::new(No::Unavailable(problem));
     let did = candidate.entry().did();
     if !app.terms().gatekeeper.allows(&did) {
         return Err(refused(Refusal::DidNotAllowed(did.to_string())));
@@ -243,27 +297,15 @@ fn admit_new(
     if let Some(problem) = not_ready(app) {
         return Err(unavailable(problem));
     }
-    let broken = |error: StoreError| Box::new(Step::Broken(error.into()));
-    let check = |entry: &PendingLeaf| {
-        app.registry.check(entry).map_err(|error| match error {
-            CheckError::Rule(rule) => refused(rule.into()),
-            CheckError::Prefix(error) => broken(error),
-        })
-    };
+    let checked = checked.map_err(|rule| refused(rule.into()));
     let admit = |candidate: admit::Candidate| candidate.admit(|raw| app.keys.admit(raw)).map_err(refused);
     let admitted = if is_message_keys(candidate.entry()) {
         // Of these the signature comes before the state (`specs/event.md`).
         let admitted = admit(candidate)?;
-        check(&admitted.entry)?;
+        checked?;
         admitted
     } else {
-        check(candidate.entry())?;
-        if let Some(hash) = candidate.envelope_hash() {
-            let stored = app.store.envelope(&hash).map_err(broken)?;
-            if matches!(stored, Some(StoredEnvelope::Erased(_))) {
-                return Err(refused(Refusal::EnvelopeErased(hash)));
-            }
-        }
+        checked?;
         admit(candidate)?
     };
     app.budgets.spend_did(&did).map_err(unavailable)?;
@@ -271,10 +313,10 @@ fn admit_new(
         app.budgets.spend_report(&did, address).map_err(unavailable)?;
     }
     let spent = app.budgets.spend_day(address, admitted.bytes() as u64, (app.now)()).map_err(unavailable)?;
-    let receiver = app.pool.push(admitted, Some(address), spent);
-    let receiver = receiver.map_err(|full| unavailable(Problem::from(&full)))?;
+    let ticket = app.pool.push(admitted, Some(address), spent, until);
+    let ticket = ticket.map_err(|full| unavailable(Problem::from(&full)))?;
     metrics::admitted();
-    Ok(receiver)
+    Ok(ticket)
 }
 
 fn is_message_keys(leaf: &PendingLeaf) -> bool {
@@ -298,55 +340,66 @@ fn unavailable(problem: Problem) -> Outcome {
 
 /// Waits for a submission's commit and publication, as long as its client does.
 async fn finish(app: &Arc<App>, step: Step, patience: Patience) -> Result<Outcome, Problem> {
-    let (claim, did, committed) = match step {
-        Step::Refused(refusal) => {
-            metrics::refused(refusal.rule());
-            return Ok(Outcome::Refused(Problem::from(&refusal)));
-        }
-        Step::Unavailable(problem) => return Ok(unavailable(problem)),
+    let (claim, did, mut ticket) = match step {
+        Step::Malformed(refusal) => return Ok(refused(&refusal)),
         Step::Broken(problem) => return Err(problem),
-        Step::Known(claim, did, index) => {
-            metrics::duplicate();
-            (claim, did, reading(app, move |app| committed(app, index)).await?)
+        Step::No(claim, did, no) => return finish_no(app, claim, did, no, patience).await,
+        Step::Unchecked(_) => return Err(super::failed()),
+        Step::Waiting(claim, did, ticket) => (claim, did, ticket),
+    };
+    match timeout_at(patience.until, ticket.outcome()).await {
+        Ok(Some(Ok(committed))) => {
+            if committed.was_known {
+                metrics::duplicate();
+            }
+            Ok(Outcome::Committed(claim, Some(did), committed))
         }
-        Step::Waiting(claim, did, receiver) => match timeout_at(patience.until, receiver).await {
-            Ok(Ok(Ok(committed))) => (claim, did, committed),
-            Ok(Ok(Err(NotTaken::Refused(rule)))) => {
-                metrics::refused(rule.rule());
-                return Ok(Outcome::Refused(Problem::from(&Refusal::from(rule))));
-            }
-            Ok(Ok(Err(NotTaken::Unavailable(not_now)))) => {
-                return Ok(unavailable(Problem::from(&not_now)));
-            }
-            // The sequencer dropped the waiter: a write failed and the process is stopping.
-            Ok(Err(_)) => return Ok(unavailable(Problem::from(&Unavailable::Stopping))),
-            Err(_) => {
+        Ok(Some(Err(NotTaken::Refused(refusal)))) => Ok(refused(&refusal)),
+        Ok(Some(Err(NotTaken::Unavailable(not_now)))) => Ok(unavailable(Problem::from(&not_now))),
+        // The sequencer dropped the waiter: a write failed and the process is stopping.
+        Ok(None) => Ok(unavailable(Problem::from(&Unavailable::Stopping))),
+        // A deadline that passes is answered by what is true: committed and not yet published, or neither.
+        Err(_) => match app.pool.committed(&claim) {
+            Some(committed) => Ok(Outcome::Committed(claim, Some(did), committed)),
+            None => {
                 let late = || {
                     Problem::unavailable("deadline", "the entry was not committed in time")
                         .hint("send the same bytes again: nothing is logged twice")
                 };
-                return Ok(unavailable(below_quorum(app).unwrap_or_else(late)));
+                Ok(unavailable(below_quorum(app).unwrap_or_else(late)))
             }
         },
+    }
+}
+
+/// Idempotency comes before every rule: a retry is answered even if its DID, its envelope, a budget or the log's mood has
+/// changed since.
+async fn finish_no(
+    app: &Arc<App>,
+    claim: ClaimHash,
+    did: Did,
+    no: No,
+    patience: Patience,
+) -> Result<Outcome, Problem> {
+    let known = reading(app, move |app| Ok(app.door.claim(claim)?)).await?;
+    let Some(committed) = known else {
+        return Ok(match no {
+            No::Refused(refusal) => refused(&refusal),
+            No::Unavailable(problem) => unavailable(problem),
+        });
     };
-    if !patience.only_commit {
+    metrics::duplicate();
+    if patience.awaits() == Until::Published {
         let mut published = app.published.clone();
-        // A deadline that passes here is answered by what is true: committed, not yet published.
-        let _ = timeout_at(
-            patience.until,
-            published.wait_for(|published| published.size().contains(committed.index)),
-        )
-        .await;
+        let is_there = |published: &Arc<Published>| published.size().contains(committed.index);
+        let _ = timeout_at(patience.until, published.wait_for(is_there)).await;
     }
     Ok(Outcome::Committed(claim, Some(did), committed))
 }
 
-fn committed(app: &App, index: LeafIndex) -> Result<Committed, Problem> {
-    let leaf = app
-        .store
-        .leaf(index)?
-        .ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the log lost an entry"))?;
-    Ok(Committed { index, leaf })
+fn refused(refusal: &Refusal) -> Outcome {
+    metrics::refused(refusal.rule());
+    Outcome::Refused(Problem::from(refusal))
 }
 
 /// How long a client waits, and for what.
@@ -357,6 +410,10 @@ struct Patience {
 }
 
 impl Patience {
+    fn awaits(self) -> Until {
+        if self.only_commit { Until::Committed } else { Until::Published }
+    }
+
     /// RFC 7240: `respond-async`, `wait=SECONDS`. Preferences that are not understood are ignored.
     fn from_headers(headers: &HeaderMap, deadline: Duration) -> Self {
         let mut wait = deadline;

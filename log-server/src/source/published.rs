@@ -16,7 +16,7 @@ use tlog::{Hash, TreeSize};
 
 use super::{Entries, Opened, Source, damaged, open_note};
 use crate::Failure;
-use crate::store::schema::{StoredEnvelope, Tombstone};
+use log_core::port::{StoredEnvelope, Tombstone};
 
 /// Where the files of a published log are.
 pub(crate) enum Place {

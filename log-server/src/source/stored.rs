@@ -16,8 +16,9 @@ use crate::directory::Directory;
 use crate::store::damage;
 use crate::store::rocks::RocksStore;
 use crate::store::salvaged::Salvaged;
-use crate::store::schema::{Read as _, StoredEnvelope};
+use crate::store::schema::Read as _;
 use crate::store::{Store, StoreError};
+use log_core::port::StoredEnvelope;
 
 /// The tree of the last signed checkpoint in a store. Entries that were committed after it are left out: they are not
 /// signed yet, and the log itself may lose them.

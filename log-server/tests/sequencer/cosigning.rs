@@ -2,14 +2,16 @@
 //! nothing accepted is lost (I1), what is published never goes back and no second tree is signed (I2), and at most one
 //! further round waits behind a signed checkpoint.
 
+use std::future::ready;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use log_core::log_keys::LogKeys;
-use log_server::cosign::{Answer, Ask, Cosigners, Outcome};
+use log_rocksdb::Engine;
+use log_server::cosign::{Answer, Ask, Cosigners, Outcome, Surveying};
 use log_server::pool::{NotTaken, Unavailable};
-use log_server::sequencer::{Accept, Clocks, OpenError, Publication, Rhythm, Sequencer};
+use log_server::sequencer::{Accept, Clocks, OpenError, Publication, Rhythm};
 use log_server::sigstore_note::SigstoreName;
 use log_server::store::faulty::FaultyStore;
 use log_server::store::schema::{self, Read as _};
@@ -22,7 +24,7 @@ use tlog::note::Note;
 use tlog::policy::Policy;
 use tlog::{Hash, TreeSize, UnixTime};
 
-use super::{Bench, ORIGIN, START, entry, index, key, round};
+use super::{Bench, ORIGIN, START, Sequencer, entry, index, key, round};
 
 /// Three witnesses, two of which suffice; they are asked and answer when the test says so.
 #[derive(Clone, Default)]
@@ -37,9 +39,9 @@ struct Stage {
 }
 
 impl Cosigners for Stage {
-    fn survey(&mut self, ask: Ask) -> Vec<Answer> {
+    fn survey(&mut self, ask: Ask) -> Surveying<'_> {
         self.ask(ask);
-        std::mem::take(&mut self.survey.lock().expect("nobody panicked"))
+        Box::pin(ready(std::mem::take(&mut *self.survey.lock().expect("nobody panicked"))))
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -66,7 +68,8 @@ impl Stage {
             Publication { policy: Arc::new(policy()), cosigners: Box::new(self.clone()), rhythm };
         let sigstore = SigstoreName { host: "example.com".into(), tree_id: 7 };
         let identity = LogKeys { key: key(), ml_dsa: Some(ml_dsa()), sigstore };
-        Sequencer::open(store, identity, bench.record(), self.clocks(), Accept::default(), publication)
+        let engine = Arc::new(Engine::open(store)?);
+        Sequencer::open(engine, identity, bench.record(), self.clocks(), Accept::default(), publication)
     }
 
     fn clocks(&self) -> Clocks {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::Sequencer;
 use attestation::did::Did;
 use attestation::entry::{Entry, LogTime, PendingLeaf};
 use attestation::event::{Body, Capabilities, FailureReason, Level, Scope, StatementId, TrustEvent};
@@ -13,7 +14,6 @@ use attestation::evidence::{Evidence, assert_lists};
 use attestation::lists::ListKey;
 use log_server::admit::Admitted;
 use log_server::evidence::{GatherError, Question, gather};
-use log_server::sequencer::Sequencer;
 use log_server::store::schema::Read as _;
 use log_server::view::View;
 use testkit::chance::Chance;
@@ -86,7 +86,7 @@ impl World {
 
     fn evidence(&self, params: &Params, target: Did) -> Result<Evidence, GatherError> {
         let published = self.sequencer.published().borrow().clone();
-        let view = View::new(self.bench.store.clone(), self.sequencer.tiles(), published);
+        let view = View::new(self.bench.engine(), self.sequencer.tiles(), published);
         let question =
             Question { did: target, trust: Some(params.clone()), messages: false, time: time(self.now()) };
         gather(&view, &key(), &question)

@@ -1,5 +1,6 @@
 //! Events and entries under a state: who may log what, by the order of the log alone.
 
+use super::Sequencer;
 use attestation::did::Did;
 use attestation::entry::{ClaimHash, Entry, LogTime};
 use attestation::event::{
@@ -9,12 +10,14 @@ use attestation::event::{
 use attestation::identity::{Identity, Status};
 use attestation::message::MessagePrivateKey;
 use attestation::rules::CheckError;
+use log_core::keys::Keys;
+use log_core::port::Tombstone;
+use log_rocksdb::ReadsOf;
 use log_server::admit::Admitted;
 use log_server::pool::{NotTaken, Sequenced};
-use log_server::registry::{Keys, identity_at, put_keys};
-use log_server::sequencer::Sequencer;
+use log_server::registry::identity_at;
 use log_server::store::memory::MemoryStore;
-use log_server::store::schema::{self, Read as _, Tombstone};
+use log_server::store::schema::{self, Read as _};
 use log_server::store::{Batch, Column, Order, Store};
 use tlog::key::Ed25519PrivateKey;
 use tlog::{Hash, LeafIndex, TreeSize};
@@ -223,7 +226,8 @@ fn of_ten_thousand_racing_rotations_exactly_one_wins() {
     }
     assert_eq!(won, [1], "the one with the lowest index stands");
     assert_eq!(bench.check().get(), 2);
-    let state = identity_at(&*bench.store, owner.did, TreeSize::new(2)).expect("a read").expect("a state");
+    let state =
+        identity_at(&ReadsOf(&*bench.store), owner.did, TreeSize::new(2)).expect("a read").expect("a state");
     assert_eq!(state.link().sequence, 2);
     // The winner that comes again meets itself, not a rule.
     assert_eq!(log(&mut sequencer, race[0].clone()), Ok(1));
@@ -488,7 +492,7 @@ fn the_registry_rebuilt_from_the_leaves_is_identical() {
             let index = LeafIndex::new(at);
             let mut writes = Batch::default();
             schema::put_leaf(&mut writes, index, leaf);
-            put_keys(&mut writes, &Keys::of(&Entry::parse(leaf).expect("a leaf"), index), index);
+            schema::put_keys(&mut writes, &Keys::of(&Entry::parse(leaf).expect("a leaf"), index), index);
             rebuilt.write(&writes).expect("a write");
         })
         .expect("the leaves");
@@ -499,7 +503,7 @@ fn the_registry_rebuilt_from_the_leaves_is_identical() {
     let sequencer = bench.open().expect("the log again");
     for owner in &owners {
         let state = |store: &MemoryStore| -> Option<Identity> {
-            identity_at(store, owner.did, size).expect("a read")
+            identity_at(&ReadsOf(store), owner.did, size).expect("a read")
         };
         assert_eq!(state(&bench.store), state(&rebuilt));
         assert_eq!(state(&rebuilt).map(|state| state.link().sequence), Some(3));
@@ -524,7 +528,7 @@ fn a_registry_that_is_not_of_the_leaves_is_named() {
     assert_eq!(damage(&|_, _| {}), Ok(2));
     let put = |bench: &Bench, keys: &Keys, index: u64| {
         let mut writes = Batch::default();
-        put_keys(&mut writes, keys, LeafIndex::new(index));
+        schema::put_keys(&mut writes, keys, LeafIndex::new(index));
         bench.store.write(&writes).expect("a write");
     };
     let words = damage(&|bench, owner| {

@@ -15,11 +15,12 @@ use attestation::dsse::Envelope;
 use attestation::entry::{Claim, PendingEntry, Visibility};
 use attestation::statement::{Statement, Subject};
 use log_core::log_keys::LogKeys;
+use log_rocksdb::Engine;
 use log_server::admit::Admitted;
 use log_server::day::Spent;
 use log_server::fsck;
-use log_server::pool::{Pool, PoolLimits, Sequenced, Turn, Wish};
-use log_server::sequencer::{Accept, Clocks, FatalError, OpenError, Publication, Sequencer};
+use log_server::pool::{Pool, PoolLimits, Sequenced, Ticket, Tickets, Turn, Until, Wish};
+use log_server::sequencer::{Accept, Clocks, FatalError, OpenError, Publication};
 use log_server::signed_record::SignedRecord;
 use log_server::sigstore_note::SigstoreName;
 use log_server::store::memory::MemoryStore;
@@ -28,7 +29,9 @@ use log_server::store::{Batch, Store};
 use tlog::checkpoint::Checkpoint;
 use tlog::key::{Ed25519PrivateKey, KeyName, KeyType, SignerKey};
 use tlog::{Hash, TreeSize};
-use tokio::sync::oneshot::Receiver;
+
+/// The log on a store of any kind.
+type Sequencer = log_server::sequencer::Sequencer<Engine<dyn Store>>;
 
 const ORIGIN: &str = "example.com/log";
 const START: u64 = 1_790_000_000_000;
@@ -50,6 +53,12 @@ impl Bench {
             Checkpoint::new(ORIGIN, TreeSize::EMPTY, tlog::merkle::empty_root()).sign(&key()).to_string();
         SignedRecord::create(&folder.path().join("signed"), &note).expect("a new record");
         Self { store, folder }
+    }
+
+    /// To read from, beside whoever writes.
+    fn engine(&self) -> Arc<Engine<dyn Store>> {
+        let store: Arc<dyn Store> = self.store.clone();
+        Arc::new(Engine::open(store).expect("a sound tree"))
     }
 
     fn record(&self) -> SignedRecord {
@@ -81,7 +90,8 @@ fn open_accepting(
     let sigstore = SigstoreName { host: "example.com".into(), tree_id: 7 };
     let identity = LogKeys { key: key(), ml_dsa: None, sigstore };
     let alone = Publication::alone(&identity);
-    Sequencer::open(store, identity, record, clocks, accept, alone)
+    let engine = Arc::new(Engine::open(store)?);
+    Sequencer::open(engine, identity, record, clocks, accept, alone)
 }
 
 fn key() -> SignerKey {
@@ -110,7 +120,7 @@ fn artifact(did: Did, key: &Ed25519PrivateKey, number: u64) -> Admitted {
     Admitted::new(entry, Some(envelope))
 }
 
-fn pool() -> Pool {
+fn pool(tickets: Arc<Tickets>) -> Pool {
     let limits = PoolLimits {
         entries: 10_000,
         bytes: 100 << 20,
@@ -118,7 +128,7 @@ fn pool() -> Pool {
         round_early: 1,
         round_interval: Duration::ZERO,
     };
-    Pool::new(limits)
+    Pool::new(limits, tickets)
 }
 
 /// One round over these entries; what each waiter was told, if anything.
@@ -131,13 +141,13 @@ fn round_of(
     sequencer: &mut Sequencer,
     entries: impl IntoIterator<Item = Admitted>,
 ) -> (Result<(), FatalError>, Vec<Option<Sequenced>>) {
-    let pool = pool();
-    let waiters: Vec<Receiver<Sequenced>> =
-        entries.into_iter().map(|entry| pool.push(entry, None, Spent::nothing()).expect("room")).collect();
+    let pool = pool(sequencer.tickets());
+    let push = |entry| pool.push(entry, None, Spent::nothing(), Until::Committed).expect("room");
+    let waiters: Vec<Ticket> = entries.into_iter().map(push).collect();
     let wish = Wish { last_round: Instant::now(), takes_entries: true, until: None };
     let Turn::Round(batch) = pool.next(wish) else { panic!("entries wait") };
     let outcome = sequencer.round(batch);
-    (outcome, waiters.into_iter().map(|mut waiter| waiter.try_recv().ok()).collect())
+    (outcome, waiters.into_iter().map(|mut waiter| waiter.try_outcome()).collect())
 }
 
 fn index(sequenced: &Option<Sequenced>) -> Option<u64> {

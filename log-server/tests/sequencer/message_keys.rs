@@ -1,10 +1,10 @@
 //! Message keys: who is first, and what a relay is told of a DID.
 
+use super::Sequencer;
 use attestation::entry::LogTime;
 use attestation::event::Capabilities;
 use attestation::identity::StateError;
 use attestation::message::{MessageKeyId, MessagePrivateKey};
-use log_server::sequencer::Sequencer;
 use tlog::key::Ed25519PrivateKey;
 
 use super::identities::{Owner, admitted, answer, at_admission, log};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::entry::LogTime;
+use log_core::keys::Keys;
 use log_server::fsck;
 use log_server::integrate::Tree;
 use log_server::pool::{Committed, NotTaken, Sequenced, Unavailable};
-use log_server::registry::{Keys, put_keys};
 use log_server::sequencer::{Accept, Clocks, OpenError};
 use log_server::store::faulty::FaultyStore;
 use log_server::store::schema::{self, Read as _, TreeState};
@@ -192,7 +192,7 @@ fn a_time_that_goes_back_is_named() {
             hashes.push(leaf_hash(&leaf));
             schema::put_leaf(&mut writes, LeafIndex::new(index), &leaf);
             let index = LeafIndex::new(index);
-            put_keys(&mut writes, &Keys::of_pending(&admitted.entry, admitted.claim, index), index);
+            schema::put_keys(&mut writes, &Keys::of_pending(&admitted.entry, admitted.claim, index), index);
         }
         let root = Tree::default().integrate(&hashes).root;
         let state = TreeState { size: 3, root: root.to_string(), logged_at: state, ..TreeState::empty() };

@@ -171,7 +171,7 @@ impl Trees {
         round(&mut sequencer, &(self.next..self.next + entries).collect::<Vec<_>>()).0.expect("a round");
         self.next += entries;
         let published = sequencer.published().borrow().clone();
-        let view = View::new(self.bench.store.clone(), sequencer.tiles(), published.clone());
+        let view = View::new(self.bench.engine(), sequencer.tiles(), published.clone());
         Ask { note: published.note.clone(), view }
     }
 }
@@ -215,7 +215,7 @@ fn an_honest_witness_is_asked_from_where_it_stands() {
     }
     // A log that was started again knows nothing, and learns it from one answer 409.
     let mut witnesses = Witnesses::start(&policy, TIMEOUT, || ()).expect("threads");
-    let answers = witnesses.survey(trees.grow(1));
+    let answers = log_core::port::ready(witnesses.survey(trees.grow(1)));
     let [Answer { outcome: Outcome::Cosigned(_), named, .. }] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(*named, Some(TreeSize::new(1_001)), "what it says that it has seen is told");
     assert_eq!(witness.requests.load(Ordering::SeqCst), 6);
@@ -271,7 +271,7 @@ fn an_objection_brings_what_the_witness_shows() {
     ] {
         witness.behave(manner);
         let mut witnesses = Witnesses::start(&policy, TIMEOUT, || ()).expect("threads");
-        let answers = witnesses.survey(trees.grow(1));
+        let answers = log_core::port::ready(witnesses.survey(trees.grow(1)));
         let [Answer { outcome: Outcome::Objects { reason, shown }, .. }] = &answers[..] else {
             panic!("{answers:?}")
         };
@@ -307,7 +307,7 @@ fn one_that_fails_at_once_does_not_answer_for_one_that_thinks() {
     let down = Manner::Says(StatusCode::BAD_GATEWAY, "text/plain", String::new());
     let urls = [down, thinks].map(|manner| Witness::behaving(manner).serve(&runtime));
     let mut witnesses = Witnesses::start(&policy(&urls), Duration::from_secs(10), || ()).expect("threads");
-    let answers = witnesses.survey(Trees::new().grow(1));
+    let answers = log_core::port::ready(witnesses.survey(Trees::new().grow(1)));
     let objects = answers.iter().find(|answer| answer.witness == "w2").expect("it was waited for");
     assert!(matches!(&objects.outcome, Outcome::Objects { shown: Some(shown), .. } if *shown == larger));
 }
@@ -340,6 +340,6 @@ fn one_url_is_one_witness() {
     let url = witness.serve(&runtime);
     let policy = policy(&[url.clone(), format!("{url}/")]);
     let mut witnesses = Witnesses::start(&policy, TIMEOUT, || ()).expect("threads");
-    let answers = witnesses.survey(Trees::new().grow(1));
+    let answers = log_core::port::ready(witnesses.survey(Trees::new().grow(1)));
     assert!(matches!(&answers[..], [Answer { witness, .. }] if witness == "w1"), "{answers:?}");
 }

@@ -32,7 +32,7 @@ fn a_fixed_log_shows_the_same_bytes_in_every_release() {
     }
     let view = {
         let published = world.sequencer.published().borrow().clone();
-        View::new(world.bench.store.clone(), world.sequencer.tiles(), published)
+        View::new(world.bench.engine(), world.sequencer.tiles(), published)
     };
     let size = view.published().size();
     let mut shown = format!("{}{}", view.published().note, view.published().sigstore_note).into_bytes();

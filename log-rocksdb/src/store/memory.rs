@@ -38,6 +38,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn as_dyn(&self) -> &dyn Store {
+        self
+    }
+
     fn expunge(&self, _: Column, _: &[u8]) -> Result<(), StoreError> {
         Ok(())
     }

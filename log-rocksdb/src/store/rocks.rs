@@ -106,6 +106,23 @@ impl Store for RocksStore {
         self.db.get_cf(column, key).map_err(|e| failed("read", &e))
     }
 
+    fn get_many(&self, column: Column, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let Some(column) = self.column(column) else { return Ok(vec![None; keys.len()]) };
+        // In the order of the files, in which neighbours share their blocks.
+        let mut sorted: Vec<usize> = (0..keys.len()).collect();
+        sorted.sort_unstable_by_key(|at| keys[*at]);
+        let rows = self.db.batched_multi_get_cf(
+            column,
+            sorted.iter().map(|at| keys[*at]).collect::<Vec<_>>().iter(),
+            true,
+        );
+        let mut values = vec![None; keys.len()];
+        for (at, row) in sorted.into_iter().zip(rows) {
+            values[at] = row.map_err(|e| failed("read", &e))?.map(|row| row.to_vec());
+        }
+        Ok(values)
+    }
+
     fn scan(&self, column: Column, from: &[u8], order: Order, visit: Visit<'_>) -> Result<(), StoreError> {
         let Some(column) = self.column(column) else { return Ok(()) };
         let direction = match order {
@@ -132,6 +149,10 @@ impl Store for RocksStore {
         self.check_linked()
     }
 
+    fn as_dyn(&self) -> &dyn Store {
+        self
+    }
+
     fn expunge(&self, column: Column, key: &[u8]) -> Result<(), StoreError> {
         // An overwritten value lives on in the write-ahead log and in older files: flushing every
         // column retires the log, compacting the key to the last level drops the rest.
@@ -146,7 +167,7 @@ impl Store for RocksStore {
 }
 
 /// An error of the database. Errors of the file system come from it as text only.
-pub(crate) fn failed(action: &'static str, error: &rocksdb::Error) -> StoreError {
+pub fn failed(action: &'static str, error: &rocksdb::Error) -> StoreError {
     let text: &str = error.as_ref();
     let may_pass = error.kind() == ErrorKind::IOError && disk::words_may_pass(text);
     StoreError { may_pass, ..StoreError::new(action, text) }
@@ -218,7 +239,7 @@ const SMALL_BUFFER_BYTES: usize = 8 << 20;
 const WAL_BYTES: u64 = 128 << 20;
 
 /// How many sorted files a store keeps open: a part of what the process may have, with room for connections.
-pub(crate) fn files() -> usize {
+pub fn files() -> usize {
     (connections::allowed_files() / 4).clamp(32, 256)
 }
 

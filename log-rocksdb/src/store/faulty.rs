@@ -47,6 +47,10 @@ impl<S: Store> Store for FaultyStore<S> {
         }
     }
 
+    fn as_dyn(&self) -> &dyn Store {
+        self
+    }
+
     fn expunge(&self, column: Column, key: &[u8]) -> Result<(), StoreError> {
         self.inner.expunge(column, key)
     }

@@ -15,7 +15,7 @@ use super::schema::Read as _;
 use super::{Store, StoreError, of_disk};
 
 /// A damaged store, as far as it can be read.
-pub(crate) struct Salvaged {
+pub struct Salvaged {
     store: Arc<RocksStore>,
     /// After the store, which reads it.
     _mended: Mended,
@@ -23,12 +23,12 @@ pub(crate) struct Salvaged {
 
 impl Salvaged {
     /// Reads the store at `db`.
-    pub(crate) fn open(db: &Path) -> Result<Self, StoreError> {
+    pub fn open(db: &Path) -> Result<Self, StoreError> {
         Self::of(Mended::copy(db))
     }
 
     /// Reads it as it was before what is damaged.
-    pub(crate) fn before_damage(db: &Path) -> Result<Self, StoreError> {
+    pub fn before_damage(db: &Path) -> Result<Self, StoreError> {
         Self::of(Mended::before_damage(db))
     }
 
@@ -39,13 +39,13 @@ impl Salvaged {
     }
 
     /// Its rows. The reader checks each of them: an unreadable row is an error, or is missing.
-    pub(crate) fn store(&self) -> &Arc<RocksStore> {
+    pub fn store(&self) -> &Arc<RocksStore> {
         &self.store
     }
 }
 
 /// Which of the leaves `from..to` cannot be read.
-pub(crate) fn missing_leaves(store: &dyn Store, from: u64, to: u64) -> Vec<Range<u64>> {
+pub fn missing_leaves(store: &dyn Store, from: u64, to: u64) -> Vec<Range<u64>> {
     let mut missing: Vec<Range<u64>> = Vec::new();
     let mut next = from;
     while next < to {
@@ -67,7 +67,7 @@ pub(crate) fn missing_leaves(store: &dyn Store, from: u64, to: u64) -> Vec<Range
 }
 
 /// Ranges of indexes in words: `3, 120 to 131`.
-pub(crate) fn ranges(ranges: &[Range<u64>]) -> String {
+pub fn ranges(ranges: &[Range<u64>]) -> String {
     let words = |range: &Range<u64>| match range.end - range.start {
         1 => range.start.to_string(),
         _ => format!("{} to {}", range.start, range.end - 1),

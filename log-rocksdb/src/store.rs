@@ -15,8 +15,8 @@ pub mod memory;
 pub mod rocks;
 pub mod schema;
 
-pub(crate) mod damage;
-pub(crate) mod salvaged;
+pub mod damage;
+pub mod salvaged;
 
 /// The columns of the store.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -108,11 +108,19 @@ pub trait Store: Send + Sync + 'static {
     /// The value of a key.
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// The values of keys, in their order. One look where the store can do so.
+    fn get_many(&self, column: Column, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        keys.iter().map(|key| self.get(column, key)).collect()
+    }
+
     /// Shows `visit` the keys from `from` on, in `order`, until it breaks.
     fn scan(&self, column: Column, from: &[u8], order: Order, visit: Visit<'_>) -> Result<(), StoreError>;
 
     /// Writes a batch.
     fn write(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// The store, of whatever type.
+    fn as_dyn(&self) -> &dyn Store;
 
     /// Makes sure that what a key held before its last write is on no disk of the store any more.
     fn expunge(&self, column: Column, key: &[u8]) -> Result<(), StoreError>;

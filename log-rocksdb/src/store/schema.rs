@@ -22,7 +22,8 @@ use std::ops::ControlFlow;
 
 use attestation::did::Did;
 use attestation::lists::{ListKey, Listed, ListedKind};
-pub use log_core::keys::List;
+use log_core::keys::{Keys, List};
+use log_core::port::{Direction, OrderState, Page, Versions};
 pub use log_core::port::{StoredEnvelope, Tombstone};
 use serde::{Deserialize, Serialize};
 use tlog::tile::{Tile, parse_hashes};
@@ -131,6 +132,51 @@ pub fn put_seen(batch: &mut Batch, millis: u64) {
     batch.put(Column::State, *b"seen", millis.to_be_bytes());
 }
 
+/// Adds an entry to the lookups.
+pub fn put_keys(batch: &mut Batch, keys: &Keys, index: LeafIndex) {
+    if let Some(claim) = &keys.claim {
+        put_claim(batch, claim, index);
+    }
+    for subject in &keys.subjects {
+        put_subject(batch, subject, index);
+    }
+    if let Some((did, kind)) = &keys.did {
+        put_did(batch, did, index, *kind);
+    }
+    for (list, listed) in &keys.lists {
+        put_listed(batch, list, listed);
+    }
+}
+
+/// The index in the row of a claim.
+pub(crate) fn claim_index(row: Option<Vec<u8>>, claim: &Hash) -> Result<Option<LeafIndex>, StoreError> {
+    let Some(index) = row else { return Ok(None) };
+    let index: [u8; 8] =
+        index.try_into().map_err(|_| StoreError::new("read", format!("claim {claim} has no index")))?;
+    Ok(Some(LeafIndex::new(u64::from_be_bytes(index))))
+}
+
+/// What the row of an envelope holds.
+pub(crate) fn stored_envelope(row: &[u8], hash: &Hash) -> Result<StoredEnvelope, StoreError> {
+    let damaged = || StoreError::new("read", format!("envelope {hash} is damaged"));
+    match row.split_first() {
+        Some((&PRESENT, envelope)) => Ok(StoredEnvelope::Present(envelope.to_vec())),
+        Some((&ERASED, json)) => {
+            serde_json::from_slice(json).map(StoredEnvelope::Erased).map_err(|_| damaged())
+        }
+        _ => Err(damaged()),
+    }
+}
+
+/// Where a scan for a page begins, and which way it goes; `None` if nothing can be in it.
+fn begin(page: &Page) -> Option<(u64, Order)> {
+    let last = page.size.get().checked_sub(1)?;
+    match page.direction {
+        Direction::Ascending => (page.from <= last).then_some((page.from, Order::Ascending)),
+        Direction::Descending => Some((page.from.min(last), Order::Descending)),
+    }
+}
+
 /// Typed reads, on every store.
 pub trait Read: Store {
     /// A leaf.
@@ -169,41 +215,36 @@ pub trait Read: Store {
 
     /// Where a claim was logged.
     fn claim(&self, claim: &Hash) -> Result<Option<LeafIndex>, StoreError> {
-        let Some(index) = self.get(Column::Claim, claim.as_bytes())? else { return Ok(None) };
-        let index: [u8; 8] =
-            index.try_into().map_err(|_| StoreError::new("read", format!("claim {claim} has no index")))?;
-        Ok(Some(LeafIndex::new(u64::from_be_bytes(index))))
+        claim_index(self.get(Column::Claim, claim.as_bytes())?, claim)
     }
 
-    /// Up to `limit` indexes of entries about an artifact, from `from` on in `order`.
-    fn by_subject(
-        &self,
-        subject: &Hash,
-        from: u64,
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<LeafIndex>, StoreError> {
-        lookup(self, Column::Subject, subject.as_bytes(), from, order, limit)
+    /// Indexes of entries about an artifact.
+    fn by_subject(&self, subject: &Hash, page: Page) -> Result<Vec<LeafIndex>, StoreError> {
+        lookup(self, Column::Subject, subject.as_bytes(), page)
     }
 
-    /// Up to `limit` indexes of entries by a DID, from `from` on in `order`.
-    fn by_did(&self, did: &Did, from: u64, order: Order, limit: usize) -> Result<Vec<LeafIndex>, StoreError> {
-        lookup(self, Column::Did, did.as_bytes(), from, order, limit)
+    /// Indexes of entries by a DID.
+    fn by_did(&self, did: &Did, page: Page) -> Result<Vec<LeafIndex>, StoreError> {
+        lookup(self, Column::Did, did.as_bytes(), page)
     }
 
-    /// Up to `limit` entries of a list, from index `from` on in `order`.
-    fn list(&self, list: &List, from: u64, order: Order, limit: usize) -> Result<Vec<Listed>, StoreError> {
+    /// Entries of a list.
+    fn list(&self, list: &List, page: Page) -> Result<Vec<Listed>, StoreError> {
+        let Some((from, order)) = begin(&page) else { return Ok(Vec::new()) };
         let prefix = prefix(list);
         let receipts = match list {
             List::Named(ListKey::Receipts(did)) => Some(*did),
             _ => None,
         };
+        let counts = |index: &[u8; 8]| page.size.contains(LeafIndex::new(u64::from_be_bytes(*index)));
         let column = if receipts.is_some() { Column::Did } else { Column::List };
         let mut found = Vec::new();
         let mut damaged = false;
         let mut each = |key: &[u8], value: &[u8]| {
             let index = key.strip_prefix(&prefix[..]).and_then(|index| <[u8; 8]>::try_from(index).ok());
-            let Some(index) = index.filter(|_| found.len() < limit) else { return ControlFlow::Break(()) };
+            let Some(index) = index.filter(|index| found.len() < page.limit && counts(index)) else {
+                return ControlFlow::Break(());
+            };
             let listed = match receipts {
                 Some(_) if !value.is_empty() => return ControlFlow::Continue(()),
                 Some(did) => Some(Listed::receipt(LeafIndex::new(u64::from_be_bytes(index)), did)),
@@ -227,15 +268,8 @@ pub trait Read: Store {
 
     /// An envelope, or its tombstone.
     fn envelope(&self, hash: &Hash) -> Result<Option<StoredEnvelope>, StoreError> {
-        let Some(bytes) = self.get(Column::Envelope, hash.as_bytes())? else { return Ok(None) };
-        let damaged = || StoreError::new("read", format!("envelope {hash} is damaged"));
-        match bytes.split_first() {
-            Some((&PRESENT, envelope)) => Ok(Some(StoredEnvelope::Present(envelope.to_vec()))),
-            Some((&ERASED, json)) => serde_json::from_slice(json)
-                .map(|tombstone| Some(StoredEnvelope::Erased(tombstone)))
-                .map_err(|_| damaged()),
-            _ => Err(damaged()),
-        }
+        let row = self.get(Column::Envelope, hash.as_bytes())?;
+        row.map(|row| stored_envelope(&row, hash)).transpose()
     }
 
     /// The committed tree; none before `init`.
@@ -271,6 +305,12 @@ impl TreeState {
         Self { size: 0, root: tlog::merkle::empty_root().to_string(), logged_at: 0, day: 0, day_bytes: 0 }
     }
 
+    /// How the order stands: everything that is ordered is in the tree.
+    pub fn order(&self, versions: Versions) -> OrderState {
+        let Self { logged_at, day, day_bytes, .. } = *self;
+        OrderState { next: self.tree_size(), logged_at, day, day_bytes, versions }
+    }
+
     /// The number of entries.
     pub fn tree_size(&self) -> TreeSize {
         TreeSize::new(self.size)
@@ -281,15 +321,17 @@ fn lookup<S: Store + ?Sized>(
     store: &S,
     column: Column,
     prefix: &[u8],
-    from: u64,
-    order: Order,
-    limit: usize,
+    page: Page,
 ) -> Result<Vec<LeafIndex>, StoreError> {
     let mut found = Vec::new();
+    let Some((from, order)) = begin(&page) else { return Ok(found) };
     let mut each = |key: &[u8], _: &[u8]| {
         let index = key.strip_prefix(prefix).and_then(|index| <[u8; 8]>::try_from(index).ok());
-        let Some(index) = index.filter(|_| found.len() < limit) else { return ControlFlow::Break(()) };
-        found.push(LeafIndex::new(u64::from_be_bytes(index)));
+        let index = index.map(|index| LeafIndex::new(u64::from_be_bytes(index)));
+        let Some(index) = index.filter(|index| found.len() < page.limit && page.size.contains(*index)) else {
+            return ControlFlow::Break(());
+        };
+        found.push(index);
         ControlFlow::Continue(())
     };
     store.scan(column, &lookup_key(prefix, from), order, &mut each)?;

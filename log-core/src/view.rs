@@ -2,7 +2,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use attestation::did::Did;
 use attestation::entry::ClaimHash;
+use attestation::event::PendingEvent;
+use attestation::identity::Identity;
+use attestation::lists::Listed;
+use attestation::message::Recipient;
 use tlog::checkpoint::Checkpoint;
 use tlog::merkle::{self, HashReader, Node, consistency, inclusion};
 use tlog::note::Note;
@@ -10,8 +15,10 @@ use tlog::proof::TlogProof;
 use tlog::tile::{Edge, InTile, Tile, TileTree};
 use tlog::{Hash, LeafIndex, TreeSize};
 
-use crate::store::schema::Read as _;
-use crate::store::{Store, StoreError};
+use crate::keys::List;
+use crate::port::{Direction, Page, Reads, StoredEnvelope};
+use crate::ticket::Committed;
+use crate::{StoreError, registry};
 
 /// A published checkpoint with everything that is needed to prove against it. Immutable.
 #[derive(Clone, Debug)]
@@ -64,21 +71,21 @@ impl Published {
     }
 }
 
-/// Reads the published tree. Cheap to clone.
+/// The only door to what is published: tiles, entries, lookups and lists, each as of the published size. Cheap to clone.
 #[derive(Clone)]
 pub struct View {
-    store: Arc<dyn Store>,
+    engine: Arc<dyn Reads>,
     cache: Arc<TileCache>,
     published: Arc<Published>,
 }
 
 impl View {
-    /// A view of what is `published` in `store`.
-    pub fn new(store: Arc<dyn Store>, cache: Arc<TileCache>, published: Arc<Published>) -> Self {
-        Self { store, cache, published }
+    /// A view of what is `published` in `engine`.
+    pub fn new(engine: Arc<dyn Reads>, cache: Arc<TileCache>, published: Arc<Published>) -> Self {
+        Self { engine, cache, published }
     }
 
-    /// The same store and cache, and another published tree.
+    /// The same engine and cache, and another published tree.
     #[must_use]
     pub fn showing(&self, published: Arc<Published>) -> Self {
         Self { published, ..self.clone() }
@@ -89,9 +96,9 @@ impl View {
         &self.published
     }
 
-    /// The store behind it. What it holds beyond the published size is not public yet.
-    pub fn store(&self) -> &dyn Store {
-        &*self.store
+    /// The number of published entries.
+    pub fn size(&self) -> TreeSize {
+        self.published.size()
     }
 
     /// The hashes of a tile; `None` if the published tree does not imply it.
@@ -118,7 +125,7 @@ impl View {
         let first = tile.index() * tlog::tile::TILE_WIDTH;
         let mut bundle = Vec::new();
         let mut push = |_, leaf: &[u8]| tlog::bundle::push(&mut bundle, leaf);
-        self.store.leaves(first, first + u64::from(tile.width()), &mut push)?;
+        self.engine.leaves(first, first + u64::from(tile.width()), &mut push)?;
         Ok(Some(bundle))
     }
 
@@ -127,12 +134,69 @@ impl View {
         if !self.published.size().contains(index) {
             return Ok(None);
         }
-        self.store.leaf(index)
+        self.engine.leaf(index)
     }
 
     /// Where a claim is published.
     pub fn claim(&self, claim: ClaimHash) -> Result<Option<LeafIndex>, StoreError> {
-        Ok(self.store.claim(&claim.get())?.filter(|index| self.published.size().contains(*index)))
+        Ok(self.engine.claim(&claim.get())?.filter(|index| self.published.size().contains(*index)))
+    }
+
+    /// Up to `limit` indexes of published entries about an artifact, from `from` on.
+    pub fn by_subject(
+        &self,
+        subject: &Hash,
+        from: u64,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<LeafIndex>, StoreError> {
+        self.engine.by_subject(subject, self.page(from, direction, limit))
+    }
+
+    /// Up to `limit` indexes of published entries by a DID, from `from` on.
+    pub fn by_did(
+        &self,
+        did: &Did,
+        from: u64,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<LeafIndex>, StoreError> {
+        self.engine.by_did(did, self.page(from, direction, limit))
+    }
+
+    /// Up to `limit` published entries of a list, from `from` on.
+    pub fn list(
+        &self,
+        list: &List,
+        from: u64,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Listed>, StoreError> {
+        self.engine.list(list, self.page(from, direction, limit))
+    }
+
+    /// An envelope, or its tombstone. Only the published leaf that names it tells whether it is public.
+    pub fn envelope(&self, hash: &Hash) -> Result<Option<StoredEnvelope>, StoreError> {
+        self.engine.envelope(hash)
+    }
+
+    /// The published state of a DID; `None` if it is not registered.
+    pub fn identity(&self, did: Did) -> Result<Option<Identity>, StoreError> {
+        registry::identity_at(&*self.engine, did, self.size())
+    }
+
+    /// The published identity events of a DID, in log order.
+    pub fn identity_events(&self, did: Did) -> Result<Vec<(LeafIndex, PendingEvent)>, StoreError> {
+        registry::identity_events(&*self.engine, did, self.size())
+    }
+
+    /// How messages reach a DID by what is published; `None` if it is not registered and has logged no artifact.
+    pub fn recipient(&self, did: Did) -> Result<Option<Recipient>, StoreError> {
+        registry::recipient_at(&*self.engine, did, self.size())
+    }
+
+    fn page(&self, from: u64, direction: Direction, limit: usize) -> Page {
+        Page { from, direction, limit, size: self.size() }
     }
 
     /// The root of the first `size` entries, at most the published ones.
@@ -164,7 +228,7 @@ impl View {
     /// The widest tile of the published tree at this place.
     fn tile_tree(&self, tile: Tile) -> Result<Arc<TileTree>, StoreError> {
         if tile.full().is_in(self.published.size()) {
-            self.cache.get(&*self.store, tile.full())
+            self.cache.get(&*self.engine, tile.full())
         } else {
             Ok(self.published.edge_tree(tile.level()))
         }
@@ -220,6 +284,34 @@ fn read_hashes<E>(
     Ok(hashes)
 }
 
+/// Everything that those who answer clients may read of an engine: what is published, and where a claim stands that is not
+/// published yet.
+#[derive(Clone)]
+pub struct Door {
+    engine: Arc<dyn Reads>,
+    cache: Arc<TileCache>,
+}
+
+impl Door {
+    /// To this engine; full tiles are kept in `cache`.
+    pub fn new(engine: Arc<dyn Reads>, cache: Arc<TileCache>) -> Self {
+        Self { engine, cache }
+    }
+
+    /// What is published.
+    pub fn view(&self, published: Arc<Published>) -> View {
+        View::new(self.engine.clone(), self.cache.clone(), published)
+    }
+
+    /// Where a claim stands, published or not.
+    pub fn claim(&self, claim: ClaimHash) -> Result<Option<Committed>, StoreError> {
+        let Some(index) = self.engine.claim(&claim.get())? else { return Ok(None) };
+        let leaf = self.engine.leaf(index)?;
+        let leaf = leaf.ok_or_else(|| StoreError::new("read", format!("leaf {index} is missing")))?;
+        Ok(Some(Committed { index, leaf: leaf.into(), was_known: true }))
+    }
+}
+
 type Slot = Option<(Tile, Arc<TileTree>)>;
 
 /// Full tiles, hashed through, as many as fit. They never change, so nothing is ever stale.
@@ -241,11 +333,11 @@ impl TileCache {
         tree
     }
 
-    fn get(&self, store: &dyn Store, tile: Tile) -> Result<Arc<TileTree>, StoreError> {
+    fn get(&self, engine: &dyn Reads, tile: Tile) -> Result<Arc<TileTree>, StoreError> {
         if let Some(tree) = self.kept(tile) {
             return Ok(tree);
         }
-        let hashes = store.full_tile(tile)?;
+        let hashes = engine.tile(tile)?;
         let hashes = hashes.ok_or_else(|| StoreError::new("read", format!("{} is missing", tile.path())))?;
         Ok(self.keep(tile, hashes))
     }

@@ -11,7 +11,7 @@ use service::wal;
 use super::{StoreError, of_disk};
 
 /// What is damaged in the store at `db`: a sentence for each file. A torn end that a crash explains is no damage.
-pub(crate) fn examine(db: &Path) -> Result<Vec<String>, StoreError> {
+pub fn examine(db: &Path) -> Result<Vec<String>, StoreError> {
     let unreadable = |e: io::Error| of_disk("read its files", &e);
     if let Some(sentence) = wal::current(db).map_err(unreadable)?.err() {
         return Ok(vec![sentence]);

@@ -1,11 +1,10 @@
 //! From a committed tree to a published one: sign, record, let the witnesses cosign, record, publish.
 //!
-//! At most one signed checkpoint waits for its quorum. While it waits, at most one further round is committed, so that
-//! nothing grows without bound behind a broken quorum. After a crash at any point one of the two records has the signed
+//! At most one signed checkpoint waits for its quorum. While it waits, at most one further round is committed
+//! ([`has_room`]), so that nothing grows without bound behind a broken quorum. After a crash at any point one of the two records has the signed
 //! checkpoint; the next start takes it up and asks again.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use tlog::TreeSize;
@@ -15,14 +14,14 @@ use tlog::merkle;
 use tlog::note::Note;
 use tlog::policy::{Cosigned, Policy};
 
-use super::opening::stored_hashes;
-use super::{FatalError, Sequencer};
-use crate::cosign::{Answer, Ask, BadLine, Cosigners, Cosigning, Gathering, Outcome};
+use super::{FatalError, Integrator};
+use crate::StoreError;
+use crate::cosign::{Answer, Ask, BadLine, Cosigners, Cosigning, Gathering, Outcome, Surveying};
+use crate::log_keys::LogKeys;
 use crate::metrics;
-use crate::store::schema;
-use crate::store::{Batch, StoreError};
+use crate::port::{Epoch, IntegratorEngine, Moved, Publishing, Record, Signing};
+use crate::stored::stored_hashes;
 use crate::view::{Published, View};
-use log_core::log_keys::LogKeys;
 
 /// Who cosigns, and when.
 pub struct Publication {
@@ -49,8 +48,8 @@ pub struct Rhythm {
 
 impl Publication {
     /// For a log that no witness cosigns: `quorum none`.
-    pub fn alone(identity: &LogKeys) -> Self {
-        let policy = format!("log {}\nquorum none\n", identity.key.verifier());
+    pub fn alone(keys: &LogKeys) -> Self {
+        let policy = format!("log {}\nquorum none\n", keys.key.verifier());
         let policy = policy.parse().expect("a log and a quorum are a policy");
         let rhythm = Rhythm {
             publish_interval: Duration::ZERO,
@@ -80,26 +79,42 @@ impl Candidate {
     }
 }
 
-impl Sequencer {
-    /// Looks after publication: takes answers of witnesses, publishes a checkpoint that has its quorum, signs one that is
-    /// due. After an error the process must stop.
-    pub fn tend(&mut self) -> Result<(), FatalError> {
-        self.hear()?;
-        self.tend_clock()?;
-        if self.cosigning.borrow().halted.is_some() {
+/// Whether a round may be ordered behind the checkpoint that was signed last: always if it is published, and one round if it
+/// waits for its quorum. Then the tree is larger than that checkpoint, perhaps since before a restart. A function of the three
+/// sizes alone, so that every front answers the same.
+pub fn has_room(next: TreeSize, signed: TreeSize, published: TreeSize) -> bool {
+    signed <= published || next <= signed
+}
+
+impl<E: IntegratorEngine, R: Record> Integrator<E, R> {
+    /// One turn: takes answers of witnesses, integrates what is ordered, publishes a checkpoint that has its quorum, signs
+    /// one that is due. Who does not lead looks after the lead. After an error the process must stop.
+    pub async fn tend(&mut self) -> Result<(), FatalError> {
+        if !self.look().await? {
+            // What witnesses answer is about a checkpoint that is the leader's business now.
+            self.publication.cosigners.answers();
             return Ok(());
         }
+        self.hear().await?;
+        let Some(epoch) = self.epoch else { return Ok(()) };
+        self.tend_clock(epoch).await?;
+        let waits = self.again_at.is_some_and(|again| self.mono() < again);
+        if self.cosigning.borrow().halted.is_some() || waits {
+            return Ok(());
+        }
+        self.again_at = None;
+        self.integrate(epoch).await?;
         // A witness may refuse the empty tree. The checkpoint of the first entry takes its place.
-        if self.state.size > 0
+        if self.tree.edge().size() > TreeSize::EMPTY
             && self.candidate.as_ref().is_some_and(|signed| signed.size() == TreeSize::EMPTY)
         {
             self.candidate = None;
         }
-        loop {
+        while self.may_go_on(epoch) {
             if self.candidate.is_none() && self.is_due() {
-                self.sign()?;
+                self.sign(epoch).await?;
             }
-            if !self.publish_if_met()? {
+            if !self.may_go_on(epoch) || !self.publish_if_met(epoch).await? {
                 break;
             }
         }
@@ -108,12 +123,16 @@ impl Sequencer {
         Ok(())
     }
 
+    /// Whether this turn goes on: it leads, nothing is wrong, and no call has failed.
+    fn may_go_on(&self, epoch: Epoch) -> bool {
+        self.epoch == Some(epoch) && self.again_at.is_none() && self.cosigning.borrow().halted.is_none()
+    }
+
     /// Goes on with another policy. The waiting and the published checkpoint keep the cosignatures that count under it, and
-    /// its witnesses are asked. After an error the process must stop.
-    pub fn adopt(&mut self, publication: Publication) -> Result<(), FatalError> {
+    /// its witnesses are asked. Answers what went before: its requests may be under way, and dropping it may take long. After
+    /// an error the process must stop.
+    pub async fn adopt(&mut self, publication: Publication) -> Result<Publication, FatalError> {
         let before = std::mem::replace(&mut self.publication, publication);
-        // Requests that are under way are waited for, but not here.
-        thread::spawn(move || drop(before));
         let policy = self.publication.policy.clone();
         if let Some(Candidate { published, gathering, signed_at }) = self.candidate.take() {
             self.candidate = Some(Candidate::new(published, self.gathering(&gathering.note()), signed_at));
@@ -135,7 +154,8 @@ impl Sequencer {
             cosigning.below_quorum = None;
         });
         self.ask_witnesses();
-        self.tend()
+        self.tend().await?;
+        Ok(before)
     }
 
     /// When [`tend`](Self::tend) has something to do at the latest, from now; `None` for not before news.
@@ -154,15 +174,21 @@ impl Sequencer {
             Some(_) => now + CLOCK_PAUSE,
             None => now + CLOCK_LOOK,
         };
-        [late, due, anew, Some(clock)].into_iter().flatten().min().map(|at| at.saturating_sub(now))
+        let lease = self.candidacy.lease.map(|lease| self.leased_at + lease / 3);
+        let next = match self.epoch {
+            Some(_) => [late, due, anew, lease, self.again_at, Some(clock)].into_iter().flatten().min(),
+            None => [lease, Some(clock)].into_iter().flatten().min(),
+        };
+        // Nothing is tried before the pause after a failure is over.
+        let next = next.map(|at| at.max(self.again_at.unwrap_or_default()));
+        next.map(|at| at.saturating_sub(now))
     }
 
-    /// Whether a round may be committed now. Behind a signed checkpoint that waits there may be one. If the tree is larger
-    /// than that checkpoint, the round was committed already, perhaps before a restart.
+    /// Whether a round may be ordered now.
     pub fn takes_entries(&self) -> bool {
-        let waits =
-            |signed: &Candidate| signed.size() != TreeSize::EMPTY && signed.size() < self.state.tree_size();
-        self.cosigning.borrow().halted.is_none() && !self.candidate.as_ref().is_some_and(waits)
+        let published = self.published.borrow().size();
+        let signed = self.candidate.as_ref().map_or(published, Candidate::size);
+        self.cosigning.borrow().halted.is_none() && has_room(self.ordered.next, signed, published)
     }
 
     /// Whether everything that is committed is published.
@@ -172,7 +198,7 @@ impl Sequencer {
 
     fn is_behind(&self) -> bool {
         let published = self.published.borrow();
-        published.size() != self.state.tree_size() || !published.is_signed()
+        published.size() != self.ordered.next || !published.is_signed()
     }
 
     fn is_due(&self) -> bool {
@@ -181,21 +207,24 @@ impl Sequencer {
             && (never || self.mono() >= self.signed_at + self.publication.rhythm.publish_interval)
     }
 
-    /// Signs the committed tree, and records that in both places before anybody sees it.
-    fn sign(&mut self) -> Result<(), FatalError> {
+    /// Signs the integrated tree, and records that in both places before anybody sees it.
+    async fn sign(&mut self, epoch: Epoch) -> Result<(), FatalError> {
         let (wall, mono) = (self.clocks)();
-        let checkpoint =
-            Checkpoint::new(self.identity.origin(), self.state.tree_size(), self.tree.edge().root());
-        let note = self.identity.sign(&checkpoint, UnixTime::from_secs(wall / 1_000));
-        self.record.write(&note.to_string()).map_err(|e| StoreError::new("write the signed record", e))?;
+        let size = self.tree.edge().size();
+        let checkpoint = Checkpoint::new(self.keys.origin(), size, self.tree.edge().root());
+        let note = self.keys.sign(&checkpoint, UnixTime::from_secs(wall / 1_000));
+        let text = note.to_string();
+        self.record.write(&text).await?;
         let gathering = self.gathering(&note);
         if !gathering.is_met() {
-            // Without witnesses the database's record is part of the one write that publishes.
-            let mut signed = Batch::default();
-            schema::put_signed(&mut signed, &note.to_string());
-            self.store.write(&signed)?;
+            // Without witnesses the engine's record is part of the one write that publishes.
+            match self.engine.sign(epoch, Signing { size, note: &text }).await {
+                Ok(Moved::Moved) => (),
+                Ok(Moved::Another(heads)) => return Ok(self.follow(&heads)?),
+                Err(failed) => return self.failed(failed).await,
+            }
         }
-        let sigstore = self.identity.sigstore.sign(checkpoint.size, checkpoint.root, &self.identity.key);
+        let sigstore = self.keys.sigstore.sign(checkpoint.size, checkpoint.root, &self.keys.key);
         let published = Published::new(checkpoint, note, sigstore.to_string(), self.tree.edge().clone());
         self.signed_at = mono;
         self.candidate = Some(Candidate::new(published, gathering, mono));
@@ -204,55 +233,77 @@ impl Sequencer {
     }
 
     /// Publishes the candidate if its quorum is met, or is late and the operator wants it published anyway.
-    fn publish_if_met(&mut self) -> Result<bool, FatalError> {
+    async fn publish_if_met(&mut self, epoch: Epoch) -> Result<bool, FatalError> {
         let Some(candidate) = &self.candidate else { return Ok(false) };
         let is_met = candidate.gathering.is_met();
         let is_overdue = self.publication.rhythm.fail_open && self.is_late(candidate);
         if !is_met && !is_overdue {
             return Ok(false);
         }
-        let Some(Candidate { published, gathering, signed_at, .. }) = self.candidate.take() else {
-            return Ok(false);
-        };
+        let Some(candidate) = self.candidate.take() else { return Ok(false) };
+        let size = candidate.size();
         if !is_met {
-            let size = published.size().get();
+            let size = size.get();
             tracing::warn!(
                 size,
                 "published without the quorum: verifiers that ask for it refuse the receipts"
             );
         }
-        let mut batch = Batch::default();
-        schema::put_signed(&mut batch, &gathering.own().to_string());
-        schema::put_published(&mut batch, &gathering.note().to_string());
-        self.store.write(&batch)?;
-        metrics::published(published.size().get(), self.mono().saturating_sub(signed_at));
+        let Candidate { published, gathering, signed_at } = candidate;
+        let note = gathering.note();
+        let publishing = Publishing {
+            size,
+            note: &note.to_string(),
+            sigstore: &published.sigstore_note,
+            signed: Some(&gathering.own().to_string()),
+        };
+        match self.engine.publish(epoch, publishing).await {
+            Ok(Moved::Moved) => (),
+            Ok(Moved::Another(heads)) => return self.follow(&heads).map(|()| false).map_err(FatalError),
+            Err(failed) => {
+                // It is published again, or the lead is gone.
+                self.candidate = Some(Candidate { published, gathering, signed_at });
+                return self.failed(failed).await.map(|()| false);
+            }
+        }
+        metrics::published(size.get(), self.mono().saturating_sub(signed_at));
         self.cosigning.send_if_modified(|cosigning| cosigning.below_quorum.take().is_some());
         self.say_if_shown_below_quorum(&published.checkpoint, &gathering);
-        self.published.send_replace(Arc::new(published.with_note(gathering.note())));
+        self.published.send_replace(Arc::new(published.with_note(note)));
         self.shown = Some(gathering);
         Ok(true)
     }
 
-    fn hear(&mut self) -> Result<(), FatalError> {
+    async fn hear(&mut self) -> Result<(), FatalError> {
         let mut is_changed = false;
         for answer in self.publication.cosigners.answers() {
-            is_changed |= self.take(answer)?;
+            is_changed |= self.take(answer).await?;
         }
-        if is_changed && let Some(shown) = &self.shown {
-            // A cosignature that comes late is added while the checkpoint is current.
-            let note = shown.note();
-            let mut batch = Batch::default();
-            schema::put_published(&mut batch, &note.to_string());
-            self.store.write(&batch)?;
-            let published = self.published.borrow().with_note(note);
-            self.say_if_shown_below_quorum(&published.checkpoint, shown);
-            self.published.send_replace(Arc::new(published));
+        let (Some(epoch), true, Some(shown)) = (self.epoch, is_changed, self.shown.clone()) else {
+            return Ok(());
+        };
+        // A cosignature that comes late is added while the checkpoint is current.
+        let note = shown.note();
+        let published = self.published.borrow().with_note(note);
+        let publishing = Publishing {
+            size: published.size(),
+            note: &published.note.to_string(),
+            sigstore: &published.sigstore_note,
+            signed: None,
+        };
+        match self.engine.publish(epoch, publishing).await {
+            Ok(Moved::Moved) => (),
+            Ok(Moved::Another(heads)) => return Ok(self.follow(&heads)?),
+            // It comes with the next one, or is asked for anew.
+            Err(failed) => return self.failed(failed).await,
         }
+        self.say_if_shown_below_quorum(&published.checkpoint, &shown);
+        self.published.send_replace(Arc::new(published));
         Ok(())
     }
 
     /// Takes an answer; whether the published note gained by it.
-    pub(super) fn take(&mut self, answer: Answer) -> Result<bool, FatalError> {
+    pub(super) async fn take(&mut self, answer: Answer) -> Result<bool, FatalError> {
         let Answer { witness, size, root, named, outcome } = answer;
         if let Some(named) = named {
             self.compare_with_cosigned(&witness, named);
@@ -293,8 +344,8 @@ impl Sequencer {
                 if let Some(shown) = shown
                     && let Some(cause) = self.judge(&shown)?
                 {
-                    self.halt(&witness, &cause);
-                    self.keep_shown(&shown)?;
+                    self.halt(shows_more(&witness, &cause));
+                    self.keep_shown(&shown).await?;
                 }
                 self.fails(&witness, reason);
                 Ok(false)
@@ -328,24 +379,24 @@ impl Sequencer {
 
     /// How a checkpoint that a witness shows contradicts this log; `None` if the log did not sign it or it fits.
     pub(super) fn judge(&self, shown: &Note) -> Result<Option<String>, StoreError> {
-        let Ok(signed) = self.identity.own_checkpoint(shown) else { return Ok(None) };
+        let Ok(signed) = self.keys.own_checkpoint(shown) else { return Ok(None) };
         let (size, root) = (signed.size, signed.root);
-        if size > self.state.tree_size() {
-            return Ok(Some(format!("of {size} entries: this directory holds {}", self.state.size)));
+        let held = self.tree.edge().size();
+        if size > held {
+            return Ok(Some(format!("of {size} entries: this directory holds {held}")));
         }
-        let own = merkle::root(&stored_hashes(&*self.store, self.tree.edge()), size)?;
+        let own = merkle::root(&stored_hashes(&*self.engine, self.tree.edge()), size)?;
         Ok((own != root)
             .then(|| format!("of size {size} with the root {root}: this directory leads to {own}")))
     }
 
     /// Keeps the checkpoint, so that the next start refuses as well, even if the witness cannot be asked then.
-    pub(super) fn keep_shown(&self, shown: &Note) -> Result<(), StoreError> {
-        let written = self.record.write_shown(&shown.to_string());
-        written.map_err(|e| StoreError::new("write what the witness showed", e))
+    pub(super) async fn keep_shown(&self, shown: &Note) -> Result<(), StoreError> {
+        self.record.write_shown(&shown.to_string()).await
     }
 
-    fn halt(&mut self, witness: &str, cause: &str) {
-        let reason = format!("the witness `{witness}` shows a checkpoint that this log signed, {cause}");
+    /// Nothing is signed any more: going on would fork the log.
+    pub(super) fn halt(&mut self, reason: String) {
         tracing::error!(reason, "nothing is signed any more: going on would fork the log");
         metrics::halted();
         self.cosigning.send_modify(|cosigning| cosigning.halted = Some(reason));
@@ -397,7 +448,7 @@ impl Sequencer {
             (None, Some(shown)) => (shown.own().clone(), self.published.borrow().clone()),
             (None, None) => return,
         };
-        let view = View::new(self.store.clone(), self.tiles.clone(), published);
+        let view = View::new(self.reads.clone(), self.tiles.clone(), published);
         self.publication.cosigners.ask(Ask { note, view });
     }
 
@@ -440,25 +491,21 @@ impl Sequencer {
         });
     }
 
-    pub(super) fn gathering(&self, note: &Note) -> Gathering {
-        Gathering::new(self.publication.policy.clone(), &self.identity.keys(), note)
-    }
-
     fn has_witnesses(&self) -> bool {
         !self.publication.policy.witnesses().is_empty()
     }
+}
 
-    fn mono(&self) -> Duration {
-        (self.clocks)().1
-    }
+fn shows_more(witness: &str, cause: &str) -> String {
+    format!("the witness `{witness}` shows a checkpoint that this log signed, {cause}")
 }
 
 /// No witness at all.
 struct Nobody;
 
 impl Cosigners for Nobody {
-    fn survey(&mut self, _: Ask) -> Vec<Answer> {
-        Vec::new()
+    fn survey(&mut self, _: Ask) -> Surveying<'_> {
+        Box::pin(std::future::ready(Vec::new()))
     }
 
     fn ask(&mut self, _: Ask) {}
