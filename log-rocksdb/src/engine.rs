@@ -1,5 +1,6 @@
 //! The ports of a log over a [`Store`].
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use attestation::did::Did;
@@ -46,6 +47,8 @@ struct State {
     seen: Option<u64>,
     epoch: u64,
     is_led: bool,
+    /// Claims and envelopes that facts have not found since the last change: what is asked for is looked up once.
+    absent: HashSet<Hash>,
     failed: Option<StoreError>,
 }
 
@@ -65,8 +68,10 @@ impl<S: Store + ?Sized> Engine<S> {
             signed: store.signed()?.map(|note| (size_of(&note), note)),
             published,
             seen: store.seen()?,
-            epoch: 0,
+            // Nothing is written for a lease. So that no epoch comes again, each opening counts from its moment.
+            epoch: service::clock::wall().as_nanos() as u64,
             is_led: false,
+            absent: HashSet::new(),
             failed: None,
             written,
         };
@@ -116,12 +121,14 @@ fn size_of(note: &str) -> TreeSize {
 impl<S: Store + ?Sized> Order for Engine<S> {
     async fn sequence(&self, call: &Call<'_>) -> Result<Sequencing, Failed> {
         let mut state = self.sound().map_err(Failed::Unknown)?;
-        // Nothing was ordered since the facts were read: they still hold.
-        if call.checked.next != state.written.tree_size() {
-            let claims: Vec<Hash> = call.entries.iter().map(|proposed| proposed.entry.claim.get()).collect();
+        let claims = call.entries.iter().map(|proposed| proposed.entry.claim.get());
+        let asked: Vec<(usize, Hash)> =
+            claims.enumerate().filter(|(_, claim)| !state.absent.contains(claim)).collect();
+        if !asked.is_empty() {
+            let claims: Vec<Hash> = asked.iter().map(|(_, claim)| *claim).collect();
             let known = self.reads().indexes(&claims).map_err(Failed::Lost)?;
-            let known: Vec<(usize, LeafIndex)> =
-                known.into_iter().enumerate().filter_map(|(at, index)| Some((at, index?))).collect();
+            let known = asked.iter().zip(known).filter_map(|((at, _), index)| Some((*at, index?)));
+            let known: Vec<(usize, LeafIndex)> = known.collect();
             if !known.is_empty() {
                 return Ok(Sequencing::Known(known));
             }
@@ -152,10 +159,11 @@ impl<S: Store + ?Sized> Order for Engine<S> {
             schema::put_leaf(&mut batch, index, leaf);
             schema::put_keys(&mut batch, &Keys::of_pending(&entry.entry, entry.claim, index), index);
             if let Some((hash, envelope)) = &entry.envelope {
-                let keeps = match call.checked.next.get() == first.get() {
-                    true => proposed.keeps_envelope,
-                    false => self.store.envelope(hash).map_err(Failed::Lost)?.is_none(),
+                let is_new = || match state.absent.contains(hash) {
+                    true => Ok(true),
+                    false => self.store.envelope(hash).map(|there| there.is_none()).map_err(Failed::Lost),
                 };
+                let keeps = proposed.keeps_envelope && is_new()?;
                 if keeps {
                     schema::put_envelope(&mut batch, hash, envelope);
                 }
@@ -184,6 +192,7 @@ impl<S: Store + ?Sized> Order for Engine<S> {
         // The point of no return (docs/dev/architecture.md, "The life of an entry"). A crash before this line loses nothing
         // that was promised; after it, the next start finishes the round.
         self.write(&mut state, &batch)?;
+        state.absent.clear();
         (state.written, state.versions, state.tree) = (written, versions, Arc::new(integrated.tree));
         Ok(Sequencing::Sequenced { first, logged_at })
     }
@@ -193,8 +202,15 @@ impl<S: Store + ?Sized> Order for Engine<S> {
 impl<S: Store + ?Sized> Index for Engine<S> {
     fn facts(&self, wants: &Wants) -> Result<Facts, StoreError> {
         // Held, so that nothing is ordered meanwhile: all facts are of one moment.
-        let state = self.sound()?;
-        self.reads().facts_at(wants, state.order())
+        let mut state = self.sound()?;
+        let facts = self.reads().facts_at(wants, state.order())?;
+        let claims = wants.claims.iter().zip(facts.claims.iter().map(Option::is_none));
+        let envelopes = wants.envelopes.iter().zip(facts.envelopes.iter().map(Option::is_none));
+        if state.absent.len() > MAX_ABSENT {
+            state.absent.clear();
+        }
+        state.absent.extend(claims.chain(envelopes).filter(|(_, absent)| *absent).map(|(hash, _)| *hash));
+        Ok(facts)
     }
 
     fn claim(&self, claim: &Hash) -> Result<Option<LeafIndex>, StoreError> {
@@ -218,3 +234,6 @@ impl<S: Store + ?Sized> Index for Engine<S> {
         Ok((at, self.reads().identity_events(since, at.next)?))
     }
 }
+
+/// What facts that lead to no call may leave behind.
+const MAX_ABSENT: usize = 1 << 16;

@@ -110,7 +110,7 @@ pub enum Sequencing {
 /// [`sequence`](Self::sequence) is atomic, and durable once it has returned. It looks at, in this order: whether the order is
 /// closed; whether a claim is known, before any rule of state; whether the versions are those of the call; whether there is
 /// room. Calls that come at once are done one after the other. A claim gets one index for ever, whoever sends it, and however
-/// often: an engine may trust [`Call::checked`] that no claim is known only if nothing was ordered since.
+/// often. An engine that has answered [facts](super::Index::facts) and has ordered nothing since need not look twice.
 pub trait Order: Send + Sync + 'static {
     /// Orders entries.
     fn sequence(&self, call: &Call<'_>) -> impl Future<Output = Result<Sequencing, Failed>> + Send;

@@ -132,6 +132,7 @@ impl<S: Store + ?Sized> Engine<S> {
     /// Executes a call on the store, which is ready at once, while no other is executed.
     fn alone<T>(&self, call: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
         let mut state = self.sound().map_err(Failed::Unknown)?;
+        state.absent.clear();
         let done = log_core::port::ready(call);
         if let Err(Failed::Unknown(error)) = &done {
             state.failed = Some(error.clone());

@@ -63,6 +63,11 @@ impl RocksStore {
         linked.map_err(|e| failed("make a snapshot", &e))
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.db.path()
+    }
+
     /// Puts everything that was written into sorted files: the next start has no write-ahead log to replay.
     pub fn flush(&self) -> Result<(), StoreError> {
         let mut flush = FlushOptions::default();

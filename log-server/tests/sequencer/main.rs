@@ -1,5 +1,6 @@
 //! The sequencer on a store in memory: what it writes, signs, publishes and answers, step by step.
 
+mod apart;
 mod cosigning;
 mod evidence;
 mod identities;
@@ -15,6 +16,7 @@ use attestation::dsse::Envelope;
 use attestation::entry::{Claim, PendingEntry, Visibility};
 use attestation::statement::{Statement, Subject};
 use log_core::log_keys::LogKeys;
+use log_core::port::{FrontEngine, IntegratorEngine};
 use log_rocksdb::Engine;
 use log_server::admit::Admitted;
 use log_server::day::Spent;
@@ -87,11 +89,15 @@ fn open_accepting(
     clocks: Clocks,
     accept: Accept,
 ) -> Result<Sequencer, OpenError> {
-    let sigstore = SigstoreName { host: "example.com".into(), tree_id: 7 };
-    let identity = LogKeys { key: key(), ml_dsa: None, sigstore };
+    let identity = log_keys();
     let alone = Publication::alone(&identity);
     let engine = Arc::new(Engine::open(store)?);
     Sequencer::open(engine, identity, record, clocks, accept, alone)
+}
+
+fn log_keys() -> LogKeys {
+    let sigstore = SigstoreName { host: "example.com".into(), tree_id: 7 };
+    LogKeys { key: key(), ml_dsa: None, sigstore }
 }
 
 fn key() -> SignerKey {
@@ -100,6 +106,15 @@ fn key() -> SignerKey {
 
 fn clocks(wall: u64) -> Clocks {
     Box::new(move || (wall, Duration::ZERO))
+}
+
+/// A clock that goes on by half a second whenever it is read.
+fn clocks_that_go() -> Clocks {
+    let reads = std::sync::atomic::AtomicU64::new(0);
+    Box::new(move || {
+        let millis = 500 * reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        (START + millis, Duration::from_millis(millis))
+    })
 }
 
 fn entry(number: u64) -> Admitted {
@@ -139,6 +154,14 @@ fn round(sequencer: &mut Sequencer, numbers: &[u64]) -> (Result<(), FatalError>,
 /// The same over any entries.
 fn round_of(
     sequencer: &mut Sequencer,
+    entries: impl IntoIterator<Item = Admitted>,
+) -> (Result<(), FatalError>, Vec<Option<Sequenced>>) {
+    round_on(sequencer, entries)
+}
+
+/// The same on any engine.
+fn round_on<E: FrontEngine + IntegratorEngine>(
+    sequencer: &mut log_server::sequencer::Sequencer<E>,
     entries: impl IntoIterator<Item = Admitted>,
 ) -> (Result<(), FatalError>, Vec<Option<Sequenced>>) {
     let pool = pool(sequencer.tickets());
