@@ -73,7 +73,7 @@ fn rounds_of_any_width_are_integrated_and_published() {
 #[test]
 fn whichever_call_fails_every_entry_is_logged_once_and_told_the_truth() {
     for fault in [Fault::Lost, Fault::UnknownDone, Fault::UnknownNotDone] {
-        for at in 0..14 {
+        for at in 0..13 {
             let apart = Apart::new();
             let mut sequencer = apart.open().expect("a log");
             let before = apart.engine.calls();
