@@ -21,7 +21,9 @@ pub const ORIGIN: &str = "localhost/log";
 
 /// A log's directory, and the server on it while it runs.
 pub struct Log {
-    folder: TempDir,
+    folder: PathBuf,
+    /// Removes the folder when the log is dropped, if it is the log's own.
+    _own: Option<TempDir>,
     /// The log's key.
     pub vkey: VerifierKey,
     port: u16,
@@ -37,18 +39,29 @@ impl Log {
 
     /// As [`init`](Self::init), under another name.
     pub fn init_as(origin: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let dir = folder.path().join("log");
+        let own = tempfile::tempdir().expect("a temporary folder");
+        let mut log = Self::init_in(own.path(), origin);
+        log._own = Some(own);
+        log
+    }
+
+    /// As [`init_as`](Self::init_as), in a folder that somebody else removes.
+    pub fn init_in(folder: &Path, origin: &str) -> Self {
+        let dir = folder.join("log");
         let init = Command::new(program("log-server"))
             .args(["init", "--origin", origin, "--dir"])
             .arg(&dir)
             .output()
             .expect("log-server runs");
         assert!(init.status.success(), "init: {}", String::from_utf8_lossy(&init.stderr));
-        let vkey = String::from_utf8_lossy(&init.stdout).trim().parse().expect("init prints the vkey");
+        Self::at(folder, String::from_utf8_lossy(&init.stdout).trim().parse().expect("init prints the vkey"))
+    }
+
+    /// A log that is in this folder already, or a copy of one, with its record beside it.
+    pub fn at(folder: &Path, vkey: VerifierKey) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().timeout(Duration::from_secs(60)).build().expect("an HTTP client");
-        Self { folder, vkey, port: free_port(), server: None, http }
+        Self { folder: folder.to_owned(), _own: None, vkey, port: free_port(), server: None, http }
     }
 
     /// Makes a log and serves it.
@@ -60,12 +73,12 @@ impl Log {
 
     /// The log's directory.
     pub fn dir(&self) -> PathBuf {
-        self.folder.path().join("log")
+        self.folder.join("log")
     }
 
     /// The folder around it: also that of the signed record.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// The log's URL.

@@ -1,262 +1,46 @@
-//! A disk that fails, fills or flips bits, and programs that meet on one directory (R5, R6, R7, S17).
+//! A disk that fails or fills, and programs that meet on one directory (R2, R5, R6, S17). The trials themselves are in
+//! `torture`; here they run a few times.
+
+use torture::Plan;
+use torture::disks::{Disk, Kind};
 
 use super::*;
 
-/// What clients were promised.
-#[derive(Default)]
-struct Promised {
-    receipts: Vec<(Signed, Value)>,
-    /// Claims that were answered `committed`.
-    committed: Vec<Hash>,
-}
-
-impl Promised {
-    /// Submits until something else than a promise comes, or nothing; answers that. `prefer`: RFC 7240.
-    fn load(
-        &mut self,
-        log: &Log,
-        signer: &Signer,
-        prefer: &str,
-        mut content: impl FnMut() -> Option<Signed>,
-    ) -> Option<(u16, Value)> {
-        while let Some(signed) = content() {
-            let request = log.http().post(format!("{}/api/v1/entries", log.url())).json(&signed.published());
-            let request = request.header("prefer", prefer);
-            let response = request.send().ok()?;
-            let status = response.status().as_u16();
-            let answer: Value = response.json().ok()?;
-            match status {
-                200 => {
-                    // A receipt that does not verify is no promise kept.
-                    assert_verifies(log, signer, &signed, &answer);
-                    self.receipts.push((signed, answer));
-                }
-                202 => self.committed.push(signed.claim()),
-                _ => return Some((status, answer)),
-            }
-        }
-        None
-    }
-
-    /// Every promise is kept by the log as it is now: same index, same leaf, provable.
-    fn assert_kept(&self, log: &Log, signer: &Signer) {
-        let seen = check_log(log);
-        for (signed, promised) in &self.receipts {
-            let (status, answer) = log.json(&format!("/api/v1/claims/{}", signed.claim()));
-            assert_eq!(
-                (status, &answer["index"], &answer["leaf"]),
-                (200, &promised["index"], &promised["leaf"])
-            );
-            assert_verifies(log, signer, signed, &answer);
-            let index = promised["index"].as_u64().expect("an index") as usize;
-            assert_eq!(base64(&seen.leaves[index]), promised["leaf"].as_str().expect("a leaf"));
-        }
-        for claim in &self.committed {
-            assert_eq!(log.json(&format!("/api/v1/claims/{claim}")).0, 200, "a committed claim is published");
-        }
-    }
-}
-
-/// R6, R2, I5: the n-th sync of the writer fails, of data or of the record. The process ends at once, with an
-/// error; nothing of the round whose sync failed was acknowledged; the next start finds everything that was.
+/// R6 and R2, a few times each.
 #[test]
 fn after_a_failed_sync_the_process_ends_and_nothing_acknowledged_is_lost() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        return eprintln!("not run: failing sync: strace is not installed");
-    }
-    let mut log = Log::init();
-    let flags = ["--round-interval", "2ms", "--deadline", "30s"];
-    let signer = Signer::new(1);
-    let number = AtomicU64::new(0);
-    let next = || signer.sign(ORIGIN, &number.fetch_add(1, Ordering::Relaxed).to_be_bytes(), Public, 0);
-    let mut promised = Promised::default();
-    let mut failures = 0;
-    // Of each round: the record's file and its folder; the data, at least once. One client has one entry a
-    // round, so that its answers count the rounds; eight are a load.
-    for (call, syncs_a_round, clients, nths) in [
-        ("fsync", 2, 1, 1..=6),
-        ("fdatasync", 1, 1, 1..=9),
-        ("fsync", 2, 8, 15..=17),
-        ("fdatasync", 1, 8, 15..=17),
-    ] {
-        for nth in nths {
-            log.serve(&flags);
-            // The first round of a life syncs more than a usual one.
-            let mut warm = Some(next());
-            assert_eq!(promised.load(&log, &signer, "", || warm.take()), None);
-            let Some(_strace) = attach(log.pid(), &format!("inject={call}:error=EIO:when={nth}")) else {
-                return eprintln!("not run: failing sync: strace may not attach to a process here");
-            };
-            // Half of a load does not wait for the publication: `committed` is a promise too.
-            let client = |number: usize| {
-                let mut promised = Promised::default();
-                let prefer = if number % 2 == 1 { "respond-async" } else { "" };
-                let answer = promised.load(&log, &signer, prefer, || Some(next()));
-                assert!(answer.as_ref().is_none_or(|(status, _)| *status == 503), "{answer:?}");
-                promised
-            };
-            let heard: Vec<Promised> = std::thread::scope(|scope| {
-                let clients: Vec<_> =
-                    (0..clients).map(|number| scope.spawn(move || client(number))).collect();
-                clients.into_iter().map(|client| client.join().expect("no panic")).collect()
-            });
-            let mut code = None;
-            until("the process ends", Duration::from_secs(5), || {
-                code = log.ended();
-                code.is_some()
-            });
-            assert_eq!(code, Some(Some(70)), "{call} {nth}");
-            let rounds = heard[0].receipts.len() + heard[0].committed.len();
-            assert!(rounds <= (nth - 1) / syncs_a_round, "{call} {nth}: {rounds} rounds were acknowledged");
-            for heard in heard {
-                promised.receipts.extend(heard.receipts);
-                promised.committed.extend(heard.committed);
-            }
-            let (code, words) = fsck(&log);
-            assert_eq!(code, Some(0), "{call} {nth}: {words}");
-            failures += 1;
-        }
-    }
-    log.serve(&flags);
-    promised.assert_kept(&log, &signer);
-    assert_lives(&mut log, b"after");
-    let (receipts, committed) = (promised.receipts.len(), promised.committed.len());
-    eprintln!("R6: {failures} failures, {receipts} receipts and {committed} `committed`, 0 lost");
+    torture::syncs::fail(&Plan::of(12)).assert_clean("failing sync");
+    torture::calls::shorten(&Plan::of(1)).assert_clean("short writes");
 }
 
-/// Attaches strace to all threads of a process and waits until it has.
-fn attach(pid: u32, inject: &str) -> Option<Ends> {
-    let mut strace = Command::new("strace");
-    strace.args([
-        "-f",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=fsync,fdatasync",
-        "-e",
-        inject,
-        "-p",
-        &pid.to_string(),
-    ]);
-    let mut strace = Ends(strace.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?);
-    let mut stderr = strace.0.stderr.take()?;
-    let mut words = String::new();
-    let mut chunk = [0; 4_096];
-    while !words.contains("attached") {
-        match stderr.read(&mut chunk) {
-            Ok(count) if count > 0 => words += &String::from_utf8_lossy(&chunk[..count]),
-            _ => return None,
-        }
-    }
-    // Strace tells of each end of a thread; nobody must wait for somebody to read that.
-    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-    Some(strace)
+/// R7, a few times.
+#[test]
+fn a_flipped_bit_is_named_and_never_served() {
+    torture::flips::log(&Plan::of(60)).assert_clean("flips");
 }
 
-/// A small disk, mounted over a folder. Let go of when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(folder: &Path, bytes: u64) -> Option<Self> {
-        let size = format!("size={bytes}");
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder).output().ok()?;
-        mount.status.success().then(|| Self(folder.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
+/// R5: the disk fills up to the floor, and then without one.
+#[test]
+fn on_a_full_disk_writes_stop_with_a_word_and_nothing_acknowledged_is_lost() {
+    torture::space::tmpfs(&Plan::of(4)).assert_clean("disk full");
 }
 
 /// A log whose directory is a small disk; its signed record is beside it, on another.
-fn log_on_small_disk(bytes: u64) -> Option<(Log, SmallDisk)> {
+fn log_on_small_disk(bytes: u64) -> Option<(Log, Disk)> {
     let log = Log::init();
     let aside = log.folder().join("aside");
     fs::rename(log.dir(), &aside).expect("renamed");
     fs::create_dir(log.dir()).expect("a folder");
-    let disk = SmallDisk::mount(&log.dir(), bytes)?;
+    let disk = Disk::make(Kind::Tmpfs, &log.dir(), &aside, bytes).ok()?;
     copy_folder(&aside, &log.dir());
     Some((log, disk))
-}
-
-/// R5: the disk fills up to the floor. Writes stop with a word, reads go on, and writes go on by themselves
-/// once there is room.
-#[test]
-fn below_the_floor_of_free_space_writes_stop_and_reads_go_on() {
-    let Some((mut log, _disk)) = log_on_small_disk(160 << 20) else {
-        return eprintln!("not run: disk full: a tmpfs cannot be mounted here");
-    };
-    let signer = Signer::new(1);
-    log.serve(&["--disk-floor-bytes", "30000000"]);
-    let mut promised = Promised::default();
-    let mut few = 0..20u32;
-    let mut content = || Some(signer.sign(ORIGIN, &few.next()?.to_be_bytes(), Public, 0));
-    assert_eq!(promised.load(&log, &signer, "", &mut content), None);
-    let ballast = log.dir().join("ballast");
-    fill(&ballast, 20 << 20, &log.dir());
-    let start = Instant::now();
-    until("the log is not ready", Duration::from_secs(10), || log.get("/readyz").status().as_u16() == 503);
-    eprintln!("R5: not ready {:?} after the disk was full", start.elapsed());
-    let (status, problem) = log.submit(&signer.sign(ORIGIN, b"full", Public, 0).published());
-    assert_eq!((status, problem["type"].as_str()), (503, Some("urn:aip:problem:disk-floor")));
-    // Operators are told the same as clients.
-    let metrics = log.get("/metrics").text().expect("text");
-    for line in ["log_entries_unavailable_total{reason=\"disk-floor\"} 1", "log_disk_low 1"] {
-        assert!(metrics.contains(line), "{line}: {metrics}");
-    }
-    promised.assert_kept(&log, &signer);
-    fs::remove_file(&ballast).expect("removed");
-    until("the log is ready again", Duration::from_secs(10), || log.get("/readyz").status().as_u16() == 200);
-    assert_lives(&mut log, b"after");
-    assert_eq!(log.stop(), Some(0));
-    assert_eq!(fsck(&log).0, Some(0));
-}
-
-/// R5: the disk is full without any floor. The process ends or goes on, but nothing is acknowledged that is
-/// not there, and with room again everything that was is.
-#[test]
-fn on_a_full_disk_nothing_is_acknowledged_that_is_not_kept() {
-    let Some((mut log, _disk)) = log_on_small_disk(48 << 20) else {
-        return eprintln!("not run: disk full: a tmpfs cannot be mounted here");
-    };
-    let signer = Signer::new(1);
-    let mut promised = Promised::default();
-    let mut number = 0u32;
-    let ballast = log.dir().join("ballast");
-    for left in [3u64 << 20, 1 << 20, 300_000, 100_000, 0] {
-        log.serve(&["--disk-floor-bytes", "0", "--round-interval", "2ms"]);
-        fill(&ballast, left, &log.dir());
-        let before = promised.receipts.len();
-        let mut content = || {
-            number += 1;
-            Some(signer.sign(ORIGIN, &number.to_be_bytes(), Public, 20_000))
-        };
-        let answer = promised.load(&log, &signer, "", &mut content);
-        assert!(answer.as_ref().is_none_or(|(status, _)| *status == 503), "{answer:?}");
-        let mut code = None;
-        until("the process ends", Duration::from_secs(10), || {
-            code = log.ended();
-            code.is_some()
-        });
-        assert_eq!(code, Some(Some(70)), "with {left} bytes left");
-        eprintln!("R5: {} receipts until {left} bytes were full", promised.receipts.len() - before);
-        fs::remove_file(&ballast).expect("removed");
-        let (code, words) = fsck(&log);
-        assert_eq!(code, Some(0), "with {left} bytes left: {words}");
-    }
-    log.serve(&["--disk-floor-bytes", "0"]);
-    promised.assert_kept(&log, &signer);
-    assert_lives(&mut log, b"after");
 }
 
 /// A disk that takes nothing when the log is started: full, or read-only. That may pass, and the unit starts the log again
 /// (exit code 70); it is not the refusal that waits for a person (2). With room again the log is as it was.
 #[test]
 fn a_start_on_a_disk_that_takes_nothing_is_to_be_tried_again() {
-    let Some((mut log, _disk)) = log_on_small_disk(48 << 20) else {
+    let Some((mut log, disk)) = log_on_small_disk(48 << 20) else {
         return eprintln!("not run: disk full: a tmpfs cannot be mounted here");
     };
     let signer = Signer::new(1);
@@ -264,7 +48,7 @@ fn a_start_on_a_disk_that_takes_nothing_is_to_be_tried_again() {
     assert_eq!(log.submit(&signer.sign(ORIGIN, b"one", Public, 0).published()).0, 200);
     log.kill();
     let ballast = log.dir().join("ballast");
-    fill(&ballast, 0, &log.dir());
+    disk.fill(&ballast, 0);
     let full = log.serve_refused(&["--disk-floor-bytes", "0"]);
     fs::remove_file(&ballast).expect("removed");
     let remount = |how: &str| {
@@ -342,18 +126,6 @@ fn what_can_be_read_again_is_read_again() {
     until("the policy is shown", Duration::from_secs(10), || shown(&log) == good);
     assert_eq!(submit(&log), 200);
     assert_eq!(log.stop(), Some(0));
-}
-
-/// Fills a disk until about `left` bytes are free.
-fn fill(ballast: &Path, left: u64, disk: &Path) {
-    let mut file = fs::File::create(ballast).expect("a file");
-    let free = || {
-        let output = Command::new("stat").args(["-f", "-c", "%a %S"]).arg(disk).output().expect("stat runs");
-        let text = String::from_utf8(output.stdout).expect("numbers");
-        text.split_whitespace().map(|number| number.parse::<u64>().expect("a number")).product::<u64>()
-    };
-    let bytes = vec![0; free().saturating_sub(left) as usize];
-    let _ = file.write_all(&bytes);
 }
 
 /// R10: a copy of a directory with the same record of what was signed: the second server is refused.

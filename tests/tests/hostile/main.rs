@@ -6,22 +6,19 @@
 mod bytes;
 mod clients;
 mod disk;
-mod flips;
 mod mail;
 mod shares;
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use attestation::dsse::Envelope;
 use attestation::entry::PendingEntry;
-use attestation::entry::Visibility::{Private, Public};
+use attestation::entry::Visibility::Public;
 use attestation::receipt::{Signers, Verdict, VerifyPolicy};
 use serde_json::{Value, json};
 use testkit::attack::connect_from;

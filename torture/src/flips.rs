@@ -1,23 +1,33 @@
 //! R7: one bit flips in one file of a log's directory, or in its record, many times over.
 
-use testkit::flips::{Flip, Table, count};
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
 
-use super::*;
+use attestation::entry::Visibility::{Private, Public};
+use serde_json::Value;
+use testkit::flips::{Flip, Table};
+use testkit::log::{Log, ORIGIN, copy_folder};
+use testkit::program;
+use testkit::signer::Signer;
 
-/// What a flip comes to. Everything else fails the test.
+use crate::frame::{Findings, Outcome, Plan, count};
+
+/// What a flip comes to. Everything else is a violation.
 const HARMLESS: &str = "harmless";
 const TOLD: &str = "told at the start";
 const NAMED: &str = "named";
 const SALVAGED: &str = "named, refused, salvaged";
 const REFUSED: &str = "named, refused";
+const VIOLATION: &str = "violation";
 
 /// Whatever a flip changes is named, by `fsck` and by a start that is refused, and nothing of it is served, signed or
 /// lost without a word: a start that is not refused serves what was served before, byte for byte, or 500. What is refused
-/// for the database's sake is salvaged whole, or it is said what is missing. `LOG_FLIPS=10000` is the full run.
-#[test]
-fn a_flipped_bit_is_named_and_never_served() {
-    let flips = count("LOG_FLIPS", 200);
-    // Of damaged mail the log takes no notice, which is tried in `relay/damage.rs`: here nothing of it is flipped.
+/// for the database's sake is salvaged whole, or it is said what is missing. The plan's count is that of flips.
+pub fn log(plan: &Plan) -> Outcome {
+    // Of damaged mail the log takes no notice, which `relay/damage.rs` tries: here nothing of it is flipped.
     let mut log = Log::start(&["--messages", "false"]);
     let signer = Signer::new(1);
     let submit = |log: &Log, numbers: std::ops::Range<u32>| {
@@ -39,40 +49,55 @@ fn a_flipped_bit_is_named_and_never_served() {
     let good = tempfile::tempdir().expect("a temporary folder");
     copy_folder(&log.dir(), &good.path().join("log"));
     fs::copy(log.folder().join("log.signed"), good.path().join("log.signed")).expect("a copy");
-    let flips = Flip::choose(good.path(), flips, 11);
-    let table = std::sync::Mutex::new(Table::default());
-    let (truth, paths, table_of) = (&truth, &paths[..], &table);
+    let flips = Flip::choose(good.path(), plan.count as usize, plan.seed);
+    let (table, findings) = (Mutex::new(Table::default()), Findings::default());
     std::thread::scope(|scope| {
         for flips in flips.chunks(flips.len().div_ceil(WORKERS)) {
-            let good = good.path();
+            let (good, table, findings, paths, truth) = (good.path(), &table, &findings, &paths[..], &truth);
             scope.spawn(move || {
-                let mut log = Log::init();
                 for flip in flips {
+                    let mut log = Log::init();
                     fs::remove_dir_all(log.dir()).expect("removed");
                     testkit::flips::copy_folder(good, log.folder());
                     flip.apply(log.folder());
-                    let outcome = outcome(&mut log, flip, paths, truth);
-                    table_of.lock().expect("no panic").add(flip, outcome);
+                    let outcome = outcome(&mut log, flip, paths, truth).unwrap_or_else(|what| {
+                        let at = flip.file.display();
+                        findings.require(false, || {
+                            format!("bit {} of byte {} of {at}: {what}", flip.bit, flip.byte)
+                        });
+                        VIOLATION
+                    });
+                    table.lock().expect("no panic").add(flip, outcome);
                 }
             });
         }
     });
     let table = table.into_inner().expect("no panic");
-    println!("R7: {} flips\n{table}", flips.len());
-    assert!(table.total(HARMLESS) < flips.len() / 2, "a check that finds nothing");
+    eprintln!("{table}");
+    let harmless = table.total(HARMLESS);
+    findings.require(harmless < flips.len() / 2, || format!("{harmless} flips changed nothing"));
+    let of = |outcome: &str| format!("{} {outcome}", count(table.total(outcome) as u64));
+    let outcomes = [HARMLESS, TOLD, NAMED, REFUSED, SALVAGED].map(of).join("; ");
+    findings.into_outcome(format!("{} flips: {outcomes}", count(plan.count)))
 }
 
 /// Logs that are flipped at a time.
 const WORKERS: usize = 2;
 
-fn outcome(log: &mut Log, flip: &Flip, paths: &[String], truth: &HashMap<&str, Vec<u8>>) -> &'static str {
-    let what = format!("bit {} of byte {} of {}", flip.bit, flip.byte, flip.file.display());
-    let (code, words) = fsck(log);
-    assert!(matches!(code, Some(0..=2)), "{what}: {words}");
-    assert!(
-        code == Some(0) || words.starts_with("error: ") || words.contains("\nerror: "),
-        "{what}: {words}"
-    );
+/// What one flip came to, or the rule that was broken.
+fn outcome(
+    log: &mut Log,
+    flip: &Flip,
+    paths: &[String],
+    truth: &HashMap<&str, Vec<u8>>,
+) -> Result<&'static str, String> {
+    let must = |holds: bool, otherwise: String| if holds { Ok(()) } else { Err(otherwise) };
+    let fsck = log.fsck();
+    let code = fsck.status.code();
+    let words = String::from_utf8_lossy(&[fsck.stdout, fsck.stderr].concat()).into_owned();
+    must(matches!(code, Some(0..=2)), format!("fsck ended with {code:?}: {words}"))?;
+    let is_error = words.starts_with("error: ") || words.contains("\nerror: ");
+    must(code == Some(0) || is_error, format!("fsck says no error: {words}"))?;
     let is_told = code == Some(0) && words.contains("hint: `");
     let before = (code == Some(1)).then(|| files(&log.dir().join("db")));
     let refusal = match log.try_serve(&[], &[]) {
@@ -81,55 +106,54 @@ fn outcome(log: &mut Log, flip: &Flip, paths: &[String], truth: &HashMap<&str, V
                 let response = log.get(path);
                 let status = response.status().as_u16();
                 if status == 500 {
-                    assert_eq!(code, Some(1), "{what}: fsck finds nothing, but {path} cannot be read");
+                    must(code == Some(1), format!("fsck finds nothing, but {path} cannot be read"))?;
                     continue;
                 }
                 // A policy is what its file says, and that the file is another is told.
-                let is_as_it_was = response.bytes().expect("a body") == truth[path.as_str()];
-                assert!(status == 200 && (is_as_it_was || (is_told && path == "/policy")), "{what}: {path}");
+                let is_as_it_was = response.bytes().is_ok_and(|bytes| bytes == truth[path.as_str()]);
+                let is_right = status == 200 && (is_as_it_was || (is_told && path == "/policy"));
+                must(is_right, format!("{path} is served, and is not what it was: {status}"))?;
             }
             log.kill();
-            return match code {
+            return Ok(match code {
                 Some(0) if is_told => TOLD,
                 Some(0) => HARMLESS,
                 _ => NAMED,
-            };
+            });
         }
         Err(refusal) => refusal,
     };
-    assert!(refusal.contains("error: "), "{what}: {refusal}");
-    assert_ne!(code, Some(0), "{what}: fsck finds nothing, but serve says {refusal}");
+    must(refusal.contains("error: "), format!("it does not start, and says no error: {refusal}"))?;
+    must(code != Some(0), format!("fsck finds nothing, but serve says {refusal}"))?;
     if let Some(before) = before {
-        assert!(files(&log.dir().join("db")) == before, "{what}: a refused start changes nothing");
+        must(files(&log.dir().join("db")) == before, "a refused start changed the database".into())?;
     }
     if !flip.file.starts_with("log/db") {
-        return REFUSED;
+        return Ok(REFUSED);
     }
     let salvage = Command::new(program("log-server")).args(["salvage", "--dir"]).arg(log.dir()).output();
     let salvage = salvage.expect("log-server runs");
     let words = String::from_utf8_lossy(&salvage.stderr).into_owned();
     if !salvage.status.success() {
-        assert!(words.starts_with("error: ") && words.contains("hint: "), "{what}: {words}");
-        return REFUSED;
+        let is_said = words.starts_with("error: ") && words.contains("hint: ");
+        return must(is_said, format!("salvage: {words}")).map(|()| REFUSED);
     }
-    log.serve(&[]);
+    log.try_serve(&[], &[]).map_err(|words| format!("after salvage: {words}"))?;
     for path in paths {
         let response = log.get(path);
         let is_lost = response.status().as_u16() == 404 && path.contains("/envelopes/");
         // The notes may be signed anew; of envelopes that are lost it is told.
         let is_as_it_was =
             path == "/checkpoint" || response.bytes().is_ok_and(|bytes| bytes == truth[path.as_str()]);
-        assert!(
-            is_as_it_was || (is_lost && words.contains("envelopes are not here")),
-            "{what}: {path} after {words}"
-        );
+        let is_right = is_as_it_was || (is_lost && words.contains("envelopes are not here"));
+        must(is_right, format!("{path} after {words}"))?;
     }
     log.kill();
-    SALVAGED
+    Ok(SALVAGED)
 }
 
 /// Every file of a folder.
-fn files(folder: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.map(|path| (path.clone(), fs::read(path).expect("a file"))).collect()
 }
