@@ -21,7 +21,7 @@ use crate::init::{make_directory, make_store};
 use crate::replay::{Replay, check_beginning, check_tiles, contradiction};
 use crate::sequencer::opening::signed_before;
 use crate::sequencer::{Engine, OpenError};
-use crate::signed_record::SignedRecord;
+use crate::signed_record::{Held, SignedRecord};
 use crate::sigstore_note::SigstoreName;
 use crate::source::{self, Opened, Source, open_checkpoint};
 use crate::store::schema::{self, Read as _};
@@ -50,9 +50,11 @@ pub struct Args {
 
 /// Recovers the directory and says what is in it.
 pub fn run(args: &Args) -> Result<String, Failure> {
-    if let Some(key) = &args.key {
-        make_anew(args, key)?;
-    }
+    // Until everything is back.
+    let _held = match &args.key {
+        Some(key) => make_anew(args, key)?,
+        None => None,
+    };
     let directory = Directory::lock(&args.dir)?;
     let file = directory.settings()?;
     let identity = directory.identity(&file)?;
@@ -107,12 +109,13 @@ pub fn run(args: &Args) -> Result<String, Failure> {
 
 /// Makes the directory with an empty tree. The record of what was signed, which must be there, keeps it from
 /// being served before everything is back.
-fn make_anew(args: &Args, key: &Path) -> Result<(), Failure> {
+fn make_anew(args: &Args, key: &Path) -> Result<Option<Held>, Failure> {
     let key = key_file::read(key)?;
     if key.verifier().key().key_type() != KeyType::Ed25519 {
         return Err(Failure::new("the log's key is the one of `log.skey`: Ed25519"));
     }
     let record = args.signed_record.clone().unwrap_or_else(|| default_signed_record(&args.dir));
+    let held = SignedRecord::hold_for(&record, &args.dir)?;
     let note = SignedRecord::open(&record).and_then(|record| record.read());
     let note = note.map_err(|e| no_record(&record, e))?;
     open_checkpoint(note.as_bytes(), key.verifier()).map_err(|e| {
@@ -130,7 +133,7 @@ fn make_anew(args: &Args, key: &Path) -> Result<(), Failure> {
         "hint: policy and settings are those that `init` writes: put yours back into `{}` before the log is served",
         args.dir.display()
     );
-    Ok(())
+    Ok(held)
 }
 
 fn no_record(path: &Path, cause: io::Error) -> Failure {

@@ -69,6 +69,8 @@ pub fn run(args: &Args) -> Result<String, Failure> {
     }
     let file = read_settings(from)?;
     let record_path = args.signed_record.clone().unwrap_or_else(|| file.settings.signed_record_path(dir));
+    // Until the directory is in its place.
+    let _held = SignedRecord::hold_for(&record_path, dir)?;
     let partial = dir.with_added_extension("partial");
     make_partial(&partial).map_err(|e| left_over(e.kind(), cannot(&partial, e)))?;
     let made = copy(from, &partial, &args.keys).and_then(|()| {

@@ -76,6 +76,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let policy = Arc::new(policy);
     let record_path = settings.signed_record_path(&args.dir);
     let record = SignedRecord::take(&record_path).map_err(|e| no_record(&record_path, e))?;
+    let held = record.held();
     let accept = Accept { clock: settings.accept_clock, older_record: args.accept_older_record };
     let store = directory.store(|store| {
         let engine = Engine::open(store.clone()).map_err(|e| cannot_open(&args.dir, e))?;
@@ -108,7 +109,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let limits =
         settings.connection_limits(|wanted| connections::that_fit(wanted, rocks::files() + OTHER_FILES));
     let state = store.tree_state().ok().flatten();
-    let flushed = store.clone();
+    let flushed = store;
     let (day, day_bytes) = state.map_or((0, 0), |state| (state.day, state.day_bytes));
     let app = Arc::new(App {
         origin: file.origin,
@@ -162,6 +163,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     drop(flushed);
     drop(directory);
+    // Last: a directory that is made at this path meanwhile would be written to.
+    drop(held);
     Ok(())
 }
 

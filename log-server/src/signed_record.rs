@@ -10,11 +10,14 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use log_core::StoreError;
 use log_core::port::Record;
 use service::durable;
 
+use crate::Failure;
+use crate::config::default_signed_record;
 use crate::store::of_disk;
 
 /// The file.
@@ -22,7 +25,13 @@ use crate::store::of_disk;
 pub struct SignedRecord {
     path: PathBuf,
     /// The process that signs holds it until it ends.
-    _lock: Option<File>,
+    lock: Option<Arc<File>>,
+}
+
+/// Keeps other processes from signing with a record, and from making a directory where one that signs may still write.
+#[derive(Debug)]
+pub struct Held {
+    _lock: Option<Arc<File>>,
 }
 
 impl SignedRecord {
@@ -30,13 +39,13 @@ impl SignedRecord {
     pub fn create(path: &Path, note: &str) -> io::Result<Self> {
         durable::write_new(path, note.as_bytes(), 0o644)?;
         durable::sync_folder(path)?;
-        Ok(Self { path: path.to_owned(), _lock: None })
+        Ok(Self { path: path.to_owned(), lock: None })
     }
 
     /// The file that `init` made. A missing one is an error: nobody knows what was signed.
     pub fn open(path: &Path) -> io::Result<Self> {
         File::open(path)?;
-        Ok(Self { path: path.to_owned(), _lock: None })
+        Ok(Self { path: path.to_owned(), lock: None })
     }
 
     /// As [`open`](Self::open), for the process that signs. A second one, on a copy of the directory, gets
@@ -47,7 +56,37 @@ impl SignedRecord {
         let lock = path.with_added_extension("lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(lock)?;
         lock.try_lock()?;
-        Ok(Self { _lock: Some(lock), ..record })
+        Ok(Self { lock: Some(Arc::new(lock)), ..record })
+    }
+
+    /// For a command that makes the directory `dir`, whose record is this one: while a process still signs with the record,
+    /// the log that was at this path before may still write to it. `None` if there is no record, or if it lies elsewhere: it
+    /// may then be that of a log that runs.
+    pub fn hold_for(path: &Path, dir: &Path) -> Result<Option<Held>, Failure> {
+        if path != default_signed_record(dir) {
+            return Ok(None);
+        }
+        match Self::take(path) {
+            Ok(record) => Ok(Some(record.held())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                let fact = format!("another process signs with the record `{}`", path.display());
+                Err(Failure::new(fact).hint(format!(
+                    "the log that was at `{}` is still stopping, or runs: what it writes would go into the new directory. Try \
+                     again when its process has ended",
+                    dir.display()
+                )))
+            }
+            Err(e) => {
+                let fact = format!("the record of what was signed, `{}`, cannot be locked", path.display());
+                Err(Failure::new(fact).caused_by(e))
+            }
+        }
+    }
+
+    /// The lock that was taken, for whoever keeps it longer than the record.
+    pub fn held(&self) -> Held {
+        Held { _lock: self.lock.clone() }
     }
 
     /// The last signed checkpoint, a signed note.

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 use attestation::entry::Visibility::Public;
+use log_server::signed_record::SignedRecord;
 use log_server::store::rocks::RocksStore;
 use log_server::store::schema::{Read as _, StoredEnvelope, TreeState};
 use serde_json::Value;
@@ -669,4 +671,43 @@ fn a_stray_envelope_is_named() {
     let words = String::from_utf8_lossy(&fsck.stderr).into_owned();
     assert_eq!(fsck.status.code(), Some(1), "{words}");
     assert!(words.contains(&format!("envelope {}: no entry published it", stray.hash())), "{words}");
+}
+
+/// A log that is still stopping writes to the paths that it has open: nothing takes its place before it has closed them.
+#[test]
+fn a_directory_is_made_only_when_nobody_writes_to_its_place() {
+    let mut log = Log::start(UNLIMITED);
+    submit(&log, &Signer::new(1), 0..10);
+    let to = log.folder().join("backup");
+    backup(&log, &to);
+    let record = log.folder().join("log.signed");
+    let key = key_copy(&log);
+    let restored = log.folder().join("log.moved");
+    log.signal("TERM");
+    let until = Instant::now() + Duration::from_secs(60);
+    let held = loop {
+        match SignedRecord::take(&record) {
+            Ok(record) => break record,
+            Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock, "{e}"),
+        }
+        assert!(Instant::now() < until, "the record is free once the log has stopped");
+    };
+    drop(RocksStore::open(&log.dir().join("db")).expect("whoever has the record finds the store closed"));
+    log.stop();
+    // Now this process is the one that is still stopping.
+    fs::rename(log.dir(), &restored).expect("moved");
+    let restore: [(&str, &Path); 3] = [("--from", &to), ("--dir", &log.dir()), ("--key", &key)];
+    let mut recover = log_server("recover", &[("--dir", &log.dir()), ("--key", &key)]);
+    recover.arg("--from").arg(&to);
+    for command in [log_server("restore", &restore), recover] {
+        let (code, _, words) = said(command);
+        assert_eq!(code, Some(2), "{words}");
+        assert!(words.contains("another process signs with the record"), "{words}");
+        assert!(!log.dir().exists() && !log.folder().join("log.partial").exists(), "nothing was made");
+    }
+    drop(held);
+    done(log_server("restore", &restore));
+    log.serve(UNLIMITED);
+    assert_eq!(log.stop(), Some(0));
+    assert_whole(&log);
 }
