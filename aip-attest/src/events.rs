@@ -25,9 +25,9 @@ use tlog::policy::PolicyError;
 use tlog::proof::TlogProof;
 use tlog::{LeafIndex, TreeSize, UnixTime};
 
-use crate::asking::Contact;
 use crate::client::{Answer, ClientError, LoggedAnswer, Problem};
 use crate::clock;
+use crate::contact::Contact;
 use crate::keyfile::OwnIdentity;
 use crate::keyfile::logs::{KeptLog, KeptLogs};
 use crate::keyfile::next::Next;

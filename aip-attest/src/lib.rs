@@ -31,7 +31,7 @@
 //!   word::whole_log  all entries of a log, read and verified
 //!   word::asserted  is what a log asserted what its entries say?
 //!   word::said      what a DID says of another, to take it back
-//!   asking          a log that is asked: which, judged by what, for how long
+//!   contact         a log that is dealt with: which, judged by what, for how long
 //!   patience        trying again until a deadline
 //!   client          HTTP, the only sockets
 //! ```
@@ -42,12 +42,12 @@
 
 mod aip_manifest;
 mod artifact;
-mod asking;
 mod bounded_file;
 mod ci_env;
 mod client;
 mod clock;
 mod commands;
+mod contact;
 mod durable;
 mod environment;
 mod events;

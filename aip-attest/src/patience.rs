@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::ClientError;
+use crate::client::{Client, ClientError};
 use crate::report::{Console, Failure, Result};
 
 /// What is left of a caller's patience.
@@ -79,6 +79,33 @@ impl Patience {
         thread::sleep(pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Instant::now() + SHORTEST_TRY < self.deadline
+    }
+}
+
+/// A place that is asked, as long as there is patience.
+pub(crate) struct Asking<'a> {
+    /// The place.
+    pub client: &'a Client,
+    /// How long.
+    pub patience: Patience,
+    /// Who is told.
+    pub console: &'a mut Console,
+}
+
+impl<'a> Asking<'a> {
+    /// Begins to ask, until `deadline`.
+    pub(crate) fn new(client: &'a Client, deadline: Instant, console: &'a mut Console) -> Self {
+        Self { client, patience: Patience::until(deadline), console }
+    }
+
+    /// Asks until there is an answer, a refusal, or no time left.
+    pub(crate) fn ask<T>(&mut self, ask: impl Fn(&Client) -> Result<T, ClientError>) -> Result<T> {
+        self.patience.ask(self.console, || ask(self.client))
+    }
+
+    /// Waits before the next try; false if the deadline comes first.
+    pub(crate) fn pause(&mut self, at_least: Option<Duration>, why: &str) -> bool {
+        self.patience.pause(at_least, self.console, why)
     }
 }
 

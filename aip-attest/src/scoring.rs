@@ -20,7 +20,7 @@ use tlog::{LeafIndex, UnixTime};
 use trust::picture::{DrawnFrom, Picture};
 use trust::{self, Graph, JudgeError, MemoryLedger, Params, ParamsError, Ppm, ScopeQuery, Verdict};
 
-use crate::asking::Inquiry;
+use crate::contact::Inquiry;
 use crate::environment;
 use crate::keyfile;
 use crate::policy_file::pins::Pins;

@@ -11,7 +11,7 @@ use attestation::statement::{MAX_SUBJECTS, Predicate, Statement, StatementError,
 use tlog::Hash;
 
 use crate::artifact::Hashed;
-use crate::asking::Contact;
+use crate::contact::Contact;
 use crate::events;
 use crate::keyfile::OwnIdentity;
 use crate::policy_file::pins::Pins;

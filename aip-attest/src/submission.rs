@@ -21,8 +21,8 @@ use tlog::key::VerifierKey;
 use tlog::policy::{Policy, PolicyError, Witness};
 use tlog::proof::TlogProof;
 
-use crate::asking::Contact;
 use crate::client::{Answer, ClientError, LoggedAnswer, Problem, ProvedLeaf};
+use crate::contact::Contact;
 use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::receipt_file::{self, Place};

@@ -5,9 +5,9 @@ use std::time::Instant;
 use tlog::Hash;
 use tlog::note::Note;
 
-use crate::asking::Asking;
 use crate::client::{Client, Token, normal_url};
 use crate::environment;
+use crate::patience::Asking;
 use crate::policy_file::pins::{Pin, Pins};
 use crate::policy_file::{self, PolicyFile, PolicySource};
 use crate::report::{Console, Failure, Result, printable};

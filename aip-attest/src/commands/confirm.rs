@@ -8,7 +8,7 @@ use tlog::{Hash, LeafIndex};
 use super::fetch::{self, Found};
 use super::log_args::LogArgs;
 use crate::artifact::{self, Aside, Wanted};
-use crate::asking::Contact;
+use crate::contact::Contact;
 use crate::events::Session;
 use crate::keyfile;
 use crate::report::{Console, Exit, Failure, Result};

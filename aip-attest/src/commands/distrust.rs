@@ -1,8 +1,7 @@
-use attestation::Did;
-use attestation::event::{Scope, TrustEvent};
+use attestation::event::TrustEvent;
 
 use super::log_args::HomeArgs;
-use super::vouch::{new_id, scope};
+use super::vouch::{AboutArgs, new_id};
 use crate::clock;
 use crate::keyfile;
 use crate::report::{Console, Exit, Result};
@@ -13,13 +12,8 @@ use crate::report::{Console, Exit, Result};
 /// strangers cannot talk a score down.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Whom
-    #[arg(value_name = "DID")]
-    did: Did,
-
-    /// For what: GENERAL, CODE_SIGNING, FINANCIAL, INFORMATION, IDENTITY
-    #[arg(long, default_value = "CODE_SIGNING", value_parser = scope)]
-    scope: Scope,
+    #[command(flatten)]
+    about: AboutArgs,
 
     #[command(flatten)]
     home: HomeArgs,
@@ -27,8 +21,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let identity = keyfile::load(console)?;
-    let event = TrustEvent::Distrust { id: new_id()?, issued_at: clock::now_millis(), scope: args.scope };
-    let logged = args.home.open_for(&identity, console)?.say(&identity, args.did, event, console)?;
+    let event =
+        TrustEvent::Distrust { id: new_id()?, issued_at: clock::now_millis(), scope: args.about.scope };
+    let logged = args.home.open_for(&identity, console)?.say(&identity, args.about.did, event, console)?;
     args.home.log.print(&logged, console);
     Ok(Exit::Yes)
 }

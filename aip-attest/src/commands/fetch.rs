@@ -12,8 +12,8 @@ use tlog::Hash;
 use tlog::key::Ed25519PublicKey;
 
 use crate::artifact::{self, Excludes, Hashed, Wanted};
-use crate::asking::{Contact, Inquiry};
 use crate::clock;
+use crate::contact::{Contact, Inquiry};
 use crate::policy_file;
 use crate::policy_file::pins::Pins;
 use crate::predicate;

@@ -1,8 +1,7 @@
-use attestation::Did;
-use attestation::event::{Scope, TrustEvent};
+use attestation::event::TrustEvent;
 
 use super::log_args::HomeArgs;
-use super::vouch::{new_id, scope};
+use super::vouch::{AboutArgs, new_id};
 use crate::clock;
 use crate::keyfile;
 use crate::report::{Console, Exit, Failure, Result};
@@ -14,13 +13,8 @@ use crate::word::said::Said;
 /// nothing is logged, and the exit code is 2; what stands in other scopes is named.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Whom
-    #[arg(value_name = "DID")]
-    did: Did,
-
-    /// For what: GENERAL, CODE_SIGNING, FINANCIAL, INFORMATION, IDENTITY
-    #[arg(long, default_value = "CODE_SIGNING", value_parser = scope)]
-    scope: Scope,
+    #[command(flatten)]
+    about: AboutArgs,
 
     #[command(flatten)]
     home: HomeArgs,
@@ -29,14 +23,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let identity = keyfile::load(console)?;
     let session = args.home.open_for(&identity, console)?;
-    let said = session.said(identity.did, args.did, console)?;
-    if !said.stands(args.scope) {
+    let said = session.said(identity.did, args.about.did, console)?;
+    if !said.stands(args.about.scope) {
         return Err(nothing(&args, &said, session.origin()));
     }
-    let event = TrustEvent::Revocation { id: new_id()?, issued_at: clock::now_millis(), scope: args.scope };
-    let logged = session.say(&identity, args.did, event, console)?;
+    let event =
+        TrustEvent::Revocation { id: new_id()?, issued_at: clock::now_millis(), scope: args.about.scope };
+    let logged = session.say(&identity, args.about.did, event, console)?;
     args.home.log.print(&logged, console);
-    for (scope, word) in said.elsewhere(args.scope) {
+    for (scope, word) in said.elsewhere(args.about.scope) {
         console.warn(format!("{word} in {scope} as before: `--scope {scope}` takes that back"));
     }
     Ok(Exit::Yes)
@@ -44,7 +39,7 @@ pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
 
 /// Why there is nothing to take back.
 fn nothing(args: &Args, said: &Said, origin: &str) -> Failure {
-    let (did, scope) = (args.did, args.scope);
+    let (did, scope) = (args.about.did, args.about.scope);
     let failure = Failure::new(format!("nothing that you said of {did} stands in {scope}"))
         .because(format!("so says the log `{origin}`"));
     let failure = match said.over(scope) {

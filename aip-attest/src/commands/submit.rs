@@ -9,7 +9,7 @@ use attestation::receipt::{Receipt, State};
 use serde_json::json;
 
 use crate::artifact::{self, receipts};
-use crate::asking::Contact;
+use crate::contact::Contact;
 use crate::events;
 use crate::keyfile::{self, OwnIdentity};
 use crate::policy_file;

@@ -9,8 +9,8 @@ use ::trust::{Params, Ppm, Verdict};
 use attestation::Did;
 use attestation::entry::LogTime;
 
-use crate::asking::Contact;
 use crate::clock;
+use crate::contact::Contact;
 use crate::durable::{self, Readers};
 use crate::policy_file::trust::{Stated, Trust};
 use crate::policy_file::{self, PolicyFile, PolicySource, pins::Pins};

@@ -18,13 +18,8 @@ use crate::report::{Console, Exit, Failure, Result};
 /// have unless it was asked for: a stolen one should vouch for nobody.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Whom
-    #[arg(value_name = "DID")]
-    did: Did,
-
-    /// For what: GENERAL, CODE_SIGNING, FINANCIAL, INFORMATION, IDENTITY
-    #[arg(long, default_value = "CODE_SIGNING", value_parser = scope)]
-    scope: Scope,
+    #[command(flatten)]
+    about: AboutArgs,
 
     /// How much: ULTIMATE, STRONG, MODERATE, WEAK
     #[arg(long, default_value = "STRONG", value_parser = level)]
@@ -46,20 +41,32 @@ pub(crate) struct Args {
     log: LogArgs,
 }
 
+/// Of whom something is said, and for what.
+#[derive(clap::Args)]
+pub(super) struct AboutArgs {
+    /// Whom
+    #[arg(value_name = "DID")]
+    pub(super) did: Did,
+
+    /// For what: GENERAL, CODE_SIGNING, FINANCIAL, INFORMATION, IDENTITY
+    #[arg(long, default_value = "CODE_SIGNING", value_parser = scope)]
+    pub(super) scope: Scope,
+}
+
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let identity = keyfile::load(console)?;
     let issued_at = clock::now_millis();
     let event = TrustEvent::Vouch {
         id: new_id()?,
         issued_at,
-        scope: args.scope,
+        scope: args.about.scope,
         level: args.level,
         depth: Some(if args.no_delegate { 0 } else { args.depth }),
         expires_at: after(issued_at, args.expires)?,
     };
     let session = args.log.open(console)?;
-    let subject = session.known(args.did, console)?;
-    let logged = session.say(&identity, args.did, event, console)?;
+    let subject = session.known(args.about.did, console)?;
+    let logged = session.say(&identity, args.about.did, event, console)?;
     args.log.print(&logged, console);
     if let Some(why) = worthless(&subject) {
         console.warn(why);
@@ -101,7 +108,7 @@ pub(super) fn new_id() -> Result<StatementId> {
     Ok(StatementId(*keyfile::random()?))
 }
 
-pub(super) fn scope(text: &str) -> Result<Scope, String> {
+fn scope(text: &str) -> Result<Scope, String> {
     Scope::parse(text).ok_or_else(|| one_of(Scope::ALL.iter().map(|scope| scope.name())))
 }
 

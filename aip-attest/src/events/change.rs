@@ -13,7 +13,7 @@ use attestation::event::{Event, PendingEvent};
 use tlog::LeafIndex;
 
 use super::{Known, Logged, Sent, Session, home, known, send};
-use crate::asking::Contact;
+use crate::contact::Contact;
 use crate::keyfile::OwnIdentity;
 use crate::keyfile::lock::Lock;
 use crate::keyfile::logs::KeptLog;

@@ -14,8 +14,8 @@ use tlog::UnixTime;
 use tlog::checkpoint::Checkpoint;
 use tlog::key::Ed25519PublicKey;
 
-use crate::asking::Contact;
 use crate::clock;
+use crate::contact::Contact;
 use crate::patience::Patience;
 use crate::policy_file::pins::Pins;
 use crate::policy_file::{self, PolicySource};

@@ -16,8 +16,8 @@ use tlog::merkle::inclusion;
 use tlog::policy::Policy;
 use tlog::tile::TileHashReader;
 
-use crate::asking::Inquiry;
 use crate::clock;
+use crate::contact::Inquiry;
 use crate::policy_file::findings;
 use crate::policy_file::pins::{Pin, Seen};
 use crate::report::{Failure, Result};

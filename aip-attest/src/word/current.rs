@@ -18,9 +18,10 @@ use tlog::note::Note;
 use tlog::policy::{Cosigned, Policy, PolicyError};
 use tlog::tile::TileHashReader;
 
-use crate::asking::{Asking, Inquiry};
 use crate::client::Client;
 use crate::clock;
+use crate::contact::Inquiry;
+use crate::patience::Asking;
 use crate::policy_file::findings;
 use crate::policy_file::pins::{Pin, Seen};
 use crate::report::{Failure, Result};

@@ -4,8 +4,8 @@ use attestation::api::EvidenceQuery;
 use attestation::evidence::{Evidence, EvidenceError, Proven};
 use tlog::policy::PolicyError;
 
-use crate::asking::Inquiry;
 use crate::clock;
+use crate::contact::Inquiry;
 use crate::policy_file::pins::Seen;
 use crate::report::{Failure, Result};
 use crate::word::current::{self, Shown};

@@ -20,9 +20,9 @@ use tlog::reader::{SignedTree, Want};
 use tlog::tile::TILE_WIDTH;
 use tlog::{Hash, LeafIndex};
 
-use crate::asking::Asking;
 use crate::durable::{self, Readers};
 use crate::environment;
+use crate::patience::Asking;
 use crate::progress::Progress;
 use crate::report::{Failure, Result};
 

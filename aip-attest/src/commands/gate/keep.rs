@@ -4,7 +4,7 @@ use attestation::Did;
 use attestation::api::EvidenceQuery;
 
 use super::super::trust::{Asked, Judged};
-use crate::asking::Contact;
+use crate::contact::Contact;
 use crate::policy_file::pins::Pins;
 use crate::report::{Console, Result};
 use crate::states::States;

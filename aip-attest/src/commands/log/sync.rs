@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use tlog::TreeSize;
 use tlog::policy::Cosigned;
 
-use crate::asking::{Asking, Contact};
 use crate::client::{Client, normal_url};
 use crate::clock;
+use crate::contact::Contact;
+use crate::patience::Asking;
 use crate::policy_file::pins::{Pin, Pins};
 use crate::report::{Console, Exit, Failure, Result};
 use crate::states::States;

@@ -10,9 +10,8 @@ use tlog::{Hash, TreeSize};
 
 use super::check;
 use crate::artifact::parse_digest;
-use crate::asking::Asking;
 use crate::client::{Client, normal_url};
-use crate::patience::Patience;
+use crate::patience::{Asking, Patience};
 use crate::policy_file::pins::{Pin, Pins};
 use crate::policy_file::{self, PolicyFile, PolicySource, difference};
 use crate::report::{Console, Exit, Failure, Result, printable};

@@ -4,7 +4,7 @@ use std::time::Duration;
 use attestation::Did;
 use attestation::api::EvidenceQuery;
 
-use crate::asking::Contact;
+use crate::contact::Contact;
 use crate::durable::{self, Readers};
 use crate::policy_file::{self, pins::Pins};
 use crate::report::{Console, Exit, Result};
