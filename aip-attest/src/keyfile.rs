@@ -11,6 +11,7 @@
 //! log's state tells ([`OwnIdentity::is_genesis`]). What comes after the key lies beside the file ([`next`]). Who changes
 //! any of it holds the [`mod@lock`].
 
+pub(crate) mod change;
 pub(crate) mod chosen;
 pub(crate) mod credentials;
 pub(crate) mod encrypted;
@@ -22,11 +23,12 @@ mod names;
 pub(crate) mod next;
 mod passphrase;
 mod passphrase_box;
+mod readers;
 pub(crate) mod recovery;
+mod search;
+pub(crate) mod stored_key;
 
 use std::fmt::{self, Display};
-use std::fs;
-use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -36,12 +38,15 @@ use zeroize::Zeroizing;
 
 use crate::durable::{self, Readers};
 use crate::environment;
-use crate::platform::{self, Platform};
 use crate::report::{Console, Failure, Result};
-use credentials::{Credentials, CredentialsError, File, Profile};
-use encrypted::Encrypted;
+use credentials::{Credentials, Profile};
 use lock::Lock;
 use next::Next;
+use readers::warn_of_other_readers;
+use search::{cannot_read, names_nothing, no_identity, search, search_if_any};
+
+pub(crate) use readers::warn_of_place;
+pub(crate) use search::{Stored, find};
 
 /// A signer with its key.
 pub(crate) struct OwnIdentity {
@@ -158,35 +163,6 @@ impl Display for KeySource {
         match self {
             Self::Environment => f.write_str("environment (AIP_DID, AIP_PRIVATE_KEY)"),
             Self::File(path) => path.display().fmt(f),
-        }
-    }
-}
-
-/// A credentials file as it was found: its key may still be locked.
-pub(crate) enum Stored {
-    /// Everything is readable.
-    Plain(Box<Credentials>),
-    /// The DID is readable, the key needs a passphrase.
-    Encrypted(Encrypted),
-}
-
-impl Stored {
-    /// Reads a credentials file, plain or encrypted; `None` if it has no DID or no key.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Self>, CredentialsError> {
-        let file = File::read(bytes)?;
-        match file.format.as_deref() {
-            Some(credentials::ENCRYPTED) => {
-                Encrypted::from_file(file).map(|file| Some(Self::Encrypted(file)))
-            }
-            _ => Ok(file.plain()?.map(|credentials| Self::Plain(Box::new(credentials)))),
-        }
-    }
-
-    /// The DID, by the word of the file.
-    pub(crate) fn did(&self) -> &str {
-        match self {
-            Self::Plain(credentials) => &credentials.did,
-            Self::Encrypted(encrypted) => &encrypted.did,
         }
     }
 }
@@ -315,17 +291,6 @@ pub(crate) fn did_in_files(console: &mut Console) -> Result<Option<Did>> {
     found.map(|(_, stored)| own(stored.did())).transpose()
 }
 
-fn names_nothing() -> Result<bool> {
-    Ok(chosen::credentials()?.is_some_and(|path| !path.exists()))
-}
-
-fn search_if_any(look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<(PathBuf, Stored)>> {
-    match names_nothing()? {
-        true => Ok(None),
-        false => search(look),
-    }
-}
-
 /// The identity in the environment, if it is there and none is chosen by name.
 pub(crate) fn from_environment() -> Result<Option<OwnIdentity>> {
     if chosen::name()?.is_some() {
@@ -359,38 +324,6 @@ pub(crate) fn from_environment() -> Result<Option<OwnIdentity>> {
 /// Whether a key of the environment comes before every file.
 pub(crate) fn is_in_environment() -> Result<bool> {
     Ok(chosen::name()?.is_none() && environment::var("AIP_PRIVATE_KEY")?.is_some())
-}
-
-/// The credentials file, by the search order of files; `None` if there is none.
-pub(crate) fn find(console: &mut Console) -> Result<Option<(PathBuf, Stored)>> {
-    search(&mut |path, file| warn_of_other_readers(path, file.metadata(), console))
-}
-
-/// The same; each file that is read is shown to `look` first.
-fn search(look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<(PathBuf, Stored)>> {
-    let (paths, only) = candidates()?;
-    // A name is one of a folder, in which the file is found.
-    let is_found = !only || chosen::name()?.is_some();
-    for path in paths {
-        // A pipe that is named is read; one that is only found would be waited for, for ever.
-        if is_found && path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(cannot_read(&path).because("it is not a regular file"));
-        }
-        let Some(bytes) = read(&path, look)? else { continue };
-        match Stored::parse(&bytes) {
-            Ok(Some(stored)) => return Ok(Some((path, stored))),
-            // No DID or no key: the file does not count.
-            Ok(None) => {}
-            Err(error) => return Err(cannot_read(&path).caused_by(error)),
-        }
-        if only {
-            return Err(cannot_read(&path).because("it has no `did` or no `private_key`"));
-        }
-    }
-    if only {
-        return Err(no_identity());
-    }
-    Ok(None)
 }
 
 /// One's own DID, which needs no key: `AIP_DID`, else what the credentials file says; `None` if there is neither.
@@ -511,149 +444,9 @@ fn did_in_environment() -> Result<Option<String>> {
     Ok(did.filter(|did| !did.is_empty()))
 }
 
-/// The files to look for, and whether nothing else counts.
-fn candidates() -> Result<(Vec<PathBuf>, bool)> {
-    if let Some(path) = chosen::credentials()? {
-        return Ok((vec![path], true));
-    }
-    let home = environment::home_of_user();
-    let names = [".aip/credentials.json", ".openclaw/workspace/credentials/aip_credentials.json"];
-    let below = |home: &PathBuf| names.map(|name| platform::native(&home.join(name)));
-    Ok((home.iter().flat_map(below).collect(), false))
-}
-
-fn read(path: &Path, look: &mut impl FnMut(&Path, &fs::File)) -> Result<Option<Zeroizing<Vec<u8>>>> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(cannot_read(path).caused_by(error)),
-    };
-    look(path, &file);
-    // Room for everything at once: a buffer that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES + 1));
-    let read = file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes);
-    read.map_err(|error| cannot_read(path).caused_by(error))?;
-    if bytes.len() > MAX_FILE_BYTES {
-        return Err(cannot_read(path).because(format!("it is longer than {MAX_FILE_BYTES} bytes")));
-    }
-    Ok(Some(bytes))
-}
-
-/// Warns of a file with a key that is not its owner's alone.
-#[cfg(unix)]
-fn warn_of_other_readers(path: &Path, metadata: io::Result<fs::Metadata>, console: &mut Console) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let Ok(metadata) = metadata else { return };
-    let mode = metadata.permissions().mode() & 0o777;
-    // A folder or a device is no file of ours, and its mode is not for us to change.
-    if metadata.is_file() && mode & 0o077 != 0 {
-        let path = path.display();
-        console.warn(format!("others can read `{path}` (mode {mode:o}): run `chmod 600 '{path}'`"));
-    }
-}
-
-/// A file of Windows has the access rights of its folder: where the system makes a folder for its user alone, the file
-/// is the user's. Who puts a key elsewhere is told when it is written ([`warn_of_place`]).
-#[cfg(not(unix))]
-fn warn_of_other_readers(_: &Path, _: io::Result<fs::Metadata>, _: &mut Console) {}
-
-/// Warns of a key that was just written to where no mode bits keep others out and the system's own rules may not.
-pub(crate) fn warn_of_place(path: &Path, console: &mut Console) {
-    let home = environment::home_of_user();
-    let (home, path) =
-        (home.as_deref().map(Path::to_string_lossy), std::path::absolute(path).unwrap_or(path.into()));
-    if !is_open_place(Platform::HERE, &path.to_string_lossy(), home.as_deref()) {
-        return;
-    }
-    let folder = durable::folder_of(&path);
-    console.warn(format!("whoever may read the folder `{}` may read the key in it", folder.display()));
-    console.hint(format!(
-        "`icacls \"{}\" /inheritance:r /grant:r \"%USERNAME%:(OI)(CI)F\"`, in cmd, keeps a folder of its own to you",
-        folder.display()
-    ));
-}
-
-/// Whether a new file at `path` has the access rights of a folder that may be anybody's.
-fn is_open_place(platform: Platform, path: &str, home: Option<&str>) -> bool {
-    let Some(home) = home else { return platform == Platform::Windows };
-    let (path, home) = (platform.names(path), platform.names(home));
-    let is_same = |(a, b): (&String, &String)| platform.is_same_name(a, b);
-    let is_at_home = path.len() > home.len() && std::iter::zip(&path, &home).all(is_same);
-    platform == Platform::Windows && !is_at_home
-}
-
-fn no_identity() -> Failure {
-    if let Ok(Some(name)) = chosen::name() {
-        let failure = Failure::new(format!("there is no identity `{}` here", name.as_str()))
-            .hint(format!("`aip-attest --as {} init` makes it", name.as_str()));
-        let there: Vec<String> = chosen::names().iter().map(|name| format!("`{}`", name.as_str())).collect();
-        return match there[..] {
-            [] => failure,
-            _ => failure.hint(format!("those that are here: {}", there.join(", "))),
-        };
-    }
-    let has_did = environment::var("AIP_DID").is_ok_and(|did| did.is_some());
-    let missing = match environment::path("AIP_CREDENTIALS_PATH") {
-        Some(path) => format!("there is no identity: `{}` does not exist", path.display()),
-        None if has_did => {
-            "there is no identity: AIP_DID is set without AIP_PRIVATE_KEY, and there is no credentials file"
-                .to_owned()
-        }
-        None => "there is no identity: neither AIP_DID and AIP_PRIVATE_KEY nor a credentials file".to_owned(),
-    };
-    Failure::new(missing).hint("`aip-attest init` makes one; in CI set both variables from secrets")
-}
-
-fn cannot_read(path: &Path) -> Failure {
-    Failure::new(format!("cannot read the credentials file `{}`", path.display()))
-}
-
 /// What to do without a passphrase.
 const FORGOTTEN: &str =
     "if the passphrase is forgotten: `aip-attest recover --recovery FILE --set-aside` makes new keys";
 
 /// Nobody makes more identities in one place.
 const MAX_OLD_FILES: u32 = 10_000;
-
-/// A credentials file is a few hundred bytes; this is room for whatever other tools add.
-const MAX_FILE_BYTES: usize = 64 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_outside_of_the_profile_may_be_read_by_others_on_windows() {
-        let home = Some(r"C:\Users\me");
-        for (path, is_open) in [
-            (r"C:\Users\me\.aip\credentials.json", false),
-            ("c:/users/ME/.aip/credentials.json", false),
-            (r"C:\Users\me2\credentials.json", true),
-            (r"C:\Users\me", true),
-            (r"D:\keys\credentials.json", true),
-            (r"\\host\share\credentials.json", true),
-        ] {
-            assert_eq!(is_open_place(Platform::Windows, path, home), is_open, "{path}");
-        }
-        assert!(is_open_place(Platform::Windows, r"C:\x", None));
-        assert!(!is_open_place(Platform::Unix, "/keys/x", Some("/home/me")));
-    }
-
-    #[test]
-    fn other_files_do_not_count_or_are_refused_without_repeating_them() {
-        for (file, want) in [
-            ("{}", Ok(())),
-            (r#"{"did":"x"}"#, Ok(())),
-            (r#"{"private_key":"x"}"#, Ok(())),
-            ("", Err(CredentialsError::Json { line: 1, column: 0 })),
-            (r#"{"private_key":5}"#, Err(CredentialsError::Json { line: 1, column: 17 })),
-            (r#"{"did":"x","private_key":"#, Err(CredentialsError::Json { line: 1, column: 25 })),
-            (r#"{"did":"x","private_key":"s3cret"}"#, Err(CredentialsError::PrivateKeyEncoding)),
-            (r#"{"format":"v9"}"#, Err(CredentialsError::Format("v9".into()))),
-            (r#"{"format":"aip-encrypted-v1","did":"x"}"#, Err(CredentialsError::Member("salt"))),
-        ] {
-            let got = Stored::parse(file.as_bytes());
-            assert_eq!(got.map(|found| assert!(found.is_none())), want, "{file}");
-        }
-    }
-}

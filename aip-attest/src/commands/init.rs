@@ -13,7 +13,8 @@ use crate::events::home::Meant;
 use crate::keyfile::credentials::Profile;
 use crate::keyfile::lock::Lock;
 use crate::keyfile::logs::KeptLogs;
-use crate::keyfile::next::{self, Next, Stored};
+use crate::keyfile::next::{self, Next};
+use crate::keyfile::stored_key::StoredKey;
 use crate::keyfile::{self, OwnIdentity, recovery};
 use crate::report::{Console, Exit, Failure, Result};
 
@@ -301,7 +302,7 @@ fn succession(
         sent_to: None,
         logs: KeptLogs::default(),
         recovery_file: std::path::absolute(&out).ok().map(|out| out.to_string_lossy().into_owned()),
-        key: Stored::new(&next, passphrase)?,
+        key: StoredKey::new(&next, passphrase)?,
         under_way: None,
     };
     next.write(lock)?;

@@ -11,12 +11,14 @@ use super::log_args::HomeArgs;
 use super::rotate_key::{OLD_KEY_STAYS, as_asked, capabilities_of};
 use crate::clock;
 use crate::events::{self, Known};
+use crate::keyfile::change::{Standing, UnderWay};
 use crate::keyfile::credentials::Profile;
 use crate::keyfile::lock::Lock;
 use crate::keyfile::logs::KeptLogs;
 use crate::keyfile::message_keys;
-use crate::keyfile::next::{Next, Standing, Stored, UnderWay};
+use crate::keyfile::next::Next;
 use crate::keyfile::recovery::{self, Recovery};
+use crate::keyfile::stored_key::StoredKey;
 use crate::keyfile::{self, KeySource, OwnIdentity};
 use crate::report::{Console, Exit, Failure, Result};
 
@@ -245,7 +247,7 @@ impl Recovering<'_> {
             sent_to,
             logs: self.logs.clone(),
             recovery_file,
-            key: old_next.map_or_else(|| Stored::new(&after, passphrase), Ok)?,
+            key: old_next.map_or_else(|| StoredKey::new(&after, passphrase), Ok)?,
             under_way: None,
         };
         let out = std::path::absolute(&out).unwrap_or(out).to_string_lossy().into_owned();

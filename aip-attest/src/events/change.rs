@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 use attestation::event::{Event, PendingEvent};
 use tlog::LeafIndex;
 
-use super::{Known, Logged, Sent, Session, home, known, send};
+use super::sending::{Sent, send};
+use super::{Known, Logged, Session, home, known};
 use crate::contact::Contact;
 use crate::keyfile::OwnIdentity;
+use crate::keyfile::change::{Standing, UnderWay};
 use crate::keyfile::lock::Lock;
 use crate::keyfile::logs::KeptLog;
-use crate::keyfile::next::{Next, Standing, UnderWay};
+use crate::keyfile::next::Next;
 use crate::report::{Console, Failure, Result, printable};
 use crate::submission::refusal;
 

@@ -18,24 +18,22 @@
 //!
 //! Only who holds the [`Lock`] of the folder writes it.
 
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use attestation::Did;
-use attestation::event::{Body, Capabilities, Commitment, IdentityEvent, PendingEvent};
-use attestation::identity::Identity as State;
+use attestation::event::{Body, Capabilities, Commitment, IdentityEvent};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tlog::Hash;
-use tlog::encoding;
 use tlog::key::Ed25519PrivateKey;
 use zeroize::Zeroizing;
 
-use super::credentials::Secret;
+use super::change::{UnderWay, WireUnderWay};
 use super::lock::Lock;
 use super::logs::{self, KeptLog, KeptLogs};
-use super::{FORGOTTEN, credentials, names, passphrase_box, random, recovery};
+use super::stored_key::{StoredKey, WireKey};
+use super::{names, recovery};
 use crate::bounded_file::read_found;
 use crate::durable::{self, Readers};
 use crate::report::{Console, Failure, Result};
@@ -61,104 +59,9 @@ pub(crate) struct Next {
     /// Where the recovery key was written.
     pub recovery_file: Option<String>,
     /// The next key, perhaps locked.
-    pub key: Stored,
+    pub key: StoredKey,
     /// A change of keys that was begun.
     pub under_way: Option<UnderWay>,
-}
-
-/// A change of keys: the event, and the keys after it.
-pub(crate) struct UnderWay {
-    /// The event, as it is sent.
-    pub event: PendingEvent,
-    /// The current key after it.
-    pub key: Stored,
-    /// The next key after it.
-    pub next: Stored,
-    /// Where the recovery key after it was written, if it makes one.
-    pub recovery_file: Option<String>,
-}
-
-/// Where a change of keys stands by the state of its DID in a log.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Standing {
-    /// The current and the next key are those of the change.
-    Logged,
-    /// It can be the next event.
-    Open,
-    /// Another event came first.
-    Passed,
-    /// It was made on a later state than this one: the log shows an old one.
-    Later,
-}
-
-/// A private key in a file.
-#[derive(Clone)]
-pub(crate) enum Stored {
-    /// Readable.
-    Plain(Ed25519PrivateKey),
-    /// Locked with the credentials' passphrase.
-    Sealed {
-        /// The salt.
-        salt: [u8; passphrase_box::SALT_BYTES],
-        /// Nonce and box.
-        ciphertext: Vec<u8>,
-    },
-}
-
-impl Stored {
-    /// The key as it is kept beside credentials with this passphrase.
-    pub(crate) fn new(key: &Ed25519PrivateKey, passphrase: Option<&str>) -> Result<Self> {
-        let Some(passphrase) = passphrase else { return Ok(Self::Plain(key.clone())) };
-        let salt = *random()?;
-        let ciphertext = passphrase_box::seal(&*key.seed(), passphrase, &salt, &*random()?);
-        Ok(Self::Sealed { salt, ciphertext })
-    }
-
-    /// The key.
-    pub(crate) fn open(&self, passphrase: Option<&str>) -> Result<Ed25519PrivateKey> {
-        let (salt, ciphertext) = match self {
-            Self::Plain(key) => return Ok(key.clone()),
-            Self::Sealed { salt, ciphertext } => (salt, ciphertext),
-        };
-        let cannot = || Failure::new("cannot open the next key");
-        let passphrase = passphrase.ok_or_else(|| {
-            cannot().because("it is encrypted, and the credentials are not").hint("set AIP_PASSPHRASE")
-        })?;
-        let (nonce, sealed) =
-            ciphertext.split_first_chunk().ok_or_else(|| cannot().because("its box is too short"))?;
-        let seed = passphrase_box::open(salt, nonce, sealed, passphrase);
-        let seed = seed.map_err(|error| cannot().caused_by(error).hint(FORGOTTEN))?;
-        let seed = <[u8; 32]>::try_from(seed.as_slice()).map(Zeroizing::new);
-        let seed = seed.map_err(|_| cannot().because("what is in the box is not 32 bytes"))?;
-        Ok(Ed25519PrivateKey::from_seed(&seed))
-    }
-
-    /// The JSON text.
-    fn to_json(&self) -> Zeroizing<String> {
-        match self {
-            Self::Plain(key) => {
-                Zeroizing::new(format!("{{\"private_key\":\"{}\"}}", *credentials::encode_private_key(key)))
-            }
-            Self::Sealed { salt, ciphertext } => Zeroizing::new(
-                json!({"salt": encoding::base64(salt), "ciphertext": encoding::base64(ciphertext)})
-                    .to_string(),
-            ),
-        }
-    }
-
-    fn from_wire(wire: WireKey) -> Option<Self> {
-        if let Some(key) = wire.private_key {
-            return credentials::decode_private_key(&key.0).ok().map(Self::Plain);
-        }
-        let salt = encoding::decode_base64_array(&wire.salt?)?;
-        Some(Self::Sealed { salt, ciphertext: encoding::decode_base64(&wire.ciphertext?)? })
-    }
-}
-
-impl fmt::Debug for Stored {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stored(…)")
-    }
 }
 
 /// The file of a DID beside a credentials file.
@@ -234,7 +137,7 @@ impl Next {
             sent_to: wire.sent_to,
             logs: KeptLogs::from_wire(wire.logs)?,
             recovery_file: wire.recovery_file,
-            key: Stored::from_wire(wire.next)?,
+            key: StoredKey::from_wire(wire.next)?,
             under_way,
         })
     }
@@ -308,13 +211,13 @@ impl Next {
     /// Whether a key in it is locked with a passphrase.
     pub(crate) fn is_sealed(&self) -> bool {
         let of_change = self.under_way.iter().flat_map(|under_way| [&under_way.key, &under_way.next]);
-        of_change.chain([&self.key]).any(|key| matches!(key, Stored::Sealed { .. }))
+        of_change.chain([&self.key]).any(|key| matches!(key, StoredKey::Sealed { .. }))
     }
 
     /// The same, with the next key locked, if there is a passphrase.
     pub(crate) fn sealed(self, passphrase: Option<&str>) -> Result<Self> {
         match (&self.key, passphrase) {
-            (Stored::Plain(key), Some(_)) => Ok(Self { key: Stored::new(key, passphrase)?, ..self }),
+            (StoredKey::Plain(key), Some(_)) => Ok(Self { key: StoredKey::new(key, passphrase)?, ..self }),
             _ => Ok(self),
         }
     }
@@ -385,76 +288,6 @@ impl Next {
     }
 }
 
-impl UnderWay {
-    /// A change to these keys, which are kept as the credentials are.
-    pub(crate) fn new(
-        event: PendingEvent,
-        key: &Ed25519PrivateKey,
-        next: &Ed25519PrivateKey,
-        recovery_file: Option<String>,
-        passphrase: Option<&str>,
-    ) -> Result<Self> {
-        let (key, next) = (Stored::new(key, passphrase)?, Stored::new(next, passphrase)?);
-        Ok(Self { event, key, next, recovery_file })
-    }
-
-    /// Where it stands by the state of its DID in the log of this origin.
-    pub(crate) fn standing(&self, state: &State, origin: &str) -> Standing {
-        let Body::Identity(event) = self.event.event().body() else { return Standing::Passed };
-        let is_logged = match event {
-            IdentityEvent::Rotation { key, next, .. } => (key, *next) == (state.key(), state.next()),
-            IdentityEvent::Recovery { key, next, recovery, .. } => {
-                (key, *next, *recovery) == (state.key(), state.next(), state.recovery())
-            }
-            _ => false,
-        };
-        match event.link() {
-            _ if is_logged => Standing::Logged,
-            Some(link) if link == state.link() => Standing::Open,
-            Some(link) if self.event.event().origin() == origin && link.sequence > state.link().sequence => {
-                Standing::Later
-            }
-            _ => Standing::Passed,
-        }
-    }
-
-    /// `rotation` or `recovery`.
-    pub(crate) fn name(&self) -> &'static str {
-        self.event.event().name()
-    }
-
-    /// Whether it is a recovery, and no rotation.
-    pub(crate) fn is_recovery(&self) -> bool {
-        matches!(self.event.event().body(), Body::Identity(IdentityEvent::Recovery { .. }))
-    }
-
-    /// The command that finishes it.
-    pub(crate) fn command(&self) -> &'static str {
-        match self.is_recovery() {
-            true => "`aip-attest recover --recovery FILE`",
-            false => "`aip-attest rotate-key`",
-        }
-    }
-
-    fn from_wire(wire: WireUnderWay) -> Option<Self> {
-        let event = encoding::decode_base64(&wire.event)?;
-        Some(Self {
-            event: PendingEvent::parse(&event).ok()?,
-            key: Stored::from_wire(wire.key)?,
-            next: Stored::from_wire(wire.next)?,
-            recovery_file: wire.recovery_file,
-        })
-    }
-
-    fn to_json(&self) -> Zeroizing<String> {
-        let event = encoding::base64(&self.event.to_bytes());
-        let (key, next) = (self.key.to_json(), self.next.to_json());
-        let file = self.recovery_file.as_ref();
-        let file = file.map_or(String::new(), |file| format!(",\"recoveryFile\":{}", json!(file)));
-        Zeroizing::new(format!("{{\"event\":\"{event}\",\"key\":{},\"next\":{}{file}}}", *key, *next))
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Wire {
@@ -473,22 +306,6 @@ struct Wire {
     under_way: Option<WireUnderWay>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireUnderWay {
-    event: String,
-    key: WireKey,
-    next: WireKey,
-    recovery_file: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct WireKey {
-    private_key: Option<Secret>,
-    salt: Option<String>,
-    ciphertext: Option<String>,
-}
-
 fn commitment(hex: &str) -> Option<Commitment> {
     let bytes: [u8; Hash::BYTES] = hex::decode(hex).ok()?.try_into().ok()?;
     Some(Commitment::new(Hash::new(bytes)))
@@ -501,6 +318,7 @@ const MAX_BYTES: u64 = logs::MAX_BYTES + 256 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use attestation::event::PendingEvent;
     use attestation::event::{Event, Link};
 
     use super::*;
@@ -530,8 +348,8 @@ mod tests {
         for passphrase in [None, Some("correct horse")] {
             let under_way = UnderWay {
                 event: event.clone(),
-                key: Stored::new(&key(2), passphrase).expect("stored"),
-                next: Stored::new(&key(4), passphrase).expect("stored"),
+                key: StoredKey::new(&key(2), passphrase).expect("stored"),
+                next: StoredKey::new(&key(4), passphrase).expect("stored"),
                 recovery_file: Some("a \"place\"".to_owned()),
             };
             let next = Next {
@@ -544,7 +362,7 @@ mod tests {
                 sent_to: Some("log.example.org".to_owned()),
                 logs: KeptLogs::default(),
                 recovery_file: Some("where \"it\" was".to_owned()),
-                key: Stored::new(&key(2), passphrase).expect("stored"),
+                key: StoredKey::new(&key(2), passphrase).expect("stored"),
                 under_way: Some(under_way),
             };
             next.write(&lock).expect("written");
@@ -552,7 +370,7 @@ mod tests {
             assert_eq!((read.next, read.recovery), (next.next, next.recovery));
             assert_eq!((&read.public_name, &read.registered), (&next.public_name, &next.registered));
             assert_eq!((&read.sent_to, &read.recovery_file), (&next.sent_to, &next.recovery_file));
-            let open = |stored: &Stored| *stored.open(passphrase).expect("opened").public_key().as_bytes();
+            let open = |stored: &StoredKey| *stored.open(passphrase).expect("opened").public_key().as_bytes();
             assert_eq!(open(&read.key), *key(2).public_key().as_bytes());
             let under_way = read.under_way.expect("under way");
             assert_eq!(under_way.event, event);

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::credentials::{self, Secret};
 use super::logs::{self, KeptLogs};
-use super::{leftovers, names};
+use super::{leftovers, names, readers};
 use crate::bounded_file::read_bounded;
 use crate::durable::{self, Readers};
 use crate::environment;
@@ -130,7 +130,7 @@ pub(crate) fn tell(path: &Path, console: &mut Console) {
         "the recovery key is in `{}`: move it off this machine now, to where no build can read it",
         path.display()
     ));
-    super::warn_of_place(path, console);
+    readers::warn_of_place(path, console);
     console.hint(
         "it takes the DID back after a theft, and whoever has it can take the DID from you: keep it offline, \
          keep a copy; it is not written again",
@@ -139,7 +139,7 @@ pub(crate) fn tell(path: &Path, console: &mut Console) {
 
 /// Reads a recovery key; warns of others who can read it.
 pub(crate) fn read(path: &Path, console: &mut Console) -> Result<Recovery> {
-    super::warn_of_other_readers(path, path.metadata(), console);
+    readers::warn_of_other_readers(path, path.metadata(), console);
     let cannot = || Failure::new(format!("cannot read the recovery key `{}`", path.display()));
     let bytes = read_bounded(path, MAX_BYTES).map_err(|error| cannot().caused_by(error))?;
     parse(&Zeroizing::new(bytes)).ok_or_else(|| {
