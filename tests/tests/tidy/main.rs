@@ -139,7 +139,9 @@ fn the_arrows_point_one_way() {
 fn the_command_line_builds_without_rocksdb_and_the_core_without_a_runtime() {
     let has = |package: &str, library: &str| needs(package, "99").iter().any(|need| need == library);
     assert!(has("log-server", "rocksdb"), "the check itself works");
-    assert!(!has("aip-attest", "rocksdb") && !has("aip-attest", "librocksdb_sys"));
+    for library in ["rocksdb", "librocksdb_sys", "axum", "utoipa"] {
+        assert!(!has("aip-attest", library), "the command line keeps no log and serves nobody: no {library}");
+    }
     assert!(!has("log-client", "rocksdb") && !has("log-client", "axum"), "a client serves and keeps nothing");
     assert!(has("witness", "rocksdb"));
     assert!(
@@ -153,7 +155,7 @@ fn the_command_line_builds_without_rocksdb_and_the_core_without_a_runtime() {
     for library in ["mio", "reqwest", "hyper", "axum", "rocksdb", "getrandom", "trust"] {
         assert!(!has("log-core", library), "log-core reaches the world through its ports: no {library}");
     }
-    for library in ["tokio", "reqwest", "hyper", "axum", "rocksdb", "getrandom"] {
+    for library in ["tokio", "reqwest", "hyper", "axum", "utoipa", "rocksdb", "getrandom"] {
         assert!(!has("tlog", library), "tlog is pure: no {library}");
         assert!(!has("attestation", library), "attestation is pure: no {library}");
         assert!(!has("trust", library), "trust is pure: no {library}");
