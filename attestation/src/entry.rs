@@ -20,7 +20,6 @@
 //! In scope: the form, the signatures, the match of entry and envelope. Out of scope: whether the key is
 //! the DID's current key in this log, beyond [`Claim::check_genesis_key`]; whether the claim is known.
 
-use serde::{Deserialize, Serialize};
 use tlog::Hash;
 use tlog::checkpoint::is_origin;
 use tlog::key::{ED25519_SIGNATURE_BYTES, Ed25519PrivateKey, Ed25519PublicKey};
@@ -35,15 +34,10 @@ use crate::statement::{MAX_SUBJECTS, Statement, StatementError, check_predicate_
 
 mod wire;
 
+pub use crate::logged::{ClaimHash, LogTime, MAX_LEAF_BYTES, MAX_PENDING_LEAF_BYTES};
+
 /// The type of a claim in its PAE. It keeps the signature over a claim from passing as one over a statement.
 pub const CLAIM_TYPE: &str = "application/vnd.aip.entry.v1+json";
-
-/// The longest leaf: an entry bundle gives its length as a `u16` (c2sp.org/tlog-tiles).
-pub const MAX_LEAF_BYTES: usize = u16::MAX as usize;
-
-/// The longest pending leaf. It leaves room for the longest `"loggedAt":<16 digits>,`, so that every admitted entry can be
-/// logged.
-pub const MAX_PENDING_LEAF_BYTES: usize = MAX_LEAF_BYTES - 28;
 
 /// What a signer asks a log to hold: that it signed this envelope, in this log.
 ///
@@ -76,22 +70,6 @@ pub enum Visibility {
     Public,
     /// It holds hashes only: nothing is found by them, and its envelope stays with the signer.
     Private,
-}
-
-/// SHA-256 of a claim: the same claim is logged once, however often it is sent.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ClaimHash(Hash);
-
-impl ClaimHash {
-    /// The claim hash with this value, as an index may store it.
-    pub const fn new(hash: Hash) -> Self {
-        Self(hash)
-    }
-
-    /// The value.
-    pub const fn get(self) -> Hash {
-        self.0
-    }
 }
 
 impl Claim {
@@ -136,7 +114,7 @@ impl Claim {
 
     /// The idempotency key.
     pub fn hash(&self) -> ClaimHash {
-        ClaimHash(Hash::of(&self.to_bytes()))
+        ClaimHash::new(Hash::of(&self.to_bytes()))
     }
 
     /// What the claim's signature is over.
@@ -495,36 +473,6 @@ fn parse_other(bytes: &[u8]) -> Result<(String, String), EntryError> {
             Err(EntryError::NotCanonical { at: 0, want: EVENT_HEAD })
         }
         _ => Ok((kind, version)),
-    }
-}
-
-/// A time in a log: milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
-///
-/// At most 2^53 - 1, the largest integer that JCS prints as an integer everywhere.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(try_from = "u64")]
-pub struct LogTime(u64);
-
-impl TryFrom<u64> for LogTime {
-    type Error = &'static str;
-
-    fn try_from(milliseconds: u64) -> Result<Self, Self::Error> {
-        Self::from_millis(milliseconds).ok_or("a time is at most 2^53 - 1 ms")
-    }
-}
-
-impl LogTime {
-    /// The last time there is.
-    pub const MAX: Self = Self((1 << 53) - 1);
-
-    /// A time `milliseconds` after the epoch, unless it is later than [`LogTime::MAX`].
-    pub const fn from_millis(milliseconds: u64) -> Option<Self> {
-        if milliseconds <= Self::MAX.0 { Some(Self(milliseconds)) } else { None }
-    }
-
-    /// Milliseconds since the epoch.
-    pub const fn as_millis(self) -> u64 {
-        self.0
     }
 }
 

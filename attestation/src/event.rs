@@ -19,9 +19,9 @@ use tlog::{Hash, LeafIndex};
 
 use crate::did::Did;
 use crate::dsse::{PAYLOAD_TYPE, pae};
-use crate::entry::{ClaimHash, LogTime, MAX_PENDING_LEAF_BYTES};
 use crate::json::JsonError;
-use crate::message::MessageKeyError;
+use crate::logged::{ClaimHash, LogTime, MAX_PENDING_LEAF_BYTES};
+use crate::message_key::MessageKeyError;
 use crate::quote::quoted;
 use crate::statement::{EVENT_PREDICATE_BASE, StatementError};
 

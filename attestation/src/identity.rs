@@ -14,8 +14,8 @@
 use tlog::LeafIndex;
 
 use crate::did::Did;
-use crate::entry::ClaimHash;
 use crate::event::{Body, Capabilities, Commitment, IdentityEvent, Link, PendingEvent, RawKey, TrustEvent};
+use crate::logged::ClaimHash;
 
 /// The most identity events of a DID.
 pub const MAX_EVENTS: u32 = 256;

@@ -27,8 +27,6 @@
 
 mod answer;
 mod check;
-mod id;
-mod key;
 mod legacy;
 mod recipient;
 mod request;
@@ -36,11 +34,11 @@ mod sealed;
 mod statement;
 mod wire;
 
+pub use crate::hex_name::{EnvelopeId, HexNameError, MessageId, MessageKeyId};
 pub use crate::json::spelled::SpellingError;
+pub use crate::message_key::{KeyKind, MessageKey, MessageKeyError, MessagePrivateKey};
 pub use answer::{Acknowledged, Content, Page, Stored, Waiting};
 pub use check::{Accepted, Circumstances, MAX_AHEAD_MILLIS, Mailbox, Opened, Refusal};
-pub use id::{EnvelopeId, HexNameError, MessageId, MessageKeyId};
-pub use key::{KeyKind, MessageKey, MessageKeyError, MessagePrivateKey};
 pub use legacy::{
     LegacyCircumstances, LegacyContent, LegacyMail, LegacyRefusal, MAX_BOX_BYTES, MAX_TEXT_BYTES,
     sign_challenge,

@@ -10,9 +10,9 @@
 use std::fmt;
 
 use crate::encoding;
-use crate::key::{KeyName, SignerKey};
+use crate::key::KeyName;
 use crate::merkle::empty_root;
-use crate::note::{self, Note};
+use crate::signature_line::is_text;
 use crate::{Hash, TreeSize};
 
 /// The largest size a checkpoint may name: Go's tools hold it in an `int64`.
@@ -49,7 +49,7 @@ impl Checkpoint {
     /// As [`parse`](Self::parse), but also takes an empty tree with another root than SHA-256 of nothing: a witness checks
     /// the signature before it refuses that root (c2sp.org/tlog-witness).
     pub fn parse_any_root(text: &str) -> Result<Self, CheckpointError> {
-        let lines = text.strip_suffix('\n').filter(|_| note::is_text(text)).ok_or(CheckpointError::Lines)?;
+        let lines = text.strip_suffix('\n').filter(|_| is_text(text)).ok_or(CheckpointError::Lines)?;
         let mut lines = lines.split('\n');
         let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(CheckpointError::Lines);
@@ -63,13 +63,6 @@ impl Checkpoint {
             .ok_or_else(|| CheckpointError::Size(size.to_owned()))?;
         let root = Hash::from_base64(root).ok_or_else(|| CheckpointError::Root(root.to_owned()))?;
         Ok(Self { origin: origin.to_owned(), size: TreeSize::new(size), root, extensions })
-    }
-
-    /// Signs the checkpoint with a log's Ed25519 key (type 0x01).
-    pub fn sign(&self, key: &SignerKey) -> Note {
-        let mut note = Note::unsigned(self.to_string());
-        note.sign(key);
-        note
     }
 }
 

@@ -17,7 +17,7 @@ use crate::UnixTime;
 use crate::checkpoint::Checkpoint;
 use crate::key::{ML_DSA_44_SIGNATURE_BYTES, PrivateKey, PublicKey, SignerKey, VerifierKey};
 use crate::merkle::subtree;
-use crate::note::NoteSignature;
+use crate::signature_line::NoteSignature;
 
 /// The latest time a cosignature may carry: 2^63 - 1 seconds.
 pub const MAX_TIME: u64 = i64::MAX as u64;

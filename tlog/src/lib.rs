@@ -32,6 +32,7 @@ pub mod policy;
 pub mod proof;
 pub mod reader;
 pub mod sign_subtree;
+mod signature_line;
 pub mod tile;
 mod time;
 

@@ -13,8 +13,10 @@ use std::fmt;
 use crate::UnixTime;
 use crate::checkpoint::Checkpoint;
 use crate::cosignature::{self, CosignatureError};
-use crate::encoding;
 use crate::key::{KeyId, KeyName, PrivateKey, PublicKey, SignerKey, VerifierKey};
+use crate::signature_line::{has_control, is_text};
+
+pub use crate::signature_line::NoteSignature;
 
 /// The largest note that is read: room for more than 16 ML-DSA-44 signatures of 3,300 bytes each.
 pub const MAX_NOTE_BYTES: usize = 1 << 20;
@@ -27,14 +29,6 @@ pub const MAX_SIGNATURES: usize = 100;
 pub struct Note {
     text: String,
     signatures: Vec<NoteSignature>,
-}
-
-/// One signature line of a note.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct NoteSignature {
-    name: KeyName,
-    id: KeyId,
-    signature: Vec<u8>,
 }
 
 /// A signature that was checked against a key.
@@ -106,7 +100,7 @@ impl Note {
             if signed.iter().any(|other| other.key == key) {
                 continue;
             }
-            let time = line.verify(&self.text, key)?;
+            let time = verify_line(line, &self.text, key)?;
             signed.push(Signed { key, time });
         }
         Ok(signed)
@@ -130,13 +124,13 @@ impl Note {
             panic!("{} makes cosignatures, not note signatures", key.verifier().name())
         };
         let signature = private.sign(self.text.as_bytes()).to_vec();
-        self.add(NoteSignature { name, id, signature });
+        self.add(NoteSignature::new(name, id, signature));
     }
 
     /// Adds a signature line in the place of any lines with the same name and id. A forged one that stayed would fail the
     /// whole note elsewhere.
     pub fn add(&mut self, line: NoteSignature) {
-        let same = |old: &NoteSignature| old.name == line.name && old.id == line.id;
+        let same = |old: &NoteSignature| old.name() == line.name() && old.id() == line.id();
         let at = self.signatures.iter().position(same).unwrap_or(self.signatures.len());
         self.signatures.retain(|old| !same(old));
         self.signatures.insert(at, line);
@@ -151,67 +145,30 @@ impl fmt::Display for Note {
     }
 }
 
-impl NoteSignature {
-    /// A line with this content.
-    pub fn new(name: KeyName, id: KeyId, signature: Vec<u8>) -> Self {
-        Self { name, id, signature }
-    }
-
-    /// Reads `— <name> <base64>`, without a newline.
-    pub fn parse(line: &str) -> Option<Self> {
-        let (name, blob) = line.strip_prefix("— ")?.split_once(' ')?;
-        let blob = encoding::decode_base64(blob)?;
-        let (id, signature) = blob.split_first_chunk::<4>()?;
-        if signature.is_empty() {
-            return None;
+/// Checks the line, which says that it is by `key`, over a note's text; answers its time if it has one.
+fn verify_line(line: &NoteSignature, text: &str, key: &VerifierKey) -> Result<Option<UnixTime>, NoteError> {
+    let bad = |cause| NoteError::BadSignature { name: key.name().clone(), cause };
+    match key.key() {
+        PublicKey::Ed25519(public) => {
+            let signature = line.signature().try_into();
+            let signature = signature.map_err(|_| bad(CosignatureError::Length(line.signature().len())))?;
+            let verified = public.verify(text.as_bytes(), signature);
+            if verified { Ok(None) } else { Err(bad(CosignatureError::Signature)) }
         }
-        Some(Self { name: KeyName::new(name).ok()?, id: KeyId::new(*id), signature: signature.to_vec() })
-    }
-
-    /// The key name in the line.
-    pub fn name(&self) -> &KeyName {
-        &self.name
-    }
-
-    /// The key id in the line.
-    pub fn id(&self) -> KeyId {
-        self.id
-    }
-
-    /// The bytes after the key id.
-    pub fn signature(&self) -> &[u8] {
-        &self.signature
-    }
-
-    /// Whether the line says that it is by `key`.
-    pub fn is_by(&self, key: &VerifierKey) -> bool {
-        self.name == *key.name() && self.id == key.id()
-    }
-
-    /// Checks the line, which says that it is by `key`, over a note's text; answers its time if it has one.
-    fn verify(&self, text: &str, key: &VerifierKey) -> Result<Option<UnixTime>, NoteError> {
-        let bad = |cause| NoteError::BadSignature { name: key.name().clone(), cause };
-        match key.key() {
-            PublicKey::Ed25519(public) => {
-                let signature = self.signature.as_slice().try_into();
-                let signature = signature.map_err(|_| bad(CosignatureError::Length(self.signature.len())))?;
-                let verified = public.verify(text.as_bytes(), signature);
-                if verified { Ok(None) } else { Err(bad(CosignatureError::Signature)) }
-            }
-            PublicKey::Ed25519Cosignature(_) | PublicKey::MlDsa44Cosignature(_) => {
-                let checkpoint = Checkpoint::parse_any_root(text);
-                let checkpoint = checkpoint.map_err(|_| bad(CosignatureError::NoCheckpoint))?;
-                cosignature::verify(key, text, &checkpoint, &self.signature).map(Some).map_err(bad)
-            }
+        PublicKey::Ed25519Cosignature(_) | PublicKey::MlDsa44Cosignature(_) => {
+            let checkpoint = Checkpoint::parse_any_root(text);
+            let checkpoint = checkpoint.map_err(|_| bad(CosignatureError::NoCheckpoint))?;
+            cosignature::verify(key, text, &checkpoint, line.signature()).map(Some).map_err(bad)
         }
     }
 }
 
-/// `— <name> <base64>`, without a newline.
-impl fmt::Display for NoteSignature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let blob = [self.id.as_bytes().as_slice(), &self.signature].concat();
-        write!(f, "— {} {}", self.name, encoding::base64(&blob))
+impl Checkpoint {
+    /// Signs the checkpoint with a log's Ed25519 key (type 0x01).
+    pub fn sign(&self, key: &SignerKey) -> Note {
+        let mut note = Note::unsigned(self.to_string());
+        note.sign(key);
+        note
     }
 }
 
@@ -244,13 +201,4 @@ pub enum NoteError {
     /// More than [`MAX_SIGNATURES`] lines.
     #[error("the note has {0} signatures, more than {MAX_SIGNATURES}")]
     TooManySignatures(usize),
-}
-
-/// Whether `text` can be the text of a note: a newline at its end, no other control character.
-pub(crate) fn is_text(text: &str) -> bool {
-    text.ends_with('\n') && !has_control(text)
-}
-
-fn has_control(text: &str) -> bool {
-    text.bytes().any(|b| b < 0x20 && b != b'\n')
 }

@@ -10,8 +10,9 @@
 
 use std::collections::HashMap;
 
-use super::judge::{Reader, common, hop_factor, said, to_ppm, vouch};
+use super::judge::{Reader, said, vouch};
 use super::search::Roots;
+use super::worth::{common, hop_factor, to_ppm};
 use super::{EdgeEvent, Graph, JudgeError, MAX_HOPS, Params, Ppm};
 use attestation::did::Did;
 use attestation::entry::LogTime;

@@ -8,9 +8,10 @@ use tlog::LeafIndex;
 use super::verdict::{
     Advice, BrokenHop, Cause, Confirmer, History, Hop, JudgedPath, OpenFailure, Standing, Verdict,
 };
+use super::worth::{common, hop_factor, to_ppm};
 use super::{
-    Against, Confirmation, EdgeEvent, EdgeKind, Ledger, Logged, MAX_HOPS, MAX_PATHS, Negative, NegativeKind,
-    Params, Path, Ppm, weight,
+    Against, Confirmation, EdgeEvent, EdgeKind, Ledger, Logged, MAX_PATHS, Negative, NegativeKind, Params,
+    Path, Ppm,
 };
 use attestation::did::Did;
 use attestation::entry::LogTime;
@@ -117,26 +118,6 @@ pub(super) fn vouch(event: &EdgeEvent, time: LogTime) -> Result<Vouch, BrokenHop
             if time < expires { Ok(vouch) } else { Err(BrokenHop::Expired) }
         }
     }
-}
-
-/// A number of social trust: a root's weight × Π (level × decay), over the denominator that the longest path
-/// has, so that paths of any length compare.
-pub(super) fn common(root_weight: u16, product: u128, hops: usize) -> u128 {
-    let missing = usize::from(MAX_HOPS) - hops;
-    u128::from(root_weight) * product * HOP_UNIT.pow(u32::try_from(missing).expect("at most seven"))
-}
-
-/// What a hop multiplies by, at most: a percentage times per mille.
-const HOP_UNIT: u128 = 100_000;
-
-pub(super) fn hop_factor(level: Level, params: &Params) -> u128 {
-    u128::from(weight(level)) * u128::from(params.decay())
-}
-
-/// 10^38 is the whole.
-pub(super) fn to_ppm(common: u128) -> Ppm {
-    let parts = common / 10_u128.pow(32);
-    u32::try_from(parts).ok().and_then(Ppm::new).expect("no factor is more than the whole")
 }
 
 struct Judge<'a, L> {

@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use super::judge::{JudgeError, Reader, Vouch, common, hop_factor, said, vouch};
+use super::judge::{JudgeError, Reader, Vouch, said, vouch};
 use super::verdict::order;
+use super::worth::{common, hop_factor};
 use super::{EdgeEvent, EdgeKind, Graph, Params, Path};
 use attestation::did::Did;
 use attestation::entry::LogTime;

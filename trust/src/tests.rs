@@ -1,3 +1,6 @@
+use attestation::did::Did;
+use attestation::event::{Level, Scope};
+
 use super::*;
 
 fn did(byte: u8) -> Did {
@@ -89,11 +92,11 @@ fn the_longest_path_of_full_weight_is_the_whole() {
     let params =
         Params::new([(did(1), 1_000)]).and_then(|params| params.with_decay(1_000)).expect("parameters");
     for hops in 0..=usize::from(MAX_HOPS) {
-        let product = (0..hops).map(|_| judge::hop_factor(Level::Ultimate, &params)).product();
-        assert_eq!(judge::to_ppm(judge::common(1_000, product, hops)), Ppm::ONE, "{hops} hops");
+        let product = (0..hops).map(|_| worth::hop_factor(Level::Ultimate, &params)).product();
+        assert_eq!(worth::to_ppm(worth::common(1_000, product, hops)), Ppm::ONE, "{hops} hops");
     }
-    let least = judge::common(1, 50_u128.pow(7), 7);
-    assert_eq!(judge::to_ppm(least), Ppm::ZERO);
+    let least = worth::common(1, 50_u128.pow(7), 7);
+    assert_eq!(worth::to_ppm(least), Ppm::ZERO);
 }
 
 #[test]

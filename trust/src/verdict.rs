@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use serde_json::{Value, json};
 use tlog::{Hash, LeafIndex};
 
-use super::{Logged, Params, Path, Ppm, weight};
+use super::worth::{common, hop_factor, to_ppm, weight};
+use super::{Logged, Params, Path, Ppm};
 use attestation::did::Did;
 use attestation::entry::LogTime;
 use attestation::event::{FailureReason, Level, Scope};
@@ -541,7 +542,6 @@ impl Advice {
     }
 
     fn of_vouches(verdict: &Verdict) -> Vec<Self> {
-        use super::judge::{common, hop_factor, to_ppm};
         let params = &verdict.params;
         let score = |common: u128| to_ppm(common).times(verdict.history.behaviour);
         let strong = hop_factor(Level::Strong, params);

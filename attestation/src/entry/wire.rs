@@ -40,7 +40,7 @@ pub(super) fn encode(
     out.quoted(&claim.did.to_string());
     if let Some(time) = logged_at {
         out.piece(LOGGED_AT);
-        out.piece(&time.0.to_string());
+        out.piece(&time.as_millis().to_string());
     }
     out.piece(ORIGIN);
     out.text(&claim.origin);

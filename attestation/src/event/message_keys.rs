@@ -3,8 +3,8 @@
 use tlog::encoding;
 
 use super::EventError;
-use crate::entry::{ClaimHash, LogTime};
-use crate::message::MessageKey;
+use crate::logged::{ClaimHash, LogTime};
+use crate::message_key::MessageKey;
 
 /// The most keys of a DID at a time: one a device.
 pub const MAX_MESSAGE_KEYS: usize = 8;

@@ -8,9 +8,9 @@ use super::{
     MessageKeys, RawKey, Reference, Scope, StatementId, TrustEvent,
 };
 use crate::did::Did;
-use crate::entry::{ClaimHash, LogTime};
 use crate::json::Object;
-use crate::message::MessageKey;
+use crate::logged::{ClaimHash, LogTime};
+use crate::message_key::MessageKey;
 use crate::quote::quoted;
 use crate::statement::{EVENT_PREDICATE_BASE, Statement, Subject};
 

@@ -3,7 +3,7 @@ use tlog::key::{Ed25519PrivateKey, Ed25519PublicKey};
 
 use super::*;
 use crate::entry::Entry;
-use crate::message::MessageKey;
+use crate::message_key::MessageKey;
 
 const ORIGIN: &str = "log.example.com/pipelines";
 

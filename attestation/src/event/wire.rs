@@ -6,8 +6,8 @@ use tlog::encoding;
 use super::{EventError, MAX_SIGNATURES, PendingEvent, Signature, check_signers, payload};
 use crate::did::Did;
 use crate::dsse::PAYLOAD_TYPE;
-use crate::entry::{LogTime, MAX_LEAF_BYTES, MAX_PENDING_LEAF_BYTES};
 use crate::json::{MAX_DEPTH, Object};
+use crate::logged::{LogTime, MAX_LEAF_BYTES, MAX_PENDING_LEAF_BYTES};
 use crate::quote::quoted;
 
 /// How every entry of this kind begins.

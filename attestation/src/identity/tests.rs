@@ -2,8 +2,8 @@ use tlog::LeafIndex;
 use tlog::key::Ed25519PrivateKey;
 
 use super::*;
-use crate::entry::LogTime;
 use crate::event::{Event, Level, Reference, Scope, StatementId};
+use crate::logged::LogTime;
 
 const ORIGIN: &str = "log.example.com/pipelines";
 

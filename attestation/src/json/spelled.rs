@@ -10,7 +10,7 @@ use tlog::encoding::{decode_base64_array, parse_decimal};
 
 use super::JsonError;
 use crate::did::{Did, DidError};
-use crate::entry::LogTime;
+use crate::logged::LogTime;
 
 /// Writes a text.
 pub(crate) struct Writer(pub(crate) String);

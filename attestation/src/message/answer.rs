@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::EnvelopeId;
 use super::legacy::LegacyContent;
 use crate::did::Did;
-use crate::entry::LogTime;
+use crate::logged::LogTime;
 
 /// A message was kept, or was known already.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -13,8 +13,8 @@ use std::fmt;
 use super::statement::{Message, MessageError, SignedMessage};
 use super::{EnvelopeId, MessageId, MessageKeyId, MessagePrivateKey, Sealed, SealedError};
 use crate::did::Did;
-use crate::entry::LogTime;
 use crate::identity::{Identity, StateError, check_message_signer};
+use crate::logged::LogTime;
 use crate::quote::quoted;
 
 /// How far ahead of the reader's clock a sender's may be.

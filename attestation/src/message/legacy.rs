@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use super::{MessageKey, MessagePrivateKey};
 use crate::did::Did;
-use crate::entry::LogTime;
+use crate::logged::LogTime;
 
 mod time;
 

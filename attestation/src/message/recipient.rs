@@ -8,9 +8,9 @@ use tlog::LeafIndex;
 use tlog::key::{Ed25519PublicKey, KeyError};
 
 use super::{KeyKind, MessageKey, MessageKeyId};
-use crate::entry::{ClaimHash, LogTime};
 use crate::event::{Body, DatedKey, EventEntry, MessageKeys};
 use crate::identity::{Identity, StateError, check_may_message};
+use crate::logged::{ClaimHash, LogTime};
 
 /// How long after its replacement a key still opens what comes: 7 days that a message lives, and one of a sender's old state.
 pub const REPLACED_MILLIS: u64 = 8 * 24 * 60 * 60 * 1_000;

@@ -25,11 +25,11 @@ use super::statement::MAX_LIFE_MILLIS;
 use super::{EnvelopeId, MessageKeyId, Sealed};
 use crate::did::Did;
 use crate::dsse::pae;
-use crate::entry::LogTime;
 use crate::event::RawKey;
 use crate::identity::{Identity, StateError, check_message_signer};
 use crate::json::Object;
 use crate::json::spelled::SpellingError;
+use crate::logged::LogTime;
 use crate::quote::quoted;
 
 mod error;

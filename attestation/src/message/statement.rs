@@ -8,9 +8,9 @@ use super::wire;
 use super::{HexNameError, MessageId};
 use crate::did::Did;
 use crate::dsse::pae;
-use crate::entry::LogTime;
 use crate::json::JsonError;
 use crate::json::spelled::SpellingError;
+use crate::logged::LogTime;
 use crate::quote::quoted;
 
 /// The type of a statement in its PAE.

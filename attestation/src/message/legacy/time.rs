@@ -1,6 +1,6 @@
 //! Times of RFC 3339 in UTC, as Python's `isoformat` writes them, to the microsecond.
 
-use crate::entry::LogTime;
+use crate::logged::LogTime;
 
 /// Microseconds since the epoch. Takes `Z` or `+00:00`, at most six decimals, and years from 1970 to 9999; `None` otherwise.
 pub(super) fn parse(text: &str) -> Option<u64> {

@@ -2,9 +2,9 @@
 
 use tlog::key::KeyError;
 
-use crate::entry::LogTime;
 use crate::json::JsonError;
 use crate::json::spelled::SpellingError;
+use crate::logged::LogTime;
 use crate::message::{EnvelopeId, HexNameError, SealedError};
 
 /// Why a relay refuses a request.

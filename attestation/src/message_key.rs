@@ -16,7 +16,7 @@ use tlog::encoding;
 use tlog::key::{Ed25519PrivateKey, Ed25519PublicKey};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::MessageKeyId;
+use crate::hex_name::MessageKeyId;
 
 /// An X25519 public key that messages may be sealed to. It has one spelling, and no shared secret with it is zero.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -125,7 +125,7 @@ impl MessagePrivateKey {
     }
 
     /// The secret shared with `other`, which nobody admitted; `None` if it is zero (RFC 7748 section 6.1).
-    pub(super) fn shared_secret(
+    pub(crate) fn shared_secret(
         &self,
         other: &[u8; MessageKey::BYTES],
     ) -> Option<Zeroizing<[u8; MessageKey::BYTES]>> {
