@@ -23,7 +23,8 @@
 //! | [`api`] | what a log and its clients say to each other over HTTP | `specs/http.md` |
 //! | [`receipt`] | statement, entry and proof in one file, and its checks | `specs/receipt.md` |
 //! | [`rules`] | whether an entry may stand at its index, by those before | `specs/event.md`, `specs/identity.md` |
-//! | [`sigstore`] | receipts as bundles for stock cosign, and bundles of others | `specs/sigstore.md` |
+//! | [`sigstore`] | the forms of Sigstore's bundles and trusted roots | `specs/sigstore.md` |
+//! | [`bundle`] | the checks of a bundle, and receipts as bundles for stock cosign | `specs/sigstore.md` |
 //!
 //! # In scope
 //! Every rule that the log server, the monitor and the verifier must agree about.
@@ -74,6 +75,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod bundle;
 pub mod did;
 pub mod dsse;
 pub mod entry;

@@ -7,30 +7,27 @@
 //! | `note` | checkpoints by their origin: a host, or Rekor v1's `host - N` | c2sp.org/tlog-checkpoint, sigstore/rekor |
 //! | `trusted_root` | the keys of logs, and from when until when they count | `sigstore_trustroot.proto` |
 //! | `key` | Ed25519 and P-256 keys as SubjectPublicKeyInfo | RFC 8410, RFC 5480 |
-//! | `export` | the bundle of a receipt, the trusted root of a policy | |
-//! | `verify`, `refusal` | every check of a bundle, and why one does not pass | |
+//! | `refusal` | why a bundle does not pass a check | |
+//!
+//! [`bundle`](crate::bundle) checks one, and makes one of a receipt.
 //!
 //! Out of scope: certificates (keyless signing), timestamp authorities, inclusion promises, RSA and larger curves. A
 //! bundle that needs one of them is refused by its name.
 
-mod bundle;
-mod export;
+pub(crate) mod bundle;
 mod key;
-mod leaf;
-mod note;
+pub(crate) mod leaf;
+pub(crate) mod note;
 mod refusal;
 mod time;
-mod trusted_root;
-mod verify;
+pub(crate) mod trusted_root;
 
 pub use bundle::{Bundle, BundleError, Content};
-pub use export::{ExportError, Exported, export, trusted_root_of};
 pub use key::{KeyError, SpkiKey, spki_of};
 pub use leaf::LeafError;
 pub use note::{LogNoteError, host_of};
-pub use refusal::Refusal;
+pub use refusal::BundleRefusal;
 pub use trusted_root::{TrustedRoot, TrustedRootError};
-pub use verify::{Signer, Verified, VerifyPolicy, Witnesses, verify};
 
 /// The media type of a bundle.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";

@@ -29,7 +29,7 @@ use crate::view::View;
 
 mod published;
 
-use published::{Published, TIME};
+use published::{PublishedLedger, TIME};
 
 /// A question that evidence answers.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub struct Question {
 
 /// Evidence as of what `view` shows, with the log's word on the lists.
 pub fn gather(view: &View, key: &SignerKey, question: &Question) -> Result<Evidence, GatherError> {
-    let published = Published::new(view, question.trust.as_ref(), question.time);
+    let published = PublishedLedger::new(view, question.trust.as_ref(), question.time);
     let gathering = Gathering::new(&published, question);
     match &question.trust {
         None => {
@@ -67,19 +67,19 @@ pub fn gather(view: &View, key: &SignerKey, question: &Question) -> Result<Evide
 /// How far `did` is trusted by `params`, as of what `view` shows. Of its history only what others say against it is read: ask
 /// with a floor of 1, where the rest changes nothing.
 pub fn judge(view: &View, params: &Params, did: Did, time: LogTime) -> Result<Verdict, GatherError> {
-    let published = Published::new(view, Some(params), time);
+    let published = PublishedLedger::new(view, Some(params), time);
     let found = trust::search(&published, params, did, time).map_err(of_judge)?;
     trust::judge(&published, params, &found.paths, did, time).map_err(of_judge)
 }
 
 /// The vouches for `did` that count now, whoever they are by.
 pub fn vouches_for(view: &View, did: Did, time: LogTime) -> Result<Vec<EdgeEvent>, GatherError> {
-    Published::new(view, None, time).live_vouches(ListKey::In(did), |from| (from, did))
+    PublishedLedger::new(view, None, time).live_vouches(ListKey::In(did), |from| (from, did))
 }
 
 /// The vouches by `did` that count now.
 pub fn vouches_by(view: &View, did: Did, time: LogTime) -> Result<Vec<EdgeEvent>, GatherError> {
-    Published::new(view, None, time).live_vouches(ListKey::Out(did), |to| (did, to))
+    PublishedLedger::new(view, None, time).live_vouches(ListKey::Out(did), |to| (did, to))
 }
 
 fn of_judge(error: JudgeError<GatherError>) -> GatherError {
@@ -121,7 +121,7 @@ const MAX_CONFIRMATIONS_READ: usize = 64;
 
 /// The published entries, and a note of all that was asked for.
 struct Gathering<'p> {
-    from: &'p Published<'p>,
+    from: &'p PublishedLedger<'p>,
     question: &'p Question,
     lists: RefCell<Lists>,
     entries: RefCell<BTreeSet<LeafIndex>>,
@@ -130,7 +130,7 @@ struct Gathering<'p> {
 }
 
 impl<'p> Gathering<'p> {
-    fn new(from: &'p Published<'p>, question: &'p Question) -> Self {
+    fn new(from: &'p PublishedLedger<'p>, question: &'p Question) -> Self {
         let (lists, entries, roots) = (RefCell::default(), RefCell::default(), RefCell::default());
         Self { from, question, lists, entries, roots }
     }

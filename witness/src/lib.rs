@@ -31,6 +31,7 @@ pub mod logs;
 pub mod metrics;
 pub mod opening;
 pub mod record;
+pub mod recorded;
 pub mod serve;
 pub mod state;
 pub mod status;

@@ -20,9 +20,9 @@ use crate::Failure;
 use crate::agreement::{Agreement, Break, Held, Stored, judge};
 use crate::config::{ConfigError, WitnessFile};
 use crate::record::{CosignedRecord, Recorded};
+use crate::recorded::RecordedStore;
 use crate::state::{StateError, count_contradictions, read_stored};
 use crate::store::StoreError;
-use crate::store::recorded::RecordedStore;
 use crate::store::rocks::RocksStore;
 
 /// The store of a witness, with its second record.

@@ -18,9 +18,8 @@ use crate::findings::KeptFork;
 use crate::opening;
 use crate::record::{CosignedRecord, Recorded};
 use crate::state::{read_round, row_of_value};
-use crate::store::recorded::ROUND_KEY;
 use crate::store::rocks::RocksStore;
-use crate::store::{Batch, Column, Store as _, StoreError};
+use crate::store::{Batch, Column, ROUND_KEY, Store as _, StoreError};
 
 /// What can be read of a database, and what cannot.
 #[derive(Debug, Default)]

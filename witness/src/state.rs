@@ -29,8 +29,7 @@ use crate::agreement::{Disagreement, Held, Stored};
 use crate::decide::Seen;
 use crate::metrics;
 use crate::record::{Row, Rows};
-use crate::store::recorded::ROUND_KEY;
-use crate::store::{Batch, Column, Store, StoreError};
+use crate::store::{Batch, Column, ROUND_KEY, Store, StoreError};
 
 /// What was cosigned last of a log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 
 pub mod faulty;
 pub mod memory;
-pub mod recorded;
 pub mod rocks;
 
 /// The columns of the store.
@@ -36,6 +35,9 @@ impl Column {
         }
     }
 }
+
+/// The key under which a store counts its batches.
+pub const ROUND_KEY: &[u8] = b"round";
 
 /// Sees one key and its value, and says whether the scan goes on.
 pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;

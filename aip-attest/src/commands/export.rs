@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use attestation::bundle::{self, ExportError};
 use attestation::receipt::{Demand, Receipt, SignerState, Signers, VerifyPolicy};
-use attestation::sigstore::{self, ExportError};
 use serde_json::json;
 
 use crate::durable::{self, Readers};
@@ -87,7 +87,7 @@ fn for_cosign(args: &Args, receipt: &Receipt, console: &mut Console) -> Result<E
     };
     check(&args.receipt, receipt, &policy, &pins)?;
     let cannot = || Failure::new(format!("`{}` cannot be exported for Sigstore", args.receipt.display()));
-    let exported = sigstore::export(receipt, &policy.policy).map_err(|error| {
+    let exported = bundle::export(receipt, &policy.policy).map_err(|error| {
         let again = format!("`aip-attest submit {}` gets the log's answer anew", args.receipt.display());
         match error {
             ExportError::NoNote | ExportError::OtherTree { .. } => cannot().caused_by(error).hint(again),

@@ -11,7 +11,7 @@ use super::{Demand, HistoryError, ReceiptError, Verified};
 use crate::did::Did;
 use crate::entry::{DescribeError, EntryError};
 use crate::identity::{StateError, Window};
-use crate::sigstore::Refusal;
+use crate::sigstore::BundleRefusal;
 
 /// A check, in the order in which they are made. Its identifier never changes: scripts depend on it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -357,7 +357,7 @@ pub enum Fault {
     },
     /// A rule of Sigstore's bundles.
     #[error(transparent)]
-    Sigstore(#[from] Refusal),
+    Sigstore(#[from] BundleRefusal),
     /// Too few witnesses, or a bad line of a known one.
     #[error(transparent)]
     WitnessQuorum(PolicyError),

@@ -26,7 +26,7 @@ use tlog::key::{KeyName, PublicKey, VerifierKey};
 
 use tlog::{Hash, LeafIndex, TreeSize, UnixTime};
 
-use super::leaf::Leaf;
+use super::leaf::LoggedLeaf;
 use super::note::{LogNote, LogNoteError};
 use super::trusted_root::TrustedRoot;
 use super::{LeafError, MAX_BUNDLE_BYTES, MEDIA_TYPE, SpkiKey};
@@ -39,30 +39,30 @@ use crate::statement::{Statement, StatementError};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bundle {
     /// What was signed.
-    pub(super) content: Content,
+    pub(crate) content: Content,
     /// Over what: an envelope's PAE, or the message.
-    pub(super) signature: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
     /// The log's id, by which a trusted root names it.
-    pub(super) log_id: Vec<u8>,
-    pub(super) index: LeafIndex,
-    pub(super) hashes: Vec<Hash>,
-    pub(super) size: TreeSize,
-    pub(super) root: Hash,
-    pub(super) note: LogNote,
+    pub(crate) log_id: Vec<u8>,
+    pub(crate) index: LeafIndex,
+    pub(crate) hashes: Vec<Hash>,
+    pub(crate) size: TreeSize,
+    pub(crate) root: Hash,
+    pub(crate) note: LogNote,
     /// The leaf's bytes.
-    pub(super) body: Vec<u8>,
-    pub(super) leaf: Leaf,
-    pub(super) promise: Option<Promise>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) leaf: LoggedLeaf,
+    pub(crate) promise: Option<Promise>,
     unread: Vec<&'static str>,
 }
 
 /// That a log of Rekor v1 had taken the leaf, by its word: a signature over this text.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Promise {
+pub(crate) struct Promise {
     /// When, by the log's clock.
-    pub(super) time: UnixTime,
-    pub(super) text: String,
-    pub(super) signature: Vec<u8>,
+    pub(crate) time: UnixTime,
+    pub(crate) text: String,
+    pub(crate) signature: Vec<u8>,
 }
 
 impl Promise {
@@ -170,7 +170,7 @@ impl Bundle {
         let note = LogNote::parse(&checkpoint.string("envelope")?)?;
         checkpoint.finish()?;
         proof.finish()?;
-        let leaf = Leaf::parse(&body, &kind, &version)?;
+        let leaf = LoggedLeaf::parse(&body, &kind, &version)?;
         // No log of Sigstore makes it: Rekor v1 signs no other note, and Rekor v2 logs no such leaf.
         if leaf.is_of_rekor_1() && !note.is_of_rekor_1() {
             return Err(BundleError::LeafUnderNote);

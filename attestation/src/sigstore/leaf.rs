@@ -23,18 +23,18 @@ use crate::quote::quoted;
 
 /// A leaf that says who signed what.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Leaf {
+pub(crate) struct LoggedLeaf {
     /// The key.
-    pub(super) key: SpkiKey,
+    pub(crate) key: SpkiKey,
     /// The signature.
-    pub(super) signature: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
     /// What was signed.
-    pub(super) subject: Subject,
+    pub(crate) subject: LoggedSubject,
 }
 
 /// What a leaf says was signed.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Subject {
+pub(crate) enum LoggedSubject {
     /// `hashedrekord` 0.0.2: the SHA-256 of the message, which of an envelope is its PAE.
     Message(Hash),
     /// `dsse` 0.0.1: the SHA-256 of an envelope's payload.
@@ -43,9 +43,9 @@ pub(super) enum Subject {
     Ours(Box<DsseEntry>),
 }
 
-impl Leaf {
+impl LoggedLeaf {
     /// Reads a leaf of this kind and version.
-    pub(super) fn parse(bytes: &[u8], kind: &str, version: &str) -> Result<Self, LeafError> {
+    pub(crate) fn parse(bytes: &[u8], kind: &str, version: &str) -> Result<Self, LeafError> {
         let mut leaf = Object::parse(bytes, MAX_DEPTH)?;
         let (own_kind, own_version) = (leaf.string("kind")?, leaf.string("apiVersion")?);
         if (own_kind.as_str(), own_version.as_str()) != (kind, version) {
@@ -69,15 +69,15 @@ impl Leaf {
     }
 
     /// Whether it is of the kind that only Rekor v1 logs: `dsse` 0.0.1.
-    pub(super) fn is_of_rekor_1(&self) -> bool {
-        matches!(self.subject, Subject::Payload(_) | Subject::Ours(_))
+    pub(crate) fn is_of_rekor_1(&self) -> bool {
+        matches!(self.subject, LoggedSubject::Payload(_) | LoggedSubject::Ours(_))
     }
 
     /// The entry, if it is one of this project.
-    pub(super) fn ours(&self) -> Option<&DsseEntry> {
+    pub(crate) fn ours(&self) -> Option<&DsseEntry> {
         match &self.subject {
-            Subject::Ours(entry) => Some(entry),
-            Subject::Message(_) | Subject::Payload(_) => None,
+            LoggedSubject::Ours(entry) => Some(entry),
+            LoggedSubject::Message(_) | LoggedSubject::Payload(_) => None,
         }
     }
 
@@ -85,7 +85,7 @@ impl Leaf {
         let entry = DsseEntry::parse(bytes)?;
         let key = Ed25519PublicKey::from_bytes(entry.claim().verifier()).map_err(KeyError::from)?;
         let signature = entry.claim().envelope_signature().to_vec();
-        Ok(Self { key: SpkiKey::Ed25519(key), signature, subject: Subject::Ours(Box::new(entry)) })
+        Ok(Self { key: SpkiKey::Ed25519(key), signature, subject: LoggedSubject::Ours(Box::new(entry)) })
     }
 
     /// The leaf, and its one spelling.
@@ -109,7 +109,7 @@ impl Leaf {
             encoding::base64(&signature),
             encoding::base64(key.to_pem().as_bytes()),
         );
-        Ok((Self { key, signature, subject: Subject::Payload(payload_hash) }, canonical))
+        Ok((Self { key, signature, subject: LoggedSubject::Payload(payload_hash) }, canonical))
     }
 
     fn hashedrekord(spec: &mut Object) -> Result<(Self, String), LeafError> {
@@ -150,7 +150,7 @@ impl Leaf {
             encoding::base64(&signature),
             encoding::base64(&key.to_der()),
         );
-        Ok((Self { key, signature, subject: Subject::Message(digest) }, canonical))
+        Ok((Self { key, signature, subject: LoggedSubject::Message(digest) }, canonical))
     }
 }
 

@@ -15,9 +15,9 @@ use crate::quote::quoted;
 
 /// A checkpoint as it was read. Nothing in it is believed before [`LogNote::verify`].
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct LogNote {
-    pub(super) note: Note,
-    pub(super) checkpoint: Checkpoint,
+pub(crate) struct LogNote {
+    pub(crate) note: Note,
+    pub(crate) checkpoint: Checkpoint,
     form: Form,
 }
 
@@ -29,7 +29,7 @@ enum Form {
 }
 
 impl LogNote {
-    pub(super) fn parse(text: &str) -> Result<Self, LogNoteError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, LogNoteError> {
         let note = Note::parse(text.as_bytes())?;
         let checkpoint = Checkpoint::parse(note.text())?;
         let form = match checkpoint.origin.rsplit_once(" - ") {
@@ -42,12 +42,12 @@ impl LogNote {
     }
 
     /// Whether it has the form of Rekor v1, the only one that stock cosign takes with a `dsse` 0.0.1 leaf.
-    pub(super) fn is_of_rekor_1(&self) -> bool {
+    pub(crate) fn is_of_rekor_1(&self) -> bool {
         matches!(self.form, Form::HostAndTree(_))
     }
 
     /// The host that it says it is of.
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         match &self.form {
             Form::Host => &self.checkpoint.origin,
             Form::HostAndTree(host) => host,
@@ -55,7 +55,7 @@ impl LogNote {
     }
 
     /// Whether the log at `host` signed it with `key`.
-    pub(super) fn verify(&self, key: &SpkiKey, host: &str) -> Result<(), LogNoteError> {
+    pub(crate) fn verify(&self, key: &SpkiKey, host: &str) -> Result<(), LogNoteError> {
         if self.host() != host {
             return Err(LogNoteError::Host { got: quoted(self.host()), want: quoted(host) });
         }
@@ -90,7 +90,7 @@ pub fn host_of(origin: &str) -> &str {
 }
 
 /// The host in a URL, without its port.
-pub(super) fn host_of_url(url: &str) -> Option<&str> {
+pub(crate) fn host_of_url(url: &str) -> Option<&str> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let host = match authority.rsplit_once('@') {

@@ -1,4 +1,4 @@
-//! Why a bundle is refused.
+//! Why a bundle does not pass a check.
 
 use tlog::Hash;
 
@@ -8,7 +8,7 @@ use crate::did::Did;
 
 /// Why a bundle does not pass a check, where a receipt knows no such reason.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Refusal {
+pub enum BundleRefusal {
     /// The bundle is malformed, or of a kind that is not known here.
     #[error(transparent)]
     Format(BundleError),
@@ -63,7 +63,7 @@ pub enum Refusal {
     Unwitnessed,
 }
 
-impl Refusal {
+impl BundleRefusal {
     /// Whether nothing was found false: the check could not be made.
     pub fn could_not_check(&self) -> bool {
         match self {

@@ -4,7 +4,7 @@ use tlog::UnixTime;
 
 /// Reads `2025-01-01T00:00:00Z`, with up to nine decimals of a second, which are cut off. No other zone is read, and no
 /// time before 1970.
-pub(super) fn parse(text: &str) -> Option<UnixTime> {
+pub(crate) fn parse(text: &str) -> Option<UnixTime> {
     let text = text.strip_suffix('Z')?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     if fraction.is_empty() || fraction.len() > 9 || !fraction.bytes().all(|digit| digit.is_ascii_digit()) {

@@ -19,7 +19,7 @@ use crate::json::{JsonError, Object};
 use crate::quote::quoted;
 
 /// The media type of a trusted root.
-pub(super) const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
+pub(crate) const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
 
 /// The logs that a verifier believes.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,22 +29,22 @@ pub struct TrustedRoot {
 
 /// A log.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Log {
+pub(crate) struct Log {
     /// The host of its URL.
-    pub(super) host: String,
-    pub(super) id: Vec<u8>,
+    pub(crate) host: String,
+    pub(crate) id: Vec<u8>,
     /// Its key, or what kind it is that is not known here, quoted.
-    pub(super) key: Result<SpkiKey, String>,
-    pub(super) start: Bound,
+    pub(crate) key: Result<SpkiKey, String>,
+    pub(crate) start: Bound,
     /// The last second in which it signs.
-    pub(super) end: Option<Bound>,
+    pub(crate) end: Option<Bound>,
 }
 
 /// A time, and how it was written.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Bound {
-    pub(super) time: UnixTime,
-    pub(super) text: String,
+pub(crate) struct Bound {
+    pub(crate) time: UnixTime,
+    pub(crate) text: String,
 }
 
 impl TrustedRoot {
@@ -74,7 +74,7 @@ impl TrustedRoot {
     }
 
     /// The log with this id.
-    pub(super) fn log(&self, id: &[u8]) -> Option<&Log> {
+    pub(crate) fn log(&self, id: &[u8]) -> Option<&Log> {
         self.logs.iter().find(|log| log.id == id)
     }
 

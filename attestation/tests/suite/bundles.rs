@@ -4,10 +4,9 @@ mod alterations;
 mod asked;
 mod maker;
 
+use attestation::bundle::{Signer, Verified, VerifyPolicy, Witnesses, verify};
 use attestation::receipt::{Check, Demand, Fault, Outcome, Report, Verdict};
-use attestation::sigstore::{
-    Content, Refusal, Signer, SpkiKey, TrustedRoot, Verified, VerifyPolicy, Witnesses, verify,
-};
+use attestation::sigstore::{BundleRefusal, Content, SpkiKey, TrustedRoot};
 use serde_json::{Value, json};
 use tlog::encoding::base64;
 use tlog::{Hash, UnixTime};
@@ -259,7 +258,7 @@ fn hostile_text_is_quoted() {
     let mut bundle = maker.bundle();
     bundle["mediaType"] = json!(format!("\u{1b}[31m{}", "x".repeat(10_000)));
     let report = judge(&maker, &bundle);
-    let Some((_, Fault::Sigstore(refusal @ Refusal::Format(_)))) = report.fault() else {
+    let Some((_, Fault::Sigstore(refusal @ BundleRefusal::Format(_)))) = report.fault() else {
         panic!("{report:?}")
     };
     let text = refusal.to_string();

@@ -1,10 +1,10 @@
 //! Receipts as Sigstore bundles, and what our own verifier makes of them.
 
-use attestation::receipt::{Check, Demand, Receipt, SignerState, Verdict};
-use attestation::sigstore::{
-    ExportError, Signer, SpkiKey, TrustedRoot, Verified, VerifyPolicy, Witnesses, export, spki_of,
-    trusted_root_of, verify,
+use attestation::bundle::{
+    ExportError, Signer, Verified, VerifyPolicy, Witnesses, export, trusted_root_of, verify,
 };
+use attestation::receipt::{Check, Demand, Receipt, SignerState, Verdict};
+use attestation::sigstore::{SpkiKey, TrustedRoot, spki_of};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tlog::checkpoint::Checkpoint;

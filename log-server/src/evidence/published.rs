@@ -26,7 +26,7 @@ use log_core::port::Direction;
 use crate::view::View;
 
 /// What one question reads.
-pub(super) struct Published<'v> {
+pub(super) struct PublishedLedger<'v> {
     pub(super) view: &'v View,
     time: LogTime,
     states: RefCell<HashMap<Did, Option<Identity>>>,
@@ -54,7 +54,7 @@ const MAX_VOUCHES: usize = 20_000;
 /// The most entries of lists that are looked at, and of one list.
 const MAX_LISTED: usize = 1 << 18;
 
-impl<'v> Published<'v> {
+impl<'v> PublishedLedger<'v> {
     pub(super) fn new(view: &'v View, params: Option<&Params>, time: LogTime) -> Self {
         Self {
             view,
@@ -240,7 +240,7 @@ fn latest(list: &[Listed]) -> Said {
     list.iter().filter_map(|listed| Some(((listed.peer, listed.scope?), *listed))).collect()
 }
 
-impl Ledger for Published<'_> {
+impl Ledger for PublishedLedger<'_> {
     type Error = GatherError;
 
     fn identity(&self, did: Did) -> Result<Option<Cow<'_, Identity>>, GatherError> {
@@ -284,7 +284,7 @@ impl Ledger for Published<'_> {
     }
 }
 
-impl Graph for Published<'_> {
+impl Graph for PublishedLedger<'_> {
     fn edges_from(&self, from: Did) -> Result<Vec<EdgeEvent>, GatherError> {
         let said = match self.said(from)? {
             Some(said) => said,

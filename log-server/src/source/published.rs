@@ -131,7 +131,7 @@ fn reason(body: &[u8]) -> Option<String> {
 }
 
 /// The tree of the published checkpoint.
-struct Published {
+struct PublishedTree {
     place: Place,
     size: TreeSize,
     /// Waiting for answers is no work: more of them than cores.
@@ -151,11 +151,11 @@ pub(crate) fn open(place: Place, key: &VerifierKey) -> Result<Opened, Failure> {
     if !keeps_envelopes {
         tracing::warn!("the source keeps no envelopes: entries come back without them");
     }
-    let source = Box::new(Published { place, size: held.size, fetchers, keeps_envelopes });
+    let source = Box::new(PublishedTree { place, size: held.size, fetchers, keeps_envelopes });
     Ok(Opened { source, held, published: Some(note) })
 }
 
-impl Published {
+impl PublishedTree {
     /// The bundle of a level-0 tile: as many leaves as the tree has there.
     fn bundle(&self, index: u64) -> Result<Vec<Vec<u8>>, Failure> {
         let width = (self.size.get() - index * TILE_WIDTH).min(TILE_WIDTH) as u16;
@@ -190,7 +190,7 @@ impl Published {
     }
 }
 
-impl Source for Published {
+impl Source for PublishedTree {
     fn tile(&self, tile: Tile) -> Result<Vec<Hash>, Failure> {
         let want = Want::hashes(tile);
         let bytes = self.place.fetch(want)?;
@@ -199,7 +199,7 @@ impl Source for Published {
     }
 }
 
-impl Entries for Published {
+impl Entries for PublishedTree {
     fn leaves(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, Failure> {
         let first = from / TILE_WIDTH;
         let bundles: Result<Vec<_>, Failure> = self.fetchers.install(|| {

@@ -1,5 +1,6 @@
 //! The repository's own rules, as a test.
 
+mod knots;
 mod links;
 mod rules;
 mod workflow;

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use attestation::sigstore;
+use attestation::bundle;
 
 use crate::durable::{self, Readers};
 use crate::policy_file::pins::{Pin, Pins};
@@ -34,7 +34,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, console: &mut Console) -> Result<Exit> {
     let pins = Pins::load()?;
     let policy = policy(&args, &pins, console)?;
-    let root = sigstore::trusted_root_of(&policy.policy, args.origin.as_deref()).ok_or_else(|| {
+    let root = bundle::trusted_root_of(&policy.policy, args.origin.as_deref()).ok_or_else(|| {
         let of = args.origin.as_ref().map_or(String::new(), |origin| format!(" `{origin}`"));
         Failure::new(format!("the policy {} names no log{of} with an Ed25519 key", policy.source))
             .hint("Sigstore knows no other kind of key that our logs have")

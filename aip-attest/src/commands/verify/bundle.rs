@@ -14,11 +14,11 @@
 
 use std::path::{Path, PathBuf};
 
+use attestation::bundle::{self, Signer, Verified, VerifyPolicy, Witnesses};
 use attestation::provenance::BuildFacts;
 use attestation::receipt::{Check, Demand, Fault, Report, SignerState, Verdict};
 use attestation::sigstore::{
-    self, Bundle, Content, MAX_BUNDLE_BYTES, MAX_TRUSTED_ROOT_BYTES, Refusal, Signer, SpkiKey, TrustedRoot,
-    Verified, VerifyPolicy, Witnesses,
+    Bundle, BundleRefusal, Content, MAX_BUNDLE_BYTES, MAX_TRUSTED_ROOT_BYTES, SpkiKey, TrustedRoot,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -209,7 +209,7 @@ impl BundleJudge {
             )
         };
         let asks_for_time = self.root.has_end() || self.demands.iter().any(ages);
-        Ok(sigstore::verify(&self.bytes, &policy, sha256, asks_for_time.then(clock::now)))
+        Ok(bundle::verify(&self.bytes, &policy, sha256, asks_for_time.then(clock::now)))
     }
 }
 
@@ -428,16 +428,16 @@ fn hints_of(report: &Result<Report<Verified>>) -> Vec<String> {
         Ok(report) => report,
     };
     let hint = match report.fault() {
-        Some((_, Fault::Sigstore(Refusal::Unwitnessed))) => {
+        Some((_, Fault::Sigstore(BundleRefusal::Unwitnessed))) => {
             "--policy FILE names the witnesses that must have seen it; --allow-unwitnessed takes the log's word alone"
         }
-        Some((_, Fault::Sigstore(Refusal::NoRoomForWitnesses))) => {
+        Some((_, Fault::Sigstore(BundleRefusal::NoRoomForWitnesses))) => {
             "a bundle of `aip-attest export` has none: verify the receipt; for Rekor v1 take --allow-unwitnessed"
         }
-        Some((_, Fault::Sigstore(Refusal::OtherKey(_)))) => {
+        Some((_, Fault::Sigstore(BundleRefusal::OtherKey(_)))) => {
             "--state FILE tells whose the key is (`aip-attest state export --did DID`), or name the key itself: --key FILE"
         }
-        Some((Check::LogSignature, Fault::Sigstore(Refusal::UnknownLog(_)))) => {
+        Some((Check::LogSignature, Fault::Sigstore(BundleRefusal::UnknownLog(_)))) => {
             "the trusted root is another log's: `aip-attest policy export --sigstore` writes that of a policy"
         }
         _ => return Vec::new(),

@@ -1,8 +1,9 @@
 //! What a verifier asks for: witnesses, a DID, ages, pins; and which trusted roots it reads.
 
 use attestation::Did;
+use attestation::bundle::{Signer, Verified, VerifyPolicy, Witnesses, verify};
 use attestation::receipt::{Check, Demand, Pin, Verdict};
-use attestation::sigstore::{Signer, TrustedRoot, Verified, VerifyPolicy, Witnesses, verify};
+use attestation::sigstore::TrustedRoot;
 use serde_json::{Value, json};
 use tlog::encoding::base64;
 use tlog::policy::Policy;

@@ -7,9 +7,9 @@ use tlog::encoding;
 use tlog::key::{Ed25519PublicKey, PublicKey, VerifierKey};
 use tlog::policy::{Log, Policy, PolicyError};
 
-use super::note::{LogNote, LogNoteError};
-use super::{MEDIA_TYPE, SpkiKey, host_of, spki_of, trusted_root};
 use crate::receipt::Receipt;
+use crate::sigstore::note::{LogNote, LogNoteError};
+use crate::sigstore::{MEDIA_TYPE, SpkiKey, host_of, spki_of, trusted_root};
 
 /// A receipt for stock cosign.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Batch, Column, Store, StoreError, Visit};
 use crate::record::{CosignedRecord, Row};
 use crate::state;
+use crate::store::{Batch, Column, ROUND_KEY, Store, StoreError, Visit};
 
 /// Another store, and the record beside it. A batch is a round: first in the store ([`write`](Store::write)), then in
 /// the record ([`confirm`](Store::confirm)), each time durable. While one is confirmed the next may be written. So after
@@ -58,14 +58,11 @@ fn rows_of(batch: &Batch) -> Result<Vec<Row>, StoreError> {
     state::rows_of(batch).map_err(|e| StoreError::new("record what it holds", e))
 }
 
-/// The key under which a store counts its batches.
-pub const ROUND_KEY: &[u8] = b"round";
-
 #[cfg(test)]
 mod tests {
-    use super::super::memory::MemoryStore;
     use super::*;
     use crate::record::Rows;
+    use crate::store::memory::MemoryStore;
 
     #[test]
     fn a_batch_that_says_what_it_is_not_is_not_written() {

@@ -9,15 +9,13 @@ use tlog::merkle::{inclusion, leaf_hash};
 use tlog::policy::{Cosigned, Policy, PolicyError};
 use tlog::{Hash, LeafIndex, UnixTime};
 
-use super::bundle::{Bundle, BundleError, Content};
-use super::leaf::Subject;
-use super::refusal::Refusal;
-use super::trusted_root::{Log, TrustedRoot};
-use super::{MEDIA_TYPE, SpkiKey, host_of};
 use crate::did::Did;
 use crate::dsse::{Envelope, PAYLOAD_TYPE, pae};
 use crate::entry::{DescribeError, DsseEntry, LogTime};
 use crate::receipt::{Check, Demand, Facts, Fault, Pin, Progress, Report, in_order};
+use crate::sigstore::leaf::LoggedSubject;
+use crate::sigstore::trusted_root::{Log, TrustedRoot};
+use crate::sigstore::{Bundle, BundleError, BundleRefusal, Content, MEDIA_TYPE, SpkiKey, host_of};
 use crate::statement::Statement;
 
 /// What a verifier demands of a bundle.
@@ -122,20 +120,20 @@ pub fn verify(
 ) -> Report<Verified> {
     let mut progress = Progress::new(Check::OF_BUNDLES.into_iter(), &in_order(&policy.demands));
     let result = match Bundle::parse(bytes) {
-        Ok(bundle) => Judge { bundle: &bundle, policy, artifact, now }.check(&mut progress),
-        Err(error) => Err(Refusal::Format(error).into()),
+        Ok(bundle) => BundleCheck { bundle: &bundle, policy, artifact, now }.check(&mut progress),
+        Err(error) => Err(BundleRefusal::Format(error).into()),
     };
     progress.end(result)
 }
 
-struct Judge<'a> {
+struct BundleCheck<'a> {
     bundle: &'a Bundle,
     policy: &'a VerifyPolicy<'a>,
     artifact: &'a Hash,
     now: Option<UnixTime>,
 }
 
-impl Judge<'_> {
+impl BundleCheck<'_> {
     fn check(&self, progress: &mut Progress) -> Result<Verified, Fault> {
         let bundle = self.bundle;
         progress.pass(Check::Format, MEDIA_TYPE);
@@ -200,7 +198,7 @@ impl Judge<'_> {
         match &self.bundle.content {
             Content::Message(digest) if digest == self.artifact => Ok("the message".to_owned()),
             Content::Message(digest) => {
-                Err(Refusal::OtherMessage { signed: *digest, artifact: *self.artifact }.into())
+                Err(BundleRefusal::OtherMessage { signed: *digest, artifact: *self.artifact }.into())
             }
             Content::Envelope { statement, .. } => {
                 let subject = statement.subjects().iter().find(|subject| subject.sha256 == *self.artifact);
@@ -220,13 +218,13 @@ impl Judge<'_> {
             Content::Envelope { payload, .. } => key.verify(&pae(PAYLOAD_TYPE, payload), signature),
             Content::Message(digest) => key.verify_sha256(digest, signature),
         };
-        if verifies { Ok(key) } else { Err(Refusal::Signature.into()) }
+        if verifies { Ok(key) } else { Err(BundleRefusal::Signature.into()) }
     }
 
     /// The leaf is about this signature, by this key, over this content.
     fn leaf(&self, key: &SpkiKey) -> Result<String, Fault> {
         let leaf = &self.bundle.leaf;
-        let differs = |what| Fault::from(Refusal::Leaf { what });
+        let differs = |what| Fault::from(BundleRefusal::Leaf { what });
         if leaf.key != *key {
             return Err(differs("key"));
         }
@@ -234,18 +232,22 @@ impl Judge<'_> {
             return Err(differs("signature"));
         }
         match (&leaf.subject, &self.bundle.content) {
-            (Subject::Message(digest), Content::Message(message)) if digest == message => {
+            (LoggedSubject::Message(digest), Content::Message(message)) if digest == message => {
                 Ok("hashedrekord 0.0.2 of the message".to_owned())
             }
-            (Subject::Message(digest), Content::Envelope { payload, .. })
+            (LoggedSubject::Message(digest), Content::Envelope { payload, .. })
                 if *digest == Hash::of(&pae(PAYLOAD_TYPE, payload)) =>
             {
                 Ok("hashedrekord 0.0.2 of the envelope".to_owned())
             }
-            (Subject::Payload(hash), Content::Envelope { payload, .. }) if *hash == Hash::of(payload) => {
+            (LoggedSubject::Payload(hash), Content::Envelope { payload, .. })
+                if *hash == Hash::of(payload) =>
+            {
                 Ok("dsse 0.0.1 of the envelope".to_owned())
             }
-            (Subject::Ours(entry), Content::Envelope { payload, .. }) => self.our_leaf(entry, payload, key),
+            (LoggedSubject::Ours(entry), Content::Envelope { payload, .. }) => {
+                self.our_leaf(entry, payload, key)
+            }
             _ => Err(differs("content")),
         }
     }
@@ -257,11 +259,12 @@ impl Judge<'_> {
         payload: &std::sync::Arc<[u8]>,
         key: &SpkiKey,
     ) -> Result<String, Fault> {
-        let differs = |what| Fault::from(Refusal::Leaf { what });
+        let differs = |what| Fault::from(BundleRefusal::Leaf { what });
         let SpkiKey::Ed25519(key) = key else { return Err(differs("key")) };
         let signature = self.bundle.signature.as_slice().try_into().map_err(|_| differs("signature"))?;
         let envelope = Envelope::unverified(payload.clone(), signature);
-        let statement = Statement::parse(payload).map_err(BundleError::from).map_err(Refusal::Format)?;
+        let statement =
+            Statement::parse(payload).map_err(BundleError::from).map_err(BundleRefusal::Format)?;
         entry.claim().check_describes(&envelope, &statement, key)?;
         entry.pending().verify_claim_signature(key).map_err(DescribeError::from)?;
         let (claimed, checkpoint) = (entry.claim().origin(), &self.bundle.note.checkpoint.origin);
@@ -286,13 +289,13 @@ impl Judge<'_> {
                 // Rekor v1's form has no room for cosignatures: that is worth more than a count of none.
                 match error {
                     PolicyError::Quorum { .. } if self.bundle.note.is_of_rekor_1() => {
-                        Refusal::NoRoomForWitnesses.into()
+                        BundleRefusal::NoRoomForWitnesses.into()
                     }
                     error => Fault::WitnessQuorum(error),
                 }
             }),
             Witnesses::None => Ok(Vec::new()),
-            Witnesses::Unsaid => Err(Refusal::Unwitnessed.into()),
+            Witnesses::Unsaid => Err(BundleRefusal::Unwitnessed.into()),
         }
     }
 
@@ -306,22 +309,22 @@ impl Judge<'_> {
     fn log_signature(&self, quorum: &Result<Vec<Cosigned>, Fault>) -> Result<Option<VerifierKey>, Fault> {
         let bundle = self.bundle;
         let log = self.policy.root.log(&bundle.log_id);
-        let log = log.ok_or_else(|| Refusal::UnknownLog(tlog::encoding::base64(&bundle.log_id)))?;
-        let key = log.key.as_ref().map_err(|details| Refusal::LogKey(details.clone()))?;
-        bundle.note.verify(key, &log.host).map_err(Refusal::LogSignature)?;
+        let log = log.ok_or_else(|| BundleRefusal::UnknownLog(tlog::encoding::base64(&bundle.log_id)))?;
+        let key = log.key.as_ref().map_err(|details| BundleRefusal::LogKey(details.clone()))?;
+        bundle.note.verify(key, &log.host).map_err(BundleRefusal::LogSignature)?;
         let checkpoint = &bundle.note.checkpoint;
         if (bundle.size, bundle.root) != (checkpoint.size, checkpoint.root) {
-            return Err(Refusal::OtherTree.into());
+            return Err(BundleRefusal::OtherTree.into());
         }
         if let Some(promise) = &bundle.promise {
             if !key.verify(promise.text.as_bytes(), &promise.signature) {
-                return Err(Refusal::Promise.into());
+                return Err(BundleRefusal::Promise.into());
             }
             if promise.time < log.start.time {
-                return Err(Refusal::KeyBeforeStart(log.start.text.clone()).into());
+                return Err(BundleRefusal::KeyBeforeStart(log.start.text.clone()).into());
             }
             if let Some(end) = log.end.as_ref().filter(|end| promise.time > end.time) {
-                return Err(Refusal::KeyAfterEnd(end.text.clone()).into());
+                return Err(BundleRefusal::KeyAfterEnd(end.text.clone()).into());
             }
         }
         self.check_time(log, quorum.as_deref().unwrap_or_default())?;
@@ -347,14 +350,14 @@ impl Judge<'_> {
                 })
             })
         };
-        let too_early = || Err(Refusal::KeyBeforeStart(log.start.text.clone()).into());
+        let too_early = || Err(BundleRefusal::KeyBeforeStart(log.start.text.clone()).into());
         let before = log.start.time.as_secs().checked_sub(1).map(UnixTime::from_secs);
         if before.is_some_and(seen_by) {
             return too_early();
         }
         let Some(end) = log.end.as_ref().filter(|end| !seen_by(end.time)) else { return Ok(()) };
         match self.now.ok_or(Fault::NoClock(Check::LogSignature))? {
-            now if now > end.time => Err(Refusal::KeyAfterEnd(end.text.clone()).into()),
+            now if now > end.time => Err(BundleRefusal::KeyAfterEnd(end.text.clone()).into()),
             now if now < log.start.time => too_early(),
             _ => Ok(()),
         }
@@ -374,7 +377,7 @@ impl Judge<'_> {
         match (is_first, has_state) {
             (true, _) => Ok(did.to_string()),
             (false, true) => Ok(format!("{did}, if its state says so")),
-            (false, false) => Err(Refusal::OtherKey(did).into()),
+            (false, false) => Err(BundleRefusal::OtherKey(did).into()),
         }
     }
 }
