@@ -11,13 +11,11 @@ const CRATES: [&str; 7] = ["attestation", "log-client", "manual", "monitor", "se
 
 #[test]
 fn no_module_needs_one_that_needs_it() {
+    let mut read = 0;
     for package in CRATES {
         let needs = needs(&super::root().join(package).join("src"));
-        assert!(
-            package == "manual" || needs.values().map(BTreeMap::len).sum::<usize>() > 2,
-            "{package} was read: {needs:?}"
-        );
         for (module, needed) in &needs {
+            read += needed.len();
             for (other, files) in needed {
                 assert!(
                     !reaches(&needs, other, module),
@@ -26,6 +24,7 @@ fn no_module_needs_one_that_needs_it() {
             }
         }
     }
+    assert!(read > 100, "{read}: the modules were read");
 }
 
 #[test]
