@@ -535,3 +535,29 @@ fn tokens_lists_and_budgets_decide_who_submits_how_much() {
     assert_eq!(log.get("/healthz").status().as_u16(), 200);
     check_log(&log);
 }
+
+/// What a DID has published is public: whoever sends it again gets the first answer, and takes no more than half of what is
+/// the DID's to log.
+#[test]
+fn sending_what_another_has_published_leaves_him_room_to_log() {
+    let log = Log::start(&["--did-entries-per-minute", "20"]);
+    let signer = Signer::new(1);
+    let known = signer.sign(ORIGIN, b"known", Public, 0).published();
+    let (status, first) = log.submit(&known);
+    assert_eq!(status, 200, "{first}");
+    for _ in 0..100 {
+        let (status, again) = log.submit(&known);
+        assert_eq!((status, &again["index"], &again["leaf"]), (200, &first["index"], &first["leaf"]));
+    }
+    let batch = serde_json::Value::Array(vec![known; 100]);
+    assert_eq!(log.submit(&batch).0, 200);
+    for content in 0..8u8 {
+        let (status, answer) = log.submit(&signer.sign(ORIGIN, &[content], Public, 0).by_hash());
+        assert_eq!(status, 200, "entry {content}: {answer}");
+    }
+    let refused = (0..100u8).find_map(|content| {
+        let (status, answer) = log.submit(&signer.sign(ORIGIN, &[content, 1], Public, 0).by_hash());
+        (status != 200).then(|| rule(&answer).to_owned())
+    });
+    assert_eq!(refused.as_deref(), Some("did-budget"), "the whole budget holds as before");
+}

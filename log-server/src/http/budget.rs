@@ -84,6 +84,8 @@ impl Gatekeeper {
 pub struct Budgets {
     by_address: AddressBudget,
     by_did: Option<DefaultKeyedRateLimiter<Did>>,
+    /// Half as much: of claims that nobody has looked up before they spend what is their DID's.
+    unseen_by_did: Option<DefaultKeyedRateLimiter<Did>>,
     reports_by_address: AddressBudget,
     reports_by_did: Option<DefaultKeyedRateLimiter<Did>>,
     /// The bytes of the day.
@@ -94,9 +96,11 @@ impl Budgets {
     /// The budgets of the settings, with `day_bytes` spent on `day` so far.
     pub fn from_settings(settings: &Settings, day: u64, day_bytes: u64) -> Self {
         let quota = |entries: u32| NonZeroU32::new(entries).map(Quota::per_minute);
+        let by_did = settings.did_entries_per_minute.unwrap_or(6_000);
         Self {
+            unseen_by_did: quota(by_did.div_ceil(2)).map(RateLimiter::keyed),
             by_address: AddressBudget::new(settings.address_entries_per_minute.unwrap_or(60_000)),
-            by_did: quota(settings.did_entries_per_minute.unwrap_or(6_000)).map(RateLimiter::keyed),
+            by_did: quota(by_did).map(RateLimiter::keyed),
             reports_by_address: AddressBudget::a_day(settings.address_reports_per_day.unwrap_or(1_000)),
             reports_by_did: quota_a_day(settings.did_reports_per_day.unwrap_or(100)).map(RateLimiter::keyed),
             day: DayBytes::new(day_bounds(settings), day, day_bytes),
@@ -112,6 +116,12 @@ impl Budgets {
             };
             too_many("address-budget", title)
         })
+    }
+
+    /// Whether an entry of a DID may be taken before anybody has looked whether its claim is in the log. Anybody can send again
+    /// what a DID has published, and would spend its budget: so only half of it is spent that way.
+    pub fn may_be_unseen(&self, did: &Did) -> bool {
+        self.unseen_by_did.as_ref().is_none_or(|limiter| limiter.check_key(did).is_ok())
     }
 
     /// Takes one entry from what a DID may log. Call it after the claim's signature is checked, so that
@@ -158,7 +168,7 @@ impl Budgets {
     pub fn forget_idle(&self) {
         self.by_address.forget_idle();
         self.reports_by_address.forget_idle();
-        for limiter in [&self.by_did, &self.reports_by_did].into_iter().flatten() {
+        for limiter in [&self.by_did, &self.unseen_by_did, &self.reports_by_did].into_iter().flatten() {
             limiter.retain_recent();
         }
     }

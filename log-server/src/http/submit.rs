@@ -28,7 +28,7 @@ use super::error::Problem;
 use super::{App, Client, Parts, below_quorum, in_turn, not_ready, reading};
 use crate::admit::{self, Refusal};
 use crate::metrics;
-use crate::pool::{NotTaken, Ticket, Unavailable, Until};
+use crate::pool::{Committed, NotTaken, Ticket, Unavailable, Until};
 use crate::view::Published;
 
 /// Submits one entry or many.
@@ -206,11 +206,12 @@ pub(crate) const PATH: &str = api::ENTRIES;
 enum Step {
     /// No; but if the claim is in the log already, the answer is that entry, whatever has changed since.
     No(ClaimHash, Did, No),
-    /// Not of its form: it has no claim.
-    Malformed(Refusal),
+    /// No: it has no claim, or its claim is not in the log.
+    Final(No),
     Broken(Problem),
-    /// What is in memory does not tell whether it keeps the rules of state.
+    /// The disk is to be read before anything that belongs to its DID is spent.
     Unchecked(Box<admit::Candidate>),
+    Known(ClaimHash, Did, Committed),
     Waiting(ClaimHash, Did, Ticket),
 }
 
@@ -220,19 +221,31 @@ enum No {
     Unavailable(Problem),
 }
 
+impl No {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Refused(refusal) => refused(&refusal),
+            Self::Unavailable(problem) => unavailable(problem),
+        }
+    }
+}
+
 /// Admits one submission to the pool, without a look at the disk: whether its claim is in the log is found for a whole round
 /// at once.
 fn begin(app: &App, address: IpAddr, json: &[u8], until: Until) -> Step {
     let candidate = match admit::read(json, &app.entry_limits, &app.origin) {
         Ok(candidate) => candidate,
-        Err(refusal) => return Step::Malformed(refusal),
+        Err(refusal) => return Step::Final(No::Refused(refusal)),
     };
     let (claim, did) = (candidate.claim(), candidate.entry().did());
     if let Some(ticket) = app.pool.join(claim, until) {
         return Step::Waiting(claim, did, ticket);
     }
-    let checked = app.registry.check_known(candidate.entry());
-    match checked {
+    // Events are few, and their budgets small.
+    if matches!(candidate.entry(), PendingLeaf::Event(_)) || !app.budgets.may_be_unseen(&did) {
+        return Step::Unchecked(Box::new(candidate));
+    }
+    match app.registry.check_known(candidate.entry()) {
         Err(CheckError::Prefix(_)) if !is_by_genesis_key(candidate.entry()) => {
             Step::Unchecked(Box::new(candidate))
         }
@@ -245,15 +258,28 @@ fn begin(app: &App, address: IpAddr, json: &[u8], until: Until) -> Step {
 
 /// The same where the disk may be read.
 fn begin_reading(app: &App, address: IpAddr, json: &[u8], until: Until) -> Step {
-    match begin(app, address, json, until) {
+    let step = match begin(app, address, json, until) {
         Step::Unchecked(candidate) => go_on(app, address, *candidate, until),
         step => step,
+    };
+    let Step::No(claim, did, no) = step else { return step };
+    // Now, and not when the others of its array are logged.
+    match app.door.claim(claim) {
+        Ok(Some(committed)) => Step::Known(claim, did, committed),
+        Ok(None) => Step::Final(no),
+        Err(error) => Step::Broken(error.into()),
     }
 }
 
-/// Goes on with a submission whose rules of state are found on the disk. Before that, nothing that belongs to its DID is
-/// spent: anybody can name it.
+/// Goes on with a submission whose claim and rules of state are looked up. Before that, nothing that belongs to its DID is
+/// spent: anybody can name it, and send again what it has published.
 fn go_on(app: &App, address: IpAddr, candidate: admit::Candidate, until: Until) -> Step {
+    let (claim, did) = (candidate.claim(), candidate.entry().did());
+    match app.door.claim(claim) {
+        Ok(Some(committed)) => return Step::Known(claim, did, committed),
+        Ok(None) => {}
+        Err(error) => return Step::Broken(error.into()),
+    }
     match app.registry.check(candidate.entry()) {
         Ok(()) => admit_checked(app, address, candidate, Ok(()), until),
         Err(CheckError::Rule(rule)) => admit_checked(app, address, candidate, Err(rule), until),
@@ -341,9 +367,12 @@ fn unavailable(problem: Problem) -> Outcome {
 /// Waits for a submission's commit and publication, as long as its client does.
 async fn finish(app: &Arc<App>, step: Step, patience: Patience) -> Result<Outcome, Problem> {
     let (claim, did, mut ticket) = match step {
-        Step::Malformed(refusal) => return Ok(refused(&refusal)),
+        Step::Final(no) => return Ok(no.outcome()),
         Step::Broken(problem) => return Err(problem),
         Step::No(claim, did, no) => return finish_no(app, claim, did, no, patience).await,
+        Step::Known(claim, did, committed) => {
+            return Ok(known(app, claim, did, committed, patience).await);
+        }
         Step::Unchecked(_) => return Err(super::failed()),
         Step::Waiting(claim, did, ticket) => (claim, did, ticket),
     };
@@ -366,7 +395,9 @@ async fn finish(app: &Arc<App>, step: Step, patience: Patience) -> Result<Outcom
                     Problem::unavailable("deadline", "the entry was not committed in time")
                         .hint("send the same bytes again: nothing is logged twice")
                 };
-                Ok(unavailable(below_quorum(app).unwrap_or_else(late)))
+                let no = No::Unavailable(below_quorum(app).unwrap_or_else(late));
+                // It may have been published between the deadline and this line.
+                finish_no(app, claim, did, no, patience).await
             }
         },
     }
@@ -381,20 +412,27 @@ async fn finish_no(
     no: No,
     patience: Patience,
 ) -> Result<Outcome, Problem> {
-    let known = reading(app, move |app| Ok(app.door.claim(claim)?)).await?;
-    let Some(committed) = known else {
-        return Ok(match no {
-            No::Refused(refusal) => refused(&refusal),
-            No::Unavailable(problem) => unavailable(problem),
-        });
-    };
+    match reading(app, move |app| Ok(app.door.claim(claim)?)).await? {
+        Some(committed) => Ok(known(app, claim, did, committed, patience).await),
+        None => Ok(no.outcome()),
+    }
+}
+
+/// The answer to a claim that was in the log already.
+async fn known(
+    app: &Arc<App>,
+    claim: ClaimHash,
+    did: Did,
+    committed: Committed,
+    patience: Patience,
+) -> Outcome {
     metrics::duplicate();
     if patience.awaits() == Until::Published {
         let mut published = app.published.clone();
         let is_there = |published: &Arc<Published>| published.size().contains(committed.index);
         let _ = timeout_at(patience.until, published.wait_for(is_there)).await;
     }
-    Ok(Outcome::Committed(claim, Some(did), committed))
+    Outcome::Committed(claim, Some(did), committed)
 }
 
 fn refused(refusal: &Refusal) -> Outcome {
