@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Batch, Column, Order, Store, StoreError, Visit};
 
 /// Another store with one write that fails, and everything after it: as after a failed fsync.
-#[derive(Debug)]
-pub struct FaultyStore<S> {
+pub struct FaultyStore<S: ?Sized> {
     inner: Arc<S>,
     writes_left: AtomicU64,
     persisted: bool,
 }
 
-impl<S: Store> FaultyStore<S> {
+impl<S: Store + ?Sized> FaultyStore<S> {
     /// Lets `writes` writes through, then fails. `persisted` says whether the batch of the failing
     /// write is there afterwards all the same: both happen on a real disk.
     pub fn new(inner: Arc<S>, writes: u64, persisted: bool) -> Self {
@@ -21,7 +20,7 @@ impl<S: Store> FaultyStore<S> {
     }
 }
 
-impl<S: Store> Store for FaultyStore<S> {
+impl<S: Store + ?Sized> Store for FaultyStore<S> {
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.get(column, key)
     }

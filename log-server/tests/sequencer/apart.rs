@@ -3,15 +3,17 @@
 //! published.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use log_core::port::{Head as _, Index as _, Objects as _, ready};
-use log_server::sequencer::{Accept, FatalError, OpenError, Publication, Sequencer};
+use log_server::sequencer::{Accept, Clocks, FatalError, OpenError, Publication, Sequencer};
 use simulation::engine::{Fault, Faulty, Memory};
 use tlog::TreeSize;
 use tlog::checkpoint::Checkpoint;
 use tlog::merkle::{leaf_hash, root_of};
 
-use super::{Bench, START, clocks_that_go, entry, index, log_keys, round_on};
+use crate::suite::{Bench, START, entry, index, log_keys, round_on};
 
 type Engine = Faulty<Memory>;
 
@@ -116,4 +118,13 @@ fn an_unknown_outcome_that_cannot_be_read_ends_the_process() {
     let (outcome, told) = round_on(&mut sequencer, [entry(0)]);
     assert!(outcome.is_err());
     assert_eq!(told, [None]);
+}
+
+/// A clock that goes on by half a second whenever it is read.
+fn clocks_that_go() -> Clocks {
+    let reads = AtomicU64::new(0);
+    Box::new(move || {
+        let millis = 500 * reads.fetch_add(1, Ordering::Relaxed);
+        (START + millis, Duration::from_millis(millis))
+    })
 }

@@ -483,7 +483,7 @@ fn the_registry_rebuilt_from_the_leaves_is_identical() {
         assert!(told.iter().all(|told| answer(told).is_ok()), "{told:?}");
         sequencer = bench.open().expect("the log again");
     }
-    erase_all(&bench.store);
+    erase_all(&*bench.store);
     let size = bench.check();
     let rebuilt = MemoryStore::default();
     bench
@@ -502,10 +502,10 @@ fn the_registry_rebuilt_from_the_leaves_is_identical() {
     }
     let sequencer = bench.open().expect("the log again");
     for owner in &owners {
-        let state = |store: &MemoryStore| -> Option<Identity> {
+        let state = |store: &dyn Store| -> Option<Identity> {
             identity_at(&ReadsOf(store), owner.did, size).expect("a read")
         };
-        assert_eq!(state(&bench.store), state(&rebuilt));
+        assert_eq!(state(&*bench.store), state(&rebuilt));
         assert_eq!(state(&rebuilt).map(|state| state.link().sequence), Some(3));
         assert!(at_admission(&sequencer, &owner.builds(50)).is_err(), "none of them is active");
     }
@@ -554,7 +554,7 @@ fn a_registry_that_is_not_of_the_leaves_is_named() {
     assert!(words.clone().is_err_and(|words| words.contains("does not lead to leaf 1")), "{words:?}");
 }
 
-fn erase_all(store: &MemoryStore) {
+fn erase_all(store: &dyn Store) {
     let tombstone = Tombstone { reason: "all".into(), erased_at: START };
     let mut writes = Batch::default();
     for (hash, _) in rows(store, Column::Envelope) {
