@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use attestation::did::Did;
 use attestation::entry::LogTime;
@@ -29,7 +30,9 @@ use crate::view::View;
 
 mod published;
 
-use published::{PublishedLedger, TIME};
+use published::PublishedLedger;
+
+pub use published::TIME;
 
 /// A question that evidence answers.
 #[derive(Clone, Debug)]
@@ -46,7 +49,17 @@ pub struct Question {
 
 /// Evidence as of what `view` shows, with the log's word on the lists.
 pub fn gather(view: &View, key: &SignerKey, question: &Question) -> Result<Evidence, GatherError> {
-    let published = PublishedLedger::new(view, question.trust.as_ref(), question.time);
+    gather_within(view, key, question, TIME)
+}
+
+/// The same, within a time of the caller's choice.
+pub fn gather_within(
+    view: &View,
+    key: &SignerKey,
+    question: &Question,
+    budget: Duration,
+) -> Result<Evidence, GatherError> {
+    let published = PublishedLedger::new(view, question.trust.as_ref(), question.time).within(budget);
     let gathering = Gathering::new(&published, question);
     match &question.trust {
         None => {

@@ -111,10 +111,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let state = store.tree_state().ok().flatten();
     let flushed = store;
     let (day, day_bytes) = state.map_or((0, 0), |state| (state.day, state.day_bytes));
+    let door = Door::new(engine, sequencer.tiles());
+    let asserter = Asserter::new(identity, door.clone(), sequencer.published());
     let app = Arc::new(App {
         origin: file.origin,
         terms: RwLock::new(Arc::new(terms)),
-        door: Door::new(engine, sequencer.tiles()),
+        door,
         prepared: Prepared::new(http::PREPARED_BYTES),
         shown: RwLock::new(Shown::new(sequencer.published().borrow().clone())),
         identities: Identities::default(),
@@ -137,7 +139,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         keys: AdmittedKeys::default(),
         disk_low: AtomicBool::new(false),
         metrics: handle,
-        asserter: Asserter::new(identity),
+        asserter,
         evidence: turns(),
         work: turns(),
         relay: relay.clone(),

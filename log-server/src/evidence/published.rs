@@ -46,7 +46,7 @@ pub(super) struct PublishedLedger<'v> {
 type Said = BTreeMap<(Did, Scope), Listed>;
 
 /// How long gathering may take.
-pub(super) const TIME: Duration = Duration::from_secs(3);
+pub const TIME: Duration = Duration::from_secs(3);
 
 /// The most vouches by others than roots that are looked at in one search.
 const MAX_VOUCHES: usize = 20_000;
@@ -68,6 +68,11 @@ impl<'v> PublishedLedger<'v> {
             strangers: Cell::new(MAX_VOUCHES),
             until: Instant::now() + TIME,
         }
+    }
+
+    /// Gathers within this time.
+    pub(super) fn within(self, budget: Duration) -> Self {
+        Self { until: Instant::now() + budget, ..self }
     }
 
     /// The published entries of a list, which has no more than `most`.

@@ -13,7 +13,9 @@ use trust::{Params, Ppm, ScopeQuery};
 use super::error::Problem;
 use super::{App, Client, body, in_turn};
 use crate::admit::cut;
-use crate::evidence::{GatherError, Question};
+use crate::evidence::{GatherError, Question, TIME};
+use log_core::port::{Assert as _, Asserted, ready};
+use tlog::TreeSize;
 
 /// What is asked, in our terms.
 fn read(query: EvidenceQuery, now: u64) -> Result<Question, Problem> {
@@ -56,11 +58,11 @@ pub async fn evidence(
     drop(body);
     let question = read(query, (app.now)())?;
     let gathered = in_turn(&app, &app.evidence, client, move |app| {
-        let view = app.view();
-        if !view.published().is_signed() {
-            return Err(Problem::unavailable("no-checkpoint", "nothing is published yet"));
+        match ready(app.asserter.assert(question, TreeSize::EMPTY, TIME))? {
+            Asserted::Signed(evidence) => Ok(evidence.to_json()),
+            Asserted::Behind => Err(Problem::unavailable("no-checkpoint", "nothing is published yet")),
+            Asserted::Busy => Err(GatherError::TooSlow.into()),
         }
-        Ok(app.asserter.gather(&view, &question)?.to_json())
     });
     let headers =
         [(header::CONTENT_TYPE, attestation::evidence::MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
