@@ -143,7 +143,7 @@ pub enum Outcome {
 }
 
 /// Asks witnesses. Answers come later; nothing here waits, but [`Cosigners::survey`].
-pub trait Cosigners: Send {
+pub trait Cosigners: Send + Sync {
     /// Before the first signature: what every witness that can be reached says to a checkpoint that was
     /// signed before.
     fn survey(&mut self, ask: Ask) -> Surveying<'_>;

@@ -26,7 +26,7 @@ use super::{Answer, Ask, Cosigners, Outcome, Surveying};
 pub struct Witnesses {
     seats: Vec<Arc<Seat>>,
     threads: Vec<JoinHandle<()>>,
-    answers: Receiver<Answer>,
+    answers: Mutex<Receiver<Answer>>,
     /// How long a start waits for those that do not answer: a request, and one more for what they show.
     patience: Duration,
 }
@@ -57,7 +57,7 @@ impl Witnesses {
             threads.push(thread.spawn(move || line.run(&sender, heard))?);
             seats.push(seat);
         }
-        Ok(Self { seats, threads, answers, patience: timeout * 2 })
+        Ok(Self { seats, threads, answers: Mutex::new(answers), patience: timeout * 2 })
     }
 }
 
@@ -77,21 +77,25 @@ impl Cosigners for Witnesses {
     }
 
     fn answers(&mut self) -> Vec<Answer> {
-        self.answers.try_iter().collect()
+        self.heard().try_iter().collect()
     }
 }
 
 impl Witnesses {
+    fn heard(&mut self) -> &mut Receiver<Answer> {
+        self.answers.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn survey_now(&mut self, ask: Ask) -> Vec<Answer> {
         self.ask(ask);
         let until = Instant::now() + self.patience;
         let mut answers: Vec<Answer> = Vec::new();
         // One that fails at once is asked again, and answers again, while another still thinks.
-        let mut silent: BTreeSet<&str> = self.seats.iter().map(|seat| seat.name.as_str()).collect();
+        let mut silent: BTreeSet<String> = self.seats.iter().map(|seat| seat.name.clone()).collect();
         while !silent.is_empty() {
-            match self.answers.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self.heard().recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(answer) => {
-                    silent.remove(answer.witness.as_str());
+                    silent.remove(&answer.witness);
                     answers.push(answer);
                 }
                 // A witness that does not answer in time is asked again later, like the others.
