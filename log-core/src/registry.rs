@@ -20,7 +20,7 @@ use tlog::{LeafIndex, TreeSize};
 
 use crate::StoreError;
 use crate::keys::List;
-use crate::port::{Index as _, Objects as _, OrderState, Page, Reads, Versions};
+use crate::port::{Index as _, Objects as _, OrderState, Page, Reads, Versions, Wants};
 
 /// States of DIDs; `None` of one that is not registered.
 pub type States = HashMap<Did, Option<Arc<Identity>>>;
@@ -330,6 +330,23 @@ pub fn identity_at<R: Reads + ?Sized>(
 
 /// The identity events of a DID among the first `size` entries, in log order.
 pub fn identity_events<R: Reads + ?Sized>(
+    engine: &R,
+    did: Did,
+    size: TreeSize,
+) -> Result<Vec<(LeafIndex, PendingEvent)>, StoreError> {
+    // Not by the list: an entry that is ordered may not be in it yet.
+    let wants = Wants { identities: vec![did], ..Wants::default() };
+    let mut facts = engine.facts(&wants)?;
+    if facts.at.next < size {
+        // A store into which leaves are replayed: its order is behind what it holds.
+        return listed_identity_events(engine, did, size);
+    }
+    let events = facts.identities.pop().unwrap_or_default();
+    Ok(events.into_iter().filter(|(index, _)| size.contains(*index)).collect())
+}
+
+/// The same by the DID's list, for an engine whose lists have everything that is ordered: its facts may stand on this.
+pub fn listed_identity_events<R: Reads + ?Sized>(
     engine: &R,
     did: Did,
     size: TreeSize,

@@ -10,7 +10,7 @@ use log_core::keys::List;
 use log_core::port::{
     Facts, Index, KnownEnvelope, OrderState, Page, Placed, Since, StoredEnvelope, Versions, Wants,
 };
-use log_core::registry::{identity_events, message_keys_at};
+use log_core::registry::{listed_identity_events, message_keys_at};
 use tlog::{Hash, LeafIndex, TreeSize};
 
 use crate::store::schema::{self, Read as _, TreeState};
@@ -89,7 +89,7 @@ impl ReadsOf<'_> {
             identities: wants
                 .identities
                 .iter()
-                .map(|did| identity_events(self, *did, at.next))
+                .map(|did| listed_identity_events(self, *did, at.next))
                 .collect::<Result<_, _>>()?,
             failures: wants
                 .failures
