@@ -140,7 +140,12 @@ impl<E: FrontEngine> Orderer<E> {
             let index = LeafIndex::new(index);
             outcomes[left[new.at]] = Some(Ok(Committed { index, leaf: leaf.into(), was_known: false }));
         }
-        self.registry.commit(&facts.at.versions, &at, round.news);
+        if first.get() == facts.at.next.get() {
+            self.registry.commit(&facts.at.versions, &at, round.news);
+        } else {
+            // Others have ordered artifacts meanwhile: states say since which index they hold, and that is another one now.
+            self.registry.follow()?;
+        }
         Ok(Once::Done)
     }
 }
