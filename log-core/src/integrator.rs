@@ -63,7 +63,7 @@ pub struct Accept {
 }
 
 /// Reads the wall clock (Unix milliseconds) and the monotonic clock.
-pub type Clocks = Box<dyn Fn() -> (u64, Duration) + Send>;
+pub type Clocks = Box<dyn Fn() -> (u64, Duration) + Send + Sync>;
 
 /// Who asks for the lead, and for how long.
 #[derive(Clone, Debug)]
@@ -177,7 +177,12 @@ impl<E: IntegratorEngine, R: Record> Integrator<E, R> {
         let lease = self.candidacy.lease.unwrap_or(Duration::MAX);
         self.leased_at = self.mono();
         match self.engine.lead(&self.candidacy.holder, lease).await {
-            Ok(Lead::Mine(epoch)) => self.begin(epoch).await,
+            Ok(Lead::Mine(epoch)) => match self.begin(epoch).await {
+                Err(OpenError::Store(error)) => Err(error.into()),
+                // What was signed since by another that leads now is no contradiction.
+                Err(_) if !self.still_leads(epoch).await? => Ok(()),
+                begun => begun,
+            },
             Ok(Lead::Another) => Ok(self.follow(heads)?),
             // Whether this one leads is seen from the heads, later. Nothing is done before that.
             Err(Failed::Lost(_)) => Ok(self.follow(heads)?),
@@ -234,9 +239,14 @@ impl<E: IntegratorEngine, R: Record> Integrator<E, R> {
         for answer in self.publication.cosigners.survey(Ask { note: own, view }).await {
             if let Outcome::Objects { shown: Some(shown), .. } = &answer.outcome
                 && let Some(cause) = self.judge(shown)?
+                && let Some(epoch) = self.epoch
+                && self.still_leads(epoch).await?
             {
                 self.keep_shown(shown).await?;
                 return Err(OpenError::WitnessKnowsMore { witness: answer.witness, cause });
+            }
+            if self.epoch.is_none() {
+                return Ok(());
             }
             self.take(answer).await?;
         }
@@ -305,6 +315,16 @@ impl<E: IntegratorEngine, R: Record> Integrator<E, R> {
             }
         }
         Ok(())
+    }
+
+    /// Whether this one, which has begun to lead under `epoch`, leads at this moment. If another does, this one follows.
+    pub(crate) async fn still_leads(&mut self, epoch: Epoch) -> Result<bool, StoreError> {
+        let heads = self.engine.heads().await?;
+        let leads = epoch == heads.epoch;
+        if !leads {
+            self.follow(&heads)?;
+        }
+        Ok(leads)
     }
 
     /// A call has failed. If it is not known what became of it, the heads are looked at, and the next turn goes on from

@@ -343,6 +343,8 @@ impl<E: IntegratorEngine, R: Record> Integrator<E, R> {
                 tracing::warn!(witness, reason, "a witness objects to this log's checkpoint");
                 if let Some(shown) = shown
                     && let Some(cause) = self.judge(&shown)?
+                    && let Some(epoch) = self.epoch
+                    && self.still_leads(epoch).await?
                 {
                     self.halt(shows_more(&witness, &cause));
                     self.keep_shown(&shown).await?;
