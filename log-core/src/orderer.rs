@@ -10,7 +10,7 @@ use tlog::{LeafIndex, TreeSize};
 use crate::StoreError;
 use crate::admit::Admitted;
 use crate::metrics;
-use crate::plan::{dids, plan, versions_behind, wants};
+use crate::plan::{Round, dids, plan, versions_behind, wants};
 use crate::port::{Call, Failed, FrontEngine, OrderState, Reads, Sequencing};
 use crate::registry::Registry;
 use crate::ticket::{Committed, NotTaken, Sequenced, Unavailable};
@@ -101,11 +101,8 @@ impl<E: FrontEngine> Orderer<E> {
             let leaf = placed.leaf.as_slice().into();
             outcomes[left[*at]] = Some(Ok(Committed { index: placed.index, leaf, was_known: true }));
         }
-        // A refusal is true of the moment of the facts, whatever becomes of the call.
-        for (at, refusal) in &round.refused {
-            outcomes[left[*at]] = Some(Err(refusal.clone().into()));
-        }
         if round.new.is_empty() {
+            refuse(&round, left, outcomes);
             self.registry.commit(&facts.at.versions, &facts.at, round.news);
             return Ok(Once::Done);
         }
@@ -133,6 +130,7 @@ impl<E: FrontEngine> Orderer<E> {
             ..facts.at
         };
         drop(entries);
+        refuse(&round, left, outcomes);
         metrics::committed(round.new.len(), next.get());
         for (new, index) in round.new.into_iter().zip(first.get()..) {
             let admitted = batch[new.at];
@@ -147,6 +145,14 @@ impl<E: FrontEngine> Orderer<E> {
             self.registry.follow()?;
         }
         Ok(Once::Done)
+    }
+}
+
+/// Tells what was refused. The entry whose rule was broken may be one of the same round: so it is said once that round is
+/// ordered, and not of one that came to nothing.
+fn refuse(round: &Round, left: &[usize], outcomes: &mut [Option<Sequenced>]) {
+    for (at, refusal) in &round.refused {
+        outcomes[left[*at]] = Some(Err(refusal.clone().into()));
     }
 }
 
