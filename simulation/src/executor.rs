@@ -3,7 +3,7 @@
 //! Of the tasks that can go on, the seed says which one does, up to its next await. Time stands still while any can go
 //! on, and then jumps to the next timer. Nothing here reads a clock, waits, or starts a thread.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -111,6 +111,11 @@ impl Sim {
         let mut state = self.state();
         let State { now, trace, processes, .. } = &mut *state;
         trace.add(*now, &processes[process.0].name, what);
+    }
+
+    /// Keeps every line of the trace from now on.
+    pub fn keep_trace(&self) {
+        self.state().trace.keep_all();
     }
 
     /// Reads the trace.
@@ -233,7 +238,8 @@ pub enum Step {
 pub struct Executor {
     sim: Sim,
     tasks: BTreeMap<u64, (Process, Arc<TaskWaker>, Task)>,
-    ready: Vec<u64>,
+    /// In the order of their numbers: whoever wakes several at once may do so in any order.
+    ready: BTreeSet<u64>,
 }
 
 impl Executor {
@@ -250,7 +256,7 @@ impl Executor {
             killed: Vec::new(),
         };
         let shared = Shared { state: Mutex::new(state), woken: Mutex::default() };
-        Self { sim: Sim(Arc::new(shared)), tasks: BTreeMap::new(), ready: Vec::new() }
+        Self { sim: Sim(Arc::new(shared)), tasks: BTreeMap::new(), ready: BTreeSet::new() }
     }
 
     /// What tasks hold of this world.
@@ -264,8 +270,8 @@ impl Executor {
         let woken = std::mem::take(&mut *self.sim.0.woken.lock().unwrap_or_else(PoisonError::into_inner));
         for number in woken {
             // A task that ended, or that is ready already, is woken in vain.
-            if self.tasks.contains_key(&number) && !self.ready.contains(&number) {
-                self.ready.push(number);
+            if self.tasks.contains_key(&number) {
+                self.ready.insert(number);
             }
         }
         let Some(number) = self.choose() else { return self.wait() };
@@ -287,7 +293,7 @@ impl Executor {
         for (number, process, task) in started {
             let waker = Arc::new(TaskWaker { number, shared: self.sim.0.clone() });
             self.tasks.insert(number, (process, waker, task));
-            self.ready.push(number);
+            self.ready.insert(number);
         }
         for (process, before) in killed {
             // They are dropped without the lock: what they hold may wake others.
@@ -300,18 +306,19 @@ impl Executor {
     /// One of the tasks that are ready and whose process is not paused.
     fn choose(&mut self) -> Option<u64> {
         let mut state = self.sim.state();
-        let can_run: Vec<usize> = (0..self.ready.len())
-            .filter(|at| {
-                let (process, _, _) = &self.tasks[&self.ready[*at]];
-                state.processes[process.0].paused_until <= state.now
-            })
+        let can_run: Vec<u64> = self
+            .ready
+            .iter()
+            .copied()
+            .filter(|number| state.processes[self.tasks[number].0.0].paused_until <= state.now)
             .collect();
         if can_run.is_empty() {
             return None;
         }
-        let at = *state.random.one_of(&can_run);
+        let number = *state.random.one_of(&can_run);
         drop(state);
-        Some(self.ready.swap_remove(at))
+        self.ready.remove(&number);
+        Some(number)
     }
 
     fn wait(&mut self) -> Step {

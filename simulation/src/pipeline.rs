@@ -131,6 +131,20 @@ impl Pipeline {
     }
 }
 
+/// The same artifact entries each time, made once.
+pub(crate) fn many(count: u32) -> Vec<Admitted> {
+    thread_local! {
+        static KNOWN: RefCell<Vec<Admitted>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        let pipeline = Pipeline::new("sim before");
+        while known.len() < count as usize {
+            known.push(pipeline.artifact(&format!("before {}", known.len()), false));
+        }
+        known[..count as usize].to_vec()
+    })
+}
+
 /// The place behind `last`, so many identity events of its DID.
 pub fn link(sequence: u32, last: &Admitted) -> Link {
     Link { sequence, previous: last.claim }

@@ -20,6 +20,11 @@ impl Trace {
         Self { lines: VecDeque::new(), kept, count: 0, hash: 0xcbf2_9ce4_8422_2325 }
     }
 
+    /// Keeps every line from now on.
+    pub fn keep_all(&mut self) {
+        self.kept = usize::MAX;
+    }
+
     /// Adds a line.
     pub fn add(&mut self, now: Duration, who: &str, what: impl std::fmt::Display) {
         // A line that falls out of the ring gives its memory to the next one.

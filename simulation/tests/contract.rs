@@ -62,7 +62,6 @@ fn an_engine_that_breaks_a_promise_does_not_pass() {
         (Weakness { no_sync: true, ..sound }, contract::order::what_is_ordered_is_durable as fn(&Weak)),
         (Weakness { no_sync: true, ..sound }, contract::head::heads_are_durable),
         (Weakness { no_fence: true, ..sound }, contract::head::an_epoch_that_is_past_moves_nothing),
-        (Weakness { no_fence: true, ..sound }, contract::head::signed_and_published_never_go_back),
         (Weakness { time_goes_back: true, ..sound }, contract::order::time_never_goes_back),
         (Weakness { forgets_claims: true, ..sound }, contract::order::a_claim_gets_one_index_for_ever),
     ] {

@@ -27,7 +27,7 @@ use super::tables::{Change, Ordered, Tables, paged};
 pub struct Weakness {
     /// Calls return before what they wrote is durable.
     pub no_sync: bool,
-    /// Calls of an older epoch move heads, wherever these stand.
+    /// Calls of an older epoch move heads.
     pub no_fence: bool,
     /// Entries get the time of the call, also an earlier one than the last entry has.
     pub time_goes_back: bool,
@@ -93,16 +93,31 @@ impl Memory {
         state.synced = state.changes.len();
     }
 
-    /// How many entries would survive a crash now.
-    pub fn durable(&self) -> TreeSize {
-        let state = self.lock();
-        let unsynced = &state.changes[state.synced..];
-        let lost = unsynced.iter().find_map(|change| match change {
-            Change::Ordered { first, .. } => Some(*first),
-            Change::Reserved { index, .. } => Some(*index),
-            _ => None,
+    /// Writes entries where the caller says, over whatever is there. No engine does that: it is what an engine would do for
+    /// a caller that keeps the order in its own memory.
+    pub(crate) fn overwrite(&self, call: &Call<'_>, first: u64) -> Sequencing {
+        let mut state = self.lock();
+        let logged_at = call.time.as_millis().max(state.tables.order.logged_at);
+        let Some(logged_at) = LogTime::from_millis(logged_at) else {
+            return Sequencing::Closed("no time that a leaf can carry".into());
+        };
+        let entries = self.entries(call, logged_at);
+        self.write(&mut state, Change::Ordered { first, logged_at: logged_at.as_millis(), entries });
+        Sequencing::Sequenced { first: LeafIndex::new(first), logged_at }
+    }
+
+    fn entries(&self, call: &Call<'_>, logged_at: LogTime) -> Vec<Ordered> {
+        let is_same_time = logged_at == call.time;
+        let entries = call.entries.iter().map(|proposed| Ordered {
+            claim: proposed.entry.claim,
+            entry: proposed.entry.entry.clone(),
+            leaf: match is_same_time {
+                true => proposed.leaf.to_vec(),
+                false => proposed.entry.entry.to_leaf(logged_at),
+            },
+            envelope: proposed.entry.envelope.clone().filter(|_| proposed.keeps_envelope),
         });
-        lost.map_or(state.tables.order.next, TreeSize::new)
+        entries.collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -120,8 +135,8 @@ impl Memory {
     /// Writes `change` if `holds` under the epoch, or answers where the heads stand.
     fn compare_and_set(&self, epoch: Epoch, holds: impl FnOnce(&Tables) -> bool, change: Change) -> Moved {
         let mut state = self.lock();
-        let is_fenced = !self.0.weakness.no_fence;
-        if is_fenced && !(state.tables.epoch == epoch && holds(&state.tables)) {
+        let is_leader = state.tables.epoch == epoch || self.0.weakness.no_fence;
+        if !(is_leader && holds(&state.tables)) {
             return Moved::Another(Box::new(heads(&state.tables)));
         }
         self.write(&mut state, change);
@@ -159,17 +174,7 @@ impl Memory {
         let Some(logged_at) = LogTime::from_millis(millis) else {
             return Sequencing::Closed("the engine's clock is no time that a leaf can carry".into());
         };
-        let is_same_time = logged_at == call.time;
-        let entries = call.entries.iter().map(|proposed| Ordered {
-            claim: proposed.entry.claim,
-            entry: proposed.entry.entry.clone(),
-            leaf: match is_same_time {
-                true => proposed.leaf.to_vec(),
-                false => proposed.entry.entry.to_leaf(logged_at),
-            },
-            envelope: proposed.entry.envelope.clone().filter(|_| proposed.keeps_envelope),
-        });
-        let entries = entries.collect();
+        let entries = self.entries(call, logged_at);
         self.write(&mut state, Change::Ordered { first: order.next.get(), logged_at: millis, entries });
         Sequencing::Sequenced { first: LeafIndex::new(order.next.get()), logged_at }
     }

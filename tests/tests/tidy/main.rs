@@ -110,7 +110,10 @@ fn the_arrows_point_one_way() {
         ("monitor", &["attestation", "log_client", "manual", "service", "tlog"]),
         ("aip-attest", &["attestation", "log_client", "manual", "tlog", "trust"]),
         ("testkit", &["attestation", "tlog", "trust"]),
-        ("simulation", &["attestation", "log_core", "testkit", "tlog", "trust"]),
+        (
+            "simulation",
+            &["attestation", "log_core", "manual", "service", "testkit", "tlog", "trust", "witness"],
+        ),
         (
             "bench",
             &[
