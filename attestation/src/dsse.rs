@@ -208,38 +208,6 @@ mod tests {
         }
     }
 
-    /// S13: a signature for one payload type is none for another; lengths cannot be confused.
-    #[test]
-    fn s13_a_signature_counts_for_its_payload_type_only() {
-        let types = [
-            PAYLOAD_TYPE,
-            "application/vnd.aip.entry.v1+json",
-            "application/vnd.aip.receipt.v1+json",
-            "application/vnd.in-toto+json ",
-            "application/vnd.in-toto+jso",
-            "Application/vnd.in-toto+json",
-            "application/vnd.in-toto+json 2 {}",
-            "application/json",
-            "text/plain",
-            "https://in-toto.io/Statement/v1",
-            "n",
-            "",
-        ];
-        let mut refused = 0;
-        for signed_as in types {
-            let signature = key().sign(&pae(signed_as, b"{}"));
-            for read_as in types {
-                let verified = key().public_key().verify(&pae(read_as, b"{}"), &signature);
-                assert_eq!(verified, signed_as == read_as, "{signed_as:?} read as {read_as:?}");
-                refused += usize::from(!verified);
-            }
-        }
-        assert_eq!(refused, 132);
-        // The boundary between type and payload is fixed by the lengths.
-        assert_ne!(pae("a", b"b c"), pae("a b", b"c"));
-        assert_ne!(pae("a", b"1 b"), pae("a 1", b"b"));
-    }
-
     #[test]
     fn other_shapes_are_refused_by_rule() {
         let good = Envelope::sign(&key(), b"{}".to_vec()).to_json();

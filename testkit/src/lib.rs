@@ -11,6 +11,7 @@
 //! | [`trials`], [`vectors`] | trials by malicious input that need no program; vector files |
 //! | [`evidence`] | evidence of whatever leaves a test has |
 //! | [`log`], [`witness`], [`someone`] | the programs: a log, a witness, somebody at a command line |
+//! | [`wire`], [`living`] | requests and answers as bytes; whether a log lives |
 //! | [`oracle`] | reads a log as the public would, and recomputes everything |
 //! | [`liar`], [`detour`], [`throttle`] | what stands between a client and a log: lies, lost answers, a slow line |
 //! | [`load`], [`attack`], [`mail`], [`hostile_mail`] | honest load, attackers, messages, and hostile requests of a relay |
@@ -31,6 +32,8 @@ pub mod keys;
 #[cfg(feature = "programs")]
 pub mod liar;
 #[cfg(feature = "programs")]
+pub mod living;
+#[cfg(feature = "programs")]
 pub mod load;
 #[cfg(feature = "programs")]
 pub mod log;
@@ -47,6 +50,8 @@ pub mod throttle;
 pub mod tree;
 pub mod trials;
 pub mod vectors;
+#[cfg(feature = "programs")]
+pub mod wire;
 #[cfg(feature = "programs")]
 pub mod witness;
 

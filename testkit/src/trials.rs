@@ -1,6 +1,10 @@
 //! Trials by malicious input that need no program: the tests of a crate run them with small counts, `./run torture` with
 //! large ones. Each is a row of docs/dev/rules.md.
 
+pub mod confusions;
+pub mod message_keys;
+pub mod names;
+pub mod notes;
 pub mod probes;
 pub mod proofs;
 pub mod signatures;

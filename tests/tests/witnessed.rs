@@ -3,7 +3,7 @@
 
 use attestation::entry::Visibility;
 use serde_json::Value;
-use testkit::log::{Log, ORIGIN, copy_folder};
+use testkit::log::{Log, ORIGIN};
 use testkit::oracle;
 use testkit::signer::{Signed, Signer};
 use testkit::witness::Witness;
@@ -99,69 +99,7 @@ fn two_of_three_suffice_and_one_does_not() {
 
 #[test]
 fn a_copy_that_is_behind_is_refused_every_time() {
-    let mut world = world();
-    let record = world.log.dir().with_extension("signed");
-    let aside = tempfile::tempdir().expect("a temporary folder");
-    let (old_log, old_record) = (aside.path().join("log"), aside.path().join("record"));
-    let restore = |from: &std::path::Path, to: &std::path::Path| {
-        std::fs::remove_dir_all(to).expect("the directory goes");
-        copy_folder(from, to);
-    };
-    for number in 0..20 {
-        assert_eq!(world.log.submit(&sign(2 * number).published()).0, 200);
-        world.log.stop();
-        let _ = std::fs::remove_dir_all(&old_log);
-        copy_folder(&world.log.dir(), &old_log);
-        std::fs::copy(&record, &old_record).expect("a copy");
-        world.log.serve(&FLAGS);
-        assert_eq!(world.log.submit(&sign(2 * number + 1).published()).0, 200);
-        world.log.stop();
-        let (new_log, new_record) = (aside.path().join("new-log"), aside.path().join("new-record"));
-        let _ = std::fs::remove_dir_all(&new_log);
-        copy_folder(&world.log.dir(), &new_log);
-        std::fs::copy(&record, &new_record).expect("a copy");
-
-        let refused = |world: &World, why: &str| {
-            let said = world.log.serve_refused(&FLAGS);
-            let said = String::from_utf8_lossy(&said.stderr).into_owned();
-            assert!(said.contains(why), "round {number}: {said}");
-        };
-        restore(&old_log, &world.log.dir());
-        refused(&world, "it is an older copy");
-        std::fs::copy(&old_record, &record).expect("a copy");
-        refused(&world, "shows a checkpoint that this log signed");
-        restore(&new_log, &world.log.dir());
-        refused(&world, "the record is an older copy");
-        std::fs::copy(&new_record, &record).expect("a copy");
-        world.log.serve(&FLAGS);
-    }
-    assert_eq!(oracle::check_log(&world.log).leaves.len(), 40);
-}
-
-#[test]
-fn a_second_log_under_one_key_is_stopped_by_its_witnesses() {
-    let log = Log::init();
-    let witness = Witness::start("w1", &[], &log.vkey);
-    let policy = log.ask(&witness.policy, "w1");
-    // Both begin as the same empty tree: neither record can tell them apart.
-    let aside = tempfile::tempdir().expect("a temporary folder");
-    let (dir, record) = (aside.path().join("log"), aside.path().join("log.signed"));
-    copy_folder(&log.dir(), &dir);
-    std::fs::copy(log.dir().with_extension("signed"), &record).expect("a copy");
-    let mut log = log;
-    log.serve(&FLAGS);
-    assert_eq!(quorum(&policy, &log.submit(&sign(1).published()).1), 2);
-    let output = std::process::Command::new(testkit::program("log-server"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--dir"])
-        .arg(&dir)
-        .output()
-        .expect("log-server runs");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(
-        said.contains("the witness `w1-ed` shows a checkpoint that this log signed, of 1 entries"),
-        "{said}"
-    );
+    torture::rollback::log(&torture::Plan::of(5)).assert_clean("R9");
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Signed notes and keys (NOTE, S2, S12).
 
-use serde::Deserialize;
-use testkit::keys::{signer, vkey};
-use testkit::trials::signatures;
+use testkit::keys::signer;
+use testkit::trials::{notes, signatures};
 use testkit::vectors;
 use tlog::cosignature::{CosignatureError, cosign};
-use tlog::encoding::{base64, decode_base64};
+use tlog::encoding::base64;
 use tlog::key::{
     Ed25519PrivateKey, Ed25519PublicKey, KeyError, KeyName, KeyType, PublicKey, SignerKey, VerifierKey,
 };
@@ -54,73 +53,12 @@ fn forged(line: &NoteSignature) -> NoteSignature {
     NoteSignature::new(line.name().clone(), line.id(), signature)
 }
 
-#[derive(Deserialize)]
-struct SignedNotes {
-    cases: Vec<SignedNote>,
-    vkeys_good: Vec<String>,
-    vkeys_bad: Vec<String>,
-    skey_example: String,
-    sign_vector: SignVector,
-}
-
-#[derive(Deserialize)]
-struct SignedNote {
-    name: String,
-    vkeys: Vec<String>,
-    note_b64: String,
-    #[serde(default)]
-    verified: usize,
-    #[serde(default)]
-    unverified: usize,
-    error: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct SignVector {
-    text: String,
-    expected_signature_line: String,
-}
-
-/// S6: verdicts of golang.org/x/mod and of the specification's text.
 #[test]
-fn note_1_to_12_the_notes_of_go_and_c2sp_have_these_verdicts() {
-    let Some(vectors) = vectors::of_others::<SignedNotes>("signed_note.json") else { return };
-    for case in &vectors.cases {
-        let keys: Vec<VerifierKey> = case.vkeys.iter().map(|text| vkey(text)).collect();
-        let bytes = decode_base64(&case.note_b64).expect("base64");
-        let note = Note::parse(&bytes);
-        let verdict = match note.as_ref().map(|note| note.verify(&keys)) {
-            Err(_) => Some("malformed"),
-            Ok(Err(NoteError::BadSignature { .. })) => Some("invalid_signature"),
-            Ok(Ok(signed)) if signed.is_empty() => Some("unverified"),
-            Ok(verdict) => {
-                let note = note.as_ref().expect("it parsed");
-                let mut others: Vec<String> = note
-                    .signatures()
-                    .iter()
-                    .filter(|line| !keys.iter().any(|key| line.is_by(key)))
-                    .map(ToString::to_string)
-                    .collect();
-                others.dedup();
-                assert_eq!(verdict.map(|signed| signed.len()), Ok(case.verified), "{}", case.name);
-                assert_eq!(others.len(), case.unverified, "{}", case.name);
-                assert_eq!(note.to_string().as_bytes(), bytes, "{}", case.name);
-                None
-            }
-        };
-        assert_eq!(verdict, case.error.as_deref(), "{}", case.name);
+fn note_1_to_12_s6_the_notes_of_go_and_c2sp_have_these_verdicts() {
+    match notes::of_others() {
+        Ok(tried) => tried.assert_clean(25),
+        Err(why) => vectors::not_run("signed_note.json", &why),
     }
-    assert_eq!(vectors.cases.len(), 14);
-
-    let good: Vec<VerifierKey> = vectors.vkeys_good.iter().map(|text| vkey(text)).collect();
-    assert!(good.iter().zip(&vectors.vkeys_good).all(|(key, text)| key.to_string() == *text));
-    assert!(vectors.vkeys_bad.iter().all(|text| text.parse::<VerifierKey>().is_err()));
-    assert_eq!((vectors.vkeys_good.len(), vectors.vkeys_bad.len()), (4, 6));
-
-    let key: SignerKey = vectors.skey_example.parse().expect("a good skey");
-    assert_eq!(*key.to_skey(), vectors.skey_example);
-    let line = format!("{}\n", signed(&vectors.sign_vector.text, &[key]).signatures()[0]);
-    assert_eq!(line, vectors.sign_vector.expected_signature_line);
 }
 
 #[test]
@@ -146,49 +84,12 @@ fn note_2_the_signature_block_is_there_and_ends_in_a_newline() {
 
 #[test]
 fn note_3_s12_no_control_characters_anywhere() {
-    let whole = signed(TEXT, &[alice()]).to_string();
-    for control in (0..0x20).filter(|b| *b != b'\n') {
-        for at in 0..=whole.len() {
-            let mut bytes = whole.clone().into_bytes();
-            bytes.insert(at, control);
-            assert_eq!(Note::parse(&bytes), Err(NoteError::Characters), "{control:#x} at {at}");
-        }
-    }
-    assert_eq!(parse(&whole.replace('\n', "\r\n")), Err(NoteError::Characters));
-    for bad in [&[0xff][..], &[0xc0, 0x80], &[0xed, 0xa0, 0x80], &[0xe2, 0x80], &[0xf4, 0x90, 0x80, 0x80]] {
-        for at in [0, 5, whole.len() - 1, whole.len()] {
-            let mut bytes = whole.clone().into_bytes();
-            bytes.splice(at..at, bad.iter().copied());
-            assert_eq!(Note::parse(&bytes), Err(NoteError::Characters), "{bad:x?} at {at}");
-        }
-    }
+    notes::characters().assert_clean(5_000);
 }
 
 #[test]
-fn note_4_a_line_that_is_no_signature_line_is_malformed() {
-    let blob = base64(&[7; 68]);
-    assert!(parse(&with_line(&format!("— x {blob}"))).is_ok());
-    for bad in [
-        format!("- x {blob}"),
-        format!("-- x {blob}"),
-        format!("– x {blob}"),
-        format!("―\u{20}x {blob}"),
-        format!("—x {blob}"),
-        format!("—  x {blob}"),
-        format!("—\u{a0}x {blob}"),
-        format!(" — x {blob}"),
-        format!("— x  {blob}"),
-        format!("— x {blob} "),
-        format!("— x {blob} y"),
-        format!("— {blob}"),
-        format!("—  {blob}"),
-        "— x ".into(),
-        "— x".into(),
-        "— ".into(),
-        "x".into(),
-    ] {
-        assert_eq!(parse(&with_line(&bad)), Err(NoteError::SignatureLine(2)), "{bad:?}");
-    }
+fn note_4_s12_a_line_that_is_no_signature_line_is_malformed() {
+    notes::lines().assert_clean(17);
 }
 
 #[test]

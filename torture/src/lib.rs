@@ -11,20 +11,32 @@
 //! | [`space`] | R5: the disk is full |
 //! | [`syncs`] | R6: a sync fails |
 //! | [`flips`] | R7: a bit flips |
+//! | [`rollback`] | R9: directories that are rolled back; R10: one directory, record or key for two servers |
+//! | [`clocks`] | R11: clocks that jump |
+//! | [`bytes`] | S9, S11, S15: numbers, JSON and paths of a request; R12: one statement, again and again |
+//! | [`overload`] | R13: five times the load that fits |
+//! | [`pure`] | S1 to S9 and S12 to S14 by vectors and mutants, without a program |
+//! | [`clients`] | S16: slow clients, and what is no request |
 //!
 //! [`frame`] is what rows are made of. [`promised`] remembers what clients were told, [`strace`] and [`preload`] make calls
 //! fail, [`disks`] makes disks.
 
 #![forbid(unsafe_code)]
 
+pub mod bytes;
 pub mod calls;
+pub mod clients;
+pub mod clocks;
 pub mod disks;
 pub mod flips;
 pub mod frame;
 pub mod kills;
+pub mod overload;
 pub mod power;
 pub mod preload;
 pub mod promised;
+pub mod pure;
+pub mod rollback;
 pub mod space;
 pub mod strace;
 pub mod syncs;
@@ -43,4 +55,43 @@ pub const ROWS: &[Row] = &[
     Row { id: "R5", trial: "disk full under load, ext4", full: 50, ci: 4, run: space::ext4 },
     Row { id: "R6", trial: "the n-th sync fails", full: 50, ci: 16, run: syncs::fail },
     Row { id: "R7", trial: "a bit of the log's files flips", full: 10_000, ci: 150, run: flips::log },
+    Row { id: "R9", trial: "a directory, a record, both rolled back", full: 100, ci: 2, run: rollback::log },
+    Row {
+        id: "R10",
+        trial: "two servers: a directory, a record, a key",
+        full: 100,
+        ci: 2,
+        run: rollback::twice,
+    },
+    Row { id: "R11", trial: "clocks that jump", full: 200, ci: 20, run: clocks::jump },
+    Row {
+        id: "R12",
+        trial: "one statement again and again",
+        full: 10_000,
+        ci: 2_000,
+        run: bytes::repetition,
+    },
+    Row { id: "R13", trial: "five times the load that fits, seconds", full: 600, ci: 5, run: overload::log },
+    Row { id: "S1", trial: "Ed25519: Wycheproof", full: 1, ci: 1, run: pure::wycheproof },
+    Row { id: "S2", trial: "Ed25519: edge cases", full: 1, ci: 1, run: pure::edge_cases },
+    Row { id: "S3", trial: "X25519: keys that everybody knows", full: 1, ci: 1, run: pure::message_keys },
+    Row { id: "S5", trial: "Merkle probes", full: 1, ci: 1, run: pure::probes },
+    Row { id: "S6", trial: "notes of golang.org/x/mod and C2SP", full: 1, ci: 1, run: pure::notes_of_others },
+    Row { id: "S7", trial: "mutated proofs", full: 1_000_000, ci: 50_000, run: pure::mutants },
+    Row { id: "S8", trial: "second preimages", full: 10_000, ci: 10_000, run: pure::second_preimages },
+    Row { id: "S9", trial: "proofs at every size", full: 1, ci: 1, run: pure::sizes },
+    Row { id: "S9", trial: "numbers in every route of a log", full: 1, ci: 1, run: bytes::numbers },
+    Row { id: "S11", trial: "JSON with more than one meaning", full: 1, ci: 1, run: bytes::json },
+    Row { id: "S12", trial: "notes with what no note may hold", full: 1, ci: 1, run: pure::notes },
+    Row {
+        id: "S13",
+        trial: "a signature over one thing, for another",
+        full: 1,
+        ci: 1,
+        run: pure::confusions,
+    },
+    Row { id: "S14", trial: "DIDs and keys that nobody owns", full: 1, ci: 1, run: pure::names },
+    Row { id: "S15", trial: "paths that lead elsewhere", full: 1, ci: 1, run: bytes::paths },
+    Row { id: "S16", trial: "clients that never finish", full: 1_000, ci: 1_000, run: clients::slow },
+    Row { id: "S16", trial: "what is no request", full: 1, ci: 1, run: clients::no_requests },
 ];

@@ -3,6 +3,7 @@
 use attestation::receipt::{Check, Receipt, Verdict};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use testkit::trials::{confusions, names};
 use tlog::encoding::base64;
 
 use crate::fixture::*;
@@ -123,7 +124,20 @@ fn s11_hostile_json_is_refused_everywhere() {
     }
 }
 
-/// S14: names and keys that nobody can own.
+/// S13: a signature counts for its payload type only.
+#[test]
+fn s13_a_signature_counts_for_its_payload_type_only() {
+    confusions::payload_types().assert_clean(132);
+}
+
+/// S14: every other spelling of a DID, and keys of small order, of mixed order, and in a second spelling.
+#[test]
+fn s14_other_spellings_and_keys_that_nobody_owns_are_refused() {
+    names::dids().assert_clean(17);
+    names::keys().assert_clean(9);
+}
+
+/// S14: names and keys that nobody can own, in a receipt.
 #[test]
 fn s14_bad_dids_and_keys_are_refused() {
     let did = did().to_string();

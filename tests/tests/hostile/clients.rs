@@ -1,157 +1,17 @@
 //! Hostile clients: slow, endless, ambiguous, greedy (S16).
 
+use torture::Plan;
+
 use super::*;
 
-/// S16: 1,000 clients that never finish their request; the others are served all the while.
 #[test]
 fn slow_clients_keep_nobody_from_being_served() {
-    let mut log =
-        Log::start(&["--header-timeout", "4s", "--body-timeout", "4s", "--address-connections", "0"]);
-    assert_lives(&mut log, b"before");
-    if !raise_descriptors(4_096) {
-        return eprintln!("not run: 1,000 slow clients: prlimit does not give 4,096 descriptors");
-    }
-    let signer = Signer::new(2);
-    let healthy = |name: &str| {
-        let mut times: Vec<Duration> = (0..150u32)
-            .map(|number| {
-                let start = Instant::now();
-                if number % 10 == 0 {
-                    let entry = signer.sign(ORIGIN, format!("{name} {number}").as_bytes(), Public, 0);
-                    let (status, answer) = log.submit(&entry.published());
-                    assert_eq!(status, 200, "{answer}");
-                } else {
-                    assert_eq!(log.get("/checkpoint").status().as_u16(), 200);
-                }
-                start.elapsed()
-            })
-            .collect();
-        times.sort_unstable();
-        eprintln!("{name}: p50 {:?}, p99 {:?} of {} requests", times[75], times[148], times.len());
-    };
-    healthy("alone");
-    let before = memory(log.pid(), "VmRSS");
-    let mut slow: Vec<TcpStream> = (0..1_000).map(|_| connect(&log)).collect();
-    // Half of them stop in the head, half in the body: each kind has its own deadline.
-    for (number, stream) in slow.iter_mut().enumerate() {
-        let head = if number % 2 == 0 { "GET / HTTP/1.1\r\nX: " } else { "Content-Length: 99\r\n\r\n" };
-        let head = if number % 2 == 0 { head.to_owned() } else { format!("{POST}{head}") };
-        stream.write_all(head.as_bytes()).expect("a socket");
-    }
-    healthy("beside 1,000 slow clients");
-    for stream in &mut slow {
-        let _ = stream.write_all(b"a");
-    }
-    healthy("beside 1,000 slow clients that send a byte more");
-    assert_memory_bounded(&log, before);
-    // A byte now and then buys no time: every one of them is let go of.
-    for mut stream in slow {
-        let mut rest = Vec::new();
-        let ended = stream.read_to_end(&mut rest);
-        assert!(
-            ended.is_ok() || ended.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset),
-            "a slow client is kept for ever"
-        );
-    }
-    assert_lives(&mut log, b"after");
+    torture::clients::slow(&Plan::of(1_000)).assert_clean("S16");
 }
 
-/// S16: heads and bodies beyond their limits, framing with two meanings, bodies that stop or break off.
 #[test]
 fn what_is_no_request_is_refused_and_nothing_more() {
-    let mut log = Log::start(&["--body-timeout", "300ms", "--max-body-bytes", "1000000"]);
-    assert_lives(&mut log, b"before");
-    // A head that is none never gets to a handler: no body, and the connection is over.
-    let many = "X: y\r\n".repeat(65);
-    let long = "a".repeat(17_000);
-    for (what, head, want) in [
-        ("a header of 17,000 bytes", format!("GET / HTTP/1.1\r\nX: {long}\r\n\r\n"), 431),
-        ("a path of 17,000 bytes", format!("GET /{long} HTTP/1.1\r\n\r\n"), 431),
-        ("65 headers", format!("GET / HTTP/1.1\r\n{many}\r\n"), 431),
-        ("no version", "GET /checkpoint\r\n\r\n".into(), 400),
-        ("no method", " /checkpoint HTTP/1.1\r\n\r\n".into(), 400),
-        ("a version to come", "GET /checkpoint HTTP/3.0\r\n\r\n".into(), 400),
-        ("a NUL in the path", "GET /checkpoint\0 HTTP/1.1\r\n\r\n".into(), 400),
-        ("a NUL in a header", "GET /checkpoint HTTP/1.1\r\nX: a\0b\r\n\r\n".into(), 400),
-        ("a folded header", "GET /checkpoint HTTP/1.1\r\nX: a\r\n b\r\n\r\n".into(), 400),
-        ("a space before the colon", "GET /checkpoint HTTP/1.1\r\nX : a\r\n\r\n".into(), 400),
-        ("two lengths", format!("{POST}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}} "), 400),
-        ("a negative length", format!("{POST}Content-Length: -1\r\n\r\n"), 400),
-        ("a signed length", format!("{POST}Content-Length: +2\r\n\r\n{{}}"), 400),
-        ("a length in hex", format!("{POST}Content-Length: 0x2\r\n\r\n{{}}"), 400),
-        ("a length above 2^64", format!("{POST}Content-Length: 18446744073709551616\r\n\r\n"), 400),
-        ("an unknown coding", format!("{POST}Transfer-Encoding: chunky\r\n\r\n{{}}"), 400),
-        ("chunked that is not last", format!("{POST}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"), 400),
-        (
-            "chunked in HTTP/1.0",
-            format!("{}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", POST.replace("1.1", "1.0")),
-            400,
-        ),
-    ] {
-        let answer = answer(&log, head.as_bytes());
-        assert_eq!((answer.status, answer.body.len()), (want, 0), "{what}");
-    }
-    // TLS, HTTP/2 and noise: closed, whatever is said.
-    for bytes in [
-        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        &[0xff; 64],
-    ] {
-        assert!(talk(&log, bytes).iter().all(|answer| answer.status == 400), "{bytes:?}");
-    }
-    // A body that is none, too long, too slow, or in a coding.
-    let chunks = |chunks: &str| format!("{POST}Transfer-Encoding: chunked\r\n\r\n{chunks}");
-    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x1_0000));
-    for (what, request, want) in [
-        ("a length above the limit", format!("{POST}Content-Length: 1000001\r\n\r\n"), (413, "body-size")),
-        (
-            "a length of 2^63",
-            format!("{POST}Content-Length: 9223372036854775808\r\n\r\n"),
-            (413, "body-size"),
-        ),
-        ("chunks above the limit", chunks(&format!("{}0\r\n\r\n", chunk.repeat(16))), (413, "body-size")),
-        ("chunks without end", chunks(&chunk.repeat(64)), (413, "body-size")),
-        ("a chunk of 2^64 bytes", chunks("10000000000000000\r\nx"), (400, "body")),
-        ("a chunk of -1 bytes", chunks("-1\r\nx\r\n0\r\n\r\n"), (400, "body")),
-        ("a chunk longer than it says", chunks("1\r\nxyz\r\n0\r\n\r\n"), (400, "body")),
-        ("a body that stops", format!("{POST}Content-Length: 9\r\n\r\n{{"), (408, "body-timeout")),
-        ("a body that never comes", format!("{POST}Content-Length: 9\r\n\r\n"), (408, "body-timeout")),
-        ("chunks that stop", chunks("1\r\n{\r\n"), (408, "body-timeout")),
-        (
-            "gzip",
-            format!("{POST}Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{{}}"),
-            (415, "content-encoding"),
-        ),
-        (
-            "identity",
-            format!("{POST}Content-Encoding: identity\r\nContent-Length: 2\r\n\r\n{{}}"),
-            (415, "content-encoding"),
-        ),
-        (
-            "no type",
-            format!("{}Content-Length: 2\r\n\r\n{{}}", POST.replace("Content-Type", "X-Type")),
-            (415, "content-type"),
-        ),
-        (
-            "a form",
-            format!("{}Content-Length: 2\r\n\r\n{{}}", POST.replace("/json", "/x-www-form-urlencoded")),
-            (415, "content-type"),
-        ),
-        ("no body", format!("{POST}\r\n"), (400, "submission")),
-    ] {
-        let answer = answer(&log, request.as_bytes());
-        assert_eq!((answer.status, answer.rule().as_str()), want, "{what}");
-    }
-    // Cut in the middle: at every place of a good request. Nothing is logged, nothing is left behind.
-    let size = checkpoint(&log).size;
-    let request = post(Signer::new(3).sign(ORIGIN, b"cut", Public, 0).by_hash().to_string().as_bytes());
-    for cut in (0..request.len()).step_by(13) {
-        let mut stream = connect(&log);
-        stream.write_all(&request[..cut]).expect("a socket");
-        stream.shutdown(if cut % 2 == 0 { Shutdown::Both } else { Shutdown::Write }).expect("a socket");
-    }
-    assert_lives(&mut log, b"after");
-    assert_eq!(checkpoint(&log).size.get(), size.get() + 1, "a request that was cut is no entry");
+    torture::clients::no_requests(&Plan::of(1)).assert_clean("S16");
 }
 
 /// A client that kept the connection would send its next request to nobody.

@@ -128,37 +128,9 @@ fn what_can_be_read_again_is_read_again() {
     assert_eq!(log.stop(), Some(0));
 }
 
-/// R10: a copy of a directory with the same record of what was signed: the second server is refused.
 #[test]
-fn one_record_belongs_to_one_process() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let run = |command: &str, dir: &str, more: &[&str]| {
-        let mut run = Command::new(program("log-server"));
-        run.arg(command).arg("--dir").arg(folder.path().join(dir)).args(more).stdin(Stdio::null());
-        run
-    };
-    let record = folder.path().join("record");
-    let record = record.to_str().expect("a path");
-    let made = run("init", "one", &["--origin", ORIGIN, "--signed-record", record])
-        .output()
-        .expect("log-server runs");
-    assert!(made.status.success());
-    copy_folder(&folder.path().join("one"), &folder.path().join("two"));
-    let listen = |port: u16| format!("127.0.0.1:{port}");
-    let mut first = run("serve", "one", &["--listen", &listen(free_port())]);
-    let mut first = Ends(first.stderr(Stdio::piped()).spawn().expect("log-server runs"));
-    let mut stderr = std::io::BufReader::new(first.0.stderr.take().expect("a pipe"));
-    let mut words = String::new();
-    while !words.contains(" serving ") {
-        assert!(std::io::BufRead::read_line(&mut stderr, &mut words).expect("a line") > 0, "{words}");
-    }
-    let second = run("serve", "two", &["--listen", &listen(free_port())]).output().expect("log-server runs");
-    let words = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert_eq!(second.status.code(), Some(2), "{words}");
-    assert!(words.contains("another process") && words.contains("hint:"), "{words}");
-    // A backup is checked beside it all the same.
-    let fsck = run("fsck", "two", &[]).output().expect("log-server runs");
-    assert_eq!(fsck.status.code(), Some(0), "{}", String::from_utf8_lossy(&fsck.stderr));
+fn a_directory_a_record_and_a_key_belong_to_one_process() {
+    torture::rollback::twice(&Plan::of(1)).assert_clean("R10");
 }
 
 /// Whatever `init` makes can be served, and is whole before anything was logged.

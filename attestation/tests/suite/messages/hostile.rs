@@ -6,11 +6,12 @@ use attestation::Did;
 use attestation::entry::LogTime;
 use attestation::message::{
     Artifact, Attachment, Circumstances, EntryReference, FRAME_BYTES, LegacyContent, LegacyMail,
-    MAX_PAYLOAD_BYTES, Mailbox, Message, MessageError, MessageKey, MessageKeyError, MessagePrivateKey,
-    Opened, Refusal, Route, Sealed, SignedMessage, SignedRequest, is_attachment_name, is_content_type,
-    sign_challenge,
+    MAX_PAYLOAD_BYTES, Mailbox, Message, MessageError, MessagePrivateKey, Opened, Refusal, Route, Sealed,
+    SignedMessage, SignedRequest, is_attachment_name, is_content_type, sign_challenge,
 };
 use proptest::prelude::*;
+use testkit::trials::message_keys;
+use testkit::vectors::not_run;
 use tlog::key::Ed25519PublicKey;
 use tlog::{Hash, LeafIndex};
 
@@ -49,33 +50,10 @@ fn s28_every_flipped_bit_is_refused() {
 /// S3: five coordinates of small order, and numbers that are another spelling.
 #[test]
 fn s3_keys_that_share_what_everybody_knows_are_refused() {
-    let field = |last: u8| {
-        let mut bytes = [0xff; 32];
-        (bytes[0], bytes[31]) = (last, 0x7f);
-        bytes
-    };
-    let small = |first: u8| {
-        let mut bytes = [0; 32];
-        bytes[0] = first;
-        bytes
-    };
-    let of = |hex: &str| super::bytes_32(hex);
-    let order_8 = [
-        of("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
-        of("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
-    ];
-    for bytes in [small(0), small(1), field(0xec), order_8[0], order_8[1]] {
-        assert_eq!(MessageKey::from_bytes(&bytes), Err(MessageKeyError::SmallOrder));
-        // The same with the top bit, which RFC 7748 masks.
-        let mut again = bytes;
-        again[31] |= 0x80;
-        assert_eq!(MessageKey::from_bytes(&again), Err(MessageKeyError::NotCanonical));
-    }
-    for bytes in [field(0xed), field(0xee), field(0xff), [0xff; 32]] {
-        assert_eq!(MessageKey::from_bytes(&bytes), Err(MessageKeyError::NotCanonical));
-    }
-    for bytes in [small(2), small(9), field(0xeb)] {
-        assert!(MessageKey::from_bytes(&bytes).is_ok());
+    message_keys::small_order().assert_clean(14);
+    match message_keys::wycheproof() {
+        Ok(tried) => tried.assert_clean(518),
+        Err(why) => not_run("x25519_test.json", &why),
     }
 }
 
