@@ -4,14 +4,16 @@
 #     ./run bench [--quick | --full] [--rounds N] [--entries N] [SECTION …]
 #
 #     trees      integrate and proof verification
-#     add        durable adds, beside Tessera
+#     add        durable adds, beside Tessera and rekor-tiles
 #     identities the same by bare signers and by registered ones
+#     latency    one add at a quiet time, beside Tessera
 #     large      start, memory and publication of a large log; its tiles, beside nginx
 #     cold       one verification, beside cosign
 #     cosigned   a log with witnesses, and with one that hangs
 #     messages   messages a second, beside adds by hash; what entries notice of a relay
 #     witness    add-checkpoint, beside litewitness
 #     trust      trust scores: of a million DIDs if asked for by name, else fewer
+#     profile    where the server's time goes, by perf's clock; only if asked for by name
 #     attack     what honest clients of a log notice of attackers; only if asked for by name
 #
 # --quick, the default, takes four minutes once everything is built; --full as long as it takes. A
@@ -31,6 +33,8 @@ interop=$here/../tests/interop
 . "$interop/tools.sh"
 
 tessera_package=github.com/transparency-dev/tessera/cmd/conformance/posix
+rekor_module=github.com/sigstore/rekor-tiles/v2
+rekor_version=v2.3.0
 cosign_module=github.com/sigstore/cosign/v3
 cosign_version=v3.1.3
 
@@ -47,6 +51,11 @@ peer() {
 go_tool() { command -v go >/dev/null || { echo 'there is no go'; return 1; }; }
 # Pinned in bench/go/go.mod; Go's own cache makes a second build take a second.
 get_tessera() { go_tool && (cd "$here/go" && nice go build -buildvcs=false -o "$cache/bin/tessera-posix" "$tessera_package"); }
+get_rekor() {
+    go version -m "$cache/bin/rekor-posix" 2>/dev/null | grep -q "$rekor_module[[:space:]]$rekor_version" ||
+        { go_tool && GOBIN="$cache/rekor" nice go install "$rekor_module/cmd/rekor-server/posix@$rekor_version" &&
+            mv "$cache/rekor/posix" "$cache/bin/rekor-posix"; }
+}
 get_cosign() {
     go version -m "$cache/bin/cosign" 2>/dev/null | grep -q "$cosign_module[[:space:]]$cosign_version" ||
         { go_tool && GOBIN="$cache/bin" nice go install "$cosign_module/cmd/cosign@$cosign_version"; }
@@ -58,6 +67,7 @@ cargo build --release --quiet -p log-server -p witness -p aip-attest -p bench \
 bench=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/bench
 
 peer BENCH_TESSERA tessera "$cache/bin/tessera-posix" get_tessera
+peer BENCH_REKOR rekor "$cache/bin/rekor-posix" get_rekor
 peer BENCH_COSIGN cosign "$cache/bin/cosign" get_cosign
 peer BENCH_LITEWITNESS litewitness "$cache/bin/litewitness" litewitness_build
 peer BENCH_NGINX nginx "$nginx" get_nginx

@@ -8,7 +8,7 @@ use testkit::log::Log;
 use super::add::{NO_BUDGETS, counters, measured};
 use super::corpus::{Corpus, Form};
 use super::measure::Spread;
-use super::report::{Table, count, ratio, section};
+use super::report::{Budgets, Table, count, ratio, section};
 use super::{BATCH, BATCH_CONNECTIONS, Effort, SINGLE_CONNECTIONS};
 
 /// What one round came to.
@@ -19,7 +19,7 @@ struct Run {
 }
 
 /// Runs both kinds turn about, and prints them with their ratio.
-pub fn run(effort: &Effort, corpus: &Corpus) {
+pub fn run(effort: &Effort, corpus: &Corpus, budgets: &mut Budgets) {
     section("Adds by 1,000 bare signers, and by 1,000 registered ones: what identities cost");
     let mut table = Table::new(&[
         "by hash",
@@ -56,6 +56,8 @@ pub fn run(effort: &Effort, corpus: &Corpus) {
             ratio(Spread::of_ratios(&series(1, speed), &series(0, speed))),
             ratio(Spread::of_ratios(&series(1, cpu), &series(0, cpu))),
         ]);
+        let of_speed = Spread::of_ratios(&series(1, speed), &series(0, speed)).median;
+        budgets.at_least(&format!("registered signers, by hash, {name}"), of_speed, 0.95, "× bare ones");
     }
     table.print();
 }

@@ -6,9 +6,12 @@
 //! |---|---|
 //! | [`trees`] | integrate and proof verification, against `rs_merkle` |
 //! | [`add`] | durable, signature-checked adds, beside Tessera's POSIX log |
+//! | [`rekor`] | the same beside rekor-tiles' POSIX log, which checks a signature of each |
 //! | [`identities`] | the same by bare signers and by registered ones |
+//! | [`latency`] | one add at a quiet time, beside Tessera |
+//! | [`profile`] | where the server's time goes |
 //! | [`syncs`] | what a round syncs, counted by `strace` |
-//! | [`tiles`] | reads of tiles, against nginx |
+//! | [`tiles`] | reads of tiles and bundles, against nginx |
 //! | [`start`] | start, memory and publication of a log with many entries |
 //! | [`cold`] | one verification by a process that just started, against cosign |
 //! | [`cosigned`] | a log with three witnesses beside the same log with none, and with one that hangs |
@@ -28,9 +31,12 @@ pub mod cold;
 pub mod corpus;
 pub mod cosigned;
 pub mod identities;
+pub mod latency;
 pub mod measure;
 pub mod messages;
 pub mod peers;
+pub mod profile;
+pub mod rekor;
 pub mod report;
 pub mod start;
 pub mod syncs;
@@ -52,8 +58,8 @@ pub struct Effort {
     pub leaves: usize,
     /// Seconds of one round of reads.
     pub read_seconds: u64,
-    /// Entries of the large log.
-    pub large_log: u64,
+    /// Entries of the logs of growing sizes.
+    pub sizes: &'static [u64],
     /// Cold starts of one verification.
     pub cold_runs: usize,
     /// Seconds of one round of add-checkpoint requests.
@@ -72,7 +78,7 @@ impl Effort {
         warm_up: 4_000,
         leaves: 1 << 20,
         read_seconds: 2,
-        large_log: 300_000,
+        sizes: &[100_000, 1_000_000],
         cold_runs: 15,
         witness_seconds: 2,
         updates: 800,
@@ -86,7 +92,7 @@ impl Effort {
         warm_up: 4_000,
         leaves: 1 << 20,
         read_seconds: 5,
-        large_log: 10_000_000,
+        sizes: &[100_000, 1_000_000, 10_000_000],
         cold_runs: 41,
         witness_seconds: 10,
         updates: 4_000,

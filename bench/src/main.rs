@@ -9,7 +9,10 @@ use std::time::Instant;
 use bench::corpus::Corpus;
 use bench::measure::{load_average, machine};
 use bench::report::Budgets;
-use bench::{Effort, add, attack, cold, cosigned, identities, messages, start, trees, trust, witnesses};
+use bench::{
+    Effort, add, attack, cold, cosigned, identities, latency, messages, profile, start, trees, trust,
+    witnesses,
+};
 
 fn main() -> ExitCode {
     let mut effort = Effort::QUICK;
@@ -40,7 +43,8 @@ fn main() -> ExitCode {
     if wanted("trees") {
         trees::run(&effort);
     }
-    if ["add", "identities", "large", "cold", "cosigned"].into_iter().any(wanted) {
+    let is_named = |section: &str| sections.iter().any(|named| named == section);
+    if ["add", "identities", "latency", "large", "cold", "cosigned", "profile"].into_iter().any(wanted) {
         let signing = Instant::now();
         let corpus = Corpus::sign(effort.warm_up + effort.entries);
         println!(
@@ -52,7 +56,14 @@ fn main() -> ExitCode {
             add::run(&effort, &corpus, &mut budgets);
         }
         if wanted("identities") {
-            identities::run(&effort, &corpus);
+            identities::run(&effort, &corpus, &mut budgets);
+        }
+        if wanted("latency") {
+            latency::run(&effort, &corpus, &mut budgets);
+        }
+        // Looking costs what it measures: by name only.
+        if is_named("profile") {
+            profile::run(&effort, &corpus);
         }
         if wanted("large") {
             start::run(&effort, &corpus, &mut budgets);
@@ -78,7 +89,7 @@ fn main() -> ExitCode {
         trust::run(&effort, &mut budgets);
     }
     // Attackers are no part of what is measured for every change: by name only.
-    if sections.iter().any(|section| section == "attack") {
+    if is_named("attack") {
         attack::run(&effort, &mut budgets);
     }
     budgets.print();
@@ -94,5 +105,17 @@ fn usage(argument: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-const SECTIONS: [&str; 10] =
-    ["trees", "add", "identities", "large", "cold", "cosigned", "messages", "witness", "trust", "attack"];
+const SECTIONS: [&str; 12] = [
+    "trees",
+    "add",
+    "identities",
+    "latency",
+    "large",
+    "cold",
+    "cosigned",
+    "messages",
+    "witness",
+    "trust",
+    "attack",
+    "profile",
+];

@@ -107,6 +107,34 @@ impl Server {
         })
     }
 
+    /// rekor-tiles' POSIX log (`cmd/rekor-server/posix`), a checkpoint a second, without its memory of entries.
+    pub fn rekor(program: &Path) -> Self {
+        Self::start(|folder, address| {
+            let key = folder.join("key.pem");
+            run(Command::new("openssl").args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&key), "");
+            let mut command = Command::new(program);
+            let (http, grpc) = (address.port().to_string(), free_port().to_string());
+            command.args([
+                "serve",
+                "--hostname",
+                "rekor-local",
+                "--http-address",
+                "127.0.0.1",
+                "--http-port",
+                &http,
+            ]);
+            command
+                .args(["--grpc-address", "127.0.0.1", "--grpc-port", &grpc, "--storage-dir"])
+                .arg(folder.join("log"));
+            command.arg("--signer-filepath").arg(key).args([
+                "--checkpoint-interval",
+                "1s",
+                "--persistent-antispam=false",
+            ]);
+            command
+        })
+    }
+
     /// nginx, serving the files below `root` as a static site would: two workers, no access log, open
     /// files kept.
     pub fn nginx(program: &Path, root: &Path) -> Self {

@@ -22,7 +22,7 @@ use super::add::NO_BUDGETS;
 use super::corpus::{Corpus, Form};
 use super::measure::{bytes_on_disk, memory_of};
 use super::report::{Budgets, Table, count, section};
-use super::{Effort, SINGLE_CONNECTIONS};
+use super::{BATCH, BATCH_CONNECTIONS, Effort, SINGLE_CONNECTIONS};
 
 /// The default of `log-server serve --round-interval`.
 const ROUND_INTERVAL_MS: f64 = 50.0;
@@ -30,43 +30,163 @@ const ROUND_INTERVAL_MS: f64 = 50.0;
 /// Entries of a quiet time, a second.
 const QUIET_RATE: f64 = 50.0;
 
-/// Runs the benchmarks of a large log; also the reads of tiles, which need one.
+/// How a log of some size does.
+struct Sized {
+    entries: u64,
+    filled: Duration,
+    clean: Duration,
+    crashed: Duration,
+    started: f64,
+    loaded: f64,
+    peak: f64,
+    disk: f64,
+    wal: f64,
+    proof_p99: f64,
+}
+
+/// Runs the benchmarks of logs of growing sizes; with the largest also the reads of tiles, and publication.
 pub fn run(effort: &Effort, corpus: &Corpus, budgets: &mut Budgets) {
-    let size = effort.large_log;
     let mut log = Log::init();
     let empty = log.serve(&NO_BUDGETS);
     let small_memory = memory_of(log.pid()).0;
     log.stop();
-    let filled = fill(&log, size);
-    let disk = bytes_on_disk(&log.dir(), &|_| true) as f64 / size as f64;
-    let wal = bytes_on_disk(&log.dir(), &|name| name.ends_with(".log")) as f64 / size as f64;
+    drop(log);
+    let mut sized = Vec::new();
+    for (at, entries) in effort.sizes.iter().enumerate() {
+        let mut log = Log::init();
+        sized.push(grow(effort, corpus, &mut log, *entries));
+        if at + 1 == effort.sizes.len() {
+            super::tiles::run(effort, &log, *entries, budgets);
+            publication(corpus, effort, &log, budgets);
+        }
+    }
+    section("5. Logs of growing sizes (by hash; written by their own sequencer, without HTTP or signatures)");
+    println!("  an empty log serves after {:.0} ms, with {small_memory:.0} MiB", empty.as_secs_f64() * 1e3);
+    let mut table = Table::new(&[
+        "entries",
+        "written in s",
+        "starts in ms",
+        "after kill -9",
+        "proof p99 ms",
+        "RSS, MiB, started",
+        "after reads and adds",
+        "peak",
+        "disk B/entry",
+        "of it WAL",
+    ]);
+    let ms = |time: Duration| format!("{:.0}", time.as_secs_f64() * 1e3);
+    for log in &sized {
+        table.row([
+            count(log.entries as f64),
+            format!("{:.0}", log.filled.as_secs_f64()),
+            ms(log.clean),
+            ms(log.crashed),
+            format!("{:.2}", log.proof_p99),
+            format!("{:.0}", log.started),
+            format!("{:.0}", log.loaded),
+            format!("{:.0}", log.peak),
+            count(log.disk),
+            count(log.wal),
+        ]);
+    }
+    table.print();
+    for log in &sized {
+        let size = count(log.entries as f64);
+        budgets.at_most(
+            &format!("start of a log of {size} entries"),
+            log.clean.max(log.crashed).as_secs_f64(),
+            2.0,
+            "s",
+        );
+        budgets.at_most(&format!("proofs from a log of {size} entries, p99"), log.proof_p99, 5.0, "ms");
+    }
+    if let [first, .., last] = &sized[..] {
+        let what =
+            format!("memory, {} ÷ {} entries", count(last.entries as f64), count(first.entries as f64));
+        budgets.at_most(&what, last.loaded / first.loaded, 1.5, "×");
+    }
+    packed(corpus, budgets);
+}
+
+/// A log of so many entries: it is filled, started, read, added to, killed, and started again.
+fn grow(effort: &Effort, corpus: &Corpus, log: &mut Log, entries: u64) -> Sized {
+    let filled = fill(log, entries);
+    let disk = bytes_on_disk(&log.dir(), &|_| true) as f64 / entries as f64;
+    let wal = bytes_on_disk(&log.dir(), &|name| name.ends_with(".log")) as f64 / entries as f64;
     let clean = log.serve(&NO_BUDGETS);
-    let started_memory = memory_of(log.pid()).0;
-    super::tiles::run(effort, &log, size);
-    section(&format!(
-        "5. A log of {} entries (by hash; written in {:.0} s by its own sequencer, without HTTP or signatures)",
-        count(size as f64),
-        filled.as_secs_f64()
-    ));
+    let started = memory_of(log.pid()).0;
+    let mut proofs = load::Requests::default();
+    let mut random = 1u64;
+    for _ in 0..1 << 14 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        proofs.get(&format!("/api/v1/entries/{}/proof", (random >> 24) % entries));
+    }
+    let around = Plan::Around(Duration::from_secs(effort.read_seconds));
+    let proved = load::run(log.address(), PROOF_CONNECTIONS, &Arc::new(proofs), around);
+    assert_eq!(proved.failed, 0, "{:?}", proved.first_failure);
     let requests = corpus.requests(Form::ByHash, 1);
     let quick = Plan::Each { first: 0, count: effort.warm_up };
     load::run(log.address(), SINGLE_CONNECTIONS, &requests, quick);
-    let (loaded_memory, peak_memory) = memory_of(log.pid());
+    let (loaded, peak) = memory_of(log.pid());
     log.kill();
     let crashed = log.serve(&NO_BUDGETS);
-    let mut table = Table::new(&["", "empty", "large", "large, after kill -9"]);
-    let ms = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1e3);
-    table.row(["start until it serves".to_owned(), ms(empty), ms(clean), ms(crashed)]);
-    table.row(["RSS, MiB, started", &format!("{small_memory:.0}"), &format!("{started_memory:.0}")]);
-    let loaded = format!("{loaded_memory:.0} (peak {peak_memory:.0})");
-    table.row(["RSS, MiB, after reads and adds", "–", &loaded]);
-    let bytes = format!("{} (of it WAL {})", count(disk), count(wal));
-    table.row(["bytes on disk an entry", "–", &bytes]);
-    table.print();
-    let at = format!("start of a log of {} entries (the budget is for 10 million)", count(size as f64));
-    budgets.at_most(&at, clean.max(crashed).as_secs_f64(), 2.0, "s");
-    publication(corpus, effort, &log, budgets);
+    let proof_p99 = percentile(&proved.latencies, 0.99) / 1e3;
+    Sized { entries, filled, clean, crashed, started, loaded, peak, disk, wal, proof_p99 }
 }
+
+/// What published entries take on the disk once the store has packed them, over the bytes of their leaves and envelopes.
+fn packed(corpus: &Corpus, budgets: &mut Budgets) {
+    let mut log = Log::start(&NO_BUDGETS);
+    let requests = corpus.requests(Form::Published, BATCH);
+    load::run(
+        log.address(),
+        BATCH_CONNECTIONS,
+        &requests,
+        Plan::Each { first: 0, count: corpus.len() / BATCH },
+    );
+    log.stop();
+    // The options are those that the log wrote beside its files.
+    let path = log.dir().join("db");
+    let env = rocksdb::Env::new().expect("the system's files");
+    let loaded = rocksdb::Options::load_latest(&path, env, false, rocksdb::Cache::new_lru_cache(8 << 20));
+    let (options, columns) = loaded.expect("the options of the log's store");
+    let store = rocksdb::DB::open_cf_descriptors(&options, &path, columns).expect("the log's store");
+    let mut compact = rocksdb::CompactOptions::default();
+    compact.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
+    let mut bytes = 0;
+    for name in CONTENT {
+        let column = store.cf_handle(name).expect("a column of the log");
+        store.compact_range_cf_opt(column, None::<&[u8]>, None::<&[u8]>, &compact);
+        let pairs = store.iterator_cf(column, rocksdb::IteratorMode::Start);
+        bytes += pairs.map(|pair| pair.expect("a sound store").1.len()).sum::<usize>();
+    }
+    let files = store.live_files().expect("the files of the log's store");
+    let of = |wanted: &dyn Fn(&str) -> bool| {
+        files.iter().filter(|file| wanted(&file.column_family_name)).map(|file| file.size).sum::<usize>()
+    };
+    let entries = (corpus.len() / BATCH * BATCH) as f64;
+    let (content, index) =
+        (of(&|name| CONTENT.contains(&name) || name == "tile"), of(&|name| INDEX.contains(&name)));
+    println!(
+        "  published entries after compaction: {:.0} B an entry for leaf, envelope and tiles, of {:.0} B; {:.0} B of index",
+        content as f64 / entries,
+        bytes as f64 / entries,
+        index as f64 / entries,
+    );
+    budgets.at_most(
+        "bytes on disk after compaction ÷ leaf + envelope",
+        content as f64 / bytes as f64,
+        1.3,
+        "×",
+    );
+}
+
+/// The columns of what is logged, and of how it is found.
+const CONTENT: [&str; 2] = ["leaf", "envelope"];
+const INDEX: [&str; 4] = ["claim", "subject", "did", "list"];
+
+/// Connections that ask for proofs.
+const PROOF_CONNECTIONS: usize = 8;
 
 /// Entries that come one by one, at times that have nothing to do with the rounds.
 fn publication(corpus: &Corpus, effort: &Effort, log: &Log, budgets: &mut Budgets) {

@@ -1,4 +1,4 @@
-//! Reads of full tiles, 8 KiB each, against nginx serving the same bytes from files.
+//! Reads of full tiles, 8 KiB each, and of full bundles, against nginx serving the same bytes from files.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,31 +11,46 @@ use tlog::tile::{TILE_WIDTH, Tile};
 
 use super::measure::{Spread, cpu_of};
 use super::peers::{self, Server};
-use super::report::{Table, count, not_run, ratio, section};
+use super::report::{Budgets, Table, count, not_run, ratio, section};
 use super::{Effort, READ_CONNECTIONS};
 
-/// Most tiles that are read: more than the log keeps in memory, so that the store is read too.
+/// Most tiles, and most bundles, that are read: as many as the log keeps in memory, and nginx's files are in the system's.
 const TILES: u64 = 4_096;
+const BUNDLES: u64 = 300;
 
-/// Reads tiles of a log of `size` entries, and prints it.
-pub fn run(effort: &Effort, log: &Log, size: u64) {
-    let tiles = (size / TILE_WIDTH).min(TILES);
-    section(&format!(
-        "4. Reads of {} tiles of 8 KiB at random, {READ_CONNECTIONS} connections kept alive",
-        count(tiles as f64)
-    ));
+/// Reads tiles and bundles of a log of `size` entries, and prints it.
+pub fn run(effort: &Effort, log: &Log, size: u64, budgets: &mut Budgets) {
+    for (what, most, of) in
+        [("tiles", TILES, Tile::path as fn(Tile) -> String), ("bundles", BUNDLES, Tile::entries_path)]
+    {
+        let tiles = (size / TILE_WIDTH).min(most);
+        section(&format!(
+            "4. Reads of {} {what} at random, {READ_CONNECTIONS} connections kept alive",
+            count(tiles as f64)
+        ));
+        compare(effort, log, tiles, (what, of), budgets);
+    }
+}
+
+fn compare(
+    effort: &Effort,
+    log: &Log,
+    tiles: u64,
+    (what, of): (&str, fn(Tile) -> String),
+    budgets: &mut Budgets,
+) {
     let mut requests = Requests::default();
     // A fixed sequence without a rhythm.
     let mut random = 1u64;
     for _ in 0..1 << 15 {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        requests.get(&format!("/{}", tile(random >> 33 & u64::MAX >> 33, tiles).path()));
+        requests.get(&format!("/{}", of(tile(random >> 33 & u64::MAX >> 33, tiles))));
     }
     let requests = Arc::new(requests);
     let root = tempfile::tempdir().expect("a temporary folder");
     let peer = peers::find("BENCH_NGINX").map(|program| {
         for index in 0..tiles {
-            let path = tile(index, tiles).path();
+            let path = of(tile(index, tiles));
             let file = root.path().join(&path);
             fs::create_dir_all(file.parent().expect("below the root")).expect("a folder");
             fs::write(file, log.bytes(&format!("/{path}"))).expect("a file");
@@ -52,7 +67,7 @@ pub fn run(effort: &Effort, log: &Log, size: u64) {
             }
         }
     }
-    let mut table = Table::new(&["", "tiles/s", "server CPU µs/tile", "p50 ms", "p99 ms", "failed"]);
+    let mut table = Table::new(&["", "reads/s", "server CPU µs/read", "p50 ms", "p99 ms", "failed"]);
     table.row(row("log-server", &ours));
     if !theirs.is_empty() {
         table.row(row("nginx, static files", &theirs));
@@ -64,12 +79,18 @@ pub fn run(effort: &Effort, log: &Log, size: u64) {
                 |reads: &[Read], figure: fn(&Read) -> f64| reads.iter().map(figure).collect::<Vec<_>>();
             let of = |figure| ratio(Spread::of_ratios(&series(&ours, figure), &series(&theirs, figure)));
             println!(
-                "  tiles/s ÷ nginx's: {}; CPU a tile ÷ nginx's: {}",
+                "  {what}/s ÷ nginx's: {}; CPU a read ÷ nginx's: {}",
                 of(|read| read.rate),
                 of(|read| read.cpu)
             );
+            let rate: fn(&Read) -> f64 = |read| read.rate;
+            let median = Spread::of_ratios(&series(&ours, rate), &series(&theirs, rate)).median;
+            budgets.at_least(&format!("reads of {what}"), median, 0.8, "× nginx's");
         }
-        Err(why) => not_run("nginx", &why),
+        Err(why) => {
+            not_run("nginx", &why);
+            budgets.not_run(&format!("reads of {what} ÷ nginx's"), &why);
+        }
     }
 }
 
@@ -93,7 +114,10 @@ fn read(effort: &Effort, address: SocketAddr, pids: &[u32], requests: &Arc<Reque
     if let Some(failure) = &outcome.first_failure {
         println!("  {} requests failed, the first with {failure}", outcome.failed);
     }
-    assert!(outcome.samples.iter().all(|(_, body)| body.len() == 8_192), "a full tile has 8 KiB");
+    assert!(
+        outcome.samples.iter().all(|(_, body)| body.len() >= 8_192),
+        "a full tile has 8 KiB, and a bundle more"
+    );
     Read {
         rate: outcome.rate(),
         cpu: (cpu() - before).as_micros() as f64 / outcome.answered as f64,

@@ -489,3 +489,19 @@ fn full_key_id(name: &KeyName, kind: KeyType, raw: &[u8]) -> Hash {
 }
 
 const SKEY_PREFIX: &str = "PRIVATE+KEY+";
+
+/// What checks Ed25519 signatures in this process: `AVX-512 IFMA`, `AVX2` or `portable`. The build offers, and the CPU
+/// decides; curve25519-dalek asks the same of both.
+pub fn signature_backend() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let has_ifma = is_x86_feature_detected!("avx512ifma") && is_x86_feature_detected!("avx512vl");
+        if cfg!(curve25519_dalek_backend = "avx512") && has_ifma {
+            return "AVX-512 IFMA";
+        }
+        if is_x86_feature_detected!("avx2") {
+            return "AVX2";
+        }
+    }
+    "portable"
+}
