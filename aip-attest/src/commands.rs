@@ -42,6 +42,7 @@ use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
+use tlog::key::signature_backend;
 
 use crate::artifact::Excludes;
 use crate::clock::parse_duration;
@@ -114,6 +115,11 @@ pub(crate) fn words(program: Option<&OsString>) -> Words {
 
 /// Parses `arguments`, the first of which is the program's name, and runs the command.
 pub(crate) fn run(arguments: &[OsString], console: &mut Console) -> Result<Exit> {
+    let facts = [("signatures", signature_backend())];
+    if let Some(text) = manual::version(arguments.iter().cloned(), env!("CARGO_PKG_VERSION"), &facts) {
+        console.raw(text.as_bytes());
+        return Ok(Exit::Yes);
+    }
     // What cannot be parsed is not asked what it means.
     let wants_json =
         arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");

@@ -38,6 +38,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = program::told_version(env!("CARGO_PKG_VERSION")) {
+        return code;
+    }
     let cli = Cli::parse();
     program::log_to_stderr("AIP_LOG_LEVEL");
     program::end(run(cli.command))

@@ -6,11 +6,33 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 
 use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
+
+/// What `--version --verbose` prints: the version, then a line for each fact; `None` if that is not what was typed.
+pub fn version(
+    arguments: impl IntoIterator<Item = OsString>,
+    version: &str,
+    facts: &[(&str, &str)],
+) -> Option<String> {
+    let mut arguments = arguments.into_iter();
+    let name = PathBuf::from(arguments.next()?).file_name()?.to_string_lossy().into_owned();
+    let (mut asks, mut at_length) = (false, false);
+    for argument in arguments {
+        match argument.to_str() {
+            Some("--version" | "-V") => asks = true,
+            Some("--verbose") => at_length = true,
+            _ => return None,
+        }
+    }
+    let facts = facts.iter().map(|(what, fact)| format!("{what}: {fact}\n"));
+    (asks && at_length).then(|| format!("{name} {version}\n{}", facts.collect::<String>()))
+}
 
 /// What a program's pages say that its flags do not.
 #[derive(Clone, Copy, Debug)]
@@ -233,5 +255,19 @@ mod tests {
         assert!(unfit.len() == 2 && unfit[0].contains("mend --now"), "{unfit:?}");
         assert_eq!(unfit[1], "`break` is no command");
         assert_eq!(Manual { examples: &[], ..MANUAL }.unfit(&tool()).len(), 2);
+    }
+
+    #[test]
+    fn a_version_is_told_at_length_to_who_asks_for_nothing_else() {
+        let told = |typed: &str| {
+            version(typed.split(' ').map(OsString::from), "1.2.3", &[("signatures", "by hand")])
+        };
+        let want = Some("aip 1.2.3\nsignatures: by hand\n".to_owned());
+        for typed in ["/usr/bin/aip --version --verbose", "aip --verbose -V"] {
+            assert_eq!(told(typed), want, "{typed}");
+        }
+        for typed in ["aip --version", "aip --verbose", "aip sign --version --verbose", "aip"] {
+            assert_eq!(told(typed), None, "{typed}");
+        }
     }
 }

@@ -11,6 +11,9 @@ use service::program::{self, ManArgs};
 mod manual;
 
 fn main() -> ExitCode {
+    if let Some(code) = program::told_version(env!("CARGO_PKG_VERSION")) {
+        return code;
+    }
     let called = command().get_matches();
     program::log_to_stderr("AIP_LOG_LEVEL");
     program::end(run(&called))

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use manual::Manual;
+use tlog::key::signature_backend;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -22,6 +23,13 @@ pub fn log_to_stderr(variable: &str) {
         .with_ansi(std::io::stderr().is_terminal());
     let level = level.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     tracing_subscriber::registry().with(lines).with(level).init();
+}
+
+/// Answers `--version --verbose`, if that is what was typed.
+pub fn told_version(version: &str) -> Option<ExitCode> {
+    let facts = [("signatures", signature_backend())];
+    let text = manual::version(std::env::args_os(), version, &facts)?;
+    Some(end(print(&text).map(|()| ExitCode::SUCCESS)))
 }
 
 /// Print the manual page, or write the pages of all commands to a folder
