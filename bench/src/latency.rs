@@ -13,6 +13,9 @@ use super::report::{Budgets, Table, not_run, section};
 use testkit::load::{self, Plan, Requests, percentile};
 use testkit::log::Log;
 
+/// So few that none is idle for as long as the log waits for a request, and so many that none waits for an answer.
+const CONNECTIONS: usize = 300;
+
 /// Entries a second.
 const RATE: f64 = 100.0;
 
@@ -92,7 +95,7 @@ fn with_log(flags: &[&str], requests: &Arc<Requests>) -> (f64, f64) {
 }
 
 fn paced(address: SocketAddr, requests: &Arc<Requests>) -> (f64, f64) {
-    let outcome = load::run(address, 512, requests, Plan::Paced { rate: RATE });
+    let outcome = load::run(address, CONNECTIONS, requests, Plan::Paced { rate: RATE });
     assert_eq!(outcome.failed, 0, "{:?}", outcome.first_failure);
     (percentile(&outcome.latencies, 0.5) / 1e3, percentile(&outcome.latencies, 0.99) / 1e3)
 }

@@ -79,7 +79,7 @@ pub enum Plan {
 /// What a load led to.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Answers with status 200.
+    /// Answers with status 200, or 201 of a log of others.
     pub answered: usize,
     /// Other answers, and requests that got none.
     pub failed: usize,
@@ -188,7 +188,7 @@ async fn converse(connection: usize, mut stream: TcpStream, work: Arc<Work>) -> 
             Err(error) => Err(error),
         };
         match status {
-            Ok(200) => {
+            Ok(200 | 201) => {
                 outcome.answered += 1;
                 outcome.latencies.push(u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX));
                 if outcome.samples.is_empty() {
