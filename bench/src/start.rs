@@ -110,7 +110,7 @@ pub fn run(effort: &Effort, corpus: &Corpus, budgets: &mut Budgets) {
 
 /// A log of so many entries: it is filled, started, read, added to, killed, and started again.
 fn grow(effort: &Effort, corpus: &Corpus, log: &mut Log, entries: u64) -> Sized {
-    let filled = fill(log, entries);
+    let filled = fill(log, entries, unsigned());
     let disk = bytes_on_disk(&log.dir(), &|_| true) as f64 / entries as f64;
     let wal = bytes_on_disk(&log.dir(), &|name| name.ends_with(".log")) as f64 / entries as f64;
     let clean = log.serve(&NO_BUDGETS);
@@ -207,9 +207,28 @@ fn publication(corpus: &Corpus, effort: &Effort, log: &Log, budgets: &mut Budget
     budgets.at_most("publish latency p50 ÷ round interval", p50 / ROUND_INTERVAL_MS, 1.2, "");
 }
 
-/// Logs entries through the log's own sequencer and store, in rounds of 4,096. They differ in their hashes
-/// and in the artifact; nobody signed them, and nothing that is measured looks at that.
-fn fill(log: &Log, size: u64) -> Duration {
+/// Entries of one form that nobody signed: they differ in their hashes and in the artifact, and nothing that is measured looks
+/// at more.
+fn unsigned() -> impl Fn(u64) -> PendingEntry {
+    let signed = Signer::new(0).sign(ORIGIN, b"template", Visibility::Public, 0);
+    let leaf = String::from_utf8(signed.entry.to_bytes()).expect("JSON");
+    let claim = signed.entry.claim();
+    let hashes = [claim.envelope_hash(), claim.payload_hash()].map(|hash| hash.to_string());
+    let subject = signed.artifact.to_base64();
+    move |number| {
+        let hash = Hash::of(&number.to_be_bytes());
+        let other = hash.to_string();
+        let leaf =
+            leaf.replace(&hashes[0], &other).replace(&hashes[1], &other).replace(&subject, &hash.to_base64());
+        PendingEntry::parse(leaf.as_bytes()).expect("an entry of the same form")
+    }
+}
+
+/// Logs entries through the log's own sequencer and store, in rounds of 4,096.
+///
+/// # Panics
+/// If the log is not an empty one that nobody serves.
+pub fn fill(log: &Log, size: u64, entry: impl Fn(u64) -> PendingEntry) -> Duration {
     let start = Instant::now();
     let dir = log.dir();
     let file = LogFile::read(&dir).expect("the log's settings");
@@ -234,17 +253,8 @@ fn fill(log: &Log, size: u64) -> Duration {
         round_interval: Duration::ZERO,
     };
     let pool = Pool::new(limits, sequencer.tickets());
-    let signed = Signer::new(0).sign(ORIGIN, b"template", Visibility::Public, 0);
-    let leaf = String::from_utf8(signed.entry.to_bytes()).expect("JSON");
-    let claim = signed.entry.claim();
-    let hashes = [claim.envelope_hash(), claim.payload_hash()].map(|hash| hash.to_string());
-    let subject = signed.artifact.to_base64();
     for number in 0..size {
-        let hash = Hash::of(&number.to_be_bytes());
-        let other = hash.to_string();
-        let leaf =
-            leaf.replace(&hashes[0], &other).replace(&hashes[1], &other).replace(&subject, &hash.to_base64());
-        let entry = PendingEntry::parse(leaf.as_bytes()).expect("an entry of the same form");
+        let entry = entry(number);
         drop(pool.push(Admitted::new(entry, None), None, Spent::nothing(), Until::Committed));
         if pool.len() == limits.round_entries || number + 1 == size {
             let wish = Wish { last_round: start, takes_entries: true, until: None };

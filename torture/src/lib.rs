@@ -15,6 +15,8 @@
 //! | [`clocks`] | R11: clocks that jump |
 //! | [`bytes`] | S9, S11, S15: numbers, JSON and paths of a request; R12: one statement, again and again |
 //! | [`overload`] | R13: five times the load that fits |
+//! | [`size`] | R15: a log of many entries |
+//! | [`simulated`] | R17: a simulated world, from seeds |
 //! | [`pure`] | S1 to S9 and S12 to S14 by vectors and mutants, without a program |
 //! | [`clients`] | S16: slow clients, and what is no request |
 //!
@@ -37,6 +39,8 @@ pub mod preload;
 pub mod promised;
 pub mod pure;
 pub mod rollback;
+pub mod simulated;
+pub mod size;
 pub mod space;
 pub mod strace;
 pub mod syncs;
@@ -72,6 +76,8 @@ pub const ROWS: &[Row] = &[
         run: bytes::repetition,
     },
     Row { id: "R13", trial: "five times the load that fits, seconds", full: 600, ci: 5, run: overload::log },
+    Row { id: "R15", trial: "a log of many entries", full: 10_000_000, ci: 100_000, run: size::log },
+    Row { id: "R17", trial: "a simulated world", full: 10_000, ci: 100, run: simulated::world },
     Row { id: "S1", trial: "Ed25519: Wycheproof", full: 1, ci: 1, run: pure::wycheproof },
     Row { id: "S2", trial: "Ed25519: edge cases", full: 1, ci: 1, run: pure::edge_cases },
     Row { id: "S3", trial: "X25519: keys that everybody knows", full: 1, ci: 1, run: pure::message_keys },
