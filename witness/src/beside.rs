@@ -10,7 +10,7 @@ use std::process::Command;
 
 use crate::Failure;
 
-/// Follow a log: run the program `monitor` with these arguments, the one beside this program or else in PATH
+/// Follow a log: run the program `monitor` with these arguments, the one beside this program
 #[derive(clap::Args, Debug)]
 #[command(disable_help_flag = true, disable_version_flag = true)]
 pub struct Args {
@@ -22,18 +22,23 @@ pub struct Args {
 /// Becomes the program `monitor` with `args`, as they were typed. Returns only if there is none, or it does not start.
 pub fn become_monitor(args: impl Iterator<Item = OsString>) -> Failure {
     let name = format!("monitor{EXE_SUFFIX}");
-    // A name without a folder is looked for in PATH.
-    let program = beside(&name).unwrap_or_else(|| PathBuf::from(&name));
+    let program = match beside(&name) {
+        Ok(program) => program,
+        Err(error) => return Failure::new("cannot tell where `witness` lies").caused_by(error),
+    };
     let error = Command::new(&program).args(args).exec();
-    if error.kind() == io::ErrorKind::NotFound {
-        return Failure::new("the program `monitor` is neither beside `witness` nor in PATH")
-            .hint("`./run build` builds it; it comes with the release that `witness` is of");
+    let is_missing = error.kind() == io::ErrorKind::NotFound;
+    let failure = Failure::new(format!("cannot run `{}`", program.display())).caused_by(error);
+    if !is_missing {
+        return failure;
     }
-    Failure::new(format!("cannot run `{}`", program.display())).caused_by(error)
+    failure.hint(
+        "put the program `monitor` beside `witness`, from the same release; `./run build` builds both. Or call it by its own \
+         name: no other folder is searched, since a program of PATH that has this name may be anybody's",
+    )
 }
 
-/// The program of this name in the folder of the running one.
-fn beside(name: &str) -> Option<PathBuf> {
-    let path = std::env::current_exe().ok()?.parent()?.join(name);
-    path.is_file().then_some(path)
+/// The program of this name in the folder of the running one, links resolved.
+fn beside(name: &str) -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
 }
