@@ -8,6 +8,7 @@ pub mod notes;
 pub mod probes;
 pub mod proofs;
 pub mod signatures;
+pub mod urls;
 
 /// What a trial came to.
 #[derive(Debug, Default)]

@@ -19,6 +19,8 @@
 //! | [`simulated`] | R17: a simulated world, from seeds |
 //! | [`pure`] | S1 to S9 and S12 to S14 by vectors and mutants, without a program |
 //! | [`clients`] | S16: slow clients, and what is no request |
+//! | [`shown`] | S19: forks; S20: trees that go back |
+//! | [`elsewhere`] | S4, S10, S18: what runs elsewhere, and where |
 //!
 //! [`frame`] is what rows are made of. [`promised`] remembers what clients were told, [`strace`] and [`preload`] make calls
 //! fail, [`disks`] makes disks.
@@ -30,6 +32,7 @@ pub mod calls;
 pub mod clients;
 pub mod clocks;
 pub mod disks;
+pub mod elsewhere;
 pub mod flips;
 pub mod frame;
 pub mod kills;
@@ -39,6 +42,7 @@ pub mod preload;
 pub mod promised;
 pub mod pure;
 pub mod rollback;
+pub mod shown;
 pub mod simulated;
 pub mod size;
 pub mod space;
@@ -81,12 +85,14 @@ pub const ROWS: &[Row] = &[
     Row { id: "S1", trial: "Ed25519: Wycheproof", full: 1, ci: 1, run: pure::wycheproof },
     Row { id: "S2", trial: "Ed25519: edge cases", full: 1, ci: 1, run: pure::edge_cases },
     Row { id: "S3", trial: "X25519: keys that everybody knows", full: 1, ci: 1, run: pure::message_keys },
+    Row { id: "S4", trial: "known answers of HPKE", full: 1, ci: 1, run: elsewhere::known_answers },
     Row { id: "S5", trial: "Merkle probes", full: 1, ci: 1, run: pure::probes },
     Row { id: "S6", trial: "notes of golang.org/x/mod and C2SP", full: 1, ci: 1, run: pure::notes_of_others },
     Row { id: "S7", trial: "mutated proofs", full: 1_000_000, ci: 50_000, run: pure::mutants },
     Row { id: "S8", trial: "second preimages", full: 10_000, ci: 10_000, run: pure::second_preimages },
     Row { id: "S9", trial: "proofs at every size", full: 1, ci: 1, run: pure::sizes },
     Row { id: "S9", trial: "numbers in every route of a log", full: 1, ci: 1, run: bytes::numbers },
+    Row { id: "S10", trial: "random bytes in every parser", full: 60, ci: 0, run: elsewhere::fuzz },
     Row { id: "S11", trial: "JSON with more than one meaning", full: 1, ci: 1, run: bytes::json },
     Row { id: "S12", trial: "notes with what no note may hold", full: 1, ci: 1, run: pure::notes },
     Row {
@@ -100,4 +106,7 @@ pub const ROWS: &[Row] = &[
     Row { id: "S15", trial: "paths that lead elsewhere", full: 1, ci: 1, run: bytes::paths },
     Row { id: "S16", trial: "clients that never finish", full: 1_000, ci: 1_000, run: clients::slow },
     Row { id: "S16", trial: "what is no request", full: 1, ci: 1, run: clients::no_requests },
+    Row { id: "S18", trial: "URLs into a private network", full: 1, ci: 1, run: elsewhere::private_urls },
+    Row { id: "S19", trial: "forks, shown to a client and a monitor", full: 100, ci: 5, run: shown::forks },
+    Row { id: "S20", trial: "trees that go back", full: 100, ci: 5, run: shown::back },
 ];
