@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`contract`] | the promises of an engine, as public tests; [`engine`]: one in memory, and one that fails as told |
+//! | [`contract`](mod@contract) | the promises of an engine, as public tests; [`engine`]: one in memory, and one that fails as told |
 //! | [`executor`], [`network`], [`random`], [`trace`] | tasks, virtual time, processes that are killed and paused; messages that are lost |
 //! | [`world`] | the roles of a log, witnesses, monitors, clients, and a storm; [`checker`]: the invariants |
 //! | [`pipeline`] | what is logged |
