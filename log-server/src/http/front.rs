@@ -1,7 +1,7 @@
 //! The way of a request to its handler.
 //!
 //! What clients ask for most goes straight there: submissions, the checkpoint, tiles and bundles that are in memory.
-//! Everything else takes the router. Both ways lead to the same handlers and end in [`finish`].
+//! Everything else takes the router. Both ways lead to the same handlers and end in `finish`.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;

@@ -65,7 +65,7 @@ fn stand_in(base64: &str) -> Hash {
 }
 
 /// Inclusion in a whole tree. One difference: `empty-root-and-leaf` has a leaf hash and a root of no bytes. Upstream refuses their
-/// length; a [`Hash`] always has 32 bytes, and the stand-ins are an honest tree of one leaf.
+/// length; a [`Hash`](struct@Hash) always has 32 bytes, and the stand-ins are an honest tree of one leaf.
 ///
 /// # Errors
 /// Why the file is not there.
