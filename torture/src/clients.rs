@@ -36,8 +36,9 @@ pub fn slow(plan: &Plan) -> Outcome {
             let start = Instant::now();
             if number.is_multiple_of(10) {
                 let entry = signer.sign(ORIGIN, format!("{name} {number}").as_bytes(), Public, 0);
+                // Behind its deadline it is committed, and late.
                 let (status, answer) = log.submit(&entry.published());
-                assert_eq!(status, 200, "{answer}");
+                assert!(matches!(status, 200 | 202), "{status} {answer}");
             } else {
                 assert_eq!(log.get("/checkpoint").status().as_u16(), 200);
             }

@@ -104,14 +104,14 @@ pub fn twice(plan: &Plan) -> Outcome {
     let (status, answer) = log.submit(&sign(1).published());
     findings.require(status == 200, || format!("{status} {answer}"));
     let the_same = record.to_str().expect("a path");
-    let tries: [(&str, &Path, &[&str], &str); 3] = [
-        ("the same directory", &first, &[], "another process"),
-        ("the same record", &with_the_same, &["--signed-record", the_same], "another process"),
-        ("the same key", &at("copy"), &[], "shows a checkpoint that this log signed, of 1 entries"),
-    ];
     for round in 0..plan.count {
-        // A refusal is remembered in the record: each time it is the first.
-        second(&empty, "copy");
+        // What a witness showed is remembered beside the record: each time it is another copy.
+        let copy = second(&empty, &format!("copy-{round}"));
+        let tries: [(&str, &Path, &[&str], &str); 3] = [
+            ("the same directory", &first, &[], "another process"),
+            ("the same record", &with_the_same, &["--signed-record", the_same], "another process"),
+            ("the same key", &copy, &[], "shows a checkpoint that this log signed, of 1 entries"),
+        ];
         for (what, dir, flags, why) in &tries {
             let Output { status, stderr, .. } = serve(dir, flags);
             let said = String::from_utf8_lossy(&stderr);
