@@ -81,7 +81,7 @@ pub struct App {
     /// Identity events in memory.
     pub identities: Identities,
     /// Turns at reads of the store that take one look.
-    pub reads: Semaphore,
+    pub reads: Arc<Semaphore>,
     /// The states of DIDs as committed.
     pub registry: Arc<Registry>,
     /// What is published.
@@ -225,11 +225,24 @@ pub(crate) async fn reading<T: Send + 'static>(
     app: &Arc<App>,
     read: impl FnOnce(&App) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    let Ok(Ok(_turn)) = tokio::time::timeout(PATIENCE, app.reads.acquire()).await else {
+    let theirs = app.clone();
+    reading_of(&app.reads, move || read(&theirs)).await
+}
+
+/// One of as many reads at a time as there are turns.
+async fn reading_of<T: Send + 'static>(
+    turns: &Arc<Semaphore>,
+    read: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let Ok(Ok(turn)) = tokio::time::timeout(PATIENCE, turns.clone().acquire_owned()).await else {
         return Err(Problem::unavailable(BUSY, "the log's store is slow").hint("ask again later"));
     };
-    let app = app.clone();
-    tokio::task::spawn_blocking(move || read(&app)).await.unwrap_or_else(|_| Err(failed()))
+    let done = tokio::task::spawn_blocking(move || {
+        // A client that hangs up does not end its read: the turn ends with the read.
+        let _turn = turn;
+        read()
+    });
+    done.await.unwrap_or_else(|_| Err(failed()))
 }
 
 /// Reads the store where the caller cannot be put off: another thread serves meanwhile.
@@ -434,3 +447,31 @@ fn immutable_json<T: serde::Serialize>(value: T) -> Response {
 
 /// For what is addressed by its content, or by an index or size that never changes meaning.
 const IMMUTABLE: &str = "public, max-age=604800, immutable";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else a client that asks and hangs up, again and again, would have any number of reads under way on a slow disk.
+    #[tokio::test]
+    async fn a_read_whose_client_hung_up_keeps_its_turn_until_it_ends() {
+        let turns = Arc::new(Semaphore::new(1));
+        let (begun, is_begun) = tokio::sync::oneshot::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+        let theirs = turns.clone();
+        let client = tokio::spawn(async move {
+            let read = move || {
+                begun.send(()).expect("the test waits");
+                may_go_on.recv().expect("the test lets it go on");
+                Ok(())
+            };
+            reading_of(&theirs, read).await
+        });
+        is_begun.await.expect("the read begins");
+        client.abort();
+        assert!(client.await.expect_err("it hung up").is_cancelled());
+        assert_eq!(turns.available_permits(), 0);
+        go_on.send(()).expect("the read waits");
+        let _turn = turns.acquire().await.expect("a turn");
+    }
+}

@@ -120,7 +120,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         prepared: Prepared::new(http::PREPARED_BYTES),
         shown: RwLock::new(Shown::new(sequencer.published().borrow().clone())),
         identities: Identities::default(),
-        reads: Semaphore::new(http::READS),
+        reads: Arc::new(Semaphore::new(http::READS)),
         registry: sequencer.registry(),
         published: sequencer.published(),
         cosigning: sequencer.cosigning(),
