@@ -84,7 +84,7 @@ fn note_2_the_signature_block_is_there_and_ends_in_a_newline() {
 
 #[test]
 fn note_3_s12_no_control_characters_anywhere() {
-    notes::characters().assert_clean(5_000);
+    notes::characters().assert_clean(4_600);
 }
 
 #[test]
