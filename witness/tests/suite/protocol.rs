@@ -258,11 +258,7 @@ async fn wit_20_subtrees_of_what_was_cosigned_are_signed_without_a_time() {
     let lines = world.add(log.request(0, 14)).await.lines();
     let ml_dsa = world.vkeys()[1].clone();
     let subtree = log.tree.clone();
-    let root = |start: u64, end: u64| {
-        let leaves: Vec<Hash> =
-            (start..end).map(|i| tlog::merkle::leaf_hash(format!(" {i}").as_bytes())).collect();
-        tlog::merkle::root_of(&leaves)
-    };
+    let root = |start: u64, end: u64| tlog::merkle::root_of(subtree.leaves(start, end));
     // The whole tree, by the consistency proof; a leaf and a full subtree, by the path of their node.
     let reference = |of: &Log, size: u64, with: &[NoteSignature]| {
         let mut note = Note::unsigned(of.checkpoint(size).to_string());
